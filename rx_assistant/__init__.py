@@ -1,0 +1,1 @@
+"""The Assistants event stream as a hot Observable, with operators, snapshots, polling and a local server."""
