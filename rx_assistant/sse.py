@@ -1,0 +1,271 @@
+"""Bytes ⇄ server-sent events (WHATWG HTML, section 9.2). Knows nothing of what the events mean.
+
+How the decoder works: every line end becomes one LF before anything else looks at the bytes, so that a
+block ends where two LFs meet. A block that is whole within a chunk is read where it lies; one that is not
+is gathered in `_open`. Between two calls these hold:
+- `_open` is empty or the beginning of one block: it neither starts with LF nor holds two LFs in a row;
+- `_open` is no longer than `max_event_bytes`;
+- no byte was searched or copied more than a constant number of times, however the chunks were cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rx_assistant.errors import EventTooLargeError
+
+__all__ = ["SSEDecoder", "ServerSentEvent", "encode"]
+
+_BOM = b"\xef\xbb\xbf"
+_LF, _CR = b"\n\r"
+_RETRY_DIGITS = 18  # `retry` counts milliseconds; int() itself refuses absurd lengths
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSentEvent:
+    """One dispatched event, as text.
+
+    `id` is the last event id at its time, perhaps from an earlier block; `retry` (ms) is what its own block
+    said.
+    """
+
+    event: str = "message"
+    data: str = ""
+    id: str = ""
+    retry: int | None = None
+
+
+class SSEDecoder:
+    """Server-sent events out of chunks of bytes, each as soon as its last byte is in.
+
+    How the bytes are cut into chunks makes no difference. Nothing is malformed: what the standard does not
+    know is skipped, and bad UTF-8 becomes U+FFFD. A last block without its blank line is no event; see
+    `pending`.
+
+    A block may take `max_event_bytes` bytes: all its lines, comments included, each with one byte for its
+    end. Past that the decoder raises `EventTooLargeError`, forgets the block, and raises again whenever it
+    is given more.
+    """
+
+    __slots__ = (
+        "_after_cr",
+        "_block_retry",
+        "_broken",
+        "_guarded",
+        "_head",
+        "_limit",
+        "_open",
+        "_retry",
+        "last_event_id",
+    )
+
+    def __init__(self, last_event_id: str = "", max_event_bytes: int = 16 * 2**20) -> None:
+        if max_event_bytes < 1:
+            raise ValueError(f"max_event_bytes must be at least 1, not {max_event_bytes!r}")
+        self.last_event_id = last_event_id
+        self._limit = max_event_bytes
+        self._open = bytearray()
+        self._retry: int | None = None
+        self._block_retry: int | None = None
+        # The next three are looked at only while _guarded is set, to keep the common chunk cheap.
+        self._guarded = True
+        self._head: bytes | None = b""  # what may be the beginning of a BOM; None once that is settled
+        self._after_cr = False
+        self._broken = False
+
+    @property
+    def retry(self) -> int | None:
+        """The reconnection time (ms) that the server asked for last; it counts as soon as its line has
+        ended."""
+        lines, _, _ = self._open.rpartition(b"\n")
+        begun = _read_block(bytes(lines)).retry if b"retry" in lines else None
+        return self._retry if begun is None else begun
+
+    @property
+    def pending(self) -> tuple[bytes, bytes] | None:
+        """Name and data of the block that has begun but not ended, None without a data line.
+
+        By the standard it is no event if the stream ends here; it is for judging that ending, and nothing
+        else.
+        """
+        block = _read_block(bytes(self._open))
+        return None if block.data is None else (block.name, block.data)
+
+    def feed(self, chunk: bytes) -> list[ServerSentEvent]:
+        """The events that this chunk completes.
+
+        When it also takes a later event past `max_event_bytes`, they are returned, and the next call raises
+        `EventTooLargeError`, whatever it is given (`b""` will do); without such events this call raises.
+        """
+        events: list[ServerSentEvent] = []
+
+        def collect(name: bytes, data: bytes) -> None:
+            event = name.decode("utf-8", "replace") or "message"
+            text = data.decode("utf-8", "replace")
+            events.append(ServerSentEvent(event, text, self.last_event_id, self._block_retry))
+
+        try:
+            self.push(chunk, collect)
+        except EventTooLargeError:
+            if not events:
+                raise
+        return events
+
+    def push(self, chunk: bytes, emit: Callable[[bytes, bytes], object]) -> None:
+        """Calls `emit(name, data)` for each event that this chunk completes: the cheap form of `feed`.
+
+        Both are bytes as they came, bad UTF-8 included: decode them with `errors="replace"`. `name` is
+        empty where the block names no type; data lines are joined by LF. `emit` must neither raise nor
+        push. `EventTooLargeError` is raised after the events before the offending one have been emitted.
+        """
+        if len(chunk) > self._limit:
+            self._push_slices(chunk, emit)
+            return
+        if self._guarded or _CR in chunk:
+            chunk = self._normalise(chunk)
+        if self._open:
+            chunk = self._gather(chunk)
+        end = chunk.rfind(b"\n\n")
+        if end < 0:
+            if chunk:
+                self._keep(chunk.lstrip(b"\n"))
+            return
+        # What begins and ends within this chunk is shorter than the chunk, hence within the limit.
+        if chunk[:7] == b"event: ":
+            for block in chunk[7:end].split(b"\n\nevent: "):
+                name, found, data = block.partition(b"\ndata: ")
+                if found and _LF not in data and _LF not in name:
+                    emit(name, data)
+                else:
+                    self._dispatch(b"event: " + block, emit)
+        else:
+            self._dispatch(chunk[:end], emit)
+        if end + 2 < len(chunk):
+            self._keep(chunk[end + 2 :])
+
+    def _push_slices(self, chunk: bytes, emit: Callable[[bytes, bytes], object]) -> None:
+        for start in range(0, len(chunk), self._limit):
+            self.push(chunk[start : start + self._limit], emit)
+
+    def _normalise(self, chunk: bytes) -> bytes:
+        """The chunk without the stream's BOM, and with LF as its only line end."""
+        if self._broken:
+            raise EventTooLargeError(self._limit)
+        if not chunk:
+            return chunk
+        if self._head is not None:
+            chunk = self._without_bom(self._head, chunk)
+        if self._after_cr:
+            chunk = chunk.removeprefix(b"\n")
+        self._after_cr = chunk.endswith(b"\r")
+        self._guarded = self._after_cr or self._head is not None
+        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _without_bom(self, held: bytes, chunk: bytes) -> bytes:
+        """The chunk behind the BOM, if there is one; nothing, as long as the bytes may still become one."""
+        head = held + chunk
+        if len(head) < len(_BOM) and _BOM.startswith(head):
+            self._head = head
+            return b""
+        self._head = None
+        if head.startswith(_BOM):
+            return head[len(_BOM) :]
+        self._keep(held)
+        return chunk
+
+    def _gather(self, chunk: bytes) -> bytes:
+        """The open block and this chunk in one piece; if the block does not end here, it is kept: nothing."""
+        if self._open[-1] == _LF and chunk[:1] == b"\n":
+            end = 0
+        else:
+            end = chunk.find(b"\n\n") + 1
+            if end == 0:
+                self._keep(chunk)
+                return b""
+        self._keep(chunk[:end])
+        whole = bytes(self._open) + chunk[end:]
+        self._open.clear()
+        return whole
+
+    def _keep(self, part: bytes) -> None:
+        if len(self._open) + len(part) > self._limit:
+            self._open.clear()
+            self._broken = self._guarded = True
+            raise EventTooLargeError(self._limit)
+        self._open += part
+
+    def _dispatch(self, blocks: bytes, emit: Callable[[bytes, bytes], object]) -> None:
+        """Reads blocks of any shape; blank lines around them do no harm."""
+        for block in blocks.split(b"\n\n"):
+            name, data, last_event_id, retry = _read_block(block)
+            if last_event_id is not None:
+                self.last_event_id = last_event_id.decode("utf-8", "replace")
+            if retry is not None:
+                self._retry = retry
+            if data is not None:
+                self._block_retry = retry
+                emit(name, data)
+                self._block_retry = None
+
+
+class _Block(NamedTuple):
+    name: bytes
+    data: bytes | None
+    id: bytes | None
+    retry: int | None
+
+
+def _read_block(block: bytes) -> _Block:
+    """The fields of a block as the standard interprets them; None for what it does not say."""
+    name = b""
+    data: list[bytes] = []
+    last_event_id: bytes | None = None
+    retry: int | None = None
+    for line in block.split(b"\n"):
+        field, _, value = line.partition(b":")
+        if value[:1] == b" ":
+            value = value[1:]
+        if field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value
+        elif field == b"id" and b"\0" not in value:
+            last_event_id = value
+        elif field == b"retry" and value.isdigit() and len(value) <= _RETRY_DIGITS:
+            retry = int(value)
+    return _Block(name, b"\n".join(data) if data else None, last_event_id, retry)
+
+
+def encode(event: ServerSentEvent, last_event_id: str = "") -> bytes:
+    """The frame of an event, from which a decoder makes an equal event.
+
+    A decoder's last event id outlives the frame, so an `id:` line is written only where `event.id` differs
+    from `last_event_id`: where events carry ids, pass that of the event before. The type `message` is left
+    unsaid.
+
+    Raises ValueError for what no frame can say: a CR in `data`, a line end in `event` or `id`, NUL in `id`,
+    an empty `event`, a `retry` outside 0 … 10**18.
+    """
+    _refuse_unwritable(event)
+    lines: list[str] = []
+    if event.event != "message":
+        lines.append(f"event: {event.event}")
+    if event.id != last_event_id:
+        lines.append(f"id: {event.id}")
+    if event.retry is not None:
+        lines.append(f"retry: {event.retry}")
+    lines.extend(f"data: {line}" for line in event.data.split("\n"))
+    return "\n".join([*lines, "", ""]).encode()
+
+
+def _refuse_unwritable(event: ServerSentEvent) -> None:
+    if not event.event or "\n" in event.event or "\r" in event.event:
+        raise ValueError(f"an event's type is one line of text, not {event.event!r}")
+    if "\n" in event.id or "\r" in event.id or "\0" in event.id:
+        raise ValueError(f"an event's id is one line of text without NUL, not {event.id!r}")
+    if "\r" in event.data:
+        raise ValueError("an event's data cannot hold a CR: the reader would take it for a line end")
+    if event.retry is not None and not 0 <= event.retry < 10**_RETRY_DIGITS:
+        raise ValueError(f"retry is a number of milliseconds, not {event.retry!r}")
