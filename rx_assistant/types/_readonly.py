@@ -1,0 +1,65 @@
+"""A list and a dict that refuse to change, for the arrays and objects inside wire models.
+
+They are real lists and dicts (equal to them, dumped and printed like them), but what would change them raises
+TypeError. `list(x)`, `x.copy()` and `x + [...]` give ordinary ones.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+_T = TypeVar("_T")
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+def _refuse(self: object, *_: object, **__: object) -> NoReturn:
+    kind = "list" if isinstance(self, list) else "dict"
+    raise TypeError(f"this {kind} belongs to a wire value and is read-only; copy it first, with {kind}(...)")
+
+
+class ReadOnlyList(list[_T]):
+    """A list that stays as the server sent it."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(tuple(self))
+
+    def __copy__(self) -> ReadOnlyList[_T]:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (list(self),)
+
+    if not TYPE_CHECKING:  # type checkers see a list, so that it fits wherever the SDK's lists do
+        append = extend = insert = remove = pop = clear = sort = reverse = _refuse
+        __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+
+
+class ReadOnlyDict(dict[_K, _V]):
+    """A dict that stays as the server sent it."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __copy__(self) -> ReadOnlyDict[_K, _V]:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
+
+    if not TYPE_CHECKING:  # type checkers see a dict, as above
+        setdefault = update = pop = popitem = clear = _refuse
+        __setitem__ = __delitem__ = __ior__ = _refuse
+
+
+def freeze(value: Any) -> Any:
+    """The same JSON value, with every array and object in it read-only."""
+    if isinstance(value, dict):
+        return ReadOnlyDict({key: freeze(item) for key, item in value.items()})
+    if isinstance(value, list | tuple):
+        return ReadOnlyList([freeze(item) for item in value])
+    return value

@@ -1,0 +1,114 @@
+"""Annotations in message texts: citations of files, and paths of files that code has written."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from rx_assistant.types._base import (
+    ABSENT,
+    OR_UNKNOWN,
+    TAGGED,
+    UnknownMember,
+    UnknownWord,
+    Wire,
+    WireModel,
+    none_of,
+)
+
+
+class FileCitation(WireModel):
+    """The file that is cited."""
+
+    file_id: Wire[str] = ABSENT
+    quote: str | None = None
+
+
+class FileCitationAnnotation(WireModel):
+    """A place in the text, `text == value[start_index:end_index]`, that cites a file."""
+
+    type: Literal["file_citation"]
+    text: Wire[str] = ABSENT
+    start_index: Wire[int] = ABSENT
+    end_index: Wire[int] = ABSENT
+    file_citation: Wire[FileCitation] = ABSENT
+
+
+class FilePath(WireModel):
+    """The file that was written."""
+
+    file_id: Wire[str] = ABSENT
+
+
+class FilePathAnnotation(WireModel):
+    """A place in the text, `text == value[start_index:end_index]`, that is the path of a file."""
+
+    type: Literal["file_path"]
+    text: Wire[str] = ABSENT
+    start_index: Wire[int] = ABSENT
+    end_index: Wire[int] = ABSENT
+    file_path: Wire[FilePath] = ABSENT
+
+
+class UnknownAnnotation(UnknownMember):
+    """An annotation that this version does not know."""
+
+    type: Annotated[UnknownWord, none_of("file_citation", "file_path")] = ABSENT
+    text: str | None = None
+    start_index: int | None = None
+    end_index: int | None = None
+
+
+Annotation: TypeAlias = Annotated[
+    Annotated[FileCitationAnnotation | FilePathAnnotation, TAGGED] | UnknownAnnotation, OR_UNKNOWN
+]
+
+
+class FileCitationDelta(WireModel):
+    """The file that is cited; OpenAI gives the `quote` here only, not in the finished message."""
+
+    file_id: str | None = None
+    quote: str | None = None
+
+
+class FileCitationDeltaAnnotation(WireModel):
+    """A citation, or a part of one, that belongs at `index` of the text's annotations."""
+
+    index: Wire[int] = ABSENT
+    type: Literal["file_citation"]
+    text: str | None = None
+    start_index: int | None = None
+    end_index: int | None = None
+    file_citation: FileCitationDelta | None = None
+
+
+class FilePathDelta(WireModel):
+    """The file that was written."""
+
+    file_id: str | None = None
+
+
+class FilePathDeltaAnnotation(WireModel):
+    """A path, or a part of one, that belongs at `index` of the text's annotations."""
+
+    index: Wire[int] = ABSENT
+    type: Literal["file_path"]
+    text: str | None = None
+    start_index: int | None = None
+    end_index: int | None = None
+    file_path: FilePathDelta | None = None
+
+
+class UnknownDeltaAnnotation(UnknownMember):
+    """An annotation that this version does not know, or a part of one."""
+
+    index: Wire[int] = ABSENT
+    type: Annotated[UnknownWord, none_of("file_citation", "file_path")] = ABSENT
+    text: str | None = None
+    start_index: int | None = None
+    end_index: int | None = None
+
+
+AnnotationDelta: TypeAlias = Annotated[
+    Annotated[FileCitationDeltaAnnotation | FilePathDeltaAnnotation, TAGGED] | UnknownDeltaAnnotation,
+    OR_UNKNOWN,
+]

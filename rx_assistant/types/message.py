@@ -1,0 +1,82 @@
+"""Messages of a thread."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from rx_assistant.types._base import (
+    ABSENT,
+    EMPTY,
+    OR_UNKNOWN,
+    TAGGED,
+    Array,
+    UnknownMember,
+    UnknownWord,
+    Wire,
+    WireModel,
+    Word,
+    none_of,
+)
+from rx_assistant.types.message_content import MessageContent
+from rx_assistant.types.shared import Metadata
+from rx_assistant.types.tool import CodeInterpreterTool
+
+MessageRole: TypeAlias = Literal["user", "assistant"]
+MessageStatus: TypeAlias = Literal["in_progress", "incomplete", "completed"]
+
+
+class AttachmentToolFileSearch(WireModel):
+    """The attached file is to be searched."""
+
+    type: Literal["file_search"]
+
+
+class UnknownAttachmentTool(UnknownMember):
+    """A tool for an attached file that this version does not know."""
+
+    type: Annotated[UnknownWord, none_of("code_interpreter", "file_search")] = ABSENT
+
+
+AttachmentTool: TypeAlias = Annotated[
+    Annotated[CodeInterpreterTool | AttachmentToolFileSearch, TAGGED] | UnknownAttachmentTool, OR_UNKNOWN
+]
+
+
+class Attachment(WireModel):
+    """A file that came with a message, and the tools that may read it."""
+
+    file_id: str | None = None
+    tools: Array[AttachmentTool] | None = None
+
+
+class MessageIncompleteDetails(WireModel):
+    """Why a message stopped early."""
+
+    reason: Word[Literal["content_filter", "max_tokens", "run_cancelled", "run_expired", "run_failed"]] = ABSENT
+
+
+class Message(WireModel):
+    """A message. One that a user wrote comes without a `status`, which is None then."""
+
+    id: Wire[str] = ABSENT
+    object: Word[Literal["thread.message"]] = "thread.message"
+    created_at: Wire[int] = ABSENT
+    assistant_id: str | None = None
+    thread_id: Wire[str] = ABSENT
+    run_id: str | None = None
+    status: Word[MessageStatus] = ABSENT
+    incomplete_details: MessageIncompleteDetails | None = None
+    incomplete_at: int | None = None
+    completed_at: int | None = None
+    role: Word[MessageRole] = ABSENT
+    content: Wire[Array[MessageContent]] = EMPTY
+    attachments: Array[Attachment] | None = None
+    metadata: Metadata | None = None
+
+
+class MessageDeleted(WireModel):
+    """The answer to deleting a message."""
+
+    id: Wire[str] = ABSENT
+    object: Word[Literal["thread.message.deleted"]] = "thread.message.deleted"
+    deleted: Wire[bool] = ABSENT

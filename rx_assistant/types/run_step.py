@@ -1,0 +1,87 @@
+"""The steps of a run: a message written, or tools called."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from rx_assistant.types._base import (
+    ABSENT,
+    EMPTY,
+    OR_UNKNOWN,
+    TAGGED,
+    Array,
+    UnknownMember,
+    UnknownWord,
+    Wire,
+    WireModel,
+    Word,
+    none_of,
+)
+from rx_assistant.types.run import Usage
+from rx_assistant.types.shared import Metadata
+from rx_assistant.types.tool_call import ToolCall
+
+RunStepStatus: TypeAlias = Literal["in_progress", "cancelled", "failed", "completed", "expired"]
+RunStepType: TypeAlias = Literal["message_creation", "tool_calls"]
+RunStepInclude: TypeAlias = Literal["step_details.tool_calls[*].file_search.results[*].content"]
+"""What a request may ask to have in steps beyond the usual."""
+
+
+class MessageCreation(WireModel):
+    """The message that a step writes."""
+
+    message_id: Wire[str] = ABSENT
+
+
+class MessageCreationStepDetails(WireModel):
+    """The step writes a message."""
+
+    type: Literal["message_creation"]
+    message_creation: Wire[MessageCreation] = ABSENT
+
+
+class ToolCallsStepDetails(WireModel):
+    """The step calls tools."""
+
+    type: Literal["tool_calls"]
+    tool_calls: Wire[Array[ToolCall]] = EMPTY
+
+
+class UnknownStepDetails(UnknownMember):
+    """The step does something that this version does not know."""
+
+    type: Annotated[UnknownWord, none_of("message_creation", "tool_calls")] = ABSENT
+
+
+StepDetails: TypeAlias = Annotated[
+    Annotated[MessageCreationStepDetails | ToolCallsStepDetails, TAGGED] | UnknownStepDetails, OR_UNKNOWN
+]
+
+
+class RunStepLastError(WireModel):
+    """Why a step failed."""
+
+    code: Word[Literal["server_error", "rate_limit_exceeded"]] = ABSENT
+    message: Wire[str] = ABSENT
+
+
+class RunStep(WireModel):
+    """A step of a run. `expired_at` and `metadata` are documented, yet servers send `expires_at` and none."""
+
+    id: Wire[str] = ABSENT
+    object: Word[Literal["thread.run.step"]] = "thread.run.step"
+    created_at: Wire[int] = ABSENT
+    run_id: Wire[str] = ABSENT
+    assistant_id: Wire[str] = ABSENT
+    thread_id: Wire[str] = ABSENT
+    type: Word[RunStepType] = ABSENT
+    status: Word[RunStepStatus] = ABSENT
+    cancelled_at: int | None = None
+    completed_at: int | None = None
+    expires_at: int | None = None
+    expired_at: int | None = None
+    failed_at: int | None = None
+    last_error: RunStepLastError | None = None
+    step_details: Wire[StepDetails] = ABSENT
+    usage: Usage | None = None
+    metadata: Metadata | None = None

@@ -1,0 +1,64 @@
+"""What `thread.run.step.delta` carries: pieces of a step's tool calls. The hot path, as in message_delta.py."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from rx_assistant.types._base import (
+    ABSENT,
+    OR_UNKNOWN,
+    TAGGED,
+    Array,
+    UnknownMember,
+    UnknownWord,
+    Wire,
+    WireModel,
+    Word,
+    none_of,
+)
+from rx_assistant.types.tool_call_delta import ToolCallDelta
+
+
+class MessageCreationDelta(WireModel):
+    """The message that a step writes."""
+
+    message_id: str | None = None
+
+
+class RunStepDeltaMessageDelta(WireModel):
+    """The step writes a message. Documented, and never seen."""
+
+    type: Literal["message_creation"]
+    message_creation: MessageCreationDelta | None = None
+
+
+class ToolCallDeltaObject(WireModel):
+    """More of the step's tool calls."""
+
+    type: Literal["tool_calls"]
+    tool_calls: Array[ToolCallDelta] | None = None
+
+
+class UnknownStepDetailsDelta(UnknownMember):
+    """More of something that this version does not know."""
+
+    type: Annotated[UnknownWord, none_of("message_creation", "tool_calls")] = ABSENT
+
+
+StepDetailsDelta: TypeAlias = Annotated[
+    Annotated[RunStepDeltaMessageDelta | ToolCallDeltaObject, TAGGED] | UnknownStepDetailsDelta, OR_UNKNOWN
+]
+
+
+class RunStepDelta(WireModel):
+    """What changes in a step."""
+
+    step_details: StepDetailsDelta | None = None
+
+
+class RunStepDeltaEvent(WireModel):
+    """What changes in the step `id`."""
+
+    id: Wire[str] = ABSENT
+    object: Word[Literal["thread.run.step.delta"]] = "thread.run.step.delta"
+    delta: Wire[RunStepDelta] = ABSENT

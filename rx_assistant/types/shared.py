@@ -1,0 +1,100 @@
+"""Values that several resources share: metadata, models' effort, function definitions, response formats, errors."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from rx_assistant.types._base import (
+    ABSENT,
+    OR_UNKNOWN,
+    TAGGED,
+    Json,
+    Scalar,
+    Table,
+    UnknownMember,
+    UnknownWord,
+    Wire,
+    WireModel,
+    Word,
+    none_of,
+)
+
+Metadata: TypeAlias = Table[str, str]
+"""Up to 16 pairs of strings, the caller's own."""
+
+ReasoningEffort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None
+
+FunctionParameters: TypeAlias = Json[dict[str, object]]
+"""A JSON schema for a function's arguments."""
+
+ListOrder: TypeAlias = Literal["asc", "desc"]
+"""By `created_at`; servers take `desc` when it is left out."""
+
+
+class ErrorObject(WireModel):
+    """What a server says about a failure, in an `error` event or in a reply with 4xx or 5xx."""
+
+    code: Scalar[str | None] = None
+    message: Wire[str] = ABSENT
+    param: Scalar[str | None] = None
+    type: Wire[str] = ABSENT
+
+
+class ErrorBody(WireModel):
+    """The body of a reply with 4xx or 5xx, and the nested shape of an `error` event's data."""
+
+    error: Wire[ErrorObject] = ABSENT
+
+
+class FunctionDefinition(WireModel):
+    """A function that the model may ask to be called."""
+
+    name: Wire[str] = ABSENT
+    description: str | None = None
+    parameters: FunctionParameters | None = None
+    strict: bool | None = None
+
+
+class ResponseFormatText(WireModel):
+    """Answers are plain text."""
+
+    type: Literal["text"]
+
+
+class ResponseFormatJSONObject(WireModel):
+    """Answers are JSON of any shape."""
+
+    type: Literal["json_object"]
+
+
+class JSONSchema(WireModel):
+    """The shape of answers; the field that the wire calls `schema` is `schema_` here."""
+
+    name: Wire[str] = ABSENT
+    description: str | None = None
+    schema_: Json[dict[str, object]] | None = Field(alias="schema", default=None)
+    strict: bool | None = None
+
+
+class ResponseFormatJSONSchema(WireModel):
+    """Answers are JSON of the given shape."""
+
+    type: Literal["json_schema"]
+    json_schema: Wire[JSONSchema] = ABSENT
+
+
+class UnknownResponseFormat(UnknownMember):
+    """A response format that this version does not know."""
+
+    type: Annotated[UnknownWord, none_of("text", "json_object", "json_schema")] = ABSENT
+
+
+AssistantResponseFormat: TypeAlias = Annotated[
+    Annotated[ResponseFormatText | ResponseFormatJSONObject | ResponseFormatJSONSchema, TAGGED] | UnknownResponseFormat,
+    OR_UNKNOWN,
+]
+
+AssistantResponseFormatOption: TypeAlias = Word[Literal["auto"]] | AssistantResponseFormat
+"""`"auto"`, or the format that was asked for."""

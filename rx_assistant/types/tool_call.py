@@ -1,0 +1,135 @@
+"""The tool calls that a run step has made, complete."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from rx_assistant.types._base import (
+    ABSENT,
+    EMPTY,
+    OR_UNKNOWN,
+    TAGGED,
+    Array,
+    Json,
+    UnknownMember,
+    UnknownWord,
+    Wire,
+    WireModel,
+    Word,
+    none_of,
+)
+
+
+class CodeInterpreterOutputLogs(WireModel):
+    """What the code printed."""
+
+    type: Literal["logs"]
+    logs: Wire[str] = ABSENT
+
+
+class CodeInterpreterOutputImageImage(WireModel):
+    """The file of a drawn image."""
+
+    file_id: Wire[str] = ABSENT
+
+
+class CodeInterpreterToolCallOutputImage(WireModel):
+    """What the code drew. (`CodeInterpreterOutputImage`, as in the SDK, is the delta's.)"""
+
+    type: Literal["image"]
+    image: Wire[CodeInterpreterOutputImageImage] = ABSENT
+
+
+class UnknownCodeInterpreterOutput(UnknownMember):
+    """An output that this version does not know."""
+
+    type: Annotated[UnknownWord, none_of("logs", "image")] = ABSENT
+
+
+CodeInterpreterOutput: TypeAlias = Annotated[
+    Annotated[CodeInterpreterOutputLogs | CodeInterpreterToolCallOutputImage, TAGGED] | UnknownCodeInterpreterOutput,
+    OR_UNKNOWN,
+]
+
+
+class CodeInterpreter(WireModel):
+    """The code, and what came of it."""
+
+    input: Wire[str] = ABSENT
+    outputs: Wire[Array[CodeInterpreterOutput]] = EMPTY
+
+
+class CodeInterpreterToolCall(WireModel):
+    """A piece of code that was run."""
+
+    id: Wire[str] = ABSENT
+    type: Literal["code_interpreter"]
+    code_interpreter: Wire[CodeInterpreter] = ABSENT
+
+
+class FileSearchResultContent(WireModel):
+    """A passage that was found."""
+
+    type: Word[Literal["text"]] | None = None
+    text: str | None = None
+
+
+class FileSearchResult(WireModel):
+    """A file in which something was found; `content` only if the request included it."""
+
+    file_id: Wire[str] = ABSENT
+    file_name: Wire[str] = ABSENT
+    score: Wire[float] = ABSENT
+    attributes: Json[dict[str, str | float | bool]] | None = None
+    content: Array[FileSearchResultContent] | None = None
+
+
+class FileSearchCallRankingOptions(WireModel):
+    """How the results were ranked."""
+
+    ranker: Word[Literal["auto", "default_2024_08_21"]] = ABSENT
+    score_threshold: Wire[float] = ABSENT
+
+
+class FileSearch(WireModel):
+    """What a search found, and how."""
+
+    ranking_options: FileSearchCallRankingOptions | None = None
+    results: Array[FileSearchResult] | None = None
+
+
+class FileSearchToolCall(WireModel):
+    """A search of the vector stores."""
+
+    id: Wire[str] = ABSENT
+    type: Literal["file_search"]
+    file_search: Wire[FileSearch] = ABSENT
+
+
+class Function(WireModel):
+    """The function, its arguments as JSON text, and its output once that was submitted."""
+
+    name: Wire[str] = ABSENT
+    arguments: Wire[str] = ABSENT
+    output: str | None = None
+
+
+class FunctionToolCall(WireModel):
+    """A call of a function of ours."""
+
+    id: Wire[str] = ABSENT
+    type: Literal["function"]
+    function: Wire[Function] = ABSENT
+
+
+class UnknownToolCall(UnknownMember):
+    """A call of a tool that this version does not know."""
+
+    id: Wire[str] = ABSENT
+    type: Annotated[UnknownWord, none_of("code_interpreter", "file_search", "function")] = ABSENT
+
+
+ToolCall: TypeAlias = Annotated[
+    Annotated[CodeInterpreterToolCall | FileSearchToolCall | FunctionToolCall, TAGGED] | UnknownToolCall,
+    OR_UNKNOWN,
+]

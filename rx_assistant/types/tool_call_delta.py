@@ -1,0 +1,113 @@
+"""Pieces of tool calls, each for the call at its `index`; only the first piece has an `id` and a name.
+
+The hot path, as in message_delta.py.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from rx_assistant.types._base import (
+    ABSENT,
+    OR_UNKNOWN,
+    TAGGED,
+    Array,
+    UnknownMember,
+    UnknownWord,
+    Wire,
+    WireModel,
+    none_of,
+)
+from rx_assistant.types.tool_call import FileSearch
+
+
+class CodeInterpreterLogs(WireModel):
+    """More of what the code printed."""
+
+    index: Wire[int] = ABSENT
+    type: Literal["logs"]
+    logs: str | None = None
+
+
+class Image(WireModel):
+    """The file of a drawn image."""
+
+    file_id: str | None = None
+
+
+class CodeInterpreterOutputImage(WireModel):
+    """What the code drew."""
+
+    index: Wire[int] = ABSENT
+    type: Literal["image"]
+    image: Image | None = None
+
+
+class UnknownCodeInterpreterOutputDelta(UnknownMember):
+    """More of an output that this version does not know."""
+
+    index: Wire[int] = ABSENT
+    type: Annotated[UnknownWord, none_of("logs", "image")] = ABSENT
+
+
+CodeInterpreterOutputDelta: TypeAlias = Annotated[
+    Annotated[CodeInterpreterLogs | CodeInterpreterOutputImage, TAGGED] | UnknownCodeInterpreterOutputDelta,
+    OR_UNKNOWN,
+]
+
+
+class CodeInterpreterDelta(WireModel):
+    """More code, or more outputs."""
+
+    input: str | None = None
+    outputs: Array[CodeInterpreterOutputDelta] | None = None
+
+
+class CodeInterpreterToolCallDelta(WireModel):
+    """More of a piece of code and its outputs."""
+
+    index: Wire[int] = ABSENT
+    id: str | None = None
+    type: Literal["code_interpreter"]
+    code_interpreter: CodeInterpreterDelta | None = None
+
+
+class FileSearchToolCallDelta(WireModel):
+    """A search, whole: a later one for the same call replaces the earlier."""
+
+    index: Wire[int] = ABSENT
+    id: str | None = None
+    type: Literal["file_search"]
+    file_search: Wire[FileSearch] = ABSENT
+
+
+class FunctionDelta(WireModel):
+    """More of a call's arguments; the `output` stays null in deltas."""
+
+    name: str | None = None
+    arguments: str | None = None
+    output: str | None = None
+
+
+class FunctionToolCallDelta(WireModel):
+    """More of a function call."""
+
+    index: Wire[int] = ABSENT
+    id: str | None = None
+    type: Literal["function"]
+    function: FunctionDelta | None = None
+
+
+class UnknownToolCallDelta(UnknownMember):
+    """More of a call of a tool that this version does not know."""
+
+    index: Wire[int] = ABSENT
+    id: str | None = None
+    type: Annotated[UnknownWord, none_of("code_interpreter", "file_search", "function")] = ABSENT
+
+
+ToolCallDelta: TypeAlias = Annotated[
+    Annotated[CodeInterpreterToolCallDelta | FileSearchToolCallDelta | FunctionToolCallDelta, TAGGED]
+    | UnknownToolCallDelta,
+    OR_UNKNOWN,
+]
