@@ -1,0 +1,300 @@
+"""Every exception of rx_assistant, in one tree.
+
+    RxAssistantError
+    ├── ConfigurationError                 a setting is missing or contradicts another (no base_url …)
+    ├── APIError                           the exchange with the server failed        .request .body .code .param .type
+    │   ├── APIConnectionError             no reply arrived
+    │   │   └── APITimeoutError            … in time (also a TimeoutError)
+    │   │       ├── ConnectTimeoutError    no connection within `timeout.connect`
+    │   │       ├── ReadTimeoutError       no byte within `timeout.read`
+    │   │       ├── FirstEventTimeoutError no first event within `timeout.first_event`
+    │   │       ├── IdleTimeoutError       no further event within `timeout.idle`
+    │   │       └── TotalTimeoutError      not finished within `timeout.total`
+    │   └── APIStatusError                 a reply with a 4xx or 5xx status           .response .status_code .request_id
+    │       ├── BadRequestError 400, AuthenticationError 401, PermissionDeniedError 403, NotFoundError 404,
+    │       │   ConflictError 409, UnprocessableEntityError 422, RateLimitError 429
+    │       └── InternalServerError        5xx
+    ├── StreamError                        a stream ended other than well             .snapshot .request_id
+    │   ├── StreamTruncatedError           the body ended before the run did
+    │   ├── StreamClosedError              we closed it while someone was waiting
+    │   ├── StreamCancelledError           the task that read it was cancelled
+    │   ├── StreamOverflowError            a reader or a buffer fell too far behind   .capacity .pending
+    │   ├── ServerErrorEvent               the server sent an `error` event           .error .code .param .type
+    │   └── NotAnEventStreamError          something else came instead                .content_type .head
+    ├── EventTooLargeError                 one event exceeds `max_event_bytes`        .limit
+    ├── EventDecodeError                   one event's payload is not what its name says   .event
+    ├── ProtocolError                      events in an order the protocol does not know   .event
+    ├── PartialArgumentsError              function arguments that do not fit the model    .arguments
+    ├── RunFailedError                     the run ended as failed                    .run
+    │   ├── RunCancelledError, RunExpiredError, RunIncompleteError
+    ├── IngestionError                     a file or batch ended as failed or cancelled    .value
+    └── PollTimeoutError                   not terminal before the deadline (also a TimeoutError)   .last
+
+What the official SDK names keeps its name. What a transport raises is always the `__cause__` of one of these, never
+handed out itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rx_assistant.events import StreamEvent
+    from rx_assistant.snapshots import RunSnapshot
+    from rx_assistant.types import ErrorObject, Run
+
+
+class RxAssistantError(Exception):
+    """The base of everything that rx_assistant raises on its own account."""
+
+
+class ConfigurationError(RxAssistantError):
+    """A setting is missing, or two of them contradict each other."""
+
+
+class EventTooLargeError(RxAssistantError):
+    """One server-sent event grew past the decoder's `max_event_bytes` (bytes)."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"a server-sent event is larger than {limit} bytes; raise max_event_bytes if the server means it"
+        )
+        self.limit = limit
+
+
+class EventDecodeError(RxAssistantError):
+    """An event's payload does not fit its name. Reading `.data` raises it; the stream itself goes on."""
+
+    def __init__(self, message: str, event: StreamEvent) -> None:
+        super().__init__(message)
+        self.event = event
+
+
+class ProtocolError(RxAssistantError):
+    """An event arrived that the Assistants protocol does not allow at this point."""
+
+    def __init__(self, message: str, event: StreamEvent | None = None) -> None:
+        super().__init__(message)
+        self.event = event
+
+
+class PartialArgumentsError(RxAssistantError):
+    """Function arguments, complete now, are not JSON or do not fit the given model."""
+
+    def __init__(self, message: str, arguments: str) -> None:
+        super().__init__(message)
+        self.arguments = arguments
+
+
+class StreamError(RxAssistantError):
+    """A stream ended other than well. What arrived before is in `snapshot` and was delivered."""
+
+    def __init__(
+        self, message: str, *, snapshot: RunSnapshot | None = None, request_id: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.snapshot = snapshot
+        self.request_id = request_id
+
+
+class StreamTruncatedError(StreamError):
+    """The body ended, but neither the run nor the server said that this is the end."""
+
+
+class StreamClosedError(StreamError):
+    """The stream was closed here, by `close()` or by leaving its block, while someone still waited for it."""
+
+
+class StreamCancelledError(StreamError):
+    """The task that was reading the stream, or awaiting a handler for it, was cancelled."""
+
+
+class StreamOverflowError(StreamError):
+    """A reader or a buffer fell further behind than allowed: `pending` of `capacity` were waiting."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        capacity: int,
+        pending: int,
+        snapshot: RunSnapshot | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, snapshot=snapshot, request_id=request_id)
+        self.capacity = capacity
+        self.pending = pending
+
+
+class ServerErrorEvent(StreamError):
+    """The server sent an `error` event, in either of its two shapes, as `error`."""
+
+    def __init__(
+        self, error: ErrorObject, *, snapshot: RunSnapshot | None = None, request_id: str | None = None
+    ) -> None:
+        super().__init__(
+            f"the server sent an error event: {error.message}", snapshot=snapshot, request_id=request_id
+        )
+        self.error = error
+
+    @property
+    def code(self) -> str | None:
+        """The server's word for the kind of error, such as `server_error` or `rate_limit_exceeded`."""
+        return self.error.code
+
+    @property
+    def param(self) -> str | None:
+        """The parameter at fault, where the server names one."""
+        return self.error.param
+
+    @property
+    def type(self) -> str | None:
+        """The server's class of errors, such as `invalid_request_error`."""
+        return self.error.type
+
+
+class NotAnEventStreamError(StreamError):
+    """A successful reply that is no event stream; `head` holds the first bytes of what came instead."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        content_type: str | None,
+        head: bytes,
+        snapshot: RunSnapshot | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, snapshot=snapshot, request_id=request_id)
+        self.content_type = content_type
+        self.head = head
+
+
+class RunFailedError(RxAssistantError):
+    """A run ended without completing; `run` is its last state."""
+
+    def __init__(self, message: str, run: Run) -> None:
+        super().__init__(message)
+        self.run = run
+
+
+class RunCancelledError(RunFailedError):
+    """The run was cancelled."""
+
+
+class RunExpiredError(RunFailedError):
+    """The run expired before it was finished or its tool outputs were submitted."""
+
+
+class RunIncompleteError(RunFailedError):
+    """The run stopped at a token limit."""
+
+
+class IngestionError(RxAssistantError):
+    """A vector store file or batch ended as failed or cancelled; `value` is its last state."""
+
+    def __init__(self, message: str, value: Any) -> None:
+        super().__init__(message)
+        self.value = value
+
+
+class PollTimeoutError(RxAssistantError, TimeoutError):
+    """The deadline passed before the terminal state; `last` is the last state seen, None if there was none."""
+
+    def __init__(self, message: str, last: Any) -> None:
+        super().__init__(message)
+        self.last = last
+
+
+class APIError(RxAssistantError):
+    """The exchange with the server failed. `body` is the parsed error, as far as there was one."""
+
+    def __init__(self, message: str, *, request: Any = None, body: object = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.request = request
+        self.body = body
+        fields = body if isinstance(body, dict) else {}
+        self.code = _text_of(fields.get("code"))
+        self.param = _text_of(fields.get("param"))
+        self.type = _text_of(fields.get("type"))
+
+
+class APIConnectionError(APIError):
+    """No reply: the connection could not be made, or broke."""
+
+    def __init__(self, message: str = "Connection error.", *, request: Any = None) -> None:
+        super().__init__(message, request=request)
+
+
+class APITimeoutError(APIConnectionError, TimeoutError):
+    """No reply in time."""
+
+    def __init__(self, message: str = "Request timed out.", *, request: Any = None) -> None:
+        super().__init__(message, request=request)
+
+
+class ConnectTimeoutError(APITimeoutError):
+    """No connection within `timeout.connect` seconds."""
+
+
+class ReadTimeoutError(APITimeoutError):
+    """Not a byte within `timeout.read` seconds."""
+
+
+class FirstEventTimeoutError(APITimeoutError):
+    """No first event within `timeout.first_event` seconds of the request; comments are no events."""
+
+
+class IdleTimeoutError(APITimeoutError):
+    """No further event within `timeout.idle` seconds; comments are no events."""
+
+
+class TotalTimeoutError(APITimeoutError):
+    """The stream had not ended `timeout.total` seconds after its request."""
+
+
+class APIStatusError(APIError):
+    """A reply with a status of 4xx or 5xx."""
+
+    def __init__(self, message: str, *, response: Any, body: object) -> None:
+        super().__init__(message, request=getattr(response, "request", None), body=body)
+        self.response = response
+        self.status_code: int = response.status_code
+        self.request_id: str | None = response.headers.get("x-request-id")
+
+
+class BadRequestError(APIStatusError):
+    """400: the request is malformed, or the object's state forbids it."""
+
+
+class AuthenticationError(APIStatusError):
+    """401: no API key, or a wrong one."""
+
+
+class PermissionDeniedError(APIStatusError):
+    """403: the key may not do this."""
+
+
+class NotFoundError(APIStatusError):
+    """404: no such object or path."""
+
+
+class ConflictError(APIStatusError):
+    """409: the object is being changed by someone else."""
+
+
+class UnprocessableEntityError(APIStatusError):
+    """422: well-formed, and yet impossible."""
+
+
+class RateLimitError(APIStatusError):
+    """429: too many requests, or the quota is used up."""
+
+
+class InternalServerError(APIStatusError):
+    """5xx: the server's own fault."""
+
+
+def _text_of(value: object) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,35 @@
+"""The hot log and the observables that stand on it: one producer, any number of readers, nothing twice.
+
+It knows no event types: a log keeps pairs `(kind, payload)` and makes an item by `kind(payload)` for whoever reads it.
+"""
+
+from __future__ import annotations
+
+from rx_assistant.hot._clock import StreamScheduler, Timers
+from rx_assistant.hot._log import Cursor, HotLog
+from rx_assistant.hot._loops import ROOT_LOOP, position_in
+from rx_assistant.hot._stream import AsyncStream, Birth, Hooks, Scope, Stream, Substream, operator, wrap
+from rx_assistant.hot._subscriber import Sink, Subscriber
+from rx_assistant.hot._types import AsyncDriver, Driver, Root
+
+__all__ = [
+    "ROOT_LOOP",
+    "AsyncDriver",
+    "AsyncStream",
+    "Birth",
+    "Cursor",
+    "Driver",
+    "Hooks",
+    "HotLog",
+    "Root",
+    "Scope",
+    "Sink",
+    "Stream",
+    "StreamScheduler",
+    "Subscriber",
+    "Substream",
+    "Timers",
+    "operator",
+    "position_in",
+    "wrap",
+]

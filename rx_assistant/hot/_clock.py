@@ -1,0 +1,117 @@
+"""Time for streams: schedulers whose actions run serially with a stream's items (C10), timers that leave no thread.
+
+An Rx time operator on a scheduler of its own would call observers from a timer's thread, beside the stream's own
+delivery. Here the timer only hands the action over: to the log's inbox, or to the loop that iterates.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from reactivex import abc, typing
+from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignmentDisposable
+from reactivex.scheduler.periodicscheduler import PeriodicScheduler
+
+S = TypeVar("S")
+
+CallLater = Callable[[float, Callable[[], None]], Callable[[], None]]
+"""`call_later(seconds, action)` runs `action` once, on a thread of its choice, and gives what cancels it."""
+
+
+class StreamScheduler(PeriodicScheduler):
+    """An Rx scheduler that runs its actions through `hand_over` and measures time by a monotonic clock."""
+
+    def __init__(self, hand_over: Callable[[Callable[[], None]], None], call_later: CallLater) -> None:
+        self._hand_over = hand_over
+        self._call_later = call_later
+        self._epoch = datetime.now(UTC) - timedelta(seconds=time.monotonic())
+
+    @property
+    def now(self) -> datetime:
+        """The time of day, deaf to a wall clock that is set while we run."""
+        return self._epoch + timedelta(seconds=time.monotonic())
+
+    def schedule(self, action: abc.ScheduledAction[S], state: S | None = None) -> abc.DisposableBase:
+        """Run `action` as the next entry."""
+        disposable = SingleAssignmentDisposable()
+        self._hand_over(self._entry(action, state, disposable))
+        return disposable
+
+    def schedule_relative(
+        self, duetime: typing.RelativeTime, action: abc.ScheduledAction[S], state: S | None = None
+    ) -> abc.DisposableBase:
+        """Run `action` as an entry, `duetime` (seconds or timedelta) from now."""
+        seconds = self.to_seconds(duetime)
+        if seconds <= 0:
+            return self.schedule(action, state)
+        disposable = SingleAssignmentDisposable()
+        entry = self._entry(action, state, disposable)
+        cancel = self._call_later(seconds, lambda: self._hand_over(entry))
+        return CompositeDisposable(Disposable(cancel), disposable)
+
+    def schedule_absolute(
+        self, duetime: typing.AbsoluteTime, action: abc.ScheduledAction[S], state: S | None = None
+    ) -> abc.DisposableBase:
+        """Run `action` as an entry at the time `duetime`."""
+        return self.schedule_relative(self.to_datetime(duetime) - self.now, action, state)
+
+    def _entry(
+        self, action: abc.ScheduledAction[S], state: S | None, disposable: SingleAssignmentDisposable
+    ) -> Callable[[], None]:
+        def run() -> None:
+            if not disposable.is_disposed:
+                disposable.disposable = self.invoke_action(action, state)
+
+        return run
+
+
+class Timers:
+    """Timers of one process on one daemon thread, which lives only while a timer is pending."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._changed = threading.Condition()
+        self._running = False
+
+    def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
+        """Run `action` on the timer thread, `seconds` from now; gives what cancels it."""
+        number = next(self._numbers)
+        with self._changed:
+            heapq.heappush(self._heap, (time.monotonic() + seconds, number, action))
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._run, name="rx-assistant-timers", daemon=True).start()
+            self._changed.notify()
+        return lambda: self._cancel(number)
+
+    def _cancel(self, number: int) -> None:
+        with self._changed:
+            kept = [timer for timer in self._heap if timer[1] != number]
+            if len(kept) != len(self._heap):
+                heapq.heapify(kept)
+                self._heap = kept
+                self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._heap:
+                    self._running = False
+                    return
+                wait = self._heap[0][0] - time.monotonic()
+                if wait > 0:
+                    self._changed.wait(wait)
+                    continue
+                action = heapq.heappop(self._heap)[2]
+            action()
+
+
+TIMERS = Timers()
+"""The process's own; a stream on threads uses it."""

@@ -1,0 +1,378 @@
+"""Stream and AsyncStream: Observables that can be iterated, waited for and composed, and the making of operators.
+
+Everything that our operators, `pipe` and the fluent methods make of a stream is a stream of the same face. A plain
+reactivex Observable has `__getitem__` and would loop for ever in a `for`, so none is handed out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast, overload
+
+from reactivex import Observable, abc
+from reactivex.internal import SequenceContainsNoElementsError
+
+from rx_assistant.hot._loops import ROOT_LOOP, AsyncLoop, Loop, SyncLoop, position_in
+from rx_assistant.hot._subscriber import Guard, Subscriber, subscriber_of
+
+if TYPE_CHECKING:
+    from rx_assistant.hot._log import HotLog
+    from rx_assistant.hot._subscriber import Sink
+    from rx_assistant.hot._types import Root
+
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+T_co = TypeVar("T_co", covariant=True)
+
+Attach = Callable[[Subscriber[Any], abc.SchedulerBase | None], abc.DisposableBase | None]
+"""Connects a subscriber to what is upstream, and gives what disconnects it."""
+
+
+class _Face(Observable[T_co]):
+    """What both faces share: our own `subscribe` and `pipe`."""
+
+    def __init__(self, attach: Attach, origin: Root | None) -> None:
+        super().__init__()
+        self.attach = attach
+        self.origin = origin
+
+    def subscribe(
+        self,
+        on_next: abc.ObserverBase[T_co] | abc.OnNext[T_co] | None = None,
+        on_error: abc.OnError | None = None,
+        on_completed: abc.OnCompleted | None = None,
+        *,
+        scheduler: abc.SchedulerBase | None = None,
+    ) -> abc.DisposableBase:
+        """Push every item to an observer, or to up to three callables; gives what ends the subscription.
+
+        An observer that raises is detached alone and gets its own `on_error` (contract C5–C8); without one the error
+        is logged. `scheduler` serves the time operators upstream; by default they run serially with the stream.
+
+        Raises:
+            TypeError: a callback is an async function, which nobody would await (C31).
+        """
+        subscriber = subscriber_of(on_next, on_error, on_completed)
+        try:
+            subscriber.hold(self.attach(subscriber, scheduler or self._scheduler()))
+        except Exception as error:
+            subscriber.fail(error)
+        return subscriber
+
+    def _scheduler(self) -> abc.SchedulerBase | None:
+        return None if self.origin is None else self.origin.scheduler
+
+    def __add__(self, other: Observable[Any]) -> Any:
+        return wrap(super().__add__(other), like=self)
+
+    __iadd__ = __add__
+
+    def __getitem__(self, key: slice | int) -> Any:
+        return wrap(super().__getitem__(key), like=self)
+
+    def __getattr__(self, name: str) -> Any:
+        # What only the wrapped observable has: `connect` of a ConnectableObservable, `key` of a group.
+        wrapped = self.__dict__.get("_wrapped")
+        if wrapped is None or name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(wrapped, name)
+
+
+class Stream(_Face[T_co]):
+    """An Observable that is also iterable: `for item in stream`, `stream.run()`.
+
+    Each loop is a fresh subscription of its own. It pumps the source by itself when nobody else does.
+    """
+
+    def __iter__(self) -> Iterator[T_co]:
+        """Iterate from the first item kept; the loop's pace is the pace of reading."""
+        return SyncLoop(self)
+
+    def __aiter__(self) -> AsyncIterator[T_co]:
+        raise TypeError("this is a synchronous stream: write `for item in stream`, without `async`")
+
+    def __await__(self) -> Generator[Any, None, T_co]:
+        raise TypeError("this is a synchronous stream: write `stream.run()` instead of `await stream`")
+
+    def run(self, scheduler: abc.SchedulerBase | None = None) -> T_co:
+        """Wait for the end on this thread and give the last item.
+
+        Raises:
+            SequenceContainsNoElementsError: there was none.
+        """
+        last: Any = _NONE
+        for item in self:
+            last = item
+        return cast("T_co", _only(last))
+
+    if TYPE_CHECKING:
+        # pipe() keeps the face, which the base class cannot say
+        @overload  # type: ignore[override]
+        def pipe(self, /) -> Stream[T_co]: ...
+        @overload
+        def pipe(self, op1: Callable[[Stream[T_co]], Observable[A]], /) -> Stream[A]: ...
+        @overload
+        def pipe(
+            self,
+            op1: Callable[[Stream[T_co]], Observable[A]],
+            op2: Callable[[Observable[A]], Observable[B]],
+            /,
+        ) -> Stream[B]: ...
+        @overload
+        def pipe(
+            self,
+            op1: Callable[[Stream[T_co]], Observable[A]],
+            op2: Callable[[Observable[A]], Observable[B]],
+            op3: Callable[[Observable[B]], Observable[C]],
+            /,
+        ) -> Stream[C]: ...
+        @overload
+        def pipe(
+            self,
+            op1: Callable[[Stream[T_co]], Observable[A]],
+            op2: Callable[[Observable[A]], Observable[B]],
+            op3: Callable[[Observable[B]], Observable[Any]],
+            op4: Callable[[Observable[Any]], Observable[C]],
+            /,
+        ) -> Stream[C]: ...
+        @overload
+        def pipe(self, /, *operators: Callable[[Any], Any]) -> Stream[Any]: ...
+        def pipe(self, /, *operators: Callable[[Any], Any]) -> Any: ...
+    else:
+
+        def pipe(self, /, *operators):
+            """Apply operators, ours and reactivex's, from left to right; the result is a stream of the same face."""
+            return _pipe(self, operators)
+
+
+class AsyncStream(_Face[T_co]):
+    """An Observable that is also async iterable: `async for item in stream`, `await stream`.
+
+    Each loop is a fresh subscription of its own. It pumps the source by itself when nobody else does.
+    """
+
+    def __aiter__(self) -> AsyncIterator[T_co]:
+        """Iterate from the first item kept; the loop's pace is the pace of reading."""
+        return AsyncLoop(self)
+
+    def __iter__(self) -> Iterator[T_co]:
+        raise TypeError("this is an asynchronous stream: write `async for item in stream`")
+
+    def run(self, scheduler: abc.SchedulerBase | None = None) -> T_co:
+        """Refuse: an asynchronous stream is awaited."""
+        raise TypeError("this is an asynchronous stream: write `await stream` instead of `stream.run()`")
+
+    def __await__(self) -> Generator[Any, None, T_co]:
+        """Wait for the end and give the last item; SequenceContainsNoElementsError when there was none."""
+        return self._last().__await__()
+
+    async def _last(self) -> T_co:
+        last: Any = _NONE
+        async for item in self:
+            last = item
+        return cast("T_co", _only(last))
+
+    if TYPE_CHECKING:
+        # pipe() keeps the face, which the base class cannot say
+        @overload  # type: ignore[override]
+        def pipe(self, /) -> AsyncStream[T_co]: ...
+        @overload
+        def pipe(self, op1: Callable[[AsyncStream[T_co]], Observable[A]], /) -> AsyncStream[A]: ...
+        @overload
+        def pipe(
+            self,
+            op1: Callable[[AsyncStream[T_co]], Observable[A]],
+            op2: Callable[[Observable[A]], Observable[B]],
+            /,
+        ) -> AsyncStream[B]: ...
+        @overload
+        def pipe(
+            self,
+            op1: Callable[[AsyncStream[T_co]], Observable[A]],
+            op2: Callable[[Observable[A]], Observable[B]],
+            op3: Callable[[Observable[B]], Observable[C]],
+            /,
+        ) -> AsyncStream[C]: ...
+        @overload
+        def pipe(
+            self,
+            op1: Callable[[AsyncStream[T_co]], Observable[A]],
+            op2: Callable[[Observable[A]], Observable[B]],
+            op3: Callable[[Observable[B]], Observable[Any]],
+            op4: Callable[[Observable[Any]], Observable[C]],
+            /,
+        ) -> AsyncStream[C]: ...
+        @overload
+        def pipe(self, /, *operators: Callable[[Any], Any]) -> AsyncStream[Any]: ...
+        def pipe(self, /, *operators: Callable[[Any], Any]) -> Any: ...
+    else:
+
+        def pipe(self, /, *operators):
+            """Apply operators, ours and reactivex's, from left to right; the result is a stream of the same face."""
+            return _pipe(self, operators)
+
+
+# -- operators -----------------------------------------------------------------------------------------------------
+
+
+class Hooks(NamedTuple):
+    """What an operator does with upstream's signals. A hook that is None passes the signal on."""
+
+    next: Callable[[Any], object]
+    error: Callable[[Exception], object] | None = None
+    completed: Callable[[], object] | None = None
+    dispose: Callable[[], object] | None = None
+
+
+class Scope(Generic[A]):
+    """What an operator may know of its subscription: the source, the scheduler, and whence it is being fed."""
+
+    __slots__ = ("scheduler", "source")
+
+    def __init__(self, source: Observable[A], scheduler: abc.SchedulerBase | None) -> None:
+        self.source = source
+        self.scheduler = scheduler
+
+    def birth(self) -> Birth:
+        """Give where, in the source, the item now being handled stands: where a substream starts."""
+        source = self.source
+        root = cast("Root", source) if isinstance(source, _Face) and source.origin is source else None
+        return Birth(ROOT_LOOP.get(), root, -1 if root is None else position_in(root))
+
+
+class Birth(NamedTuple):
+    """Where a substream began: the loop that was feeding it, and the root and position if its source is one."""
+
+    loop: Loop[Any] | None
+    root: Root | None
+    position: int
+
+
+Start = Callable[["Sink[B]", Scope[A]], "Callable[[A], object] | Hooks"]
+"""Begins one subscription of an operator: state is made here, never in the factory."""
+
+
+def operator(start: Start[B, A]) -> Callable[[Observable[A]], Observable[B]]:
+    """Give an operator from what it does in one subscription; its result has the face of its source.
+
+    `start(down, scope)` is called at each subscription and gives the callable for upstream's items, or Hooks.
+    """
+
+    def lift(source: Observable[A]) -> Observable[B]:
+        def attach(down: Subscriber[B], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
+            return _attach_lifted(source, start, down, scheduler)
+
+        return face_of(source)(attach, origin_of(source))
+
+    return lift
+
+
+def _attach_lifted(
+    source: Observable[A], start: Start[B, A], down: Subscriber[B], scheduler: abc.SchedulerBase | None
+) -> abc.DisposableBase:
+    hooks = start(down, Scope(source, scheduler))
+    if not isinstance(hooks, Hooks):
+        hooks = Hooks(hooks)
+    up: Subscriber[A] = _Link(hooks.next, hooks.error or down.error, hooks.completed or down.completed, hooks.dispose)
+    if isinstance(source, _Face):
+        up.hold(source.attach(up, scheduler))
+    else:
+        guard = Guard(up)
+        up.hold(source.subscribe(guard.on_next, guard.on_error, guard.on_completed, scheduler=scheduler))
+    return up
+
+
+class _Link(Subscriber[A]):
+    """An operator's subscription to its source, with what the operator itself has to clean up."""
+
+    __slots__ = ("_cleanup",)
+
+    def __init__(
+        self,
+        on_next: Callable[[A], object],
+        on_error: Callable[[Exception], object],
+        on_completed: Callable[[], object],
+        cleanup: Callable[[], object] | None,
+    ) -> None:
+        super().__init__(on_next, on_error, on_completed)
+        self._cleanup = cleanup
+
+    def dispose(self) -> None:
+        cleanup, self._cleanup = self._cleanup, None
+        super().dispose()
+        if cleanup is not None:
+            cleanup()
+
+
+def wrap(source: Any, *, like: Observable[Any]) -> Any:
+    """Give a stream with the face of `like` over a plain Observable; anything else is passed as it is."""
+    if isinstance(source, _Face) or not isinstance(source, Observable):
+        return source
+
+    def attach(down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
+        guard = Guard(down)
+        return source.subscribe(guard.on_next, guard.on_error, guard.on_completed, scheduler=scheduler)
+
+    stream = face_of(like)(attach, origin_of(like))
+    stream.__dict__["_wrapped"] = source
+    return stream
+
+
+def face_of(source: Observable[Any]) -> type[Stream[Any]] | type[AsyncStream[Any]]:
+    """Give the face for what is derived from `source`: AsyncStream from one, else Stream."""
+    return AsyncStream if isinstance(source, AsyncStream) else Stream
+
+
+def origin_of(source: Observable[Any]) -> Root | None:
+    """Give the root whose driver and scheduler serve what is derived from `source`."""
+    return source.origin if isinstance(source, _Face) else None
+
+
+def _pipe(source: Any, operators: tuple[Callable[[Any], Any], ...]) -> Any:
+    result = source
+    for apply in operators:
+        result = wrap(apply(result), like=source)
+    return result
+
+
+# -- substreams ----------------------------------------------------------------------------------------------------
+
+
+class Substream(Generic[A]):
+    """How an inner stream is fed: `attach` for its face.
+
+    Who subscribes is served from the log that the outer operator fills: at once with what is in it, then live. A loop
+    of its own, inside or after the outer one, cannot wait for that operator, which may be waiting for the loop to go
+    on; it runs the operator again, on a private cursor from where the substream began (`again`).
+    """
+
+    __slots__ = ("_again", "_birth", "log")
+
+    def __init__(self, log: HotLog[A], birth: Birth, again: Callable[[], Observable[A]]) -> None:
+        self.log = log
+        self._birth = birth
+        self._again = again
+
+    def attach(self, down: Subscriber[A], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
+        """Seat the subscriber, or run the operator again for the loop that asks."""
+        loop, birth = ROOT_LOOP.get(), self._birth
+        if loop is None or loop is birth.loop or self.log.ended:
+            return self.log.subscribe(down)
+        again = self._again()
+        if not isinstance(again, _Face) or again.origin is None:
+            return self.log.subscribe(down)
+        if birth.root is not None:
+            if birth.position < birth.root.log.base:
+                return self.log.subscribe(down)
+            loop.start_at(birth.root, birth.position)
+        return again.attach(down, scheduler) or down
+
+
+_NONE: Any = object()
+
+
+def _only(last: object) -> object:
+    if last is _NONE:
+        raise SequenceContainsNoElementsError
+    return last

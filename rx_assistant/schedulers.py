@@ -1,0 +1,193 @@
+"""Event loops for streams: timers, wake-ups from other threads and the one `spawn()`, on asyncio and on trio.
+
+The only module outside gui/ that imports trio. A stream belongs to the loop on which it was first used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
+from reactivex import abc
+
+from rx_assistant.hot import StreamScheduler
+
+if TYPE_CHECKING:
+    import trio
+
+Main = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Task(Protocol):
+    """A task that `spawn()` started."""
+
+    def cancel(self) -> None:
+        """Cancel it; on the loop's own thread."""
+
+    async def wait(self) -> None:
+        """Return when it has ended, however it did."""
+
+
+class EventLoop(Protocol):
+    """What a stream needs of the event loop that it lives on."""
+
+    def is_here(self) -> bool:
+        """Whether this thread is running the loop."""
+
+    def call_soon(self, action: Callable[[], object]) -> None:
+        """Run `action` on the loop; from any thread. A loop that is over drops it."""
+
+    def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
+        """Run `action` on the loop, `seconds` from now; from any thread. Gives what cancels it."""
+
+    def spawn(self, main: Main) -> Task:
+        """Start a task that belongs to no scope of the caller; on the loop's own thread."""
+
+
+def current_event_loop() -> EventLoop:
+    """Give the event loop that is running on this thread; RuntimeError when there is none."""
+    trio_module = sys.modules.get("trio")
+    if trio_module is not None and trio_module.lowlevel.in_trio_run():
+        return TrioLoop(trio_module)
+    try:
+        return AsyncioLoop(asyncio.get_running_loop())
+    except RuntimeError:
+        raise RuntimeError("an asynchronous stream needs a running event loop, asyncio's or trio's") from None
+
+
+def loop_scheduler(loop: EventLoop) -> abc.SchedulerBase:
+    """Give an Rx scheduler that runs its actions on `loop`, by a monotonic clock."""
+    return StreamScheduler(loop.call_soon, loop.call_later)
+
+
+class AsyncioLoop:
+    """An asyncio event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._thread = threading.get_ident()
+
+    def is_here(self) -> bool:
+        return threading.get_ident() == self._thread
+
+    def call_soon(self, action: Callable[[], object]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(action)
+        except RuntimeError:  # the loop is closed: nobody is left to whom it could matter
+            pass
+
+    def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
+        if self.is_here():
+            return self._loop.call_later(seconds, action).cancel
+        return _later_from_outside(self, seconds, action)
+
+    def spawn(self, main: Main) -> Task:
+        return _AsyncioTask(asyncio.create_task(main()))
+
+
+class _AsyncioTask:
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self._task = task
+
+    def cancel(self) -> None:
+        self._task.cancel()
+
+    async def wait(self) -> None:
+        await asyncio.wait([self._task])
+
+
+class TrioLoop:
+    """A trio run."""
+
+    def __init__(self, module: Any) -> None:
+        self._trio = module
+        self._token: trio.lowlevel.TrioToken = module.lowlevel.current_trio_token()
+        self._thread = threading.get_ident()
+
+    def is_here(self) -> bool:
+        return threading.get_ident() == self._thread
+
+    def call_soon(self, action: Callable[[], object]) -> None:
+        try:
+            self._token.run_sync_soon(action)
+        except self._trio.RunFinishedError:  # nobody is left to whom it could matter
+            pass
+
+    def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
+        if not self.is_here():
+            return _later_from_outside(self, seconds, action)
+
+        async def sleep() -> None:
+            await anyio.sleep(seconds)
+            action()
+
+        task = self.spawn(sleep)
+        return lambda: self.call_soon(task.cancel)
+
+    def spawn(self, main: Main) -> Task:
+        return _TrioTask(self._trio, main)
+
+
+class _TrioTask:
+    def __init__(self, module: Any, main: Main) -> None:
+        self._scope: trio.CancelScope = module.CancelScope()
+        self._done: trio.Event = module.Event()
+        module.lowlevel.spawn_system_task(self._run, main)
+
+    async def _run(self, main: Main) -> None:
+        try:
+            with self._scope:
+                await main()
+        finally:
+            self._done.set()
+
+    def cancel(self) -> None:
+        self._scope.cancel()
+
+    async def wait(self) -> None:
+        await self._done.wait()
+
+
+def _later_from_outside(loop: EventLoop, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
+    """Set a timer from another thread: the timer itself is set on the loop, and so is its cancelling."""
+    cancels: list[Callable[[], None]] = []
+    cancelled = threading.Event()
+
+    def start() -> None:
+        if not cancelled.is_set():
+            cancels.append(loop.call_later(seconds, action))
+
+    def cancel() -> None:
+        cancelled.set()
+        loop.call_soon(lambda: [stop() for stop in cancels])
+
+    loop.call_soon(start)
+    return cancel
+
+
+class LoopWaker:
+    """A flag that one task sleeps on and any thread may raise."""
+
+    def __init__(self, loop: EventLoop) -> None:
+        self._loop = loop
+        self._event = anyio.Event()
+
+    def wake(self) -> None:
+        """End the sleep: the one under way, or the next."""
+        if self._loop.is_here():
+            self._event.set()
+        else:
+            self._loop.call_soon(self._set)
+
+    def _set(self) -> None:
+        self._event.set()
+
+    async def sleep(self, seconds: float | None) -> None:
+        """Return when woken, or after `seconds`; and clear the flag."""
+        with anyio.move_on_after(seconds):
+            await self._event.wait()
+        self._event = anyio.Event()
