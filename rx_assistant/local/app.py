@@ -1,0 +1,61 @@
+"""The ASGI application: the table of operations under /v1, and /healthz."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+
+from rx_assistant.local.dispatch import endpoint, error_reply, sign
+from rx_assistant.local.errors import ApiError
+from rx_assistant.local.exchange import Operation
+from rx_assistant.local.ids import new_id
+from rx_assistant.local.responses import json_reply
+from rx_assistant.local.routes import assistants, messages, runs, steps, threads
+from rx_assistant.local.state import State
+
+# "/threads/runs" must come before "/threads/{thread_id}".
+OPERATIONS: tuple[Operation, ...] = (
+    *assistants.OPERATIONS,
+    *runs.OPERATIONS,
+    *threads.OPERATIONS,
+    *messages.OPERATIONS,
+    *steps.OPERATIONS,
+)
+
+
+def build(state: State) -> Starlette:
+    """The application around one state, which it closes at its end."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await state.close()
+
+    routes = [Route(row.path, endpoint(state, row), methods=[row.method]) for row in OPERATIONS]
+    app = Starlette(
+        routes=[Mount("/v1", routes=routes), Route("/healthz", _health)],
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _refuse},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _health(_: Request) -> Response:
+    return json_reply({"status": "ok"})
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    """404 and 405 for what is no operation."""
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    what = "Invalid URL" if status == 404 else "Invalid method for URL"
+    response = error_reply(ApiError(status, f"{what} ({request.method} {request.url.path})"))
+    sign(response, new_id("req_"), time.perf_counter())
+    return response

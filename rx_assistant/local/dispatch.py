@@ -1,0 +1,169 @@
+"""From a request to a reply: key, body, shape, handler, error body. Every operation goes this way."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, Response
+
+from rx_assistant.local import json_text
+from rx_assistant.local.errors import ApiError, bad_request, server_error
+from rx_assistant.local.exchange import Call, EventStream, FileContent, Operation, Reply
+from rx_assistant.local.ids import new_id
+from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.responses import EventStreamReply, json_reply
+from rx_assistant.local.schema import Items, Shape, Whole
+from rx_assistant.local.state import RequestRecord, State
+from rx_assistant.local.store import UnknownCursorError
+
+_log = logging.getLogger("rx_assistant.local")
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def endpoint(state: State, operation: Operation) -> Endpoint:
+    """The ASGI side of one operation."""
+
+    async def answer(request: Request) -> Response:
+        started = time.perf_counter()
+        request_id = new_id("req_")
+        try:
+            response = await _answer(state, operation, request)
+        except ApiError as error:
+            response = error_reply(error)
+        except UnknownCursorError as error:
+            response = error_reply(_unknown_cursor(error))
+        except ClientDisconnect:
+            response = Response(status_code=499)
+        except Exception:
+            _log.exception("%s %s failed", request.method, request.url.path)
+            response = error_reply(server_error(request_id))
+        sign(response, request_id, started)
+        if operation.polled:
+            response.headers["openai-poll-after-ms"] = str(state.settings.poll_after_ms)
+        return response
+
+    return answer
+
+
+def error_reply(error: ApiError) -> Response:
+    """The error as the service sends it."""
+    return json_reply(error.body(), error.status, error.headers)
+
+
+def sign(response: Response, request_id: str, started: float) -> None:
+    """The headers that every reply carries."""
+    response.headers["x-request-id"] = request_id
+    response.headers["openai-version"] = "2020-10-01"
+    response.headers["openai-processing-ms"] = str(round((time.perf_counter() - started) * 1000))
+
+
+async def _answer(state: State, operation: Operation, request: Request) -> Response:
+    body = b"" if operation.multipart else await _read(request, state.settings.max_body_bytes)
+    _record(state, request, body)
+    check_key(state.settings.api_key, request.headers)
+    call = Call(
+        state,
+        request.path_params,
+        checked_query(operation.query, request),
+        _checked_body(operation, body),
+        request,
+    )
+    return _response(state, await operation.handler(call))
+
+
+def _response(state: State, reply: Reply) -> Response:
+    if isinstance(reply, EventStream):
+        return EventStreamReply(reply.leg, state.settings.write_timeout, {})
+    if isinstance(reply, FileContent):
+        return FileResponse(reply.path, media_type="application/octet-stream", filename=reply.filename)
+    return json_reply(reply)
+
+
+def check_key(api_key: str | None, headers: Headers) -> None:
+    """401 unless the request carries the configured key; `api-key` is how Azure's clients send it."""
+    if api_key is None:
+        return
+    scheme, _, bearer = headers.get("authorization", "").partition(" ")
+    given = bearer.strip() if scheme.lower() == "bearer" else headers.get("api-key", "")
+    if hmac.compare_digest(given.encode(), api_key.encode()):
+        return
+    if given:
+        message, code = f"Incorrect API key provided: {_masked(given)}.", "invalid_api_key"
+    else:
+        message, code = "You didn't provide an API key in an Authorization header (Bearer YOUR_KEY).", None
+    raise ApiError(401, message, code=code, headers={"www-authenticate": 'Bearer realm="OpenAI API"'})
+
+
+def _masked(key: str) -> str:
+    return key if len(key) < 9 else f"{key[:4]}{'*' * 8}{key[-4:]}"
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    """The whole body; 413 past the limit, without having kept more than that."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise too_large(limit)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def too_large(limit: int) -> ApiError:
+    """413 for a body of more than `limit` bytes."""
+    return ApiError(413, f"The request body is larger than {limit} bytes.", code="request_too_large")
+
+
+def _record(state: State, request: Request, body: bytes) -> None:
+    state.requests.append(
+        RequestRecord(request.method, request.url.path, request.url.query, dict(request.headers), body)
+    )
+
+
+def _checked_body(operation: Operation, data: bytes) -> JsonObject:
+    if operation.body is None or operation.multipart:
+        return {}
+    try:
+        value = json_text.decode(data) if data.strip() else {}
+    except ValueError as error:
+        message = f"We could not parse the JSON body of your request: {error}."
+        raise bad_request(message, code="invalid_json") from error
+    operation.body.check(value, "")
+    assert isinstance(value, dict)
+    return value
+
+
+def checked_query(shapes: Mapping[str, Shape], request: Request) -> dict[str, object]:
+    """The query's known parameters, numbers as numbers; others are let pass, as `api-version` must be."""
+    found: dict[str, object] = {}
+    for name, shape in shapes.items():
+        plain = name.removesuffix("[]")
+        texts = [value for key, value in request.query_params.multi_items() if key in (plain, f"{plain}[]")]
+        if not texts:
+            continue
+        value: object = texts if isinstance(shape, Items) else texts[-1]
+        if isinstance(shape, Whole):
+            value = _number(texts[-1], plain)
+        shape.check(value, plain)
+        found[plain] = value
+    return found
+
+
+def _number(text: str, name: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        message = f"Invalid type for {name!r}: expected an integer, but got a string instead."
+        raise bad_request(message, name, "invalid_type") from None
+
+
+def _unknown_cursor(error: UnknownCursorError) -> ApiError:
+    message = f"Invalid '{error.name}': no object with id {error.id!r} is in this list."
+    return bad_request(message, error.name, "invalid_value")

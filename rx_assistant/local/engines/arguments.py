@@ -1,0 +1,192 @@
+"""A JSON value for a JSON schema, filled from what a message says: numbers, quoted words, names after `in` or `for`.
+
+The value always fits the schema's types, enums and required fields as far as plain reading can tell; what the message
+does not say is left out if it may be, and otherwise filled with the schema's default or a plain word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from rx_assistant.local.engine import Json
+from rx_assistant.local.engines.matching import words
+
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_QUOTED = re.compile(r"\"([^\"]+)\"|“([^”]+)”|`([^`]+)`|(?<!\w)'([^']+)'(?!\w)")
+_PLACE = re.compile(r"\b(?:in|at|for|to|from|of|near|about|on)\s+((?:[A-Z][\w.-]*)(?:[ ,]+(?:[A-Z][\w.-]*))*)")
+_PROPER = re.compile(r"(?<![.!?]\s)(?<!^)\b([A-Z][\w-]*(?: [A-Z][\w-]*)*)")
+_PATTERNS = {
+    "email": re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+\w"),
+    "uri": re.compile(r"https?://[^\s\"'<>]+"),
+    "date": re.compile(r"\b\d{4}-\d{2}-\d{2}\b"),
+    "date-time": re.compile(r"\b\d{4}-\d{2}-\d{2}T[\d:.]+(?:Z|[+-]\d{2}:\d{2})?\b"),
+    "time": re.compile(r"\b\d{1,2}:\d{2}(?::\d{2})?\b"),
+}
+_DEFAULTS = {"email": "someone@example.com", "uri": "https://example.com", "date": "2025-01-01"}
+_NO = frozenset({"no", "not", "without", "never", "off", "false", "disable"})
+_DEPTH = 8
+
+Schema = Mapping[str, Json]
+
+
+def fill(schema: Schema, message: str) -> Json:
+    """A value that fits `schema`; for function parameters, which are an object, an object."""
+    value = _Filling(schema, message).value(schema, "", _DEPTH, required=True)
+    return {} if value is None and _type(schema) in ("object", "") else value
+
+
+class _Filling:
+    """One message being read; what one field took, the next does not take again."""
+
+    def __init__(self, root: Schema, message: str) -> None:
+        self._root = root
+        self._message = message
+        self._numbers = _NUMBER.findall(message)
+        self._phrases = list(dict.fromkeys(_phrases(message)))
+        self._fallback = message.strip().rstrip("?!.") or "something"
+
+    def value(self, schema: Schema, name: str, depth: int, *, required: bool) -> Json:
+        """The value, None if the message says nothing and nothing is required."""
+        schema = self._resolved(schema)
+        if "const" in schema:
+            return schema["const"]
+        choices = schema.get("enum")
+        if isinstance(choices, list) and choices:
+            return self._choice(choices, schema, required)
+        match _type(schema):
+            case "object":
+                return self._object(schema, depth)
+            case "array":
+                return self._array(schema, name, depth, required)
+            case "integer" | "number":
+                return self._number(schema, required)
+            case "boolean":
+                return self._boolean(schema, name, required)
+            case "null":
+                return None
+        return self._string(schema, required)
+
+    def _resolved(self, schema: Schema) -> Schema:
+        """References followed, and of alternatives the first that is not null."""
+        for _ in range(_DEPTH):
+            reference = schema.get("$ref")
+            alternatives = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
+            if isinstance(reference, str):
+                schema = self._referred(reference)
+            elif isinstance(alternatives, list) and alternatives:
+                candidates = [item for item in alternatives if isinstance(item, Mapping)]
+                chosen = next((item for item in candidates if item.get("type") != "null"), {})
+                schema = {**{key: item for key, item in schema.items() if not key.endswith("Of")}, **chosen}
+            else:
+                break
+        return schema
+
+    def _referred(self, reference: str) -> Schema:
+        value: Json = self._root
+        for part in reference.removeprefix("#").strip("/").split("/"):
+            if part:
+                value = value.get(part) if isinstance(value, Mapping) else None
+        return value if isinstance(value, Mapping) else {}
+
+    def _object(self, schema: Schema, depth: int) -> Json:
+        properties = schema.get("properties")
+        demanded = schema.get("required")
+        required = demanded if isinstance(demanded, list) else []
+        value: dict[str, Json] = {}
+        if not isinstance(properties, Mapping) or not depth:
+            return value
+        order = sorted(properties, key=lambda name: name not in required)
+        for name in order:
+            inner = properties[name]
+            if isinstance(inner, Mapping):
+                found = self.value(inner, name, depth - 1, required=name in required)
+                if found is not None or name in required:
+                    value[name] = found
+        return {name: value[name] for name in properties if name in value}
+
+    def _array(self, schema: Schema, name: str, depth: int, required: bool) -> Json:
+        items = schema.get("items")
+        if not isinstance(items, Mapping) or not depth:
+            return [] if required else None
+        kind = _type(self._resolved(items))
+        most = {"string": len(self._phrases), "integer": len(self._numbers), "number": len(self._numbers)}.get(kind, 1)
+        found: list[Json] = [self.value(items, name, depth - 1, required=False) for _ in range(most)]
+        present: list[Json] = [item for item in found if item is not None]
+        least = schema.get("minItems")
+        missing = (least if isinstance(least, int) else int(required)) - len(present)
+        present += [self.value(items, name, depth - 1, required=True) for _ in range(max(0, missing))]
+        return present or ([] if required else None)
+
+    def _number(self, schema: Schema, required: bool) -> Json:
+        whole = _type(schema) == "integer"
+        for text in self._numbers:
+            number = int(float(text)) if whole else float(text)
+            if _within(schema, number):
+                self._numbers.remove(text)
+                return number
+        default = schema.get("default")
+        if default is not None:
+            return default
+        least = schema.get("minimum")
+        floor = least if isinstance(least, int | float) else 1
+        return (int(floor) if whole else float(floor)) if required else None
+
+    def _boolean(self, schema: Schema, name: str, required: bool) -> Json:
+        said = frozenset(re.findall(r"\w+", self._message.lower()))
+        if words(name) & words(self._message):
+            return not said & _NO
+        default = schema.get("default")
+        if isinstance(default, bool):
+            return default
+        return True if required else None
+
+    def _choice(self, choices: list[Json], schema: Schema, required: bool) -> Json:
+        lowered = self._message.lower()
+        for choice in choices:
+            if isinstance(choice, str) and re.search(rf"\b{re.escape(choice.lower())}\b", lowered):
+                self._phrases = [phrase for phrase in self._phrases if phrase.lower() != choice.lower()]
+                return choice
+        default = schema.get("default")
+        return default if default is not None else choices[0] if required else None
+
+    def _string(self, schema: Schema, required: bool) -> Json:
+        kind = str(schema.get("format", ""))
+        pattern = _PATTERNS.get(kind)
+        if pattern is not None:
+            found = pattern.search(self._message)
+            if found:
+                return found.group()
+            return _DEFAULTS.get(kind, self._fallback) if required else None
+        if self._phrases:
+            return self._phrases.pop(0)
+        default = schema.get("default")
+        if isinstance(default, str):
+            return default
+        return self._fallback if required else None
+
+
+def _phrases(message: str) -> Iterator[str]:
+    """What a string may be filled with: quotations first, then names after a preposition, then other names."""
+    for quoted in _QUOTED.findall(message):
+        yield next(text for text in quoted if text)
+    for place in _PLACE.findall(message):
+        yield place.strip(" ,.")
+    for proper in _PROPER.findall(message):
+        if proper != "I":
+            yield proper.strip(" ,.")
+
+
+def _type(schema: Schema) -> str:
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        kind = next((item for item in kind if item != "null"), "null")
+    if isinstance(kind, str):
+        return kind
+    return "object" if "properties" in schema else ""
+
+
+def _within(schema: Schema, number: float) -> bool:
+    least, most = schema.get("minimum"), schema.get("maximum")
+    above = not isinstance(least, int | float) or number >= least
+    return above and (not isinstance(most, int | float) or number <= most)

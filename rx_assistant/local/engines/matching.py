@@ -1,0 +1,74 @@
+"""Which of the assistant's functions a message asks for: those that it names or describes, word by word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from rx_assistant.local.engine import FunctionTool
+
+_WORD = re.compile(r"[^\W_]+")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_COMMON = frozenset(
+    re.findall(
+        r"\w+",
+        """a about all am an and any are as at be by can could current currently do does for from function get gets give
+    given has have hello hi how i if in into is it its like list look make me my need now of on one or our please return
+    returns set show tell than that the their them then there this to up us use used user users uses using want was
+    we what whats when where which who will with would you your""",
+    )
+)
+_IN_NAME = 2.0
+_IN_DESCRIPTION = 1.0
+_ENOUGH = 2.0
+
+
+def asked_for(message: str, functions: Sequence[FunctionTool]) -> list[FunctionTool]:
+    """The functions that the message asks for, best first; each accounts for a word that no better one does."""
+    asked = words(message)
+    lowered = message.lower()
+    scored = []
+    for position, function in enumerate(functions):
+        shared = _shared(asked, function)
+        score = sum(shared.values())
+        named = function.name.lower() in lowered
+        if named or score >= _ENOUGH:
+            reasons = {*shared, function.name} if named else set(shared)
+            scored.append((not named, -score, position, function, reasons))
+    chosen: list[FunctionTool] = []
+    covered: set[str] = set()
+    for *_, function, reasons in sorted(scored, key=lambda entry: entry[:3]):
+        if not reasons <= covered:
+            chosen.append(function)
+            covered |= reasons
+    return chosen
+
+
+def words(text: str) -> frozenset[str]:
+    """The stems of the words that say something, from prose and from names in snake_case or camelCase."""
+    found = _WORD.findall(_CAMEL.sub(" ", text).lower())
+    return frozenset(_stem(word) for word in found if word not in _COMMON and len(word) > 1)
+
+
+def _shared(asked: frozenset[str], function: FunctionTool) -> Mapping[str, float]:
+    weights = dict.fromkeys(words(function.description), _IN_DESCRIPTION)
+    weights.update(dict.fromkeys(words(function.name), _IN_NAME))
+    return {word: weight for word, weight in weights.items() if word in asked}
+
+
+def _stem(word: str) -> str:
+    """Crude on purpose: both sides go through it."""
+    for ending in ("ing", "ies", "es", "ed", "s"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return word[: -len(ending)]
+    return word
+
+
+def overlap(asked: frozenset[str], text: str) -> int:
+    """How many of the words occur in the text."""
+    return len(asked & words(text))
+
+
+def best(asked: frozenset[str], texts: Iterable[str]) -> str:
+    """The text that shares most words, the first of several; empty for none."""
+    return max(texts, key=lambda text: overlap(asked, text), default="")

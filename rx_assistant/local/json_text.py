@@ -1,0 +1,37 @@
+"""JSON as it goes over the wire: one line, raw UTF-8. Reading refuses what JSON has no word for (NaN, 1e999)."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, TypeAlias
+
+JsonObject: TypeAlias = dict[str, Any]
+"""A wire object: plain, in wire field order."""
+
+
+def encode(value: object) -> bytes:
+    """One line of UTF-8; lone surrogates, which UTF-8 cannot hold, stay escaped."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def decode(data: bytes) -> object:
+    """The value that `data` spells; ValueError when it spells none (RecursionError included)."""
+    try:
+        return json.loads(data, parse_constant=_refuse, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is out of range")
+    return number

@@ -1,0 +1,63 @@
+"""Replies on the wire: JSON, and streams that end when the run's leg does or their reader is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from rx_assistant.local import json_text
+from rx_assistant.local.leg import CutError, Leg
+
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+
+
+def json_reply(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """The value as one line of JSON."""
+    return Response(json_text.encode(value), status, headers, media_type="application/json")
+
+
+class EventStreamReply(Response):
+    """Follows a leg. A reader that takes nothing for `write_timeout` seconds, or is gone, is let go.
+
+    The run does not notice.
+    """
+
+    def __init__(self, leg: Leg, write_timeout: float, headers: Mapping[str, str]) -> None:
+        super().__init__(headers={**headers, "content-type": EVENT_STREAM, "cache-control": "no-cache"})
+        del self.headers["content-length"]
+        self._leg = leg
+        self._write_timeout = write_timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        pump = asyncio.ensure_future(self._pump(send))
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (pump, gone):
+                task.cancel()
+            await asyncio.gather(pump, gone, return_exceptions=True)
+
+    async def _pump(self, send: Send) -> None:
+        """Without its last, empty chunk a body is known to be cut."""
+        try:
+            async with aclosing(self._leg.read()) as frames:
+                async for frame in frames:
+                    await self._send(send, frame, True)
+            await self._send(send, b"", False)
+        except (CutError, TimeoutError):
+            return
+
+    async def _send(self, send: Send, body: bytes, more: bool) -> None:
+        async with asyncio.timeout(self._write_timeout):
+            await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,115 @@
+"""/threads/runs and /threads/{thread_id}/runs"""
+
+from __future__ import annotations
+
+from rx_assistant.local import bodies, objects
+from rx_assistant.local.errors import bad_request
+from rx_assistant.local.exchange import Call, EventStream, Operation, Reply
+from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.routes.threads import add_thread
+from rx_assistant.local.runs.execution import Execution
+
+_FINAL = ("completed", "failed", "cancelled", "expired", "incomplete")
+
+
+async def create(call: Call) -> Reply:
+    """A new run on a thread that has no active one."""
+    state, body = call.state, call.body
+    thread = state.find("thread", call.ids["thread_id"])
+    assistant = state.find("assistant", body["assistant_id"], param="assistant_id")
+    active = state.active_run(thread["id"])
+    if active is not None:
+        raise bad_request(f"Thread {thread['id']} already has an active run {active}.")
+    run = objects.run(assistant, thread, body, state.run_ttl)
+    messages = body.get("additional_messages") or []
+    if not (run["instructions"] or messages or state.store.count("message", thread["id"])):
+        message = "Run creation requires a Thread with a user message or an assistant with instructions."
+        raise bad_request(message, code="invalid_thread")
+    for message in messages:
+        state.add_message(thread["id"], message)
+    return _reply(call, state.start_run(run, _include_content(call)))
+
+
+async def create_with_thread(call: Call) -> Reply:
+    """A new thread and a run on it."""
+    state, body = call.state, call.body
+    assistant = state.find("assistant", body["assistant_id"], param="assistant_id")
+    thread = add_thread(state, body.get("thread") or {})
+    run = objects.run(assistant, thread, body, state.run_ttl)
+    return _reply(call, state.start_run(run, _include_content(call), thread))
+
+
+async def retrieve(call: Call) -> JsonObject:
+    """The run as it is now."""
+    thread_id = call.ids["thread_id"]
+    call.state.find("thread", thread_id)
+    return call.state.find("run", call.ids["run_id"], thread_id)
+
+
+async def modify(call: Call) -> JsonObject:
+    """The run with other metadata; only when it is over."""
+    run = await retrieve(call)
+    if run["status"] not in _FINAL:
+        raise bad_request(f"Cannot update run with status '{run['status']}'.")
+    if "metadata" in call.body:
+        run["metadata"] = call.body["metadata"] or {}
+    call.state.store.put("run", run, run["thread_id"])
+    return run
+
+
+async def index(call: Call) -> JsonObject:
+    """A page of the thread's runs."""
+    thread_id = call.ids["thread_id"]
+    call.state.find("thread", thread_id)
+    return objects.listing(*call.state.store.page("run", thread_id, objects.page_of(call.query)))
+
+
+async def cancel(call: Call) -> JsonObject:
+    """The run, cancelling."""
+    run = await retrieve(call)
+    execution = call.state.execution(run["id"])
+    if execution is None or run["status"] == "cancelling":
+        raise bad_request(f"Cannot cancel run with status '{run['status']}'.")
+    execution.cancel()
+    return dict(execution.run)
+
+
+async def submit_tool_outputs(call: Call) -> Reply:
+    """The run goes on with the outputs of all the calls that it waits for."""
+    run = await retrieve(call)
+    execution = call.state.execution(run["id"])
+    if execution is None or run["status"] != "requires_action":
+        raise bad_request(f'Runs in status "{run["status"]}" do not accept tool outputs.')
+    execution.submit(_outputs(call.body["tool_outputs"], execution))
+    return _reply(call, execution)
+
+
+def _outputs(given: list[JsonObject], execution: Execution) -> dict[str, str]:
+    outputs = {item["tool_call_id"]: item.get("output", "") for item in given}
+    wanted = [tool_call["id"] for tool_call in execution.pending_calls()]
+    if len(outputs) != len(given) or set(outputs) != set(wanted):
+        message = f"Expected tool outputs for call_ids {wanted}, got {[item['tool_call_id'] for item in given]}"
+        raise bad_request(message, "tool_outputs")
+    return outputs
+
+
+def _reply(call: Call, execution: Execution) -> Reply:
+    return EventStream(execution.leg) if call.body.get("stream") else dict(execution.run)
+
+
+def _include_content(call: Call) -> bool:
+    return bool(call.query.get("include"))
+
+
+_ALL = "/threads/{thread_id}/runs"
+_ONE = _ALL + "/{run_id}"
+
+OPERATIONS = (
+    Operation("POST", "/threads/runs", create_with_thread, bodies.CREATE_THREAD_AND_RUN, polled=True),
+    Operation("GET", _ALL, index, query=bodies.LIST),
+    Operation("POST", _ALL, create, bodies.CREATE_RUN, bodies.INCLUDE, polled=True),
+    Operation("GET", _ONE, retrieve, polled=True),
+    Operation("POST", _ONE, modify, bodies.MODIFY_METADATA),
+    Operation("POST", f"{_ONE}/cancel", cancel, polled=True),
+    Operation("POST", f"{_ONE}/submit_tool_outputs", submit_tool_outputs, bodies.SUBMIT_TOOL_OUTPUTS, polled=True),
+)

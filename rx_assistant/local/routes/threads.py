@@ -1,0 +1,62 @@
+"""/threads"""
+
+from __future__ import annotations
+
+from rx_assistant.local import bodies, objects
+from rx_assistant.local.exchange import Call, Operation
+from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.resources import modified_resources, new_resources
+from rx_assistant.local.state import State
+
+
+def add_thread(state: State, body: JsonObject) -> JsonObject:
+    """Stores a new thread with its first messages."""
+    thread = objects.thread(body, new_resources(state, body.get("tool_resources")))
+    state.store.put("thread", thread)
+    for message in body.get("messages") or ():
+        state.add_message(thread["id"], message)
+    return state.find("thread", thread["id"])
+
+
+async def create(call: Call) -> JsonObject:
+    """A new thread."""
+    return add_thread(call.state, call.body)
+
+
+async def retrieve(call: Call) -> JsonObject:
+    """The thread."""
+    return call.state.find("thread", call.ids["thread_id"])
+
+
+async def modify(call: Call) -> JsonObject:
+    """The thread with other metadata or resources."""
+    thread = await retrieve(call)
+    if "metadata" in call.body:
+        thread["metadata"] = call.body["metadata"] or {}
+    if "tool_resources" in call.body:
+        old = thread["tool_resources"]
+        thread["tool_resources"] = modified_resources(call.state, call.body["tool_resources"], old)
+    call.state.store.put("thread", thread)
+    return thread
+
+
+async def delete(call: Call) -> JsonObject:
+    """The thread is gone, with its messages, runs and steps; an active run stops."""
+    thread_id = call.ids["thread_id"]
+    await retrieve(call)
+    call.state.forget_thread(thread_id)
+    store = call.state.store
+    for run in store.each("run", thread_id):
+        store.delete_all("step", run["id"])
+    for kind in ("run", "message"):
+        store.delete_all(kind, thread_id)
+    store.delete("thread", thread_id)
+    return objects.deleted(thread_id, "thread.deleted")
+
+
+OPERATIONS = (
+    Operation("POST", "/threads", create, bodies.CREATE_THREAD),
+    Operation("GET", "/threads/{thread_id}", retrieve),
+    Operation("POST", "/threads/{thread_id}", modify, bodies.MODIFY_THREAD),
+    Operation("DELETE", "/threads/{thread_id}", delete),
+)

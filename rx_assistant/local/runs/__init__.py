@@ -1,0 +1,1 @@
+"""Runs: an engine's actions become objects in the store and events for whoever watches."""

@@ -1,0 +1,131 @@
+"""What an engine gets to see of a run: the thread cut to its limits, the tools it may use, what was answered so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from rx_assistant.local import tokens
+from rx_assistant.local.engine import (
+    AddFile,
+    ContextMessage,
+    FunctionTool,
+    Json,
+    RunContext,
+    Search,
+    ToolOutput,
+)
+from rx_assistant.local.json_text import JsonObject
+
+
+class PromptTooLongError(Exception):
+    """Not even the newest message fits into `max_prompt_tokens`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The context, and how many tokens it is thought to take."""
+
+    context: RunContext
+    tokens: int
+
+
+def build_prompt(
+    run: JsonObject,
+    messages: Iterable[JsonObject],
+    steps: Iterable[JsonObject],
+    used_tokens: int,
+    search: Search,
+    add_file: AddFile,
+) -> Prompt:
+    """The prompt of the run's next turn; `used_tokens` went into the turns before it."""
+    outputs = _tool_outputs(steps)
+    fixed = tokens.count(run["instructions"] or "") + sum(
+        tokens.count(item.arguments) + tokens.count(item.output) for item in outputs
+    )
+    room = None if run["max_prompt_tokens"] is None else run["max_prompt_tokens"] - used_tokens - fixed
+    kept, size = _truncate([_message(item) for item in messages], run["truncation_strategy"], room)
+    tools = [] if run["tool_choice"] == "none" else run["tools"]
+    kinds = {tool["type"] for tool in tools}
+    context = RunContext(
+        run_id=run["id"],
+        thread_id=run["thread_id"],
+        assistant_id=run["assistant_id"],
+        model=run["model"],
+        instructions=run["instructions"] or "",
+        messages=tuple(kept),
+        turn=1 + outputs[-1].turn if outputs else 0,
+        tool_outputs=tuple(outputs),
+        functions=tuple(_function(tool["function"]) for tool in tools if tool["type"] == "function"),
+        code_interpreter="code_interpreter" in kinds,
+        file_search="file_search" in kinds,
+        tool_choice=_tool_choice(run["tool_choice"]),
+        parallel_tool_calls=run["parallel_tool_calls"],
+        response_format=_format(run["response_format"]),
+        temperature=run["temperature"],
+        top_p=run["top_p"],
+        reasoning_effort=run["reasoning_effort"],
+        metadata=run["metadata"],
+        search=search,
+        add_file=add_file,
+    )
+    return Prompt(context, size + fixed)
+
+
+def _truncate(
+    messages: list[ContextMessage], strategy: JsonObject, room: int | None
+) -> tuple[list[ContextMessage], int]:
+    """The newest messages that the strategy and the room (tokens) allow, and their size."""
+    if strategy["type"] == "last_messages":
+        messages = messages[-(strategy["last_messages"] or 1) :]
+    size = 0
+    for index in range(len(messages) - 1, -1, -1):
+        cost = tokens.count(messages[index].text)
+        if room is not None and size + cost > room:
+            if index == len(messages) - 1:
+                raise PromptTooLongError
+            return messages[index + 1 :], size
+        size += cost
+    return messages, size
+
+
+def _message(message: JsonObject) -> ContextMessage:
+    texts = [part["text"]["value"] for part in message["content"] if part["type"] == "text"]
+    files = [part["image_file"]["file_id"] for part in message["content"] if part["type"] == "image_file"]
+    urls = [part["image_url"]["url"] for part in message["content"] if part["type"] == "image_url"]
+    attached = [item["file_id"] for item in message["attachments"]]
+    return ContextMessage(message["id"], message["role"], "\n".join(texts), tuple(attached + files), tuple(urls))
+
+
+def _function(function: Mapping[str, Json]) -> FunctionTool:
+    parameters = function.get("parameters")
+    return FunctionTool(
+        str(function["name"]),
+        str(function.get("description") or ""),
+        parameters if isinstance(parameters, Mapping) else {},
+    )
+
+
+def _tool_choice(choice: str | JsonObject) -> str:
+    if isinstance(choice, str):
+        return choice
+    if choice["type"] == "function":
+        return str((choice.get("function") or {}).get("name", "required"))
+    return str(choice["type"])
+
+
+def _format(given: str | JsonObject) -> JsonObject:
+    return {"type": "auto"} if isinstance(given, str) else given
+
+
+def _tool_outputs(steps: Iterable[JsonObject]) -> list[ToolOutput]:
+    outputs: list[ToolOutput] = []
+    turn = 0
+    for step in steps:
+        calls = step["step_details"].get("tool_calls", ())
+        answered = [call for call in calls if call["type"] == "function" and call["function"]["output"] is not None]
+        for call in answered:
+            function = call["function"]
+            outputs.append(ToolOutput(call["id"], function["name"], function["arguments"], function["output"], turn))
+        turn += bool(answered)
+    return outputs

@@ -1,0 +1,128 @@
+"""A message that a run writes, with the step that stands for it: content parts opened, grown and closed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from rx_assistant.local import engine, objects
+from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.runs.journal import Journal
+
+
+class MessageWriter:
+    """One message_creation step; text is gathered in fragments and joined when someone reads it."""
+
+    def __init__(self, journal: Journal, prompt_tokens: int) -> None:
+        self._journal = journal
+        self._prompt_tokens = prompt_tokens
+        self.completion_tokens = 0
+        self.usage: JsonObject | None = None
+        self.message = objects.answer_message(journal.run)
+        details = {"type": "message_creation", "message_creation": {"message_id": self.message["id"]}}
+        self.step = objects.step(journal.run, details)
+        self._fragments: list[str] = []
+        self._length = 0
+        self._growing: Literal["text", "refusal"] | None = None
+        journal.begin_step(self.step)
+        journal.message_event("created", self.message)
+        journal.message_event("in_progress", self.message)
+
+    def text(self, value: str, citations: tuple[engine.Citation, ...] = ()) -> None:
+        """Appends to the text part, opening one if need be."""
+        content = self.message["content"]
+        fresh = self._growing != "text"
+        if fresh:
+            self._open_part("text", objects.text_part(""))
+        part = content[-1]
+        found = [self._annotation(value, citation) for citation in citations]
+        first = len(part["text"]["annotations"])
+        part["text"]["annotations"] += found
+        delta: JsonObject = {"value": value}
+        if found or fresh:
+            delta["annotations"] = [_delta_annotation(first + index, item) for index, item in enumerate(found)]
+        self._grow(value)
+        self._journal.message_delta(self.message, {"index": len(content) - 1, "type": "text", "text": delta})
+
+    def refusal(self, value: str) -> None:
+        """Appends to the refusal part, opening one if need be."""
+        if self._growing != "refusal":
+            self._open_part("refusal", {"type": "refusal", "refusal": ""})
+        self._grow(value)
+        index = len(self.message["content"]) - 1
+        self._journal.message_delta(self.message, {"index": index, "type": "refusal", "refusal": value})
+
+    def whole_part(self, part: JsonObject) -> None:
+        """Adds a part that comes in one piece."""
+        self._open_part(None, part)
+        self._journal.message_delta(self.message, {"index": len(self.message["content"]) - 1, **part})
+
+    def new_part(self) -> None:
+        """What follows begins a part of its own."""
+        self.flush()
+        self._growing = None
+
+    def flush(self) -> None:
+        """Stores the message as it stands, for whoever polls."""
+        self._join()
+        self._journal.save_message(self.message)
+
+    def close(self) -> None:
+        """The message is complete, and so is its step."""
+        self._join()
+        self.message["status"] = "completed"
+        self.message["completed_at"] = objects.now()
+        self._journal.message_event("completed", self.message)
+        self._end_step("completed")
+
+    def abort(self, step_status: str, reason: str, error: JsonObject | None = None) -> None:
+        """The message stays incomplete for `reason`; its step ends with `step_status`."""
+        self._join()
+        self.message["status"] = "incomplete"
+        self.message["incomplete_details"] = {"reason": reason}
+        self.message["incomplete_at"] = objects.now()
+        self._journal.message_event("incomplete", self.message)
+        self._end_step(step_status, error)
+
+    def _end_step(self, status: str, error: JsonObject | None = None) -> None:
+        self.step["usage"] = self.usage or objects.usage(self._prompt_tokens, self.completion_tokens)
+        self._journal.end_step(self.step, status, error)
+
+    def _open_part(self, growing: Literal["text", "refusal"] | None, part: JsonObject) -> None:
+        self._join()
+        self.message["content"].append(part)
+        self._fragments = []
+        self._length = 0
+        self._growing = growing
+
+    def _grow(self, value: str) -> None:
+        self._fragments.append(value)
+        self._length += len(value)
+
+    def _join(self) -> None:
+        if self._growing is None:
+            return
+        part = self.message["content"][-1]
+        self._fragments = ["".join(self._fragments)]
+        if self._growing == "text":
+            part["text"]["value"] = self._fragments[0]
+        else:
+            part["refusal"] = self._fragments[0]
+
+    def _annotation(self, value: str, citation: engine.Citation) -> JsonObject:
+        start = 0 if citation.start is None else citation.start
+        end = len(value) if citation.end is None else citation.end
+        return {
+            "type": citation.kind,
+            "text": value[start:end],
+            "start_index": self._length + start,
+            "end_index": self._length + end,
+            citation.kind: {"file_id": citation.file_id},
+        }
+
+
+def _delta_annotation(index: int, annotation: JsonObject) -> JsonObject:
+    """The annotation as deltas carry it: with its index, and a quote that the final message drops."""
+    delta = {"index": index, **annotation}
+    if annotation["type"] == "file_citation":
+        delta["file_citation"] = {**annotation["file_citation"], "quote": ""}
+    return delta

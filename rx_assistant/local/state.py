@@ -1,0 +1,164 @@
+"""What one server holds: the store, the engine, the runs that are not over, and the work in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Coroutine
+from dataclasses import dataclass
+
+from rx_assistant.local import objects
+from rx_assistant.local.engine import Engine, SearchResult
+from rx_assistant.local.errors import bad_request, not_found
+from rx_assistant.local.ids import new_id
+from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.runs.execution import Execution
+from rx_assistant.local.store import Store
+
+_log = logging.getLogger("rx_assistant.local")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """A request as it came; `body` is empty for uploads."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How one server behaves; sizes in bytes, times in seconds unless the name says ms."""
+
+    api_key: str | None = None
+    run_ttl: float = 600.0
+    poll_after_ms: int = 100
+    max_body_bytes: int = 16 * 2**20
+    max_file_bytes: int = 512 * 2**20
+    write_timeout: float = 60.0
+    recorded_requests: int = 10_000
+
+
+class State:
+    """Everything behind the routes. Lives on one event loop."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.store = Store()
+        self.requests: deque[RequestRecord] = deque(maxlen=settings.recorded_requests)
+        self.run_ttl = settings.run_ttl
+        self._executions: dict[str, Execution] = {}
+        self._gates: dict[str, asyncio.Event] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Runs work in the background; an exception in it is logged."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._reap)
+        return task
+
+    def _reap(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("background work failed", exc_info=error)
+
+    async def close(self) -> None:
+        """Breaks every stream, ends every run's work and lets go of the store."""
+        for execution in list(self._executions.values()):
+            execution.abandon()
+        self._executions.clear()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self.store.close()
+
+    # Runs
+
+    def start_run(self, run: JsonObject, include_content: bool, created_thread: JsonObject | None = None) -> Execution:
+        """Starts a run on a thread that has no other; a thread made for it is announced first."""
+        execution = Execution(self, run, include_content)
+        self._executions[run["id"]] = execution
+        execution.start(created_thread)
+        return execution
+
+    def execution(self, run_id: str) -> Execution | None:
+        """The run's execution while it is not over."""
+        return self._executions.get(run_id)
+
+    def active_run(self, thread_id: str) -> str | None:
+        """The id of the thread's run that is not over."""
+        for execution in self._executions.values():
+            if execution.run["thread_id"] == thread_id:
+                return str(execution.run["id"])
+        return None
+
+    def refuse_while_active(self, thread_id: str, what: str) -> None:
+        """400 while a run is active on the thread; `what` is `add messages to` or the like."""
+        active = self.active_run(thread_id)
+        if active is not None:
+            raise bad_request(f"Can't {what} {thread_id} while a run {active} is active.")
+
+    def flush(self, thread_id: str) -> None:
+        """Stores what the thread's active run is writing, so that a reader sees it."""
+        active = self.active_run(thread_id)
+        if active is not None:
+            self._executions[active].flush()
+
+    def forget_thread(self, thread_id: str) -> None:
+        """Ends the active run of a thread that is being deleted."""
+        active = self.active_run(thread_id)
+        if active is not None:
+            self._executions.pop(active).abandon()
+
+    def ended(self, run: JsonObject) -> None:
+        """A run has reached a final status."""
+        self._executions.pop(run["id"], None)
+
+    # What runs need
+
+    async def gate(self, name: str) -> None:
+        """Returns once `release(name)` was called."""
+        await self._gate(name).wait()
+
+    def release(self, name: str) -> None:
+        """Opens a gate, for good."""
+        self._gate(name).set()
+
+    def _gate(self, name: str) -> asyncio.Event:
+        return self._gates.setdefault(name, asyncio.Event())
+
+    async def ingested(self, run: JsonObject) -> None:
+        """Returns once the vector stores that the run uses are ready."""
+
+    async def search(self, run: JsonObject, query: str, most: int) -> list[SearchResult]:
+        """Passages from the vector stores that the run uses."""
+        return []
+
+    async def add_file(self, name: str, content: bytes) -> str:
+        """Stores a file that the assistant made; its id."""
+        return new_id("file-")
+
+    # Objects
+
+    def find(
+        self, kind: str, id: str, parent: str = "", *, noun: str | None = None, param: str | None = None
+    ) -> JsonObject:
+        """The object, or the 404 that says there is none."""
+        value = self.store.get(kind, id, parent)
+        if value is None:
+            raise not_found(noun or kind, id, param)
+        return value
+
+    def add_message(self, thread_id: str, body: JsonObject) -> JsonObject:
+        """Stores a message that a client wrote."""
+        message = objects.given_message(thread_id, body)
+        self.store.put("message", message, thread_id)
+        return message
