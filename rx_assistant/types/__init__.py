@@ -4,6 +4,8 @@ One flat namespace under the SDK's names, loaded at first touch. Where the SDK h
 the one that it exports keeps it. Of the others, what a finished object holds has the plain name, and the rest say
 whose they are: `LastError` is a run's, `RunStepLastError` a step's; `FileCitation` is final, `FileCitationDelta`
 is not; `FunctionDefinition` is a model, `FunctionDefinitionParam` a request's TypedDict.
+
+This file is long because it lists every name twice: for type checkers, and for the loader.
 """
 
 from __future__ import annotations
@@ -38,6 +40,36 @@ if TYPE_CHECKING:
         Assistant as Assistant,
         AssistantDeleted as AssistantDeleted,
     )
+    from rx_assistant.types.assistant_params import (
+        AssistantCreateParams as AssistantCreateParams,
+        AssistantListParams as AssistantListParams,
+        AssistantUpdateParams as AssistantUpdateParams,
+    )
+    from rx_assistant.types.chunking_strategy import (
+        FileChunkingStrategy as FileChunkingStrategy,
+        OtherFileChunkingStrategyObject as OtherFileChunkingStrategyObject,
+        StaticFileChunkingStrategy as StaticFileChunkingStrategy,
+        StaticFileChunkingStrategyObject as StaticFileChunkingStrategyObject,
+        UnknownFileChunkingStrategy as UnknownFileChunkingStrategy,
+    )
+    from rx_assistant.types.chunking_strategy_params import (
+        AutoFileChunkingStrategyParam as AutoFileChunkingStrategyParam,
+        FileChunkingStrategyParam as FileChunkingStrategyParam,
+        StaticFileChunkingStrategyObjectParam as StaticFileChunkingStrategyObjectParam,
+        StaticFileChunkingStrategyParam as StaticFileChunkingStrategyParam,
+    )
+    from rx_assistant.types.file import (
+        FileContent as FileContent,
+        FileDeleted as FileDeleted,
+        FileObject as FileObject,
+        FilePurpose as FilePurpose,
+    )
+    from rx_assistant.types.file_params import (
+        FileCreateParams as FileCreateParams,
+        FileExpiresAfterParam as FileExpiresAfterParam,
+        FileListParams as FileListParams,
+        FileTypes as FileTypes,
+    )
     from rx_assistant.types.message import (
         Attachment as Attachment,
         AttachmentTool as AttachmentTool,
@@ -45,7 +77,6 @@ if TYPE_CHECKING:
         Message as Message,
         MessageDeleted as MessageDeleted,
         MessageIncompleteDetails as MessageIncompleteDetails,
-        MessageRole as MessageRole,
         MessageStatus as MessageStatus,
         UnknownAttachmentTool as UnknownAttachmentTool,
     )
@@ -56,6 +87,7 @@ if TYPE_CHECKING:
         ImageURL as ImageURL,
         ImageURLContentBlock as ImageURLContentBlock,
         MessageContent as MessageContent,
+        MessageRole as MessageRole,
         RefusalContentBlock as RefusalContentBlock,
         Text as Text,
         TextContentBlock as TextContentBlock,
@@ -74,6 +106,26 @@ if TYPE_CHECKING:
         TextDeltaBlock as TextDeltaBlock,
         UnknownDeltaBlock as UnknownDeltaBlock,
     )
+    from rx_assistant.types.message_params import (
+        AdditionalMessage as AdditionalMessage,
+        AttachmentParam as AttachmentParam,
+        AttachmentToolFileSearchParam as AttachmentToolFileSearchParam,
+        AttachmentToolParam as AttachmentToolParam,
+        ImageFileContentBlockParam as ImageFileContentBlockParam,
+        ImageFileParam as ImageFileParam,
+        ImageURLContentBlockParam as ImageURLContentBlockParam,
+        ImageURLParam as ImageURLParam,
+        MessageContentPartParam as MessageContentPartParam,
+        MessageCreateParams as MessageCreateParams,
+        MessageListParams as MessageListParams,
+        MessageUpdateParams as MessageUpdateParams,
+        TextContentBlockParam as TextContentBlockParam,
+    )
+    from rx_assistant.types.page import (
+        ListPage as ListPage,
+        VectorStoreFileContentPage as VectorStoreFileContentPage,
+        VectorStoreSearchPage as VectorStoreSearchPage,
+    )
     from rx_assistant.types.run import (
         CompletionTokensDetails as CompletionTokensDetails,
         IncompleteDetails as IncompleteDetails,
@@ -87,6 +139,27 @@ if TYPE_CHECKING:
         RunStatus as RunStatus,
         TruncationStrategy as TruncationStrategy,
         Usage as Usage,
+    )
+    from rx_assistant.types.run_params import (
+        RunCreateParams as RunCreateParams,
+        RunCreateParamsBase as RunCreateParamsBase,
+        RunCreateParamsNonStreaming as RunCreateParamsNonStreaming,
+        RunCreateParamsStreaming as RunCreateParamsStreaming,
+        RunListParams as RunListParams,
+        RunOptionsParams as RunOptionsParams,
+        RunSubmitToolOutputsParams as RunSubmitToolOutputsParams,
+        RunSubmitToolOutputsParamsBase as RunSubmitToolOutputsParamsBase,
+        RunSubmitToolOutputsParamsNonStreaming as RunSubmitToolOutputsParamsNonStreaming,
+        RunSubmitToolOutputsParamsStreaming as RunSubmitToolOutputsParamsStreaming,
+        RunUpdateParams as RunUpdateParams,
+        StepListParams as StepListParams,
+        StepRetrieveParams as StepRetrieveParams,
+        ThreadCreateAndRunParams as ThreadCreateAndRunParams,
+        ThreadCreateAndRunParamsBase as ThreadCreateAndRunParamsBase,
+        ThreadCreateAndRunParamsNonStreaming as ThreadCreateAndRunParamsNonStreaming,
+        ThreadCreateAndRunParamsStreaming as ThreadCreateAndRunParamsStreaming,
+        ToolOutput as ToolOutput,
+        TruncationStrategyParam as TruncationStrategyParam,
     )
     from rx_assistant.types.run_step import (
         MessageCreation as MessageCreation,
@@ -109,15 +182,21 @@ if TYPE_CHECKING:
         ToolCallDeltaObject as ToolCallDeltaObject,
         UnknownStepDetailsDelta as UnknownStepDetailsDelta,
     )
+    from rx_assistant.types.search_filter import (
+        ComparisonFilter as ComparisonFilter,
+        CompoundFilter as CompoundFilter,
+        UnknownFilter as UnknownFilter,
+        VectorStoreFilter as VectorStoreFilter,
+    )
     from rx_assistant.types.shared import (
         AssistantResponseFormat as AssistantResponseFormat,
         AssistantResponseFormatOption as AssistantResponseFormatOption,
+        Attributes as Attributes,
         ErrorBody as ErrorBody,
         ErrorObject as ErrorObject,
         FunctionDefinition as FunctionDefinition,
         FunctionParameters as FunctionParameters,
         JSONSchema as JSONSchema,
-        ListOrder as ListOrder,
         Metadata as Metadata,
         ReasoningEffort as ReasoningEffort,
         ResponseFormatJSONObject as ResponseFormatJSONObject,
@@ -125,9 +204,23 @@ if TYPE_CHECKING:
         ResponseFormatText as ResponseFormatText,
         UnknownResponseFormat as UnknownResponseFormat,
     )
+    from rx_assistant.types.shared_params import (
+        AssistantResponseFormatOptionParam as AssistantResponseFormatOptionParam,
+        FunctionDefinitionParam as FunctionDefinitionParam,
+        JSONSchemaParam as JSONSchemaParam,
+        ListOrder as ListOrder,
+        PageParams as PageParams,
+        ResponseFormatJSONObjectParam as ResponseFormatJSONObjectParam,
+        ResponseFormatJSONSchemaParam as ResponseFormatJSONSchemaParam,
+        ResponseFormatTextParam as ResponseFormatTextParam,
+    )
     from rx_assistant.types.thread import (
         Thread as Thread,
         ThreadDeleted as ThreadDeleted,
+    )
+    from rx_assistant.types.thread_params import (
+        ThreadCreateParams as ThreadCreateParams,
+        ThreadUpdateParams as ThreadUpdateParams,
     )
     from rx_assistant.types.tool import (
         AssistantTool as AssistantTool,
@@ -177,6 +270,60 @@ if TYPE_CHECKING:
         UnknownCodeInterpreterOutputDelta as UnknownCodeInterpreterOutputDelta,
         UnknownToolCallDelta as UnknownToolCallDelta,
     )
+    from rx_assistant.types.tool_params import (
+        AssistantToolChoiceFunctionParam as AssistantToolChoiceFunctionParam,
+        AssistantToolChoiceOptionParam as AssistantToolChoiceOptionParam,
+        AssistantToolChoiceParam as AssistantToolChoiceParam,
+        AssistantToolParam as AssistantToolParam,
+        CodeInterpreterToolParam as CodeInterpreterToolParam,
+        FileSearchRankingOptionsParam as FileSearchRankingOptionsParam,
+        FileSearchToolOptionsParam as FileSearchToolOptionsParam,
+        FileSearchToolParam as FileSearchToolParam,
+        FunctionToolParam as FunctionToolParam,
+        NewToolResourcesFileSearchParam as NewToolResourcesFileSearchParam,
+        NewToolResourcesParam as NewToolResourcesParam,
+        NewVectorStoreParam as NewVectorStoreParam,
+        ToolResourcesCodeInterpreterParam as ToolResourcesCodeInterpreterParam,
+        ToolResourcesFileSearchParam as ToolResourcesFileSearchParam,
+        ToolResourcesParam as ToolResourcesParam,
+    )
+    from rx_assistant.types.vector_store import (
+        FileCounts as FileCounts,
+        VectorStore as VectorStore,
+        VectorStoreDeleted as VectorStoreDeleted,
+        VectorStoreExpiresAfter as VectorStoreExpiresAfter,
+        VectorStoreSearchContent as VectorStoreSearchContent,
+        VectorStoreSearchResponse as VectorStoreSearchResponse,
+        VectorStoreStatus as VectorStoreStatus,
+    )
+    from rx_assistant.types.vector_store_file import (
+        FileContentResponse as FileContentResponse,
+        VectorStoreFile as VectorStoreFile,
+        VectorStoreFileBatch as VectorStoreFileBatch,
+        VectorStoreFileDeleted as VectorStoreFileDeleted,
+        VectorStoreFileLastError as VectorStoreFileLastError,
+        VectorStoreFileStatus as VectorStoreFileStatus,
+    )
+    from rx_assistant.types.vector_store_file_params import (
+        AttributesParam as AttributesParam,
+        FileBatchCreateParams as FileBatchCreateParams,
+        FileBatchListFilesParams as FileBatchListFilesParams,
+        FileUpdateParams as FileUpdateParams,
+        VectorStoreFileCreateParams as VectorStoreFileCreateParams,
+        VectorStoreFileListParams as VectorStoreFileListParams,
+        VectorStoreFileUpdateParams as VectorStoreFileUpdateParams,
+    )
+    from rx_assistant.types.vector_store_params import (
+        ComparisonFilterParam as ComparisonFilterParam,
+        CompoundFilterParam as CompoundFilterParam,
+        VectorStoreCreateParams as VectorStoreCreateParams,
+        VectorStoreExpiresAfterParam as VectorStoreExpiresAfterParam,
+        VectorStoreFilterParam as VectorStoreFilterParam,
+        VectorStoreListParams as VectorStoreListParams,
+        VectorStoreRankingOptionsParam as VectorStoreRankingOptionsParam,
+        VectorStoreSearchParams as VectorStoreSearchParams,
+        VectorStoreUpdateParams as VectorStoreUpdateParams,
+    )
 
 _NAMES_OF = {
     "_base": "UnknownMember WireModel",
@@ -187,22 +334,48 @@ _NAMES_OF = {
         UnknownAnnotation UnknownDeltaAnnotation
     """,
     "assistant": "Assistant AssistantDeleted",
+    "assistant_params": "AssistantCreateParams AssistantListParams AssistantUpdateParams",
+    "chunking_strategy": """
+        FileChunkingStrategy OtherFileChunkingStrategyObject StaticFileChunkingStrategy
+        StaticFileChunkingStrategyObject UnknownFileChunkingStrategy
+    """,
+    "chunking_strategy_params": """
+        AutoFileChunkingStrategyParam FileChunkingStrategyParam StaticFileChunkingStrategyObjectParam
+        StaticFileChunkingStrategyParam
+    """,
+    "file": "FileContent FileDeleted FileObject FilePurpose",
+    "file_params": "FileCreateParams FileExpiresAfterParam FileListParams FileTypes",
     "message": """
         Attachment AttachmentTool AttachmentToolFileSearch Message MessageDeleted
-        MessageIncompleteDetails MessageRole MessageStatus UnknownAttachmentTool
+        MessageIncompleteDetails MessageStatus UnknownAttachmentTool
     """,
     "message_content": """
         ImageDetail ImageFile ImageFileContentBlock ImageURL ImageURLContentBlock MessageContent
-        RefusalContentBlock Text TextContentBlock UnknownContentBlock
+        MessageRole RefusalContentBlock Text TextContentBlock UnknownContentBlock
     """,
     "message_delta": """
         ImageFileDelta ImageFileDeltaBlock ImageURLDelta ImageURLDeltaBlock MessageContentDelta
         MessageDelta MessageDeltaEvent RefusalDeltaBlock TextDelta TextDeltaBlock UnknownDeltaBlock
     """,
+    "message_params": """
+        AdditionalMessage AttachmentParam AttachmentToolFileSearchParam AttachmentToolParam
+        ImageFileContentBlockParam ImageFileParam ImageURLContentBlockParam ImageURLParam
+        MessageContentPartParam MessageCreateParams MessageListParams MessageUpdateParams
+        TextContentBlockParam
+    """,
+    "page": "ListPage VectorStoreFileContentPage VectorStoreSearchPage",
     "run": """
         CompletionTokensDetails IncompleteDetails LastError PromptTokenDetails RequiredAction
         RequiredActionFunction RequiredActionFunctionToolCall RequiredActionSubmitToolOutputs Run
         RunStatus TruncationStrategy Usage
+    """,
+    "run_params": """
+        RunCreateParams RunCreateParamsBase RunCreateParamsNonStreaming RunCreateParamsStreaming
+        RunListParams RunOptionsParams RunSubmitToolOutputsParams RunSubmitToolOutputsParamsBase
+        RunSubmitToolOutputsParamsNonStreaming RunSubmitToolOutputsParamsStreaming RunUpdateParams
+        StepListParams StepRetrieveParams ThreadCreateAndRunParams ThreadCreateAndRunParamsBase
+        ThreadCreateAndRunParamsNonStreaming ThreadCreateAndRunParamsStreaming ToolOutput
+        TruncationStrategyParam
     """,
     "run_step": """
         MessageCreation MessageCreationStepDetails RunStep RunStepInclude RunStepLastError RunStepStatus
@@ -212,12 +385,18 @@ _NAMES_OF = {
         MessageCreationDelta RunStepDelta RunStepDeltaEvent RunStepDeltaMessageDelta StepDetailsDelta
         ToolCallDeltaObject UnknownStepDetailsDelta
     """,
+    "search_filter": "ComparisonFilter CompoundFilter UnknownFilter VectorStoreFilter",
     "shared": """
-        AssistantResponseFormat AssistantResponseFormatOption ErrorBody ErrorObject FunctionDefinition
-        FunctionParameters JSONSchema ListOrder Metadata ReasoningEffort ResponseFormatJSONObject
-        ResponseFormatJSONSchema ResponseFormatText UnknownResponseFormat
+        AssistantResponseFormat AssistantResponseFormatOption Attributes ErrorBody ErrorObject
+        FunctionDefinition FunctionParameters JSONSchema Metadata ReasoningEffort
+        ResponseFormatJSONObject ResponseFormatJSONSchema ResponseFormatText UnknownResponseFormat
+    """,
+    "shared_params": """
+        AssistantResponseFormatOptionParam FunctionDefinitionParam JSONSchemaParam ListOrder PageParams
+        ResponseFormatJSONObjectParam ResponseFormatJSONSchemaParam ResponseFormatTextParam
     """,
     "thread": "Thread ThreadDeleted",
+    "thread_params": "ThreadCreateParams ThreadUpdateParams",
     "tool": """
         AssistantTool AssistantToolChoice AssistantToolChoiceFunction AssistantToolChoiceOption
         CodeInterpreterTool FileSearchRankingOptions FileSearchTool FileSearchToolOptions FunctionTool
@@ -233,6 +412,30 @@ _NAMES_OF = {
         CodeInterpreterDelta CodeInterpreterLogs CodeInterpreterOutputDelta CodeInterpreterOutputImage
         CodeInterpreterToolCallDelta FileSearchToolCallDelta FunctionDelta FunctionToolCallDelta Image
         ToolCallDelta UnknownCodeInterpreterOutputDelta UnknownToolCallDelta
+    """,
+    "tool_params": """
+        AssistantToolChoiceFunctionParam AssistantToolChoiceOptionParam AssistantToolChoiceParam
+        AssistantToolParam CodeInterpreterToolParam FileSearchRankingOptionsParam
+        FileSearchToolOptionsParam FileSearchToolParam FunctionToolParam NewToolResourcesFileSearchParam
+        NewToolResourcesParam NewVectorStoreParam ToolResourcesCodeInterpreterParam
+        ToolResourcesFileSearchParam ToolResourcesParam
+    """,
+    "vector_store": """
+        FileCounts VectorStore VectorStoreDeleted VectorStoreExpiresAfter VectorStoreSearchContent
+        VectorStoreSearchResponse VectorStoreStatus
+    """,
+    "vector_store_file": """
+        FileContentResponse VectorStoreFile VectorStoreFileBatch VectorStoreFileDeleted
+        VectorStoreFileLastError VectorStoreFileStatus
+    """,
+    "vector_store_file_params": """
+        AttributesParam FileBatchCreateParams FileBatchListFilesParams FileUpdateParams
+        VectorStoreFileCreateParams VectorStoreFileListParams VectorStoreFileUpdateParams
+    """,
+    "vector_store_params": """
+        ComparisonFilterParam CompoundFilterParam VectorStoreCreateParams VectorStoreExpiresAfterParam
+        VectorStoreFilterParam VectorStoreListParams VectorStoreRankingOptionsParam
+        VectorStoreSearchParams VectorStoreUpdateParams
     """,
 }
 

@@ -1,7 +1,5 @@
 """Annotations in message texts: citations of files, and paths of files that code has written."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, TypeAlias
 
 from rx_assistant.types._base import (

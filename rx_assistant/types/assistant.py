@@ -1,7 +1,5 @@
 """Assistants: a model with instructions and tools."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from rx_assistant.types._base import ABSENT, EMPTY, Array, Wire, WireModel, Word

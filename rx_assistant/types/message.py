@@ -1,7 +1,5 @@
 """Messages of a thread."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, TypeAlias
 
 from rx_assistant.types._base import (
@@ -17,11 +15,10 @@ from rx_assistant.types._base import (
     Word,
     none_of,
 )
-from rx_assistant.types.message_content import MessageContent
+from rx_assistant.types.message_content import MessageContent, MessageRole
 from rx_assistant.types.shared import Metadata
 from rx_assistant.types.tool import CodeInterpreterTool
 
-MessageRole: TypeAlias = Literal["user", "assistant"]
 MessageStatus: TypeAlias = Literal["in_progress", "incomplete", "completed"]
 
 

@@ -1,7 +1,5 @@
 """The parts that a message's content is made of, complete."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, TypeAlias
 
 from rx_assistant.types._base import (
@@ -19,6 +17,7 @@ from rx_assistant.types._base import (
 )
 from rx_assistant.types.annotation import Annotation
 
+MessageRole: TypeAlias = Literal["user", "assistant"]
 ImageDetail: TypeAlias = Literal["auto", "low", "high"]
 
 

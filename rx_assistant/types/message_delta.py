@@ -3,8 +3,6 @@
 The hot path: a delta of text must be read in about 2.5 µs, so nothing here may run Python code per field.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, TypeAlias
 
 from rx_assistant.types._base import (
@@ -20,8 +18,7 @@ from rx_assistant.types._base import (
     none_of,
 )
 from rx_assistant.types.annotation import AnnotationDelta
-from rx_assistant.types.message import MessageRole
-from rx_assistant.types.message_content import ImageDetail
+from rx_assistant.types.message_content import ImageDetail, MessageRole
 
 
 class TextDelta(WireModel):

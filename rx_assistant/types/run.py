@@ -1,7 +1,5 @@
 """Runs: an assistant at work on a thread."""
 
-from __future__ import annotations
-
 from typing import Literal, TypeAlias
 
 from rx_assistant.types._base import ABSENT, EMPTY, Array, Wire, WireModel, Word

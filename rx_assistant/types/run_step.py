@@ -1,7 +1,5 @@
 """The steps of a run: a message written, or tools called."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, TypeAlias
 
 from rx_assistant.types._base import (

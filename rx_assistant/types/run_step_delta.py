@@ -1,7 +1,5 @@
 """What `thread.run.step.delta` carries: pieces of a step's tool calls. The hot path, as in message_delta.py."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, TypeAlias
 
 from rx_assistant.types._base import (

@@ -1,7 +1,5 @@
 """Values that several resources share: metadata, models' effort, function definitions, response formats, errors."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
@@ -29,8 +27,8 @@ ReasoningEffort: TypeAlias = Literal["none", "minimal", "low", "medium", "high",
 FunctionParameters: TypeAlias = Json[dict[str, object]]
 """A JSON schema for a function's arguments."""
 
-ListOrder: TypeAlias = Literal["asc", "desc"]
-"""By `created_at`; servers take `desc` when it is left out."""
+Attributes: TypeAlias = Json[dict[str, str | float | bool]]
+"""What a caller noted about a file in a vector store; searches can filter by it."""
 
 
 class ErrorObject(WireModel):

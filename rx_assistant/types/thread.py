@@ -1,7 +1,5 @@
 """Threads: conversations, to which messages are added and on which runs work."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from rx_assistant.types._base import ABSENT, Wire, WireModel, Word

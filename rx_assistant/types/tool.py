@@ -1,7 +1,5 @@
 """The tools that an assistant or a run may use, and the choice among them."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, TypeAlias
 
 from rx_assistant.types._base import (

@@ -1,7 +1,5 @@
 """The tool calls that a run step has made, complete."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, TypeAlias
 
 from rx_assistant.types._base import (
@@ -10,7 +8,6 @@ from rx_assistant.types._base import (
     OR_UNKNOWN,
     TAGGED,
     Array,
-    Json,
     UnknownMember,
     UnknownWord,
     Wire,
@@ -18,6 +15,7 @@ from rx_assistant.types._base import (
     Word,
     none_of,
 )
+from rx_assistant.types.shared import Attributes
 
 
 class CodeInterpreterOutputLogs(WireModel):
@@ -80,7 +78,7 @@ class FileSearchResult(WireModel):
     file_id: Wire[str] = ABSENT
     file_name: Wire[str] = ABSENT
     score: Wire[float] = ABSENT
-    attributes: Json[dict[str, str | float | bool]] | None = None
+    attributes: Attributes | None = None
     content: Array[FileSearchResultContent] | None = None
 
 

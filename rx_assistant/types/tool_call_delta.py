@@ -3,8 +3,6 @@
 The hot path, as in message_delta.py.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, TypeAlias
 
 from rx_assistant.types._base import (

@@ -1,0 +1,44 @@
+"""Files: what was uploaded, and what runs have written."""
+
+from typing import Literal, TypeAlias
+
+from rx_assistant.types._base import ABSENT, Wire, WireModel, Word
+
+FilePurpose: TypeAlias = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
+"""What a file may be uploaded for."""
+
+FileContent: TypeAlias = str
+"""What a file of text holds."""
+
+
+class FileObject(WireModel):
+    """A file; its content is a request of its own."""
+
+    object: Word[Literal["file"]] = "file"
+    id: Wire[str] = ABSENT
+    purpose: Word[
+        Literal[
+            "assistants",
+            "assistants_output",
+            "batch",
+            "batch_output",
+            "fine-tune",
+            "fine-tune-results",
+            "vision",
+            "user_data",
+        ]
+    ] = ABSENT
+    filename: Wire[str] = ABSENT
+    bytes: Wire[int] = ABSENT
+    created_at: Wire[int] = ABSENT
+    expires_at: int | None = None
+    status: Word[Literal["uploaded", "processed", "error"]] = ABSENT
+    status_details: str | None = None
+
+
+class FileDeleted(WireModel):
+    """The answer to deleting a file."""
+
+    object: Word[Literal["file"]] = "file"
+    id: Wire[str] = ABSENT
+    deleted: Wire[bool] = ABSENT

@@ -1,0 +1,141 @@
+"""Requests about runs and their steps.
+
+The `…Base` types are without `stream`, for methods that give it a parameter of its own.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, Required, TypeAlias
+
+from typing_extensions import TypedDict
+
+from rx_assistant.types.message_params import MessageCreateParams
+from rx_assistant.types.run_step import RunStepInclude
+from rx_assistant.types.shared import ReasoningEffort
+from rx_assistant.types.shared_params import AssistantResponseFormatOptionParam, PageParams
+from rx_assistant.types.thread_params import ThreadCreateParams
+from rx_assistant.types.tool_params import (
+    AssistantToolChoiceOptionParam,
+    AssistantToolParam,
+    ToolResourcesParam,
+)
+
+
+class TruncationStrategyParam(TypedDict, total=False):
+    """Which messages to show to the model: as many as fit, or the last few."""
+
+    type: Required[Literal["auto", "last_messages"]]
+    last_messages: int | None
+
+
+class RunOptionsParams(TypedDict, total=False):
+    """What a new run is told, on a thread of its own or an old one."""
+
+    assistant_id: Required[str]
+    model: str | None
+    reasoning_effort: ReasoningEffort
+    instructions: str | None
+    tools: Iterable[AssistantToolParam] | None
+    metadata: dict[str, str] | None
+    temperature: float | None
+    top_p: float | None
+    max_prompt_tokens: int | None
+    max_completion_tokens: int | None
+    truncation_strategy: TruncationStrategyParam | None
+    tool_choice: AssistantToolChoiceOptionParam | None
+    parallel_tool_calls: bool
+    response_format: AssistantResponseFormatOptionParam | None
+
+
+class RunCreateParamsBase(RunOptionsParams, total=False):
+    """POST /threads/{thread_id}/runs; `include` goes into the query, as `include[]`."""
+
+    additional_instructions: str | None
+    additional_messages: Iterable[MessageCreateParams] | None
+    include: Sequence[RunStepInclude]
+
+
+class RunCreateParamsNonStreaming(RunCreateParamsBase, total=False):
+    """… answered with the run."""
+
+    stream: Literal[False] | None
+
+
+class RunCreateParamsStreaming(RunCreateParamsBase):
+    """… answered with events."""
+
+    stream: Required[Literal[True]]
+
+
+RunCreateParams: TypeAlias = RunCreateParamsNonStreaming | RunCreateParamsStreaming
+
+
+class ThreadCreateAndRunParamsBase(RunOptionsParams, total=False):
+    """POST /threads/runs."""
+
+    thread: ThreadCreateParams
+    tool_resources: ToolResourcesParam | None
+
+
+class ThreadCreateAndRunParamsNonStreaming(ThreadCreateAndRunParamsBase, total=False):
+    """… answered with the run."""
+
+    stream: Literal[False] | None
+
+
+class ThreadCreateAndRunParamsStreaming(ThreadCreateAndRunParamsBase):
+    """… answered with events."""
+
+    stream: Required[Literal[True]]
+
+
+ThreadCreateAndRunParams: TypeAlias = ThreadCreateAndRunParamsNonStreaming | ThreadCreateAndRunParamsStreaming
+
+
+class ToolOutput(TypedDict, total=False):
+    """The output of one call."""
+
+    tool_call_id: str
+    output: str
+
+
+class RunSubmitToolOutputsParamsBase(TypedDict, total=False):
+    """POST /threads/{thread_id}/runs/{run_id}/submit_tool_outputs, the outputs of all calls at once."""
+
+    tool_outputs: Required[Iterable[ToolOutput]]
+
+
+class RunSubmitToolOutputsParamsNonStreaming(RunSubmitToolOutputsParamsBase, total=False):
+    """… answered with the run."""
+
+    stream: Literal[False] | None
+
+
+class RunSubmitToolOutputsParamsStreaming(RunSubmitToolOutputsParamsBase):
+    """… answered with events."""
+
+    stream: Required[Literal[True]]
+
+
+RunSubmitToolOutputsParams: TypeAlias = RunSubmitToolOutputsParamsNonStreaming | RunSubmitToolOutputsParamsStreaming
+
+
+class RunUpdateParams(TypedDict, total=False):
+    """POST /threads/{thread_id}/runs/{run_id}."""
+
+    metadata: dict[str, str] | None
+
+
+class RunListParams(PageParams, total=False):
+    """GET /threads/{thread_id}/runs."""
+
+
+class StepListParams(PageParams, total=False):
+    """GET /threads/{thread_id}/runs/{run_id}/steps; `include` is `include[]` in the query."""
+
+    include: Sequence[RunStepInclude]
+
+
+class StepRetrieveParams(TypedDict, total=False):
+    """GET /threads/{thread_id}/runs/{run_id}/steps/{step_id}; `include` is `include[]` in the query."""
+
+    include: Sequence[RunStepInclude]

@@ -1,0 +1,44 @@
+"""Filters of a search in a vector store. Requests hold them as dicts (see vector_store_params.py); these read them."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from rx_assistant.types._base import (
+    ABSENT,
+    EMPTY,
+    OR_UNKNOWN,
+    TAGGED,
+    Array,
+    Json,
+    UnknownMember,
+    UnknownWord,
+    Wire,
+    WireModel,
+    none_of,
+)
+
+
+class ComparisonFilter(WireModel):
+    """Files whose attribute `key` compares thus to `value`."""
+
+    type: Literal["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"]
+    key: Wire[str] = ABSENT
+    value: Json[str | float | bool | list[str | float]] = ABSENT
+
+
+class CompoundFilter(WireModel):
+    """Files that all, or any, of the filters let through."""
+
+    type: Literal["and", "or"]
+    filters: Wire[Array["VectorStoreFilter"]] = EMPTY
+
+
+class UnknownFilter(UnknownMember):
+    """A filter that this version does not know."""
+
+    type: Annotated[UnknownWord, none_of("eq", "ne", "gt", "gte", "lt", "lte", "in", "nin", "and", "or")] = ABSENT
+
+
+VectorStoreFilter: TypeAlias = Annotated[
+    Annotated[ComparisonFilter | CompoundFilter, TAGGED] | UnknownFilter,
+    OR_UNKNOWN,
+]

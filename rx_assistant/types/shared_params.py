@@ -1,0 +1,63 @@
+"""Values that several requests share: pages of lists, function definitions, response formats.
+
+In all request types a key may be missing unless it is `Required`. They hold bodies and queries; the ids that are
+part of a path are arguments of their own.
+"""
+
+from typing import Literal, Required, TypeAlias
+
+from typing_extensions import TypedDict
+
+ListOrder: TypeAlias = Literal["asc", "desc"]
+"""By `created_at`; servers take `desc` when it is left out."""
+
+
+class PageParams(TypedDict, total=False):
+    """Which part of a list to get: up to `limit` (1 to 100, else 20) objects `after` or `before` an id."""
+
+    after: str
+    before: str
+    limit: int
+    order: ListOrder
+
+
+class FunctionDefinitionParam(TypedDict, total=False):
+    """A function that the model may ask to be called; `parameters` is a JSON schema."""
+
+    name: Required[str]
+    description: str
+    parameters: dict[str, object]
+    strict: bool | None
+
+
+class ResponseFormatTextParam(TypedDict, total=False):
+    """Answer in plain text."""
+
+    type: Required[Literal["text"]]
+
+
+class ResponseFormatJSONObjectParam(TypedDict, total=False):
+    """Answer in JSON of any shape."""
+
+    type: Required[Literal["json_object"]]
+
+
+class JSONSchemaParam(TypedDict, total=False):
+    """The shape of answers."""
+
+    name: Required[str]
+    description: str
+    schema: dict[str, object]
+    strict: bool | None
+
+
+class ResponseFormatJSONSchemaParam(TypedDict, total=False):
+    """Answer in JSON of the given shape."""
+
+    type: Required[Literal["json_schema"]]
+    json_schema: Required[JSONSchemaParam]
+
+
+AssistantResponseFormatOptionParam: TypeAlias = (
+    Literal["auto"] | ResponseFormatTextParam | ResponseFormatJSONObjectParam | ResponseFormatJSONSchemaParam
+)
