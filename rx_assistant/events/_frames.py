@@ -1,0 +1,109 @@
+"""Server-sent events ⇄ stream events: which class a frame belongs to, and what a frame of an event looks like.
+
+Some proxies send no event names, but wrap each payload: `data: {"event": NAME, "data": PAYLOAD}`, `data: {"error": …}`,
+`data: [DONE]`. Those frames are unwrapped here, so that nobody above knows of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache, partial
+from json import JSONDecoder
+from typing import Any, Final, TypeAlias
+
+from rx_assistant.events._base import StreamEvent, text_of
+from rx_assistant.events._kinds import BY_NAME, DoneEvent, ErrorEvent, UnknownEvent
+
+Kind: TypeAlias = Callable[[bytes], StreamEvent]
+"""Bytes of a payload → the event: an event class, or a small callable where the name is unknown."""
+
+_KINDS: Final[dict[bytes, Kind]] = {name.encode(): kind for name, kind in BY_NAME.items()}
+_NAMELESS: Final = (b"", b"message")
+_DONE: Final = b"[DONE]"
+
+
+def _no_number(digits: str) -> None:
+    """Numbers are not looked at, and a long one is not worth its conversion."""
+
+
+_read_json: Final = JSONDecoder(parse_int=_no_number, parse_float=_no_number).raw_decode
+_skip_space: Final = re.compile(r"[ \t\n\r]*").match
+_line_end: Final = re.compile(rb"\r\n|\r|\n")
+
+
+def classify(name: bytes, data: bytes) -> tuple[Kind, bytes]:
+    """What makes the event out of a frame, and the bytes to make it from: `kind(payload)` is the event.
+
+    Neither reads the payload of a named frame nor raises.
+    """
+    kind = _KINDS.get(name)
+    if kind is not None:
+        return kind, data
+    return _unwrap(data) if name in _NAMELESS else (_unknown(name), data)
+
+
+def frame(event: StreamEvent) -> bytes:
+    """The event as one server-sent event; decoding it gives an equal event."""
+    lines = _line_end.split(event.raw) if b"\n" in event.raw or b"\r" in event.raw else [event.raw]
+    return b"".join([b"event: ", event.event.encode(), b"\n", *(b"data: " + line + b"\n" for line in lines), b"\n"])
+
+
+@lru_cache(maxsize=256)
+def _unknown(name: bytes) -> Kind:
+    return partial(UnknownEvent, text_of(name))
+
+
+def _unwrap(data: bytes) -> tuple[Kind, bytes]:
+    """A frame without a name: what it holds if it is a wrapper of some proxy, else an unknown event `message`."""
+    if data.strip() == _DONE:
+        return DoneEvent, _DONE
+    text = text_of(data)
+    try:
+        members = _members(text)
+    except (ValueError, RecursionError):
+        members = {}
+    wrapped = _wrapped_name(members)
+    if wrapped is not None:
+        value, own_text = members["data"]
+        inner = (value if isinstance(value, str) else own_text).encode("utf-8", "replace")
+        return _KINDS.get(wrapped) or _unknown(wrapped), inner
+    if "error" in members and isinstance(members["error"][0], dict):
+        return ErrorEvent, data
+    return _unknown(b"message"), data
+
+
+def _wrapped_name(members: dict[str, tuple[Any, str]]) -> bytes | None:
+    """The event name in a wrapper, None if this is none, or its name could not stand in a frame."""
+    name = members["event"][0] if "event" in members and "data" in members else None
+    if not isinstance(name, str) or "\n" in name or "\r" in name:
+        return None
+    encoded = name.encode("utf-8", "replace")
+    return None if encoded in _NAMELESS else encoded
+
+
+def _members(text: str) -> dict[str, tuple[Any, str]]:
+    """The members of a JSON object: name → (value, the value's own text). Raises ValueError for anything else."""
+    found: dict[str, tuple[Any, str]] = {}
+    at = _expect("{", text, 0)
+    while True:
+        key, at = _read_json(text, at)
+        start = _expect(":", text, at)
+        value, at = _read_json(text, start)
+        found[key] = value, text[start:at]
+        at = _after_space(text, at)
+        if text[at : at + 1] == "}" and not text[at + 1 :].strip(" \t\n\r"):
+            return found
+        at = _expect(",", text, at)
+
+
+def _expect(mark: str, text: str, at: int) -> int:
+    at = _after_space(text, at)
+    if text[at : at + 1] != mark:
+        raise ValueError(f"expected {mark!r} at {at}")
+    return _after_space(text, at + 1)
+
+
+def _after_space(text: str, at: int) -> int:
+    space = _skip_space(text, at)
+    return space.end() if space else at

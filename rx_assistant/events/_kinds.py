@@ -1,0 +1,264 @@
+"""One class for each event name of the Assistants protocol, under the SDK's names.
+
+The families (`RunEvent`, `RunStepEvent`, `MessageEvent`) are for `isinstance`: any event that carries that object
+whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
+
+from rx_assistant.events._base import Name, StreamEvent, json_reader, text_of, validator
+from rx_assistant.events._deltas import ThreadMessageDelta, ThreadRunStepDelta
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from rx_assistant.types import ErrorObject, Message, Run, RunStep, Thread  # noqa: F401 (quoted below)
+
+
+class ThreadCreated(StreamEvent[Literal["thread.created"], "Thread"], model="Thread"):
+    """A thread was created for the run that follows."""
+
+    __slots__ = ()
+
+
+class RunEvent(StreamEvent[Name, "Run"], model="Run"):
+    """Any event that carries the whole run. Its status is in the data: trust that, not the event's name."""
+
+    __slots__ = ()
+
+
+class RunStepEvent(StreamEvent[Name, "RunStep"], model="RunStep"):
+    """Any event that carries a whole run step."""
+
+    __slots__ = ()
+
+
+class MessageEvent(StreamEvent[Name, "Message"], model="Message"):
+    """Any event that carries a whole message."""
+
+    __slots__ = ()
+
+
+class ThreadRunCreated(RunEvent[Literal["thread.run.created"]]):
+    """The run was created."""
+
+    __slots__ = ()
+
+
+class ThreadRunQueued(RunEvent[Literal["thread.run.queued"]]):
+    """The run waits for its turn."""
+
+    __slots__ = ()
+
+
+class ThreadRunInProgress(RunEvent[Literal["thread.run.in_progress"]]):
+    """The run is being worked on."""
+
+    __slots__ = ()
+
+
+class ThreadRunRequiresAction(RunEvent[Literal["thread.run.requires_action"]]):
+    """The run waits for the outputs of function calls."""
+
+    __slots__ = ()
+
+
+class ThreadRunCompleted(RunEvent[Literal["thread.run.completed"]]):
+    """The run ended well; or, on some servers, as incomplete."""
+
+    __slots__ = ()
+
+
+class ThreadRunIncomplete(RunEvent[Literal["thread.run.incomplete"]]):
+    """The run stopped at a token limit."""
+
+    __slots__ = ()
+
+
+class ThreadRunFailed(RunEvent[Literal["thread.run.failed"]]):
+    """The run failed; its `last_error` says why."""
+
+    __slots__ = ()
+
+
+class ThreadRunCancelling(RunEvent[Literal["thread.run.cancelling"]]):
+    """The run is about to be cancelled."""
+
+    __slots__ = ()
+
+
+class ThreadRunCancelled(RunEvent[Literal["thread.run.cancelled"]]):
+    """The run was cancelled."""
+
+    __slots__ = ()
+
+
+class ThreadRunExpired(RunEvent[Literal["thread.run.expired"]]):
+    """The run expired."""
+
+    __slots__ = ()
+
+
+class ThreadRunStepCreated(RunStepEvent[Literal["thread.run.step.created"]]):
+    """A step was created."""
+
+    __slots__ = ()
+
+
+class ThreadRunStepInProgress(RunStepEvent[Literal["thread.run.step.in_progress"]]):
+    """A step is being worked on."""
+
+    __slots__ = ()
+
+
+class ThreadRunStepCompleted(RunStepEvent[Literal["thread.run.step.completed"]]):
+    """A step ended well, and holds its outputs now."""
+
+    __slots__ = ()
+
+
+class ThreadRunStepFailed(RunStepEvent[Literal["thread.run.step.failed"]]):
+    """A step failed."""
+
+    __slots__ = ()
+
+
+class ThreadRunStepCancelled(RunStepEvent[Literal["thread.run.step.cancelled"]]):
+    """A step was cancelled."""
+
+    __slots__ = ()
+
+
+class ThreadRunStepExpired(RunStepEvent[Literal["thread.run.step.expired"]]):
+    """A step expired with its run."""
+
+    __slots__ = ()
+
+
+class ThreadMessageCreated(MessageEvent[Literal["thread.message.created"]]):
+    """A message was created."""
+
+    __slots__ = ()
+
+
+class ThreadMessageInProgress(MessageEvent[Literal["thread.message.in_progress"]]):
+    """A message is being written."""
+
+    __slots__ = ()
+
+
+class ThreadMessageCompleted(MessageEvent[Literal["thread.message.completed"]]):
+    """A message is finished."""
+
+    __slots__ = ()
+
+
+class ThreadMessageIncomplete(MessageEvent[Literal["thread.message.incomplete"]]):
+    """A message stopped early."""
+
+    __slots__ = ()
+
+
+class ErrorEvent(StreamEvent[Literal["error"], "ErrorObject"], model="ErrorObject"):
+    """The server failed in the middle of the stream. `data` is the error, be it sent flat or inside `error`."""
+
+    __slots__ = ()
+
+    def _validate(self, payload: bytes | str) -> ErrorObject:
+        shape = json_reader()(payload)
+        nested = isinstance(shape, dict) and isinstance(shape.get("error"), dict)
+        found = validator("ErrorBody" if nested else "ErrorObject")(payload)
+        error: ErrorObject = found.error if nested else found
+        return error
+
+
+class DoneEvent(StreamEvent[Literal["done"], str]):
+    """The server has said everything. `data` is the text it says that with, `[DONE]`."""
+
+    __slots__ = ()
+
+    def __init__(self, raw: bytes = b"[DONE]") -> None:
+        super().__init__(raw)
+
+    @classmethod
+    def from_data(cls, data: str = "[DONE]") -> Self:
+        """The event with this text."""
+        return cls(data.encode())
+
+    def _decode(self) -> str:
+        return text_of(self._raw)
+
+    def _identity(self) -> Any:
+        return self._raw
+
+
+class UnknownEvent(StreamEvent[Literal["<unknown>"], object]):
+    """An event that this version does not know. `event` is its name on the wire, `data` its JSON, read-only.
+
+    For type checkers `event` is a word that no other event has, so that comparing it narrows. Frames without an
+    event name are called `message`, as the standard says.
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, event: str, raw: bytes) -> None:
+        if event in BY_NAME or not event or "\n" in event or "\r" in event:
+            raise ValueError(f"{event!r} is no name for an unknown event")
+        super().__init__(raw)
+        self._name = event
+
+    if not TYPE_CHECKING:
+
+        @property
+        def event(self) -> str:
+            return self._name
+
+    def _decode(self) -> object:
+        from rx_assistant.types._readonly import freeze
+
+        return freeze(self.json())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._name, self._raw)
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace("(", f"({self._name!r}, ", 1)
+
+
+AssistantStreamEvent: TypeAlias = (
+    ThreadCreated
+    | ThreadRunCreated
+    | ThreadRunQueued
+    | ThreadRunInProgress
+    | ThreadRunRequiresAction
+    | ThreadRunCompleted
+    | ThreadRunIncomplete
+    | ThreadRunFailed
+    | ThreadRunCancelling
+    | ThreadRunCancelled
+    | ThreadRunExpired
+    | ThreadRunStepCreated
+    | ThreadRunStepInProgress
+    | ThreadRunStepDelta
+    | ThreadRunStepCompleted
+    | ThreadRunStepFailed
+    | ThreadRunStepCancelled
+    | ThreadRunStepExpired
+    | ThreadMessageCreated
+    | ThreadMessageInProgress
+    | ThreadMessageDelta
+    | ThreadMessageCompleted
+    | ThreadMessageIncomplete
+    | ErrorEvent
+    | DoneEvent
+    | UnknownEvent
+)
+"""Any event of a stream; comparing `event`, `isinstance` and `match` narrow it."""
+
+BY_NAME: Final[Mapping[str, type[StreamEvent]]] = {
+    kind.event: kind for kind in get_args(AssistantStreamEvent) if kind is not UnknownEvent
+}
+"""The class for each name that the protocol knows."""
