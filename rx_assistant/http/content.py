@@ -1,0 +1,99 @@
+"""The bytes of an event stream: decompressed, and refused where they are something else.
+
+Is this an event stream? The content type says so; where it says something else, the first bytes decide. Odd servers
+send real events as `text/plain` or without a type, and proxies send an HTML page with status 200. So a body of
+another type passes if its first line reads like one of an event stream, and none passes, whatever its type, that
+begins like HTML or JSON.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import TypeAlias
+
+from rx_assistant.errors import APIConnectionError, NotAnEventStreamError
+from rx_assistant.http.transports import Response
+
+_BOM = b"\xef\xbb\xbf"
+_FIELDS = (b"event", b"data", b"id", b"retry", b"")
+_SHOWN = 512
+_ENOUGH = 64
+_WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+
+_Decoder: TypeAlias = Callable[[bytes], bytes]
+
+
+class EventStreamContent:
+    """Bytes of the wire in, bytes of the event stream out; the first are held back until it is clear what they are."""
+
+    __slots__ = ("_content_type", "_decided", "_decode", "_held", "_request_id", "_typed")
+
+    def __init__(self, response: Response) -> None:
+        self._content_type: str | None = response.headers.get("content-type")
+        self._request_id: str | None = response.headers.get("x-request-id")
+        self._typed = (self._content_type or "").partition(";")[0].strip().lower() == "text/event-stream"
+        self._decode = _decoder(response.headers.get("content-encoding"))
+        self._held = b""
+        self._decided = False
+
+    def feed(self, raw: bytes) -> bytes:
+        """What may be passed on, perhaps nothing yet; NotAnEventStreamError when it is no event stream."""
+        chunk = self._decode(raw)
+        if self._decided:
+            return chunk
+        self._held += chunk
+        if not self._is_clear(self._held.removeprefix(_BOM).lstrip()):
+            return b""
+        self._decided = True
+        return self._held
+
+    def end(self) -> None:
+        """The body is over. One without any content, which did not call itself an event stream, was none."""
+        if not self._decided and not self._typed:
+            raise self._error()
+
+    def _is_clear(self, text: bytes) -> bool:
+        """Whether this is an event stream for certain. That it is none is an error."""
+        if text[:1] in (b"<", b"{", b"["):
+            raise self._error()
+        if self._typed:
+            return bool(text)
+        line, ended, _ = text.replace(b"\r", b"\n").partition(b"\n")
+        name, colon, _ = line.partition(b":")
+        if not colon and not ended and len(text) <= _ENOUGH:
+            return False
+        if not colon or name not in _FIELDS:
+            raise self._error()
+        return True
+
+    def _error(self) -> NotAnEventStreamError:
+        head = self._held[:_SHOWN]
+        return NotAnEventStreamError(
+            f"expected an event stream, got {self._content_type or 'no content type'}, beginning {head[:80]!r}",
+            content_type=self._content_type,
+            head=head,
+            request_id=self._request_id,
+        )
+
+
+def _decoder(encoding: str | None) -> _Decoder:
+    """For a `content-encoding`. We ask for none; gzip and deflate are understood all the same."""
+    name = (encoding or "identity").strip().lower()
+    if name in {"", "identity"}:
+        return _unchanged
+    if name not in _WINDOWS:
+        raise APIConnectionError(f"the server compresses its event stream as {name!r}, though it was asked not to")
+    inflate = zlib.decompressobj(_WINDOWS[name])
+
+    def decompress(raw: bytes) -> bytes:
+        try:
+            return inflate.decompress(raw)
+        except zlib.error as cause:
+            raise APIConnectionError(f"the compressed event stream is damaged: {cause}") from cause
+
+    return decompress
+
+
+def _unchanged(raw: bytes) -> bytes:
+    return raw

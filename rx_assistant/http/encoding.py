@@ -1,0 +1,26 @@
+"""Request bodies as JSON bytes; pydantic models, mappings and any iterable may stand where JSON has its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from pydantic import BaseModel
+
+from rx_assistant.http.request import given
+
+
+def encode_json(body: Mapping[str, object]) -> bytes:
+    """Compact UTF-8. A lone surrogate, which UTF-8 cannot hold, stays the escape that JSON has for it."""
+    text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    if isinstance(value, Mapping):
+        return given(value)
+    if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray | memoryview):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} has no place in a JSON body: {value!r}")

@@ -1,0 +1,239 @@
+"""The course of one call, without doing any of it: which request next, how long to wait, when to give up.
+
+`exchange` is a generator. It yields what is to be done (`Send`, `Wait`, `FetchKey`), is told how that went, and
+returns the reply or raises the error. The two sessions drive it, each in its own way of waiting; tests drive it on
+virtual time. So there is one place that knows about keys, redirects, retries and time limits.
+
+    try ──reply 2xx──────────────────────────► return it
+     ▲  ──3xx, may be followed──► try there
+     │  ──retryable, tries left──► wait ──┬── may have arrived, and the request says how to find out: ask
+     └────────────────────────────────────┴───────┴─ still wanted: try again · done already: return / raise
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from rx_assistant.errors import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    FirstEventTimeoutError,
+    TotalTimeoutError,
+)
+from rx_assistant.http.call import Call, Outgoing, prepare, redirected, with_key
+from rx_assistant.http.failures import status_error
+from rx_assistant.http.options import CallOptions
+from rx_assistant.http.redaction import redact, redact_headers
+from rx_assistant.http.retries import is_retryable, wait_before
+from rx_assistant.http.transports import Response, never_arrived
+
+_log = logging.getLogger("rx_assistant.http")
+
+MAX_REDIRECTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Where time and chance come from. Tests bring their own."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    random: Callable[[], float] = random.random
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this and tell what came: an `Incoming`, or one of our connection errors. Limits in seconds."""
+
+    outgoing: Outgoing
+    connect: float | None
+    read: float | None
+    stream: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait for so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FetchKey:
+    """Call the token provider and tell what it gave."""
+
+    provider: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A reply. `content` is its body, or None while an event stream is still to be read."""
+
+    response: Response
+    content: bytes | None = field(default=None, repr=False)
+    started: float = 0.0
+
+    @property
+    def status(self) -> int:
+        return self.response.status_code
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self.response.headers
+
+
+Step: TypeAlias = Send | Wait | FetchKey
+Outcome: TypeAlias = Incoming | APIConnectionError
+Course: TypeAlias = Generator[Step, Any, Incoming]
+
+
+def exchange(call: Call, clock: Clock) -> Course:
+    """Carry out a call. Returns a reply with a 2xx status; everything else is raised as one of our errors."""
+    course = _Course(call, clock)
+    while True:
+        outcome = yield from course.attempt()
+        if isinstance(outcome, Incoming) and outcome.status < 300:
+            return outcome
+        wait = course.wait_after(outcome)
+        if wait is None:
+            raise course.error(outcome)
+        yield Wait(wait)
+        if call.confirm is not None and _may_have_arrived(outcome):
+            reply = yield from course.unless_still_asked(outcome)
+            if reply is not None:
+                return reply
+
+
+class _Course:
+    """The state of one `exchange`: when it began, how often it was tried, which keys were used."""
+
+    __slots__ = ("_call", "_clock", "_secrets", "_started", "_tries")
+
+    def __init__(self, call: Call, clock: Clock) -> None:
+        self._call = call
+        self._clock = clock
+        self._started = clock.monotonic()
+        self._tries = 0
+        self._secrets: set[str] = set()
+
+    def attempt(self) -> Generator[Step, Any, Outcome]:
+        """One try: the request, and what its redirects lead to."""
+        self._tries += 1
+        outgoing = yield from self._with_key()
+        for _ in range(MAX_REDIRECTS):
+            outcome: Outcome = yield self._send(outgoing)
+            self._log(outgoing, outcome)
+            if not isinstance(outcome, Incoming):
+                return self._timed_out(outcome)
+            next_one = redirected(outgoing, outcome.status, outcome.headers.get("location"))
+            if next_one is None:
+                break
+            outgoing = next_one
+        return outcome
+
+    def wait_after(self, outcome: Outcome) -> float | None:
+        """Seconds to wait before the next try, None if there is none."""
+        if self._tries > self._call.settings.max_retries or not self._call.repeatable:
+            return None
+        headers: Mapping[str, str] = {}
+        if isinstance(outcome, Incoming):
+            headers = outcome.headers
+            if not is_retryable(outcome.status, headers):
+                return None
+        elif isinstance(outcome, TotalTimeoutError | FirstEventTimeoutError) or outcome.__cause__ is None:
+            return None
+        wait = wait_before(self._tries, headers, now=self._clock.wall(), random=self._clock.random)
+        left = self._left()
+        if wait is None or (left is not None and wait >= left):
+            return None
+        _log.info("trying again in %.2f s (try %d failed)", wait, self._tries)
+        return wait
+
+    def error(self, outcome: Outcome) -> APIError:
+        """The error that says what went wrong."""
+        if isinstance(outcome, Incoming):
+            return status_error(outcome.response, outcome.content or b"", sorted(self._secrets))
+        return outcome
+
+    def unless_still_asked(self, outcome: Outcome) -> Generator[Step, Any, Incoming | None]:
+        """None if the request is still wanted; else what the server says now, where that can stand for its reply."""
+        confirm = self._call.confirm
+        assert confirm is not None
+        options = CallOptions(extra_headers=self._call.options.extra_headers, timeout=self._call.timeout)
+        error = self.error(outcome)
+        try:
+            state = yield from exchange(prepare(confirm.request, self._call.settings, options), self._clock)
+            value = state.response.json()
+        except (APIError, ValueError) as failure:
+            raise error from failure
+        if confirm.still_asks(value):
+            return None
+        if not self._call.stream:
+            return state
+        error.add_note("The request had arrived all the same, so it was not repeated; only its events are lost.")
+        raise error
+
+    def _with_key(self) -> Generator[Step, Any, Outgoing]:
+        key = self._call.settings.api_key
+        fresh = callable(key)
+        if callable(key):
+            key = yield FetchKey(key)
+        if key:
+            self._secrets.add(str(key))
+        return with_key(self._call.outgoing, self._call, key, fresh=fresh)
+
+    def _send(self, outgoing: Outgoing) -> Send:
+        timeout, left = self._call.timeout, self._left()
+        if left is not None and left <= 0:
+            raise self._limit_error()
+        return Send(outgoing, _least(timeout.connect, left), _least(timeout.read, left), self._call.stream)
+
+    def _left(self) -> float | None:
+        """Seconds until the nearest limit that counts from the start of the call."""
+        timeout = self._call.timeout
+        limit = _least(timeout.total, timeout.first_event if self._call.stream else None)
+        return None if limit is None else self._started + limit - self._clock.monotonic()
+
+    def _timed_out(self, error: APIConnectionError) -> APIConnectionError:
+        """The error, or the time limit that cut the wait short."""
+        left = self._left()
+        if not isinstance(error, APITimeoutError) or left is None or left > 0.001:
+            return error
+        limit = self._limit_error()
+        limit.__cause__ = error.__cause__
+        return limit
+
+    def _limit_error(self) -> APITimeoutError:
+        timeout = self._call.timeout
+        if timeout.total is not None and timeout.total == _least(
+            timeout.total, timeout.first_event if self._call.stream else None
+        ):
+            return TotalTimeoutError(f"no reply within timeout.total = {timeout.total:g} s")
+        return FirstEventTimeoutError(f"no event within timeout.first_event = {timeout.first_event:g} s")
+
+    def _log(self, outgoing: Outgoing, outcome: Outcome) -> None:
+        if not _log.isEnabledFor(logging.DEBUG):
+            return
+        result = outcome.status if isinstance(outcome, Incoming) else type(outcome).__name__
+        url = redact(outgoing.url, self._secrets)
+        took = self._clock.monotonic() - self._started
+        _log.debug("%s %s → %s after %.3f s (try %d)", outgoing.method, url, result, took, self._tries)
+        if self._call.settings.log == "content":
+            body = redact((outgoing.content or b"").decode("utf-8", "replace"), self._secrets)
+            _log.debug("headers %s, body %s", redact_headers(outgoing.headers), body)
+
+
+def _may_have_arrived(outcome: Outcome) -> bool:
+    if isinstance(outcome, Incoming):
+        return outcome.status >= 500 or outcome.status == 408
+    return not never_arrived(outcome)
+
+
+def _least(*limits: float | None) -> float | None:
+    return min((limit for limit in limits if limit is not None), default=None)

@@ -1,0 +1,37 @@
+"""What one call may change: extra headers, query and body members, merged last, and its timeout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rx_assistant.http.request import OMIT, Omit, Params, is_omitted
+from rx_assistant.http.timeouts import TimeoutInput
+
+_NAMES = ("extra_headers", "extra_query", "extra_body", "timeout")
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """The options of one call. `None` for a header takes that header away."""
+
+    extra_headers: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    extra_query: Params = field(default_factory=dict)
+    extra_body: Params = field(default_factory=dict, repr=False)
+    timeout: TimeoutInput | Omit = OMIT
+
+
+NO_OPTIONS = CallOptions()
+
+
+def take_options(params: Params) -> tuple[dict[str, object], CallOptions]:
+    """The operation's own parameters, and the options that were written among them."""
+    own = {name: value for name, value in params.items() if name not in _NAMES}
+    if len(own) == len(params):
+        return own, NO_OPTIONS
+    options = {
+        name: params[name]
+        for name in _NAMES
+        if name in params and not is_omitted(params[name]) and (params[name] is not None or name == "timeout")
+    }
+    return own, CallOptions(**options)  # type: ignore[arg-type]  # the TypedDict of the call has checked them

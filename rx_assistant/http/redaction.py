@@ -1,0 +1,37 @@
+"""Keys taken out of what people get to read: log lines and error messages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+HIDDEN = "[hidden]"
+
+_SECRET_HEADERS = frozenset({"authorization", "api-key", "proxy-authorization", "cookie", "x-api-key"})
+_CREDENTIALS = re.compile(r"(?i)\b(bearer|basic)\s+[^\s\"',]+|://[^/@\s]+@")
+_SECRET_QUERY = re.compile(r"(?i)([?&](?:api[-_]?key|key|token|access_token|sig|code|subscription-key)=)[^&\s#\"']+")
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """The text without the given secrets, and without what looks like credentials anyway."""
+    for secret in secrets:
+        if len(secret) >= 4:
+            text = text.replace(secret, HIDDEN)
+    text = _CREDENTIALS.sub(lambda found: f"{found[1]} {HIDDEN}" if found[1] else f"://{HIDDEN}@", text)
+    return _SECRET_QUERY.sub(rf"\g<1>{HIDDEN}", text)
+
+
+def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers fit for a log line."""
+    return {name: HIDDEN if name.lower() in _SECRET_HEADERS else value for name, value in headers.items()}
+
+
+def redact_value(value: object, secrets: Iterable[str]) -> object:
+    """A parsed JSON value without the given secrets, at any depth."""
+    if isinstance(value, str):
+        return redact(value, secrets)
+    if isinstance(value, dict):
+        return {name: redact_value(member, secrets) for name, member in value.items()}
+    if isinstance(value, list):
+        return [redact_value(item, secrets) for item in value]
+    return value

@@ -1,0 +1,120 @@
+"""One API operation as a value: what to send, before any host, key or socket is known.
+
+Builders in `requests/` make these; a session sends them. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+from urllib.parse import quote
+
+from rx_assistant.http.uploads import Upload
+
+Method: TypeAlias = Literal["GET", "POST", "DELETE"]
+Params: TypeAlias = Mapping[str, object]
+
+BETA = ("OpenAI-Beta", "assistants=v2")
+
+
+class Omit:
+    """The type of `OMIT`: a parameter with this value is left out, as if it had not been written."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "OMIT"
+
+
+OMIT = Omit()
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """How to find out whether a request that failed half-way had arrived all the same."""
+
+    request: Request
+    still_asks: Callable[[object], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one operation sends: relative to the base URL, without credentials."""
+
+    method: Method
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: Params | None = None
+    upload: Upload | None = None
+    headers: tuple[tuple[str, str], ...] = (BETA,)
+    accept: str = "application/json"
+    confirm: Confirm | None = field(default=None, compare=False)
+
+    @property
+    def stream(self) -> bool:
+        """Whether the reply is an event stream."""
+        return self.accept == "text/event-stream"
+
+    def streamed(self) -> Request:
+        """The same operation, asking for its events."""
+        return replace(self, body={**(self.body or {}), "stream": True}, accept="text/event-stream")
+
+
+def get(path: str, query: Params | None = None) -> Request:
+    """GET `path`, with each given query parameter."""
+    return Request("GET", path, query=encode_query(query or {}))
+
+
+def post(path: str, body: Params | None, query: Params | None = None) -> Request:
+    """POST `path` with a JSON object; None sends no body."""
+    return Request("POST", path, query=encode_query(query or {}), body=None if body is None else given(body))
+
+
+def delete(path: str) -> Request:
+    """DELETE `path`."""
+    return Request("DELETE", path)
+
+
+def segment(name: str, value: str) -> str:
+    """An id as one path segment, percent-quoted. An empty one would address the collection: ValueError."""
+    if not isinstance(value, str) or value in {"", ".", ".."}:
+        raise ValueError(f"{name} must be the id of an object, not {value!r}")
+    return quote(value, safe="")
+
+
+def given(params: Params) -> dict[str, object]:
+    """The parameters that were given a value. None is a value (JSON null), `OMIT` is not."""
+    return {name: value for name, value in params.items() if not is_omitted(value)}
+
+
+def is_omitted(value: object) -> bool:
+    """Whether a value means "not given": ours, or the official SDK's sentinels, known by their names."""
+    return isinstance(value, Omit) or type(value).__name__ in {"Omit", "NotGiven"}
+
+
+def split(params: Params, query: Iterable[str]) -> tuple[dict[str, object], dict[str, object]]:
+    """What goes into the body, and what into the query."""
+    names = frozenset(query)
+    body = {name: value for name, value in params.items() if name not in names}
+    return body, {name: value for name, value in params.items() if name in names}
+
+
+def encode_query(params: Params) -> tuple[tuple[str, str], ...]:
+    """Query parameters as text: a list becomes `name[]=` once for each item; None is left out."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in given(params).items():
+        if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+            pairs.extend(_pair(name, value))
+        else:
+            for item in value:
+                pairs.extend(_pair(f"{name}[]", item))
+    return tuple(pairs)
+
+
+def _pair(name: str, value: object) -> Iterable[tuple[str, str]]:
+    if value is None:
+        return ()
+    if isinstance(value, bool):
+        return ((name, "true" if value else "false"),)
+    return ((name, str(value)),)

@@ -1,0 +1,48 @@
+"""Requests on `/files`. They never needed the beta header."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from rx_assistant.http import request as http
+from rx_assistant.http.request import Params, Request, segment
+from rx_assistant.http.uploads import FileInput, upload
+
+
+def create(file: FileInput, params: Params) -> Request:
+    return Request("POST", "/files", upload=upload(file, tuple(_fields(http.given(params)))), headers=())
+
+
+def retrieve(file_id: str) -> Request:
+    return _plain(http.get(_path(file_id)))
+
+
+def list(params: Params) -> Request:
+    return _plain(http.get("/files", params))
+
+
+def delete(file_id: str) -> Request:
+    return _plain(http.delete(_path(file_id)))
+
+
+def content(file_id: str) -> Request:
+    """The file's bytes; so the reply may be of any type."""
+    return replace(_plain(http.get(f"{_path(file_id)}/content")), accept="*/*")
+
+
+def _plain(request: Request) -> Request:
+    return replace(request, headers=())
+
+
+def _path(file_id: str) -> str:
+    return f"/files/{segment('file_id', file_id)}"
+
+
+def _fields(params: Params) -> Iterator[tuple[str, str]]:
+    """Form fields; an object's members become `name[member]`."""
+    for name, value in params.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}[{key}]", str(member)) for key, member in value.items())
+        elif value is not None:
+            yield name, str(value)

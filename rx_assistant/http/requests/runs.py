@@ -1,0 +1,69 @@
+"""Requests on `/threads/{thread_id}/runs`.
+
+Submitting tool outputs is the one request that must not simply be repeated when its reply is lost: the run would
+have moved on, and refuse. So it says how to find out whether it arrived.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from rx_assistant.http import request as http
+from rx_assistant.http.request import Confirm, Params, Request, segment
+from rx_assistant.http.requests import threads
+
+
+def create(thread_id: str, params: Params) -> Request:
+    body, query = http.split(params, ("include",))
+    return http.post(_runs(thread_id), body, query)
+
+
+def retrieve(run_id: str, thread_id: str) -> Request:
+    return http.get(path(run_id, thread_id))
+
+
+def update(run_id: str, thread_id: str, params: Params) -> Request:
+    return http.post(path(run_id, thread_id), params)
+
+
+def list(thread_id: str, params: Params) -> Request:
+    return http.get(_runs(thread_id), params)
+
+
+def cancel(run_id: str, thread_id: str) -> Request:
+    return http.post(f"{path(run_id, thread_id)}/cancel", None)
+
+
+def submit_tool_outputs(run_id: str, thread_id: str, params: Params) -> Request:
+    outputs = _listed(params.get("tool_outputs"))
+    request = http.post(f"{path(run_id, thread_id)}/submit_tool_outputs", {**params, "tool_outputs": outputs})
+    calls = {_member(output, "tool_call_id") for output in outputs}
+    return replace(request, confirm=Confirm(retrieve(run_id, thread_id), lambda run: _asks_for(run, calls)))
+
+
+def path(run_id: str, thread_id: str) -> str:
+    """The path of one run."""
+    return f"{_runs(thread_id)}/{segment('run_id', run_id)}"
+
+
+def _runs(thread_id: str) -> str:
+    return f"{threads.path(thread_id)}/runs"
+
+
+def _asks_for(run: object, calls: set[object]) -> bool:
+    """Whether the run still waits for these calls: not whether it waits at all, it may be one step further."""
+    if _member(run, "status") != "requires_action":
+        return False
+    action = _member(_member(run, "required_action"), "submit_tool_outputs")
+    asked = {_member(call, "id") for call in _listed(_member(action, "tool_calls"))}
+    return not asked or bool(asked & calls)
+
+
+def _member(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+
+
+def _listed(value: object) -> builtins.list[object]:
+    return [*value] if isinstance(value, Iterable) else []

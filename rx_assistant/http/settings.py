@@ -1,0 +1,90 @@
+"""What a client is set to, and the address and headers that follow from it. Secrets stay out of every repr."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from rx_assistant.errors import ConfigurationError
+from rx_assistant.http.dialects import Dialect, OpenAI
+from rx_assistant.http.timeouts import DEFAULT, Timeout
+
+SyncToken: TypeAlias = Callable[[], str]
+AsyncToken: TypeAlias = Callable[[], str | Awaitable[str]]
+Headers: TypeAlias = Mapping[str, str | None]
+Query: TypeAlias = Mapping[str, object]
+LogPolicy: TypeAlias = Literal["requests", "content"]
+
+MAX_RETRIES = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one client; `dataclasses.replace` gives a changed copy."""
+
+    base_url: str
+    api_key: str | AsyncToken | None = field(default=None, repr=False)
+    organization: str | None = None
+    project: str | None = None
+    timeout: Timeout = DEFAULT
+    max_retries: int = MAX_RETRIES
+    default_headers: Headers = field(default_factory=dict, repr=False)
+    default_query: Query = field(default_factory=dict, repr=False)
+    dialect: Dialect = field(default_factory=OpenAI)
+    log: LogPolicy = "requests"
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ConfigurationError(f"base_url must begin with http:// or https:// and a host, not {self.base_url!r}")
+        if parts.query or parts.fragment:
+            raise ConfigurationError("base_url ends with its path; put query parameters into default_query=")
+        if self.max_retries < 0:
+            raise ConfigurationError(f"max_retries must be 0 or more, not {self.max_retries!r}")
+
+    @property
+    def host(self) -> str:
+        """The host name, in lower case."""
+        return urlsplit(self.base_url).hostname or ""
+
+    def url(self, path: str) -> str:
+        """The address of an operation."""
+        return self.base_url.rstrip("/") + self.dialect.path(path)
+
+    def headers(self) -> dict[str, str | None]:
+        """What every request carries, credentials aside; the caller's own come last."""
+        ours: dict[str, str | None] = {"User-Agent": user_agent()}
+        if self.organization:
+            ours["OpenAI-Organization"] = self.organization
+        if self.project:
+            ours["OpenAI-Project"] = self.project
+        return ours | dict(self.default_headers)
+
+
+def base_url_or_environment(base_url: str | None) -> str:
+    """The given base URL, else that of the environment; neither is a ConfigurationError that says what to do."""
+    found = base_url or os.environ.get("OPENAI_BASE_URL")
+    if not found:
+        raise ConfigurationError(
+            "no server to talk to: give base_url=… or set OPENAI_BASE_URL. OpenAI's own Assistants endpoints were "
+            "switched off on 2026-08-26; `with rx_assistant.local.serve() as server:` starts a server on this "
+            "machine, whose address is server.base_url"
+        )
+    return str(found)
+
+
+def from_environment(value: str | None, name: str) -> str | None:
+    """A given value, else the environment's; an empty one means none."""
+    return (os.environ.get(name) if value is None else value) or None
+
+
+def user_agent() -> str:
+    """Name and version, for the server's log."""
+    try:
+        return f"rx_assistant/{version('rx_assistant')}"
+    except PackageNotFoundError:
+        return "rx_assistant"

@@ -1,0 +1,57 @@
+"""How long to wait for what, in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from rx_assistant.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """Limits in seconds, each with its own error; None waits for ever.
+
+    `connect`: until the connection stands. `read`: without a single byte. `first_event`: from sending until the
+    first event. `idle`: between two events, where comments do not count. `total`: from sending until the end.
+    Time that the program spends elsewhere, between two reads, counts for `total` only.
+    """
+
+    connect: float | None = 5.0
+    read: float | None = 600.0
+    first_event: float | None = None
+    idle: float | None = None
+    total: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigurationError(
+                    f"timeout.{name} must be more than 0 seconds, not {value!r}; None waits for ever"
+                )
+
+
+class ForeignTimeout(Protocol):
+    """What an httpx or httpx2 `Timeout` has in common with ours."""
+
+    @property
+    def connect(self) -> float | None: ...
+    @property
+    def read(self) -> float | None: ...
+
+
+TimeoutInput: TypeAlias = Timeout | ForeignTimeout | float | None
+
+DEFAULT = Timeout()
+
+
+def as_timeout(value: TimeoutInput) -> Timeout:
+    """A `Timeout` from what SDK users write: seconds for connect and read, None, or an httpx `Timeout`."""
+    if isinstance(value, Timeout):
+        return value
+    if value is None:
+        return Timeout(connect=None, read=None)
+    if isinstance(value, int | float):
+        return Timeout(connect=value, read=value)
+    return Timeout(connect=value.connect, read=value.read)

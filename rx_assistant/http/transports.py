@@ -1,0 +1,100 @@
+"""The HTTP libraries, httpx and httpx2: the only file that imports either.
+
+Both have the same classes under the same names, but not the same classes. Whoever holds a client or a response of
+either gets from here what differs: the exceptions, and what our errors make of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, TypeAlias
+
+import httpx
+
+from rx_assistant.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    ConfigurationError,
+    ConnectTimeoutError,
+    ReadTimeoutError,
+)
+
+if TYPE_CHECKING:
+    import httpx2
+
+    SyncHTTP: TypeAlias = httpx.Client | httpx2.Client
+    AsyncHTTP: TypeAlias = httpx.AsyncClient | httpx2.AsyncClient
+    Response: TypeAlias = httpx.Response | httpx2.Response
+
+WITHOUT_LIMIT = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
+
+
+def sync_client() -> httpx.Client:
+    """A client of our own: verifies TLS, opens as many connections as there are streams, follows no redirect."""
+    return httpx.Client(limits=WITHOUT_LIMIT, timeout=None, follow_redirects=False)
+
+
+def async_client() -> httpx.AsyncClient:
+    """The same for asyncio and trio."""
+    return httpx.AsyncClient(limits=WITHOUT_LIMIT, timeout=None, follow_redirects=False)
+
+
+def checked_sync(client: SyncHTTP) -> SyncHTTP:
+    """The given client, if it is a synchronous one."""
+    if isinstance(client, _classes("Client")):
+        return client
+    raise _wrong_client(client, "AssistantClient", "httpx.Client or httpx2.Client", "AsyncAssistantClient")
+
+
+def checked_async(client: AsyncHTTP) -> AsyncHTTP:
+    """The given client, if it is an asynchronous one."""
+    if isinstance(client, _classes("AsyncClient")):
+        return client
+    raise _wrong_client(client, "AsyncAssistantClient", "httpx.AsyncClient or httpx2.AsyncClient", "AssistantClient")
+
+
+def is_response(value: object) -> bool:
+    """Whether this is a response of either library."""
+    return isinstance(value, _classes("Response"))
+
+
+def transport_errors() -> tuple[type[Exception], ...]:
+    """What the libraries raise when an exchange fails, for an `except` clause."""
+    return _classes("HTTPError") + _classes("StreamError") + _classes("InvalidURL") + (OSError,)
+
+
+def translated(cause: Exception, doing: str) -> APIConnectionError:
+    """Our error for a transport's, with the latter as its cause. Both libraries know the same names."""
+    names = {base.__name__ for base in type(cause).__mro__}
+    request = getattr(cause, "_request", None)
+    text = f"{doing}: {str(cause) or type(cause).__name__}"
+    error: APIConnectionError
+    if "ConnectTimeout" in names:
+        error = ConnectTimeoutError(text, request=request)
+    elif "ReadTimeout" in names:
+        error = ReadTimeoutError(text, request=request)
+    elif "TimeoutException" in names or isinstance(cause, TimeoutError):
+        error = APITimeoutError(text, request=request)
+    else:
+        error = APIConnectionError(text, request=request)
+    error.__cause__ = cause
+    return error
+
+
+def never_arrived(error: APIConnectionError) -> bool:
+    """Whether the request certainly did not reach the server: there was no connection to send it on."""
+    names = {base.__name__ for base in type(error.__cause__).__mro__}
+    return bool(names & {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "ProxyError"})
+
+
+def _classes(name: str) -> tuple[type, ...]:
+    """The class of that name in each library that this process has loaded: nobody holds an object of another."""
+    loaded = (sys.modules.get(library) for library in ("httpx", "httpx2"))
+    return tuple(getattr(library, name) for library in loaded if library is not None)
+
+
+def _wrong_client(client: object, ours: str, wanted: str, other: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{ours}(http_client=…) takes an {wanted}, not {type(client).__module__}.{type(client).__qualname__}; "
+        f"{other} takes the other kind"
+    )

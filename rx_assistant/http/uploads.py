@@ -1,0 +1,93 @@
+"""Files to upload: what users hand over becomes one form field, opened only for as long as it is sent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TypeAlias
+
+FileContent: TypeAlias = IO[bytes] | bytes | os.PathLike[str]
+FileInput: TypeAlias = (
+    FileContent
+    | tuple[str | None, FileContent]
+    | tuple[str | None, FileContent, str | None]
+    | tuple[str | None, FileContent, str | None, Mapping[str, str]]
+)
+
+OpenFile: TypeAlias = tuple[str, IO[bytes] | bytes, str | None, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A multipart form: text fields, and one file."""
+
+    name: str
+    content: FileContent = field(repr=False)
+    content_type: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fields: tuple[tuple[str, str], ...] = ()
+    start: int | None = None
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the same bytes can be sent once more, should the first try fail."""
+        return isinstance(self.content, bytes | os.PathLike) or self.start is not None
+
+    @contextmanager
+    def opened(self) -> Iterator[OpenFile]:
+        """The file, open at the place where it was handed over; ours is closed afterwards, the caller's is not."""
+        if isinstance(self.content, bytes):
+            yield self.name, self.content, self.content_type, self.headers
+        elif isinstance(self.content, os.PathLike):
+            with open(self.content, "rb") as file:
+                yield self.name, file, self.content_type, self.headers
+        else:
+            if self.start is not None:
+                self.content.seek(self.start)
+            yield self.name, self.content, self.content_type, self.headers
+
+
+def upload(file: FileInput, fields: tuple[tuple[str, str], ...]) -> Upload:
+    """A form from a path, bytes, a binary file object, or a tuple `(name, content[, type[, headers]])`."""
+    name, content, content_type, headers = file_parts(file)
+    return Upload(name or _name_of(content), content, content_type, headers, fields, _position(content))
+
+
+def file_parts(file: FileInput) -> tuple[str | None, FileContent, str | None, Mapping[str, str]]:
+    """Name, content, content type and headers; a text where bytes belong is a TypeError."""
+    name: str | None = None
+    content_type: str | None = None
+    headers: Mapping[str, str] = {}
+    if isinstance(file, tuple):
+        name, content, *rest = file
+        content_type = _text(rest[0]) if rest else None
+        headers = file[3] if len(file) == 4 else {}
+    else:
+        content = file
+    if not isinstance(content, bytes | os.PathLike) and not hasattr(content, "read"):
+        raise TypeError(f"a file is bytes, a pathlib.Path or a file opened with 'rb', not {type(content).__name__}")
+    return name, content, content_type, headers
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _name_of(content: FileContent) -> str:
+    if isinstance(content, os.PathLike):
+        return Path(content).name
+    name = getattr(content, "name", None)
+    return Path(name).name if isinstance(name, str) else "upload"
+
+
+def _position(content: FileContent) -> int | None:
+    """Where a file object stands now; None if it cannot go back there."""
+    if isinstance(content, bytes | os.PathLike) or not hasattr(content, "seek"):
+        return None
+    try:
+        return content.tell() if content.seekable() else None
+    except (OSError, ValueError):
+        return None
