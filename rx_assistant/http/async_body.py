@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol
 
 import anyio
 
@@ -27,31 +26,8 @@ CLOSE_SECONDS = 2.0
 _log = logging.getLogger("rx_assistant.http")
 
 
-class AsyncBody(Protocol):
-    """What an asynchronous pump reads from."""
-
-    @property
-    def request_id(self) -> str | None:
-        """The server's name for the request."""
-
-    async def read(self) -> bytes:
-        """The next bytes, b"" at the end. Raises our errors only, and the same again when called again."""
-
-    def saw_event(self) -> None:
-        """The last bytes held an event: the limits on waiting for one start over."""
-
-    async def finish(self) -> None:
-        """The stream has said all: read what is left, within bounds, so that the connection can be used again."""
-
-    async def aclose(self) -> None:
-        """Stop, from any task of the loop; a waiting `read()` ends."""
-
-    def close_soon(self) -> None:
-        """Stop, from any thread, and return at once. A waiting `read()` ends where the socket is ours alone."""
-
-
 class AsyncResponseBody:
-    """An `AsyncBody` over an open response of httpx or httpx2."""
+    """An open response of httpx or httpx2, as the body of an event stream."""
 
     def __init__(
         self,
@@ -76,6 +52,7 @@ class AsyncResponseBody:
         self._failure: RxAssistantError | None = None
 
     async def read(self) -> bytes:
+        """The next bytes, b"" at the end. Raises our errors only, and the same again when called again."""
         while (raw := await self._pull()) is not None:
             try:
                 chunk = self._content.feed(raw)
@@ -88,9 +65,11 @@ class AsyncResponseBody:
         return b""
 
     def saw_event(self) -> None:
+        """The last bytes held an event: the limits on waiting for one start over."""
         self._deadlines.saw_event()
 
     async def finish(self) -> None:
+        """The stream has said all: read what is left, within bounds, so that the connection can be used again."""
         self._deadlines.finish_within(FINISH_SECONDS)
         most = FINISH_BYTES
         try:
@@ -101,6 +80,7 @@ class AsyncResponseBody:
         await self.aclose()
 
     async def aclose(self) -> None:
+        """Stop, from any task of the loop; a waiting `read()` ends."""
         self._closed = True
         if self._scope is None:
             await self._release()
@@ -111,6 +91,7 @@ class AsyncResponseBody:
             await self._gone.wait()
 
     def close_soon(self) -> None:
+        """Stop, from any thread, and return at once. A waiting `read()` ends where the socket is ours alone."""
         self._closed = True
         self._cutter.cut()
 

@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from threading import RLock
-from typing import Protocol
 
 from rx_assistant.errors import RxAssistantError, StreamCancelledError, StreamClosedError
 from rx_assistant.http.content import EventStreamContent
@@ -28,28 +27,8 @@ FINISH_BYTES = 64 * 1024
 _log = logging.getLogger("rx_assistant.http")
 
 
-class Body(Protocol):
-    """What a synchronous pump reads from."""
-
-    @property
-    def request_id(self) -> str | None:
-        """The server's name for the request."""
-
-    def read(self) -> bytes:
-        """The next bytes, b"" at the end. Raises our errors only, and the same again when called again."""
-
-    def saw_event(self) -> None:
-        """The last bytes held an event: the limits on waiting for one start over."""
-
-    def finish(self) -> None:
-        """The stream has said all: read what is left, within bounds, so that the connection can be used again."""
-
-    def close(self) -> None:
-        """Stop, from any thread, and return at once; a blocked `read()` ends."""
-
-
 class ResponseBody:
-    """A `Body` over an open response of httpx or httpx2."""
+    """An open response of httpx or httpx2, as the body of an event stream."""
 
     def __init__(
         self,
@@ -74,6 +53,7 @@ class ResponseBody:
         self._failure: RxAssistantError | None = None
 
     def read(self) -> bytes:
+        """The next bytes, b"" at the end. Raises our errors only, and the same again when called again."""
         while (raw := self._pull()) is not None:
             try:
                 chunk = self._content.feed(raw)
@@ -86,10 +66,12 @@ class ResponseBody:
         return b""
 
     def saw_event(self) -> None:
+        """The last bytes held an event: the limits on waiting for one start over."""
         with self._lock:
             self._deadlines.saw_event()
 
     def finish(self) -> None:
+        """The stream has said all: read what is left, within bounds, so that the connection can be used again."""
         if self._cutter.possible:
             with self._lock:
                 self._deadlines.finish_within(FINISH_SECONDS)
@@ -97,6 +79,7 @@ class ResponseBody:
         self.close()
 
     def close(self) -> None:
+        """Stop, from any thread, and return at once; a blocked `read()` ends."""
         with self._lock:
             self._closed = True
             reading = self._reading

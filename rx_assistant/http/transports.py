@@ -22,9 +22,10 @@ from rx_assistant.errors import (
 if TYPE_CHECKING:
     import httpx2
 
-    SyncHTTP: TypeAlias = httpx.Client | httpx2.Client
-    AsyncHTTP: TypeAlias = httpx.AsyncClient | httpx2.AsyncClient
-    Response: TypeAlias = httpx.Response | httpx2.Response
+
+SyncHTTP: TypeAlias = "httpx.Client | httpx2.Client"
+AsyncHTTP: TypeAlias = "httpx.AsyncClient | httpx2.AsyncClient"
+Response: TypeAlias = "httpx.Response | httpx2.Response"
 
 WITHOUT_LIMIT = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
 

@@ -9,14 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TypeAlias
 
-FileContent: TypeAlias = IO[bytes] | bytes | os.PathLike[str]
-FileInput: TypeAlias = (
-    FileContent
-    | tuple[str | None, FileContent]
-    | tuple[str | None, FileContent, str | None]
-    | tuple[str | None, FileContent, str | None, Mapping[str, str]]
-)
+from rx_assistant.types import FileTypes
 
+FileContent: TypeAlias = IO[bytes] | bytes | os.PathLike[str]
 OpenFile: TypeAlias = tuple[str, IO[bytes] | bytes, str | None, Mapping[str, str]]
 
 
@@ -50,13 +45,13 @@ class Upload:
             yield self.name, self.content, self.content_type, self.headers
 
 
-def upload(file: FileInput, fields: tuple[tuple[str, str], ...]) -> Upload:
+def upload(file: FileTypes, fields: tuple[tuple[str, str], ...]) -> Upload:
     """A form from a path, bytes, a binary file object, or a tuple `(name, content[, type[, headers]])`."""
     name, content, content_type, headers = file_parts(file)
     return Upload(name or _name_of(content), content, content_type, headers, fields, _position(content))
 
 
-def file_parts(file: FileInput) -> tuple[str | None, FileContent, str | None, Mapping[str, str]]:
+def file_parts(file: FileTypes) -> tuple[str | None, FileContent, str | None, Mapping[str, str]]:
     """Name, content, content type and headers; a text where bytes belong is a TypeError."""
     name: str | None = None
     content_type: str | None = None
@@ -64,7 +59,7 @@ def file_parts(file: FileInput) -> tuple[str | None, FileContent, str | None, Ma
     if isinstance(file, tuple):
         name, content, *rest = file
         content_type = _text(rest[0]) if rest else None
-        headers = file[3] if len(file) == 4 else {}
+        headers = dict(file[3]) if len(file) == 4 else {}
     else:
         content = file
     if not isinstance(content, bytes | os.PathLike) and not hasattr(content, "read"):

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from rx_assistant.http import request as http
 from rx_assistant.http.request import Params, Request, segment
-from rx_assistant.http.uploads import FileInput, upload
+from rx_assistant.http.uploads import upload
+from rx_assistant.types import FileTypes
 
 
-def create(file: FileInput, params: Params) -> Request:
+def create(file: FileTypes, params: Params) -> Request:
     return Request("POST", "/files", upload=upload(file, tuple(_fields(http.given(params)))), headers=())
 
 
