@@ -5,17 +5,15 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from conftest import SHARED
+from hypothesis import given, strategies as st
 
 from rx_assistant.errors import EventTooLargeError
 from rx_assistant.sse import ServerSentEvent, SSEDecoder
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 VECTORS = SHARED / "sse" / "vectors.json"
 vectors: list[dict[str, Any]] = json.loads(VECTORS.read_text("utf-8")) if VECTORS.exists() else []
 
