@@ -36,6 +36,7 @@ handed out itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -45,7 +46,26 @@ if TYPE_CHECKING:
 
 
 class RxAssistantError(Exception):
-    """The base of everything that rx_assistant raises on its own account."""
+    """The base of everything that rx_assistant raises on its own account.
+
+    One that ended a stream knows that stream's `request_id` and, as `snapshot`, all that arrived before it.
+    """
+
+    request_id: str | None = None
+    _arrived: RunSnapshot | Callable[[], RunSnapshot] | None = None
+
+    @property
+    def snapshot(self) -> RunSnapshot | None:
+        """What the stream had folded to when this ended it; None for errors that ended no stream."""
+        if callable(self._arrived):
+            self._arrived = self._arrived()
+        return self._arrived
+
+    def carry(self, arrived: RunSnapshot | Callable[[], RunSnapshot] | None, request_id: str | None) -> None:
+        """Attach what arrived before, or what will tell it when asked, and the request's id."""
+        self._arrived = arrived
+        if request_id is not None:
+            self.request_id = request_id
 
 
 class ConfigurationError(RxAssistantError):
@@ -89,12 +109,9 @@ class PartialArgumentsError(RxAssistantError):
 class StreamError(RxAssistantError):
     """A stream ended other than well. What arrived before is in `snapshot` and was delivered."""
 
-    def __init__(
-        self, message: str, *, snapshot: RunSnapshot | None = None, request_id: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, snapshot: RunSnapshot | None = None, request_id: str | None = None) -> None:
         super().__init__(message)
-        self.snapshot = snapshot
-        self.request_id = request_id
+        self.carry(snapshot, request_id)
 
 
 class StreamTruncatedError(StreamError):

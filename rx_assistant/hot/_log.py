@@ -127,17 +127,19 @@ class HotLog(Generic[T]):
         return True
 
     def cut(self, error: Exception) -> bool:
-        """End with `error` right after the item in delivery, dropping later ones; False if all was delivered."""
+        """End with `error` right after the item in delivery, dropping later ones; False if all was delivered.
+
+        The ending still has to be delivered: `want(FOREVER)`.
+        """
         with self._mutex:
             delivered = self._pos - self._base
-            done = self.finished or (self._ended and delivered == len(self._payloads))
-            if not done:
-                del self._kinds[delivered:], self._payloads[delivered:]
-                self._ended, self._error = True, error
-        self.want(FOREVER)
+            if self.finished or (self._ended and delivered == len(self._payloads)):
+                return False
+            del self._kinds[delivered:], self._payloads[delivered:]
+            self._ended, self._error = True, error
         for changed in self.on_change:
             changed()
-        return not done
+        return True
 
     # -- what is in it -------------------------------------------------------------------------------------------
 
@@ -252,10 +254,18 @@ class HotLog(Generic[T]):
             self.delivering = threading.get_ident()
             try:
                 self._work()
+            except BaseException:  # an interrupt: whoever sleeps until this delivery is over must look again
+                self._interrupted()
+                raise
             finally:
                 self.delivering = None
                 self._delivery.release()
             # look again: a wish placed after the last look found the lock taken and left
+
+    def _interrupted(self) -> None:
+        self.delivering = None
+        for changed in self.on_change:
+            changed()
 
     def _pending(self) -> bool:
         if self._inbox:
@@ -344,8 +354,10 @@ class HotLog(Generic[T]):
             seats, self._seats = self._seats, ()
         for seat in seats:
             _end(seat, self._error)
-        for changed in self.on_change:
-            changed()
+        changed, self.on_change = self.on_change, ()
+        for changed_now in changed:
+            changed_now()
+        self.on_idle = self.watch = None  # nothing points back to the stream any more: dropping it frees the log
 
     # -- trimming ------------------------------------------------------------------------------------------------
 

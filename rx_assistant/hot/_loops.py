@@ -111,7 +111,7 @@ class Loop(Generic[T]):
         subscriber: Subscriber[T] = Subscriber(self._take_item, self._take_error, self._take_end)
         token = ROOT_LOOP.set(self)
         try:
-            subscriber.hold(source.attach(subscriber, scheduler))
+            subscriber.hold(source.link(subscriber, scheduler))
         finally:
             ROOT_LOOP.reset(token)
         self._subscription = subscriber
@@ -300,9 +300,14 @@ class AsyncLoop(Loop[T]):
         while not items:
             if self._over:
                 error = self._finish()
+                await self._settle()
                 if error is not None:
                     raise error
                 raise StopAsyncIteration
+            for pull in self.pulls:
+                driver = pull.root.driver
+                if driver is not None and driver.gated:
+                    await driver.deliver(pull.cursor.position + 1)
             if not self._step():
                 await self._wait()
         return items.popleft()
@@ -327,6 +332,11 @@ class AsyncLoop(Loop[T]):
                 await waker.sleep(self._seconds_left())
         finally:
             self._asleep = False
+
+    async def _settle(self) -> None:
+        origin = self._source.origin
+        if origin is not None and origin.driver is not None:
+            await origin.driver.settle()
 
     def _own_waker(self) -> Waker:
         if self._waker is None:

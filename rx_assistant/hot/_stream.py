@@ -25,17 +25,26 @@ B = TypeVar("B")
 C = TypeVar("C")
 T_co = TypeVar("T_co", covariant=True)
 
-Attach = Callable[[Subscriber[Any], abc.SchedulerBase | None], abc.DisposableBase | None]
+Link = Callable[[Subscriber[Any], abc.SchedulerBase | None], abc.DisposableBase | None]
 """Connects a subscriber to what is upstream, and gives what disconnects it."""
 
 
 class _Face(Observable[T_co]):
-    """What both faces share: our own `subscribe` and `pipe`."""
+    """What both faces share: our own `subscribe` and `pipe`. A root overrides `link` and `origin`."""
 
-    def __init__(self, attach: Attach, origin: Root | None) -> None:
+    def __init__(self, link: Link | None = None, origin: Root | None = None) -> None:
         super().__init__()
-        self.attach = attach
-        self.origin = origin
+        self._link = link
+        self._origin = origin
+
+    @property
+    def origin(self) -> Root | None:
+        """The root whose driver and scheduler serve this stream."""
+        return self._origin
+
+    def link(self, down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase | None:
+        """Connect a subscriber of ours to what is upstream, without the checks of the public `subscribe()`."""
+        return None if self._link is None else self._link(down, scheduler)
 
     def subscribe(
         self,
@@ -55,7 +64,7 @@ class _Face(Observable[T_co]):
         """
         subscriber = subscriber_of(on_next, on_error, on_completed)
         try:
-            subscriber.hold(self.attach(subscriber, scheduler or self._scheduler()))
+            subscriber.hold(self.link(subscriber, scheduler or self._scheduler()))
         except Exception as error:
             subscriber.fail(error)
         return subscriber
@@ -260,15 +269,15 @@ def operator(start: Start[B, A]) -> Callable[[Observable[A]], Observable[B]]:
     """
 
     def lift(source: Observable[A]) -> Observable[B]:
-        def attach(down: Subscriber[B], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
-            return _attach_lifted(source, start, down, scheduler)
+        def link(down: Subscriber[B], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
+            return _link_lifted(source, start, down, scheduler)
 
-        return face_of(source)(attach, origin_of(source))
+        return face_of(source)(link, origin_of(source))
 
     return lift
 
 
-def _attach_lifted(
+def _link_lifted(
     source: Observable[A], start: Start[B, A], down: Subscriber[B], scheduler: abc.SchedulerBase | None
 ) -> abc.DisposableBase:
     hooks = start(down, Scope(source, scheduler))
@@ -276,7 +285,7 @@ def _attach_lifted(
         hooks = Hooks(hooks)
     up: Subscriber[A] = _Link(hooks.next, hooks.error or down.error, hooks.completed or down.completed, hooks.dispose)
     if isinstance(source, _Face):
-        up.hold(source.attach(up, scheduler))
+        up.hold(source.link(up, scheduler))
     else:
         guard = Guard(up)
         up.hold(source.subscribe(guard.on_next, guard.on_error, guard.on_completed, scheduler=scheduler))
@@ -310,11 +319,11 @@ def wrap(source: Any, *, like: Observable[Any]) -> Any:
     if isinstance(source, _Face) or not isinstance(source, Observable):
         return source
 
-    def attach(down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
+    def link(down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
         guard = Guard(down)
         return source.subscribe(guard.on_next, guard.on_error, guard.on_completed, scheduler=scheduler)
 
-    stream = face_of(like)(attach, origin_of(like))
+    stream = face_of(like)(link, origin_of(like))
     stream.__dict__["_wrapped"] = source
     return stream
 
@@ -340,7 +349,7 @@ def _pipe(source: Any, operators: tuple[Callable[[Any], Any], ...]) -> Any:
 
 
 class Substream(Generic[A]):
-    """How an inner stream is fed: `attach` for its face.
+    """How an inner stream is fed: `link` for its face.
 
     Who subscribes is served from the log that the outer operator fills: at once with what is in it, then live. A loop
     of its own, inside or after the outer one, cannot wait for that operator, which may be waiting for the loop to go
@@ -354,7 +363,7 @@ class Substream(Generic[A]):
         self._birth = birth
         self._again = again
 
-    def attach(self, down: Subscriber[A], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
+    def link(self, down: Subscriber[A], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
         """Seat the subscriber, or run the operator again for the loop that asks."""
         loop, birth = ROOT_LOOP.get(), self._birth
         if loop is None or loop is birth.loop or self.log.ended:
@@ -366,7 +375,7 @@ class Substream(Generic[A]):
             if birth.position < birth.root.log.base:
                 return self.log.subscribe(down)
             loop.start_at(birth.root, birth.position)
-        return again.attach(down, scheduler) or down
+        return again.link(down, scheduler) or down
 
 
 _NONE: Any = object()

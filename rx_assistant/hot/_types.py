@@ -31,6 +31,16 @@ class AsyncDriver(Protocol):
     async def connect(self) -> None:
         """Let a background task read from now on. Idempotent."""
 
+    @property
+    def gated(self) -> bool:
+        """Whether async handlers have to be awaited before an item is handed on."""
+
+    async def deliver(self, upto: int) -> None:
+        """Let subscribers and async handlers have the items before `upto`."""
+
+    async def settle(self) -> None:
+        """Return when a stream that has ended has given its connection back."""
+
     def waker(self) -> Waker:
         """Give something to sleep on that other threads may wake."""
 

@@ -1,0 +1,43 @@
+"""Streams of one run: who reads, how they end, and what people ask of them. The joint of Rx and I/O."""
+
+from __future__ import annotations
+
+from rx_assistant.streams._async import AsyncAssistantStream, AsyncPost, Eager, HandledAsyncStream
+from rx_assistant.streams._async_pump import AsyncOpen, AsyncPump, AsyncResume
+from rx_assistant.streams._base import OnIdle, Post, Replay
+from rx_assistant.streams._body import AsyncBody, Body
+from rx_assistant.streams._factories import frame_of, from_events, from_response, replay, replay_async
+from rx_assistant.streams._feed import RunIdentity
+from rx_assistant.streams._handling import Binding, Handler
+from rx_assistant.streams._pump import Open, Pump, Resume
+from rx_assistant.streams._recording import Recording
+from rx_assistant.streams._sync import AssistantStream, HandledStream
+
+__all__ = [
+    "AssistantStream",
+    "AsyncAssistantStream",
+    "AsyncBody",
+    "AsyncOpen",
+    "AsyncPost",
+    "AsyncPump",
+    "AsyncResume",
+    "Binding",
+    "Body",
+    "Eager",
+    "HandledAsyncStream",
+    "HandledStream",
+    "Handler",
+    "OnIdle",
+    "Open",
+    "Post",
+    "Pump",
+    "Recording",
+    "Replay",
+    "Resume",
+    "RunIdentity",
+    "frame_of",
+    "from_events",
+    "from_response",
+    "replay",
+    "replay_async",
+]

@@ -1,0 +1,244 @@
+"""AsyncAssistantStream: one run's events as a hot Observable for asyncio and trio."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from concurrent.futures import Future
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable
+
+from rx_assistant.errors import RxAssistantError
+from rx_assistant.events import AssistantStreamEvent
+from rx_assistant.hot import TIMERS, AsyncStream, StreamScheduler
+from rx_assistant.streams._async_pump import AsyncOpen, AsyncPump, AsyncResume
+from rx_assistant.streams._base import OnIdle, Replay, StreamBase
+
+if TYPE_CHECKING:
+    from rx_assistant.streams._handling import Binding, Handler
+    from rx_assistant.types import Message, Run, RunStep
+
+H = TypeVar("H")
+R = TypeVar("R")
+
+AsyncPost = Callable[[str, str], Awaitable[Any]]
+"""Posts the cancel of a run: `(run_id, thread_id)` → the Run that the server answered."""
+
+_log = logging.getLogger("rx_assistant")
+
+
+class Eager(Generic[R]):
+    """Work that a stream has already begun on its event loop: await it there, or ask for `result()` elsewhere."""
+
+    def __init__(self, stream: AsyncAssistantStream, main: Callable[[], Coroutine[Any, Any, R]]) -> None:
+        self._future: Future[R] = Future()
+        self._stream = stream
+        loop = stream.driver.here()
+
+        async def run() -> None:
+            try:
+                result = await main()
+            except BaseException as error:
+                self._future.set_exception(error)
+                if not isinstance(error, Exception):
+                    raise
+            else:
+                self._future.set_result(result)
+
+        if loop.is_here():
+            loop.spawn(run)
+        else:
+            loop.call_soon(lambda: loop.spawn(run))
+
+    def __await__(self) -> Generator[Any, None, R]:
+        return self._wait().__await__()
+
+    def result(self, timeout: float | None = None) -> R:
+        """Wait on another thread than the loop's, `timeout` seconds at most, and give the result."""
+        return self._future.result(timeout)
+
+    async def _wait(self) -> R:
+        waker = self._stream.driver.waker()
+        self._future.add_done_callback(lambda _: waker.wake())
+        while not self._future.done():
+            await waker.sleep(None)
+        return self._future.result()
+
+
+class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
+    """One run as a hot Observable of typed events, on the event loop that it was first used on.
+
+    Entering it sends the request and raises what the API answers. Events flow while someone iterates, waits
+    (`until_done`, `get_final_…`, `await`) or after `connect()`. Subscribing, `close()` and `cancel()` work from any
+    thread. Leaving the block closes the response.
+    """
+
+    driver: AsyncPump
+
+    def __init__(
+        self,
+        open: AsyncOpen,
+        *,
+        replay: Replay = "all",
+        on_idle: OnIdle = "detach",
+        idle_grace: float | None = None,
+        max_pending: int = 16 * 2**20,
+        max_event_bytes: int = 16 * 2**20,
+        post_cancel: AsyncPost | None = None,
+        resume: AsyncResume | None = None,
+    ) -> None:
+        Observable.__init__(self)
+        StreamBase.__init__(
+            self,
+            replay=replay,
+            on_idle=on_idle,
+            idle_grace=idle_grace,
+            max_pending=max_pending,
+            max_event_bytes=max_event_bytes,
+        )
+        self.driver = AsyncPump(self.log, self._feed, open, resume, self._all_arrived)
+        self._post_cancel = post_cancel
+        self._cancelling: Eager[Run] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.driver.enter()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._warn_if_unread(self.driver.pumped)
+        self.driver.close_soon()
+        await self.driver.closed()
+
+    # -- waiting -------------------------------------------------------------------------------------------------
+
+    async def until_done(self) -> None:
+        """Wait until the stream has ended and everything is delivered.
+
+        Raises:
+            StreamError: it ended other than well; `snapshot` on the error holds what arrived.
+        """
+        await self.driver.finish()
+        if self.log.failure is not None:
+            raise self.log.failure
+
+    async def get_final_run(self) -> Run:
+        """Wait for the end and give the run. One that failed is returned like any other; a broken stream raises."""
+        await self.until_done()
+        return self._final_run()
+
+    async def get_final_run_steps(self) -> list[RunStep]:
+        """Wait for the end and give the run's steps, in the order of their first appearance."""
+        await self.until_done()
+        return [step.to_model() for step in self._final().steps]
+
+    async def get_final_messages(self) -> list[Message]:
+        """Wait for the end and give the messages, in the order of their first appearance."""
+        await self.until_done()
+        return [message.to_model() for message in self._final().messages]
+
+    async def connect(self) -> None:
+        """Read and deliver in a task of its own from now on; leaving the block ends it. Idempotent."""
+        await self.driver.connect()
+
+    @property
+    def text_deltas(self) -> AsyncStream[str]:
+        """The text as it is written, piece by piece. Each loop over it starts from the beginning."""
+        from rx_assistant.operators import text_deltas
+
+        return self.pipe(text_deltas())
+
+    # -- handlers ------------------------------------------------------------------------------------------------
+
+    def _seat(self, binding: Binding, *, raises: bool) -> abc.DisposableBase:
+        if not binding.is_async:
+            return super()._seat(binding, raises=raises)
+        return Disposable(self.driver.attach(binding, raises=raises))
+
+    # -- ending --------------------------------------------------------------------------------------------------
+
+    def close(self) -> Awaitable[None]:
+        """End the stream here and now, from any thread and inside a callback; awaiting it waits for the cleaning up.
+
+        Whoever still waits gets StreamClosedError, once. Idempotent.
+        """
+        self.driver.close_soon()
+        return _Closing(self.driver)
+
+    def cancel(self) -> Eager[Run]:
+        """Ask the server to cancel the run: await the Run that it answers. The stream goes on to the server's ending.
+
+        It is under way at once, from any thread. Waits for the run's id when it is not known yet. Posts once, however
+        often it is called, and nothing after the end.
+
+        Raises:
+            RuntimeError: the stream is a recording, or comes from elsewhere, so there is nothing to post to.
+        """
+        if self._cancelling is None:
+            self._cancelling = Eager(self, self._cancel)
+        return self._cancelling
+
+    async def _cancel(self) -> Run:
+        identity = self._feed.identity
+        while identity is None and not self.log.ended:
+            await self.driver.advance(self.log.length)
+            identity = self._feed.identity
+        if identity is None or self.log.ended:
+            return self._final_run()
+        if self._post_cancel is None:
+            raise RuntimeError("this stream did not come from a client, so there is no server to cancel the run on")
+        run: Run = await self._post_cancel(identity.run_id, identity.thread_id)
+        return run
+
+    # -- idleness ------------------------------------------------------------------------------------------------
+
+    def _call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
+        loop = self.driver.loop
+        return (TIMERS if loop is None else loop).call_later(seconds, action)
+
+    def _cancel_and_close(self) -> None:
+        async def main() -> None:
+            try:
+                await self.cancel()
+            except RxAssistantError as error:
+                _log.warning("the run of an abandoned stream could not be cancelled: %s", error)
+            finally:
+                self.driver.close_soon()
+
+        Eager(self, main)
+
+    # -- Root ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def scheduler(self) -> abc.SchedulerBase:
+        """Serves time operators: its timers only hand their actions to the stream, which runs them in turn (C10)."""
+        return StreamScheduler(self.log.enqueue, self._call_later)
+
+
+class HandledAsyncStream(AsyncAssistantStream, Generic[H]):
+    """An AsyncAssistantStream with a handler, which its block gives instead of the stream."""
+
+    def __init__(self, open: AsyncOpen, *, handler: H, **options: Any) -> None:
+        super().__init__(open, **options)
+        self.handler = handler
+        self._seat(cast("Handler", handler).__rx_bind__(self), raises=True)
+
+    async def __aenter__(self) -> H:  # type: ignore[override]  # the block gives the handler, as SDK users expect
+        await super().__aenter__()
+        return self.handler
+
+
+class _Closing:
+    """What `close()` gives: closing has begun; awaiting it waits until it is over."""
+
+    def __init__(self, driver: AsyncPump) -> None:
+        self._driver = driver
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._driver.closed().__await__()

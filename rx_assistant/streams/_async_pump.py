@@ -1,0 +1,437 @@
+"""The pump of an asynchronous stream: the same turns as `_pump`, taken by tasks of one event loop.
+
+Sync subscribers are called by the log. Async handlers are awaited here, event by event, after them: while any is
+attached, the log's gate stands one event ahead of the slowest, so that nobody overtakes it. A task that is cancelled
+while it reads, or while it awaits a handler, ends the stream for everybody: the transport has closed the response.
+No cancel scope and no task group is open while user code runs.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from rx_assistant.errors import RxAssistantError, StreamCancelledError, StreamClosedError
+from rx_assistant.hot import FOREVER
+from rx_assistant.schedulers import EventLoop, LoopWaker, Task, current_event_loop
+
+if TYPE_CHECKING:
+    from rx_assistant.hot import HotLog
+    from rx_assistant.snapshots import RunSnapshot
+    from rx_assistant.streams._body import AsyncBody
+    from rx_assistant.streams._feed import Feed, RunIdentity
+    from rx_assistant.streams._handling import Binding
+
+AsyncOpen = Callable[[], Awaitable["AsyncBody"]]
+"""Sends the request, and gives what to read from. Raises errors of ours only."""
+
+AsyncResume = Callable[["RunIdentity", "RunSnapshot"], Awaitable["AsyncBody"]]
+"""Gives a body that goes on where a broken one stopped, from what has been folded so far."""
+
+_GOODBYE = 5.0  # seconds that handlers get to hear of a cancellation
+
+_serving: ContextVar[frozenset[int]] = ContextVar("rx_assistant.serving", default=frozenset())
+"""The pumps whose handler is running in this task: inside it one reads ahead instead of waiting for oneself."""
+
+_log = logging.getLogger("rx_assistant")
+
+
+class _Attached:
+    """An async handler, and how many events it has had."""
+
+    __slots__ = ("binding", "position", "raises")
+
+    def __init__(self, binding: Binding, raises: bool) -> None:
+        self.binding = binding
+        self.raises = raises
+        self.position = 0
+
+
+class AsyncPump:
+    """Fulfils hot.AsyncDriver for one stream."""
+
+    def __init__(
+        self,
+        log: HotLog[Any],
+        feed: Feed,
+        open: AsyncOpen,
+        resume: AsyncResume | None,
+        snapshot: Callable[[], RunSnapshot],
+    ) -> None:
+        self.pumped = False
+        self.loop: EventLoop | None = None
+        self._log = log
+        self._feed = feed
+        self._open = open
+        self._resume = resume
+        self._snapshot = snapshot
+        self._body: AsyncBody | None = None
+        self._closed = False
+        self._cleaning = False
+        self._cleaned = False
+        self._reading = False
+        self._serving = False
+        self._attached: list[_Attached] = []
+        self._sleepers: set[LoopWaker] = set()
+        self._task: Task | None = None
+        log.on_change = (self._notify,)
+
+    # -- the event loop ------------------------------------------------------------------------------------------
+
+    def here(self) -> EventLoop:
+        """Give the stream's event loop; the first use decides which."""
+        if self.loop is None:
+            self.loop = current_event_loop()
+        return self.loop
+
+    def waker(self) -> LoopWaker:
+        """Give something to sleep on that any thread may wake."""
+        return LoopWaker(self.here())
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    async def enter(self) -> None:
+        """Send the request, if it was not sent yet; raise what comes of it."""
+        self.here()
+        while self._body is None and not self._log.ended:
+            if self._take_turn():
+                try:
+                    await self._start()
+                finally:
+                    self._leave_turn()
+                    self._log.want(FOREVER if self._log.ended else 0)
+            else:
+                await self._sleep(lambda: self._body is not None)
+        if self._body is None and self._log.failure is not None:
+            raise self._log.failure
+
+    async def advance(self, position: int) -> None:
+        """Return once the log holds more than `position` events, or has ended."""
+        log = self._log
+        self.here()
+        while log.length <= position and not log.ended:
+            log.check()
+            if self._take_turn():
+                try:
+                    await self._read()
+                finally:
+                    self._leave_turn()
+            else:
+                await self._sleep(lambda: log.length > position or log.ended)
+
+    async def finish(self) -> None:
+        """Return once everything is delivered; inside a delivery, once everything has arrived."""
+        log = self._log
+        log.retain()
+        try:
+            while not (log.finished and self._is_served()):
+                log.want(FOREVER)
+                await self.deliver(log.length + 1)
+                log.check()
+                if not log.ended:
+                    await self.advance(log.length)
+                elif self._is_inside():
+                    return
+                elif not log.finished:
+                    await self._sleep(lambda: log.finished)
+        finally:
+            log.release()
+        await self.settle()
+
+    async def connect(self) -> None:
+        """Read and deliver in a task of its own from now on."""
+        if self._task is None and not self._log.finished:
+            self._task = self.here().spawn(self._run)
+
+    async def _run(self) -> None:
+        log = self._log
+        mine = _tasks.set(id(self))
+        try:
+            while not log.ended:
+                log.want(FOREVER)
+                await self.deliver(log.length)
+                if self._take_turn():
+                    try:
+                        await self._read()
+                    finally:
+                        self._leave_turn()
+                else:
+                    await self._sleep(lambda: not self._reading)
+            log.want(FOREVER)
+            await self.deliver(log.length + 1)
+        finally:
+            _tasks.reset(mine)
+            self._notify()
+
+    async def _start(self) -> None:
+        self.here()
+        try:
+            body = await self._open()
+        except Exception as error:
+            self._feed.fail(error)
+            raise
+        except BaseException:
+            self._feed.fail(StreamCancelledError("the task that sent the request was cancelled"))
+            raise
+        self._body = body
+        self._feed.request_id = body.request_id
+        if self._closed:
+            await body.aclose()
+
+    async def _read(self) -> None:
+        """Read one chunk into the log. What goes wrong is the stream's ending, not the caller's exception."""
+        self.pumped = True
+        try:
+            if self._body is None:
+                await self._start()
+            body = self._body
+            if body is None or self._log.ended:
+                return
+            chunk = await body.read()
+        except RxAssistantError as error:
+            await self._broke(error)
+            return
+        except Exception as error:  # no error of a transport's: a source that is not what it should be
+            self._feed.fail(error)
+            return
+        except BaseException:
+            await self._cancelled()
+            raise
+        if not chunk:
+            await self._broke(None)
+        elif self._feed.take(chunk):
+            body.saw_event()
+
+    async def _broke(self, cause: RxAssistantError | None) -> None:
+        feed, body = self._feed, self._body
+        if self._resume is None or body is None or feed.identity is None or self._log.ended or feed.is_ending:
+            feed.finish(cause)
+            return
+        resume, self._resume = self._resume, None
+        await body.aclose()
+        feed.restart()
+        try:
+            self._body = await resume(feed.identity, self._snapshot())
+        except Exception as error:
+            feed.fail(error)
+
+    async def _cancelled(self) -> None:
+        """End the stream for everybody, and let the handlers hear of it, while the cancellation goes on."""
+        self._feed.fail(StreamCancelledError("the task that was reading the stream was cancelled"))
+        with anyio.move_on_after(_GOODBYE, shield=True):
+            self._log.want(FOREVER)
+            await self.deliver(self._log.length + 1)
+            await self.settle()
+
+    # -- async handlers ------------------------------------------------------------------------------------------
+
+    @property
+    def gated(self) -> bool:
+        """Whether async handlers have to be awaited before an event is handed on."""
+        return bool(self._attached)
+
+    def attach(self, binding: Binding, *, raises: bool) -> Callable[[], None]:
+        """Add an async handler: it gets everything that the log keeps, then each event. Gives what removes it."""
+        attached = _Attached(binding, raises)
+        attached.position = self._log.base if self._log.keep else self._log.position
+        self._attached.append(attached)
+        self._log.retain()
+        self._set_gate()
+        if self._task is not None and self.loop is not None:
+            self.loop.call_soon(lambda: self._spawn(self._catch_up))
+        return lambda: self._detach(attached)
+
+    def _detach(self, attached: _Attached) -> None:
+        if attached in self._attached:
+            self._attached.remove(attached)
+            self._set_gate()
+            self._log.release()
+            self._log.drain()
+
+    def _set_gate(self) -> None:
+        ended = self._log.ended
+        positions = [a.position for a in self._attached if not (ended and a.position >= self._log.length)]
+        self._log.gate = min(positions) + 1 if positions else FOREVER
+
+    async def _catch_up(self) -> None:
+        await self.deliver(self._log.position)
+
+    async def deliver(self, upto: int) -> None:
+        """Let subscribers and async handlers have the events before `upto`, and the ending if that lies before."""
+        while self._attached and not self._is_inside():
+            behind = [a for a in self._attached if a.position < upto and self._has(a.position)]
+            if not behind:
+                return
+            if self._serving:
+                await self._sleep(lambda: not self._serving)
+                continue
+            self._serving = True
+            token = _serving.set(_serving.get() | {id(self)})
+            try:
+                await self._serve(min(behind, key=lambda attached: attached.position))
+            finally:
+                _serving.reset(token)
+                self._serving = False
+                self._wake_sleepers()
+
+    def _has(self, position: int) -> bool:
+        return position < self._log.length or self._log.ended
+
+    async def _serve(self, attached: _Attached) -> None:
+        """Give one handler its next event, or the ending, after the sync subscribers have had it."""
+        log, position = self._log, attached.position
+        pair = log.peek(position)
+        if pair is None:
+            await self._serve_ending(attached)
+            return
+        log.want(position + 1)
+        event = log.current if log.at == position and log.current is not None else pair[0](pair[1])
+        attached.position += 1
+        try:
+            await _maybe(attached.binding.next(event))
+        except Exception as error:
+            await self._failed(attached, error)
+        except BaseException:
+            await self._cancelled_in(attached)
+            raise
+        self._set_gate()
+
+    async def _serve_ending(self, attached: _Attached) -> None:
+        log = self._log
+        attached.position = FOREVER
+        self._set_gate()
+        log.want(FOREVER)
+        binding, failure = attached.binding, log.failure
+        try:
+            await _maybe(binding.completed() if failure is None else binding.error(failure))
+        except Exception as error:
+            if attached.raises:
+                log.raise_alarm(error)
+            else:
+                _log.exception("a handler raised at the end of its stream")
+        finally:
+            self._detach(attached)
+
+    async def _failed(self, attached: _Attached, error: Exception) -> None:
+        self._detach(attached)
+        try:
+            await _maybe(attached.binding.error(error))
+        finally:
+            if attached.raises:
+                self._log.raise_alarm(error)
+            else:
+                _log.error("an attached handler raised and was detached", exc_info=error)
+
+    async def _cancelled_in(self, attached: _Attached) -> None:
+        self._set_gate()
+        self._serving = False
+        token = _serving.set(_serving.get() - {id(self)})
+        try:
+            await self._cancelled()
+        finally:
+            _serving.reset(token)
+
+    def _is_served(self) -> bool:
+        return not self._attached
+
+    def _is_inside(self) -> bool:
+        return id(self) in _serving.get()
+
+    # -- turns ---------------------------------------------------------------------------------------------------
+
+    def _take_turn(self) -> bool:
+        if self._reading or (self._task is not None and _tasks.get() != id(self) and not self._is_inside()):
+            return False
+        self._reading = True
+        return True
+
+    def _leave_turn(self) -> None:
+        self._reading = False
+        self._wake_sleepers()
+
+    async def _sleep(self, enough: Callable[[], bool]) -> None:
+        """Sleep until `enough()`, the ending, a handler's failure or a free turn."""
+        log = self._log
+        waker = self.waker()
+        self._sleepers.add(waker)
+        try:
+            while not (enough() or log.finished or log.alarm is not None or self._is_free()):
+                await waker.sleep(None)
+        finally:
+            self._sleepers.discard(waker)
+
+    def _is_free(self) -> bool:
+        return not self._reading and not self._log.ended and (self._task is None or _tasks.get() == id(self))
+
+    def _wake_sleepers(self) -> None:
+        for waker in tuple(self._sleepers):
+            waker.wake()
+
+    _notify = _wake_sleepers
+
+    def _spawn(self, main: Callable[[], Any]) -> None:
+        if self.loop is not None:
+            self.loop.spawn(main)
+
+    # -- endings -------------------------------------------------------------------------------------------------
+
+    def close_soon(self) -> None:
+        """End the stream where delivery stands, from any thread; the loop closes the response right away."""
+        self._closed = True
+        error = StreamClosedError("the stream was closed before it had ended")
+        error.carry(self._snapshot, self._feed.request_id)
+        self._log.cut(error)
+        self._set_gate()
+        self._log.want(FOREVER)
+        loop = self.loop
+        if loop is None or self._cleaned:
+            return
+        if loop.is_here():
+            loop.spawn(self.settle)
+        else:
+            if self._body is not None and not self._feed.done:
+                self._body.close_soon()
+            loop.call_soon(lambda: loop.spawn(self.settle))
+
+    async def closed(self) -> None:
+        """Return when nothing of the stream is left: no response, no task."""
+        with anyio.CancelScope(shield=True):
+            await self.settle()
+            task = self._task
+            if task is not None and _tasks.get() != id(self) and not self._is_inside():
+                task.cancel()
+                await task.wait()
+            await self.deliver(self._log.length + 1)
+
+    async def settle(self) -> None:
+        """Give the connection back after a good end, else close it. Once; others wait until it is done."""
+        if self._cleaning:
+            if not self._cleaned:
+                await self._sleep(lambda: self._cleaned)
+            return
+        if not self._log.ended or (self._body is None and self._reading):
+            return
+        self._cleaning = True
+        try:
+            body = self._body
+            if body is not None and self._feed.done and not self._closed:
+                await body.finish()
+            elif body is not None:
+                with anyio.CancelScope(shield=True):
+                    await body.aclose()
+        finally:
+            self._cleaned = True
+            self._wake_sleepers()
+
+
+_tasks: ContextVar[int] = ContextVar("rx_assistant.pump_task", default=0)
+"""The pump whose own task this is."""
+
+
+async def _maybe(result: Awaitable[None] | None) -> None:
+    if result is not None:
+        await result

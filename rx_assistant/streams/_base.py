@@ -1,0 +1,218 @@
+"""What AssistantStream and AsyncAssistantStream share: the log, its feed, the context, recording and idleness."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+from reactivex import abc
+
+from rx_assistant.errors import StreamError
+from rx_assistant.events import MessageEvent, RunStepEvent, ThreadMessageDelta, ThreadRunStepDelta
+from rx_assistant.hot import ROOT_LOOP, HotLog, Subscriber
+from rx_assistant.streams._context import Folding
+from rx_assistant.streams._feed import Feed
+from rx_assistant.streams._recording import Recording
+
+if TYPE_CHECKING:
+    from rx_assistant.events import AssistantStreamEvent
+    from rx_assistant.snapshots import RunSnapshot
+    from rx_assistant.streams._handling import Binding, Handler
+    from rx_assistant.types import Message, Run, RunStep
+
+Replay: TypeAlias = Literal["all", "none"]
+"""What late subscribers get: every event so far, or only what comes after them."""
+
+OnIdle: TypeAlias = Literal["detach", "close", "cancel"]
+"""What happens when the last reader has left: nothing, the response is closed, or the run is cancelled as well."""
+
+_log = logging.getLogger("rx_assistant")
+
+_GRACE = {"detach": 0.0, "close": 0.0, "cancel": 1.0}
+
+
+class StreamBase:
+    """State and views of one stream; the faces add reading and waiting."""
+
+    def __init__(
+        self, *, replay: Replay, on_idle: OnIdle, idle_grace: float | None, max_pending: int, max_event_bytes: int
+    ) -> None:
+        if replay not in ("all", "none"):
+            raise ValueError(f"replay must be 'all' or 'none', not {replay!r}")
+        if on_idle not in _GRACE:
+            raise ValueError(f"on_idle must be 'detach', 'close' or 'cancel', not {on_idle!r}")
+        self.log: HotLog[Any] = HotLog(keep=replay == "all", max_pending=max_pending, on_idle=self._idle)
+        self._folding = Folding(self.log)
+        self._feed = Feed(self.log, max_event_bytes=max_event_bytes, snapshot=self._all_arrived)
+        self._on_idle = on_idle
+        self._stop_idling: Callable[[], None] | None = None
+        self._grace = _GRACE[on_idle] if idle_grace is None else idle_grace
+
+    # -- context -------------------------------------------------------------------------------------------------
+
+    @property
+    def current_event(self) -> AssistantStreamEvent | None:
+        """The event last handed to anybody; None before the first."""
+        log = self.log
+        if log.current is None:
+            pair = log.peek(log.at) if log.at >= 0 else None
+            log.current = None if pair is None else pair[0](pair[1])
+        return cast("AssistantStreamEvent | None", log.current)
+
+    @property
+    def snapshot(self) -> RunSnapshot:
+        """All that the events up to the current one add up to. Immutable: a later one is another object."""
+        return self._folding.at(self.log.at + 1)
+
+    @property
+    def current_run(self) -> Run | None:
+        """The run as the current event, or the last one before it that told, shows it."""
+        return self.snapshot.run
+
+    @property
+    def current_message_snapshot(self) -> Message | None:
+        """The message that the current event is about, or else that is being written; None without one."""
+        event, messages = self.current_event, self.snapshot.messages
+        about = event.message_id if isinstance(event, ThreadMessageDelta) else None
+        if isinstance(event, MessageEvent):
+            about = event.data.id
+        return _the(messages, about)
+
+    @property
+    def current_run_step_snapshot(self) -> RunStep | None:
+        """The step that the current event is about, or else that is under way; None without one."""
+        event, steps = self.current_event, self.snapshot.steps
+        about = event.step_id if isinstance(event, ThreadRunStepDelta) else None
+        if isinstance(event, RunStepEvent):
+            about = event.data.id
+        return _the(steps, about)
+
+    @property
+    def request_id(self) -> str | None:
+        """The server's name for the request; None before it was sent, or where the server gives none."""
+        return self._feed.request_id
+
+    def record(self, path: str | PathLike[str]) -> Recording:
+        """Write the stream to a file: what the log holds, then each frame as it arrives.
+
+        Replaying the file gives equal events and the same ending. Gives the Recording, whose `error` tells when
+        writing had to end early: a full disk does not harm the stream. Raises OSError when it cannot be opened.
+        """
+        recording = Recording(path)
+        self._feed.record(recording)
+        return recording
+
+    # -- Root ----------------------------------------------------------------------------------------------------
+
+    def link(self, subscriber: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
+        """Seat a subscriber; or, for a loop, give the loop a cursor to feed it from."""
+        loop = ROOT_LOOP.get()
+        if loop is not None:
+            return loop.adopt(cast("Any", self), subscriber)
+        return self.log.subscribe(subscriber)
+
+    @property
+    def origin(self) -> Any:
+        """Itself: a stream is a root."""
+        return self
+
+    def _all_arrived(self) -> RunSnapshot:
+        return self._folding.at(self.log.length)
+
+    # -- handlers ------------------------------------------------------------------------------------------------
+
+    def attach(self, handler: Handler) -> abc.DisposableBase:
+        """Let an event handler have every event, those so far included; gives what detaches it.
+
+        A handler that raises is detached and logged like any subscriber, and keeps `handler.exception`.
+
+        Raises:
+            RuntimeError: the handler is bound to a stream already.
+            TypeError: an asynchronous handler on a synchronous stream.
+        """
+        return self._seat(handler.__rx_bind__(self), raises=False)
+
+    def _seat(self, binding: Binding, *, raises: bool) -> abc.DisposableBase:
+        """Seat a bound handler; with `raises`, what it raises comes out of whoever waits, not out of the log."""
+
+        def on_error(error: Exception) -> None:
+            try:
+                binding.error(error)
+            finally:
+                if error is not self.log.failure:
+                    self._handler_raised(error, raises)
+
+        subscriber: Subscriber[Any] = Subscriber(binding.next, on_error, binding.completed)
+        subscriber.hold(self.log.subscribe(subscriber))
+        return subscriber
+
+    def _handler_raised(self, error: Exception, raises: bool) -> None:
+        if raises:
+            self.log.raise_alarm(error)
+        else:
+            _log.error("an attached handler raised and was detached", exc_info=error)
+
+    # -- idleness ------------------------------------------------------------------------------------------------
+
+    def close(self) -> object:
+        """End the stream here and now."""
+        raise NotImplementedError
+
+    def _call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
+        raise NotImplementedError
+
+    def _cancel_and_close(self) -> None:
+        raise NotImplementedError
+
+    def _idle(self) -> None:
+        """The last reader has left: after the grace, unless someone came back, do what `on_idle` says."""
+        if self._on_idle == "detach":
+            return
+        if self._stop_idling is not None:
+            self._stop_idling()
+        if self._grace > 0:
+            self._stop_idling = self._call_later(self._grace, self._retire)
+        else:
+            self._retire()
+
+    def _retire(self) -> None:
+        if self.log.holders or self.log.ended:
+            return
+        if self._on_idle == "close":
+            self.close()
+        else:
+            self._cancel_and_close()
+
+    def _warn_if_unread(self, pumped: bool) -> None:
+        if self.log.holders and not pumped and not self.log.ended:
+            _log.warning(
+                "a stream's block was left while subscribers wait and nothing was read: inside the block, iterate, "
+                "call until_done(), or connect() to read in the background"
+            )
+
+    # -- final objects -------------------------------------------------------------------------------------------
+
+    def _final(self) -> RunSnapshot:
+        if self.log.failure is not None:
+            raise self.log.failure
+        return self._all_arrived()
+
+    def _final_run(self) -> Run:
+        run = self._final().run
+        if run is None:
+            raise StreamError("the stream ended without telling of a run", request_id=self.request_id)
+        return run.to_model()
+
+
+def _the(objects: Any, about: str | None) -> Any:
+    """The object with the id `about`; without one, the last that is still in progress."""
+    for thing in reversed(objects):
+        if thing.id == about if about is not None else thing.status == "in_progress":
+            return thing
+    return None
+
+
+Post = Callable[[str, str], Any]
+"""Posts the cancel of a run: `(run_id, thread_id)` → the Run that the server answered."""

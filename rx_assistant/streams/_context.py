@@ -1,0 +1,53 @@
+"""Where a stream stands, for people: the current event, and the run, message and step around it (decision 4).
+
+Nothing is kept up to date for it: snapshots are folded from the log when someone asks.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from rx_assistant.errors import EventDecodeError
+from rx_assistant.snapshots import RunSnapshot, fold
+
+if TYPE_CHECKING:
+    from rx_assistant.events import StreamEvent
+    from rx_assistant.hot import HotLog
+
+
+class Folding:
+    """Snapshots of a log by position, folded forwards from where the last question left off."""
+
+    def __init__(self, log: HotLog[StreamEvent]) -> None:
+        self._log = log
+        self._snapshot = RunSnapshot()
+        self._position = 0
+        self._lock = threading.Lock()
+        if not log.keep:
+            log.watch = self._watch
+
+    def at(self, position: int) -> RunSnapshot:
+        """Give the snapshot after the first `position` events; on a log that keeps nothing, the newest one."""
+        if not self._log.keep:
+            return self._snapshot
+        with self._lock:
+            if position < self._position:
+                self._snapshot, self._position = RunSnapshot(), 0
+            while self._position < position:
+                pair = self._log.peek(self._position)
+                if pair is None:
+                    break
+                self._snapshot = _folded(self._snapshot, pair[0](pair[1]))
+                self._position += 1
+            return self._snapshot
+
+    def _watch(self, event: StreamEvent) -> None:
+        self._snapshot = _folded(self._snapshot, event)
+
+
+def _folded(snapshot: RunSnapshot, event: StreamEvent) -> RunSnapshot:
+    try:
+        return fold(snapshot, event)
+    except EventDecodeError:  # whoever reads that event is told; a snapshot goes on without it
+        return snapshot

@@ -1,0 +1,220 @@
+"""Streams without a client: recordings, and events or responses that someone else has opened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterable, Iterable
+from typing import TYPE_CHECKING, Any, cast, overload
+
+import anyio
+
+from rx_assistant.errors import StreamTruncatedError
+from rx_assistant.events import BY_NAME, StreamEvent, frame
+from rx_assistant.http.async_body import AsyncResponseBody
+from rx_assistant.http.body import ResponseBody
+from rx_assistant.http.timeouts import Timeout
+from rx_assistant.sse import ServerSentEvent, encode
+from rx_assistant.streams._async import AsyncAssistantStream
+from rx_assistant.streams._sources import AsyncReplayBody, AsyncSource, ReplayBody, Source
+from rx_assistant.streams._sync import AssistantStream
+
+if TYPE_CHECKING:
+    from rx_assistant.streams._base import Replay
+    from rx_assistant.streams._body import AsyncBody
+
+
+def replay(
+    source: Source, *, chunk_size: int | None = None, events_per_second: float | None = None, replay: Replay = "all"
+) -> AssistantStream:
+    """Give the stream that a recording holds; it ends by the same laws as a live one.
+
+    Args:
+        source: A path, the bytes of an SSE body, or an iterable of byte chunks.
+        chunk_size: Cut it into chunks of this many bytes; by default they are taken as they come.
+        events_per_second: Give one event at a time at this pace.
+        replay: What late subscribers get: `"all"` or `"none"`.
+
+    Raises:
+        OSError: the file cannot be read; raised by whoever reads first, or by `with`.
+    """
+    _check_pace(chunk_size, events_per_second)
+    return AssistantStream(lambda: ReplayBody(source, chunk_size, events_per_second), replay=replay)
+
+
+def replay_async(
+    source: AsyncSource,
+    *,
+    chunk_size: int | None = None,
+    events_per_second: float | None = None,
+    replay: Replay = "all",
+) -> AsyncAssistantStream:
+    """Give the asynchronous stream that a recording holds: `replay`, on asyncio and trio.
+
+    `source` may also be an asynchronous iterable of byte chunks.
+    """
+    _check_pace(chunk_size, events_per_second)
+
+    async def open() -> AsyncBody:
+        return AsyncReplayBody(source, chunk_size, events_per_second)
+
+    return AsyncAssistantStream(open, replay=replay)
+
+
+def _check_pace(chunk_size: int | None, events_per_second: float | None) -> None:
+    if chunk_size is not None and chunk_size < 1:
+        raise ValueError(f"chunk_size is a number of bytes, at least 1, not {chunk_size!r}")
+    if events_per_second is not None and not events_per_second > 0:
+        raise ValueError(f"events_per_second must be more than 0, not {events_per_second!r}")
+
+
+def from_response(response: Any, *, replay: Replay = "all") -> AssistantStream | AsyncAssistantStream:
+    """Give the stream that an open response of httpx or httpx2 holds, whose body nobody has read yet.
+
+    A response of an asynchronous client gives an AsyncAssistantStream. Closing the stream closes the response.
+
+    Raises:
+        TypeError: it is no such response.
+        ValueError: its body has been read, or was closed.
+    """
+    stream = getattr(response, "stream", None)
+    if stream is None or not hasattr(response, "headers"):
+        raise TypeError(f"from_response takes an open response of httpx or httpx2, not {type(response).__name__}")
+    if response.is_stream_consumed or response.is_closed:
+        raise ValueError("the body of this response has been read already: open it with client.stream(...)")
+    if hasattr(stream, "__aiter__") and not hasattr(stream, "__iter__"):
+
+        async def open() -> AsyncBody:
+            return AsyncResponseBody(response, Timeout())
+
+        return AsyncAssistantStream(open, replay=replay)
+    return AssistantStream(lambda: ResponseBody(response, Timeout()), replay=replay)
+
+
+@overload
+def from_events(events: Iterable[Any], *, replay: Replay = "all") -> AssistantStream: ...
+@overload
+def from_events(events: AsyncIterable[Any], *, replay: Replay = "all") -> AsyncAssistantStream: ...
+def from_events(
+    events: Iterable[Any] | AsyncIterable[Any], *, replay: Replay = "all"
+) -> AssistantStream | AsyncAssistantStream:
+    """Give a stream over events that come from elsewhere, such as a stream of the official SDK.
+
+    An asynchronous iterable gives an AsyncAssistantStream. Items are events of ours, `ServerSentEvent`s,
+    `{"event": …, "data": …}` dicts, or anything with `.event` and a pydantic model in `.data`. The iterable is closed
+    with the stream, if it has `close()` or `aclose()`.
+
+    Raises:
+        TypeError: an item, or `events` itself, is nothing of the kind; where it is read.
+    """
+    if isinstance(events, AsyncIterable):
+        later = events
+
+        async def open() -> AsyncBody:
+            return _ForeignAsyncBody(later)
+
+        return AsyncAssistantStream(open, replay=replay)
+    if not isinstance(events, Iterable):
+        raise TypeError(f"from_events takes an iterable or an asynchronous iterable, not {type(events).__name__}")
+    now = events
+    return AssistantStream(lambda: _ForeignBody(now), replay=replay)
+
+
+def frame_of(item: Any) -> bytes:
+    """Give the frame of an event in any of the shapes that `from_events` takes; TypeError for anything else."""
+    if isinstance(item, StreamEvent):
+        return frame(item)
+    if isinstance(item, ServerSentEvent):
+        return encode(item)
+    if isinstance(item, dict) and isinstance(item.get("event"), str):
+        return _frame(item["event"], item.get("data"))
+    name, data = getattr(item, "event", None), getattr(item, "data", None)
+    if isinstance(name, str) and hasattr(data, "model_dump"):
+        return _frame(name, cast("Any", data).model_dump(mode="json", exclude_unset=True, by_alias=True))
+    raise TypeError(
+        f"{item!r} is no event: expected one of ours, a ServerSentEvent, a dict with 'event' and 'data', "
+        "or an object with .event and .data.model_dump()"
+    )
+
+
+def _frame(name: str, data: Any) -> bytes:
+    text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    known = BY_NAME.get(name)
+    return frame(known(text.encode())) if known is not None else encode(ServerSentEvent(event=name, data=text))
+
+
+class _ForeignBody:
+    """Events of others as frames, one a read."""
+
+    request_id: str | None = None
+
+    def __init__(self, events: Iterable[Any]) -> None:
+        self._source = events
+        self._events = iter(events)
+
+    def read(self) -> bytes:
+        try:
+            item = next(self._events, None)
+        except Exception as error:
+            raise _source_failed(error) from error
+        return b"" if item is None else frame_of(item)
+
+    def saw_event(self) -> None:
+        """Nothing to learn: whoever made the events keeps the time."""
+
+    def finish(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        close: Any = getattr(self._source, "close", None)
+        if close is not None:
+            try:
+                close()
+            except ValueError:  # a generator that is running on another thread: it ends with its next event
+                pass
+
+
+class _ForeignAsyncBody:
+    """Events of others as frames, one a read, for an event loop."""
+
+    request_id: str | None = None
+
+    def __init__(self, events: AsyncIterable[Any]) -> None:
+        self._source = events
+        self._events = aiter(events)
+        self._scope: anyio.CancelScope | None = None
+        self._closed = False
+
+    async def read(self) -> bytes:
+        item = None
+        try:
+            with anyio.CancelScope() as self._scope:
+                item = None if self._closed else await anext(self._events, None)
+        except Exception as error:
+            raise _source_failed(error) from error
+        finally:
+            self._scope = None
+        return b"" if item is None else frame_of(item)
+
+    def saw_event(self) -> None:
+        """Nothing to learn: whoever made the events keeps the time."""
+
+    async def finish(self) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        self.close_soon()
+        if self._scope is not None:
+            self._scope.cancel()
+            return
+        for source in (self._events, self._source):
+            close: Any = getattr(source, "aclose", None) or getattr(source, "close", None)
+            if close is not None:
+                await close()
+                return
+
+    def close_soon(self) -> None:
+        self._closed = True
+
+
+def _source_failed(error: Exception) -> StreamTruncatedError:
+    return StreamTruncatedError(f"the source of the events failed: {error!r}")
