@@ -441,7 +441,7 @@ _NAMES_OF = {
 
 _HOME_OF = {name: module for module, names in _NAMES_OF.items() for name in names.split()}
 
-__all__ = sorted(_HOME_OF)
+__all__ = sorted(_HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:

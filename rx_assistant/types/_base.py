@@ -133,9 +133,8 @@ class WireModel(BaseModel):
         defer_build=True,
     )
 
-    __pydantic_extra__: dict[str, Json[Any]]
-
-    if not TYPE_CHECKING:
+    if not TYPE_CHECKING:  # for type checkers these are pydantic's
+        __pydantic_extra__: dict[str, Json[Any]]
 
         @property
         def model_extra(self) -> ReadOnlyDict[str, Any] | None:

@@ -1,0 +1,160 @@
+"""What type checkers make of the types: unions narrow by `type`, fields are the SDK's, requests fit `Unpack`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mypy import api
+from types_catalogue import UNIONS, UNKNOWN, alternatives, tags
+
+from rx_assistant import types as t
+
+ROOT = Path(__file__).resolve().parents[2]
+
+RIGHT = """
+from typing import Literal, Unpack, assert_never, assert_type
+from rx_assistant import types as t
+
+
+def fields_are_annotated_as_what_they_hold(run: t.Run, message: t.Message, step: t.RunStep) -> None:
+    assert_type(run.id, str)
+    assert_type(run.created_at, int)
+    assert_type(run.completed_at, int | None)
+    status: t.RunStatus = run.status
+    role: Literal["user", "assistant"] = message.role
+    assert_type(run.metadata, dict[str, str] | None)
+    assert_type(run.parallel_tool_calls, bool)
+    content: list[t.MessageContent] = message.content
+    assert_type(step.usage, t.Usage | None)
+    outputs: list[t.CodeInterpreterOutput] = []
+    if step.step_details.type == "tool_calls":
+        for call in step.step_details.tool_calls:
+            if call.type == "code_interpreter":
+                outputs = call.code_interpreter.outputs
+
+
+def a_step_that_is_matched(call: t.ToolCall) -> str:
+    match call:
+        case t.CodeInterpreterToolCall():
+            return call.code_interpreter.input
+        case t.FunctionToolCall():
+            return call.function.arguments
+        case t.FileSearchToolCall() | t.UnknownToolCall():
+            return call.id
+        case never:
+            assert_never(never)
+
+
+def options_narrow_too(run: t.Run) -> None:
+    choice = run.tool_choice
+    if choice is not None and not isinstance(choice, str):
+        assert_type(choice, t.AssistantToolChoice)
+    wanted = run.response_format
+    if wanted is not None and not isinstance(wanted, str) and wanted.type == "json_schema":
+        assert_type(wanted.json_schema, t.JSONSchema)
+
+
+def create(thread_id: str, **params: Unpack[t.RunCreateParamsBase]) -> t.ListPage[t.Run]:
+    return t.ListPage[t.Run](data=[t.Run(id=thread_id, model=params.get("model") or "")])
+
+
+page = create(
+    "thread_1",
+    assistant_id="asst_1",
+    tools=[{"type": "code_interpreter"}, {"type": "function", "function": {"name": "f", "parameters": {}}}],
+    additional_messages=[{"role": "user", "content": [{"type": "text", "text": "hello"}]}],
+    tool_choice={"type": "function", "function": {"name": "f"}},
+    include=["step_details.tool_calls[*].file_search.results[*].content"],
+)
+assert_type(page.data, list[t.Run])
+thread: t.ThreadCreateParams = {"messages": [{"role": "user", "content": "hello"}], "metadata": None}
+store: t.VectorStoreCreateParams = {"expires_after": {"anchor": "last_active_at", "days": 1}}
+block = t.TextContentBlock(type="text", text=t.Text(value="hello", annotations=[]))
+"""
+
+WRONG = {
+    "a part that nobody narrowed": "def f(part: t.MessageContent) -> None: part.text",
+    "a word that no status has": 'def f(run: t.Run) -> None:\n    status: t.RunStatus = "sleeping"',
+    "a member without its tag": "t.TextContentBlock(text=t.Text())",
+    "a request without what it needs": "p: t.RunCreateParamsNonStreaming = {}",
+    "a request with a key that it has not": 'p: t.ThreadUpdateParams = {"messages": []}',
+    "a tool that is none": 'p: t.AssistantToolParam = {"type": "telepathy"}',
+}
+
+
+def narrowing() -> Iterator[str]:
+    """For every union, a function that asks for each `type` in turn and states what it then is.
+
+    A member of several types can be told by its class only.
+    """
+    for name, union in UNIONS.items():
+        yield f"def narrows_{name}(value: t.{name}) -> None:"
+        if str in alternatives(union) or name.endswith("Option"):
+            yield "    if isinstance(value, str):\n        return"
+        word = "if"
+        for member in alternatives(union):
+            if hasattr(member, "model_fields") and member not in UNKNOWN:
+                one, *more = tags(member)
+                asked = f"isinstance(value, t.{member.__name__})" if more else f'value.type == "{one}"'
+                yield f"    {word} {asked}:\n        assert_type(value, t.{member.__name__})"
+                word = "elif"
+        (unknown,) = [member for member in alternatives(union) if member in UNKNOWN]
+        yield f"    else:\n        assert_type(value, t.{unknown.__name__})\n\n"
+
+
+@pytest.fixture(scope="module")
+def right(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("narrowing") / "right.py"
+    path.write_text(RIGHT + "\n\n" + "\n".join(narrowing()), "utf-8")
+    return path
+
+
+def mypy(*paths: Path) -> str:
+    """What mypy says in strict mode."""
+    options = ["--strict", "--no-error-summary", "--config-file", str(ROOT / "pyproject.toml")]
+    report, complaint, _ = api.run([*options, *map(str, paths)])
+    return report + complaint
+
+
+def test_mypy_sees_every_union_narrow_and_every_field_as_annotated(right: Path) -> None:
+    assert mypy(right) == ""
+
+
+def test_mypy_refuses_each_wrong_program(tmp_path: Path) -> None:
+    paths = []
+    for number, program in enumerate(WRONG.values()):
+        paths.append(tmp_path / f"wrong_{number}.py")
+        paths[-1].write_text(f"from rx_assistant import types as t\n\n{program}\n", "utf-8")
+    report = mypy(*paths)
+    assert [path.name for path in paths if path.name not in report] == []
+
+
+def test_basedpyright_sees_the_same(right: Path, tmp_path: Path) -> None:
+    command = Path(sys.executable).with_name("basedpyright")
+    if not command.exists() and shutil.which("basedpyright") is None:
+        pytest.skip("basedpyright is not installed")
+    settings = tmp_path / "pyrightconfig.json"
+    settings.write_text(
+        json.dumps({"include": [str(right)], "extraPaths": [str(ROOT)], "typeCheckingMode": "standard"})
+    )
+    found = subprocess.run(
+        [str(command) if command.exists() else "basedpyright", "--outputjson", "-p", str(settings)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    report = json.loads(found.stdout)
+    assert report["summary"]["filesAnalyzed"] == 1
+    assert [entry["message"] for entry in report["generalDiagnostics"] if entry["severity"] == "error"] == []
+
+
+def test_at_run_time_the_type_of_an_unknown_member_is_the_wires_word() -> None:
+    details = t.RunStep.model_validate({"step_details": {"type": "thinking"}}).step_details
+    assert isinstance(details, t.UnknownStepDetails)
+    assert str(details.type) == "thinking"
