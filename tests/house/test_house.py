@@ -1,0 +1,88 @@
+"""The state of the house: style, types, layers, and the list of public names. Each is one command for people, too."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rx_assistant
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = [folder for folder in ("rx_assistant", "tests", "examples", "benchmarks", "docs") if (ROOT / folder).is_dir()]
+
+
+def run(module: str, *arguments: str) -> None:
+    execute(sys.executable, "-m", module, *arguments)
+
+
+def execute(*command: str) -> None:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+
+
+def test_the_code_passes_ruff() -> None:
+    run("ruff", "check", "--quiet", *SOURCES)
+
+
+def test_the_code_is_formatted() -> None:
+    run("ruff", "format", "--check", "--quiet", *SOURCES)
+
+
+@pytest.mark.timeout(300)
+def test_the_package_is_typed_strictly() -> None:
+    run("mypy")
+
+
+@pytest.mark.timeout(300)
+def test_what_is_public_is_typed_for_a_second_checker() -> None:
+    run("basedpyright", "--level", "error")
+
+
+def test_imports_point_down_the_map() -> None:
+    execute(str(Path(sys.executable).with_name("lint-imports")))
+
+
+def submodules() -> list[str]:
+    found = pkgutil.walk_packages(rx_assistant.__path__, "rx_assistant.")
+    return [module.name for module in found if not module.name.endswith("__main__")]
+
+
+def test_importing_a_module_replaces_no_public_name() -> None:
+    before = {name: getattr(rx_assistant, name) for name in rx_assistant.__all__}
+    for name in submodules():
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            assert "pip install" in str(error), f"{name} does not say which extra it needs: {error}"
+    after = {name: getattr(rx_assistant, name) for name in rx_assistant.__all__}
+    assert all(after[name] is before[name] for name in before)
+
+
+def test_the_public_names_are_sorted_and_all_there() -> None:
+    assert rx_assistant.__all__ == sorted(rx_assistant.__all__)
+    assert set(rx_assistant.__all__) <= set(dir(rx_assistant))
+
+
+def test_every_public_name_is_documented() -> None:
+    undocumented = [
+        name
+        for name in rx_assistant.__all__
+        if callable(value := getattr(rx_assistant, name)) and not (value.__doc__ or "").strip()
+    ]
+    assert undocumented == []
+
+
+def test_importing_the_package_loads_no_leaf() -> None:
+    leaves = ("gui", "local", "client", "cli", "loops", "handlers", "polling", "streams")
+    code = (
+        "import sys, rx_assistant\n"
+        f"loaded = [name for name in {leaves!r} if 'rx_assistant.' + name in sys.modules]\n"
+        "assert not loaded, loaded\n"
+        "assert 'reactivex' not in sys.modules and 'httpx' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
