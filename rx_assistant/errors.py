@@ -10,6 +10,7 @@
     │   │       ├── FirstEventTimeoutError no first event within `timeout.first_event`
     │   │       ├── IdleTimeoutError       no further event within `timeout.idle`
     │   │       └── TotalTimeoutError      not finished within `timeout.total`
+    │   ├── APIResponseValidationError     a successful reply that is not what it should be   .content_type
     │   └── APIStatusError                 a reply with a 4xx or 5xx status           .response .status_code .request_id
     │       ├── BadRequestError 400, AuthenticationError 401, PermissionDeniedError 403, NotFoundError 404,
     │       │   ConflictError 409, UnprocessableEntityError 422, RateLimitError 429
@@ -149,9 +150,7 @@ class ServerErrorEvent(StreamError):
     def __init__(
         self, error: ErrorObject, *, snapshot: RunSnapshot | None = None, request_id: str | None = None
     ) -> None:
-        super().__init__(
-            f"the server sent an error event: {error.message}", snapshot=snapshot, request_id=request_id
-        )
+        super().__init__(f"the server sent an error event: {error.message}", snapshot=snapshot, request_id=request_id)
         self.error = error
 
     @property
@@ -269,6 +268,15 @@ class IdleTimeoutError(APITimeoutError):
 
 class TotalTimeoutError(APITimeoutError):
     """The stream had not ended `timeout.total` seconds after its request."""
+
+
+class APIResponseValidationError(APIError):
+    """A successful reply that is not the object which the operation gives: HTML of a proxy, say."""
+
+    def __init__(self, message: str, *, body: object, content_type: str | None, request_id: str | None) -> None:
+        super().__init__(message, body=body)
+        self.content_type = content_type
+        self.request_id = request_id
 
 
 class APIStatusError(APIError):

@@ -1,0 +1,214 @@
+"""The two clients: settings and a session, and the resources over it. They differ in their session alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from typing_extensions import TypedDict, Unpack
+
+from rx_assistant.client.assistants import Assistants, AsyncAssistants
+from rx_assistant.client.files import AsyncFiles, Files
+from rx_assistant.client.threads import AsyncThreads, Threads
+from rx_assistant.client.vector_stores import AsyncVectorStores, VectorStores
+from rx_assistant.http.dialects import Dialect, OpenAI
+from rx_assistant.http.request import OMIT, Omit
+from rx_assistant.http.session import AsyncSession, Session
+from rx_assistant.http.settings import (
+    MAX_RETRIES,
+    AsyncToken,
+    Headers,
+    LogPolicy,
+    Query,
+    Settings,
+    SyncToken,
+    base_url_or_environment,
+    from_environment,
+)
+from rx_assistant.http.timeouts import DEFAULT, TimeoutInput, as_timeout
+from rx_assistant.http.transports import AsyncHTTP, SyncHTTP
+
+
+class ClientOptions(TypedDict, total=False):
+    """What `with_options` changes; a value that is not given stays."""
+
+    base_url: str
+    organization: str | None
+    project: str | None
+    timeout: TimeoutInput
+    max_retries: int
+    default_headers: Headers
+    default_query: Query
+    dialect: Dialect
+    log: LogPolicy
+
+
+class AssistantClient:
+    """The Assistants API of any server that speaks it.
+
+    `base_url` defaults to OPENAI_BASE_URL, `api_key` to OPENAI_API_KEY; without a key no credentials are sent. The
+    key may be a function that gives a token, which is called for every request. A given `http_client`, of httpx or
+    httpx2, stays open when this client is closed.
+
+        with rx_assistant.local.serve() as server, AssistantClient(base_url=server.base_url) as client:
+            assistant = client.assistants.create(model="local")
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        api_key: str | SyncToken | None = None,
+        organization: str | None = None,
+        project: str | None = None,
+        timeout: TimeoutInput | Omit = OMIT,
+        max_retries: int = MAX_RETRIES,
+        default_headers: Headers | None = None,
+        default_query: Query | None = None,
+        http_client: SyncHTTP | None = None,
+        dialect: Dialect | None = None,
+        log: LogPolicy = "requests",
+    ) -> None:
+        settings = _settings(
+            base_url, api_key, organization, project, timeout, max_retries, default_headers, default_query, dialect, log
+        )
+        self._use(Session(settings, http_client))
+
+    def _use(self, session: Session) -> None:
+        self._session = session
+        self.assistants = Assistants(session)
+        self.threads = Threads(session)
+        self.files = Files(session)
+        self.vector_stores = VectorStores(session)
+
+    @property
+    def beta(self) -> Self:
+        """The client itself: SDK users write `client.beta.threads`."""
+        return self
+
+    @property
+    def base_url(self) -> str:
+        """The server's address."""
+        return self._session.settings.base_url
+
+    def with_options(self, **changes: Unpack[ClientOptions]) -> Self:
+        """The same client with other settings, over the same connections; closing it leaves them open."""
+        copy = object.__new__(type(self))
+        copy._use(self._session.with_settings(_changed(self._session.settings, changes)))
+        return copy
+
+    def close(self) -> None:
+        """Close all connections, unless the `http_client` was given."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self.base_url!r})"
+
+
+class AsyncAssistantClient:
+    """The same for asyncio and trio. The key may also be a coroutine function that gives a token."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        api_key: str | AsyncToken | None = None,
+        organization: str | None = None,
+        project: str | None = None,
+        timeout: TimeoutInput | Omit = OMIT,
+        max_retries: int = MAX_RETRIES,
+        default_headers: Headers | None = None,
+        default_query: Query | None = None,
+        http_client: AsyncHTTP | None = None,
+        dialect: Dialect | None = None,
+        log: LogPolicy = "requests",
+    ) -> None:
+        settings = _settings(
+            base_url, api_key, organization, project, timeout, max_retries, default_headers, default_query, dialect, log
+        )
+        self._use(AsyncSession(settings, http_client))
+
+    def _use(self, session: AsyncSession) -> None:
+        self._session = session
+        self.assistants = AsyncAssistants(session)
+        self.threads = AsyncThreads(session)
+        self.files = AsyncFiles(session)
+        self.vector_stores = AsyncVectorStores(session)
+
+    @property
+    def beta(self) -> Self:
+        """The client itself: SDK users write `client.beta.threads`."""
+        return self
+
+    @property
+    def base_url(self) -> str:
+        """The server's address."""
+        return self._session.settings.base_url
+
+    def with_options(self, **changes: Unpack[ClientOptions]) -> Self:
+        """The same client with other settings, over the same connections; closing it leaves them open."""
+        copy = object.__new__(type(self))
+        copy._use(self._session.with_settings(_changed(self._session.settings, changes)))
+        return copy
+
+    async def aclose(self) -> None:
+        """Close all connections, unless the `http_client` was given."""
+        await self._session.aclose()
+
+    async def close(self) -> None:
+        """`aclose()`, as SDK users call it."""
+        await self.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self.base_url!r})"
+
+
+def _settings(
+    base_url: str | None,
+    api_key: str | Callable[[], object] | None,
+    organization: str | None,
+    project: str | None,
+    timeout: TimeoutInput | Omit,
+    max_retries: int,
+    default_headers: Headers | None,
+    default_query: Query | None,
+    dialect: Dialect | None,
+    log: LogPolicy,
+) -> Settings:
+    return Settings(
+        base_url=base_url_or_environment(base_url),
+        api_key=api_key if callable(api_key) else from_environment(api_key, "OPENAI_API_KEY"),  # type: ignore[arg-type]
+        organization=from_environment(organization, "OPENAI_ORG_ID"),
+        project=from_environment(project, "OPENAI_PROJECT_ID"),
+        timeout=DEFAULT if isinstance(timeout, Omit) else as_timeout(timeout),
+        max_retries=max_retries,
+        default_headers=default_headers or {},
+        default_query=default_query or {},
+        dialect=dialect or OpenAI(),
+        log=log,
+    )
+
+
+def _changed(settings: Settings, changes: ClientOptions) -> Settings:
+    values: dict[str, object] = {**changes}
+    if "timeout" in changes:
+        values["timeout"] = as_timeout(changes["timeout"])
+    return replace(settings, **values)  # type: ignore[arg-type]  # the TypedDict has checked them

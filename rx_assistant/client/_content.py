@@ -1,0 +1,51 @@
+"""The content of a file, as it was downloaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from rx_assistant.http.session import Reply
+
+
+class FileBytes:
+    """A file's bytes, whole, with the ways to take them that SDK users know."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.content = reply.content
+        """The bytes."""
+        self.content_type: str | None = reply.headers.get("content-type")
+        """What the server says they are."""
+        self.request_id = reply.request_id
+
+    @property
+    def text(self) -> str:
+        """The bytes as UTF-8; what is none becomes U+FFFD."""
+        return self.content.decode("utf-8", "replace")
+
+    def read(self) -> bytes:
+        """The bytes."""
+        return self.content
+
+    async def aread(self) -> bytes:
+        """The bytes."""
+        return self.content
+
+    def json(self) -> Any:
+        """The JSON value that the file holds; ValueError if it holds none."""
+        return json.loads(self.content)
+
+    def iter_bytes(self, chunk_size: int = 65536) -> Iterator[bytes]:
+        """The bytes in chunks."""
+        for start in range(0, len(self.content), chunk_size):
+            yield self.content[start : start + chunk_size]
+
+    def write_to_file(self, file: str | PathLike[str]) -> None:
+        """Write the bytes to a file."""
+        Path(file).write_bytes(self.content)
+
+    def __repr__(self) -> str:
+        return f"FileBytes({len(self.content)} bytes, {self.content_type})"

@@ -1,0 +1,76 @@
+"""What all resources share: a session, and replies that become models. One class per face, equal line by line."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from rx_assistant.client._pages import AsyncPage, AsyncPaginator, Page, next_request
+from rx_assistant.errors import APIResponseValidationError
+from rx_assistant.http.options import NO_OPTIONS, CallOptions
+from rx_assistant.http.request import Request
+from rx_assistant.http.session import AsyncSession, Reply, Session
+from rx_assistant.types import ListPage, WireModel
+
+M = TypeVar("M", bound=WireModel)
+
+_SHOWN = 120
+
+
+class Resource:
+    """Operations on one kind of object, for threads."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def _fetch(self, model: type[M], request: Request, options: CallOptions = NO_OPTIONS) -> M:
+        """The object that the server answers with."""
+        return parsed(model, self._session.send(request, options))
+
+    def _page(self, item: type[M], request: Request, options: CallOptions) -> Page[M]:
+        """The first page of a list, which fetches the others when it is iterated."""
+        page = parsed(ListPage[item], self._session.send(request, options))  # type: ignore[valid-type]
+        return Page(page, lambda last: self._next(item, request, options, last))
+
+    def _next(self, item: type[M], request: Request, options: CallOptions, last: str) -> Page[M] | None:
+        following = next_request(request, last)
+        return None if following is None else self._page(item, following, options)
+
+
+class AsyncResource:
+    """Operations on one kind of object, for asyncio and trio."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def _fetch(self, model: type[M], request: Request, options: CallOptions = NO_OPTIONS) -> M:
+        """The object that the server answers with."""
+        return parsed(model, await self._session.send(request, options))
+
+    def _pages(self, item: type[M], request: Request, options: CallOptions) -> AsyncPaginator[M]:
+        """A list: awaited, its first page; iterated, all items of all pages."""
+        return AsyncPaginator(lambda: self._page(item, request, options))
+
+    async def _page(self, item: type[M], request: Request, options: CallOptions) -> AsyncPage[M]:
+        page = parsed(ListPage[item], await self._session.send(request, options))  # type: ignore[valid-type]
+        return AsyncPage(page, lambda last: self._next(item, request, options, last))
+
+    async def _next(self, item: type[M], request: Request, options: CallOptions, last: str) -> AsyncPage[M] | None:
+        following = next_request(request, last)
+        return None if following is None else await self._page(item, following, options)
+
+
+def parsed(model: type[M], reply: Reply) -> M:
+    """The reply as a model; one that is something else is an APIResponseValidationError that shows its beginning."""
+    try:
+        return model.model_validate_json(reply.content)
+    except ValidationError as cause:
+        content_type = reply.headers.get("content-type")
+        raise APIResponseValidationError(
+            f"expected a JSON {model.__name__}, got {content_type or 'no content type'}, beginning "
+            f"{reply.content[:_SHOWN]!r}",
+            body=reply.content.decode("utf-8", "replace"),
+            content_type=content_type,
+            request_id=reply.request_id,
+        ) from cause

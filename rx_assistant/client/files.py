@@ -1,0 +1,78 @@
+"""Files: uploading, and getting them back."""
+
+from __future__ import annotations
+
+from typing_extensions import Unpack
+
+from rx_assistant.client._content import FileBytes
+from rx_assistant.client._pages import AsyncPaginator, Page
+from rx_assistant.client._params import FileCreate, FileList, RequestOptions, taken
+from rx_assistant.client._resource import AsyncResource, Resource
+from rx_assistant.http.requests import files
+from rx_assistant.types import FileDeleted, FileObject
+
+
+class Files(Resource):
+    """`client.files`."""
+
+    def create(self, **params: Unpack[FileCreate]) -> FileObject:
+        """Upload a file: bytes, a path, a file opened for reading bytes, or `(name, content)`."""
+        fields, options = taken(params, FileCreate)
+        return self._fetch(FileObject, files.create(fields.pop("file"), fields), options)
+
+    def retrieve(self, file_id: str, **params: Unpack[RequestOptions]) -> FileObject:
+        """What is known about the file; `content` has its bytes."""
+        _, options = taken(params, RequestOptions)
+        return self._fetch(FileObject, files.retrieve(file_id), options)
+
+    def list(self, **params: Unpack[FileList]) -> Page[FileObject]:
+        """All files; iterate to get those of further pages too."""
+        query, options = taken(params, FileList)
+        return self._page(FileObject, files.list(query), options)
+
+    def delete(self, file_id: str, **params: Unpack[RequestOptions]) -> FileDeleted:
+        """Delete the file."""
+        _, options = taken(params, RequestOptions)
+        return self._fetch(FileDeleted, files.delete(file_id), options)
+
+    def content(self, file_id: str, **params: Unpack[RequestOptions]) -> FileBytes:
+        """The file's bytes."""
+        _, options = taken(params, RequestOptions)
+        return FileBytes(self._session.send(files.content(file_id), options))
+
+    def retrieve_content(self, file_id: str, **params: Unpack[RequestOptions]) -> str:
+        """The file's content as text."""
+        return self.content(file_id, **params).text
+
+
+class AsyncFiles(AsyncResource):
+    """`client.files` of the asynchronous client."""
+
+    async def create(self, **params: Unpack[FileCreate]) -> FileObject:
+        """Upload a file: bytes, a path, a file opened for reading bytes, or `(name, content)`."""
+        fields, options = taken(params, FileCreate)
+        return await self._fetch(FileObject, files.create(fields.pop("file"), fields), options)
+
+    async def retrieve(self, file_id: str, **params: Unpack[RequestOptions]) -> FileObject:
+        """What is known about the file; `content` has its bytes."""
+        _, options = taken(params, RequestOptions)
+        return await self._fetch(FileObject, files.retrieve(file_id), options)
+
+    def list(self, **params: Unpack[FileList]) -> AsyncPaginator[FileObject]:
+        """All files; iterate to get those of further pages too."""
+        query, options = taken(params, FileList)
+        return self._pages(FileObject, files.list(query), options)
+
+    async def delete(self, file_id: str, **params: Unpack[RequestOptions]) -> FileDeleted:
+        """Delete the file."""
+        _, options = taken(params, RequestOptions)
+        return await self._fetch(FileDeleted, files.delete(file_id), options)
+
+    async def content(self, file_id: str, **params: Unpack[RequestOptions]) -> FileBytes:
+        """The file's bytes."""
+        _, options = taken(params, RequestOptions)
+        return FileBytes(await self._session.send(files.content(file_id), options))
+
+    async def retrieve_content(self, file_id: str, **params: Unpack[RequestOptions]) -> str:
+        """The file's content as text."""
+        return (await self.content(file_id, **params)).text

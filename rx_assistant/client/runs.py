@@ -1,0 +1,280 @@
+"""Runs of an assistant on a thread, and their streams."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, overload
+
+from typing_extensions import Unpack
+
+from rx_assistant.client._pages import AsyncPaginator, Page
+from rx_assistant.client._params import (
+    RequestOptions,
+    RunCreate,
+    RunList,
+    RunStream,
+    RunUpdate,
+    Submit,
+    SubmitStream,
+    taken,
+)
+from rx_assistant.client._resource import AsyncResource, Resource
+from rx_assistant.client._streaming import H, async_streamed, streamed, without_policies
+from rx_assistant.client.run_steps import AsyncSteps, Steps
+from rx_assistant.http.requests import runs
+from rx_assistant.http.session import AsyncSession, Session
+from rx_assistant.streams import AssistantStream, AsyncAssistantStream, HandledAsyncStream, HandledStream
+from rx_assistant.types import Run
+
+
+class Runs(Resource):
+    """`client.threads.runs`."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self.steps = Steps(session)
+
+    @overload
+    def create(self, thread_id: str, *, stream: Literal[False] | None = None, **params: Unpack[RunCreate]) -> Run: ...
+    @overload
+    def create(
+        self, thread_id: str, *, stream: Literal[True], event_handler: None = None, **params: Unpack[RunStream]
+    ) -> AssistantStream: ...
+    @overload
+    def create(
+        self, thread_id: str, *, stream: Literal[True], event_handler: H, **params: Unpack[RunStream]
+    ) -> HandledStream[H]: ...
+    @overload
+    def create(
+        self, thread_id: str, *, stream: bool | None = None, **params: Unpack[RunCreate]
+    ) -> Run | AssistantStream: ...
+    def create(self, thread_id: str, *, stream: bool | None = None, **params: Any) -> Run | AssistantStream:
+        """Start a run, and give it as it is queued. With `stream=True`: its stream, as from `stream`."""
+        if stream:
+            events: AssistantStream = self.stream(thread_id, **params)
+            return events
+        body, options = taken(params, RunCreate)
+        return self._fetch(Run, runs.create(thread_id, body), options)
+
+    def retrieve(self, run_id: str, thread_id: str, **params: Unpack[RequestOptions]) -> Run:
+        """The run."""
+        _, options = taken(params, RequestOptions)
+        return self._fetch(Run, runs.retrieve(run_id, thread_id), options)
+
+    def update(self, run_id: str, thread_id: str, **params: Unpack[RunUpdate]) -> Run:
+        """Change the metadata, and give the run as it is now."""
+        body, options = taken(params, RunUpdate)
+        return self._fetch(Run, runs.update(run_id, thread_id, body), options)
+
+    def list(self, thread_id: str, **params: Unpack[RunList]) -> Page[Run]:
+        """The thread's runs; iterate to get those of further pages too."""
+        query, options = taken(params, RunList)
+        return self._page(Run, runs.list(thread_id, query), options)
+
+    def cancel(self, run_id: str, thread_id: str, **params: Unpack[RequestOptions]) -> Run:
+        """Ask for the run to be cancelled, and give it as it is now: usually `cancelling`."""
+        _, options = taken(params, RequestOptions)
+        return self._fetch(Run, runs.cancel(run_id, thread_id), options)
+
+    @overload
+    def submit_tool_outputs(
+        self, run_id: str, thread_id: str, *, stream: Literal[False] | None = None, **params: Unpack[Submit]
+    ) -> Run: ...
+    @overload
+    def submit_tool_outputs(
+        self,
+        run_id: str,
+        thread_id: str,
+        *,
+        stream: Literal[True],
+        event_handler: None = None,
+        **params: Unpack[SubmitStream],
+    ) -> AssistantStream: ...
+    @overload
+    def submit_tool_outputs(
+        self, run_id: str, thread_id: str, *, stream: Literal[True], event_handler: H, **params: Unpack[SubmitStream]
+    ) -> HandledStream[H]: ...
+    @overload
+    def submit_tool_outputs(
+        self, run_id: str, thread_id: str, *, stream: bool | None = None, **params: Unpack[Submit]
+    ) -> Run | AssistantStream: ...
+    def submit_tool_outputs(
+        self, run_id: str, thread_id: str, *, stream: bool | None = None, **params: Any
+    ) -> Run | AssistantStream:
+        """Give the outputs of all calls that the run asks for, and get the run, which goes on.
+
+        When it is unclear whether they arrived, the run is asked before they are sent again. With `stream=True`: the
+        rest of the run as a stream, as from `submit_tool_outputs_stream`.
+        """
+        if stream:
+            events: AssistantStream = self.submit_tool_outputs_stream(run_id, thread_id, **params)
+            return events
+        body, options = taken(params, Submit)
+        return self._fetch(Run, runs.submit_tool_outputs(run_id, thread_id, body), options)
+
+    @overload
+    def stream(self, thread_id: str, *, event_handler: None = None, **params: Unpack[RunStream]) -> AssistantStream: ...
+    @overload
+    def stream(self, thread_id: str, *, event_handler: H, **params: Unpack[RunStream]) -> HandledStream[H]: ...
+    @overload
+    def stream(
+        self, thread_id: str, *, event_handler: H | None, **params: Unpack[RunStream]
+    ) -> HandledStream[H] | AssistantStream: ...
+    def stream(
+        self, thread_id: str, *, event_handler: H | None = None, **params: Unpack[RunStream]
+    ) -> HandledStream[H] | AssistantStream:
+        """Start a run and stream it. The request is sent when the stream is entered, or first asked for events."""
+        given, options = taken(params, RunStream)
+        body, policies = without_policies(given)
+        return streamed(self._session, runs.create(thread_id, body), options, event_handler, policies)
+
+    create_and_stream = stream
+
+    @overload
+    def submit_tool_outputs_stream(
+        self, run_id: str, thread_id: str, *, event_handler: None = None, **params: Unpack[SubmitStream]
+    ) -> AssistantStream: ...
+    @overload
+    def submit_tool_outputs_stream(
+        self, run_id: str, thread_id: str, *, event_handler: H, **params: Unpack[SubmitStream]
+    ) -> HandledStream[H]: ...
+    @overload
+    def submit_tool_outputs_stream(
+        self, run_id: str, thread_id: str, *, event_handler: H | None, **params: Unpack[SubmitStream]
+    ) -> HandledStream[H] | AssistantStream: ...
+    def submit_tool_outputs_stream(
+        self, run_id: str, thread_id: str, *, event_handler: H | None = None, **params: Unpack[SubmitStream]
+    ) -> HandledStream[H] | AssistantStream:
+        """Give the outputs of all calls that the run asks for, and stream the rest of the run."""
+        given, options = taken(params, SubmitStream)
+        body, policies = without_policies(given)
+        request = runs.submit_tool_outputs(run_id, thread_id, body)
+        return streamed(self._session, request, options, event_handler, policies)
+
+
+class AsyncRuns(AsyncResource):
+    """`client.threads.runs` of the asynchronous client."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        super().__init__(session)
+        self.steps = AsyncSteps(session)
+
+    @overload
+    async def create(
+        self, thread_id: str, *, stream: Literal[False] | None = None, **params: Unpack[RunCreate]
+    ) -> Run: ...
+    @overload
+    async def create(
+        self, thread_id: str, *, stream: Literal[True], event_handler: None = None, **params: Unpack[RunStream]
+    ) -> AsyncAssistantStream: ...
+    @overload
+    async def create(
+        self, thread_id: str, *, stream: Literal[True], event_handler: H, **params: Unpack[RunStream]
+    ) -> HandledAsyncStream[H]: ...
+    @overload
+    async def create(
+        self, thread_id: str, *, stream: bool | None = None, **params: Unpack[RunCreate]
+    ) -> Run | AsyncAssistantStream: ...
+    async def create(self, thread_id: str, *, stream: bool | None = None, **params: Any) -> Run | AsyncAssistantStream:
+        """Start a run, and give it as it is queued. With `stream=True`: its stream, as from `stream`."""
+        if stream:
+            events: AsyncAssistantStream = self.stream(thread_id, **params)
+            return events
+        body, options = taken(params, RunCreate)
+        return await self._fetch(Run, runs.create(thread_id, body), options)
+
+    async def retrieve(self, run_id: str, thread_id: str, **params: Unpack[RequestOptions]) -> Run:
+        """The run."""
+        _, options = taken(params, RequestOptions)
+        return await self._fetch(Run, runs.retrieve(run_id, thread_id), options)
+
+    async def update(self, run_id: str, thread_id: str, **params: Unpack[RunUpdate]) -> Run:
+        """Change the metadata, and give the run as it is now."""
+        body, options = taken(params, RunUpdate)
+        return await self._fetch(Run, runs.update(run_id, thread_id, body), options)
+
+    def list(self, thread_id: str, **params: Unpack[RunList]) -> AsyncPaginator[Run]:
+        """The thread's runs; iterate to get those of further pages too."""
+        query, options = taken(params, RunList)
+        return self._pages(Run, runs.list(thread_id, query), options)
+
+    async def cancel(self, run_id: str, thread_id: str, **params: Unpack[RequestOptions]) -> Run:
+        """Ask for the run to be cancelled, and give it as it is now: usually `cancelling`."""
+        _, options = taken(params, RequestOptions)
+        return await self._fetch(Run, runs.cancel(run_id, thread_id), options)
+
+    @overload
+    async def submit_tool_outputs(
+        self, run_id: str, thread_id: str, *, stream: Literal[False] | None = None, **params: Unpack[Submit]
+    ) -> Run: ...
+    @overload
+    async def submit_tool_outputs(
+        self,
+        run_id: str,
+        thread_id: str,
+        *,
+        stream: Literal[True],
+        event_handler: None = None,
+        **params: Unpack[SubmitStream],
+    ) -> AsyncAssistantStream: ...
+    @overload
+    async def submit_tool_outputs(
+        self, run_id: str, thread_id: str, *, stream: Literal[True], event_handler: H, **params: Unpack[SubmitStream]
+    ) -> HandledAsyncStream[H]: ...
+    @overload
+    async def submit_tool_outputs(
+        self, run_id: str, thread_id: str, *, stream: bool | None = None, **params: Unpack[Submit]
+    ) -> Run | AsyncAssistantStream: ...
+    async def submit_tool_outputs(
+        self, run_id: str, thread_id: str, *, stream: bool | None = None, **params: Any
+    ) -> Run | AsyncAssistantStream:
+        """Give the outputs of all calls that the run asks for, and get the run, which goes on.
+
+        When it is unclear whether they arrived, the run is asked before they are sent again. With `stream=True`: the
+        rest of the run as a stream, as from `submit_tool_outputs_stream`.
+        """
+        if stream:
+            events: AsyncAssistantStream = self.submit_tool_outputs_stream(run_id, thread_id, **params)
+            return events
+        body, options = taken(params, Submit)
+        return await self._fetch(Run, runs.submit_tool_outputs(run_id, thread_id, body), options)
+
+    @overload
+    def stream(
+        self, thread_id: str, *, event_handler: None = None, **params: Unpack[RunStream]
+    ) -> AsyncAssistantStream: ...
+    @overload
+    def stream(self, thread_id: str, *, event_handler: H, **params: Unpack[RunStream]) -> HandledAsyncStream[H]: ...
+    @overload
+    def stream(
+        self, thread_id: str, *, event_handler: H | None, **params: Unpack[RunStream]
+    ) -> HandledAsyncStream[H] | AsyncAssistantStream: ...
+    def stream(
+        self, thread_id: str, *, event_handler: H | None = None, **params: Unpack[RunStream]
+    ) -> HandledAsyncStream[H] | AsyncAssistantStream:
+        """Start a run and stream it. The request is sent when the stream is entered, or first asked for events."""
+        given, options = taken(params, RunStream)
+        body, policies = without_policies(given)
+        return async_streamed(self._session, runs.create(thread_id, body), options, event_handler, policies)
+
+    create_and_stream = stream
+
+    @overload
+    def submit_tool_outputs_stream(
+        self, run_id: str, thread_id: str, *, event_handler: None = None, **params: Unpack[SubmitStream]
+    ) -> AsyncAssistantStream: ...
+    @overload
+    def submit_tool_outputs_stream(
+        self, run_id: str, thread_id: str, *, event_handler: H, **params: Unpack[SubmitStream]
+    ) -> HandledAsyncStream[H]: ...
+    @overload
+    def submit_tool_outputs_stream(
+        self, run_id: str, thread_id: str, *, event_handler: H | None, **params: Unpack[SubmitStream]
+    ) -> HandledAsyncStream[H] | AsyncAssistantStream: ...
+    def submit_tool_outputs_stream(
+        self, run_id: str, thread_id: str, *, event_handler: H | None = None, **params: Unpack[SubmitStream]
+    ) -> HandledAsyncStream[H] | AsyncAssistantStream:
+        """Give the outputs of all calls that the run asks for, and stream the rest of the run."""
+        given, options = taken(params, SubmitStream)
+        body, policies = without_policies(given)
+        request = runs.submit_tool_outputs(run_id, thread_id, body)
+        return async_streamed(self._session, request, options, event_handler, policies)

@@ -1,0 +1,164 @@
+"""Threads, and runs that begin with a new one."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, overload
+
+from typing_extensions import Unpack
+
+from rx_assistant.client._params import (
+    CreateAndRun,
+    CreateAndRunStream,
+    RequestOptions,
+    ThreadCreate,
+    ThreadUpdate,
+    taken,
+)
+from rx_assistant.client._resource import AsyncResource, Resource
+from rx_assistant.client._streaming import H, async_streamed, streamed, without_policies
+from rx_assistant.client.messages import AsyncMessages, Messages
+from rx_assistant.client.runs import AsyncRuns, Runs
+from rx_assistant.http.requests import threads
+from rx_assistant.http.session import AsyncSession, Session
+from rx_assistant.streams import AssistantStream, AsyncAssistantStream, HandledAsyncStream, HandledStream
+from rx_assistant.types import Run, Thread, ThreadDeleted
+
+
+class Threads(Resource):
+    """`client.threads`."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self.messages = Messages(session)
+        self.runs = Runs(session)
+
+    def create(self, **params: Unpack[ThreadCreate]) -> Thread:
+        """Create a thread, with messages if any are given."""
+        body, options = taken(params, ThreadCreate)
+        return self._fetch(Thread, threads.create(body), options)
+
+    def retrieve(self, thread_id: str, **params: Unpack[RequestOptions]) -> Thread:
+        """The thread."""
+        _, options = taken(params, RequestOptions)
+        return self._fetch(Thread, threads.retrieve(thread_id), options)
+
+    def update(self, thread_id: str, **params: Unpack[ThreadUpdate]) -> Thread:
+        """Change what is given, and give the thread as it is now."""
+        body, options = taken(params, ThreadUpdate)
+        return self._fetch(Thread, threads.update(thread_id, body), options)
+
+    def delete(self, thread_id: str, **params: Unpack[RequestOptions]) -> ThreadDeleted:
+        """Delete the thread."""
+        _, options = taken(params, RequestOptions)
+        return self._fetch(ThreadDeleted, threads.delete(thread_id), options)
+
+    @overload
+    def create_and_run(self, *, stream: Literal[False] | None = None, **params: Unpack[CreateAndRun]) -> Run: ...
+    @overload
+    def create_and_run(
+        self, *, stream: Literal[True], event_handler: None = None, **params: Unpack[CreateAndRunStream]
+    ) -> AssistantStream: ...
+    @overload
+    def create_and_run(
+        self, *, stream: Literal[True], event_handler: H, **params: Unpack[CreateAndRunStream]
+    ) -> HandledStream[H]: ...
+    @overload
+    def create_and_run(
+        self, *, stream: bool | None = None, **params: Unpack[CreateAndRun]
+    ) -> Run | AssistantStream: ...
+    def create_and_run(self, *, stream: bool | None = None, **params: Any) -> Run | AssistantStream:
+        """Create a thread and a run on it. With `stream=True`: its stream, as from `create_and_run_stream`."""
+        if stream:
+            events: AssistantStream = self.create_and_run_stream(**params)
+            return events
+        body, options = taken(params, CreateAndRun)
+        return self._fetch(Run, threads.create_and_run(body), options)
+
+    @overload
+    def create_and_run_stream(
+        self, *, event_handler: None = None, **params: Unpack[CreateAndRunStream]
+    ) -> AssistantStream: ...
+    @overload
+    def create_and_run_stream(self, *, event_handler: H, **params: Unpack[CreateAndRunStream]) -> HandledStream[H]: ...
+    @overload
+    def create_and_run_stream(
+        self, *, event_handler: H | None, **params: Unpack[CreateAndRunStream]
+    ) -> HandledStream[H] | AssistantStream: ...
+    def create_and_run_stream(
+        self, *, event_handler: H | None = None, **params: Unpack[CreateAndRunStream]
+    ) -> HandledStream[H] | AssistantStream:
+        """Create a thread and a run on it, and stream the run. The request is sent when the stream is entered."""
+        given, options = taken(params, CreateAndRunStream)
+        body, policies = without_policies(given)
+        return streamed(self._session, threads.create_and_run(body), options, event_handler, policies)
+
+
+class AsyncThreads(AsyncResource):
+    """`client.threads` of the asynchronous client."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        super().__init__(session)
+        self.messages = AsyncMessages(session)
+        self.runs = AsyncRuns(session)
+
+    async def create(self, **params: Unpack[ThreadCreate]) -> Thread:
+        """Create a thread, with messages if any are given."""
+        body, options = taken(params, ThreadCreate)
+        return await self._fetch(Thread, threads.create(body), options)
+
+    async def retrieve(self, thread_id: str, **params: Unpack[RequestOptions]) -> Thread:
+        """The thread."""
+        _, options = taken(params, RequestOptions)
+        return await self._fetch(Thread, threads.retrieve(thread_id), options)
+
+    async def update(self, thread_id: str, **params: Unpack[ThreadUpdate]) -> Thread:
+        """Change what is given, and give the thread as it is now."""
+        body, options = taken(params, ThreadUpdate)
+        return await self._fetch(Thread, threads.update(thread_id, body), options)
+
+    async def delete(self, thread_id: str, **params: Unpack[RequestOptions]) -> ThreadDeleted:
+        """Delete the thread."""
+        _, options = taken(params, RequestOptions)
+        return await self._fetch(ThreadDeleted, threads.delete(thread_id), options)
+
+    @overload
+    async def create_and_run(self, *, stream: Literal[False] | None = None, **params: Unpack[CreateAndRun]) -> Run: ...
+    @overload
+    async def create_and_run(
+        self, *, stream: Literal[True], event_handler: None = None, **params: Unpack[CreateAndRunStream]
+    ) -> AsyncAssistantStream: ...
+    @overload
+    async def create_and_run(
+        self, *, stream: Literal[True], event_handler: H, **params: Unpack[CreateAndRunStream]
+    ) -> HandledAsyncStream[H]: ...
+    @overload
+    async def create_and_run(
+        self, *, stream: bool | None = None, **params: Unpack[CreateAndRun]
+    ) -> Run | AsyncAssistantStream: ...
+    async def create_and_run(self, *, stream: bool | None = None, **params: Any) -> Run | AsyncAssistantStream:
+        """Create a thread and a run on it. With `stream=True`: its stream, as from `create_and_run_stream`."""
+        if stream:
+            events: AsyncAssistantStream = self.create_and_run_stream(**params)
+            return events
+        body, options = taken(params, CreateAndRun)
+        return await self._fetch(Run, threads.create_and_run(body), options)
+
+    @overload
+    def create_and_run_stream(
+        self, *, event_handler: None = None, **params: Unpack[CreateAndRunStream]
+    ) -> AsyncAssistantStream: ...
+    @overload
+    def create_and_run_stream(
+        self, *, event_handler: H, **params: Unpack[CreateAndRunStream]
+    ) -> HandledAsyncStream[H]: ...
+    @overload
+    def create_and_run_stream(
+        self, *, event_handler: H | None, **params: Unpack[CreateAndRunStream]
+    ) -> HandledAsyncStream[H] | AsyncAssistantStream: ...
+    def create_and_run_stream(
+        self, *, event_handler: H | None = None, **params: Unpack[CreateAndRunStream]
+    ) -> HandledAsyncStream[H] | AsyncAssistantStream:
+        """Create a thread and a run on it, and stream the run. The request is sent when the stream is entered."""
+        given, options = taken(params, CreateAndRunStream)
+        body, policies = without_policies(given)
+        return async_streamed(self._session, threads.create_and_run(body), options, event_handler, policies)

@@ -1,0 +1,107 @@
+"""Vector stores, their files and batches of them, and searching in them."""
+
+from __future__ import annotations
+
+from typing_extensions import Unpack
+
+from rx_assistant.client._pages import AsyncPage, AsyncPaginator, Page
+from rx_assistant.client._params import (
+    RequestOptions,
+    VectorStoreCreate,
+    VectorStoreList,
+    VectorStoreSearch,
+    VectorStoreUpdate,
+    taken,
+)
+from rx_assistant.client._resource import AsyncResource, Resource
+from rx_assistant.client.file_batches import AsyncFileBatches, FileBatches
+from rx_assistant.client.vector_store_files import AsyncVectorStoreFiles, VectorStoreFiles
+from rx_assistant.http.requests import vector_stores
+from rx_assistant.http.session import AsyncSession, Session
+from rx_assistant.types import VectorStore, VectorStoreDeleted, VectorStoreSearchPage, VectorStoreSearchResponse
+
+
+class VectorStores(Resource):
+    """`client.vector_stores`."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self.files = VectorStoreFiles(session)
+        self.file_batches = FileBatches(session)
+
+    def create(self, **params: Unpack[VectorStoreCreate]) -> VectorStore:
+        """Create a vector store; its files are added in the background."""
+        body, options = taken(params, VectorStoreCreate)
+        return self._fetch(VectorStore, vector_stores.create(body), options)
+
+    def retrieve(self, vector_store_id: str, **params: Unpack[RequestOptions]) -> VectorStore:
+        """The vector store."""
+        _, options = taken(params, RequestOptions)
+        return self._fetch(VectorStore, vector_stores.retrieve(vector_store_id), options)
+
+    def update(self, vector_store_id: str, **params: Unpack[VectorStoreUpdate]) -> VectorStore:
+        """Change what is given, and give the vector store as it is now."""
+        body, options = taken(params, VectorStoreUpdate)
+        return self._fetch(VectorStore, vector_stores.update(vector_store_id, body), options)
+
+    def list(self, **params: Unpack[VectorStoreList]) -> Page[VectorStore]:
+        """All vector stores; iterate to get those of further pages too."""
+        query, options = taken(params, VectorStoreList)
+        return self._page(VectorStore, vector_stores.list(query), options)
+
+    def delete(self, vector_store_id: str, **params: Unpack[RequestOptions]) -> VectorStoreDeleted:
+        """Delete the vector store; its files stay."""
+        _, options = taken(params, RequestOptions)
+        return self._fetch(VectorStoreDeleted, vector_stores.delete(vector_store_id), options)
+
+    def search(self, vector_store_id: str, **params: Unpack[VectorStoreSearch]) -> Page[VectorStoreSearchResponse]:
+        """What the vector store's files say about a query, best first."""
+        body, options = taken(params, VectorStoreSearch)
+        return Page(self._fetch(VectorStoreSearchPage, vector_stores.search(vector_store_id, body), options))
+
+
+class AsyncVectorStores(AsyncResource):
+    """`client.vector_stores` of the asynchronous client."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        super().__init__(session)
+        self.files = AsyncVectorStoreFiles(session)
+        self.file_batches = AsyncFileBatches(session)
+
+    async def create(self, **params: Unpack[VectorStoreCreate]) -> VectorStore:
+        """Create a vector store; its files are added in the background."""
+        body, options = taken(params, VectorStoreCreate)
+        return await self._fetch(VectorStore, vector_stores.create(body), options)
+
+    async def retrieve(self, vector_store_id: str, **params: Unpack[RequestOptions]) -> VectorStore:
+        """The vector store."""
+        _, options = taken(params, RequestOptions)
+        return await self._fetch(VectorStore, vector_stores.retrieve(vector_store_id), options)
+
+    async def update(self, vector_store_id: str, **params: Unpack[VectorStoreUpdate]) -> VectorStore:
+        """Change what is given, and give the vector store as it is now."""
+        body, options = taken(params, VectorStoreUpdate)
+        return await self._fetch(VectorStore, vector_stores.update(vector_store_id, body), options)
+
+    def list(self, **params: Unpack[VectorStoreList]) -> AsyncPaginator[VectorStore]:
+        """All vector stores; iterate to get those of further pages too."""
+        query, options = taken(params, VectorStoreList)
+        return self._pages(VectorStore, vector_stores.list(query), options)
+
+    async def delete(self, vector_store_id: str, **params: Unpack[RequestOptions]) -> VectorStoreDeleted:
+        """Delete the vector store; its files stay."""
+        _, options = taken(params, RequestOptions)
+        return await self._fetch(VectorStoreDeleted, vector_stores.delete(vector_store_id), options)
+
+    def search(
+        self, vector_store_id: str, **params: Unpack[VectorStoreSearch]
+    ) -> AsyncPaginator[VectorStoreSearchResponse]:
+        """What the vector store's files say about a query, best first."""
+        body, options = taken(params, VectorStoreSearch)
+
+        async def fetch() -> AsyncPage[VectorStoreSearchResponse]:
+            return AsyncPage(
+                await self._fetch(VectorStoreSearchPage, vector_stores.search(vector_store_id, body), options)
+            )
+
+        return AsyncPaginator(fetch)
