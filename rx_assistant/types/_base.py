@@ -14,11 +14,10 @@ words of their own, and readers have to live with that without the annotations b
 Everything is read-only, to any depth: attributes, arrays, objects, and the fields that no model knows.
 
 Deltas are read by the thousand, so all this is structure of the compiled validators. Only read-only arrays run Python
-code, one call per array: a tenth of the 2.6 µs that a delta costs. And model files do without `from __future__ import
-annotations`, since pydantic would have to compile each annotation when they are imported: a quarter of that time.
+code, one call per array: 0.2 of the 2.7 µs that a delta of text costs. And model files do without `from __future__
+import annotations`: pydantic would have to compile each annotation when they are imported, a quarter of that time,
+and pydantic 2.7 would not find those of this module.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_origin
@@ -156,7 +155,7 @@ _M = TypeVar("_M", bound=WireModel)
 
 
 def reader(model: type[_M]) -> Callable[[bytes], _M]:
-    """`model.model_validate_json` without its preamble, for hot paths: 2.6 instead of 3.1 µs per delta.
+    """`model.model_validate_json` without its preamble, for hot paths: 2.7 instead of 3.1 µs per delta.
 
     Builds the model's validator now, if nobody has yet.
     """

@@ -125,6 +125,7 @@ def test_every_public_class_of_every_module_is_exported() -> None:
         for module in pkgutil.iter_modules(t.__path__, f"{t.__name__}.")
         for name, value in vars(importlib.import_module(module.name)).items()
         if (is_model(value) or is_typeddict(value)) and value.__module__.startswith(t.__name__)
+        if name.isidentifier()  # older pydantics leave ListPage[Run] and the like here
     }
     assert defined == {name for name in t.__all__ if is_model(getattr(t, name)) or is_typeddict(getattr(t, name))}
 
