@@ -6,14 +6,14 @@ import itertools
 import json
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from rx_assistant.partial_json import JSONValue, PartialJSON, parse_partial
 
 documents = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=20,
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
 )
 texts = st.builds(
     lambda document, ascii_only, indent: json.dumps(document, ensure_ascii=ascii_only, indent=indent),
@@ -121,6 +121,7 @@ def test_the_value_so_far(text: str, value: JSONValue) -> None:
     assert type(shown) is type(value)
 
 
+@settings(deadline=None)
 @given(texts | awkward)
 def test_every_prefix_shows_a_beginning_of_the_whole_and_never_less_than_the_one_before(text: str) -> None:
     whole = json.loads(text)
@@ -132,22 +133,23 @@ def test_every_prefix_shows_a_beginning_of_the_whole_and_never_less_than_the_one
         before = value
 
 
+@settings(deadline=None)
 @given(texts | awkward)
 def test_a_document_that_cannot_go_on_is_shown_whole(text: str) -> None:
     assert parse_partial(text + " ") == json.loads(text)
 
 
+@settings(deadline=None)
 @given(texts | awkward, st.lists(st.integers(1, 4), min_size=1, max_size=5), st.integers(1, 4))
 def test_a_value_lags_by_a_tenth_at_most_and_the_last_is_exact(text: str, steps: list[int], every: int) -> None:
-    parser = PartialJSON()
-    at = 0
+    parser, shown, at = PartialJSON(), [parse_partial(text[:n]) for n in range(len(text) + 1)], 0
     for count, size in enumerate(itertools.cycle(steps)):
         if at == len(text):
             break
         parser.push(text[at : at + size])
         at = min(at + size, len(text))
         if count % every == 0:
-            assert parser.value in [parse_partial(text[:n]) for n in range(at - at // 10, at + 1)]
+            assert parser.value in shown[at - at // 10 : at + 1]
     assert parser.text == text
     assert parser.finish() == json.loads(text)
 
@@ -213,6 +215,7 @@ def damaged_texts(draw: st.DrawFn) -> str:
     return text[:place] + draw(st.text('[]{}:,"\\ 1e', max_size=2)) + text[place + draw(st.integers(0, 2)) :]
 
 
+@settings(deadline=None)
 @given(st.text('[]{}:,"\\ua1 -.et') | damaged_texts())
 def test_malformed_text_is_refused_for_good_and_json_never(text: str) -> None:
     parser, refused = PartialJSON(), False

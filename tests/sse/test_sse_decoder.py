@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import SHARED
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from rx_assistant.errors import EventTooLargeError
 from rx_assistant.sse import ServerSentEvent, SSEDecoder
@@ -108,6 +108,7 @@ def chunked_bodies(draw: st.DrawFn) -> list[bytes]:
     return [body[a:b] for a, b in zip([0, *places], [*places, len(body)], strict=True)]
 
 
+@settings(deadline=None)
 @given(chunked_bodies())
 def test_any_chunking_of_any_stream_gives_what_the_standard_says(chunks: list[bytes]) -> None:
     decoder = SSEDecoder()
@@ -115,11 +116,13 @@ def test_any_chunking_of_any_stream_gives_what_the_standard_says(chunks: list[by
     assert (events, decoder.last_event_id, decoder.retry) == slowly(b"".join(chunks))
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_no_bytes_are_malformed(body: bytes) -> None:
     assert decode(*cut(body, 1)) == decode(body) == slowly(body)[0]
 
 
+@settings(deadline=None)
 @given(bodies)
 def test_an_event_is_out_with_its_last_byte(body: bytes) -> None:
     decoder = SSEDecoder()
@@ -129,6 +132,7 @@ def test_an_event_is_out_with_its_last_byte(body: bytes) -> None:
         assert len(decoder.feed(body[length - 1 : length])) == fresh
 
 
+@settings(deadline=None)
 @given(chunked_bodies())
 def test_pushed_bytes_are_the_fed_text(chunks: list[bytes]) -> None:
     pushed: list[tuple[str, str]] = []
@@ -284,6 +288,7 @@ def test_push_emits_the_events_before_the_large_one_then_raises() -> None:
     assert emitted == [b"thread.message.delta"]
 
 
+@settings(deadline=None)
 @given(chunked_bodies(), st.integers(1, 40))
 def test_the_limit_does_not_depend_on_the_chunking(chunks: list[bytes], limit: int) -> None:
     def outcome(chunks: list[bytes]) -> tuple[list[ServerSentEvent], bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from rx_assistant.sse import ServerSentEvent, SSEDecoder, encode
 
@@ -25,6 +25,7 @@ def decode_in(size: int, body: bytes) -> list[ServerSentEvent]:
     return [event for i in range(0, len(body), size) for event in decoder.feed(body[i : i + size])]
 
 
+@settings(deadline=None)
 @given(st.lists(events, max_size=5), st.integers(1, 50))
 def test_decoding_what_was_encoded_gives_equal_events_in_any_chunking(sent: list[ServerSentEvent], size: int) -> None:
     body, last_id = b"", ""
