@@ -94,13 +94,21 @@ class StreamBase:
         """The server's name for the request; None before it was sent, or where the server gives none."""
         return self._feed.request_id
 
-    def record(self, path: str | PathLike[str]) -> Recording:
+    def record(self, to: str | PathLike[str] | Recording) -> Recording:
         """Write the stream to a file: what the log holds, then each frame as it arrives.
 
-        Replaying the file gives equal events and the same ending. Gives the Recording, whose `error` tells when
-        writing had to end early: a full disk does not harm the stream. Raises OSError when it cannot be opened.
+        Replaying the file gives equal events and the same ending. The Recording of an earlier stream goes on in its
+        file, so that a run that was resumed with tool outputs is one recording. The Recording that comes back tells
+        in `error` when writing had to end early: a full disk does not harm the stream.
+
+        Raises:
+            OSError: the file cannot be opened.
         """
-        recording = Recording(path)
+        if isinstance(to, Recording):
+            recording = to
+            recording.go_on()
+        else:
+            recording = Recording(to)
         self._feed.record(recording)
         return recording
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from os import PathLike
+from os import SEEK_END, PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rx_assistant.events import frame
+from rx_assistant.events import DoneEvent, frame
 
 if TYPE_CHECKING:
     from rx_assistant.events import Kind
@@ -25,10 +25,24 @@ class Recording:
         self.path = Path(path)
         self.error: OSError | None = None
         self._file = self.path.open("wb", buffering=0)
+        self._end: int | None = None
+
+    def go_on(self) -> None:
+        """Open the file again for the stream that continues the last one; its `done` is taken back."""
+        if self.error is None and self._file.closed:
+            self._file = self.path.open("r+b", buffering=0)
+            self._file.seek(0, SEEK_END)
+            if self._end is not None:
+                self._file.truncate(self._end)
+                self._file.seek(self._end)
+                self._end = None
 
     def write(self, kinds: list[Kind], payloads: list[bytes]) -> None:
         """Write one frame per event, in one go."""
-        self._write(b"".join(frame(kind(payload)) for kind, payload in zip(kinds, payloads, strict=True)))
+        frames = [frame(kind(payload)) for kind, payload in zip(kinds, payloads, strict=True)]
+        if DoneEvent in kinds and not self._file.closed:
+            self._end = self._file.tell() + sum(map(len, frames[: kinds.index(DoneEvent)]))
+        self._write(b"".join(frames))
 
     def write_rest(self, name: bytes, data: bytes) -> None:
         """Write a last block that had no blank line, again without one."""

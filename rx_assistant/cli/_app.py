@@ -1,0 +1,118 @@
+"""The commands and their options. What a command does stands in a module of its own."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+import rx_assistant
+from rx_assistant.errors import ConfigurationError, RxAssistantError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class RunFailed(Exception):
+    """A run that ended other than well; the message says how."""
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command line and give its exit code: 0 done, 1 failed or broke, 2 usage, 130 interrupted."""
+    debug = "--debug" in (sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = cli.main(args=arguments, prog_name="rx-assistant", standalone_mode=False)
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except ConfigurationError as error:
+        return _complain(error, USAGE, debug)
+    except (RxAssistantError, RunFailed, OSError) as error:
+        return _complain(error, FAILED, debug)
+    return code if isinstance(code, int) else OK
+
+
+def _complain(error: Exception, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    else:
+        message = " ".join(str(error).split()) or type(error).__name__
+        click.echo(f"rx-assistant: {message}", err=True)
+    return code
+
+
+def server_options(command: F) -> F:
+    """Where the server is; without it a local one is started."""
+    command = click.option("--api-key", envvar="OPENAI_API_KEY", help="Key for the server (OPENAI_API_KEY).")(command)
+    return click.option(
+        "--base-url",
+        envvar="OPENAI_BASE_URL",
+        help="Server to talk to (OPENAI_BASE_URL); without it a local one is started for the occasion.",
+    )(command)
+
+
+def debug_option(command: F) -> F:
+    """Accept --debug after the command, too."""
+    return click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(rx_assistant.__version__, "--version", message="rx-assistant %(version)s")
+@debug_option
+def cli() -> None:
+    """Talk to an Assistants server, replay its streams, or be one."""
+
+
+@cli.command()
+@click.argument("text")
+@server_options
+@click.option("--model", default="local", show_default=True, help="Model of the assistant that is created.")
+@click.option("--instructions", help="Instructions for the assistant.")
+@click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="Keep the stream in this file.")
+@debug_option
+def ask(
+    text: str, base_url: str | None, api_key: str | None, model: str, instructions: str | None, record: Path | None
+) -> None:
+    """Ask TEXT and print the answer as it is written."""
+    from rx_assistant.cli._ask import ask as ask_server
+
+    ask_server(text, base_url=base_url, api_key=api_key, model=model, instructions=instructions, record=record)
+
+
+@cli.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One event a line, as JSON.")
+@click.option("--events-per-second", type=click.FloatRange(min=0, min_open=True), help="Play at this pace.")
+@debug_option
+def replay(file: Path, as_json: bool, events_per_second: float | None) -> None:
+    """Play back the stream that FILE holds."""
+    from rx_assistant.cli._replay import replay as play
+
+    play(file, as_json=as_json, events_per_second=events_per_second)
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
+@click.option("--engine", help="Who answers: builtin, scripted, or a plug-in as module:object.")
+@click.option("--script", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Scenario to play.")
+@click.option("--api-key", help="Refuse requests without this key; needed for any host but this machine.")
+@click.option(
+    "--log-level",
+    default="info",
+    show_default=True,
+    type=click.Choice(["critical", "error", "warning", "info", "debug"]),
+)
+@debug_option
+def serve(host: str, port: int, engine: str | None, script: Path | None, api_key: str | None, log_level: str) -> None:
+    """Be an Assistants server on this machine, until Ctrl-C."""
+    from rx_assistant import local
+
+    local.run(host=host, port=port, engine=engine, script=script, api_key=api_key, log_level=log_level)

@@ -1,0 +1,113 @@
+"""`rx-assistant ask`: a question, the streamed answer, and a tool that is called on the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from rx_assistant.cli._app import RunFailed
+from rx_assistant.cli._output import Output
+from rx_assistant.cli._show import describe_end, show
+from rx_assistant.client import AssistantClient
+
+if TYPE_CHECKING:
+    from rx_assistant.streams import AssistantStream
+    from rx_assistant.types import Run
+
+LOCAL_TIME: Any = {
+    "type": "function",
+    "function": {
+        "name": "get_local_time",
+        "description": "The current local time: what time is it, what is the date today.",
+        "parameters": {
+            "type": "object",
+            "properties": {"timezone": {"type": "string", "description": "IANA name such as Europe/Paris."}},
+        },
+    },
+}
+
+
+def local_time(arguments: str) -> str:
+    """Answer a call of `get_local_time`: the time in ISO form, or what is wrong with the arguments."""
+    try:
+        zone = json.loads(arguments or "{}").get("timezone")
+        now = datetime.now(ZoneInfo(zone)) if zone else datetime.now().astimezone()
+    except (ValueError, AttributeError, ZoneInfoNotFoundError, OSError):
+        return f"error: {arguments!r} names no time zone"
+    return now.isoformat(timespec="seconds")
+
+
+@contextmanager
+def open_client(base_url: str | None, api_key: str | None) -> Iterator[AssistantClient]:
+    """Give a client for the server named, or else for a local one that lives as long as the block."""
+    if base_url:
+        with AssistantClient(base_url=base_url, api_key=api_key) as client:
+            yield client
+        return
+    from rx_assistant import local
+
+    with local.serve() as server, AssistantClient(base_url=server.base_url, api_key=api_key) as client:
+        yield client
+
+
+def ask(
+    text: str,
+    *,
+    base_url: str | None,
+    api_key: str | None,
+    model: str,
+    instructions: str | None,
+    record: Path | None,
+) -> None:
+    """Ask, print what comes, and answer the tool calls until the run needs nothing more."""
+    output = Output()
+    with open_client(base_url, api_key) as client:
+        assistant = client.assistants.create(
+            model=model, name="rx-assistant", instructions=instructions, tools=[LOCAL_TIME]
+        )
+        thread = client.threads.create()
+        client.threads.messages.create(thread_id=thread.id, role="user", content=text)
+        stream = client.threads.runs.stream(thread_id=thread.id, assistant_id=assistant.id)
+        recording = None if record is None else stream.record(record)
+        run = _follow(stream, output)
+        while run.status == "requires_action" and run.required_action is not None:
+            outputs: list[Any] = []
+            for call in run.required_action.submit_tool_outputs.tool_calls:
+                outputs.append(
+                    {"tool_call_id": call.id, "output": _answer(call.function.name, call.function.arguments)}
+                )
+                output.note(f"  → {outputs[-1]['output']}", "green")
+            stream = client.threads.runs.submit_tool_outputs_stream(
+                thread_id=thread.id, run_id=run.id, tool_outputs=outputs
+            )
+            if recording is not None:
+                stream.record(recording)
+            run = _follow(stream, output)
+        output.finish()
+    if recording is not None and recording.error is not None:
+        output.note(f"the recording ended early: {recording.error}", "yellow")
+    failure = describe_end(run)
+    if failure is not None:
+        raise RunFailed(failure)
+
+
+def _answer(name: str, arguments: str) -> str:
+    return local_time(arguments) if name == "get_local_time" else f"error: there is no tool named {name!r} here"
+
+
+def _follow(stream: AssistantStream, output: Output) -> Run:
+    """Print one stream to its end and give the run; on Ctrl-C cancel the run on the server first."""
+    with stream:
+        show(stream, output)
+        try:
+            return stream.get_final_run()
+        except KeyboardInterrupt:
+            output.finish()
+            output.note("cancelling the run …", "yellow")
+            stream.cancel()
+            raise

@@ -1,0 +1,86 @@
+"""What a command prints: the assistant's text on stdout as it comes, and notes beside it on stderr."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+
+class Output:
+    """Two voices that never garble each other, readable live in a terminal and plain in a pipe.
+
+    The text goes to stdout untouched, so that a pipe gets exactly what the assistant wrote. Notes go to stderr, a line
+    each; in a terminal they start on a line of their own, and arguments of tool calls can be followed as they are
+    written.
+    """
+
+    def __init__(self, stdout: TextIO | None = None, console: Console | None = None) -> None:
+        self._stdout = stdout or sys.stdout
+        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._live = self._console.is_terminal
+        self._shared = self._live and self._stdout.isatty()
+        self._open = ""  # what the unfinished line belongs to: "text", a call's id, or nothing
+        self._ends_line = True
+        self._lock = threading.RLock()
+
+    def text(self, piece: str) -> None:
+        """Write a piece of the assistant's text."""
+        with self._lock:
+            if self._open not in ("", "text"):
+                self._break_line()
+            self._stdout.write(piece)
+            self._stdout.flush()
+            self._ends_line = piece.endswith("\n")
+            self._open = "" if self._ends_line else "text"
+
+    def note(self, message: str, style: str = "dim") -> None:
+        """Write a line beside the text."""
+        with self._lock:
+            self._break_line()
+            self._console.print(Text(message, style=style))
+
+    def call_begins(self, call_id: str, name: str) -> None:
+        """Show that a tool is being called; in a terminal its arguments follow on the same line."""
+        if self._live:
+            with self._lock:
+                self._break_line()
+                self._console.print(Text(f"⚙ {name}(", style="cyan"), end="")
+                self._open = call_id
+
+    def call_goes_on(self, call_id: str, fragment: str) -> None:
+        """Show more of a call's arguments, as long as nothing else came in between."""
+        if self._live and self._open == call_id:
+            self._console.print(Text(fragment, style="cyan"), end="")
+
+    def call_ends(self, call_id: str, name: str, arguments: str) -> None:
+        """Show the whole call: what is still missing of the line, or a line of its own."""
+        with self._lock:
+            if self._open == call_id:
+                self._console.print(Text(")", style="cyan"))
+                self._open = ""
+            else:
+                self.note(f"⚙ {name}({arguments})", "cyan")
+
+    def finish(self) -> None:
+        """End the last line."""
+        with self._lock:
+            if self._open == "text" or not self._ends_line:
+                self._stdout.write("\n")
+                self._stdout.flush()
+            elif self._open:
+                self._console.print()
+            self._open, self._ends_line = "", True
+
+    def _break_line(self) -> None:
+        """Let a note start on a line of its own, without putting a line break into the text of a pipe."""
+        if self._open == "text":
+            if self._shared:
+                self._console.print()
+                self._ends_line = True
+        elif self._open:
+            self._console.print()
+        self._open = ""

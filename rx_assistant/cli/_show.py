@@ -1,0 +1,83 @@
+"""A stream on the screen: its text, tool calls and steps, each from its own operator."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from rx_assistant import operators as ax
+from rx_assistant.events import RunStepEvent, StreamEvent
+
+if TYPE_CHECKING:
+    from rx_assistant.cli._output import Output
+    from rx_assistant.streams import AssistantStream
+    from rx_assistant.types import Run, ToolCall
+
+
+def show(stream: AssistantStream, output: Output) -> None:
+    """Print what the stream brings, as it comes. Subscribes, and reads nothing by itself."""
+
+    def begin(call: Any) -> None:
+        output.call_begins(call.id, call.name or call.type)
+        call.argument_deltas.subscribe(lambda piece: output.call_goes_on(call.id, piece), _ignore)
+
+    def end(call: ToolCall) -> None:
+        output.call_ends(call.id, *_name_and_input(call))
+        for line in _outputs(call):
+            output.note(f"  → {line}", "green")
+
+    def step(event: RunStepEvent[Any]) -> None:
+        output.note(f"· {event.data.type} {event.data.status}")
+
+    stream.pipe(ax.text_deltas()).subscribe(output.text, _ignore)
+    stream.pipe(ax.of_type(RunStepEvent)).subscribe(step, _ignore)
+    stream.pipe(ax.tool_calls()).subscribe(begin, _ignore)
+    stream.pipe(ax.completed_tool_calls()).subscribe(end, _ignore)
+
+
+def show_json(stream: AssistantStream, output: Output) -> None:
+    """Print one event a line: `{"event": NAME, "data": PAYLOAD}`."""
+
+    def line(event: StreamEvent) -> None:
+        output.text(json.dumps({"event": event.event, "data": payload(event)}, ensure_ascii=False) + "\n")
+
+    stream.subscribe(line, _ignore)
+
+
+def payload(event: StreamEvent) -> Any:
+    """Give an event's payload as JSON; what is none, as the text that it is."""
+    try:
+        return event.json()
+    except ValueError:
+        return event.raw.decode("utf-8", "replace")
+
+
+def describe_end(run: Run) -> str | None:
+    """Say in a sentence why a run is no success; None when it is one."""
+    if run.status in ("completed", "requires_action"):
+        return None
+    if run.last_error is not None:
+        return f"the run {run.status}: {run.last_error.message} ({run.last_error.code})"
+    if run.incomplete_details is not None and run.incomplete_details.reason:
+        return f"the run is {run.status}: {run.incomplete_details.reason}"
+    return f"the run ended as {run.status!r}"
+
+
+def _ignore(_error: Exception) -> None:
+    """The command that waits for the stream reports how it ended."""
+
+
+def _name_and_input(call: ToolCall) -> tuple[str, str]:
+    if call.type == "function":
+        return call.function.name or "function", call.function.arguments or ""
+    if call.type == "code_interpreter":
+        return "code_interpreter", call.code_interpreter.input or ""
+    return call.type, ""
+
+
+def _outputs(call: ToolCall) -> list[str]:
+    if call.type == "function":
+        return [] if call.function.output is None else [call.function.output]
+    if call.type == "code_interpreter":
+        return [output.logs for output in call.code_interpreter.outputs or [] if output.type == "logs"]
+    return []
