@@ -24,31 +24,29 @@ class Upload:
     content_type: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     fields: tuple[tuple[str, str], ...] = ()
-    start: int | None = None
+    seekable: bool = False
 
     @property
     def repeatable(self) -> bool:
         """Whether the same bytes can be sent once more, should the first try fail."""
-        return isinstance(self.content, bytes | os.PathLike) or self.start is not None
+        return isinstance(self.content, bytes | os.PathLike) or self.seekable
 
     @contextmanager
     def opened(self) -> Iterator[OpenFile]:
-        """The file, open at the place where it was handed over; ours is closed afterwards, the caller's is not."""
+        """The file, open, to be sent from its beginning; ours is closed afterwards, the caller's is not."""
         if isinstance(self.content, bytes):
             yield self.name, self.content, self.content_type, self.headers
         elif isinstance(self.content, os.PathLike):
             with open(self.content, "rb") as file:
                 yield self.name, file, self.content_type, self.headers
         else:
-            if self.start is not None:
-                self.content.seek(self.start)
             yield self.name, self.content, self.content_type, self.headers
 
 
 def upload(file: FileTypes, fields: tuple[tuple[str, str], ...]) -> Upload:
     """A form from a path, bytes, a binary file object, or a tuple `(name, content[, type[, headers]])`."""
     name, content, content_type, headers = file_parts(file)
-    return Upload(name or _name_of(content), content, content_type, headers, fields, _position(content))
+    return Upload(name or _name_of(content), content, content_type, headers, fields, _is_seekable(content))
 
 
 def file_parts(file: FileTypes) -> tuple[str | None, FileContent, str | None, Mapping[str, str]]:
@@ -78,11 +76,7 @@ def _name_of(content: FileContent) -> str:
     return Path(name).name if isinstance(name, str) else "upload"
 
 
-def _position(content: FileContent) -> int | None:
-    """Where a file object stands now; None if it cannot go back there."""
-    if isinstance(content, bytes | os.PathLike) or not hasattr(content, "seek"):
-        return None
-    try:
-        return content.tell() if content.seekable() else None
-    except (OSError, ValueError):
-        return None
+def _is_seekable(content: FileContent) -> bool:
+    """Whether a file object can be read a second time."""
+    seekable = getattr(content, "seekable", None)
+    return bool(seekable is not None and seekable())

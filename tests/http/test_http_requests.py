@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 import yaml
@@ -71,11 +72,12 @@ BUILT: dict[str, Callable[[], Request]] = {
 }
 
 
+@cache
 def operations() -> dict[str, tuple[str, str]]:
     document = SHARED / "wire" / "openapi-assistants.yaml"
     if not document.exists():
         return {}
-    paths = yaml.safe_load(document.read_text())["paths"]
+    paths = yaml.load(document.read_text(), Loader=yaml.CSafeLoader)["paths"]
     methods = ("get", "post", "delete")
     return {
         operation["operationId"]: (method.upper(), path)
