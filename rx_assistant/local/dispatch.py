@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import logging
 import time
@@ -13,15 +14,18 @@ from starlette.responses import FileResponse, Response
 
 from rx_assistant.local import json_text
 from rx_assistant.local.errors import ApiError, bad_request, server_error
-from rx_assistant.local.exchange import Call, EventStream, FileContent, Operation, Reply
+from rx_assistant.local.exchange import Call, Operation
 from rx_assistant.local.ids import new_id
 from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.replies import EventStream, FileContent, Reply
 from rx_assistant.local.responses import EventStreamReply, json_reply
 from rx_assistant.local.schema import Items, Shape, Whole
 from rx_assistant.local.state import RequestRecord, State
 from rx_assistant.local.store import UnknownCursorError
+from rx_assistant.local.uploads import read_upload
 
 _log = logging.getLogger("rx_assistant.local")
+_LONGEST_KEY = 255
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -64,22 +68,58 @@ def sign(response: Response, request_id: str, started: float) -> None:
 
 
 async def _answer(state: State, operation: Operation, request: Request) -> Response:
-    body = b"" if operation.multipart else await _read(request, state.settings.max_body_bytes)
-    _record(state, request, body)
+    if operation.upload:
+        return await _answer_upload(state, operation, request)
+    data = await _read(request, state.settings.max_body_bytes)
+    state.record(_record(request, data))
+    fault = state.faults.take(request)
+    if fault is not None:
+        return fault
+    _admit(state, request)
+    call = Call(state, request.path_params, checked_query(operation.query, request), checked_body(operation, data))
+    return await _respond(operation, call, request, hashlib.sha256(json_text.canonical(call.body)).hexdigest())
+
+
+async def _answer_upload(state: State, operation: Operation, request: Request) -> Response:
+    state.record(_record(request, b""))
+    fault = state.faults.take(request)
+    if fault is not None:
+        return fault
+    _admit(state, request)
+    upload = await read_upload(request, state.files.directory, state.settings.max_file_bytes)
+    try:
+        call = Call(state, request.path_params, {}, {}, upload)
+        fields = json_text.canonical(upload.fields).decode()
+        return await _respond(operation, call, request, f"{upload.sha256} {upload.filename} {fields}")
+    finally:
+        upload.discard()
+
+
+def _admit(state: State, request: Request) -> None:
+    if state.draining:
+        raise ApiError(503, "The server is shutting down.", type="server_error", headers={"connection": "close"})
     check_key(state.settings.api_key, request.headers)
-    call = Call(
-        state,
-        request.path_params,
-        checked_query(operation.query, request),
-        _checked_body(operation, body),
-        request,
-    )
-    return _response(state, await operation.handler(call))
+
+
+async def _respond(operation: Operation, call: Call, request: Request, fingerprint: str) -> Response:
+    """Asks the handler, or gives again what was answered to the same Idempotency-Key."""
+    key = request.headers.get("idempotency-key")
+    if not key or request.method != "POST":
+        return _response(call.state, await operation.handler(call))
+    if len(key) > _LONGEST_KEY:
+        message = f"Invalid 'Idempotency-Key': it is longer than {_LONGEST_KEY} characters."
+        raise bad_request(message, "Idempotency-Key", "string_above_max_length")
+    scope = f"{request.url.path} {key}"
+    reply, repeated = await call.state.replays.answer(scope, fingerprint, lambda: operation.handler(call))
+    response = _response(call.state, reply)
+    if repeated:
+        response.headers["idempotent-replayed"] = "true"
+    return response
 
 
 def _response(state: State, reply: Reply) -> Response:
     if isinstance(reply, EventStream):
-        return EventStreamReply(reply.leg, state.settings.write_timeout, {})
+        return EventStreamReply(reply.leg, state.readers, state.settings.write_timeout)
     if isinstance(reply, FileContent):
         return FileResponse(reply.path, media_type="application/octet-stream", filename=reply.filename)
     return json_reply(reply)
@@ -96,12 +136,12 @@ def check_key(api_key: str | None, headers: Headers) -> None:
     if given:
         message, code = f"Incorrect API key provided: {_masked(given)}.", "invalid_api_key"
     else:
-        message, code = "You didn't provide an API key in an Authorization header (Bearer YOUR_KEY).", None
+        message, code = "You didn't provide an API key. Send it as `Authorization: Bearer KEY`.", None
     raise ApiError(401, message, code=code, headers={"www-authenticate": 'Bearer realm="OpenAI API"'})
 
 
 def _masked(key: str) -> str:
-    return key if len(key) < 9 else f"{key[:4]}{'*' * 8}{key[-4:]}"
+    return "*" * len(key) if len(key) < 12 else f"{key[:4]}{'*' * 8}{key[-4:]}"
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -111,24 +151,18 @@ async def _read(request: Request, limit: int) -> bytes:
     async for part in request.stream():
         size += len(part)
         if size > limit:
-            raise too_large(limit)
+            raise ApiError(413, f"The request body is larger than {limit} bytes.", code="request_too_large")
         parts.append(part)
     return b"".join(parts)
 
 
-def too_large(limit: int) -> ApiError:
-    """413 for a body of more than `limit` bytes."""
-    return ApiError(413, f"The request body is larger than {limit} bytes.", code="request_too_large")
+def _record(request: Request, body: bytes) -> RequestRecord:
+    return RequestRecord(request.method, request.url.path, request.url.query, dict(request.headers), body)
 
 
-def _record(state: State, request: Request, body: bytes) -> None:
-    state.requests.append(
-        RequestRecord(request.method, request.url.path, request.url.query, dict(request.headers), body)
-    )
-
-
-def _checked_body(operation: Operation, data: bytes) -> JsonObject:
-    if operation.body is None or operation.multipart:
+def checked_body(operation: Operation, data: bytes) -> JsonObject:
+    """The body as an object of the operation's shape; empty stands for `{}`."""
+    if operation.body is None:
         return {}
     try:
         value = json_text.decode(data) if data.strip() else {}

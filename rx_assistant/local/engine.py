@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 
@@ -291,6 +291,7 @@ Action: TypeAlias = (
 )
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Whatever answers runs: the built-in ones, or yours."""
 

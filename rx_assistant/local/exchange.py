@@ -1,4 +1,4 @@
-"""One request and its reply: what a handler is given, what it may answer, and the table of operations."""
+"""One request as a handler gets it, and a row of the table of operations."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from starlette.requests import Request
-
 from rx_assistant.local.json_text import JsonObject
-from rx_assistant.local.leg import Leg
+from rx_assistant.local.replies import Reply
 from rx_assistant.local.schema import Record, Shape
 from rx_assistant.local.state import State
+from rx_assistant.local.uploads import Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,33 +21,17 @@ class Call:
     ids: Mapping[str, str]
     query: Mapping[str, object]
     body: JsonObject
-    request: Request
+    upload: Upload | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EventStream:
-    """A reply that follows a leg."""
-
-    leg: Leg
-
-
-@dataclass(frozen=True, slots=True)
-class FileContent:
-    """A reply that is a file's bytes."""
-
-    path: str
-    filename: str
-
-
-Reply: TypeAlias = JsonObject | EventStream | FileContent
 Handler: TypeAlias = Callable[[Call], Awaitable[Reply]]
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One row of the table: a method and path, what may come, who answers.
+    """A method and path, what may come, who answers.
 
-    `body` None: none is read. `polled`: the reply carries `openai-poll-after-ms`.
+    `body` None: none is read. `polled`: the reply carries `openai-poll-after-ms`. `upload`: the body is multipart.
     """
 
     method: str
@@ -57,4 +40,4 @@ class Operation:
     body: Record | None = None
     query: Mapping[str, Shape] = field(default_factory=dict)
     polled: bool = False
-    multipart: bool = False
+    upload: bool = False

@@ -18,6 +18,11 @@ def encode(value: object) -> bytes:
         return json.dumps(value, separators=(",", ":")).encode()
 
 
+def canonical(value: object) -> bytes:
+    """The same bytes for equal values, whatever the order of names."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
 def decode(data: bytes) -> object:
     """The value that `data` spells; ValueError when it spells none (RecursionError included)."""
     try:

@@ -9,10 +9,11 @@ its oldest frames, and readers that were not past them lose their connection.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 
 from rx_assistant.local import json_text
 
+_SLICE = 64 * 2**10
 DONE = b"event: done\ndata: [DONE]\n\n"
 
 
@@ -60,11 +61,8 @@ class Leg:
             changed = self._changed
             frames, position = self._from(position)
             if frames:
-                for index, frame in enumerate(frames):
-                    if frame is None:
-                        yield b"".join(part for part in frames[:index] if part)
-                        raise CutError
-                yield b"".join(part for part in frames if part)
+                for joined in _joined(frames):
+                    yield joined
             elif self.ended:
                 return
             else:
@@ -91,3 +89,21 @@ class Leg:
     def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+def _joined(frames: list[bytes | None]) -> Iterator[bytes]:
+    """The frames in slices of about 64 KiB; CutError where there is a cut."""
+    waiting: list[bytes] = []
+    size = 0
+    for frame in frames:
+        if frame is not None:
+            waiting.append(frame)
+            size += len(frame)
+        if frame is None or size >= _SLICE:
+            if waiting:
+                yield b"".join(waiting)
+            if frame is None:
+                raise CutError
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)

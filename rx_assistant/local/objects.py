@@ -204,6 +204,15 @@ def run(assistant: JsonObject, thread: JsonObject, body: JsonObject, lifetime: f
     }
 
 
+def search_options(run: JsonObject) -> JsonObject:
+    """What the run's file_search tool says, or the defaults."""
+    for tool in run["tools"]:
+        if tool["type"] == "file_search":
+            options: JsonObject = tool["file_search"]
+            return options
+    return {"ranking_options": dict(DEFAULT_RANKING)}
+
+
 def _instructions(assistant: JsonObject, body: JsonObject) -> str | None:
     override = body.get("instructions")
     own = assistant["instructions"] if override is None else override

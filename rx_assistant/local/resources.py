@@ -1,19 +1,70 @@
-"""`tool_resources`: which files and vector stores the tools may use."""
+"""`tool_resources`: which files and vector stores the tools of an assistant, thread or run may use."""
 
 from __future__ import annotations
 
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.state import State
 
+_THREAD_STORE_EXPIRY = {"anchor": "last_active_at", "days": 7}
+
 
 def new_resources(state: State, given: JsonObject | None) -> JsonObject:
-    """The resources of a new assistant or thread, vector stores made where `vector_stores` asks for them."""
+    """The resources of a new assistant or thread, with vector stores made where `vector_stores` asks for them."""
     return modified_resources(state, given, {})
 
 
-def modified_resources(state: State, given: JsonObject | None, old: object) -> JsonObject:
-    """The resources after a modification, which replaces each tool's whole."""
-    kept = dict(old) if isinstance(old, dict) and given is not None else {}
-    for tool, resources in (given or {}).items():
-        kept[tool] = resources
-    return kept
+def modified_resources(state: State, given: JsonObject | None, old: JsonObject) -> JsonObject:
+    """The resources after a modification, which replaces all that it says of a tool; null takes everything away."""
+    if given is None:
+        return {}
+    resources = dict(old)
+    for tool, what in given.items():
+        if tool == "code_interpreter":
+            resources[tool] = {"file_ids": [state.files.find(id, _FILES)["id"] for id in what.get("file_ids", ())]}
+        elif tool == "file_search":
+            resources[tool] = {"vector_store_ids": _store_ids(state, what)}
+        else:
+            resources[tool] = what
+    return resources
+
+
+_FILES = "tool_resources.code_interpreter.file_ids"
+_STORES = "tool_resources.file_search.vector_store_ids"
+
+
+def _store_ids(state: State, given: JsonObject) -> list[str]:
+    found = [str(state.stores.find(id, _STORES)["id"]) for id in given.get("vector_store_ids") or ()]
+    for wanted in given.get("vector_stores") or ():
+        made = state.stores.create(
+            wanted.get("file_ids") or (), chunking=wanted.get("chunking_strategy"), metadata=wanted.get("metadata")
+        )
+        found.append(made["id"])
+    return found
+
+
+def attach(state: State, thread: JsonObject, message: JsonObject) -> None:
+    """Gives the thread's tools the files that a new message brings along."""
+    for attachment in message["attachments"]:
+        file_id = state.files.find(attachment["file_id"], "attachments")["id"]
+        for tool in attachment["tools"]:
+            if tool["type"] == "file_search":
+                _attach_for_search(state, thread, file_id)
+            else:
+                _attach_for_code(thread, file_id)
+    if message["attachments"]:
+        state.store.put("thread", thread)
+
+
+def _attach_for_search(state: State, thread: JsonObject, file_id: str) -> None:
+    """The thread's vector store takes the file; without one, it gets one, for seven days after its last use."""
+    store_ids = thread["tool_resources"].setdefault("file_search", {}).setdefault("vector_store_ids", [])
+    if store_ids:
+        state.stores.add_file(store_ids[0], file_id, None, None)
+    else:
+        store_ids.append(state.stores.create([file_id], expires_after=_THREAD_STORE_EXPIRY)["id"])
+
+
+def _attach_for_code(thread: JsonObject, file_id: str) -> None:
+    file_ids = thread["tool_resources"].setdefault("code_interpreter", {}).setdefault("file_ids", [])
+    if file_id not in file_ids:
+        file_ids.append(file_id)

@@ -20,28 +20,52 @@ def json_reply(value: object, status: int = 200, headers: Mapping[str, str] | No
     return Response(json_text.encode(value), status, headers, media_type="application/json")
 
 
+class Readers:
+    """How many streams are being read, and a way to wait until none is."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def __enter__(self) -> None:
+        self._count += 1
+        self._none.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+        if not self._count:
+            self._none.set()
+
+    async def gone(self) -> None:
+        """Returns once no stream is being read."""
+        await self._none.wait()
+
+
 class EventStreamReply(Response):
     """Follows a leg. A reader that takes nothing for `write_timeout` seconds, or is gone, is let go.
 
     The run does not notice.
     """
 
-    def __init__(self, leg: Leg, write_timeout: float, headers: Mapping[str, str]) -> None:
-        super().__init__(headers={**headers, "content-type": EVENT_STREAM, "cache-control": "no-cache"})
+    def __init__(self, leg: Leg, readers: Readers, write_timeout: float) -> None:
+        super().__init__(headers={"content-type": EVENT_STREAM, "cache-control": "no-cache"})
         del self.headers["content-length"]
         self._leg = leg
+        self._readers = readers
         self._write_timeout = write_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         pump = asyncio.ensure_future(self._pump(send))
         gone = asyncio.ensure_future(_disconnected(receive))
-        try:
-            await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (pump, gone):
-                task.cancel()
-            await asyncio.gather(pump, gone, return_exceptions=True)
+        with self._readers:
+            try:
+                await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (pump, gone):
+                    task.cancel()
+                await asyncio.gather(pump, gone, return_exceptions=True)
 
     async def _pump(self, send: Send) -> None:
         """Without its last, empty chunk a body is known to be cut."""

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import socket
 import threading
-from collections.abc import Sequence
-from types import TracebackType
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType, TracebackType
 
 import anyio
 import uvicorn
 
 from rx_assistant.errors import ConfigurationError
-from rx_assistant.local.app import build
+from rx_assistant.local.application import build
 from rx_assistant.local.state import RequestRecord, State
 
 
-class _Uvicorn(uvicorn.Server):
-    """Says when it listens, stops the moment it is told to, and breaks open streams instead of waiting for them."""
+class Listener(uvicorn.Server):
+    """Says when it listens and stops the moment it is told to.
 
-    def __init__(self, config: uvicorn.Config, state: State) -> None:
-        super().__init__(config)
+    Streams that are open then get `grace` seconds to end; a second signal, or the end of that time, breaks them.
+    """
+
+    def __init__(self, state: State, log_level: str, grace: float = 0.0) -> None:
+        super().__init__(_config(state, log_level))
         self.listening = threading.Event()
         self.loop: asyncio.AbstractEventLoop | None = None
         self._state = state
+        self._grace = grace
         self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self.loop = asyncio.get_running_loop()
@@ -36,11 +43,25 @@ class _Uvicorn(uvicorn.Server):
         await self._stop.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._state.draining = True
+        if self._grace:
+            readers = asyncio.ensure_future(self._state.readers.gone())
+            hurry = asyncio.ensure_future(self._hurry.wait())
+            await asyncio.wait({readers, hurry}, timeout=self._grace, return_when=asyncio.FIRST_COMPLETED)
+            readers.cancel()
+            hurry.cancel()
         await self._state.close()
-        await super().shutdown(sockets)
+        with _quiet():
+            await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit and self.loop is not None:
+            self.loop.call_soon_threadsafe(self._hurry.set)
+        super().handle_exit(sig, frame)
+        self.stop()
 
     def stop(self) -> None:
-        """From any thread."""
+        """From any thread, or from a signal."""
         self.should_exit = True
         if self.loop is not None:
             self.loop.call_soon_threadsafe(self._stop.set)
@@ -55,14 +76,13 @@ class Server:
         self._host = host
         self._port = port
         self._log_level = log_level
-        self._uvicorn: _Uvicorn | None = None
+        self._listener: Listener | None = None
         self._thread: threading.Thread | None = None
 
     @property
     def base_url(self) -> str:
         """Where clients send their requests, ending in `/v1`."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}/v1"
+        return base_url(self._host, self._port)
 
     @property
     def requests(self) -> Sequence[RequestRecord]:
@@ -71,8 +91,8 @@ class Server:
 
     def release(self, gate: str) -> None:
         """Lets runs that wait at that gate go on, from any thread."""
-        if self._uvicorn is not None and self._uvicorn.loop is not None:
-            self._uvicorn.loop.call_soon_threadsafe(self._state.release, gate)
+        if self._listener is not None and self._listener.loop is not None:
+            self._listener.loop.call_soon_threadsafe(self._state.release, gate)
 
     def start(self) -> None:
         """Listens; returns when it does."""
@@ -80,22 +100,22 @@ class Server:
             raise RuntimeError("the server has been started already")
         listener = listening_socket(self._host, self._port)
         self._port = listener.getsockname()[1]
-        self._uvicorn = _Uvicorn(config(self._state, self._log_level), self._state)
+        self._listener = Listener(self._state, self._log_level)
         self._thread = threading.Thread(
-            target=self._serve, args=(self._uvicorn, listener), name="rx_assistant.local", daemon=True
+            target=self._serve, args=(self._listener, listener), name="rx_assistant.local", daemon=True
         )
         self._thread.start()
-        self._uvicorn.listening.wait()
+        self._listener.listening.wait()
 
     def stop(self) -> None:
         """Breaks open streams, closes the socket and ends the thread."""
-        if self._uvicorn is not None:
-            self._uvicorn.stop()
+        if self._listener is not None:
+            self._listener.stop()
         if self._thread is not None:
             self._thread.join()
 
     @staticmethod
-    def _serve(server: _Uvicorn, listener: socket.socket) -> None:
+    def _serve(server: Listener, listener: socket.socket) -> None:
         with listener:
             try:
                 server.run(sockets=[listener])
@@ -122,19 +142,39 @@ class Server:
             await anyio.to_thread.run_sync(self.stop)
 
 
-def config(state: State, log_level: str) -> uvicorn.Config:
-    """How uvicorn serves the state."""
+def base_url(host: str, port: int) -> str:
+    """Where clients send their requests, ending in `/v1`."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+
+
+def _config(state: State, log_level: str) -> uvicorn.Config:
     return uvicorn.Config(
         build(state),
         loop="asyncio",
         ws="none",
         lifespan="off",
+        log_config=None,
         log_level=log_level,
         access_log=False,
         date_header=False,
         server_header=False,
         timeout_graceful_shutdown=1,
     )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """uvicorn takes a stream that is cut on purpose for a mistake, and says so; this is no news here."""
+    log = logging.getLogger("uvicorn.error")
+    log.addFilter(_is_news)
+    try:
+        yield
+    finally:
+        log.removeFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return "without completing response" not in record.getMessage()
 
 
 def listening_socket(host: str, port: int) -> socket.socket:

@@ -1,25 +1,103 @@
-"""The front door of the local server: `serve` in a thread."""
+"""The front doors of the local server: `serve` in a thread, `run` in the foreground, `app` for another ASGI server."""
 
 from __future__ import annotations
 
-from rx_assistant.local.engine import Engine
-from rx_assistant.local.engines.builtin import BuiltinEngine
-from rx_assistant.local.server import Server
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from starlette.types import ASGIApp
+
+from rx_assistant.errors import ConfigurationError
+from rx_assistant.local.application import build
+from rx_assistant.local.engine import Engine, Json
+from rx_assistant.local.engines import ScriptedEngine, load_engine
+from rx_assistant.local.faults import Faults
+from rx_assistant.local.server import Listener, Server, base_url, listening_socket, refuse_open_host
 from rx_assistant.local.state import Settings, State
+
+Script = str | Path | Mapping[str, Json]
 
 
 def serve(
     host: str = "127.0.0.1",
     port: int = 0,
-    engine: Engine | None = None,
+    engine: Engine | str | None = None,
+    script: Script | None = None,
     *,
     api_key: str | None = None,
     log_level: str = "error",
     run_ttl: float = 600.0,
+    poll_after_ms: int = 100,
+    ingestion_delay: float = 0.0,
+    max_body_bytes: int = 16 * 2**20,
+    max_file_bytes: int = 512 * 2**20,
+    write_timeout: float = 60.0,
 ) -> Server:
-    """A server for a `with` (or `async with`) block, on a free port unless `port` names one.
+    """A server for a `with` or `async with` block, in a thread of its own, on a free port unless `port` names one.
 
-    `run_ttl` is after how many seconds a run expires.
+    What answers is `engine` (an object, `builtin`, or `module:object`) or `script` (a scenario or its path), the
+    built-in assistant without either. `run_ttl` (seconds) is how long a run may take, `ingestion_delay` (seconds) goes
+    before each file's ingestion, `write_timeout` (seconds) is how long a reader may take nothing.
+    ConfigurationError: a host that others can reach and no `api_key`; an engine or script that cannot be loaded.
     """
-    state = State(Settings(api_key=api_key, run_ttl=run_ttl), engine or BuiltinEngine())
-    return Server(state, host, port, log_level)
+    settings = Settings(
+        api_key=api_key,
+        run_ttl=run_ttl,
+        poll_after_ms=poll_after_ms,
+        ingestion_delay=ingestion_delay,
+        max_body_bytes=max_body_bytes,
+        max_file_bytes=max_file_bytes,
+        write_timeout=write_timeout,
+    )
+    return Server(_state(settings, engine, script), host, port, log_level)
+
+
+def run(
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    engine: Engine | str | None = None,
+    script: Script | None = None,
+    *,
+    api_key: str | None = None,
+    log_level: str = "info",
+    run_ttl: float = 600.0,
+    grace: float = 5.0,
+    on_listening: Callable[[str], None] | None = None,
+) -> None:
+    """Serves in the foreground until SIGINT or SIGTERM; `on_listening` is given the base URL, ending in `/v1`.
+
+    Streams that are being read get `grace` seconds to end; a second signal cuts them. Raises what `serve` does, and
+    OSError if the port cannot be had. Only for the main thread.
+    """
+    settings = Settings(api_key=api_key, run_ttl=run_ttl, recorded_requests=0)
+    state = _state(settings, engine, script)
+    refuse_open_host(host, api_key)
+    with listening_socket(host, port) as bound:
+        listener = Listener(state, log_level, grace)
+        if on_listening is not None:
+            on_listening(base_url(host, bound.getsockname()[1]))
+        try:
+            listener.run(sockets=[bound])
+        except KeyboardInterrupt:
+            pass
+
+
+def app(
+    engine: Engine | str | None = None,
+    script: Script | None = None,
+    *,
+    api_key: str | None = None,
+    run_ttl: float = 600.0,
+) -> ASGIApp:
+    """The server as an ASGI application, for one process and one event loop; its lifespan ends the runs."""
+    return build(_state(Settings(api_key=api_key, run_ttl=run_ttl, recorded_requests=0), engine, script))
+
+
+def _state(settings: Settings, engine: Engine | str | None, script: Script | None) -> State:
+    if script is not None:
+        if engine is not None:
+            raise ConfigurationError("give an engine or a script, not both")
+        scripted = ScriptedEngine(script)
+        return State(settings, scripted, Faults(scripted.faults))
+    answering = load_engine(engine or "builtin") if isinstance(engine, str | None) else engine
+    return State(settings, answering, Faults([]))

@@ -6,15 +6,23 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rx_assistant.local import objects
 from rx_assistant.local.engine import Engine, SearchResult
 from rx_assistant.local.errors import bad_request, not_found
-from rx_assistant.local.ids import new_id
+from rx_assistant.local.faults import Faults
+from rx_assistant.local.files import Files
+from rx_assistant.local.idempotency import Replays
 from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.responses import Readers
 from rx_assistant.local.runs.execution import Execution
+from rx_assistant.local.runs.tools_writer import EngineError
 from rx_assistant.local.store import Store
+from rx_assistant.local.vector_stores import VectorStores
+
+_INGESTION_WAIT = 60.0
+_RECORDED_BODY = 256 * 2**10
 
 _log = logging.getLogger("rx_assistant.local")
 
@@ -41,17 +49,24 @@ class Settings:
     max_file_bytes: int = 512 * 2**20
     write_timeout: float = 60.0
     recorded_requests: int = 10_000
+    ingestion_delay: float = 0.0
 
 
 class State:
     """Everything behind the routes. Lives on one event loop."""
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
+    def __init__(self, settings: Settings, engine: Engine, faults: Faults) -> None:
         self.settings = settings
         self.engine = engine
+        self.faults = faults
         self.store = Store()
+        self.files = Files(self.store)
+        self.stores = VectorStores(self.store, self.files, self.spawn, settings.ingestion_delay)
+        self.replays = Replays()
         self.requests: deque[RequestRecord] = deque(maxlen=settings.recorded_requests)
         self.run_ttl = settings.run_ttl
+        self.draining = False
+        self.readers = Readers()
         self._executions: dict[str, Execution] = {}
         self._gates: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -68,6 +83,12 @@ class State:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("background work failed", exc_info=error)
 
+    def record(self, request: RequestRecord) -> None:
+        """Notes a request; of a large body only its beginning."""
+        if len(request.body) > _RECORDED_BODY:
+            request = replace(request, body=request.body[:_RECORDED_BODY])
+        self.requests.append(request)
+
     async def close(self) -> None:
         """Breaks every stream, ends every run's work and lets go of the store."""
         for execution in list(self._executions.values()):
@@ -79,6 +100,7 @@ class State:
         if tasks:
             await asyncio.wait(tasks)
         self.store.close()
+        self.files.close()
 
     # Runs
 
@@ -136,15 +158,39 @@ class State:
         return self._gates.setdefault(name, asyncio.Event())
 
     async def ingested(self, run: JsonObject) -> None:
-        """Returns once the vector stores that the run uses are ready."""
+        """Returns once the vector stores that the run uses are ready; EngineError if one has expired."""
+        store_ids = self._store_ids(run)
+        for store_id in store_ids:
+            if self.stores.find(store_id)["status"] == "expired":
+                raise EngineError(f"Vector store {store_id} has expired.")
+        try:
+            async with asyncio.timeout(_INGESTION_WAIT):
+                await self.stores.settled(store_ids)
+        except TimeoutError:
+            pass
 
     async def search(self, run: JsonObject, query: str, most: int) -> list[SearchResult]:
-        """Passages from the vector stores that the run uses."""
-        return []
+        """Passages from the vector stores that the run uses, within what its file_search tool allows."""
+        options = objects.search_options(run)
+        most = min(most, int(options.get("max_num_results", 20)))
+        threshold = float(options["ranking_options"]["score_threshold"])
+        found = self.stores.search(self._store_ids(run), query, most, threshold)
+        return [
+            SearchResult(file["id"], file["filename"], passage.score, passage.text, member["attributes"])
+            for file, member, passage in found
+        ]
 
     async def add_file(self, name: str, content: bytes) -> str:
         """Stores a file that the assistant made; its id."""
-        return new_id("file-")
+        return str(self.files.add_bytes(content, name, "assistants_output")["id"])
+
+    def _store_ids(self, run: JsonObject) -> list[str]:
+        """The vector stores of the run or its thread, and of its assistant, as far as they still exist."""
+        assistant = self.store.get("assistant", run["assistant_id"]) or {}
+        found: dict[str, None] = {}
+        for resources in (run["tool_resources"], assistant.get("tool_resources") or {}):
+            found.update(dict.fromkeys(resources.get("file_search", {}).get("vector_store_ids", ())))
+        return [store_id for store_id in found if self.stores.exists(store_id)]
 
     # Objects
 
@@ -156,9 +202,3 @@ class State:
         if value is None:
             raise not_found(noun or kind, id, param)
         return value
-
-    def add_message(self, thread_id: str, body: JsonObject) -> JsonObject:
-        """Stores a message that a client wrote."""
-        message = objects.given_message(thread_id, body)
-        self.store.put("message", message, thread_id)
-        return message

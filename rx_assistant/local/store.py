@@ -94,6 +94,21 @@ class Store:
         ).fetchone()
         return int(row[0])
 
+    def tally(self, kind: str, parent: str, field: str) -> dict[str, int]:
+        """How many of the parent's objects have each value of `field`."""
+        rows = self.connection.execute(
+            "SELECT json_extract(body, ?), count(*) FROM objects WHERE kind = ? AND parent = ? GROUP BY 1",
+            (f"$.{field}", kind, parent),
+        )
+        return {str(value): int(count) for value, count in rows}
+
+    def total(self, kind: str, parent: str, field: str) -> int:
+        """The sum of `field` over the parent's objects."""
+        row = self.connection.execute(
+            "SELECT sum(json_extract(body, ?)) FROM objects WHERE kind = ? AND parent = ?", (f"$.{field}", kind, parent)
+        ).fetchone()
+        return int(row[0] or 0)
+
     def each(self, kind: str, parent: str) -> Iterator[JsonObject]:
         """The parent's objects, oldest first."""
         rows = self.connection.execute(

@@ -1,1 +1,40 @@
-"""What answers runs."""
+"""What answers runs: the built-in assistant, the scripted one, and any object that a program names."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+from rx_assistant.errors import ConfigurationError
+from rx_assistant.local.engine import Engine
+from rx_assistant.local.engines.builtin import BuiltinEngine
+from rx_assistant.local.engines.scripted import ScriptedEngine
+
+__all__ = ["BuiltinEngine", "ScriptedEngine", "load_engine"]
+
+
+def load_engine(name: str) -> Engine:
+    """The engine that `builtin` or `module:object` names.
+
+    The object is an engine, or a class or function that makes one when called without arguments. The module may lie in
+    the working directory.
+    """
+    if name == "builtin":
+        return BuiltinEngine()
+    module_name, colon, path = name.partition(":")
+    if not (module_name and colon and path):
+        raise ConfigurationError(f"engine {name!r} is neither 'builtin' nor of the form 'module:object'")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found: object = importlib.import_module(module_name)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"engine {name!r} cannot be loaded: {error}") from error
+    if isinstance(found, type) or not hasattr(found, "run"):
+        found = found() if callable(found) else found
+    if not isinstance(found, Engine):
+        raise ConfigurationError(f"engine {name!r} has no method `run(context)`")
+    return found

@@ -24,18 +24,18 @@ async def modify(call: Call) -> JsonObject:
     """The assistant with the given fields replaced."""
     assistant = await retrieve(call)
     for name, value in call.body.items():
-        assistant[name] = _replacement(call, name, value, assistant[name])
+        assistant[name] = _replacement(call, name, value, assistant)
     call.state.store.put("assistant", assistant)
     return assistant
 
 
-def _replacement(call: Call, name: str, value: object, old: object) -> object:
+def _replacement(call: Call, name: str, value: object, assistant: JsonObject) -> object:
     body = call.body
     match name:
         case "tools":
             return objects.tools(body["tools"])
         case "tool_resources":
-            return modified_resources(call.state, body["tool_resources"], old)
+            return modified_resources(call.state, body["tool_resources"], assistant["tool_resources"])
         case "metadata":
             return value or {}
         case "temperature" | "top_p":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rx_assistant.local import bodies, objects
+from rx_assistant.local.conversation import add_message, check_files
 from rx_assistant.local.errors import bad_request
 from rx_assistant.local.exchange import Call, Operation
 from rx_assistant.local.json_text import JsonObject
@@ -11,9 +12,10 @@ from rx_assistant.local.json_text import JsonObject
 async def create(call: Call) -> JsonObject:
     """A new message; refused while a run is active."""
     thread_id = call.ids["thread_id"]
-    call.state.find("thread", thread_id)
+    thread = call.state.find("thread", thread_id)
     call.state.refuse_while_active(thread_id, "add messages to")
-    return call.state.add_message(thread_id, call.body)
+    check_files(call.state, [call.body])
+    return add_message(call.state, thread, call.body)
 
 
 async def retrieve(call: Call) -> JsonObject:

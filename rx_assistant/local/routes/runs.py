@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from rx_assistant.local import bodies, objects
+from rx_assistant.local.conversation import add_message, add_thread, check_files
 from rx_assistant.local.errors import bad_request
-from rx_assistant.local.exchange import Call, EventStream, Operation, Reply
+from rx_assistant.local.exchange import Call, Operation
 from rx_assistant.local.json_text import JsonObject
-from rx_assistant.local.routes.threads import add_thread
+from rx_assistant.local.replies import EventStream, Reply
+from rx_assistant.local.resources import new_resources
 from rx_assistant.local.runs.execution import Execution
 
 _FINAL = ("completed", "failed", "cancelled", "expired", "incomplete")
@@ -25,8 +27,10 @@ async def create(call: Call) -> Reply:
     if not (run["instructions"] or messages or state.store.count("message", thread["id"])):
         message = "Run creation requires a Thread with a user message or an assistant with instructions."
         raise bad_request(message, code="invalid_thread")
-    for message in messages:
-        state.add_message(thread["id"], message)
+    check_files(state, messages)
+    for given in messages:
+        add_message(state, thread, given)
+    run["tool_resources"] = thread["tool_resources"]
     return _reply(call, state.start_run(run, _include_content(call)))
 
 
@@ -34,8 +38,9 @@ async def create_with_thread(call: Call) -> Reply:
     """A new thread and a run on it."""
     state, body = call.state, call.body
     assistant = state.find("assistant", body["assistant_id"], param="assistant_id")
+    resources = new_resources(state, body.get("tool_resources"))
     thread = add_thread(state, body.get("thread") or {})
-    run = objects.run(assistant, thread, body, state.run_ttl)
+    run = objects.run(assistant, thread, {**body, "tool_resources": resources}, state.run_ttl)
     return _reply(call, state.start_run(run, _include_content(call), thread))
 
 

@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 from rx_assistant.local import bodies, objects
+from rx_assistant.local.conversation import add_thread
 from rx_assistant.local.exchange import Call, Operation
 from rx_assistant.local.json_text import JsonObject
-from rx_assistant.local.resources import modified_resources, new_resources
-from rx_assistant.local.state import State
-
-
-def add_thread(state: State, body: JsonObject) -> JsonObject:
-    """Stores a new thread with its first messages."""
-    thread = objects.thread(body, new_resources(state, body.get("tool_resources")))
-    state.store.put("thread", thread)
-    for message in body.get("messages") or ():
-        state.add_message(thread["id"], message)
-    return state.find("thread", thread["id"])
+from rx_assistant.local.resources import modified_resources
 
 
 async def create(call: Call) -> JsonObject:

@@ -141,6 +141,8 @@ class Execution:
             self._incomplete("max_prompt_tokens")
         except _StoppedError:
             pass
+        except EngineError as error:
+            self._fail(actions.Failure(str(error)))
         except Exception as error:
             if self._stopping:
                 return
@@ -212,7 +214,7 @@ class Execution:
             case actions.CodeImage(file_id, index):
                 writer.code_output(index, {"type": "image", "image": {"file_id": file_id}})
             case actions.FileSearch():
-                writer.search(action, self._ranking())
+                writer.search(action, _ranking(self.run))
 
     def _conduct(self, action: Action) -> None:
         """What concerns the run as a whole, or the wire."""
@@ -273,13 +275,6 @@ class Execution:
             self._open.close()
             self._open = None
 
-    def _ranking(self) -> JsonObject:
-        for tool in self.run["tools"]:
-            if tool["type"] == "file_search":
-                ranking: JsonObject = tool["file_search"]["ranking_options"]
-                return ranking
-        return dict(objects.DEFAULT_RANKING)
-
     def _finish(self) -> None:
         calls = self.pending_calls()
         if calls:
@@ -320,6 +315,12 @@ class Execution:
         self._around.ended(self.run)
         if not self._journal.leg.ended:
             self._journal.leg.end(done)
+
+
+def _ranking(run: JsonObject) -> JsonObject:
+    """What a step shows of the ranking, which is less than the tool does."""
+    ranking = objects.search_options(run)["ranking_options"]
+    return {name: ranking[name] for name in ("ranker", "score_threshold")}
 
 
 def _step_error(error: JsonObject) -> JsonObject:

@@ -9,7 +9,7 @@ from rx_assistant.local.runs.journal import Journal
 
 
 class EngineError(Exception):
-    """An engine gave an action that makes no sense where it came."""
+    """The run cannot go on: an action makes no sense where it came, or a resource is of no use any more."""
 
 
 class ToolsWriter:

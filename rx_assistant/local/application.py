@@ -17,7 +17,17 @@ from rx_assistant.local.errors import ApiError
 from rx_assistant.local.exchange import Operation
 from rx_assistant.local.ids import new_id
 from rx_assistant.local.responses import json_reply
-from rx_assistant.local.routes import assistants, messages, runs, steps, threads
+from rx_assistant.local.routes import (
+    assistants,
+    file_batches,
+    files,
+    messages,
+    runs,
+    steps,
+    threads,
+    vector_store_files,
+    vector_stores,
+)
 from rx_assistant.local.state import State
 
 # "/threads/runs" must come before "/threads/{thread_id}".
@@ -27,6 +37,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *threads.OPERATIONS,
     *messages.OPERATIONS,
     *steps.OPERATIONS,
+    *files.OPERATIONS,
+    *vector_stores.OPERATIONS,
+    *vector_store_files.OPERATIONS,
+    *file_batches.OPERATIONS,
 )
 
 

@@ -1,0 +1,40 @@
+"""Threads and the messages that clients put into them. What they refer to is looked up before anything changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rx_assistant.local import objects
+from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.resources import attach, new_resources
+from rx_assistant.local.state import State
+
+
+def add_thread(state: State, body: JsonObject) -> JsonObject:
+    """Stores a new thread with its first messages."""
+    messages = body.get("messages") or []
+    check_files(state, messages)
+    thread = objects.thread(body, new_resources(state, body.get("tool_resources")))
+    state.store.put("thread", thread)
+    for message in messages:
+        add_message(state, thread, message)
+    return thread
+
+
+def add_message(state: State, thread: JsonObject, body: JsonObject) -> JsonObject:
+    """Stores a message that a client wrote."""
+    message = objects.given_message(thread["id"], body)
+    attach(state, thread, message)
+    state.store.put("message", message, thread["id"])
+    return message
+
+
+def check_files(state: State, messages: Iterable[JsonObject]) -> None:
+    """404 for a message that refers to a file which is not there."""
+    for message in messages:
+        for attachment in message.get("attachments") or ():
+            state.files.find(attachment["file_id"], "attachments")
+        parts = message["content"] if isinstance(message["content"], list) else []
+        for part in parts:
+            if part["type"] == "image_file":
+                state.files.find(part["image_file"]["file_id"], "content")

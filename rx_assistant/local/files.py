@@ -1,0 +1,76 @@
+"""Files: their bytes in a directory that goes with the server, what is known of them in the store."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from rx_assistant.local import objects
+from rx_assistant.local.errors import ApiError
+from rx_assistant.local.ids import new_id
+from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.store import Store
+
+
+class Files:
+    """The directory is made when the first file comes."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._directory: Path | None = None
+
+    @property
+    def directory(self) -> Path:
+        """Where the bytes lie, one file per id."""
+        if self._directory is None:
+            self._directory = Path(tempfile.mkdtemp(prefix="rx_assistant-"))
+        return self._directory
+
+    def close(self) -> None:
+        """The bytes are gone."""
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def path(self, file_id: str) -> Path:
+        """Where the file's bytes lie."""
+        return self.directory / file_id
+
+    def add(self, written: Path, filename: str, purpose: str, lifetime: int | None = None) -> JsonObject:
+        """Takes over a file that has been written; `lifetime` is in seconds."""
+        created = objects.now()
+        value: JsonObject = {
+            "object": "file",
+            "id": new_id("file-"),
+            "purpose": purpose,
+            "filename": filename,
+            "bytes": written.stat().st_size,
+            "created_at": created,
+            "expires_at": None if lifetime is None else created + lifetime,
+            "status": "processed",
+            "status_details": None,
+        }
+        written.rename(self.path(value["id"]))
+        self._store.put("file", value)
+        return value
+
+    def add_bytes(self, content: bytes, filename: str, purpose: str) -> JsonObject:
+        """A file made here."""
+        with tempfile.NamedTemporaryFile(dir=self.directory, delete=False) as target:
+            target.write(content)
+        return self.add(Path(target.name), filename, purpose)
+
+    def find(self, file_id: str, param: str | None = "id") -> JsonObject:
+        """The file, or 404; one that has expired is deleted at this moment."""
+        value = self._store.get("file", file_id)
+        if value is not None and value["expires_at"] is not None and value["expires_at"] <= objects.now():
+            self.delete(file_id)
+            value = None
+        if value is None:
+            raise ApiError(404, f"No such File object: {file_id}", param=param)
+        return value
+
+    def delete(self, file_id: str) -> None:
+        """Deletes bytes and record."""
+        self._store.delete("file", file_id)
+        self.path(file_id).unlink(missing_ok=True)

@@ -1,0 +1,76 @@
+"""Idempotency-Key: the same key with the same request gives the first reply again, a stream from its first frame on.
+
+The same key with another request is refused with 422, as the IETF draft has it (409 is what clients retry). Whoever
+asks again while the first is being answered waits for that answer. Only successes are kept, the newest of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from rx_assistant.local.errors import ApiError
+from rx_assistant.local.replies import EventStream, Reply
+
+_MOST_KEYS = 1000
+_MOST_STREAM_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    fingerprint: str
+    reply: asyncio.Future[Reply]
+
+    def stream_bytes(self) -> int:
+        """What the entry keeps alive."""
+        reply = self.reply.result() if self.reply.done() and not self.reply.cancelled() else None
+        return reply.leg.size if isinstance(reply, EventStream) else 0
+
+
+class Replays:
+    """Replies by key."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+
+    async def answer(self, key: str, fingerprint: str, make: Callable[[], Awaitable[Reply]]) -> tuple[Reply, bool]:
+        """The reply, and whether it had been given before."""
+        while True:
+            entry = self._entries.get(key)
+            if entry is None:
+                return await self._first(key, fingerprint, make), False
+            if entry.fingerprint != fingerprint:
+                raise ApiError(
+                    422,
+                    "This Idempotency-Key was used before, with another request.",
+                    type="idempotency_error",
+                    param="Idempotency-Key",
+                    code="idempotency_key_reused",
+                )
+            await asyncio.wait({entry.reply})
+            if not entry.reply.cancelled():
+                return entry.reply.result(), True
+
+    async def _first(self, key: str, fingerprint: str, make: Callable[[], Awaitable[Reply]]) -> Reply:
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._entries[key] = _Entry(fingerprint, future)
+        try:
+            reply = await make()
+        except BaseException:
+            del self._entries[key]
+            future.cancel()  # whoever waits asks for itself
+            raise
+        future.set_result(reply)
+        self._trim()
+        return reply
+
+    def _trim(self) -> None:
+        kept = sum(entry.stream_bytes() for entry in self._entries.values())
+        for key, entry in list(self._entries.items()):
+            if len(self._entries) <= _MOST_KEYS and kept <= _MOST_STREAM_BYTES:
+                return
+            if entry.reply.done():
+                kept -= entry.stream_bytes()
+                del self._entries[key]

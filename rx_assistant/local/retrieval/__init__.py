@@ -1,0 +1,1 @@
+"""Vector stores: text out of files, chunks out of text, passages out of chunks."""

@@ -1,0 +1,60 @@
+"""Text cut into overlapping chunks of so many tokens, at the ends of lines or sentences where there are any."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rx_assistant.local import tokens
+
+_PARAGRAPH = re.compile(r"\n\s*\n\s*")
+_SENTENCE = re.compile(r"\n|(?<=[.!?。！？])\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of the text, and where in it."""
+
+    start: int
+    end: int
+    text: str
+
+
+def chunks(text: str, size: int, overlap: int) -> Iterator[Chunk]:
+    """Chunks of at most `size` tokens; each begins about `overlap` tokens before the end of the one before."""
+    ends = _ends(text)
+    first = 0
+    while first < len(ends):
+        last = min(first + size, len(ends))
+        start = ends[first - 1] if first else 0
+        end = ends[last - 1]
+        if last < len(ends):
+            end = _break(text, start, end)
+            while last - 1 > first and ends[last - 2] >= end:
+                last -= 1
+        if text[start:end].strip():
+            yield Chunk(start, end, text[start:end])
+        if last >= len(ends):
+            return
+        first = max(first + 1, last - overlap)
+
+
+def _ends(text: str) -> list[int]:
+    """Where each token ends."""
+    ends = []
+    position = 0
+    for piece in tokens.pieces(text):
+        position += len(piece)
+        ends.append(position)
+    return ends
+
+
+def _break(text: str, start: int, end: int) -> int:
+    """The last good place to cut in the second half of the chunk, or where it was."""
+    half = start + (end - start) // 2
+    for pattern in (_PARAGRAPH, _SENTENCE):
+        places = [match.end() for match in pattern.finditer(text, half, end)]
+        if places:
+            return places[-1]
+    return end

@@ -1,0 +1,129 @@
+"""The text of a file, by its name's ending: plain text, Markdown, HTML, JSON, CSV, source code."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import PurePath
+from typing import Literal
+
+_CODE = frozenset(
+    re.findall(
+        r"\S+",
+        """.asm .bash .bat .c .cc .cfg .clj .conf .cpp .cs .css .cxx .dart .diff .dockerfile .env .erl .ex .exs .fs .go
+        .gradle .graphql .groovy .h .hpp .hs .ini .ipynb .java .jl .js .jsx .kt .less .lua .m .mjs .ml .php .pl .proto
+        .ps1 .py .pyi .r .rb .rs .sass .scala .scss .sh .sql .svelte .swift .tcl .tex .toml .ts .tsx .vb .vue .xml
+        .yaml .yml .zig""",
+    )
+)
+_PLAIN = frozenset({".txt", ".text", ".md", ".markdown", ".rst", ".log", ".srt", ".vtt", ""}) | _CODE
+_HTML = frozenset({".html", ".htm", ".xhtml"})
+_TABLES = {".csv": ",", ".tsv": "\t"}
+_LINES = frozenset({".jsonl", ".ndjson"})
+_BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+
+
+class ExtractionError(Exception):
+    """No text can be had; `code` is the word of the vector store file's `last_error`."""
+
+    def __init__(self, code: Literal["unsupported_file", "invalid_file"], message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def extract(filename: str, content: bytes) -> str:
+    """The text, never empty; ExtractionError if there is none or the kind of file is unknown."""
+    ending = PurePath(filename).suffix.lower()
+    known = ending in _PLAIN or ending in _HTML or ending in _TABLES or ending in _LINES or ending == ".json"
+    if not known:
+        raise ExtractionError("unsupported_file", f"Files of the type {ending!r} are not supported.")
+    text = _decoded(content)
+    if ending in _HTML:
+        text = _from_html(text)
+    elif ending in _TABLES:
+        text = _from_table(text, _TABLES[ending])
+    elif ending == ".json":
+        text = _from_json(text)
+    if not text.strip():
+        raise ExtractionError("invalid_file", "The file contains no text.")
+    return text
+
+
+def _decoded(content: bytes) -> str:
+    encoding = next((name for bom, name in _BOMS.items() if content.startswith(bom)), "utf-8")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ExtractionError("invalid_file", "The file is not text in UTF-8 or UTF-16.") from error
+    if "\0" in text:
+        raise ExtractionError("invalid_file", "The file is binary, although its name says otherwise.")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _from_json(text: str) -> str:
+    """Indented, so that chunks break between members."""
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False, indent=1)
+    except (ValueError, RecursionError) as error:
+        raise ExtractionError("invalid_file", f"The file is not valid JSON: {error}.") from error
+
+
+def _from_table(text: str, separator: str) -> str:
+    """A line per row, each cell with its column's name, so that a row says what it means in any chunk."""
+    rows = csv.reader(io.StringIO(text), delimiter=separator)
+    try:
+        header = next(rows, [])
+        lines = ["; ".join(_cells(header, row)) for row in rows if any(row)]
+    except csv.Error as error:
+        raise ExtractionError("invalid_file", f"The file is not a valid table: {error}.") from error
+    return "\n".join(lines) or "; ".join(header)
+
+
+def _cells(header: list[str], row: list[str]) -> list[str]:
+    names = header + [""] * (len(row) - len(header))
+    return [f"{name}: {cell}" if name else cell for name, cell in zip(names, row, strict=False) if cell]
+
+
+def _from_html(text: str) -> str:
+    reader = _HtmlText()
+    reader.feed(text)
+    reader.close()
+    lines = [" ".join(line.split()) for line in "".join(reader.parts).split("\n")]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+class _HtmlText(HTMLParser):
+    """What a reader of the page sees, a line per block."""
+
+    _BLOCKS = frozenset(
+        re.findall(
+            r"\w+",
+            "address article aside blockquote br dd div dl dt figcaption footer form h1 h2 h3 h4 h5 h6 header hr li"
+            " main nav ol p pre section table td th title tr ul",
+        )
+    )
+    _UNSEEN = frozenset({"script", "style", "template", "noscript"})
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+        self._unseen = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._unseen += tag in self._UNSEEN
+        if tag in self._BLOCKS:
+            self.parts.append("\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._UNSEEN and self._unseen:
+            self._unseen -= 1
+        if tag in self._BLOCKS:
+            self.parts.append("\n")
+
+    def handle_data(self, data: str) -> None:
+        if not self._unseen:
+            self.parts.append(data)

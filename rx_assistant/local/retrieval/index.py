@@ -1,0 +1,151 @@
+"""Chunks in SQLite's full-text index, and the search that ranks them.
+
+FTS5 finds the candidates and gives the first ranking, by its own BM25. The best of them are weighed again with the
+statistics of the searched stores alone (FTS5 counts over all stores, and gives a word that half the chunks have no
+weight at all, which in a store of one file is every word). Scores lie between 0 and 1: about 0.7 for a passage of
+ordinary length that has each word of the query once.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from rx_assistant.local.retrieval.chunking import Chunk
+from rx_assistant.local.retrieval.terms import query_terms, terms
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS chunks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    store TEXT NOT NULL,
+    file TEXT NOT NULL,
+    start INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    length INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS chunks_of_file ON chunks (store, file);
+CREATE VIRTUAL TABLE IF NOT EXISTS chunk_terms USING fts5 (
+    store, terms, tokenize = "unicode61 remove_diacritics 0 tokenchars '_-'"
+);
+"""
+_CANDIDATES = 200
+_K1 = 1.2
+_B = 0.5
+_STEEPNESS = 1.2
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A chunk that was found."""
+
+    file_id: str
+    score: float
+    text: str
+
+
+class ChunkIndex:
+    """All vector stores' chunks, in one database."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+        self._db.executescript(_SCHEMA)
+
+    def add(self, store: str, file: str, found: Iterable[tuple[Chunk, list[str]]]) -> None:
+        """Indexes a file's chunks, given with their terms, in place of those it had."""
+        self.remove(store, file)
+        self._db.execute("BEGIN")
+        for chunk, chunk_terms in found:
+            row = (store, file, chunk.start, chunk.text, len(chunk_terms))
+            cursor = self._db.execute(
+                "INSERT INTO chunks (store, file, start, text, length) VALUES (?, ?, ?, ?, ?)", row
+            )
+            self._db.execute(
+                "INSERT INTO chunk_terms (rowid, store, terms) VALUES (?, ?, ?)",
+                (cursor.lastrowid, store, " ".join(chunk_terms)),
+            )
+        self._db.execute("COMMIT")
+
+    def remove(self, store: str, file: str | None = None) -> None:
+        """Forgets a file's chunks, or all of a store's."""
+        where, values = ("store = ?", [store]) if file is None else ("store = ? AND file = ?", [store, file])
+        self._db.execute(f"DELETE FROM chunk_terms WHERE rowid IN (SELECT id FROM chunks WHERE {where})", values)
+        self._db.execute(f"DELETE FROM chunks WHERE {where}", values)
+
+    def text(self, store: str, file: str) -> str:
+        """The file's text, put together again from its chunks."""
+        rows = self._db.execute(
+            "SELECT start, text FROM chunks WHERE store = ? AND file = ? ORDER BY start", (store, file)
+        )
+        parts: list[str] = []
+        end = 0
+        for start, text in rows:
+            parts.append(text[max(0, end - start) :])
+            end = max(end, start + len(text))
+        return "".join(parts)
+
+    def search(
+        self, stores: Sequence[str], query: str, most: int, files: Collection[str] | None = None
+    ) -> list[Passage]:
+        """The best passages, best first; `files` limits them to some."""
+        wanted = query_terms(query)
+        if not wanted or not stores:
+            return []
+        candidates = self._candidates(stores, wanted, files)
+        weights = self._weights(stores, wanted)
+        average = self._average_length(stores)
+        ranked = sorted(((self._score(row, weights, average), row) for row in candidates), key=lambda pair: -pair[0])
+        return [Passage(row[0], round(score, 6), row[1]) for score, row in ranked[:most]]
+
+    def _candidates(
+        self, stores: Sequence[str], wanted: Sequence[str], files: Collection[str] | None
+    ) -> list[tuple[str, str, str, int]]:
+        among = "" if files is None else f" AND chunks.file IN ({', '.join('?' * len(files))})"
+        rows = self._db.execute(
+            "SELECT chunks.file, chunks.text, chunk_terms.terms, chunks.length FROM chunk_terms"
+            f" JOIN chunks ON chunks.id = chunk_terms.rowid WHERE chunk_terms MATCH ?{among}"
+            " ORDER BY bm25(chunk_terms), chunks.id LIMIT ?",
+            [_expression(stores, wanted), *(files or ()), _CANDIDATES],
+        )
+        return rows.fetchall()
+
+    def _weights(self, stores: Sequence[str], wanted: Sequence[str]) -> dict[str, float]:
+        """How telling each term is: the rarer, the more."""
+        total = self._count(stores)
+        weights = {}
+        for term in wanted:
+            having = self._count(stores, term)
+            weights[term] = math.log(1 + (total - having + 0.5) / (having + 0.5))
+        return weights
+
+    def _count(self, stores: Sequence[str], *wanted: str) -> int:
+        row = self._db.execute(
+            "SELECT count(*) FROM chunk_terms WHERE chunk_terms MATCH ?", (_expression(stores, wanted),)
+        ).fetchone()
+        return int(row[0])
+
+    def _average_length(self, stores: Sequence[str]) -> float:
+        marks = ", ".join("?" * len(stores))
+        row = self._db.execute(f"SELECT avg(length) FROM chunks WHERE store IN ({marks})", list(stores)).fetchone()
+        return float(row[0] or 1)
+
+    @staticmethod
+    def _score(row: tuple[str, str, str, int], weights: dict[str, float], average: float) -> float:
+        counts = Counter(row[2].split(" "))
+        norm = _K1 * (1 - _B + _B * row[3] / average)
+        found = sum(weight * counts[term] * (_K1 + 1) / (counts[term] + norm) for term, weight in weights.items())
+        return 1 - math.exp(-_STEEPNESS * found / sum(weights.values()))
+
+
+def analysed(found: Iterable[Chunk]) -> list[tuple[Chunk, list[str]]]:
+    """The chunks with their terms; takes its time, so it is done off the event loop."""
+    return [(chunk, terms(chunk.text)) for chunk in found]
+
+
+def _expression(stores: Sequence[str], wanted: Sequence[str]) -> str:
+    """The full-text query: in one of the stores, and any of the terms."""
+    among = " OR ".join(f'store : "{store}"' for store in stores)
+    any_of = " OR ".join(f'terms : "{term}"' for term in wanted)
+    return f"({among}) AND ({any_of})" if any_of else f"({among})"

@@ -1,0 +1,91 @@
+"""/vector_stores, and the search in one"""
+
+from __future__ import annotations
+
+from rx_assistant.local import bodies, objects
+from rx_assistant.local.errors import bad_request
+from rx_assistant.local.exchange import Call, Operation
+from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.retrieval.terms import query_terms
+
+
+async def create(call: Call) -> JsonObject:
+    """A new vector store."""
+    body = call.body
+    return call.state.stores.create(
+        body.get("file_ids") or (),
+        name=body.get("name"),
+        description=body.get("description"),
+        expires_after=body.get("expires_after"),
+        chunking=body.get("chunking_strategy"),
+        metadata=body.get("metadata"),
+    )
+
+
+async def retrieve(call: Call) -> JsonObject:
+    """The vector store."""
+    return call.state.stores.find(call.ids["vector_store_id"])
+
+
+async def modify(call: Call) -> JsonObject:
+    """The vector store with other name, expiry or metadata."""
+    return call.state.stores.modify(call.ids["vector_store_id"], call.body)
+
+
+async def delete(call: Call) -> JsonObject:
+    """The vector store is gone."""
+    call.state.stores.delete(call.ids["vector_store_id"])
+    return objects.deleted(call.ids["vector_store_id"], "vector_store.deleted")
+
+
+async def index(call: Call) -> JsonObject:
+    """A page of vector stores."""
+    return objects.listing(*call.state.stores.page(objects.page_of(call.query)))
+
+
+async def search(call: Call) -> JsonObject:
+    """The passages that fit the query best."""
+    body = call.body
+    store = call.state.stores.find(call.ids["vector_store_id"])
+    if store["status"] == "expired":
+        raise bad_request(f"Vector store {store['id']} has expired.")
+    queries = [body["query"]] if isinstance(body["query"], str) else body["query"]
+    if body.get("rewrite_query"):
+        queries = [" ".join(query_terms(query)) or query for query in queries]
+    ranking = body.get("ranking_options") or {}
+    found = call.state.stores.search(
+        [store["id"]],
+        " ".join(queries),
+        body.get("max_num_results", 10),
+        ranking.get("score_threshold", 0.0),
+        body.get("filters"),
+    )
+    data = [
+        {
+            "file_id": file["id"],
+            "filename": file["filename"],
+            "score": passage.score,
+            "attributes": member["attributes"],
+            "content": [{"type": "text", "text": passage.text}],
+        }
+        for file, member, passage in found
+    ]
+    return {
+        "object": "vector_store.search_results.page",
+        "search_query": queries,
+        "data": data,
+        "has_more": False,
+        "next_page": None,
+    }
+
+
+_ONE = "/vector_stores/{vector_store_id}"
+
+OPERATIONS = (
+    Operation("GET", "/vector_stores", index, query=bodies.LIST),
+    Operation("POST", "/vector_stores", create, bodies.CREATE_VECTOR_STORE, polled=True),
+    Operation("GET", _ONE, retrieve, polled=True),
+    Operation("POST", _ONE, modify, bodies.MODIFY_VECTOR_STORE),
+    Operation("DELETE", _ONE, delete),
+    Operation("POST", _ONE + "/search", search, bodies.SEARCH),
+)

@@ -1,0 +1,364 @@
+"""Vector stores and the files in them: records in the store, chunks in the index, ingestion in the background.
+
+A file in a store is ingested by a task of its own, a few at a time; its text is read and cut up on another thread.
+A batch is a name for files that were added together; its counts are those of its files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Protocol
+
+from rx_assistant.local import objects
+from rx_assistant.local.errors import bad_request, not_found
+from rx_assistant.local.files import Files
+from rx_assistant.local.ids import new_id
+from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.retrieval.chunking import Chunk, chunks
+from rx_assistant.local.retrieval.extraction import ExtractionError, extract
+from rx_assistant.local.retrieval.filters import matches
+from rx_assistant.local.retrieval.index import ChunkIndex, Passage, analysed
+from rx_assistant.local.store import Page, Store
+
+_log = logging.getLogger("rx_assistant.local")
+
+_AUTO = {"type": "static", "static": {"max_chunk_size_tokens": 800, "chunk_overlap_tokens": 400}}
+_AT_ONCE = 4
+_DAY = 86_400
+_MOST_FILES = 10_000
+_COUNTED = ("in_progress", "completed", "failed", "cancelled")
+
+_STORE = "vector_store"
+_FILE = "vector_store.file"
+_BATCH = "vector_store.file_batch"
+_MEMBER = "batch_member"
+
+
+class Spawn(Protocol):
+    """How background work is started."""
+
+    def __call__(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Runs work in the background."""
+
+
+class VectorStores:
+    """All vector stores of a server. `delay` (seconds) goes before each ingestion."""
+
+    def __init__(self, store: Store, files: Files, spawn: Spawn, delay: float) -> None:
+        self._store = store
+        self._files = files
+        self._spawn = spawn
+        self._delay = delay
+        self._index = ChunkIndex(store.connection)
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._work: dict[tuple[str, str], asyncio.Task[None]] = {}
+
+    # Stores
+
+    def create(
+        self,
+        file_ids: Iterable[str] = (),
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        expires_after: JsonObject | None = None,
+        chunking: JsonObject | None = None,
+        metadata: JsonObject | None = None,
+    ) -> JsonObject:
+        """A new store, its files being ingested."""
+        wanted = [self._files.find(file_id, "file_ids")["id"] for file_id in dict.fromkeys(file_ids)]
+        strategy = _strategy(chunking)
+        created = objects.now()
+        value: JsonObject = {
+            "id": new_id("vs_"),
+            "object": _STORE,
+            "created_at": created,
+            "name": name,
+            "description": description,
+            "usage_bytes": 0,
+            "file_counts": {},
+            "status": "completed",
+            "expires_after": expires_after,
+            "expires_at": _expiry(expires_after, created),
+            "last_active_at": created,
+            "metadata": metadata or {},
+        }
+        self._store.put(_STORE, value)
+        for file_id in wanted:
+            self._begin(value["id"], file_id, strategy, {}, None)
+        return self.find(value["id"])
+
+    def exists(self, store_id: str) -> bool:
+        """Whether there is such a store."""
+        return self._store.get(_STORE, store_id) is not None
+
+    def find(self, store_id: str, param: str | None = None) -> JsonObject:
+        """The store with its counts as they are now."""
+        value = self._store.get(_STORE, store_id)
+        if value is None:
+            raise not_found("vector store", store_id, param)
+        return self._counted(value)
+
+    def page(self, page: Page) -> tuple[list[JsonObject], bool]:
+        """A page of stores."""
+        found, has_more = self._store.page(_STORE, "", page)
+        return [self._counted(value) for value in found], has_more
+
+    def modify(self, store_id: str, changes: JsonObject) -> JsonObject:
+        """The store with other name, expiry or metadata."""
+        value = {**self.find(store_id), **changes}
+        value["metadata"] = value["metadata"] or {}
+        value["expires_at"] = _expiry(value["expires_after"], value["last_active_at"])
+        self._store.put(_STORE, value)
+        return self._counted(value)
+
+    def delete(self, store_id: str) -> None:
+        """The store is gone; the files remain as files."""
+        self.find(store_id)
+        for file in self._store.each(_FILE, store_id):
+            self._stop(store_id, file["id"])
+        for batch in self._store.each(_BATCH, store_id):
+            self._store.delete_all(_MEMBER, batch["id"])
+        for kind in (_FILE, _BATCH):
+            self._store.delete_all(kind, store_id)
+        self._index.remove(store_id)
+        self._store.delete(_STORE, store_id)
+
+    # Files in stores
+
+    def add_file(
+        self, store_id: str, file_id: str, chunking: JsonObject | None, attributes: JsonObject | None
+    ) -> JsonObject:
+        """The file in the store, being ingested; once more if it was there before."""
+        self._for_adding(store_id, 1)
+        return self._begin(
+            store_id, self._files.find(file_id, "file_id")["id"], _strategy(chunking), attributes or {}, None
+        )
+
+    def find_file(self, store_id: str, file_id: str) -> JsonObject:
+        """The file in the store."""
+        self.find(store_id)
+        value = self._store.get(_FILE, file_id, store_id)
+        if value is None:
+            raise not_found("file", file_id)
+        return value
+
+    def file_page(self, store_id: str, page: Page) -> tuple[list[JsonObject], bool]:
+        """A page of the store's files."""
+        self.find(store_id)
+        return self._store.page(_FILE, store_id, page)
+
+    def set_attributes(self, store_id: str, file_id: str, attributes: JsonObject | None) -> JsonObject:
+        """The file with other attributes."""
+        value = self.find_file(store_id, file_id)
+        value["attributes"] = attributes or {}
+        self._save_file(value)
+        return value
+
+    def remove_file(self, store_id: str, file_id: str) -> None:
+        """The file is in the store no more."""
+        self.find_file(store_id, file_id)
+        self._stop(store_id, file_id)
+        self._index.remove(store_id, file_id)
+        self._store.delete(_FILE, file_id, store_id)
+
+    def text(self, store_id: str, file_id: str) -> str:
+        """What was read out of the file; 400 as long as that is not done."""
+        value = self.find_file(store_id, file_id)
+        if value["status"] != "completed":
+            raise bad_request(f"File {file_id} is not ready: its status is '{value['status']}'.")
+        return self._index.text(store_id, file_id)
+
+    def forget_file(self, file_id: str) -> None:
+        """The file is being deleted, so it leaves every store."""
+        for store_id in self._store.parents(_FILE, file_id):
+            self.remove_file(store_id, file_id)
+
+    # Batches
+
+    def add_batch(self, store_id: str, entries: list[JsonObject]) -> JsonObject:
+        """Several files at once; each entry has `file_id`, and maybe `chunking_strategy` and `attributes`."""
+        self._for_adding(store_id, len(entries))
+        strategies = [_strategy(entry.get("chunking_strategy")) for entry in entries]
+        for entry in entries:
+            self._files.find(entry["file_id"], "file_ids")
+        batch: JsonObject = {
+            "id": new_id("vsfb_"),
+            "object": _BATCH,
+            "created_at": objects.now(),
+            "status": "in_progress",
+            "vector_store_id": store_id,
+            "file_counts": {},
+        }
+        self._store.put(_BATCH, batch, store_id)
+        for entry, strategy in zip(entries, strategies, strict=True):
+            self._begin(store_id, entry["file_id"], strategy, entry.get("attributes") or {}, batch["id"])
+        return self.find_batch(store_id, batch["id"])
+
+    def find_batch(self, store_id: str, batch_id: str) -> JsonObject:
+        """The batch with its counts as they are now."""
+        self.find(store_id)
+        batch = self._store.get(_BATCH, batch_id, store_id)
+        if batch is None:
+            raise not_found("vector store file batch", batch_id)
+        batch["file_counts"] = counts = self._counts(_MEMBER, batch_id)
+        if batch["status"] == "in_progress" and not counts["in_progress"]:
+            batch["status"] = "failed" if counts["failed"] == counts["total"] else "completed"
+        return batch
+
+    def cancel_batch(self, store_id: str, batch_id: str) -> JsonObject:
+        """What the batch has not ingested yet is cancelled; a batch that is over stays as it is."""
+        batch = self.find_batch(store_id, batch_id)
+        if batch["status"] == "in_progress":
+            for member in list(self._store.each(_MEMBER, batch_id)):
+                if member["status"] == "in_progress":
+                    self._stop(store_id, member["id"])
+                    self._finish(store_id, member["id"], status="cancelled")
+            batch["status"] = "cancelled"
+            self._store.put(_BATCH, batch, store_id)
+        return self.find_batch(store_id, batch_id)
+
+    def batch_page(self, store_id: str, batch_id: str, page: Page) -> tuple[list[JsonObject], bool]:
+        """A page of the batch's files."""
+        self.find_batch(store_id, batch_id)
+        return self._store.page(_MEMBER, batch_id, page)
+
+    # Search
+
+    def search(
+        self, store_ids: Iterable[str], query: str, most: int, threshold: float, filter: JsonObject | None = None
+    ) -> list[tuple[JsonObject, JsonObject, Passage]]:
+        """Passages with the file they are from (its record, and the one in the store), best first."""
+        stores = list(store_ids)
+        members = {file["id"]: file for store_id in stores for file in self._store.each(_FILE, store_id)}
+        allowed = None
+        if filter is not None:
+            allowed = [id for id, file in members.items() if matches(filter, file["attributes"])]
+        for store_id in stores:
+            self._touch(store_id)
+        found = self._index.search(stores, query, most, allowed)
+        return [
+            (self._files.find(passage.file_id), members[passage.file_id], passage)
+            for passage in found
+            if passage.score >= threshold
+        ]
+
+    async def settled(self, store_ids: Iterable[str]) -> None:
+        """Returns once none of these stores is ingesting anything."""
+        wanted = set(store_ids)
+        tasks = [task for (store_id, _), task in self._work.items() if store_id in wanted]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # Inside
+
+    def _counted(self, value: JsonObject) -> JsonObject:
+        value["file_counts"] = counts = self._counts(_FILE, value["id"])
+        value["usage_bytes"] = self._store.total(_FILE, value["id"], "usage_bytes")
+        expired = value["expires_at"] is not None and value["expires_at"] <= objects.now()
+        value["status"] = "expired" if expired else "in_progress" if counts["in_progress"] else "completed"
+        return value
+
+    def _counts(self, kind: str, parent: str) -> JsonObject:
+        found = self._store.tally(kind, parent, "status")
+        return {**{status: found.get(status, 0) for status in _COUNTED}, "total": sum(found.values())}
+
+    def _for_adding(self, store_id: str, more: int) -> None:
+        value = self.find(store_id)
+        if value["status"] == "expired":
+            raise bad_request(f"Vector store {store_id} has expired.")
+        if value["file_counts"]["total"] + more > _MOST_FILES:
+            raise bad_request(f"A vector store holds at most {_MOST_FILES} files.")
+        self._touch(store_id)
+
+    def _touch(self, store_id: str) -> None:
+        value = self._store.get(_STORE, store_id)
+        if value is not None:
+            value["last_active_at"] = objects.now()
+            value["expires_at"] = _expiry(value["expires_after"], value["last_active_at"])
+            self._store.put(_STORE, value)
+
+    def _begin(
+        self, store_id: str, file_id: str, strategy: JsonObject, attributes: JsonObject, batch_id: str | None
+    ) -> JsonObject:
+        self._stop(store_id, file_id)
+        value: JsonObject = {
+            "id": file_id,
+            "object": _FILE,
+            "usage_bytes": 0,
+            "created_at": objects.now(),
+            "vector_store_id": store_id,
+            "status": "in_progress",
+            "last_error": None,
+            "chunking_strategy": strategy,
+            "attributes": attributes,
+        }
+        self._store.put(_FILE, value, store_id, {"batch": batch_id})
+        self._save_file(value)
+        key = (store_id, file_id)
+        self._work[key] = task = self._spawn(self._ingest(store_id, file_id, strategy["static"]))
+        task.add_done_callback(self._forgetting(key))
+        return value
+
+    def _forgetting(self, key: tuple[str, str]) -> Callable[[asyncio.Task[None]], None]:
+        def forget(task: asyncio.Task[None]) -> None:
+            if self._work.get(key) is task:
+                del self._work[key]
+
+        return forget
+
+    def _stop(self, store_id: str, file_id: str) -> None:
+        task = self._work.pop((store_id, file_id), None)
+        if task is not None:
+            task.cancel()
+
+    async def _ingest(self, store_id: str, file_id: str, sizes: JsonObject) -> None:
+        try:
+            if self._delay:
+                await asyncio.sleep(self._delay)
+            async with self._turns:
+                file = self._files.find(file_id)
+                found = await asyncio.to_thread(self._read, file, sizes)
+                self._index.add(store_id, file_id, found)
+        except ExtractionError as error:
+            self._finish(store_id, file_id, status="failed", last_error={"code": error.code, "message": error.message})
+        except Exception as error:
+            _log.exception("file %s could not be ingested", file_id)
+            self._finish(store_id, file_id, status="failed", last_error={"code": "server_error", "message": str(error)})
+        else:
+            size = sum(len(chunk.text.encode("utf-8", "replace")) for chunk, _ in found)
+            self._finish(store_id, file_id, status="completed", usage_bytes=size)
+
+    def _read(self, file: JsonObject, sizes: JsonObject) -> list[tuple[Chunk, list[str]]]:
+        text = extract(file["filename"], self._files.path(file["id"]).read_bytes())
+        return analysed(chunks(text, sizes["max_chunk_size_tokens"], sizes["chunk_overlap_tokens"]))
+
+    def _finish(self, store_id: str, file_id: str, **changes: object) -> None:
+        value = self._store.get(_FILE, file_id, store_id)
+        if value is not None:
+            self._save_file({**value, **changes})
+
+    def _save_file(self, value: JsonObject) -> None:
+        store_id = value["vector_store_id"]
+        self._store.put(_FILE, value, store_id)
+        batch_id = self._store.notes(_FILE, value["id"], store_id).get("batch")
+        if batch_id is not None:
+            self._store.put(_MEMBER, value, batch_id)
+
+
+def _expiry(after: JsonObject | None, active: int) -> int | None:
+    return None if after is None else active + after["days"] * _DAY
+
+
+def _strategy(given: JsonObject | None) -> JsonObject:
+    """The strategy in the form that the service shows; 400 if the overlap is too large."""
+    if given is None or given["type"] == "auto":
+        return _AUTO
+    sizes = given["static"]
+    if sizes["chunk_overlap_tokens"] * 2 > sizes["max_chunk_size_tokens"]:
+        param = "chunking_strategy.static.chunk_overlap_tokens"
+        message = f"Invalid '{param}': it must not exceed half of max_chunk_size_tokens."
+        raise bad_request(message, param, "invalid_value")
+    return given
