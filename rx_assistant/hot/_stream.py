@@ -226,7 +226,11 @@ class AsyncStream(_Face[T_co]):
 
 
 class Hooks(NamedTuple):
-    """What an operator does with upstream's signals. A hook that is None passes the signal on."""
+    """What an operator does with upstream's signals. A hook that is None passes the signal on.
+
+    `dispose` runs once, when downstream lets go: because it was disposed, or got its ending. Upstream's own ending
+    only calls `error` or `completed`, which may still have items to hand on.
+    """
 
     next: Callable[[Any], object]
     error: Callable[[Exception], object] | None = None

@@ -62,6 +62,9 @@ class Subscriber(abc.DisposableBase, Generic[T]):
 
     def dispose(self) -> None:
         """Stop at once and drop every reference. Idempotent, from any thread."""
+        self._let_go()
+
+    def _let_go(self) -> None:
         self.active = False
         self.next = _deaf
         self._on_error = self._on_completed = None
@@ -74,7 +77,7 @@ class Subscriber(abc.DisposableBase, Generic[T]):
         if not self.active:
             return
         callback = self._on_error
-        self.dispose()
+        self._let_go()
         try:
             if callback is not None:
                 callback(error)
@@ -90,7 +93,7 @@ class Subscriber(abc.DisposableBase, Generic[T]):
         if not self.active:
             return
         callback = self._on_completed
-        self.dispose()
+        self._let_go()
         if callback is None:
             return
         try:
