@@ -67,6 +67,11 @@ class ThreadMessageDelta(StreamEvent[Literal["thread.message.delta"], "MessageDe
         """Whether `text_fragments` is all that the event says."""
         return (self._narrow or self._read())[2]
 
+    @property
+    def narrow(self) -> _NarrowMessage:
+        """The three above at once: whose delta it is, its text fragments, and whether they are all it says."""
+        return self._narrow or self._read()
+
     def _read(self) -> _NarrowMessage:
         match = _match_text(self._raw)
         if match is not None:
@@ -104,6 +109,11 @@ class ThreadRunStepDelta(StreamEvent[Literal["thread.run.step.delta"], "RunStepD
     def is_plain(self) -> bool:
         """Whether `input_fragments` is all that the event says."""
         return (self._narrow or self._read())[2]
+
+    @property
+    def narrow(self) -> _NarrowStep:
+        """The three above at once: whose delta it is, its input fragments, and whether they are all it says."""
+        return self._narrow or self._read()
 
     def _read(self) -> _NarrowStep:
         match = _match_input(self._raw)

@@ -1,0 +1,66 @@
+"""What an event did to a store: the vocabulary of the fold's bookkeeping, and the steps that all of its parts share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal, TypeAlias, TypeVar
+
+from rx_assistant.events import (
+    StreamEvent,
+    ThreadMessageCompleted,
+    ThreadMessageIncomplete,
+    ThreadRunStepCancelled,
+    ThreadRunStepCompleted,
+    ThreadRunStepExpired,
+    ThreadRunStepFailed,
+)
+from rx_assistant.snapshots._pieces import Node
+from rx_assistant.snapshots._states import CallState, MessageState, PartState, StepState
+
+Phase: TypeAlias = Literal["created", "delta", "done"]
+State: TypeAlias = MessageState | PartState | StepState | CallState
+Change: TypeAlias = tuple[Phase, State, int]
+"""What happened, to what; and for the delta of a part or call, the position of its piece in the event's list."""
+
+Changes: TypeAlias = tuple[Change, ...]
+
+FINAL: Final[tuple[type[StreamEvent], ...]] = (
+    ThreadMessageCompleted,
+    ThreadMessageIncomplete,
+    ThreadRunStepCompleted,
+    ThreadRunStepFailed,
+    ThreadRunStepCancelled,
+    ThreadRunStepExpired,
+)
+"""The events whose object is the last word on its message or step."""
+
+_T = TypeVar("_T")
+_S = TypeVar("_S", PartState, CallState)
+
+
+def close(state: State, changes: list[Change]) -> None:
+    """Ends what has not ended before."""
+    if not state.ended:
+        state.ended = True
+        changes.append(("done", state, -1))
+
+
+def by_place(states: list[_S], finals: Sequence[_T]) -> list[_S | None]:
+    """For each member of a final list the state that deltas have built of it: by rank if the numbers agree, else by
+    index; None where there is none."""
+    if len(states) == len(finals):
+        return list(states)
+    by_index = {state.index: state for state in states}
+    return [by_index.get(index) for index in range(len(finals))]
+
+
+def word(kind: str | None) -> str:
+    """The `type` of something, empty where a server gives none, whatever its annotation promises."""
+    return kind or ""
+
+
+def node_of(model: object) -> Node:
+    """A model as the JSON it was read from."""
+    dump = getattr(model, "model_dump")  # noqa: B009 (the models are not imported here)
+    node: Node = dump(exclude_unset=True, by_alias=True)
+    return node

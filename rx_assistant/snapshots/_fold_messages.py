@@ -1,0 +1,110 @@
+"""How message events change a store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rx_assistant.events import MessageEvent, ThreadMessageDelta
+from rx_assistant.snapshots._changes import FINAL, Change, Changes, by_place, close, node_of, word
+from rx_assistant.snapshots._states import MessageState, PartState
+from rx_assistant.snapshots._store import Store
+
+if TYPE_CHECKING:
+    from rx_assistant.types import MessageContent, MessageContentDelta
+
+
+def message_delta(store: Store, version: int, event: ThreadMessageDelta) -> Changes:
+    """A delta: appended at once where it continues a known text, else taken apart."""
+    message_id, fragments, plain = event.narrow
+    message = store.messages.get(message_id)
+    if plain and message is not None:
+        index, text = fragments[0]
+        part = message.parts.get(index)
+        if part is not None and part.kind == "text":
+            if message.ended:
+                return ()
+            part.log.append(version, text)
+            return ("delta", part, 0), ("delta", message, -1)
+    return _message_delta(store, version, event)
+
+
+def _message_delta(store: Store, version: int, event: ThreadMessageDelta) -> Changes:
+    changes: list[Change] = []
+    message = _message(store, version, event.message_id, changes)
+    if message.ended:
+        return ()
+    delta = event.data.delta
+    if delta and delta.role:
+        message.role.put(version, delta.role)
+    for position, piece in enumerate((delta and delta.content) or ()):
+        index = position if piece.index is None else piece.index
+        part = message.parts.get(index) or _new_part(message, version, index, piece.type, changes)
+        if part.kind == word(piece.type):
+            _append(part, version, position, piece, event.raw)
+            changes.append(("delta", part, position))
+    changes.append(("delta", message, -1))
+    return tuple(changes)
+
+
+def _append(part: PartState, version: int, position: int, piece: MessageContentDelta, raw: bytes) -> None:
+    if piece.type == "text":
+        if piece.text and piece.text.value is not None:
+            part.log.append(version, piece.text.value)
+        for place, annotation in enumerate((piece.text and piece.text.annotations) or ()):
+            index = part.annotations.next_index() if annotation.index is None else annotation.index
+            part.annotations.append(version, index, raw, (position, place))
+    elif piece.type == "refusal":
+        part.log.append(version, piece.refusal or "")
+    else:
+        part.pieces.append(version, 0, raw, (position, 0))
+
+
+def message(store: Store, version: int, event: MessageEvent) -> Changes:
+    """A whole message: the last word if it is final, else the first of what is not there yet."""
+    data = event.data
+    changes: list[Change] = []
+    message = _message(store, version, data.id or "", changes)
+    content = data.content or ()
+    if isinstance(event, FINAL):
+        message.whole.put(version, data)
+        message.final.put(version, data)
+        for known, block in zip(by_place(message.parts.at(version), content), content, strict=True):
+            part = known or _new_part(message, version, message.parts.free_index(), block.type, changes)
+            part.final.put(version, block)
+            close(part, changes)
+        close(message, changes)
+    elif not message.ended:
+        message.whole.put(version, data)
+        for index, block in enumerate(content):
+            if message.parts.get(index) is None:
+                _begin(_new_part(message, version, index, block.type, changes), version, block)
+    return tuple(changes)
+
+
+def _begin(part: PartState, version: int, block: MessageContent) -> None:
+    """Gives a new part what a whole object already holds of it."""
+    if block.type == "text":
+        text = block.text
+        part.log.append(version, (text and text.value) or "")
+        for index, annotation in enumerate((text and text.annotations) or ()):
+            part.annotations.append(version, index, node_of(annotation))
+    elif block.type == "refusal":
+        part.log.append(version, block.refusal or "")
+    else:
+        part.pieces.append(version, 0, node_of(block))
+
+
+def _message(store: Store, version: int, message_id: str, changes: list[Change]) -> MessageState:
+    state = store.messages.get(message_id)
+    if state is None:
+        state = MessageState(message_id, version)
+        store.add_message(version, state)
+        changes.append(("created", state, -1))
+    return state
+
+
+def _new_part(message: MessageState, version: int, index: int, kind: str | None, changes: list[Change]) -> PartState:
+    part = PartState(message.id, index, word(kind))
+    message.parts.add(version, part)
+    changes.append(("created", part, -1))
+    return part

@@ -1,0 +1,252 @@
+"""How step events, and a run that requires action, change a store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from rx_assistant.events import RunEvent, RunStepEvent, ThreadRunStepDelta
+from rx_assistant.snapshots._changes import FINAL, Change, Changes, by_place, close, node_of, word
+from rx_assistant.snapshots._shapes import validate
+from rx_assistant.snapshots._states import CallState, StepState
+from rx_assistant.snapshots._store import Store
+
+if TYPE_CHECKING:
+    from rx_assistant.types import (
+        CodeInterpreterToolCallDelta,
+        FunctionToolCallDelta,
+        RequiredActionFunctionToolCall,
+        StepDetails,
+        ToolCall,
+        ToolCallDelta,
+    )
+
+
+_Label: TypeAlias = tuple[str, str | None]
+"""Type and id of a call, as far as they are known."""
+
+
+def step_delta(store: Store, version: int, event: ThreadRunStepDelta) -> Changes:
+    """A delta: appended at once where it continues known arguments or code, else taken apart."""
+    step_id, fragments, plain = event.narrow
+    step = store.steps.get(step_id)
+    if plain and step is not None:
+        index, kind, text = fragments[0]
+        call = step.calls.get(index)
+        if call is not None and call.kind == kind:
+            if call.ended or step.ended:
+                return ()
+            call.log.append(version, text)
+            return ("delta", call, 0), ("delta", step, -1)
+    return _step_delta(store, version, event)
+
+
+def _step_delta(store: Store, version: int, event: ThreadRunStepDelta) -> Changes:
+    changes: list[Change] = []
+    step = _step(store, version, event.step_id, changes)
+    if step.ended:
+        return ()
+    details = event.data.delta and event.data.delta.step_details
+    if details:
+        step.kind.put(version, word(details.type))
+        if details.type == "tool_calls":
+            for position, piece in enumerate(details.tool_calls or ()):
+                _call_delta(store, step, version, (position, piece), event.raw, changes)
+        else:
+            step.details.append(version, 0, event.raw)
+    changes.append(("delta", step, -1))
+    return tuple(changes)
+
+
+def _call_delta(
+    store: Store,
+    step: StepState,
+    version: int,
+    placed: tuple[int, ToolCallDelta],
+    raw: bytes,
+    changes: list[Change],
+) -> None:
+    position, piece = placed
+    index = position if piece.index is None else piece.index
+    call = step.calls.get(index) or _new_call(store, step, version, index, _label(piece), changes)
+    if call.ended or call.kind != word(piece.type):
+        return
+    if piece.id is not None and piece.id != call.identity.at(version):
+        call.identity.put(version, piece.id)
+    if piece.type == "function":
+        _append_function(call, version, piece)
+    elif piece.type == "code_interpreter":
+        _append_code(call, version, position, piece, raw)
+    else:
+        call.pieces.append(version, 0, raw, (position, 0))
+    changes.append(("delta", call, position))
+
+
+def _append_function(call: CallState, version: int, piece: FunctionToolCallDelta) -> None:
+    function = piece.function
+    if function is None:
+        return
+    if function.name is not None:
+        call.name.put(version, function.name)
+    if function.arguments is not None:
+        call.log.append(version, function.arguments)
+    if function.output is not None:
+        call.output.put(version, function.output)
+
+
+def _append_code(call: CallState, version: int, position: int, piece: CodeInterpreterToolCallDelta, raw: bytes) -> None:
+    code = piece.code_interpreter
+    if code is None:
+        return
+    if code.input is not None:
+        call.log.append(version, code.input)
+    for place, output in enumerate(code.outputs or ()):
+        index = call.outputs.next_index() if output.index is None else output.index
+        call.outputs.append(version, index, raw, (position, place))
+
+
+def step(store: Store, version: int, event: RunStepEvent) -> Changes:
+    """A whole step: the last word if it is final, else the first of what is not there yet."""
+    data = event.data
+    changes: list[Change] = []
+    step = _step(store, version, data.id or "", changes)
+    calls = _calls_in(data.step_details)
+    if isinstance(event, FINAL):
+        step.whole.put(version, data)
+        step.final.put(version, data)
+        for known, final in zip(_paired(step.calls.at(version), calls, version), calls, strict=True):
+            call = known or _new_call(store, step, version, step.calls.free_index(), _label(final), changes)
+            call.final.put(version, final)
+            close(call, changes)
+        close(step, changes)
+    elif not step.ended:
+        step.whole.put(version, data)
+        if data.step_details:
+            step.kind.put(version, word(data.step_details.type))
+            if data.step_details.type != "tool_calls":
+                step.details.append(version, 0, node_of(data.step_details))
+        for index, whole in enumerate(calls):
+            if step.calls.get(index) is None:
+                _begin(_new_call(store, step, version, index, _label(whole), changes), version, whole)
+    return tuple(changes)
+
+
+def _calls_in(details: StepDetails | None) -> Sequence[ToolCall]:
+    return (details.tool_calls or ()) if details and details.type == "tool_calls" else ()
+
+
+def _paired(states: list[CallState], finals: Sequence[ToolCall], version: int) -> list[CallState | None]:
+    """For each final call what deltas have built of it: by id where both have one, else by place."""
+    by_id = {state.identity.at(version): state for state in states}
+    placed = by_place(states, finals)
+    taken = {id(by_id[final.id]) for final in finals if final.id is not None and final.id in by_id}
+    return [
+        by_id[final.id] if final.id is not None and final.id in by_id else None if id(state) in taken else state
+        for final, state in zip(finals, placed, strict=True)
+    ]
+
+
+def _begin(call: CallState, version: int, whole: ToolCall) -> None:
+    """Gives a new call what a whole object already holds of it."""
+    if whole.type == "function":
+        function = whole.function
+        if function and function.name is not None:
+            call.name.put(version, function.name)
+        if function and function.output is not None:
+            call.output.put(version, function.output)
+        call.log.append(version, (function and function.arguments) or "")
+    elif whole.type == "code_interpreter":
+        code = whole.code_interpreter
+        call.log.append(version, (code and code.input) or "")
+        for index, output in enumerate((code and code.outputs) or ()):
+            call.outputs.append(version, index, node_of(output))
+    else:
+        call.pieces.append(version, 0, node_of(whole))
+
+
+def required_calls(store: Store, version: int, event: RunEvent) -> Changes:
+    """A run: when it requires action, that is the last word on the calls that it lists."""
+    run = event.data
+    store.run.put(version, run)
+    action = run.required_action if run.status == "requires_action" else None
+    required = (action and action.submit_tool_outputs and action.submit_tool_outputs.tool_calls) or ()
+    if not required:
+        return ()
+    changes: list[Change] = []
+    open_steps = [step for _, step in store.step_order if not step.ended]
+    known = {call.identity.at(version): call for step in open_steps for call in step.calls.at(version)}
+    for wanted in required:
+        call = known.get(wanted.id) or _unseen(store, version, wanted, open_steps, changes)
+        if not call.ended:
+            call.final.put(version, _as_call(wanted))
+            close(call, changes)
+    return tuple(changes)
+
+
+def _unseen(
+    store: Store,
+    version: int,
+    wanted: RequiredActionFunctionToolCall,
+    open_steps: list[StepState],
+    changes: list[Change],
+) -> CallState:
+    """A call that no delta has shown: the newest open step's that calls tools, or nobody's."""
+    steps = [step for step in open_steps if step.kind.at(version) in (None, "tool_calls")]
+    if not steps and store.stray is None:
+        store.stray = StepState("", version)
+    step = steps[-1] if steps else store.stray
+    assert step is not None
+    known = next((call for call in step.calls.at(version) if call.identity.at(version) == wanted.id), None)
+    return known or _new_call(store, step, version, step.calls.free_index(), ("function", wanted.id), changes)
+
+
+def _as_call(wanted: RequiredActionFunctionToolCall) -> ToolCall:
+    function = wanted.function
+    name, arguments = (function.name, function.arguments) if function else (None, None)
+    node = {"id": wanted.id, "type": "function", "function": {"name": name, "arguments": arguments, "output": None}}
+    call: ToolCall = validate("ToolCall")(node)
+    return call
+
+
+def _step(store: Store, version: int, step_id: str, changes: list[Change]) -> StepState:
+    state = store.steps.get(step_id)
+    if state is None:
+        state = StepState(step_id, version)
+        store.add_step(version, state)
+        changes.append(("created", state, -1))
+    return state
+
+
+def _label(shown: ToolCall | ToolCallDelta) -> _Label:
+    return word(shown.type), shown.id
+
+
+def _new_call(
+    store: Store,
+    step: StepState,
+    version: int,
+    index: int,
+    label: _Label,
+    changes: list[Change],
+) -> CallState:
+    kind, call_id = label
+    call = CallState(step.id, index, kind)
+    step.calls.add(version, call)
+    if call_id is not None:
+        call.identity.put(version, call_id)
+    stray = _stray(store, version, call_id) if step is not store.stray else None
+    if stray is not None:
+        call.ended = True
+        call.final.put(version, stray)
+        return call
+    store.calls.append((version, call))
+    changes.append(("created", call, -1))
+    return call
+
+
+def _stray(store: Store, version: int, call_id: str | None) -> ToolCall | None:
+    """What has been told of this call while nobody knew its step."""
+    if store.stray is None or call_id is None:
+        return None
+    calls = store.stray.calls.at(version)
+    return next((call.final.at(version) for call in calls if call.identity.at(version) == call_id), None)

@@ -1,0 +1,111 @@
+"""What a value was at every version: append-only, so that readers need no lock.
+
+A writer adds entries with the version that it is about to publish; a reader asks with a published version and never
+sees them. The same holds for `Members`, the parts of a message or the calls of a step.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from operator import itemgetter
+from typing import Generic, Protocol, TypeVar
+
+_T = TypeVar("_T")
+_Self = TypeVar("_Self")
+_version_of = itemgetter(0)
+
+
+def count_at(entries: list[tuple[int, _T]], version: int) -> int:
+    """How many entries there were at `version`."""
+    if not entries or entries[-1][0] <= version:
+        return len(entries)
+    return bisect_right(entries, version, key=_version_of)
+
+
+class History(Generic[_T]):
+    """The values of one scalar; None before the first."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[int, _T]] = []
+
+    def put(self, version: int, value: _T) -> None:
+        """From `version` on it is `value`."""
+        self._entries.append((version, value))
+
+    def at(self, version: int) -> _T | None:
+        """What it was at `version`."""
+        entries = self._entries
+        if not entries:
+            return None
+        newest = entries[-1]
+        if newest[0] <= version:
+            return newest[1]
+        count = bisect_right(entries, version, key=_version_of)
+        return entries[count - 1][1] if count else None
+
+    def copy(self, version: int) -> History[_T]:
+        """The same up to `version`, to be continued on its own."""
+        copied: History[_T] = History()
+        copied._entries = self._entries[: count_at(self._entries, version)]
+        return copied
+
+
+class _Indexed(Protocol):
+    @property
+    def index(self) -> int: ...
+
+    def copy(self: _Self, version: int) -> _Self: ...
+
+
+_M = TypeVar("_M", bound=_Indexed)
+
+
+class Members(Generic[_M]):
+    """The members of a list on the wire, each at its own index, arriving in any order and with gaps."""
+
+    __slots__ = ("_arrived", "_ascending", "_by_index")
+
+    def __init__(self) -> None:
+        self._by_index: dict[int, _M] = {}
+        self._arrived: list[tuple[int, _M]] = []
+        self._ascending = True
+
+    def get(self, index: int) -> _M | None:
+        """The newest store's member at `index`."""
+        return self._by_index.get(index)
+
+    def add(self, version: int, member: _M) -> None:
+        """From `version` on there is `member`."""
+        if self._arrived and self._arrived[-1][1].index > member.index:
+            self._ascending = False
+        self._by_index[member.index] = member
+        self._arrived.append((version, member))
+
+    def at(self, version: int) -> list[_M]:
+        """The members at `version`, by index."""
+        arrived = self._arrived
+        found = [member for _, member in arrived[: count_at(arrived, version)]]
+        if not self._ascending:
+            found.sort(key=lambda member: member.index)
+        return found
+
+    def find(self, index: int, version: int) -> _M | None:
+        """The member at `index`, if it was there at `version`."""
+        member = self._by_index.get(index)
+        if member is None or self._arrived[-1][0] <= version:
+            return member
+        return next((found for since, found in self._arrived if found is member and since <= version), None)
+
+    def free_index(self) -> int:
+        """The first index behind all members."""
+        return max(self._by_index, default=-1) + 1
+
+    def copy(self, version: int) -> Members[_M]:
+        """The same up to `version`, member by member, to be continued on its own."""
+        copied: Members[_M] = Members()
+        arrived = self._arrived
+        for since, member in arrived[: count_at(arrived, version)]:
+            copied.add(since, member.copy(version))
+        return copied

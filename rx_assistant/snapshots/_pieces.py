@@ -1,0 +1,128 @@
+"""Values that arrive as pieces of JSON, each for one index: annotations, code outputs, images, searches.
+
+A piece is kept as the bytes of its event and its place in there; models are built when somebody reads them, once.
+In the ordinary case piece number i is index i, whole, and a reading costs one copy of a list. Pieces in another order,
+or several for one index, are merged, continuing from the last reading.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any, Final, Protocol, TypeAlias
+
+from rx_assistant.events._base import json_reader, text_of
+from rx_assistant.snapshots._history import count_at
+
+Node: TypeAlias = dict[str, Any]
+"""A JSON object."""
+
+
+class Shape(Protocol):
+    """What the pieces of one kind are."""
+
+    def find(self, payload: Any, place: tuple[int, int]) -> Node:
+        """The piece at `place` of an event's payload."""
+
+    def merge(self, old: Node, new: Node) -> Node:
+        """Both pieces of one index together."""
+
+    def build(self, node: Node) -> Any:
+        """The model."""
+
+
+_Piece: TypeAlias = tuple[int, bytes | Node, tuple[int, int]]
+_Merged: TypeAlias = dict[int, tuple[Node, Any]]
+
+_building: Final = Lock()
+"""Held while models are added to the end of a log's list; no foreign code runs under it."""
+
+
+class PieceLog:
+    """An append-only list of pieces. Written under the store's lock, read without."""
+
+    __slots__ = ("_merged", "_models", "_next", "_pieces", "_regular", "_shape")
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._pieces: list[tuple[int, _Piece]] = []
+        self._next = 0
+        self._regular = 0  # that many pieces, from the first, are whole and in order
+        self._models: list[Any] = []  # of the first regular pieces
+        self._merged: tuple[int, _Merged] = (0, {})  # number of pieces, what they make; swapped whole
+
+    def append(self, version: int, index: int, piece: bytes | Node, place: tuple[int, int] = (0, 0)) -> None:
+        """From `version` on there is a piece for `index`: at `place` in an event's bytes, or as it is."""
+        if index == self._regular == len(self._pieces):
+            self._regular += 1
+        self._next = max(self._next, index + 1)
+        self._pieces.append((version, (index, piece, place)))
+
+    def count(self, version: int) -> int:
+        """How many pieces there were at `version`."""
+        return count_at(self._pieces, version)
+
+    def next_index(self) -> int:
+        """The index behind all those that have arrived."""
+        return self._next
+
+    def at(self, version: int) -> list[Any]:
+        """The models at `version`, by index, in a list of the caller's own."""
+        count = self.count(version)
+        if count > self._regular:
+            merged = self._merge(count)
+            return [merged[index][1] for index in sorted(merged)]
+        if count > len(self._models):
+            self._build(count)
+        return self._models[:count]
+
+    def copy(self, version: int) -> PieceLog:
+        """The same up to `version`, to be continued on its own."""
+        copied = PieceLog(self._shape)
+        count = self.count(version)
+        copied._pieces = self._pieces[:count]
+        copied._next = max((piece[0] for _, piece in copied._pieces), default=-1) + 1
+        copied._regular = min(self._regular, count)
+        copied._models = self._models[: copied._regular]
+        return copied
+
+    def _build(self, count: int) -> None:
+        with _building:
+            read = _Reader(self._shape)
+            for _, piece in self._pieces[len(self._models) : count]:
+                self._models.append(self._shape.build(read(piece)))
+
+    def _merge(self, count: int) -> _Merged:
+        have, merged = self._merged
+        if have == count:
+            return merged
+        have, merged = (have, dict(merged)) if have < count else (0, {})
+        read, touched = _Reader(self._shape), set()
+        for _, piece in self._pieces[have:count]:
+            index, node = piece[0], read(piece)
+            merged[index] = self._shape.merge(merged[index][0], node) if index in merged else node, None
+            touched.add(index)
+        for index in touched:
+            node = merged[index][0]
+            merged[index] = node, self._shape.build(node)
+        if count >= self._merged[0]:
+            self._merged = count, merged
+        return merged
+
+
+class _Reader:
+    """Pieces → JSON objects, parsing an event once for all the pieces in it."""
+
+    __slots__ = ("_payload", "_raw", "_shape")
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._raw: bytes | None = None
+        self._payload: Any = None
+
+    def __call__(self, piece: _Piece) -> Node:
+        _, source, place = piece
+        if not isinstance(source, bytes):
+            return source
+        if source is not self._raw:
+            self._raw, self._payload = source, json_reader()(text_of(source))
+        return {key: value for key, value in self._shape.find(self._payload, place).items() if key != "index"}

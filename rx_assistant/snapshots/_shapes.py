@@ -1,0 +1,102 @@
+"""The kinds of pieces: where each lies in a delta's payload, how two of one index merge, and which model they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+from rx_assistant.snapshots._pieces import Node
+
+_Place = tuple[int, int]
+
+
+@cache
+def validate(name: str) -> Callable[[Any], Any]:
+    """JSON values → what `rx_assistant.types` calls by that name, be it a model or a union."""
+    from pydantic import TypeAdapter
+
+    import rx_assistant.types as types
+
+    return TypeAdapter(getattr(types, name)).validate_python
+
+
+def merged(old: Node, new: Node) -> Node:
+    """`old`, updated with what `new` says; an object inside likewise, anything else is replaced."""
+    both = dict(old)
+    for key, value in new.items():
+        before = both.get(key)
+        if isinstance(before, dict) and isinstance(value, dict):
+            both[key] = merged(before, value)
+        elif value is not None or key not in both:
+            both[key] = value
+    return both
+
+
+class _Updated:
+    """Pieces of which later ones update earlier ones."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+
+    def merge(self, old: Node, new: Node) -> Node:
+        return merged(old, new)
+
+    def build(self, node: Node) -> Any:
+        return validate(self._model)(node)
+
+
+class _Annotation(_Updated):
+    def find(self, payload: Any, place: _Place) -> Node:
+        part, position = place
+        node: Node = payload["delta"]["content"][part]["text"]["annotations"][position]
+        return node
+
+
+class _Content(_Updated):
+    def find(self, payload: Any, place: _Place) -> Node:
+        node: Node = payload["delta"]["content"][place[0]]
+        return node
+
+
+class _Call(_Updated):
+    def find(self, payload: Any, place: _Place) -> Node:
+        node: Node = payload["delta"]["step_details"]["tool_calls"][place[0]]
+        return node
+
+
+class _Search(_Call):
+    """A search: a later piece replaces an earlier one, but for the id, which only the first may have."""
+
+    def merge(self, old: Node, new: Node) -> Node:
+        return {**old, **{key: value for key, value in new.items() if value is not None}}
+
+
+class _Output(_Updated):
+    """An output of code: logs grow, an image is updated."""
+
+    def find(self, payload: Any, place: _Place) -> Node:
+        call, position = place
+        calls = payload["delta"]["step_details"]["tool_calls"]
+        node: Node = calls[call]["code_interpreter"]["outputs"][position]
+        return node
+
+    def merge(self, old: Node, new: Node) -> Node:
+        both = merged(old, new)
+        if isinstance(old.get("logs"), str) and isinstance(new.get("logs"), str):
+            both["logs"] = old["logs"] + new["logs"]
+        return both
+
+
+class _Details(_Updated):
+    def find(self, payload: Any, place: _Place) -> Node:
+        node: Node = payload["delta"]["step_details"]
+        return node
+
+
+ANNOTATION: Final = _Annotation("Annotation")
+CONTENT: Final = _Content("MessageContent")
+CALL: Final = _Call("ToolCall")
+SEARCH: Final = _Search("ToolCall")
+OUTPUT: Final = _Output("CodeInterpreterOutput")
+DETAILS: Final = _Details("StepDetails")

@@ -1,0 +1,187 @@
+"""RunSnapshot: a run's state after one event, read from the store at the time of reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
+
+from rx_assistant.snapshots._history import count_at
+from rx_assistant.snapshots._store import Store
+
+if TYPE_CHECKING:
+    from rx_assistant.types import Message, RequiredAction, Run, RunStatus, RunStep, Text, Thread, ToolCall, Usage
+
+_T = TypeVar("_T", covariant=True)
+
+
+class _Viewable(Protocol[_T]):
+    def view(self, version: int) -> _T: ...
+
+
+class Views(Sequence[_T], Generic[_T]):
+    """A read-only list whose items are made when somebody looks at them. Equal to a list of equal items."""
+
+    __slots__ = ("_count", "_states", "_version")
+
+    def __init__(self, states: Sequence[tuple[int, _Viewable[_T]]], count: int, version: int) -> None:
+        self._states = states
+        self._count = count
+        self._version = version
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> _T: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[_T]: ...
+    def __getitem__(self, index: int | slice) -> _T | list[_T]:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(self._count))]
+        at = index + self._count if index < 0 else index
+        if not 0 <= at < self._count:
+            raise IndexError(f"index {index} of {self._count} items")
+        return self._states[at][1].view(self._version)
+
+    def __iter__(self) -> Iterator[_T]:
+        return map(self.__getitem__, range(self._count))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Views | list):
+            return NotImplemented
+        return len(self) == len(other) and all(one == two for one, two in zip(self, other, strict=True))
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return repr(list(self))
+
+
+class RunSnapshot:
+    """A run's state after one event: `run`, `messages`, `steps`, `tool_calls`, and what follows from them.
+
+    `RunSnapshot()` is the state before any event; `fold` makes the others. A snapshot never changes, costs next to
+    nothing until it is read, and may be read from any thread. Reading one field computes that field only.
+    """
+
+    __slots__ = ("_store", "_version")
+
+    def __init__(self, store: Store | None = None, version: int = 0) -> None:
+        self._store = Store() if store is None else store
+        self._version = version
+
+    @property
+    def thread(self) -> Thread | None:
+        """The thread, if the stream began by creating it."""
+        return self._store.thread.at(self._version)
+
+    @property
+    def run(self) -> Run | None:
+        """The run, as the server sent it last."""
+        return self._store.run.at(self._version)
+
+    @property
+    def status(self) -> RunStatus | None:
+        """The run's status."""
+        run = self.run
+        return run.status if run else None
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens that the run has spent, once it has ended."""
+        run = self.run
+        return run.usage if run else None
+
+    @property
+    def required_action(self) -> RequiredAction | None:
+        """The calls that the run waits for, while it does."""
+        run = self.run
+        return run.required_action if run else None
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        """The messages, in the order of their first event."""
+        states, version = self._store.message_order, self._version
+        return Views(states, count_at(states, version), version)
+
+    @property
+    def steps(self) -> Sequence[RunStep]:
+        """The run steps, in the order of their first event."""
+        states, version = self._store.step_order, self._version
+        return Views(states, count_at(states, version), version)
+
+    @property
+    def tool_calls(self) -> Sequence[ToolCall]:
+        """The tool calls of all steps, in the order of their first event."""
+        states, version = self._store.calls, self._version
+        return Views(states, count_at(states, version), version)
+
+    @property
+    def text(self) -> str:
+        """The texts of all messages, joined."""
+        states, version = self._store.message_order, self._version
+        found: list[str] = []
+        for _, message in states[: count_at(states, version)]:
+            found += [part.text(version).value or "" for part in message.parts.at(version) if part.kind == "text"]
+        return "".join(found)
+
+    def message(self, message_id: str) -> Message | None:
+        """The message with this id, None if there is none yet."""
+        state = self._store.messages.get(message_id)
+        return state.view(self._version) if state and state.since <= self._version else None
+
+    def step(self, step_id: str) -> RunStep | None:
+        """The step with this id, None if there is none yet."""
+        state = self._store.steps.get(step_id)
+        return state.view(self._version) if state and state.since <= self._version else None
+
+    def text_part(self, message_id: str, index: int) -> Text | None:
+        """The text at this content index of the message with this id, None if there is none yet."""
+        state = self._store.messages.get(message_id)
+        part = state.parts.find(index, self._version) if state else None
+        return part.text(self._version) if part and part.kind == "text" else None
+
+    def tool_call(self, step_id: str, index: int) -> ToolCall | None:
+        """The tool call at this index of the step with this id, None if there is none yet."""
+        state = self._store.steps.get(step_id)
+        call = state.calls.find(index, self._version) if state else None
+        return call.view(self._version) if call else None
+
+    def model_dump(self) -> dict[str, Any]:
+        """The whole state as plain dicts and lists: `thread`, `run`, `messages`, `steps`."""
+        return {
+            "thread": self.thread and self.thread.model_dump(exclude_unset=True, by_alias=True),
+            "run": self.run and self.run.model_dump(exclude_unset=True, by_alias=True),
+            "messages": [message.model_dump(exclude_unset=True, by_alias=True) for message in self.messages],
+            "steps": [step.model_dump(exclude_unset=True, by_alias=True) for step in self.steps],
+        }
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RunSnapshot):
+            return NotImplemented
+        if self._store is other._store and self._version == other._version:
+            return True
+        return self._parts() == other._parts()
+
+    def __hash__(self) -> int:
+        return hash((self.run, len(self.messages), len(self.steps)))
+
+    def _parts(self) -> tuple[Any, ...]:
+        return self.thread, self.run, self.messages, self.steps, self.tool_calls
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        with self._store.lock:
+            return RunSnapshot, (self._store.fork(self._version), self._version)
+
+    def __copy__(self) -> RunSnapshot:
+        return self
+
+    def __deepcopy__(self, memo: object) -> RunSnapshot:
+        return self
+
+    def __repr__(self) -> str:
+        run = self.run
+        shown = f"{run.id!r} {run.status}" if run else "None"
+        counts = f"messages={len(self.messages)}, steps={len(self.steps)}, tool_calls={len(self.tool_calls)}"
+        return f"RunSnapshot(run={shown}, {counts})"

@@ -1,0 +1,175 @@
+"""What a store keeps of each message, content part, step and tool call, at every version.
+
+Each knows its identity and nothing above it. `view(version)` is the wire object as it was then: a view that reads
+from here, or the server's own final object once that has arrived. Only the fold writes, under the store's lock;
+`ended` and the members of a list that were not there yet at a version are its own affair.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from rx_assistant.snapshots import _shapes
+from rx_assistant.snapshots._history import History, Members
+from rx_assistant.snapshots._pieces import PieceLog
+from rx_assistant.snapshots._text import TextLog
+
+if TYPE_CHECKING:
+    from rx_assistant.types import Message, MessageContent, RunStep, Text, ToolCall
+
+TEXTUAL: Final = ("text", "refusal")
+RUNNABLE: Final = ("function", "code_interpreter")
+
+
+@cache
+def _views() -> Any:
+    """The module of views, which loads the models, once somebody looks at a snapshot."""
+    from rx_assistant.snapshots import _views
+
+    return _views
+
+
+class PartState:
+    """A part of a message's content. `kind` is its type on the wire; `log` is the text of a text or refusal."""
+
+    __slots__ = ("annotations", "ended", "final", "index", "kind", "log", "message_id", "pieces")
+
+    def __init__(self, message_id: str, index: int, kind: str) -> None:
+        self.message_id = message_id
+        self.index = index
+        self.kind = kind
+        self.log = TextLog()
+        self.annotations = PieceLog(_shapes.ANNOTATION)
+        self.pieces = PieceLog(_shapes.CONTENT)
+        self.final: History[MessageContent] = History()
+        self.ended = False
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Message id and content index."""
+        return self.message_id, self.index
+
+    def view(self, version: int) -> MessageContent:
+        """The part, with its type."""
+        view: MessageContent = _views().part_view(self, version)
+        return view
+
+    def text(self, version: int) -> Text:
+        """What is inside a text part."""
+        view: Text = _views().text_view(self, version)
+        return view
+
+    def copy(self, version: int) -> PartState:
+        """The same up to `version`, to be continued on its own."""
+        copied = PartState(self.message_id, self.index, self.kind)
+        copied.log = self.log.copy(version)
+        copied.annotations = self.annotations.copy(version)
+        copied.pieces = self.pieces.copy(version)
+        copied.final = self.final.copy(version)
+        copied.ended = copied.final.at(version) is not None
+        return copied
+
+
+class CallState:
+    """A tool call. `kind` is its type on the wire; `log` is a function's arguments or an interpreter's code."""
+
+    __slots__ = ("ended", "final", "identity", "index", "kind", "log", "name", "output", "outputs", "pieces", "step_id")
+
+    def __init__(self, step_id: str, index: int, kind: str) -> None:
+        self.step_id = step_id
+        self.index = index
+        self.kind = kind
+        self.identity: History[str] = History()
+        self.name: History[str] = History()
+        self.output: History[str] = History()
+        self.log = TextLog()
+        self.outputs = PieceLog(_shapes.OUTPUT)
+        self.pieces = PieceLog(_shapes.SEARCH if kind == "file_search" else _shapes.CALL)
+        self.final: History[ToolCall] = History()
+        self.ended = False
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Step id and tool-call index."""
+        return self.step_id, self.index
+
+    def view(self, version: int) -> ToolCall:
+        """The call."""
+        view: ToolCall = _views().call_view(self, version)
+        return view
+
+    def copy(self, version: int) -> CallState:
+        """The same up to `version`, to be continued on its own."""
+        copied = CallState(self.step_id, self.index, self.kind)
+        copied.identity = self.identity.copy(version)
+        copied.name = self.name.copy(version)
+        copied.output = self.output.copy(version)
+        copied.log = self.log.copy(version)
+        copied.outputs = self.outputs.copy(version)
+        copied.pieces = self.pieces.copy(version)
+        copied.final = self.final.copy(version)
+        copied.ended = copied.final.at(version) is not None
+        return copied
+
+
+class MessageState:
+    """A message: the newest whole object that the server sent, and the parts that its deltas have built."""
+
+    __slots__ = ("ended", "final", "id", "parts", "role", "since", "whole")
+
+    def __init__(self, message_id: str, since: int) -> None:
+        self.id = message_id
+        self.since = since
+        self.role: History[str] = History()
+        self.parts: Members[PartState] = Members()
+        self.whole: History[Message] = History()
+        self.final: History[Message] = History()
+        self.ended = False
+
+    def view(self, version: int) -> Message:
+        """The message."""
+        view: Message = _views().message_view(self, version)
+        return view
+
+    def copy(self, version: int) -> MessageState:
+        """The same up to `version`, to be continued on its own."""
+        copied = MessageState(self.id, self.since)
+        copied.role = self.role.copy(version)
+        copied.parts = self.parts.copy(version)
+        copied.whole = self.whole.copy(version)
+        copied.final = self.final.copy(version)
+        copied.ended = copied.final.at(version) is not None
+        return copied
+
+
+class StepState:
+    """A run step: the newest whole object that the server sent, and the calls that its deltas have built."""
+
+    __slots__ = ("calls", "details", "ended", "final", "id", "kind", "since", "whole")
+
+    def __init__(self, step_id: str, since: int) -> None:
+        self.id = step_id
+        self.since = since
+        self.kind: History[str] = History()
+        self.calls: Members[CallState] = Members()
+        self.details = PieceLog(_shapes.DETAILS)
+        self.whole: History[RunStep] = History()
+        self.final: History[RunStep] = History()
+        self.ended = False
+
+    def view(self, version: int) -> RunStep:
+        """The step."""
+        view: RunStep = _views().step_view(self, version)
+        return view
+
+    def copy(self, version: int) -> StepState:
+        """The same up to `version`, to be continued on its own."""
+        copied = StepState(self.id, self.since)
+        copied.kind = self.kind.copy(version)
+        copied.calls = self.calls.copy(version)
+        copied.details = self.details.copy(version)
+        copied.whole = self.whole.copy(version)
+        copied.final = self.final.copy(version)
+        copied.ended = copied.final.at(version) is not None
+        return copied

@@ -1,0 +1,100 @@
+"""A text that grows by fragments, readable as it was at any version.
+
+Fragments are gathered in blocks of 256; a full block is joined once, and its fragments are slices from then on. Two
+arrays say at which version each fragment came and where the text ended then. The text that was read last is kept: a
+reader who follows the growth copies it once per reading, and joins nothing twice.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+
+_BITS = 8
+_BLOCK = 1 << _BITS
+
+
+class TextLog:
+    """An append-only text. Written under the store's lock, read without: a fragment's version is appended last."""
+
+    __slots__ = ("_blocks", "_ends", "_open", "_read", "_versions")
+
+    def __init__(self) -> None:
+        self._open: list[str] = []
+        self._blocks: list[list[str] | str] = [self._open]
+        self._ends = array("Q", (0,))
+        self._versions = array("Q")
+        self._read = (0, "")  # number of fragments, their text; swapped whole
+
+    def append(self, version: int, text: str) -> None:
+        """From `version` on it ends with `text`."""
+        fragments = self._open
+        fragments.append(text)
+        ends = self._ends
+        ends.append(ends[-1] + len(text))
+        self._versions.append(version)
+        if len(fragments) == _BLOCK:
+            self._blocks[-1] = "".join(fragments)
+            self._open = []
+            self._blocks.append(self._open)
+
+    def count(self, version: int) -> int:
+        """How many fragments there were at `version`."""
+        versions = self._versions
+        count = len(versions)
+        if not count or versions[count - 1] <= version:
+            return count
+        return bisect_right(versions, version, 0, count)
+
+    def at(self, version: int) -> str:
+        """The text at `version`."""
+        count = self.count(version)
+        have, text = self._read
+        if have > count:
+            return text[: self._ends[count]]
+        if have < count:
+            text += self._between(have, count)
+            self._read = count, text
+        return text
+
+    def newest(self, version: int) -> str:
+        """The last fragment at `version`, empty if there was none."""
+        count = self.count(version)
+        return self._between(count - 1, count) if count else ""
+
+    def length(self, version: int) -> int:
+        """How long the text was at `version`, in characters."""
+        return self._ends[self.count(version)]
+
+    def copy(self, version: int) -> TextLog:
+        """The same up to `version`, to be continued on its own."""
+        copied = TextLog()
+        count = self.count(version)
+        full = count >> _BITS
+        copied._blocks = [self._between(block << _BITS, (block + 1) << _BITS) for block in range(full)]
+        copied._open = [self._between(at, at + 1) for at in range(full << _BITS, count)]
+        copied._blocks.append(copied._open)
+        copied._ends = self._ends[: count + 1]
+        copied._versions = self._versions[:count]
+        return copied
+
+    def _between(self, start: int, stop: int) -> str:
+        """Fragments `start` to `stop`, joined."""
+        first, last = start >> _BITS, (stop - 1) >> _BITS
+        if first == last:
+            return self._within(first, start, stop)
+        pieces = [self._within(first, start, (first + 1) << _BITS)]
+        pieces += [self._within(block, block << _BITS, (block + 1) << _BITS) for block in range(first + 1, last)]
+        pieces.append(self._within(last, last << _BITS, stop))
+        return "".join(pieces)
+
+    def _within(self, number: int, start: int, stop: int) -> str:
+        """Fragments `start` to `stop`, all of them in one block, which another thread may be joining right now."""
+        block = self._blocks[number]
+        before = number << _BITS
+        if isinstance(block, str):
+            ends, offset = self._ends, self._ends[before]
+            return block[ends[start] - offset : ends[stop] - offset]
+        if stop - start == 1:
+            return block[start - before]
+        return "".join(block[start - before : stop - before])

@@ -1,0 +1,134 @@
+"""Views: real subclasses of wire models whose fields are computed when they are read.
+
+`maker_of` makes one out of a model and a getter per field. An instance holds a source and a number (a state and a
+version, or a delta event and a position) and nothing else. Where pydantic looks for values, in `__dict__`, a plain
+model answers that is built on the spot; so a view is dumped, compared, printed, matched and put into users' own models
+like the model itself, while reading one field computes that field only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NoReturn, TypeAlias, TypeVar
+
+from rx_assistant.types import ReadOnlyList, WireModel
+
+_M = TypeVar("_M", bound=WireModel)
+
+Getter: TypeAlias = Callable[[Any], Any]
+"""A view → the value of one of its fields, None if nothing has been said of it."""
+
+Base: TypeAlias = Callable[[Any], WireModel | None]
+"""A view → the model that answers for the fields without a getter, None if there is none yet."""
+
+
+class View:
+    """What every view can do. `_source` and `_at` say what it shows."""
+
+    __slots__ = ()
+    _source: Any
+    _at: int
+    _model: ClassVar[type[WireModel]]
+    _getters: ClassVar[Mapping[str, Getter]]
+    _base: ClassVar[Base]
+
+    def to_model(self) -> Any:
+        """What the view shows, as a plain model."""
+        base = type(self)._base(self)
+        values: dict[str, Any] = {}
+        if base is not None:
+            values = {name: getattr(base, name) for name in base.model_fields_set} | (base.model_extra or {})
+        for name, getter in self._getters.items():
+            value = getter(self)
+            if value is not None:
+                values[name] = _plain(value)
+        return self._model.model_construct(values.keys() & self._model.model_fields.keys(), **values)
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        values: dict[str, Any] = self.to_model().__dict__
+        return values
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.to_model(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.to_model(), name, value)  # raises what the frozen model raises
+        self._refuse(name)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self.to_model(), name)
+        self._refuse(name)
+
+    def _refuse(self, name: str) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__}.{name} is read-only")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, WireModel):
+            return NotImplemented
+        return bool(self.to_model() == (other.to_model() if isinstance(other, View) else other))
+
+    def __hash__(self) -> int:
+        return hash(self.to_model())
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: object = None) -> Any:
+        return self.to_model()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.to_model().__reduce_ex__(protocol)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Any:
+        """A plain model, with what `update` says."""
+        return self.to_model().model_copy(update=update, deep=deep)
+
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        """As the model's."""
+        dumped: dict[str, Any] = self.to_model().model_dump(**options)
+        return dumped
+
+    def model_dump_json(self, **options: Any) -> str:
+        """As the model's."""
+        dumped: str = self.to_model().model_dump_json(**options)
+        return dumped
+
+
+def maker_of(
+    model: type[_M], getters: Mapping[str, Getter], *, base: Base = lambda view: None, kind: type[View] = View
+) -> Callable[[Any, int], _M]:
+    """A function (source, at) → a view of the model."""
+    namespace: dict[str, Any] = {"__slots__": ("_at", "_source"), "__doc__": model.__doc__}
+    namespace |= {"__module__": model.__module__, "__qualname__": model.__qualname__}
+    view_type: Any = type(model)(model.__name__, (kind, model), namespace)
+    view_type._model, view_type._getters, view_type._base = model, getters, staticmethod(base)
+    for name, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        setattr(view_type, name, property(getters.get(name) or _from_base(base, name, default)))
+    new: Callable[[Any], Any] = object.__new__
+    set_source, set_at = view_type._source.__set__, view_type._at.__set__
+
+    def make(source: Any, at: int) -> _M:
+        view: _M = new(view_type)
+        set_source(view, source)
+        set_at(view, at)
+        return view
+
+    return make
+
+
+def _from_base(base: Base, name: str, default: Any) -> Getter:
+    def read(view: Any) -> Any:
+        model = base(view)
+        return default if model is None else getattr(model, name)
+
+    return read
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, View):
+        return value.to_model()
+    if isinstance(value, list):
+        return ReadOnlyList([_plain(item) for item in value])
+    return value
