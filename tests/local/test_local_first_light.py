@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 
 import httpx
-import openai
 import pytest
 
 import rx_assistant.local
@@ -18,19 +17,6 @@ FUNCTION = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
     },
 }
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-
-
-@pytest.fixture
-def server():
-    with rx_assistant.local.serve() as server:
-        yield server
-
-
-@pytest.fixture
-def sdk(server):
-    with openai.OpenAI(base_url=server.base_url, api_key="any", max_retries=0) as client:
-        yield client
 
 
 def test_a_streamed_run_answers_in_text_in_several_deltas(sdk):
