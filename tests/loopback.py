@@ -16,9 +16,13 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
 import trustme
 
 GUARD = 5.0
@@ -130,27 +134,15 @@ class Wire:
 Handler = Callable[[Received, Wire], Awaitable[None]]
 
 
-class Loopback:
-    """A server for the time of a `with` block."""
+class _Server:
+    """A listening socket, served by an event loop on a thread of its own, for the time of a `with` block."""
 
-    def __init__(self, handler: Handler, *, tls: ssl.SSLContext | None = None, backlog: int = 2048) -> None:
-        self.requests: list[Received] = []
-        self.endings: dict[int, float] = {}
-        self.errors: list[BaseException] = []
-        self.opened = 0
-        self._handler = handler
-        self._tls = tls
-        self._backlog = backlog
-        self._changed = threading.Condition()
+    tls: ssl.SSLContext | None = None
+
+    def __enter__(self) -> Self:
         self._tasks: set[asyncio.Task[Any]] = set()
-
-    @property
-    def url(self) -> str:
-        return f"{'https' if self._tls else 'http'}://localhost:{self.port}/v1"
-
-    def __enter__(self) -> Loopback:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="loopback", daemon=True)
+        self._thread = threading.Thread(target=self._loop.run_forever, name=type(self).__name__, daemon=True)
         self._thread.start()
         self._server = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(GUARD)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -161,6 +153,56 @@ class Loopback:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(GUARD)
         self._loop.close()
+
+    def call_soon(self, action: Callable[[], object]) -> None:
+        """Do something on the server's loop, where its handlers run; from any thread."""
+        self._loop.call_soon_threadsafe(action)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection; closed afterwards."""
+        raise NotImplementedError
+
+    async def _start(self) -> asyncio.Server:
+        return await asyncio.start_server(self._track, "127.0.0.1", 0, ssl=self.tls, backlog=2048, limit=2**20)
+
+    async def _track(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self.serve(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _stop(self) -> None:
+        self._server.close()
+        for task in [*self._tasks]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0.001)
+
+
+class Loopback(_Server):
+    """A server for the time of a `with` block."""
+
+    def __init__(self, handler: Handler, *, tls: ssl.SSLContext | None = None) -> None:
+        self.requests: list[Received] = []
+        self.endings: dict[int, float] = {}
+        self.errors: list[BaseException] = []
+        self.opened = 0
+        self.tls = tls
+        self._handler = handler
+        self._changed = threading.Condition()
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.tls else 'http'}://localhost:{self.port}/v1"
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
         assert not self.errors, self.errors
 
     def wait_for(self, claim: Callable[[], object]) -> None:
@@ -172,44 +214,31 @@ class Loopback:
     def open_connections(self) -> int:
         return self.opened - len(self.endings)
 
-    async def _start(self) -> asyncio.Server:
-        return await asyncio.start_server(
-            self._serve, "127.0.0.1", 0, ssl=self._tls, backlog=self._backlog, limit=2**20
-        )
-
-    async def _stop(self) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.sleep(0)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wire = Wire(reader, writer, self.opened)
-        self._note(lambda: setattr(self, "opened", self.opened + 1))
+        self.note(lambda: setattr(self, "opened", self.opened + 1))
         try:
-            while wire.keep and (request := await _read_request(reader, wire.number)) is not None:
-                self._note(lambda request=request: self.requests.append(request))
-                await self._handler(request, wire)
+            await self._converse(wire)
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
             pass
         except BaseException as error:
             self.errors.append(error)
         finally:
-            self._tasks.discard(task)
-            self._note(lambda: self.endings.setdefault(wire.number, time.monotonic()))
-            writer.close()
+            self.note(lambda: self.endings.setdefault(wire.number, time.monotonic()))
 
-    def _note(self, change: Callable[[], object]) -> None:
+    async def _converse(self, wire: Wire) -> None:
+        while wire.keep:
+            request = await _read_request(wire.reader, wire.number)
+            self.note(lambda request=request: self.requests.append(request))
+            await self._handler(request, wire)
+
+    def note(self, change: Callable[[], object]) -> None:
         with self._changed:
             change()
             self._changed.notify_all()
 
 
-async def _read_request(reader: asyncio.StreamReader, number: int) -> Received | None:
+async def _read_request(reader: asyncio.StreamReader, number: int) -> Received:
     head = await reader.readuntil(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     method, target, _ = first.split(" ", 2)
@@ -227,40 +256,21 @@ async def _read_request(reader: asyncio.StreamReader, number: int) -> Received |
     return Received(method, target, headers, body, number)
 
 
-class ConnectProxy:
+class ConnectProxy(_Server):
     """A proxy that tunnels: CONNECT host:port, and then bytes both ways."""
 
     def __init__(self) -> None:
         self.tunnels: list[str] = []
 
-    def __enter__(self) -> ConnectProxy:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
-        self._thread.start()
-        starting = asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(GUARD)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(GUARD)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(GUARD)
-        self._loop.close()
-
-    async def _stop(self) -> None:
-        self._server.close()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         target = head.split(b" ")[1].decode()
         self.tunnels.append(target)
-        host, _, port = target.partition(":")
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1" if host == "localhost" else host, int(port))
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", int(target.partition(":")[2]))
         writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
         try:
             async with asyncio.TaskGroup() as pumps:
@@ -269,7 +279,6 @@ class ConnectProxy:
         except* OSError:
             pass
         finally:
-            writer.close()
             far_writer.close()
 
 
@@ -277,7 +286,89 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     while data := await reader.read(65536):
         writer.write(data)
         await writer.drain()
-    if writer.can_write_eof():
-        writer.write_eof()
-    else:
-        writer.close()
+    writer.close()
+
+
+class H2Wire:
+    """One stream of an HTTP/2 connection."""
+
+    def __init__(self, connection: _H2Connection, number: int, request: Received) -> None:
+        self._connection = connection
+        self.number = number
+        self.request = request
+        self.reset = asyncio.Event()
+
+    async def events(self) -> None:
+        headers = [(":status", "200"), ("content-type", "text/event-stream"), ("x-request-id", "req_h2")]
+        self._connection.h2.send_headers(self.number, headers)
+        await self._connection.flush()
+
+    async def send(self, data: bytes) -> None:
+        self._connection.h2.send_data(self.number, data)
+        await self._connection.flush()
+
+    async def end(self) -> None:
+        self._connection.h2.end_stream(self.number)
+        await self._connection.flush()
+
+
+H2Handler = Callable[[Received, H2Wire], Awaitable[None]]
+
+
+class _H2Connection:
+    def __init__(self, server: H2Loopback, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        self._server = server
+        self._reader = reader
+        self._writer = writer
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    async def flush(self) -> None:
+        self._writer.write(self.h2.data_to_send())
+        await self._writer.drain()
+
+    async def run(self) -> None:
+        self.h2.initiate_connection()
+        await self.flush()
+        try:
+            while data := await self._reader.read(65536):
+                for event in self.h2.receive_data(data):
+                    self._take(event)
+                await self.flush()
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _take(self, event: object) -> None:
+        if isinstance(event, h2.events.RequestReceived):
+            headers = {name.decode(): value.decode() for name, value in event.headers}
+            request = Received(headers[":method"], headers[":path"], headers, b"", 0)
+            wire = H2Wire(self, event.stream_id, request)
+            self._server.note(lambda: self._server.requests.append(request))
+            self._tasks[event.stream_id] = asyncio.create_task(self._server._serve_stream(request, wire))
+        elif isinstance(event, h2.events.DataReceived):
+            self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        elif isinstance(event, h2.events.StreamReset) and event.stream_id in self._tasks:
+            self._tasks[event.stream_id].cancel()
+
+
+class H2Loopback(Loopback):
+    """The same server, speaking HTTP/2 over TLS; its handlers get streams."""
+
+    def __init__(self, handler: H2Handler) -> None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority().issue_cert("localhost", "127.0.0.1").configure_cert(context)
+        context.set_alpn_protocols(["h2"])
+        super().__init__(handler, tls=context)  # type: ignore[arg-type]
+
+    async def _converse(self, wire: Wire) -> None:
+        await _H2Connection(self, wire.reader, wire.writer).run()
+
+    async def _serve_stream(self, request: Received, wire: H2Wire) -> None:
+        try:
+            await self._handler(request, wire)  # type: ignore[arg-type]
+        except (asyncio.CancelledError, ConnectionError, h2.exceptions.ProtocolError):
+            pass
+        except BaseException as error:
+            self.errors.append(error)

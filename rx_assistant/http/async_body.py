@@ -112,7 +112,7 @@ class AsyncResponseBody:
             raise
         finally:
             await self._end()
-        if chunk is None and not (self._ended and not self._closed):
+        if self._closed or (chunk is None and not self._ended):
             late = limit.error() if limit is not None and not self._closed else None
             raise await self._give_up(late or self._closed_error())
         return chunk

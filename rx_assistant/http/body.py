@@ -101,9 +101,9 @@ class ResponseBody:
             raise
         finally:
             self._end()
+        if self._closed or (chunk is None and self._late is not None):
+            raise self._fail(StreamClosedError("the stream was closed"))
         if chunk is None:
-            if self._late is not None or self._closed:
-                raise self._fail(StreamClosedError("the stream was closed"))
             self._release()
         return chunk
 

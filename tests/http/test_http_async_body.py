@@ -1,0 +1,259 @@
+"""Open bodies on asyncio and trio: closed by tasks, threads and cancellation, over every transport."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import httpx
+import httpx2
+import pytest
+from loopback import GUARD, ConnectProxy, H2Loopback, H2Wire, Loopback, Received, Wire, client_tls, server_tls
+from test_http_body import DONE, EVENT, RUN, comments, h2_hold, hold, silent, whole
+
+from rx_assistant import errors
+from rx_assistant.http import async_body
+from rx_assistant.http.async_body import AsyncResponseBody
+from rx_assistant.http.session import AsyncSession
+from rx_assistant.http.settings import Settings
+from rx_assistant.http.timeouts import Timeout
+
+pytestmark = pytest.mark.anyio
+
+LIBRARIES = pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+TRANSPORTS = ["plain", "tls", "tls through a proxy", "http2"]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_for_the_collector() -> Iterator[None]:
+    """An abandoned generator or coroutine is a warning, hence an error, where the collector finds it."""
+    yield
+    gc.collect()
+
+
+@contextmanager
+def transport(kind: str) -> Iterator[tuple[Loopback, dict[str, Any]]]:
+    if kind == "http2":
+        with H2Loopback(h2_hold) as server:
+            yield server, {"verify": client_tls(), "http2": True}
+        return
+    with ConnectProxy() as proxy, Loopback(hold, tls=None if kind == "plain" else server_tls()) as server:
+        client: dict[str, Any] = {} if kind == "plain" else {"verify": client_tls()}
+        if kind == "tls through a proxy":
+            client["proxy"] = proxy.url
+        yield server, client
+
+
+@asynccontextmanager
+async def opened(
+    server: Loopback, timeout: Timeout | None = None, library: Any = httpx, **client: Any
+) -> AsyncIterator[tuple[AsyncSession, AsyncResponseBody]]:
+    async with library.AsyncClient(**client) as http:
+        session = AsyncSession(Settings(base_url=server.url, max_retries=0, timeout=timeout or Timeout()), http)
+        body = await session.open(RUN)
+        try:
+            yield session, body
+        finally:
+            await body.aclose()
+
+
+async def connection_closed(server: Loopback, kind: str = "plain") -> None:
+    """On HTTP/2 the connection stays, for others."""
+    if kind != "http2":
+        await anyio.to_thread.run_sync(lambda: server.wait_for(lambda: server.open_connections == 0))
+
+
+async def drain(body: AsyncResponseBody) -> bytes:
+    """Read to the end, as a pump does."""
+    received = b""
+    while chunk := await body.read():
+        received += chunk
+        if b"data:" in chunk:
+            body.saw_event()
+    return received
+
+
+@LIBRARIES
+@pytest.mark.parametrize("kind", TRANSPORTS)
+class TestClosing:
+    async def test_from_another_task_ends_a_waiting_read(self, kind: str, library: Any) -> None:
+        with transport(kind) as (server, client):
+            async with opened(server, library=library, **client) as (_, body):
+                assert await body.read() == EVENT
+
+                async def read() -> None:
+                    with pytest.raises(errors.StreamClosedError):
+                        await body.read()
+
+                with anyio.fail_after(GUARD):
+                    async with anyio.create_task_group() as tasks:
+                        tasks.start_soon(read)
+                        await anyio.wait_all_tasks_blocked()
+                        await body.aclose()
+                await connection_closed(server, kind)
+
+    async def test_while_nobody_reads(self, kind: str, library: Any) -> None:
+        with transport(kind) as (server, client):
+            async with opened(server, library=library, **client) as (_, body):
+                assert await body.read() == EVENT
+                await body.aclose()
+                await body.aclose()
+                await connection_closed(server, kind)
+                with pytest.raises(errors.StreamClosedError):
+                    await body.read()
+
+    async def test_by_cancelling_the_task_that_reads(self, kind: str, library: Any) -> None:
+        with transport(kind) as (server, client):
+            async with opened(server, library=library, **client) as (_, body):
+                assert await body.read() == EVENT
+                with anyio.move_on_after(0.02) as scope:
+                    await body.read()
+                assert scope.cancelled_caught
+                await connection_closed(server, kind)
+                for _ in range(2):
+                    with pytest.raises(errors.StreamCancelledError):
+                        await body.read()
+
+    async def test_from_another_thread(self, kind: str, library: Any) -> None:
+        if kind == "http2":
+            pytest.skip("the socket is not ours alone: there a thread asks the loop")
+        with transport(kind) as (server, client):
+            async with opened(server, library=library, **client) as (_, body):
+                assert await body.read() == EVENT
+                threading.Timer(0.01, body.close_soon).start()
+                with anyio.fail_after(GUARD), pytest.raises(errors.StreamClosedError):
+                    await body.read()
+                await connection_closed(server, kind)
+
+
+class TestTheConnection:
+    @LIBRARIES
+    @pytest.mark.parametrize("how", ["finish", "read to the end"])
+    async def test_serves_the_next_stream_when_one_has_ended(self, how: str, library: Any) -> None:
+        with Loopback(whole) as server:
+            async with library.AsyncClient() as http:
+                session = AsyncSession(Settings(base_url=server.url, max_retries=0), http)
+                for _ in range(5):
+                    body = await session.open(RUN)
+                    assert await body.read() == EVENT
+                    assert await body.read() == DONE
+                    if how == "finish":
+                        await body.finish()
+                    else:
+                        assert await body.read() == b""
+                        assert await body.read() == b""
+                    await body.aclose()
+                assert server.opened == 1
+
+    async def test_is_given_up_when_the_server_does_not_stop_after_done(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(async_body, "FINISH_SECONDS", 0.05)
+        with Loopback(hold) as server:
+            async with opened(server) as (_, body):
+                await body.read()
+                await body.finish()
+                await connection_closed(server)
+
+
+class TestBreaking:
+    @LIBRARIES
+    @pytest.mark.parametrize("how", ["reset", "hang_up"])
+    async def test_is_a_connection_error_of_ours_each_time_it_is_asked(self, how: str, library: Any) -> None:
+        async def breaks(request: Received, wire: Wire) -> None:
+            await wire.events()
+            await wire.chunk(EVENT)
+            getattr(wire, how)()
+
+        with Loopback(breaks) as server:
+            async with opened(server, library=library) as (_, body):
+                for _ in range(2):
+                    with pytest.raises(errors.APIConnectionError) as caught:
+                        await drain(body)
+                    assert isinstance(caught.value.__cause__, library.HTTPError)
+
+    async def test_html_with_status_200_is_no_event_stream_and_is_closed(self) -> None:
+        async def html(request: Received, wire: Wire) -> None:
+            await wire.head(200, {"content-type": "text/html"})
+            await wire.send(b"<html>Sign in, please")
+            await wire.peer_gone()
+
+        with Loopback(html) as server:
+            async with opened(server) as (_, body):
+                with pytest.raises(errors.NotAnEventStreamError):
+                    await body.read()
+                await connection_closed(server)
+
+
+class TestTimeLimits:
+    @pytest.mark.parametrize(
+        ("handler", "timeout", "error"),
+        [
+            (silent, Timeout(read=0.05), errors.ReadTimeoutError),
+            (silent, Timeout(first_event=0.05), errors.FirstEventTimeoutError),
+            (hold, Timeout(first_event=0.05, idle=0.1), errors.IdleTimeoutError),
+            (comments(0.01), Timeout(idle=0.05), errors.IdleTimeoutError),
+            (comments(0.01), Timeout(first_event=0.05, total=0.1), errors.TotalTimeoutError),
+            (hold, Timeout(total=0.05, idle=60), errors.TotalTimeoutError),
+        ],
+        ids=[
+            "read",
+            "first_event",
+            "idle in silence",
+            "idle among comments",
+            "total among comments",
+            "total in silence",
+        ],
+    )
+    async def test_each_has_its_error(self, handler: Any, timeout: Timeout, error: type[Exception]) -> None:
+        with Loopback(handler) as server:
+            async with opened(server, timeout) as (_, body):
+                with pytest.raises(error) as caught:
+                    await drain(body)
+                assert type(caught.value) is error
+                await connection_closed(server)
+
+
+@LIBRARIES
+class TestHTTP2:
+    @pytest.mark.parametrize("how", ["close", "cancel"])
+    async def test_ending_one_stream_leaves_the_other_whole(self, library: Any, how: str) -> None:
+        async def talk(request: Received, wire: H2Wire) -> None:
+            await wire.events()
+            for _ in range(20):
+                await wire.send(EVENT)
+                await asyncio.sleep(0.005)
+            await wire.end()
+
+        with H2Loopback(talk) as server:
+            async with opened(server, library=library, verify=client_tls(), http2=True) as (session, one):
+                two = await session.open(RUN)
+                assert await one.read() == EVENT
+                async with anyio.create_task_group() as tasks:
+
+                    async def end_one() -> None:
+                        with anyio.CancelScope() as scope:
+                            tasks.start_soon(end, scope)
+                            await drain(one)
+
+                    async def end(scope: anyio.CancelScope) -> None:
+                        await anyio.sleep(0.02)
+                        if how == "cancel":
+                            scope.cancel()
+                        else:
+                            await one.aclose()
+
+                    async def guarded() -> None:
+                        try:
+                            await end_one()
+                        except errors.StreamClosedError:
+                            assert how == "close"
+
+                    tasks.start_soon(guarded)
+                    received = await drain(two)
+                assert received == EVENT * 20
+                assert server.opened == 1

@@ -1,0 +1,108 @@
+"""What counts as an event stream: a table of content types and first bytes, and compressed bodies."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import httpx
+import pytest
+
+from rx_assistant.errors import APIConnectionError, NotAnEventStreamError
+from rx_assistant.http.content import EventStreamContent
+
+SSE = "text/event-stream; charset=utf-8"
+EVENT = b"event: done\ndata: [DONE]\n\n"
+
+
+def content(kind: str | None, encoding: str | None = None) -> EventStreamContent:
+    headers = {"content-type": kind, "content-encoding": encoding, "x-request-id": "req_1"}
+    return EventStreamContent(httpx.Response(200, headers={name: value for name, value in headers.items() if value}))
+
+
+ACCEPTED = {
+    "as it should be": (SSE, EVENT),
+    "in capitals": ("Text/Event-Stream", EVENT),
+    "text/plain": ("text/plain", EVENT),
+    "no type": (None, EVENT),
+    "octets": ("application/octet-stream", b"data: x\r\n\r\n"),
+    "json type": ("application/json", b"data: {}\n\n"),
+    "comment first": ("text/plain", b": ping\n\n" + EVENT),
+    "id first": (None, b"id: 7\n\n" + EVENT),
+    "retry first": (None, b"retry: 7\n\n" + EVENT),
+    "byte order mark": (None, b"\xef\xbb\xbf" + EVENT),
+    "blank lines first": (None, b"\n\r\n\n" + EVENT),
+    "an unknown field, typed": (SSE, b"whatever\n\n" + EVENT),
+    "empty, typed": (SSE, b""),
+}
+
+REFUSED = {
+    "html": ("text/html", b"<!doctype html><p>Sign in</p>"),
+    "html, typed as events": (SSE, b"\n <html>"),
+    "json": ("application/json", b'{"object": "thread.run"}'),
+    "json, typed as events": (SSE, b'{"error": {}}'),
+    "json array": (None, b"[]"),
+    "text": ("text/plain", b"Service unavailable\n"),
+    "text with a colon": ("text/plain", b"Error: no\n"),
+    "a long line": (None, b"x" * 100),
+    "empty": ("text/html", b""),
+    "undecided at the end": (None, b"dat"),
+}
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize(("kind", "body"), ACCEPTED.values(), ids=ACCEPTED)
+def test_event_streams_pass_unchanged_however_they_are_split(kind: str | None, body: bytes, size: int) -> None:
+    stream = content(kind)
+    passed = b"".join(stream.feed(body[start : start + size]) for start in range(0, len(body), size))
+    stream.end()
+    assert passed == body
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize(("kind", "body"), REFUSED.values(), ids=REFUSED)
+def test_anything_else_is_refused_with_its_first_bytes(kind: str | None, body: bytes, size: int) -> None:
+    stream = content(kind)
+
+    def feed_all() -> None:
+        for start in range(0, len(body), size):
+            assert stream.feed(body[start : start + size]) == b""
+        stream.end()
+
+    with pytest.raises(NotAnEventStreamError) as caught:
+        feed_all()
+    error = caught.value
+    assert (error.content_type, error.request_id) == (kind, "req_1")
+    assert body.startswith(error.head)
+    assert len(error.head) >= min(len(body), 1)
+
+
+def test_the_first_event_of_a_well_typed_stream_is_not_held_back() -> None:
+    assert content(SSE).feed(b"e") == b"e"
+
+
+def test_an_untyped_stream_is_held_back_for_its_first_field_name_only() -> None:
+    stream = content(None)
+    assert [stream.feed(b"data"), stream.feed(b":"), stream.feed(b" x")] == [b"", b"data:", b" x"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("GZip", gzip.compress)]
+)
+def test_compressed_streams_are_understood_byte_by_byte(encoding: str, pack: object) -> None:
+    stream = content(SSE, encoding)
+    packed = pack(EVENT)  # type: ignore[operator]
+    assert b"".join(stream.feed(packed[at : at + 1]) for at in range(len(packed))) == EVENT
+
+
+def test_what_is_flushed_inside_a_compressed_stream_comes_out_at_once() -> None:
+    packer, stream = zlib.compressobj(wbits=31), content(SSE, "gzip")
+    first = packer.compress(b"data: 1\n\n") + packer.flush(zlib.Z_SYNC_FLUSH)
+    assert stream.feed(first) == b"data: 1\n\n"
+
+
+def test_damaged_and_unknown_compression_is_ours_to_tell() -> None:
+    with pytest.raises(APIConnectionError, match="damaged"):
+        content(SSE, "gzip").feed(b"no gzip at all")
+    with pytest.raises(APIConnectionError, match="'br'"):
+        content(SSE, "br")
