@@ -1,0 +1,163 @@
+"""Making clients, changing their options, and being told at once what is wrong with a call."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from loopback import Loopback, Received, Wire
+
+from rx_assistant import errors
+from rx_assistant.client import AssistantClient, AsyncAssistantClient
+from rx_assistant.http.request import OMIT
+from rx_assistant.http.timeouts import Timeout
+
+KEY = "sk-secret-0123456789"
+CLIENTS = pytest.mark.parametrize("kind", [AssistantClient, AsyncAssistantClient])
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+async def ok(request: Received, wire: Wire) -> None:
+    await wire.json({"id": "thread_1", "object": "thread"})
+
+
+@CLIENTS
+def test_without_a_server_the_error_says_what_to_do(kind: type[AssistantClient]) -> None:
+    with pytest.raises(errors.ConfigurationError) as caught:
+        kind()
+    assert "base_url" in str(caught.value)
+    assert "OPENAI_BASE_URL" in str(caught.value)
+    assert "rx_assistant.local.serve()" in str(caught.value)
+
+
+def test_address_and_key_come_from_the_environment_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Loopback(ok) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        monkeypatch.setenv("OPENAI_ORG_ID", "org_e")
+        monkeypatch.setenv("OPENAI_PROJECT_ID", "proj_e")
+        with AssistantClient() as client, AssistantClient(api_key="", organization="org_g") as keyless:
+            client.threads.create()
+            keyless.threads.create()
+    first, second = server.requests
+    assert first.headers["authorization"] == f"Bearer {KEY}"
+    assert (first.headers["openai-organization"], first.headers["openai-project"]) == ("org_e", "proj_e")
+    assert "authorization" not in second.headers
+    assert second.headers["openai-organization"] == "org_g"
+
+
+@CLIENTS
+def test_a_client_shows_its_address_and_not_its_key(kind: type[AssistantClient]) -> None:
+    client = kind(base_url="http://x/v1", api_key=KEY)
+    assert repr(client) == f"{kind.__name__}(base_url='http://x/v1')"
+    assert KEY not in repr(vars(client))
+
+
+def test_with_options_changes_a_copy_and_shares_the_connections() -> None:
+    with Loopback(ok) as server, AssistantClient(base_url=server.url, max_retries=0) as client:
+        client.threads.create()
+        changed = client.with_options(default_headers={"X-A": "1"}, timeout=3)
+        with changed:
+            changed.threads.create()
+        client.threads.create()
+        assert ["x-a" in request.headers for request in server.requests] == [False, True, False]
+        assert server.opened == 1
+        assert changed._session.settings.timeout == Timeout(connect=3, read=3)
+
+
+def test_async_with_options_and_closing() -> None:
+    async def main(url: str) -> None:
+        async with AsyncAssistantClient(base_url=url, max_retries=0) as client:
+            async with client.with_options(organization="org") as copy:
+                await copy.threads.create()
+            await client.threads.create()
+        with pytest.raises(errors.APIConnectionError, match="closed"):
+            await client.threads.create()
+
+    with Loopback(ok) as server:
+        anyio.run(main, server.url)
+        server.wait_for(lambda: server.open_connections == 0)
+    assert ["openai-organization" in request.headers for request in server.requests] == [True, False]
+
+
+def test_a_given_http_client_stays_open() -> None:
+    with Loopback(ok) as server, httpx.Client() as http:
+        with AssistantClient(base_url=server.url, http_client=http) as client:
+            client.threads.create()
+        assert not http.is_closed
+
+
+@CLIENTS
+class TestAWrongCall:
+    """Fails where it is written, before anything is sent."""
+
+    def test_a_misspelt_parameter_is_named_with_the_right_one(self, kind: type[AssistantClient]) -> None:
+        with pytest.raises(TypeError, match=r"'assistent_id'.*'assistant_id'"):
+            begin(kind(base_url="http://x").threads.runs.create("t", assistent_id="a"))  # type: ignore[call-overload]
+
+    def test_an_unknown_parameter_points_at_extra_body(self, kind: type[AssistantClient]) -> None:
+        with pytest.raises(TypeError, match="extra_body"):
+            begin(kind(base_url="http://x").assistants.create(model="m", zzz=1))  # type: ignore[call-arg]
+
+    def test_a_missing_parameter_is_named(self, kind: type[AssistantClient]) -> None:
+        with pytest.raises(TypeError, match="'assistant_id'"):
+            begin(kind(base_url="http://x").threads.create_and_run())  # type: ignore[call-overload]
+        with pytest.raises(TypeError, match="'tool_outputs'"):
+            kind(base_url="http://x").threads.runs.submit_tool_outputs_stream("r", "t")  # type: ignore[call-overload]
+
+    def test_an_empty_id_is_a_value_error_also_for_streams(self, kind: type[AssistantClient]) -> None:
+        client = kind(base_url="http://x")
+        with pytest.raises(ValueError, match="thread_id"):
+            client.threads.runs.stream("", assistant_id="a")
+        with pytest.raises(ValueError, match="run_id"):
+            begin(client.threads.runs.retrieve("", thread_id="t"))
+
+    def test_a_wrong_policy_is_a_value_error(self, kind: type[AssistantClient]) -> None:
+        with pytest.raises(ValueError, match="on_idle"):
+            kind(base_url="http://x").threads.runs.stream("t", assistant_id="a", on_idle="explode")  # type: ignore[call-overload]
+
+
+def begin(result: Any) -> None:
+    """An async method only begins to run when it is awaited."""
+    if hasattr(result, "send"):
+        try:
+            result.send(None)
+        finally:
+            result.close()
+
+
+def test_omitted_values_stay_out_of_the_request() -> None:
+    with Loopback(ok) as server, AssistantClient(base_url=server.url) as client:
+        client.assistants.create(model="m", name=OMIT, description=None)  # type: ignore[arg-type]
+    assert server.requests[0].json == {"model": "m", "description": None}
+
+
+def test_html_where_an_object_was_expected_is_told() -> None:
+    async def html(request: Received, wire: Wire) -> None:
+        await wire.reply(200, b"<html>Sign in</html>", {"content-type": "text/html", "x-request-id": "req_1"})
+
+    with Loopback(html) as server, AssistantClient(base_url=server.url) as client:
+        with pytest.raises(errors.APIResponseValidationError, match="text/html") as caught:
+            client.threads.retrieve("t")
+        assert (caught.value.content_type, caught.value.request_id) == ("text/html", "req_1")
+
+
+def test_a_files_content_is_bytes_in_every_form(tmp_path: Any) -> None:
+    async def content(request: Received, wire: Wire) -> None:
+        await wire.reply(200, b'{"a": 1}', {"content-type": "application/octet-stream"})
+
+    with Loopback(content) as server, AssistantClient(base_url=server.url) as client:
+        file = client.files.content("file_1")
+        assert file.content == file.read() == b'{"a": 1}' == b"".join(file.iter_bytes(3))
+        assert (file.text, file.json()) == ('{"a": 1}', {"a": 1})
+        file.write_to_file(tmp_path / "x")
+        assert json.loads((tmp_path / "x").read_bytes()) == {"a": 1}
+        assert client.files.retrieve_content("file_1") == '{"a": 1}'
