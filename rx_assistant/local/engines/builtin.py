@@ -25,7 +25,7 @@ from rx_assistant.local.engine import (
     ToolOutput,
 )
 from rx_assistant.local.engines.arguments import fill
-from rx_assistant.local.engines.matching import asked_for, best, overlap, words
+from rx_assistant.local.engines.matching import answering, asked_for
 
 _SENTENCE = re.compile(r"[^\n.!?]+(?:[.!?]+(?=\s|$)|[^\s])*")
 _RESULTS = 4
@@ -90,12 +90,15 @@ def _report(outputs: Sequence[ToolOutput]) -> str:
 
 
 def _from_files(context: RunContext, results: Sequence[SearchResult]) -> Iterable[Action]:
-    """The passages' best sentences, each followed by its source."""
-    asked = words(context.question)
+    """The best sentences, each with its source; what fits less than half as well as the best is left out."""
+    found = [answering(context.question, _sentences(result.text)) for result in results]
+    enough = max(fit for _, fit in found) / 2
     said: set[str] = set()
-    for index, result in enumerate(results):
-        sentence = best(asked, _sentences(result.text)).strip(" -*#\t")
-        if sentence and sentence not in said and (not said or overlap(asked, sentence)):
+    for index, (result, (sentence, fit)) in enumerate(zip(results, found, strict=True)):
+        sentence = sentence.strip(" -*#\t")
+        if fit > enough or (not said and index == len(results) - 1):
+            if sentence in said:
+                continue
             for piece in tokens.pieces(("\n" if said else "") + sentence):
                 yield Text(piece)
             marker = f"【{len(context.messages)}:{index}†{result.file_name}】"

@@ -6,16 +6,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from rx_assistant.local.engine import FunctionTool
+from rx_assistant.local.retrieval.terms import terms
 
-_WORD = re.compile(r"[^\W_]+")
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_INNER_NAME = re.compile(r"(?<=\s)[A-Z]\w+")
 _COMMON = frozenset(
-    re.findall(
-        r"\w+",
+    terms(
         """a about all am an and any are as at be by can could current currently do does for from function get gets give
     given has have hello hi how i if in into is it its like list look make me my need now of on one or our please return
     returns set show tell than that the their them then there this to up us use used user users uses using want was
-    we what whats when where which who will with would you your""",
+    we what whats when where which who will with would you your"""
     )
 )
 _IN_NAME = 2.0
@@ -46,8 +45,7 @@ def asked_for(message: str, functions: Sequence[FunctionTool]) -> list[FunctionT
 
 def words(text: str) -> frozenset[str]:
     """The stems of the words that say something, from prose and from names in snake_case or camelCase."""
-    found = _WORD.findall(_CAMEL.sub(" ", text).lower())
-    return frozenset(_stem(word) for word in found if word not in _COMMON and len(word) > 1)
+    return frozenset(term for term in terms(text) if term not in _COMMON and len(term) > 1)
 
 
 def _shared(asked: frozenset[str], function: FunctionTool) -> Mapping[str, float]:
@@ -56,19 +54,14 @@ def _shared(asked: frozenset[str], function: FunctionTool) -> Mapping[str, float
     return {word: weight for word, weight in weights.items() if word in asked}
 
 
-def _stem(word: str) -> str:
-    """Crude on purpose: both sides go through it."""
-    for ending in ("ing", "ies", "es", "ed", "s"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            return word[: -len(ending)]
-    return word
+def answering(question: str, sentences: Iterable[str]) -> tuple[str, float]:
+    """The sentence that fits the question best, and how well; one that only repeats the question answers nothing."""
+    asked = words(question)
+    names = words(" ".join(_INNER_NAME.findall(question)))
 
+    def fit(sentence: str) -> float:
+        found = words(sentence)
+        return len(found & asked) + len(found & names) if found - asked else 0.0
 
-def overlap(asked: frozenset[str], text: str) -> int:
-    """How many of the words occur in the text."""
-    return len(asked & words(text))
-
-
-def best(asked: frozenset[str], texts: Iterable[str]) -> str:
-    """The text that shares most words, the first of several; empty for none."""
-    return max(texts, key=lambda text: overlap(asked, text), default="")
+    best = max(sentences, key=fit, default="")
+    return best, fit(best)
