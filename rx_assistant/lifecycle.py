@@ -233,6 +233,7 @@ class Grammar:
         if self._state == "start":
             self._resumed = name not in ("thread.created", "thread.run.created")
         self._check_not_over(name)
+        status_before = self._run_status
         if meaning.life is RUN:
             self._check_run(name, id)
             self._advance(name, RUN, self._run, status)
@@ -240,7 +241,7 @@ class Grammar:
             if self._strict:
                 self._check_run(name, run_id)
             self._advance(name, meaning.life, id, status)
-        self._state = self._following(name)
+        self._state = self._following(name, status_before)
 
     def finish(self) -> None:
         """Takes the end of the stream, and raises where it may not end.
@@ -250,7 +251,9 @@ class Grammar:
         if self._state in _OVER:
             return
         if self._strict:
-            raise ProtocolError(f"the stream ended in state {self._state!r}: expected {self._expected()}")
+            raise ProtocolError(
+                f"the stream ended in state {self._state!r}: expected {self._expected(self._run_status)}"
+            )
         if self._run_status not in RUN_STOPS:
             state = "before any run" if self._run_status is None else f"with run {self._run!r} {self._run_status}"
             raise ProtocolError(f"the stream ended {state}: expected the run to stop, or 'done' or 'error'")
@@ -308,34 +311,33 @@ class Grammar:
         if self._state in _OVER:
             raise ProtocolError(f"event {name!r} after {self._state!r}: expected the end of the stream")
 
-    def _following(self, name: str) -> str:
+    def _following(self, name: str, status_before: str | None) -> str:
         if name == "error":
             return "error"
         if self._strict:
-            return self._following_strictly(name)
+            return self._following_strictly(name, status_before)
         if name == "done":
             return "done"
         if self._state == "ended":
             raise ProtocolError(f"event {name!r} after run {self._run!r} {self._run_status}: expected 'done'")
         return "ended" if self._run_status in RUN.terminal else "under way"
 
-    def _following_strictly(self, name: str) -> str:
+    def _following_strictly(self, name: str, status_before: str | None) -> str:
         if name == "thread.run.cancelling" and self._state in _MAY_CANCEL:
             return self._state
         following = _ORDER[self._state].get(name)
         if following is None:
-            raise ProtocolError(f"event {name!r} in state {self._state!r}: expected {self._expected()}")
+            raise ProtocolError(f"event {name!r} in state {self._state!r}: expected {self._expected(status_before)}")
         return following
 
-    def _expected(self) -> str:
+    def _expected(self, run_status: str | None) -> str:
         """The events that may come now, but for `error` and `thread.run.cancelling`."""
-        return _alternatives([f"{name!r}" for name in _ORDER[self._state] if self._is_open_to(name)])
+        return _alternatives([repr(name) for name in _ORDER[self._state] if _may_follow(name, run_status)])
 
-    def _is_open_to(self, name: str) -> bool:
-        life, _, status = EVENTS[name]
-        if life is not RUN or status is None or self._run_status is None:
-            return True
-        return RUN.may_become(self._run_status, status)
+
+def _may_follow(name: str, run_status: str | None) -> bool:
+    life, _, status = EVENTS[name]
+    return life is not RUN or status is None or run_status is None or RUN.may_become(run_status, status)
 
 
 def _alternatives(words: list[str]) -> str:
