@@ -72,6 +72,11 @@ class RunSnapshot:
         self._version = version
 
     @property
+    def version(self) -> int:
+        """Which version of its store it shows: what `view(version)` of a State that `advance` told of wants."""
+        return self._version
+
+    @property
     def thread(self) -> Thread | None:
         """The thread, if the stream began by creating it."""
         return self._store.thread.at(self._version)

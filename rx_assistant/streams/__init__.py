@@ -6,6 +6,7 @@ from rx_assistant.streams._async import AsyncAssistantStream, AsyncPost, Eager, 
 from rx_assistant.streams._async_pump import AsyncOpen, AsyncPump, AsyncResume
 from rx_assistant.streams._base import OnIdle, Post, Replay
 from rx_assistant.streams._body import AsyncBody, Body
+from rx_assistant.streams._context import message_around, step_around
 from rx_assistant.streams._factories import frame_of, from_events, from_response, replay, replay_async
 from rx_assistant.streams._feed import RunIdentity
 from rx_assistant.streams._handling import Binding, Handler
@@ -38,6 +39,8 @@ __all__ = [
     "frame_of",
     "from_events",
     "from_response",
+    "message_around",
     "replay",
     "replay_async",
+    "step_around",
 ]

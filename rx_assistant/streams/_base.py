@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from reactivex import abc
 
 from rx_assistant.errors import StreamError
-from rx_assistant.events import MessageEvent, RunStepEvent, ThreadMessageDelta, ThreadRunStepDelta
 from rx_assistant.hot import ROOT_LOOP, HotLog, Subscriber
-from rx_assistant.streams._context import Folding
+from rx_assistant.streams._context import Folding, message_around, step_around
 from rx_assistant.streams._feed import Feed
 from rx_assistant.streams._recording import Recording
 
@@ -74,20 +73,12 @@ class StreamBase:
     @property
     def current_message_snapshot(self) -> Message | None:
         """The message that the current event is about, or else that is being written; None without one."""
-        event, messages = self.current_event, self.snapshot.messages
-        about = event.message_id if isinstance(event, ThreadMessageDelta) else None
-        if isinstance(event, MessageEvent):
-            about = event.data.id
-        return _the(messages, about)
+        return message_around(self.current_event, self.snapshot)
 
     @property
     def current_run_step_snapshot(self) -> RunStep | None:
         """The step that the current event is about, or else that is under way; None without one."""
-        event, steps = self.current_event, self.snapshot.steps
-        about = event.step_id if isinstance(event, ThreadRunStepDelta) else None
-        if isinstance(event, RunStepEvent):
-            about = event.data.id
-        return _the(steps, about)
+        return step_around(self.current_event, self.snapshot)
 
     @property
     def request_id(self) -> str | None:
@@ -211,15 +202,7 @@ class StreamBase:
         run = self._final().run
         if run is None:
             raise StreamError("the stream ended without telling of a run", request_id=self.request_id)
-        return run.to_model()
-
-
-def _the(objects: Any, about: str | None) -> Any:
-    """The object with the id `about`; without one, the last that is still in progress."""
-    for thing in reversed(objects):
-        if thing.id == about if about is not None else thing.status == "in_progress":
-            return thing
-    return None
+        return run
 
 
 Post = Callable[[str, str], Any]

@@ -6,14 +6,19 @@ Nothing is kept up to date for it: snapshots are folded from the log when someon
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from rx_assistant.errors import EventDecodeError
+from rx_assistant.events import MessageEvent, RunStepEvent, ThreadMessageDelta, ThreadRunStepDelta
 from rx_assistant.snapshots import RunSnapshot, fold
 
 if TYPE_CHECKING:
     from rx_assistant.events import StreamEvent
     from rx_assistant.hot import HotLog
+    from rx_assistant.types import Message, RunStep
+
+T = TypeVar("T")
 
 
 class Folding:
@@ -51,3 +56,26 @@ def _folded(snapshot: RunSnapshot, event: StreamEvent) -> RunSnapshot:
         return fold(snapshot, event)
     except EventDecodeError:  # whoever reads that event is told; a snapshot goes on without it
         return snapshot
+
+
+def message_around(event: StreamEvent | None, snapshot: RunSnapshot) -> Message | None:
+    """Give the message that `event` is about, or else the one that is being written."""
+    about = event.message_id if isinstance(event, ThreadMessageDelta) else None
+    if isinstance(event, MessageEvent):
+        about = event.data.id
+    return snapshot.message(about) if about else _under_way(snapshot.messages)
+
+
+def step_around(event: StreamEvent | None, snapshot: RunSnapshot) -> RunStep | None:
+    """Give the step that `event` is about, or else the one that is under way."""
+    about = event.step_id if isinstance(event, ThreadRunStepDelta) else None
+    if isinstance(event, RunStepEvent):
+        about = event.data.id
+    return snapshot.step(about) if about else _under_way(snapshot.steps)
+
+
+def _under_way(things: Sequence[T]) -> T | None:
+    for thing in reversed(things):
+        if getattr(thing, "status", None) == "in_progress":
+            return thing
+    return None

@@ -20,7 +20,7 @@ and pydantic 2.7 would not find those of this module.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -131,6 +131,10 @@ class WireModel(BaseModel):
         frozen=True,
         defer_build=True,
     )
+
+    def to_model(self) -> Self:
+        """A plain model: itself. Views in snapshots look like models and give a real one here."""
+        return self
 
     if not TYPE_CHECKING:  # for type checkers these are pydantic's
         __pydantic_extra__: dict[str, Json[Any]]
