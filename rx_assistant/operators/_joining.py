@@ -1,0 +1,116 @@
+"""Which neighbours `coalesce` may join, and into what: text with text, deltas of one part, snapshots of one thing.
+
+A rule is a pair: `may_join(earlier, later)` is asked for each item as it comes, `joined(items)` once per frame.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from rx_assistant.events import ThreadMessageDelta, ThreadRunStepDelta
+
+if TYPE_CHECKING:
+    from rx_assistant.snapshots import RunSnapshot
+
+T = TypeVar("T")
+
+
+class Rule(NamedTuple):
+    """How items of one type are joined."""
+
+    may_join: Callable[[Any, Any], bool]
+    joined: Callable[[Sequence[Any]], Any]
+
+
+def may_join(earlier: object, later: object) -> bool:
+    """Tell whether two neighbours say more together: both text, deltas of one part or call, snapshots of one thing."""
+    kind = type(later)
+    if type(earlier) is not kind:
+        return False
+    if kind is str:
+        return True
+    rule = _RULES.get(kind)
+    return rule is not None and rule.may_join(earlier, later)
+
+
+def joined(items: Sequence[T]) -> T:
+    """Give one item that says what `items`, neighbours of which each may join the next, say one after the other.
+
+    Raises TypeError for items that no rule can join.
+    """
+    kind = type(items[0])
+    if kind is str:
+        return "".join(items)  # type: ignore[return-value, arg-type]  # T is str here
+    rule = _RULES.get(kind)
+    if rule is None:
+        raise TypeError(f"nothing tells how to join items of type {kind.__name__}: give `join` beside `adjacent`")
+    whole: T = rule.joined(items)
+    return whole
+
+
+def newest(items: Sequence[T]) -> T:
+    """Give the last item, which says all that those before it said."""
+    return items[-1]
+
+
+# -- deltas of messages ----------------------------------------------------------------------------------------------
+
+
+def _same_part(earlier: ThreadMessageDelta, later: ThreadMessageDelta) -> bool:
+    if not (earlier.is_plain and later.is_plain) or earlier.message_id != later.message_id:
+        return False
+    return earlier.text_fragments[0][0] == later.text_fragments[0][0]
+
+
+def _longer_message_delta(items: Sequence[ThreadMessageDelta]) -> ThreadMessageDelta:
+    text = "".join([item.text_fragments[0][1] for item in items])
+    part = {"index": items[0].text_fragments[0][0], "type": "text", "text": {"value": text}}
+    return ThreadMessageDelta(_delta(items[0].message_id, "thread.message.delta", {"content": [part]}))
+
+
+# -- deltas of run steps ---------------------------------------------------------------------------------------------
+
+_INPUT = {"function": "arguments", "code_interpreter": "input"}
+
+
+def _same_call(earlier: ThreadRunStepDelta, later: ThreadRunStepDelta) -> bool:
+    if not (earlier.is_plain and later.is_plain) or earlier.step_id != later.step_id:
+        return False
+    return earlier.input_fragments[0][:2] == later.input_fragments[0][:2]
+
+
+def _longer_step_delta(items: Sequence[ThreadRunStepDelta]) -> ThreadRunStepDelta:
+    index, kind, _ = items[0].input_fragments[0]
+    text = "".join([item.input_fragments[0][2] for item in items])
+    call = {"index": index, "type": kind, kind: {_INPUT[kind]: text}}
+    details = {"type": "tool_calls", "tool_calls": [call]}
+    return ThreadRunStepDelta(_delta(items[0].step_id, "thread.run.step.delta", {"step_details": details}))
+
+
+def _delta(about: str, kind: str, delta: object) -> bytes:
+    """The compact JSON that servers write, which the narrow reading of a delta understands."""
+    whole = {"id": about, "object": kind, "delta": delta}
+    return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+# -- snapshots -------------------------------------------------------------------------------------------------------
+
+
+def _same_status(earlier: RunSnapshot, later: RunSnapshot) -> bool:
+    """A snapshot in which the run wants something else than before must not wait for a frame."""
+    return earlier.status == later.status
+
+
+def _rules() -> dict[type, Rule]:
+    from rx_assistant.snapshots import RunSnapshot
+
+    return {
+        ThreadMessageDelta: Rule(_same_part, _longer_message_delta),
+        ThreadRunStepDelta: Rule(_same_call, _longer_step_delta),
+        RunSnapshot: Rule(_same_status, newest),
+    }
+
+
+_RULES = _rules()
