@@ -137,7 +137,7 @@ def is_sentence(letters: str) -> bool:
     before, cancelling, after = letters.partition("X")
     if not cancelling:
         return bool(NORMAL.fullmatch(letters) or BROKEN.fullmatch(letters))
-    if "q" not in before or "i" in after or re.search("[CKFNE]", before):
+    if "q" not in before or "i" in after or re.search("[CKFNE!]", before):
         return False
     return bool(CANCELLED.fullmatch(before + after))
 
