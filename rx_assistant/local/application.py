@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
 from rx_assistant.local.dispatch import endpoint, error_reply, sign
 from rx_assistant.local.errors import ApiError
@@ -52,9 +52,9 @@ def build(state: State) -> Starlette:
         yield
         await state.close()
 
-    routes = [Route(row.path, endpoint(state, row), methods=[row.method]) for row in OPERATIONS]
+    routes = [Route(f"/v1{row.path}", endpoint(state, row), methods=[row.method]) for row in OPERATIONS]
     app = Starlette(
-        routes=[Mount("/v1", routes=routes), Route("/healthz", _health)],
+        routes=[*routes, Route("/healthz", _health)],
         lifespan=lifespan,
         exception_handlers={HTTPException: _refuse},
     )
