@@ -41,8 +41,10 @@ Steps of a turn:
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -51,7 +53,7 @@ import yaml
 
 from rx_assistant.errors import ConfigurationError
 from rx_assistant.local.engine import Json
-from rx_assistant.local.errors import ApiError
+from rx_assistant.local.errors import ApiError, bad_request
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.schema import (
     Choice,
@@ -79,6 +81,24 @@ _ID = Text(shortest=1)
 _TEXTS = Items(Text())
 _CITATION = Record({"text": _ID, "file": _ID, "kind": Choice(("file_citation", "file_path"))}, ("text", "file"))
 _COUNT = Whole(0)
+
+
+class _Readable:
+    """A string that some reading of it takes, such as a regular expression."""
+
+    kinds: tuple[str, ...] = ("a string",)
+
+    def __init__(self, what: str, read: Callable[[str], object]) -> None:
+        self._what = what
+        self._read = read
+
+    def check(self, value: object, path: str) -> None:
+        if not isinstance(value, str):
+            raise wrong_type(value, path, self.kinds)
+        try:
+            self._read(value)
+        except (ValueError, re.error) as error:
+            raise bad_request(f"Invalid '{path}': it is no {self._what}: {error}.", path) from error
 
 
 class _OneOf:
@@ -135,7 +155,9 @@ _STEP = Either(
         ),
     )
 )
-_RUN = Record({"match": Text(), "times": Whole(1), "turns": Items(Items(_STEP))}, ("turns",))
+_RUN = Record(
+    {"match": _Readable("regular expression", re.compile), "times": Whole(1), "turns": Items(Items(_STEP))}, ("turns",)
+)
 _FAULT = Record(
     {
         "request": Text(pattern=r"(\*|[A-Z]+) /\S*"),
@@ -149,7 +171,7 @@ _FAULT = Record(
     },
     ("request", "status"),
 )
-_FILE = Either((Text(), Record({"base64": Text()}, ("base64",))))
+_FILE = Either((Text(), Record({"base64": _Readable("base64", base64.b64decode)}, ("base64",))))
 _SCENARIO = Record(
     {
         "chunk": _CHUNK,
