@@ -32,8 +32,7 @@ Schema = Mapping[str, Json]
 
 def fill(schema: Schema, message: str) -> Json:
     """A value that fits `schema`; for function parameters, which are an object, an object."""
-    value = _Filling(schema, message).value(schema, "", _DEPTH, required=True)
-    return {} if value is None and _type(schema) in ("object", "") else value
+    return _Filling(schema, message).value(schema or {"type": "object"}, "", _DEPTH, required=True)
 
 
 class _Filling:
@@ -56,7 +55,7 @@ class _Filling:
             return self._choice(choices, schema, required)
         match _type(schema):
             case "object":
-                return self._object(schema, depth)
+                return self._object(schema, depth, required)
             case "array":
                 return self._array(schema, name, depth, required)
             case "integer" | "number":
@@ -89,21 +88,28 @@ class _Filling:
                 value = value.get(part) if isinstance(value, Mapping) else None
         return value if isinstance(value, Mapping) else {}
 
-    def _object(self, schema: Schema, depth: int) -> Json:
+    def _object(self, schema: Schema, depth: int, required: bool) -> Json:
+        """First what the message says; then, if anything, what may not be missing."""
         properties = schema.get("properties")
         demanded = schema.get("required")
-        required = demanded if isinstance(demanded, list) else []
-        value: dict[str, Json] = {}
+        needed = demanded if isinstance(demanded, list) else []
         if not isinstance(properties, Mapping) or not depth:
-            return value
-        order = sorted(properties, key=lambda name: name not in required)
-        for name in order:
-            inner = properties[name]
-            if isinstance(inner, Mapping):
-                found = self.value(inner, name, depth - 1, required=name in required)
-                if found is not None or name in required:
-                    value[name] = found
+            return {} if required else None
+        value: dict[str, Json] = {}
+        for name in sorted(properties, key=lambda name: name not in needed):
+            self._put(value, name, properties[name], depth, required=False)
+        if not value and not required:
+            return None
+        for name in needed:
+            if name in properties and name not in value:
+                self._put(value, name, properties[name], depth, required=True)
         return {name: value[name] for name in properties if name in value}
+
+    def _put(self, value: dict[str, Json], name: str, schema: Json, depth: int, *, required: bool) -> None:
+        if isinstance(schema, Mapping):
+            found = self.value(schema, name, depth - 1, required=required)
+            if found is not None or required:
+                value[name] = found
 
     def _array(self, schema: Schema, name: str, depth: int, required: bool) -> Json:
         items = schema.get("items")

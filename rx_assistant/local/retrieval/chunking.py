@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,20 +25,22 @@ class Chunk:
 def chunks(text: str, size: int, overlap: int) -> Iterator[Chunk]:
     """Chunks of at most `size` tokens; each begins about `overlap` tokens before the end of the one before."""
     ends = _ends(text)
-    first = 0
+    first = covered = 0
     while first < len(ends):
         last = min(first + size, len(ends))
         start = ends[first - 1] if first else 0
         end = ends[last - 1]
         if last < len(ends):
-            end = _break(text, start, end)
-            while last - 1 > first and ends[last - 2] >= end:
-                last -= 1
+            good_end = _break(text, start, end)
+            whole = bisect_right(ends, good_end)
+            if whole > first and good_end > covered:
+                end, last = good_end, whole
         if text[start:end].strip():
             yield Chunk(start, end, text[start:end])
         if last >= len(ends):
             return
         first = max(first + 1, last - overlap)
+        covered = end
 
 
 def _ends(text: str) -> list[int]:
