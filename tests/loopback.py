@@ -44,6 +44,14 @@ def server_tls() -> ssl.SSLContext:
 
 
 @cache
+def untrusted_tls() -> ssl.SSLContext:
+    """What a server has that nobody vouches for."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    return context
+
+
+@cache
 def client_tls() -> ssl.SSLContext:
     """What a client needs to trust it."""
     context = ssl.create_default_context()

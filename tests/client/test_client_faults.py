@@ -1,0 +1,239 @@
+"""Every fault in the table, on threads, asyncio and trio: the right events, then the right ending, and nothing left."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import anyio
+import anyio.to_thread
+import httpx
+import httpx2
+import pytest
+from fault_server import BODY, FAULTS, FRAMES, Fault, sends
+from loopback import GUARD, Loopback, client_tls, untrusted_tls
+
+from rx_assistant import errors
+from rx_assistant.client import AssistantClient, AsyncAssistantClient
+from rx_assistant.http import async_body, body, retries
+from rx_assistant.http.timeouts import Timeout
+
+
+class Outcome(NamedTuple):
+    """What came of one stream."""
+
+    events: int
+    error: Exception | None
+
+
+def on_threads(url: str, fault: Fault) -> Outcome:
+    seen = 0
+    with httpx.Client(verify=client_tls(), timeout=None) as http:
+        client = AssistantClient(base_url=url, http_client=http, **fault.options)
+        try:
+            with client.threads.runs.stream("thread_1", assistant_id="a", **fault.stream) as stream:
+                for _ in stream:
+                    seen += 1
+        except Exception as error:
+            return Outcome(seen, error)
+    return Outcome(seen, None)
+
+
+async def in_a_task(url: str, fault: Fault) -> Outcome:
+    seen = 0
+    async with httpx2.AsyncClient(verify=client_tls(), timeout=None) as http:
+        client = AsyncAssistantClient(base_url=url, http_client=http, **fault.options)
+        try:
+            async with client.threads.runs.stream("thread_1", assistant_id="a", **fault.stream) as stream:
+                async for _ in stream:
+                    seen += 1
+        except Exception as error:
+            return Outcome(seen, error)
+    return Outcome(seen, None)
+
+
+def on_backend(backend: str) -> Callable[[str, Fault], Outcome]:
+    def run(url: str, fault: Fault) -> Outcome:
+        async def main() -> Outcome:
+            outcome = await in_a_task(url, fault)
+            if backend == "asyncio":
+                assert asyncio.all_tasks() == {asyncio.current_task()}
+            return outcome
+
+        return anyio.run(main, backend=backend)
+
+    return run
+
+
+FACES = {"threads": on_threads, "asyncio": on_backend("asyncio"), "trio": on_backend("trio")}
+
+
+@pytest.fixture(autouse=True)
+def no_time_to_lose(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "FIRST", 0.001)
+    monkeypatch.setattr(body, "FINISH_SECONDS", 0.05)
+    monkeypatch.setattr(async_body, "FINISH_SECONDS", 0.05)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collecting_is_cheap() -> Iterator[None]:
+    """The collector need not look at what was there before: it runs after every test."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    before = {*threading.enumerate()}
+    yield
+    deadline = time.monotonic() + GUARD
+    for thread in {*threading.enumerate()} - before:
+        if not thread.name.startswith(("AnyIO worker", "Trio thread")):  # they wait for work, for everybody
+            thread.join(max(0.0, deadline - time.monotonic()))
+            assert not thread.is_alive(), thread
+    gc.collect()
+
+
+def check(fault: Fault, outcome: Outcome, server: Loopback) -> None:
+    if fault.error is None:
+        assert outcome.error is None, repr(outcome.error)
+    else:
+        assert type(outcome.error) is fault.error, repr(outcome.error)
+    assert outcome.events == fault.events
+    server.wait_for(lambda: server.open_connections == 0)
+    assert len(server.requests) == fault.requests
+    assert len({request.headers["idempotency-key"] for request in server.requests}) <= 1
+
+
+def test_the_table_is_long_enough() -> None:
+    assert len(FAULTS) >= 60
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_has_its_outcome(name: str, face: str) -> None:
+    fault = FAULTS[name]
+    with Loopback(fault.script) as server:
+        started = time.monotonic()
+        outcome = FACES[face](server.url, fault)
+        assert time.monotonic() - started < GUARD
+        check(fault, outcome, server)
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_refused_connection_and_a_wrong_certificate(face: str) -> None:
+    fault = Fault(sends(BODY), options={"max_retries": 0})
+    outcome = FACES[face]("http://127.0.0.1:1/v1", fault)
+    assert type(outcome.error) is errors.APIConnectionError
+    with Loopback(fault.script, tls=untrusted_tls()) as server:
+        outcome = FACES[face](server.url, fault)
+        assert type(outcome.error) is errors.APIConnectionError
+        assert server.requests == []
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("name", ["reset after 6 events", "error event, flat", "silence between events beyond read"])
+def test_an_error_carries_what_arrived_before_it(name: str, face: str) -> None:
+    fault = FAULTS[name]
+    with Loopback(fault.script) as server:
+        error = FACES[face](server.url, fault).error
+    assert isinstance(error, errors.RxAssistantError)
+    assert error.request_id == "req_test"
+    assert error.snapshot is not None
+    assert error.snapshot.messages[0].content[0].text.value == "Grüß "
+    assert error.snapshot.status == "in_progress"
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_transport_errors_are_causes_and_never_come_out_themselves(face: str) -> None:
+    with Loopback(FAULTS["reset after 3 events"].script) as server:
+        error = FACES[face](server.url, FAULTS["reset after 3 events"]).error
+    causes = []
+    while error is not None:
+        causes.append(type(error).__module__.partition(".")[0])
+        error = error.__cause__  # type: ignore[assignment]
+    assert causes[:2] == ["rx_assistant", "rx_assistant"]
+    assert {"httpx", "httpx2"} & set(causes)
+
+
+class TestWhereTheOfficialSDKFails:
+    """The numbers are those of the list of its proven defects."""
+
+    def test_17_html_with_status_200_is_no_empty_success(self) -> None:
+        outcome = on_threads_of(FAULTS["HTML with status 200"])
+        assert isinstance(outcome.error, errors.NotAnEventStreamError)
+        assert outcome.error.head.startswith(b"<html>")
+        assert outcome.error.content_type == "text/html"
+
+    def test_17_a_broken_stream_gives_no_stale_run(self) -> None:
+        with (
+            Loopback(FAULTS["reset after 6 events"].script) as server,
+            AssistantClient(base_url=server.url) as client,
+            client.threads.runs.stream("t", assistant_id="a") as stream,
+        ):
+            for _ in range(2):
+                with pytest.raises(errors.StreamTruncatedError):
+                    stream.get_final_run()
+
+    def test_20_a_cancelled_task_ends_the_stream_with_its_own_error(self) -> None:
+        async def main(url: str) -> None:
+            async with AsyncAssistantClient(base_url=url) as client:
+                seen: list[Exception] = []
+                async with client.threads.runs.stream("t", assistant_id="a") as stream:
+                    stream.subscribe(on_error=seen.append)
+                    with anyio.move_on_after(0.05) as scope:
+                        await stream.until_done()
+                assert scope.cancelled_caught
+                assert [type(error) for error in seen] == [errors.StreamCancelledError]
+
+        with Loopback(FAULTS["silence between events beyond read"].script) as server:
+            for backend in ("asyncio", "trio"):
+                anyio.run(main, server.url, backend=backend)
+
+    def test_23_each_try_carries_the_same_idempotency_key(self) -> None:
+        with Loopback(FAULTS["429 with no word on when, then well"].script) as server:
+            assert on_threads(server.url, FAULTS["429 with no word on when, then well"]).error is None
+        first, second = server.requests
+        assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+
+    @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+    def test_24_five_streams_one_after_another_use_one_connection(self, library: Any) -> None:
+        with Loopback(sends(BODY)) as server, library.Client() as http:
+            client = AssistantClient(base_url=server.url, http_client=http)
+            for _ in range(5):
+                with client.threads.runs.stream("t", assistant_id="a") as stream:
+                    assert sum(1 for _ in stream) == len(FRAMES)
+            assert server.opened == 1
+
+    @pytest.mark.parametrize("backend", ["asyncio", "trio"])
+    def test_24_five_asynchronous_ones_too(self, backend: str) -> None:
+        async def main(url: str) -> None:
+            async with AsyncAssistantClient(base_url=url) as client:
+                for _ in range(5):
+                    async with client.threads.runs.stream("t", assistant_id="a") as stream:
+                        await stream.until_done()
+
+        with Loopback(sends(BODY)) as server:
+            anyio.run(main, server.url, backend=backend)
+            assert server.opened == 1
+
+
+def on_threads_of(fault: Fault) -> Outcome:
+    with Loopback(fault.script) as server:
+        return on_threads(server.url, fault)
+
+
+def test_a_timeout_of_one_call_is_its_own() -> None:
+    with (
+        Loopback(FAULTS["silence between events beyond read"].script) as server,
+        AssistantClient(base_url=server.url) as client,
+        client.threads.runs.stream("t", assistant_id="a", timeout=Timeout(idle=0.05)) as stream,
+        pytest.raises(errors.IdleTimeoutError),
+    ):
+        stream.until_done()
