@@ -168,8 +168,17 @@ def annotated_events(count: int, seed: int = 1) -> Iterator[bytes]:
 def code_events(count: int, seed: int = 1) -> Iterator[bytes]:
     """A run in which a code interpreter's input is written in `count` fragments."""
     pieces = words(count, seed)
-    first = {"index": 0, "id": "call_bench", "type": "code_interpreter", "code_interpreter": {"input": "", "outputs": []}}
-    final = {"id": "call_bench", "type": "code_interpreter", "code_interpreter": {"input": "".join(pieces), "outputs": []}}
+    first = {
+        "index": 0,
+        "id": "call_bench",
+        "type": "code_interpreter",
+        "code_interpreter": {"input": "", "outputs": []},
+    }
+    final = {
+        "id": "call_bench",
+        "type": "code_interpreter",
+        "code_interpreter": {"input": "".join(pieces), "outputs": []},
+    }
     yield frame("thread.run.created", run("queued"))
     yield frame("thread.run.step.created", step("tool_calls", "in_progress", {"type": "tool_calls", "tool_calls": []}))
     yield frame("thread.run.step.delta", _step_delta(first))

@@ -15,8 +15,7 @@ import rx_assistant
 from benchmarks import _peers
 from benchmarks._measure import Row, at_most, microseconds, race, seconds, times_faster
 from benchmarks._streams import chunks, text_events
-from rx_assistant import SSEDecoder
-from rx_assistant import operators as ax
+from rx_assistant import SSEDecoder, operators as ax
 from rx_assistant.events import classify
 
 N = 10_000

@@ -55,7 +55,8 @@ def contest(what: type, pieces: list[bytes]) -> tuple[Callable[[], None], Callab
         stream = rx_assistant.replay(pieces)
         stream.attach(handler)
         stream.until_done()
-        assert handler.read > 0 and handler.exception is None
+        assert handler.read > 0
+        assert handler.exception is None
 
     def run_theirs() -> None:
         assert _peers.sdk_handler(client, theirs).read > 0  # type: ignore[attr-defined]
