@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from rx_assistant.events._base import StreamEvent
-from rx_assistant.events._deltas import InputFragment, TextFragment, ThreadMessageDelta, ThreadRunStepDelta
+from rx_assistant.events._deltas import (
+    InputFragment,
+    NarrowMessage,
+    NarrowStep,
+    TextFragment,
+    ThreadMessageDelta,
+    ThreadRunStepDelta,
+)
 from rx_assistant.events._frames import Kind, classify, frame
 from rx_assistant.events._kinds import (
     BY_NAME,
@@ -45,6 +52,8 @@ __all__ = [
     "InputFragment",
     "Kind",
     "MessageEvent",
+    "NarrowMessage",
+    "NarrowStep",
     "RunEvent",
     "RunStepEvent",
     "StreamEvent",

@@ -102,6 +102,11 @@ class StreamEvent(Generic[Name, Data]):
         return self._raw
 
     @property
+    def narrow(self) -> tuple[str, tuple[Any, ...], bool] | None:
+        """What a delta appends to which message or step, read without the model; None for all other events."""
+        return None
+
+    @property
     def data(self) -> Data:
         """The payload, validated at the first reading and the same object ever after.
 

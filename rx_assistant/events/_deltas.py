@@ -2,19 +2,21 @@
 
 Nine in ten events of a stream say nothing but "append this text to that part", always in the same few bytes. Those are
 taken apart by one regular expression, which accepts exactly one JSON shape with all its tokens in place; an escaped
-text in it goes through the JSON parser. Everything else is read from the model. So an event is parsed at most twice,
-each time at most once, and both readings agree.
+text in it goes through the JSON parser. Everything else becomes plain dicts, by way of the model where it has to. Both
+readings, the narrow one and the model, are made at most once, on demand, and agree.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, cast
 
-from rx_assistant.events._base import StreamEvent, json_reader
+from rx_assistant.events._base import Data, Name, StreamEvent, json_reader
+from rx_assistant.events._payloads import MESSAGE, STEP, Shape, fits
 
 if TYPE_CHECKING:
-    from rx_assistant.types import MessageDeltaEvent, RunStepDeltaEvent
+    from rx_assistant.types import MessageDeltaEvent, RunStepDeltaEvent  # noqa: F401 (quoted below)
 
 TextFragment: TypeAlias = tuple[int, str]
 """Content index, text to append."""
@@ -22,8 +24,11 @@ TextFragment: TypeAlias = tuple[int, str]
 InputFragment: TypeAlias = tuple[int, str, str]
 """Tool-call index, type of the call (`function` or `code_interpreter`), text to append to its arguments or code."""
 
-_NarrowMessage: TypeAlias = tuple[str, tuple[TextFragment, ...], bool]
-_NarrowStep: TypeAlias = tuple[str, tuple[InputFragment, ...], bool]
+NarrowMessage: TypeAlias = tuple[str, tuple[TextFragment, ...], bool]
+"""Message id, text fragments, whether they are all that the event says."""
+
+NarrowStep: TypeAlias = tuple[str, tuple[InputFragment, ...], bool]
+"""Step id, input fragments, whether they are all that the event says."""
 
 _BACKSLASH: Final = 0x5C
 _ID = rb'"([^"\\\x00-\x1f]++)"'
@@ -42,80 +47,111 @@ _match_input: Final = re.compile(
 ).fullmatch  # fmt: skip
 
 
-class ThreadMessageDelta(StreamEvent[Literal["thread.message.delta"], "MessageDeltaEvent"], model="MessageDeltaEvent"):
-    """More of a message. Carries a MessageDeltaEvent; `message_id` and `text_fragments` are there without it."""
+class _Delta(StreamEvent[Name, Data]):
+    """What both deltas have in common: a narrow reading and a payload beside the model."""
 
-    __slots__ = ("_narrow",)
+    __slots__ = ("_narrow", "_payload")
+    _shape: ClassVar[Shape]
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
         self._data = None
-        self._narrow: _NarrowMessage | None = None
+        self._narrow: Any = None
+        self._payload: dict[str, Any] | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it says nothing but that one text is to be appended."""
+        plain: bool = (self._narrow or self._read())[2]
+        return plain
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The payload as plain JSON, as the model would dump it; not to be changed. Raises EventDecodeError."""
+        payload = self._payload
+        if payload is None:
+            payload = self._payload = self._plain_json()
+        return payload
+
+    def _plain_json(self) -> dict[str, Any]:
+        if self._data is None:
+            try:
+                payload = json_reader()(self._raw)
+            except ValueError:
+                payload = None
+            if fits(payload, self._shape):
+                return cast("dict[str, Any]", payload)
+        model: Any = self.data
+        dumped: dict[str, Any] = model.model_dump(exclude_unset=True, by_alias=True)
+        return dumped
+
+    def _read(self) -> Any:
+        raise NotImplementedError
+
+
+class ThreadMessageDelta(_Delta[Literal["thread.message.delta"], "MessageDeltaEvent"], model="MessageDeltaEvent"):
+    """More of a message. Carries a MessageDeltaEvent; `message_id` and `text_fragments` are there without it."""
+
+    __slots__ = ()
+    _shape = MESSAGE
 
     @property
     def message_id(self) -> str:
         """The id of the message that this is more of; empty when the server gives none."""
-        return (self._narrow or self._read())[0]
+        message_id: str = (self._narrow or self._read())[0]
+        return message_id
 
     @property
     def text_fragments(self) -> tuple[TextFragment, ...]:
         """What is appended to the message's texts: (content index, text) for each fragment, in wire order."""
-        return (self._narrow or self._read())[1]
+        fragments: tuple[TextFragment, ...] = (self._narrow or self._read())[1]
+        return fragments
 
     @property
-    def is_plain(self) -> bool:
-        """Whether `text_fragments` is all that the event says."""
-        return (self._narrow or self._read())[2]
+    def narrow(self) -> NarrowMessage:
+        """All three at once: whose delta it is, its text fragments, and whether they are all it says."""
+        narrow: NarrowMessage = self._narrow or self._read()
+        return narrow
 
-    @property
-    def narrow(self) -> _NarrowMessage:
-        """The three above at once: whose delta it is, its text fragments, and whether they are all it says."""
-        return self._narrow or self._read()
-
-    def _read(self) -> _NarrowMessage:
+    def _read(self) -> NarrowMessage:
         match = _match_text(self._raw)
         if match is not None:
             message_id, index, value = match.groups()
             text = value.decode("utf-8", "replace") if _BACKSLASH not in value else _unescaped(value)
             if text is not None:
                 at = 0 if index == b"0" else int(index)
-                self._narrow = narrow = (message_id.decode("utf-8", "replace"), ((at, text),), True)
-                return narrow
-        self._narrow = self.data.id or "", _text_fragments(self.data), False
-        return self._narrow
+                self._narrow = plain = (message_id.decode("utf-8", "replace"), ((at, text),), True)
+                return plain
+        payload = self.payload
+        self._narrow = narrow = (payload.get("id") or "", tuple(_text_fragments(payload)), False)
+        return narrow
 
 
-class ThreadRunStepDelta(StreamEvent[Literal["thread.run.step.delta"], "RunStepDeltaEvent"], model="RunStepDeltaEvent"):
+class ThreadRunStepDelta(_Delta[Literal["thread.run.step.delta"], "RunStepDeltaEvent"], model="RunStepDeltaEvent"):
     """More of a run step. Carries a RunStepDeltaEvent; `step_id` and `input_fragments` are there without it."""
 
-    __slots__ = ("_narrow",)
-
-    def __init__(self, raw: bytes) -> None:
-        self._raw = raw
-        self._data = None
-        self._narrow: _NarrowStep | None = None
+    __slots__ = ()
+    _shape = STEP
 
     @property
     def step_id(self) -> str:
         """The id of the step that this is more of; empty when the server gives none."""
-        return (self._narrow or self._read())[0]
+        step_id: str = (self._narrow or self._read())[0]
+        return step_id
 
     @property
     def input_fragments(self) -> tuple[InputFragment, ...]:
         """What is appended to arguments and code: (tool-call index, type, text) for each fragment, in wire order."""
-        return (self._narrow or self._read())[1]
+        fragments: tuple[InputFragment, ...] = (self._narrow or self._read())[1]
+        return fragments
 
     @property
-    def is_plain(self) -> bool:
-        """Whether `input_fragments` is all that the event says."""
-        return (self._narrow or self._read())[2]
+    def narrow(self) -> NarrowStep:
+        """All three at once: whose delta it is, its input fragments, and whether they are all it says."""
+        narrow: NarrowStep = self._narrow or self._read()
+        return narrow
 
-    @property
-    def narrow(self) -> _NarrowStep:
-        """The three above at once: whose delta it is, its input fragments, and whether they are all it says."""
-        return self._narrow or self._read()
-
-    def _read(self) -> _NarrowStep:
+    def _read(self) -> NarrowStep:
         match = _match_input(self._raw)
         if match is not None:
             step_id, index, arguments, value = match.groups()
@@ -123,10 +159,11 @@ class ThreadRunStepDelta(StreamEvent[Literal["thread.run.step.delta"], "RunStepD
             if text is not None:
                 at = 0 if index == b"0" else int(index)
                 kind = "code_interpreter" if arguments is None else "function"
-                self._narrow = narrow = (step_id.decode("utf-8", "replace"), ((at, kind, text),), True)
-                return narrow
-        self._narrow = self.data.id or "", _input_fragments(self.data), False
-        return self._narrow
+                self._narrow = plain = (step_id.decode("utf-8", "replace"), ((at, kind, text),), True)
+                return plain
+        payload = self.payload
+        self._narrow = narrow = (payload.get("id") or "", tuple(_input_fragments(payload)), False)
+        return narrow
 
 
 def _unescaped(escaped: bytes) -> str | None:
@@ -138,23 +175,34 @@ def _unescaped(escaped: bytes) -> str | None:
     return text
 
 
-def _text_fragments(data: MessageDeltaEvent) -> tuple[TextFragment, ...]:
-    found: list[TextFragment] = []
-    for position, part in enumerate((data.delta and data.delta.content) or ()):
-        if part.type == "text" and part.text and part.text.value is not None:
-            found.append((position if part.index is None else part.index, part.text.value))
-    return tuple(found)
+def index_of(piece: dict[str, Any], position: int) -> int:
+    """The index that a piece names; where it stands in its list, if it names none."""
+    index = piece.get("index")
+    return position if index is None else index
 
 
-def _input_fragments(data: RunStepDeltaEvent) -> tuple[InputFragment, ...]:
-    details = data.delta and data.delta.step_details
-    found: list[InputFragment] = []
-    if not details or details.type != "tool_calls":
-        return ()
-    for position, call in enumerate(details.tool_calls or ()):
-        index = position if call.index is None else call.index
-        if call.type == "function" and call.function and call.function.arguments is not None:
-            found.append((index, call.type, call.function.arguments))
-        if call.type == "code_interpreter" and call.code_interpreter and call.code_interpreter.input is not None:
-            found.append((index, call.type, call.code_interpreter.input))
-    return tuple(found)
+def pieces_of(container: dict[str, Any] | None, key: str) -> list[dict[str, Any]]:
+    """The array under `key`, empty where there is none."""
+    return (container.get(key) if container else None) or []
+
+
+def _text_fragments(payload: dict[str, Any]) -> Iterator[TextFragment]:
+    for position, part in enumerate(pieces_of(payload.get("delta"), "content")):
+        text = part.get("text") if part.get("type") == "text" else None
+        if text and text.get("value") is not None:
+            yield index_of(part, position), text["value"]
+
+
+def _input_fragments(payload: dict[str, Any]) -> Iterator[InputFragment]:
+    details = (payload.get("delta") or {}).get("step_details") or {}
+    if details.get("type") != "tool_calls":
+        return
+    for position, call in enumerate(pieces_of(details, "tool_calls")):
+        kind = call.get("type") or ""
+        key = _INPUT_OF.get(kind, "")
+        inside = call.get(kind) if key else None
+        if inside and inside.get(key) is not None:
+            yield index_of(call, position), kind, inside[key]
+
+
+_INPUT_OF: Final = {"function": "arguments", "code_interpreter": "input"}

@@ -32,7 +32,7 @@ from rx_assistant.snapshots._fold_steps import required_calls, step, step_delta
 from rx_assistant.snapshots._snapshot import RunSnapshot
 from rx_assistant.snapshots._store import Store
 
-_Apply: TypeAlias = Callable[[Store, int, Any], Changes]
+_Apply: TypeAlias = Callable[[Store, int, Any, Any], Changes]
 
 
 def fold(snapshot: RunSnapshot, event: StreamEvent) -> RunSnapshot:
@@ -51,8 +51,9 @@ def advance(snapshot: RunSnapshot, event: StreamEvent) -> tuple[RunSnapshot, Cha
     apply = _APPLY.get(type(event))
     if apply is None:
         return snapshot, ()
-    if not isinstance(event, _DELTAS) or not event.narrow[2]:
-        event.data  # noqa: B018 (raises before anything is written)
+    narrow = event.narrow
+    if narrow is None:
+        event.data  # noqa: B018 (what is malformed raises before anything is written)
     store, version = snapshot._store, snapshot._version
     lock = store.lock
     lock.acquire()
@@ -60,14 +61,14 @@ def advance(snapshot: RunSnapshot, event: StreamEvent) -> tuple[RunSnapshot, Cha
         if store.version != version:
             store = store.fork(version)
         version += 1
-        changes = apply(store, version, event)
+        changes = apply(store, version, event, narrow)
     finally:
         store.version = version  # after a failure too: what it left behind has a version that no snapshot has
         lock.release()
     return RunSnapshot(store, version), changes
 
 
-def _thread(store: Store, version: int, event: ThreadCreated) -> Changes:
+def _thread(store: Store, version: int, event: ThreadCreated, narrow: None) -> Changes:
     store.thread.put(version, event.data)
     return ()
 
@@ -84,5 +85,4 @@ def _apply_for(kind: type[StreamEvent]) -> _Apply | None:
     return next((apply for family, apply in table.items() if issubclass(kind, family)), None)
 
 
-_DELTAS: Final[tuple[type[ThreadMessageDelta], type[ThreadRunStepDelta]]] = (ThreadMessageDelta, ThreadRunStepDelta)
 _APPLY: Final = {kind: apply for kind in BY_NAME.values() if (apply := _apply_for(kind))}

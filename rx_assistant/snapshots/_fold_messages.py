@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rx_assistant.events import MessageEvent, ThreadMessageDelta
+from rx_assistant.events import MessageEvent, NarrowMessage, ThreadMessageDelta
+from rx_assistant.events._deltas import index_of, pieces_of
 from rx_assistant.snapshots._changes import FINAL, Change, Changes, by_place, close, node_of, word
+from rx_assistant.snapshots._pieces import Node
 from rx_assistant.snapshots._states import MessageState, PartState
 from rx_assistant.snapshots._store import Store
 
 if TYPE_CHECKING:
-    from rx_assistant.types import MessageContent, MessageContentDelta
+    from rx_assistant.types import MessageContent
 
 
-def message_delta(store: Store, version: int, event: ThreadMessageDelta) -> Changes:
+def message_delta(store: Store, version: int, event: ThreadMessageDelta, narrow: NarrowMessage) -> Changes:
     """A delta: appended at once where it continues a known text, else taken apart."""
-    message_id, fragments, plain = event.narrow
-    message = store.messages.get(message_id)
-    if plain and message is not None:
-        index, text = fragments[0]
-        part = message.parts.get(index)
+    message = store.messages.get(narrow[0])
+    if message is not None and narrow[2]:
+        index, text = narrow[1][0]
+        part = message.parts.by_index.get(index)
         if part is not None and part.kind == "text":
             if message.ended:
                 return ()
@@ -33,33 +34,34 @@ def _message_delta(store: Store, version: int, event: ThreadMessageDelta) -> Cha
     message = _message(store, version, event.message_id, changes)
     if message.ended:
         return ()
-    delta = event.data.delta
-    if delta and delta.role:
-        message.role.put(version, delta.role)
-    for position, piece in enumerate((delta and delta.content) or ()):
-        index = position if piece.index is None else piece.index
-        part = message.parts.get(index) or _new_part(message, version, index, piece.type, changes)
-        if part.kind == word(piece.type):
-            _append(part, version, position, piece, event.raw)
+    delta = event.payload.get("delta") or {}
+    if delta.get("role"):
+        message.role.put(version, delta["role"])
+    for position, piece in enumerate(pieces_of(delta, "content")):
+        index, kind = index_of(piece, position), word(piece.get("type"))
+        part = message.parts.by_index.get(index) or _new_part(message, version, index, kind, changes)
+        if part.kind == kind:
+            _append(part, version, position, piece, event)
             changes.append(("delta", part, position))
     changes.append(("delta", message, -1))
     return tuple(changes)
 
 
-def _append(part: PartState, version: int, position: int, piece: MessageContentDelta, raw: bytes) -> None:
-    if piece.type == "text":
-        if piece.text and piece.text.value is not None:
-            part.log.append(version, piece.text.value)
-        for place, annotation in enumerate((piece.text and piece.text.annotations) or ()):
-            index = part.annotations.next_index() if annotation.index is None else annotation.index
-            part.annotations.append(version, index, raw, (position, place))
-    elif piece.type == "refusal":
-        part.log.append(version, piece.refusal or "")
+def _append(part: PartState, version: int, position: int, piece: Node, event: ThreadMessageDelta) -> None:
+    if part.kind == "text":
+        text = piece.get("text") or {}
+        if text.get("value") is not None:
+            part.log.append(version, text["value"])
+        for place, annotation in enumerate(pieces_of(text, "annotations")):
+            index = index_of(annotation, part.annotations.next_index())
+            part.annotations.append(version, index, event, (position, place))
+    elif part.kind == "refusal":
+        part.log.append(version, piece.get("refusal") or "")
     else:
-        part.pieces.append(version, 0, raw, (position, 0))
+        part.pieces.append(version, 0, event, (position, 0))
 
 
-def message(store: Store, version: int, event: MessageEvent) -> Changes:
+def message(store: Store, version: int, event: MessageEvent, narrow: None) -> Changes:
     """A whole message: the last word if it is final, else the first of what is not there yet."""
     data = event.data
     changes: list[Change] = []
@@ -76,7 +78,7 @@ def message(store: Store, version: int, event: MessageEvent) -> Changes:
     elif not message.ended:
         message.whole.put(version, data)
         for index, block in enumerate(content):
-            if message.parts.get(index) is None:
+            if message.parts.by_index.get(index) is None:
                 _begin(_new_part(message, version, index, block.type, changes), version, block)
     return tuple(changes)
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from rx_assistant.events import RunEvent, RunStepEvent, ThreadRunStepDelta
+from rx_assistant.events import NarrowStep, RunEvent, RunStepEvent, ThreadRunStepDelta
+from rx_assistant.events._deltas import index_of, pieces_of
 from rx_assistant.snapshots._changes import FINAL, Change, Changes, by_place, close, node_of, word
+from rx_assistant.snapshots._pieces import Node
 from rx_assistant.snapshots._shapes import validate
 from rx_assistant.snapshots._states import CallState, StepState
 from rx_assistant.snapshots._store import Store
 
 if TYPE_CHECKING:
     from rx_assistant.types import (
-        CodeInterpreterToolCallDelta,
-        FunctionToolCallDelta,
         RequiredActionFunctionToolCall,
         StepDetails,
         ToolCall,
-        ToolCallDelta,
     )
 
 
@@ -26,13 +25,12 @@ _Label: TypeAlias = tuple[str, str | None]
 """Type and id of a call, as far as they are known."""
 
 
-def step_delta(store: Store, version: int, event: ThreadRunStepDelta) -> Changes:
+def step_delta(store: Store, version: int, event: ThreadRunStepDelta, narrow: NarrowStep) -> Changes:
     """A delta: appended at once where it continues known arguments or code, else taken apart."""
-    step_id, fragments, plain = event.narrow
-    step = store.steps.get(step_id)
-    if plain and step is not None:
-        index, kind, text = fragments[0]
-        call = step.calls.get(index)
+    step = store.steps.get(narrow[0])
+    if step is not None and narrow[2]:
+        index, kind, text = narrow[1][0]
+        call = step.calls.by_index.get(index)
         if call is not None and call.kind == kind:
             if call.ended or step.ended:
                 return ()
@@ -46,14 +44,16 @@ def _step_delta(store: Store, version: int, event: ThreadRunStepDelta) -> Change
     step = _step(store, version, event.step_id, changes)
     if step.ended:
         return ()
-    details = event.data.delta and event.data.delta.step_details
+    details = (event.payload.get("delta") or {}).get("step_details")
     if details:
-        step.kind.put(version, word(details.type))
-        if details.type == "tool_calls":
-            for position, piece in enumerate(details.tool_calls or ()):
-                _call_delta(store, step, version, (position, piece), event.raw, changes)
+        kind = word(details.get("type"))
+        if kind != step.kind.at(version):
+            step.kind.put(version, kind)
+        if kind == "tool_calls":
+            for position, piece in enumerate(pieces_of(details, "tool_calls")):
+                _call_delta(store, step, version, (position, piece), event, changes)
         else:
-            step.details.append(version, 0, event.raw)
+            step.details.append(version, 0, event)
     changes.append(("delta", step, -1))
     return tuple(changes)
 
@@ -62,50 +62,45 @@ def _call_delta(
     store: Store,
     step: StepState,
     version: int,
-    placed: tuple[int, ToolCallDelta],
-    raw: bytes,
+    placed: tuple[int, Node],
+    event: ThreadRunStepDelta,
     changes: list[Change],
 ) -> None:
     position, piece = placed
-    index = position if piece.index is None else piece.index
-    call = step.calls.get(index) or _new_call(store, step, version, index, _label(piece), changes)
-    if call.ended or call.kind != word(piece.type):
+    index, kind, call_id = index_of(piece, position), word(piece.get("type")), piece.get("id")
+    call = step.calls.by_index.get(index) or _new_call(store, step, version, index, (kind, call_id), changes)
+    if call.ended or call.kind != kind:
         return
-    if piece.id is not None and piece.id != call.identity.at(version):
-        call.identity.put(version, piece.id)
-    if piece.type == "function":
-        _append_function(call, version, piece)
-    elif piece.type == "code_interpreter":
-        _append_code(call, version, position, piece, raw)
+    if call_id is not None and call_id != call.identity.at(version):
+        call.identity.put(version, call_id)
+    inside = piece.get(kind) or {}
+    if kind == "function":
+        _append_function(call, version, inside)
+    elif kind == "code_interpreter":
+        _append_code(call, version, position, inside, event)
     else:
-        call.pieces.append(version, 0, raw, (position, 0))
+        call.pieces.append(version, 0, event, (position, 0))
     changes.append(("delta", call, position))
 
 
-def _append_function(call: CallState, version: int, piece: FunctionToolCallDelta) -> None:
-    function = piece.function
-    if function is None:
-        return
-    if function.name is not None:
-        call.name.put(version, function.name)
-    if function.arguments is not None:
-        call.log.append(version, function.arguments)
-    if function.output is not None:
-        call.output.put(version, function.output)
+def _append_function(call: CallState, version: int, function: Node) -> None:
+    if function.get("name") is not None:
+        call.name.put(version, function["name"])
+    if function.get("arguments") is not None:
+        call.log.append(version, function["arguments"])
+    if function.get("output") is not None:
+        call.output.put(version, function["output"])
 
 
-def _append_code(call: CallState, version: int, position: int, piece: CodeInterpreterToolCallDelta, raw: bytes) -> None:
-    code = piece.code_interpreter
-    if code is None:
-        return
-    if code.input is not None:
-        call.log.append(version, code.input)
-    for place, output in enumerate(code.outputs or ()):
-        index = call.outputs.next_index() if output.index is None else output.index
-        call.outputs.append(version, index, raw, (position, place))
+def _append_code(call: CallState, version: int, position: int, code: Node, event: ThreadRunStepDelta) -> None:
+    if code.get("input") is not None:
+        call.log.append(version, code["input"])
+    for place, output in enumerate(pieces_of(code, "outputs")):
+        index = index_of(output, call.outputs.next_index())
+        call.outputs.append(version, index, event, (position, place))
 
 
-def step(store: Store, version: int, event: RunStepEvent) -> Changes:
+def step(store: Store, version: int, event: RunStepEvent, narrow: None) -> Changes:
     """A whole step: the last word if it is final, else the first of what is not there yet."""
     data = event.data
     changes: list[Change] = []
@@ -126,7 +121,7 @@ def step(store: Store, version: int, event: RunStepEvent) -> Changes:
             if data.step_details.type != "tool_calls":
                 step.details.append(version, 0, node_of(data.step_details))
         for index, whole in enumerate(calls):
-            if step.calls.get(index) is None:
+            if step.calls.by_index.get(index) is None:
                 _begin(_new_call(store, step, version, index, _label(whole), changes), version, whole)
     return tuple(changes)
 
@@ -164,7 +159,7 @@ def _begin(call: CallState, version: int, whole: ToolCall) -> None:
         call.pieces.append(version, 0, node_of(whole))
 
 
-def required_calls(store: Store, version: int, event: RunEvent) -> Changes:
+def required_calls(store: Store, version: int, event: RunEvent, narrow: None) -> Changes:
     """A run: when it requires action, that is the last word on the calls that it lists."""
     run = event.data
     store.run.put(version, run)
@@ -217,7 +212,7 @@ def _step(store: Store, version: int, step_id: str, changes: list[Change]) -> St
     return state
 
 
-def _label(shown: ToolCall | ToolCallDelta) -> _Label:
+def _label(shown: ToolCall) -> _Label:
     return word(shown.type), shown.id
 
 

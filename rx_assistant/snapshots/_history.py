@@ -63,24 +63,23 @@ _M = TypeVar("_M", bound=_Indexed)
 
 
 class Members(Generic[_M]):
-    """The members of a list on the wire, each at its own index, arriving in any order and with gaps."""
+    """The members of a list on the wire, each at its own index, arriving in any order and with gaps.
 
-    __slots__ = ("_arrived", "_ascending", "_by_index")
+    `by_index` is for the writer: all of them, as the newest version has them.
+    """
+
+    __slots__ = ("_arrived", "_ascending", "by_index")
 
     def __init__(self) -> None:
-        self._by_index: dict[int, _M] = {}
+        self.by_index: dict[int, _M] = {}
         self._arrived: list[tuple[int, _M]] = []
         self._ascending = True
-
-    def get(self, index: int) -> _M | None:
-        """The newest store's member at `index`."""
-        return self._by_index.get(index)
 
     def add(self, version: int, member: _M) -> None:
         """From `version` on there is `member`."""
         if self._arrived and self._arrived[-1][1].index > member.index:
             self._ascending = False
-        self._by_index[member.index] = member
+        self.by_index[member.index] = member
         self._arrived.append((version, member))
 
     def at(self, version: int) -> list[_M]:
@@ -93,14 +92,14 @@ class Members(Generic[_M]):
 
     def find(self, index: int, version: int) -> _M | None:
         """The member at `index`, if it was there at `version`."""
-        member = self._by_index.get(index)
+        member = self.by_index.get(index)
         if member is None or self._arrived[-1][0] <= version:
             return member
         return next((found for since, found in self._arrived if found is member and since <= version), None)
 
     def free_index(self) -> int:
         """The first index behind all members."""
-        return max(self._by_index, default=-1) + 1
+        return max(self.by_index, default=-1) + 1
 
     def copy(self, version: int) -> Members[_M]:
         """The same up to `version`, member by member, to be continued on its own."""

@@ -1,8 +1,8 @@
 """Values that arrive as pieces of JSON, each for one index: annotations, code outputs, images, searches.
 
-A piece is kept as the bytes of its event and its place in there; models are built when somebody reads them, once.
-In the ordinary case piece number i is index i, whole, and a reading costs one copy of a list. Pieces in another order,
-or several for one index, are merged, continuing from the last reading.
+A piece is kept as the bytes of its delta event and its place in there; models are built when somebody reads them,
+once. In the ordinary case piece number i is index i, whole, and a reading costs one copy of a list. Pieces in another
+order, or several for one index, are merged, continuing from the last reading.
 """
 
 from __future__ import annotations
@@ -10,24 +10,33 @@ from __future__ import annotations
 from threading import Lock
 from typing import Any, Final, Protocol, TypeAlias
 
-from rx_assistant.events._base import json_reader, text_of
+from rx_assistant.events import ThreadMessageDelta, ThreadRunStepDelta
 from rx_assistant.snapshots._history import count_at
+from rx_assistant.types._readonly import ReadOnlyList
 
 Node: TypeAlias = dict[str, Any]
 """A JSON object."""
 
 
+Delta: TypeAlias = ThreadMessageDelta | ThreadRunStepDelta
+
+
 class Shape(Protocol):
-    """What the pieces of one kind are."""
+    """What the pieces of one kind are, and which event brings them."""
+
+    event: type[Delta]
 
     def find(self, payload: Any, place: tuple[int, int]) -> Node:
         """The piece at `place` of an event's payload."""
+        ...
 
     def merge(self, old: Node, new: Node) -> Node:
         """Both pieces of one index together."""
+        ...
 
     def build(self, node: Node) -> Any:
         """The model."""
+        ...
 
 
 _Piece: TypeAlias = tuple[int, bytes | Node, tuple[int, int]]
@@ -50,8 +59,16 @@ class PieceLog:
         self._models: list[Any] = []  # of the first regular pieces
         self._merged: tuple[int, _Merged] = (0, {})  # number of pieces, what they make; swapped whole
 
-    def append(self, version: int, index: int, piece: bytes | Node, place: tuple[int, int] = (0, 0)) -> None:
-        """From `version` on there is a piece for `index`: at `place` in an event's bytes, or as it is."""
+    def append(self, version: int, index: int, piece: Delta | Node, place: tuple[int, int] = (0, 0)) -> None:
+        """From `version` on there is a piece for `index`: at `place` in an event, or as it is."""
+        global _recent
+        if isinstance(piece, dict):
+            self._append(version, index, piece, place)
+        else:
+            _recent = piece
+            self._append(version, index, piece.raw, place)
+
+    def _append(self, version: int, index: int, piece: bytes | Node, place: tuple[int, int]) -> None:
         if index == self._regular == len(self._pieces):
             self._regular += 1
         self._next = max(self._next, index + 1)
@@ -65,15 +82,16 @@ class PieceLog:
         """The index behind all those that have arrived."""
         return self._next
 
-    def at(self, version: int) -> list[Any]:
-        """The models at `version`, by index, in a list of the caller's own."""
+    def at(self, version: int) -> ReadOnlyList[Any]:
+        """The models at `version`, by index."""
         count = self.count(version)
         if count > self._regular:
             merged = self._merge(count)
-            return [merged[index][1] for index in sorted(merged)]
+            return ReadOnlyList([merged[index][1] for index in sorted(merged)])
         if count > len(self._models):
             self._build(count)
-        return self._models[:count]
+        models = ReadOnlyList(self._models)
+        return models if len(models) == count else ReadOnlyList(models[:count])
 
     def copy(self, version: int) -> PieceLog:
         """The same up to `version`, to be continued on its own."""
@@ -109,20 +127,24 @@ class PieceLog:
         return merged
 
 
+_recent: Delta | None = None
+"""The event that brought a piece last: who reads each piece as it comes need not parse it again."""
+
+
 class _Reader:
     """Pieces → JSON objects, parsing an event once for all the pieces in it."""
 
-    __slots__ = ("_payload", "_raw", "_shape")
+    __slots__ = ("_event", "_shape")
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
-        self._raw: bytes | None = None
-        self._payload: Any = None
+        self._event = _recent
 
     def __call__(self, piece: _Piece) -> Node:
         _, source, place = piece
         if not isinstance(source, bytes):
             return source
-        if source is not self._raw:
-            self._raw, self._payload = source, json_reader()(text_of(source))
-        return {key: value for key, value in self._shape.find(self._payload, place).items() if key != "index"}
+        event = self._event
+        if event is None or event.raw is not source:
+            event = self._event = self._shape.event(source)
+        return {key: value for key, value in self._shape.find(event.payload, place).items() if key != "index"}

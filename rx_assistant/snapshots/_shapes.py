@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
-from rx_assistant.snapshots._pieces import Node
+from rx_assistant.events import ThreadMessageDelta, ThreadRunStepDelta
+from rx_assistant.snapshots._pieces import Delta, Node
 
 _Place = tuple[int, int]
 
@@ -36,7 +37,8 @@ def merged(old: Node, new: Node) -> Node:
 class _Updated:
     """Pieces of which later ones update earlier ones."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, event: type[Delta], model: str) -> None:
+        self.event = event
         self._model = model
 
     def merge(self, old: Node, new: Node) -> Node:
@@ -94,9 +96,9 @@ class _Details(_Updated):
         return node
 
 
-ANNOTATION: Final = _Annotation("Annotation")
-CONTENT: Final = _Content("MessageContent")
-CALL: Final = _Call("ToolCall")
-SEARCH: Final = _Search("ToolCall")
-OUTPUT: Final = _Output("CodeInterpreterOutput")
-DETAILS: Final = _Details("StepDetails")
+ANNOTATION: Final = _Annotation(ThreadMessageDelta, "Annotation")
+CONTENT: Final = _Content(ThreadMessageDelta, "MessageContent")
+CALL: Final = _Call(ThreadRunStepDelta, "ToolCall")
+SEARCH: Final = _Search(ThreadRunStepDelta, "ToolCall")
+OUTPUT: Final = _Output(ThreadRunStepDelta, "CodeInterpreterOutput")
+DETAILS: Final = _Details(ThreadRunStepDelta, "StepDetails")

@@ -16,7 +16,17 @@ from rx_assistant.snapshots._pieces import PieceLog
 from rx_assistant.snapshots._text import TextLog
 
 if TYPE_CHECKING:
-    from rx_assistant.types import Message, MessageContent, RunStep, Text, ToolCall
+    from rx_assistant.events import ThreadMessageDelta, ThreadRunStepDelta
+    from rx_assistant.types import (
+        Message,
+        MessageContent,
+        MessageContentDelta,
+        RunStep,
+        Text,
+        TextDelta,
+        ToolCall,
+        ToolCallDelta,
+    )
 
 TEXTUAL: Final = ("text", "refusal")
 RUNNABLE: Final = ("function", "code_interpreter")
@@ -28,6 +38,14 @@ def _views() -> Any:
     from rx_assistant.snapshots import _views
 
     return _views
+
+
+@cache
+def _delta_views() -> Any:
+    """The module of delta views, likewise."""
+    from rx_assistant.snapshots import _delta_views
+
+    return _delta_views
 
 
 class PartState:
@@ -59,6 +77,16 @@ class PartState:
         """What is inside a text part."""
         view: Text = _views().text_view(self, version)
         return view
+
+    def delta(self, event: ThreadMessageDelta, position: int) -> MessageContentDelta:
+        """The event's piece of this part; `position` is what the change says."""
+        delta: MessageContentDelta = _delta_views().content_delta(event, position)
+        return delta
+
+    def text_delta(self, event: ThreadMessageDelta, position: int) -> TextDelta:
+        """What is inside the event's piece of this text part."""
+        delta: TextDelta = _delta_views().text_delta(event, position)
+        return delta
 
     def copy(self, version: int) -> PartState:
         """The same up to `version`, to be continued on its own."""
@@ -98,6 +126,11 @@ class CallState:
         """The call."""
         view: ToolCall = _views().call_view(self, version)
         return view
+
+    def delta(self, event: ThreadRunStepDelta, position: int) -> ToolCallDelta:
+        """The event's piece of this call; `position` is what the change says."""
+        delta: ToolCallDelta = _delta_views().call_delta(event, position)
+        return delta
 
     def copy(self, version: int) -> CallState:
         """The same up to `version`, to be continued on its own."""

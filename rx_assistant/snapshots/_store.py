@@ -77,7 +77,7 @@ class Store:
     def call_like(self, other: CallState) -> CallState:
         """This store's state of a call that a copied store knows."""
         step = self.steps.get(other.step_id) or self.stray
-        found = step.calls.get(other.index) if step else None
+        found = step.calls.by_index.get(other.index) if step else None
         assert found is not None
         return found
 

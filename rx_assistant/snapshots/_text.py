@@ -12,6 +12,7 @@ from bisect import bisect_right
 
 _BITS = 8
 _BLOCK = 1 << _BITS
+_LAST = _BLOCK - 1
 
 
 class TextLog:
@@ -48,12 +49,17 @@ class TextLog:
 
     def at(self, version: int) -> str:
         """The text at `version`."""
-        count = self.count(version)
+        versions = self._versions
+        count = len(versions)
+        if count and versions[count - 1] > version:
+            count = bisect_right(versions, version, 0, count)
         have, text = self._read
         if have > count:
             return text[: self._ends[count]]
         if have < count:
-            text += self._between(have, count)
+            block = self._blocks[have >> _BITS]
+            one_more = have + 1 == count and isinstance(block, list)
+            text += block[have & _LAST] if one_more else self._between(have, count)
             self._read = count, text
         return text
 

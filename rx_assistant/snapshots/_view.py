@@ -50,6 +50,8 @@ class View:
         return values
 
     def __getattr__(self, name: str) -> Any:
+        if name in ("_source", "_at"):
+            raise AttributeError(name)
         return getattr(self.to_model(), name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -101,12 +103,13 @@ def maker_of(
     """A function (source, at) → a view of the model."""
     namespace: dict[str, Any] = {"__slots__": ("_at", "_source"), "__doc__": model.__doc__}
     namespace |= {"__module__": model.__module__, "__qualname__": model.__qualname__}
-    view_type: Any = type(model)(model.__name__, (kind, model), namespace)
+    metaclass: Any = type(model)
+    view_type = metaclass(model.__name__, (kind, model), namespace)
     view_type._model, view_type._getters, view_type._base = model, getters, staticmethod(base)
     for name, field in model.model_fields.items():
         default = field.get_default(call_default_factory=True)
         setattr(view_type, name, property(getters.get(name) or _from_base(base, name, default)))
-    new: Callable[[Any], Any] = object.__new__
+    new: Any = object.__new__
     set_source, set_at = view_type._source.__set__, view_type._at.__set__
 
     def make(source: Any, at: int) -> _M:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rx_assistant.snapshots._states import CallState, MessageState, PartState, StepState
@@ -47,7 +47,7 @@ def _at(name: str) -> Getter:
 
 def _list_at(name: str) -> Getter:
     """What the piece log of that name holds."""
-    return lambda view: ReadOnlyList(getattr(view._source, name).at(view._at))
+    return lambda view: getattr(view._source, name).at(view._at)
 
 
 def _inside(make: Callable[[Any, int], Any]) -> Getter:
@@ -141,7 +141,7 @@ def _details(view: Any) -> StepDetails | None:
     step, version = view._source, view._at
     if step.kind.at(version) == "tool_calls":
         return _calls_details(step, version)
-    details: list[StepDetails] = step.details.at(version)
+    details: Sequence[StepDetails] = step.details.at(version)
     return details[0] if details else None
 
 

@@ -1,0 +1,112 @@
+"""The deltas that callbacks get: a view where the narrow reading knows what people read, else the event's own model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rx_assistant.events import ThreadMessageDelta, ThreadRunStepDelta
+from rx_assistant.snapshots._pieces import Node
+from rx_assistant.snapshots._shapes import validate
+from rx_assistant.snapshots._view import Getter, View, maker_of
+from rx_assistant.types import (
+    CodeInterpreterDelta,
+    CodeInterpreterToolCallDelta,
+    FunctionDelta,
+    FunctionToolCallDelta,
+    MessageContentDelta,
+    ReadOnlyList,
+    TextDelta,
+    ToolCallDelta,
+)
+
+
+class _DeltaView(View):
+    """A view of a part of an event, whose model is there for the asking."""
+
+    __slots__ = ()
+
+    def to_model(self) -> Any:
+        return type(self)._base(self)
+
+
+def _text_of(view: Any) -> Any:
+    return view._source.data.delta.content[view._at].text
+
+
+def _text_in(view: Any) -> Node:
+    text: Node = view._source.payload["delta"]["content"][view._at]["text"]
+    return text
+
+
+def _annotations_in(view: Any) -> Any:
+    annotations = _text_in(view).get("annotations")
+    return None if annotations is None else ReadOnlyList(map(validate("AnnotationDelta"), annotations))
+
+
+def _call_of(view: Any) -> Any:
+    return view._source.data.delta.step_details.tool_calls[view._at]
+
+
+def _index(view: Any) -> int:
+    index: int = view._source.narrow[1][0][0]
+    return index
+
+
+def _appended(view: Any) -> str:
+    text: str = view._source.narrow[1][0][-1]
+    return text
+
+
+def _inside(make: Callable[[Any, int], Any]) -> Getter:
+    return lambda view: make(view._source, view._at)
+
+
+_plain_text = maker_of(TextDelta, {"value": _appended}, base=_text_of, kind=_DeltaView)
+_text = maker_of(
+    TextDelta,
+    {"value": lambda view: _text_in(view).get("value"), "annotations": _annotations_in},
+    base=_text_of,
+    kind=_DeltaView,
+)
+_function = maker_of(
+    FunctionDelta, {"arguments": _appended}, base=lambda view: _call_of(view).function, kind=_DeltaView
+)
+_code = maker_of(
+    CodeInterpreterDelta, {"input": _appended}, base=lambda view: _call_of(view).code_interpreter, kind=_DeltaView
+)
+_function_call = maker_of(
+    FunctionToolCallDelta,
+    {"index": _index, "type": lambda view: "function", "function": _inside(_function)},
+    base=_call_of,
+    kind=_DeltaView,
+)
+_code_call = maker_of(
+    CodeInterpreterToolCallDelta,
+    {"index": _index, "type": lambda view: "code_interpreter", "code_interpreter": _inside(_code)},
+    base=_call_of,
+    kind=_DeltaView,
+)
+
+
+def content_delta(event: ThreadMessageDelta, position: int) -> MessageContentDelta:
+    """The piece of content at `position` of the event's list."""
+    content = event.data.delta.content or ()
+    return content[position]
+
+
+def text_delta(event: ThreadMessageDelta, position: int) -> TextDelta:
+    """What is inside the piece of text at `position` of the event's list."""
+    if event.narrow[2]:
+        return _plain_text(event, position)
+    piece = event.payload["delta"]["content"][position]
+    return _text(event, position) if piece.get("text") else TextDelta()
+
+
+def call_delta(event: ThreadRunStepDelta, position: int) -> ToolCallDelta:
+    """The piece of a tool call at `position` of the event's list."""
+    narrow = event.narrow
+    if narrow[2]:
+        return (_function_call if narrow[1][0][1] == "function" else _code_call)(event, position)
+    call: ToolCallDelta = event.data.delta.step_details.tool_calls[position]  # type: ignore[union-attr,index]
+    return call
