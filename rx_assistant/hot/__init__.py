@@ -5,16 +5,18 @@ It knows no event types: a log keeps pairs `(kind, payload)` and makes an item b
 
 from __future__ import annotations
 
-from rx_assistant.hot._clock import TIMERS, StreamScheduler
-from rx_assistant.hot._log import FOREVER, Cursor, HotLog
-from rx_assistant.hot._loops import ROOT_LOOP, position_in
+from rx_assistant.hot._clock import TIMERS, StreamScheduler, Timers
+from rx_assistant.hot._feeding import FEEDING
+from rx_assistant.hot._log import FOREVER, NOTHING, Cursor, HotLog
+from rx_assistant.hot._loops import position_in
 from rx_assistant.hot._stream import AsyncStream, Birth, Hooks, Scope, Stream, Substream, operator, wrap
 from rx_assistant.hot._subscriber import Sink, Subscriber
 from rx_assistant.hot._types import AsyncDriver, Driver, Root, Waker
 
 __all__ = [
+    "FEEDING",
     "FOREVER",
-    "ROOT_LOOP",
+    "NOTHING",
     "TIMERS",
     "AsyncDriver",
     "AsyncStream",
@@ -30,6 +32,7 @@ __all__ = [
     "StreamScheduler",
     "Subscriber",
     "Substream",
+    "Timers",
     "Waker",
     "operator",
     "position_in",

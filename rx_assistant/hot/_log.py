@@ -21,8 +21,11 @@ first given everything delivered so far and then takes a seat, so that it sees n
 Endings. Append and ending are decided under `_mutex`, under which no foreign code ever runs. Nothing is appended
 after the ending; the ending is delivered after the last item. `cut()` drops what was not delivered yet.
 
+Leaving. Seats and cursors may be left anywhere, even by the garbage collector while this very thread holds `_mutex`.
+So leaving is an entry too: `release()` waits for no lock, and the idle hook is called by the drainer.
+
 Isolation. A callback that raises costs its own seat only. KeyboardInterrupt and its like are raised after every
-seat has had the item.
+seat has had the item or the ending; a newcomer whose replay was interrupted gets the rest of it later.
 
 Cursors read the same list at their own position and never wait for the delivery lock.
 
@@ -37,11 +40,13 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 from reactivex import abc
 
 from rx_assistant.errors import StreamOverflowError
+from rx_assistant.hot._feeding import FEEDING
 from rx_assistant.hot._subscriber import Subscriber
 
 T = TypeVar("T")
@@ -65,9 +70,7 @@ class HotLog(Generic[T]):
         self.keep = keep
         self.max_pending = max_pending
         self.on_idle = on_idle
-        self.on_change: tuple[Callable[[], None], ...] = ()
-        self.current: T | None = None  # the item last handed to anybody …
-        self.at = -1  # … and its position
+        self.shown: tuple[int, T] = (-1, NOTHING)  # the item last handed to anybody, and its position
         self.emitting = -1  # the position that the drainer is handing out
         self.delivering: int | None = None  # the thread that drains
         self.watch: Callable[[T], None] | None = None  # sees each item before the seats do
@@ -76,6 +79,7 @@ class HotLog(Generic[T]):
         self._kinds: list[Callable[[Any], T]] = []
         self._payloads: list[Any] = []
         self._base = 0
+        self._length = 0
         self._bytes = 0
         self._pos = 0
         self._wish = 0
@@ -86,7 +90,8 @@ class HotLog(Generic[T]):
         self.finished = False
         self._holders = 0
         self._cursors: weakref.WeakSet[Cursor[T]] = weakref.WeakSet()
-        self._mutex = threading.RLock()  # re-entrant only because a collected cursor may leave at any allocation
+        self._listeners: tuple[Callable[[], None], ...] = ()
+        self._mutex = threading.Lock()
         self._delivery = threading.Lock()
 
     # -- what the reader does ------------------------------------------------------------------------------------
@@ -96,14 +101,10 @@ class HotLog(Generic[T]):
         with self._mutex:
             if self._ended:
                 return False
-            self._kinds.extend(kinds)
-            self._payloads.extend(payloads)
-            if not self.keep:
-                self._bytes += sum(map(len, payloads))
+            self._add(kinds, payloads)
         if not self.keep:
             self._trim()
-        for changed in self.on_change:
-            changed()
+        self._tell()
         return True
 
     def push(self, item: T) -> None:
@@ -111,9 +112,9 @@ class HotLog(Generic[T]):
         with self._mutex:
             if self._ended:
                 return
-            self._kinds.append(_itself)
-            self._payloads.append(item)
+            self._add([_itself], [item])
             self._wish = FOREVER
+        self._tell()
         self.drain()
 
     def end(self, error: Exception | None = None) -> bool:
@@ -122,8 +123,7 @@ class HotLog(Generic[T]):
             if self._ended:
                 return False
             self._ended, self._error = True, error
-        for changed in self.on_change:
-            changed()
+        self._tell()
         return True
 
     def cut(self, error: Exception) -> bool:
@@ -132,21 +132,46 @@ class HotLog(Generic[T]):
         The ending still has to be delivered: `want(FOREVER)`.
         """
         with self._mutex:
-            delivered = self._pos - self._base
-            if self.finished or (self._ended and delivered == len(self._payloads)):
+            if self.finished or (self._ended and self._pos == self._length):
                 return False
+            delivered = self._pos - self._base
+            if not self.keep:
+                self._bytes -= _weight(self._payloads[delivered:])
             del self._kinds[delivered:], self._payloads[delivered:]
+            self._length = self._pos
             self._ended, self._error = True, error
-        for changed in self.on_change:
-            changed()
+        self._tell()
         return True
+
+    def _add(self, kinds: list[Callable[[Any], T]], payloads: list[Any]) -> None:
+        self._kinds.extend(kinds)
+        self._payloads.extend(payloads)
+        self._length += len(payloads)
+        if not self.keep:
+            self._bytes += _weight(payloads)
+
+    # -- who is told of changes ----------------------------------------------------------------------------------
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Call `changed` after each change of what is in the log and of what was delivered, until the ending was."""
+        with self._mutex:
+            self._listeners = (*self._listeners, changed)
+
+    def unlisten(self, changed: Callable[[], None]) -> None:
+        """Call `changed` no more."""
+        with self._mutex:
+            self._listeners = tuple([kept for kept in self._listeners if kept != changed])
+
+    def _tell(self) -> None:
+        for changed in self._listeners:
+            changed()
 
     # -- what is in it -------------------------------------------------------------------------------------------
 
     @property
     def length(self) -> int:
         """How many items were ever appended."""
-        return self._base + len(self._payloads)
+        return self._length
 
     @property
     def base(self) -> int:
@@ -175,11 +200,22 @@ class HotLog(Generic[T]):
 
     def peek(self, position: int) -> tuple[Callable[[Any], T], Any] | None:
         """Give the pair `(kind, payload)` at `position`; None when it is not there yet, or no longer."""
-        if self.keep:
-            return (self._kinds[position], self._payloads[position]) if position < len(self._payloads) else None
-        with self._mutex:
-            index = position - self._base
-            return (self._kinds[index], self._payloads[index]) if 0 <= index < len(self._payloads) else None
+        if not self.keep:
+            with self._mutex:
+                index = position - self._base
+                return (self._kinds[index], self._payloads[index]) if 0 <= index < len(self._payloads) else None
+        try:
+            return self._kinds[position], self._payloads[position]
+        except IndexError:
+            return None
+
+    def item(self, position: int) -> T:
+        """Give the item at `position`, the very object that was handed out last if it is that; NOTHING without one."""
+        at, item = self.shown
+        if at == position and item is not NOTHING:
+            return item
+        pair = self.peek(position)
+        return cast("T", NOTHING) if pair is None else pair[0](pair[1])
 
     # -- who reads it --------------------------------------------------------------------------------------------
 
@@ -187,7 +223,7 @@ class HotLog(Generic[T]):
         """Seat a subscriber: everything kept so far first, then live. Gives what leaves the seat again."""
         seat = _Seat(self, subscriber)
         self.retain()
-        self.enqueue(lambda: self._admit(subscriber))
+        self.enqueue(partial(self._admit, subscriber, None))
         return seat
 
     def cursor(self, position: int = 0) -> Cursor[T]:
@@ -201,8 +237,19 @@ class HotLog(Generic[T]):
         with self._mutex:
             self._holders += 1
 
-    def release(self) -> None:
-        """Count one holder less, and call `on_idle` when it was the last before the ending (C25)."""
+    def release(self, subscriber: Subscriber[T] | None = None) -> None:
+        """Count one holder less, and free its seat if it had one; the last before the ending calls `on_idle` (C25).
+
+        Works anywhere, and waits for nothing: the drainer does it.
+        """
+        self._inbox.append(partial(self._count_down, subscriber))
+        if self._mutex.acquire(blocking=False):  # else this thread may be inside: whoever is will drain
+            self._mutex.release()
+            self.drain()
+
+    def _count_down(self, subscriber: Subscriber[T] | None) -> None:
+        if subscriber is not None:
+            self._seats = tuple([seat for seat in self._seats if seat is not subscriber])
         with self._mutex:
             self._holders -= 1
             idle = self._holders == 0 and not self._ended
@@ -218,13 +265,15 @@ class HotLog(Generic[T]):
 
     def want(self, position: int) -> None:
         """Allow delivery of the items before `position`, and deliver what is there."""
-        if position > self._wish:
-            self._wish = position
+        with self._mutex:
+            if position > self._wish:
+                self._wish = position
         self.drain()
 
     def pause(self) -> None:
         """Withdraw all wishes: nothing beyond the item in delivery is delivered until someone wants it."""
-        self._wish = self._pos
+        with self._mutex:
+            self._wish = self._pos
 
     def enqueue(self, entry: Callable[[], None]) -> None:
         """Run `entry` between two deliveries, on whichever thread delivers."""
@@ -235,8 +284,7 @@ class HotLog(Generic[T]):
         """Withdraw all wishes and keep `error` for the next one who waits: a handler raised it."""
         self.alarm = error
         self.pause()
-        for changed in self.on_change:
-            changed()
+        self._tell()
 
     def check(self) -> None:
         """Raise, once, what a handler raised."""
@@ -251,21 +299,19 @@ class HotLog(Generic[T]):
         while self._pending():
             if not self._delivery.acquire(blocking=False):
                 return
+            loop, FEEDING.loop = FEEDING.loop, None
             self.delivering = threading.get_ident()
             try:
                 self._work()
             except BaseException:  # an interrupt: whoever sleeps until this delivery is over must look again
-                self._interrupted()
+                self.delivering = None
+                self._tell()
                 raise
             finally:
                 self.delivering = None
+                FEEDING.loop = loop
                 self._delivery.release()
             # look again: a wish placed after the last look found the lock taken and left
-
-    def _interrupted(self) -> None:
-        self.delivering = None
-        for changed in self.on_change:
-            changed()
 
     def _pending(self) -> bool:
         if self._inbox:
@@ -273,7 +319,7 @@ class HotLog(Generic[T]):
         at = self._pos
         if at >= self._wish or at >= self.gate:
             return False
-        return at < self.length or (self._ended and not self.finished)
+        return at < self._length or (self._ended and not self.finished)
 
     def _work(self) -> None:
         inbox, keep = self._inbox, self.keep
@@ -292,10 +338,10 @@ class HotLog(Generic[T]):
                     item = kind(payload)
                     if self.watch is not None:
                         self.watch(item)
-                    self.current, self.at, self.emitting = item, at, at
+                    self.shown, self.emitting = (at, item), at
                     self._deliver(seats, item)
                 else:
-                    self.current, self.at = None, at
+                    self.shown = (at, NOTHING)
                 if not keep and at & (_BLOCK - 1) == 0:
                     self._trim()
             elif self._ended and not self.finished:
@@ -321,43 +367,49 @@ class HotLog(Generic[T]):
         interrupt: BaseException | None = None
         for seat in seats:
             try:
-                seat.next(item)
-            except Exception as error:
-                seat.fail(error)
+                try:
+                    seat.next(item)
+                except Exception as error:
+                    seat.fail(error)
             except BaseException as error:
                 interrupt = error
         if interrupt is not None:
             raise interrupt
 
-    def _admit(self, subscriber: Subscriber[T]) -> None:
+    def _admit(self, subscriber: Subscriber[T], position: int | None) -> None:
         """Give a newcomer what was delivered before it came, then its seat or the ending."""
-        position = self._base if self.keep else self._pos
+        if position is None:
+            position = self._base if self.keep else self._pos
         while position < self._pos and subscriber.active:
             kind, payload = self._kinds[position], self._payloads[position]
             self.emitting = position
-            self._deliver((subscriber,), kind(payload))
             position += 1
+            try:
+                self._deliver((subscriber,), kind(payload))
+            except BaseException:
+                self._inbox.appendleft(partial(self._admit, subscriber, position))
+                raise
         if self.finished:
             _end(subscriber, self._error)
-            return
-        with self._mutex:  # whoever disposes it from now on finds it among the seats
-            if subscriber.active:
-                self._seats = (*self._seats, subscriber)
-
-    def _leave(self, subscriber: Subscriber[T]) -> None:
-        with self._mutex:
-            self._seats = tuple(seat for seat in self._seats if seat is not subscriber)
+        elif subscriber.active:
+            self._seats = (*self._seats, subscriber)
 
     def _finish(self) -> None:
         self.finished = True
-        with self._mutex:
-            seats, self._seats = self._seats, ()
+        seats, self._seats = self._seats, ()
+        interrupt: BaseException | None = None
         for seat in seats:
-            _end(seat, self._error)
-        changed, self.on_change = self.on_change, ()
-        for changed_now in changed:
-            changed_now()
+            try:
+                _end(seat, self._error)
+            except BaseException as error:
+                interrupt = error
+        with self._mutex:
+            listeners, self._listeners = self._listeners, ()
+        for changed in listeners:
+            changed()
         self.on_idle = self.watch = None  # nothing points back to the stream any more: dropping it frees the log
+        if interrupt is not None:
+            raise interrupt
 
     # -- trimming ------------------------------------------------------------------------------------------------
 
@@ -365,7 +417,7 @@ class HotLog(Generic[T]):
         """Drop what everybody has passed; cut loose whoever holds too much back."""
         with self._mutex:
             low = self._pos - 1  # the item in delivery stays: substreams start there
-            lagging = [cursor for cursor in self._cursors if not cursor.overflowed]
+            lagging = [cursor for cursor in self._cursors if cursor.is_open]
             if self._bytes > self.max_pending and lagging and min(c.position for c in lagging) < low:
                 low_cursor = min(lagging, key=lambda cursor: cursor.position)
                 low_cursor.overflow(self._bytes)
@@ -376,7 +428,7 @@ class HotLog(Generic[T]):
             if drop < _BLOCK and self._bytes <= self.max_pending:
                 return
             if drop > 0:
-                self._bytes -= sum(map(len, self._payloads[:drop]))
+                self._bytes -= _weight(self._payloads[:drop])
                 del self._kinds[:drop], self._payloads[:drop]
                 self._base = low
 
@@ -400,9 +452,9 @@ class Cursor(Generic[T]):
             log._register(self)
 
     @property
-    def overflowed(self) -> bool:
-        """Whether the log went on without this cursor."""
-        return self._error is not None
+    def is_open(self) -> bool:
+        """Whether someone reads here: it was not closed, and the log did not have to go on without it."""
+        return self._open and self._error is None
 
     def overflow(self, pending: int) -> None:
         """Mark the cursor as too slow; its next `take()` raises."""
@@ -419,18 +471,18 @@ class Cursor(Generic[T]):
         if self._error is not None:
             raise self._error
         if position >= log._wish:
-            if position >= log.length and not log._ended:
+            if position >= log._length and not log._ended:
                 return cast("T", NOTHING)
             log.want(position + 1)
+        elif position >= log._pos:  # wanted by someone who could not wait for it
+            log.drain()
+        if log.alarm is not None:
             log.check()
-        pair = log.peek(position)
-        if pair is None:
-            return cast("T", NOTHING)
+        item = log.item(position)
+        if item is NOTHING:
+            return item
         self.position = position + 1
-        if log.at == position and log.current is not None:
-            return log.current
-        item = pair[0](pair[1])
-        log.current, log.at = item, position
+        log.shown = (position, item)
         return item
 
     @property
@@ -442,7 +494,6 @@ class Cursor(Generic[T]):
         """Leave. Idempotent."""
         if self._open:
             self._open = False
-            self.log._cursors.discard(self)
             self.log.release()
 
     def __del__(self) -> None:
@@ -452,18 +503,17 @@ class Cursor(Generic[T]):
 class _Seat(abc.DisposableBase):
     """What leaves a seat again, once."""
 
-    __slots__ = ("_log", "_subscriber")
+    __slots__ = ("_held",)
 
     def __init__(self, log: HotLog[Any], subscriber: Subscriber[Any]) -> None:
-        self._log: HotLog[Any] | None = log
-        self._subscriber: Subscriber[Any] | None = subscriber
+        self._held = [(log, subscriber)]
 
     def dispose(self) -> None:
-        log, self._log = self._log, None
-        subscriber, self._subscriber = self._subscriber, None
-        if log is not None and subscriber is not None:
-            log._leave(subscriber)
-            log.release()
+        try:
+            log, subscriber = self._held.pop()
+        except IndexError:  # once, whichever threads dispose it
+            return
+        log.release(subscriber)
 
 
 def _end(subscriber: Subscriber[Any], error: Exception | None) -> None:
@@ -475,3 +525,8 @@ def _end(subscriber: Subscriber[Any], error: Exception | None) -> None:
 
 def _itself(item: Any) -> Any:
     return item
+
+
+def _weight(payloads: list[Any]) -> int:
+    """Bytes that payloads hold; items that an operator made weigh nothing."""
+    return sum([len(payload) for payload in payloads if type(payload) is bytes])

@@ -2,16 +2,20 @@
 
 Theory of operation
 
-A loop subscribes to its stream with ROOT_LOOP set to itself. A root (a stream that owns a log) that is subscribed to
-under a loop does not seat the observer in its log; it gives the loop a private cursor instead. So the same operators
-run a second time, over the same log, at the pace of the loop, and nobody else notices.
+A loop subscribes to its stream with FEEDING.loop set to itself. A root (a stream that owns a log) that is subscribed
+to under a loop does not seat the observer in its log; it gives the loop a private cursor instead. So the same
+operators run a second time, over the same log, at the pace of the loop, and nobody else notices. A log that delivers
+to its seats meanwhile clears FEEDING, so that what a seat's callback subscribes to is seated as ever; a seat that
+belongs to the loop (`in_turn`) sets it again.
 
 One step takes one item from one cursor and pushes it through the loop's own operators, which may leave results in
 `_items`. Where no cursor has an item, the loop waits: with one cursor and no timer it asks the root's driver to
 advance (the loop is the pump then, and its pace is the backpressure); with several cursors, or when a time operator
 has set a timer, it connects the drivers and sleeps until a log changes or the timer is due. Timers run in the loop.
+Without any cursor (a `publish()` that was connected elsewhere feeds it) it connects the driver of its stream's origin.
 
-The iterators are classes: a generator that met one KeyboardInterrupt or cancellation would end silently.
+The iterators are classes: a generator that met one KeyboardInterrupt or cancellation would end silently. What a `for`
+holds is not the loop itself, which its own callbacks refer to: so that `break` leaves the stream at once.
 """
 
 from __future__ import annotations
@@ -22,12 +26,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from reactivex import abc
 
 from rx_assistant.hot._clock import StreamScheduler
+from rx_assistant.hot._feeding import FEEDING
 from rx_assistant.hot._log import NOTHING, Cursor
 from rx_assistant.hot._subscriber import Subscriber
 
@@ -37,13 +41,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ROOT_LOOP: ContextVar[Loop[Any] | None] = ContextVar("rx_assistant.loop", default=None)
-"""The loop under which subscriptions are being made, if any."""
-
 
 def position_in(root: Root) -> int:
     """Give the position of the item of `root` that is being handed out on this thread: by a loop, or by its log."""
-    loop = ROOT_LOOP.get()
+    loop = FEEDING.loop
     position = None if loop is None else loop.position_of(root)
     return root.log.emitting if position is None else position
 
@@ -68,16 +69,18 @@ class _Pull(abc.DisposableBase):
 class Loop(Generic[T]):
     """What both kinds of loop share: the cursors, the timers and what came out."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: Stream[T] | AsyncStream[T]) -> None:
         self.pulls: tuple[_Pull, ...] = ()
+        self.items: deque[T] = deque()
+        self.over = False
+        self._source = source
+        self._stepping: _Pull | None = None
         self._starts: dict[int, int] = {}
-        self._items: deque[T] = deque()
         self._ready: deque[Callable[[], None]] = deque()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
-        self._over = False
         self._error: Exception | None = None
-        self._thread = threading.get_ident()
+        self.thread = threading.get_ident()
         self._foreign = False
         self._asleep = False
         self._listening: list[Root] = []
@@ -87,7 +90,8 @@ class Loop(Generic[T]):
 
     def adopt(self, root: Root, observer: Subscriber[Any]) -> abc.DisposableBase:
         """Feed `observer` from a private cursor on `root`'s log."""
-        pull = _Pull(self, root, observer, self._starts.pop(id(root), 0))
+        start = 0 if root.log.keep else root.log.position
+        pull = _Pull(self, root, observer, self._starts.pop(id(root), start))
         self.pulls = (*self.pulls, pull)
         if self._listening:
             self._listen(root)
@@ -98,34 +102,49 @@ class Loop(Generic[T]):
         self._starts[id(root)] = position
 
     def position_of(self, root: Root) -> int | None:
-        """Give the position of the item of `root` that this loop took last; None without a cursor on it."""
-        for pull in self.pulls:
-            if pull.root is root:
-                return pull.cursor.position - 1
-        return None
+        """Give the position of the item of `root` that this loop is handing on; None when it is none of `root`'s."""
+        pull = self._stepping
+        return pull.cursor.position - 1 if pull is not None and pull.root is root else None
+
+    def in_turn(self, observer: Subscriber[T]) -> Subscriber[T]:
+        """Give a subscriber for another log's seat that hands on to `observer` as if in a step of this loop."""
+
+        def turn(action: Callable[..., object]) -> Callable[..., None]:
+            def act(*arguments: object) -> None:
+                outer, FEEDING.loop = FEEDING.loop, self if threading.get_ident() == self.thread else None
+                try:
+                    action(*arguments)
+                finally:
+                    FEEDING.loop = outer
+
+            return act
+
+        return Subscriber(turn(lambda item: observer.next(item)), turn(observer.error), turn(observer.completed))
 
     # -- subscription --------------------------------------------------------------------------------------------
 
-    def _open(self, source: Stream[T] | AsyncStream[T]) -> None:
+    def _open(self) -> None:
         scheduler = StreamScheduler(self._hand_over, self._call_later)
         subscriber: Subscriber[T] = Subscriber(self._take_item, self._take_error, self._take_end)
-        token = ROOT_LOOP.set(self)
+        outer, FEEDING.loop = FEEDING.loop, self
         try:
-            subscriber.hold(source.link(subscriber, scheduler))
+            subscriber.hold(self._source.link(subscriber, scheduler))
+        except Exception as error:
+            subscriber.fail(error)
         finally:
-            ROOT_LOOP.reset(token)
+            FEEDING.loop = outer
         self._subscription = subscriber
 
     def _take_item(self, item: T) -> None:
-        self._items.append(item)
+        self.items.append(item)
         self._stir()
 
     def _take_error(self, error: Exception) -> None:
-        self._over, self._error = True, error
-        self._stir()
+        self._error = error
+        self._take_end()
 
     def _take_end(self) -> None:
-        self._over = True
+        self.over = True
         self._stir()
 
     def _hand_over(self, action: Callable[[], None]) -> None:
@@ -145,7 +164,7 @@ class Loop(Generic[T]):
         return cancel
 
     def _stir(self) -> None:
-        if threading.get_ident() != self._thread:
+        if threading.get_ident() != self.thread:
             self._foreign = True
         if self._asleep:
             self._wake()
@@ -155,9 +174,9 @@ class Loop(Generic[T]):
 
     # -- stepping ------------------------------------------------------------------------------------------------
 
-    def _step(self) -> bool:
+    def step(self) -> bool:
         """Do one piece of work that needs no waiting: an action, a timer, an item, an ending; False without one."""
-        token = ROOT_LOOP.set(self)
+        outer, FEEDING.loop = FEEDING.loop, self
         try:
             if self._ready:
                 self._ready.popleft()()
@@ -169,11 +188,13 @@ class Loop(Generic[T]):
                 if self._step_pull(pull):
                     return True
         finally:
-            ROOT_LOOP.reset(token)
+            FEEDING.loop = outer
+            self._stepping = None
         return False
 
     def _step_pull(self, pull: _Pull) -> bool:
         observer, cursor = pull.observer, pull.cursor
+        self._stepping = pull
         try:
             item = cursor.take()
             if item is not NOTHING:
@@ -198,14 +219,24 @@ class Loop(Generic[T]):
         if len(pulls) == 1 and not self._timers and not self._foreign and pulls[0].root.driver is not None:
             return pulls[0]
         for pull in pulls:  # inside a delivery of its own pump nobody else can read on
-            if pull.root.log.delivering == self._thread and pull.root.driver is not None:
+            if pull.root.log.delivering == self.thread and pull.root.driver is not None:
                 return pull
         return None
+
+    def _roots(self) -> list[Root]:
+        """The roots that have to be read while this loop sleeps."""
+        origin = self._source.origin
+        if self.pulls or origin is None:
+            return [pull.root for pull in self.pulls]
+        return [origin]
 
     def _listen(self, root: Root) -> None:
         if root not in self._listening:
             self._listening.append(root)
-            root.log.on_change = (*root.log.on_change, self._changed)
+            root.log.listen(self._changed)
+
+    def _has_something(self) -> bool:
+        return bool(self.items or self._ready or self.over) or self.step()
 
     def _changed(self) -> None:
         if self._asleep:
@@ -214,7 +245,7 @@ class Loop(Generic[T]):
     def _seconds_left(self) -> float | None:
         return max(self._timers[0][0] - time.monotonic(), 0) if self._timers else None
 
-    def _finish(self) -> Exception | None:
+    def finish(self) -> Exception | None:
         """Close, and give the error to raise, once."""
         error, self._error = self._error, None
         self.close()
@@ -222,7 +253,7 @@ class Loop(Generic[T]):
 
     def close(self) -> None:
         """Leave the stream: cursors are released, timers dropped. Idempotent."""
-        self._over = True
+        self.over = True
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             subscription.dispose()
@@ -230,49 +261,31 @@ class Loop(Generic[T]):
             pull.dispose()
         self._timers.clear()
         for root in self._listening:
-            root.log.on_change = tuple(f for f in root.log.on_change if f != self._changed)
+            root.log.unlisten(self._changed)
         self._listening.clear()
-
-    def __del__(self) -> None:
-        self.close()
 
 
 class SyncLoop(Loop[T]):
-    """`for item in stream`."""
+    """A loop that waits on its thread."""
 
     def __init__(self, source: Stream[T]) -> None:
-        super().__init__()
+        super().__init__(source)
         self._event = threading.Event()
-        self._open(source)
+        self._open()
 
-    def __iter__(self) -> SyncLoop[T]:
-        return self
-
-    def __next__(self) -> T:
-        items = self._items
-        self._thread = threading.get_ident()
-        while not items:
-            if self._over:
-                error = self._finish()
-                if error is not None:
-                    raise error
-                raise StopIteration
-            if not self._step():
-                self._wait()
-        return items.popleft()
-
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Return when another step may do something."""
         sole = self._sole()
         if sole is not None:
             sole.root.driver.advance(sole.cursor.position)
             return
         self._asleep = True
         try:
-            for pull in self.pulls:
-                self._listen(pull.root)
-                if pull.root.driver is not None:
-                    pull.root.driver.connect()
-            if not (self._items or self._ready or self._over or self._step()):
+            for root in self._roots():
+                self._listen(root)
+                if root.driver is not None:
+                    root.driver.connect()
+            if not self._has_something():
                 self._event.wait(self._seconds_left())
         finally:
             self._asleep = False
@@ -283,40 +296,22 @@ class SyncLoop(Loop[T]):
 
 
 class AsyncLoop(Loop[T]):
-    """`async for item in stream`."""
+    """A loop that waits in its task."""
 
     def __init__(self, source: AsyncStream[T]) -> None:
-        super().__init__()
-        self._source = source
+        super().__init__(source)
         self._waker: Waker | None = None
-        self._open(source)
+        self._open()
 
-    def __aiter__(self) -> AsyncLoop[T]:
-        return self
+    async def serve(self) -> None:
+        """Let async handlers have what this loop will hand on next."""
+        for pull in self.pulls:
+            driver = pull.root.driver
+            if driver is not None and driver.gated:
+                await driver.deliver(pull.cursor.position + 1)
 
-    async def __anext__(self) -> T:
-        items = self._items
-        self._thread = threading.get_ident()
-        while not items:
-            if self._over:
-                error = self._finish()
-                await self._settle()
-                if error is not None:
-                    raise error
-                raise StopAsyncIteration
-            for pull in self.pulls:
-                driver = pull.root.driver
-                if driver is not None and driver.gated:
-                    await driver.deliver(pull.cursor.position + 1)
-            if not self._step():
-                await self._wait()
-        return items.popleft()
-
-    async def aclose(self) -> None:
-        """Leave the stream; for `contextlib.aclosing`."""
-        self.close()
-
-    async def _wait(self) -> None:
+    async def wait(self) -> None:
+        """Return when another step may do something."""
         sole = self._sole()
         if sole is not None:
             await sole.root.driver.advance(sole.cursor.position)
@@ -324,16 +319,17 @@ class AsyncLoop(Loop[T]):
         waker = self._own_waker()
         self._asleep = True
         try:
-            for pull in self.pulls:
-                self._listen(pull.root)
-                if pull.root.driver is not None:
-                    await pull.root.driver.connect()
-            if not (self._items or self._ready or self._over or self._step()):
+            for root in self._roots():
+                self._listen(root)
+                if root.driver is not None:
+                    await root.driver.connect()
+            if not self._has_something():
                 await waker.sleep(self._seconds_left())
         finally:
             self._asleep = False
 
-    async def _settle(self) -> None:
+    async def settle(self) -> None:
+        """Return when a stream that has ended has given its connection back."""
         origin = self._source.origin
         if origin is not None and origin.driver is not None:
             await origin.driver.settle()
@@ -349,3 +345,71 @@ class AsyncLoop(Loop[T]):
     def _wake(self) -> None:
         if self._waker is not None:
             self._waker.wake()
+
+
+class SyncItems(Generic[T]):
+    """What `for item in stream` iterates."""
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: SyncLoop[T]) -> None:
+        self._loop = loop
+
+    def __iter__(self) -> SyncItems[T]:
+        return self
+
+    def __next__(self) -> T:
+        loop = self._loop
+        items = loop.items
+        loop.thread = threading.get_ident()
+        while not items:
+            if loop.over:
+                error = loop.finish()
+                if error is not None:
+                    raise error
+                raise StopIteration
+            if not loop.step():
+                loop.wait()
+        return items.popleft()
+
+    def close(self) -> None:
+        """Leave the stream; for `contextlib.closing`. Dropping the last reference does so too."""
+        self._loop.close()
+
+    def __del__(self) -> None:
+        self._loop.close()
+
+
+class AsyncItems(Generic[T]):
+    """What `async for item in stream` iterates."""
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: AsyncLoop[T]) -> None:
+        self._loop = loop
+
+    def __aiter__(self) -> AsyncItems[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        loop = self._loop
+        items = loop.items
+        loop.thread = threading.get_ident()
+        while not items:
+            if loop.over:
+                error = loop.finish()
+                await loop.settle()
+                if error is not None:
+                    raise error
+                raise StopAsyncIteration
+            await loop.serve()
+            if not loop.step():
+                await loop.wait()
+        return items.popleft()
+
+    async def aclose(self) -> None:
+        """Leave the stream; for `contextlib.aclosing`. Dropping the last reference does so too."""
+        self._loop.close()
+
+    def __del__(self) -> None:
+        self._loop.close()

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast, overl
 from reactivex import Observable, abc
 from reactivex.internal import SequenceContainsNoElementsError
 
-from rx_assistant.hot._loops import ROOT_LOOP, AsyncLoop, Loop, SyncLoop, position_in
+from rx_assistant.hot._feeding import FEEDING
+from rx_assistant.hot._loops import AsyncItems, AsyncLoop, Loop, SyncItems, SyncLoop, position_in
 from rx_assistant.hot._subscriber import Guard, Subscriber, subscriber_of
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Stream(_Face[T_co]):
 
     def __iter__(self) -> Iterator[T_co]:
         """Iterate from the first item kept; the loop's pace is the pace of reading."""
-        return SyncLoop(self)
+        return SyncItems(SyncLoop(self))
 
     def __aiter__(self) -> AsyncIterator[T_co]:
         raise TypeError("this is a synchronous stream: write `for item in stream`, without `async`")
@@ -163,7 +164,7 @@ class AsyncStream(_Face[T_co]):
 
     def __aiter__(self) -> AsyncIterator[T_co]:
         """Iterate from the first item kept; the loop's pace is the pace of reading."""
-        return AsyncLoop(self)
+        return AsyncItems(AsyncLoop(self))
 
     def __iter__(self) -> Iterator[T_co]:
         raise TypeError("this is an asynchronous stream: write `async for item in stream`")
@@ -251,7 +252,7 @@ class Scope(Generic[A]):
         """Give where, in the source, the item now being handled stands: where a substream starts."""
         source = self.source
         root = cast("Root", source) if isinstance(source, _Face) and source.origin is source else None
-        return Birth(ROOT_LOOP.get(), root, -1 if root is None else position_in(root))
+        return Birth(FEEDING.loop, root, -1 if root is None else position_in(root))
 
 
 class Birth(NamedTuple):
@@ -287,7 +288,9 @@ def _link_lifted(
     hooks = start(down, Scope(source, scheduler))
     if not isinstance(hooks, Hooks):
         hooks = Hooks(hooks)
-    up: Subscriber[A] = _Link(hooks.next, hooks.error or down.error, hooks.completed or down.completed, hooks.dispose)
+    if hooks.error is not None:
+        down.isolate()
+    up: Subscriber[A] = _Link(hooks, down)
     if isinstance(source, _Face):
         up.hold(source.link(up, scheduler))
     else:
@@ -299,17 +302,15 @@ def _link_lifted(
 class _Link(Subscriber[A]):
     """An operator's subscription to its source, with what the operator itself has to clean up."""
 
-    __slots__ = ("_cleanup",)
+    __slots__ = ("_cleanup", "_down")
 
-    def __init__(
-        self,
-        on_next: Callable[[A], object],
-        on_error: Callable[[Exception], object],
-        on_completed: Callable[[], object],
-        cleanup: Callable[[], object] | None,
-    ) -> None:
-        super().__init__(on_next, on_error, on_completed)
-        self._cleanup = cleanup
+    def __init__(self, hooks: Hooks, down: Subscriber[Any]) -> None:
+        super().__init__(hooks.next, hooks.error or down.error, hooks.completed or down.completed)
+        self._cleanup = hooks.dispose
+        self._down = down
+
+    def _ending_raised(self, callback: str, error: Exception) -> None:
+        self._down.error(error)  # what an operator's own hook raises ends its chain
 
     def dispose(self) -> None:
         cleanup, self._cleanup = self._cleanup, None
@@ -369,17 +370,22 @@ class Substream(Generic[A]):
 
     def link(self, down: Subscriber[A], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
         """Seat the subscriber, or run the operator again for the loop that asks."""
-        loop, birth = ROOT_LOOP.get(), self._birth
-        if loop is None or loop is birth.loop or self.log.ended:
+        loop, birth = FEEDING.loop, self._birth
+        if loop is None:
             return self.log.subscribe(down)
-        again = self._again()
+        again = None if loop is birth.loop or self.log.ended else self._again()
         if not isinstance(again, _Face) or again.origin is None:
-            return self.log.subscribe(down)
+            return self._seat(loop, down)
         if birth.root is not None:
             if birth.position < birth.root.log.base:
-                return self.log.subscribe(down)
+                return self._seat(loop, down)
             loop.start_at(birth.root, birth.position)
         return again.link(down, scheduler) or down
+
+    def _seat(self, loop: Loop[Any], down: Subscriber[A]) -> abc.DisposableBase:
+        seat = loop.in_turn(down)
+        seat.hold(self.log.subscribe(seat))
+        return seat
 
 
 _NONE: Any = object()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 from collections.abc import Callable
@@ -26,6 +27,9 @@ class Sink(Protocol[T]):
 
     def completed(self) -> None:
         """End well."""
+
+    def dispose(self) -> None:
+        """Let go of both sides without a word: the source is left, and downstream hears nothing more."""
 
 
 def _deaf(_item: object) -> None:
@@ -55,10 +59,22 @@ class Subscriber(abc.DisposableBase, Generic[T]):
 
     def hold(self, upstream: abc.DisposableBase | None) -> None:
         """Keep what `dispose()` has to dispose; at once, when it is already over."""
+        self._upstream = upstream
+        if not self.active:  # looked at afterwards: whoever disposes meanwhile finds it, or we do
+            self._let_go()
+
+    def isolate(self) -> None:
+        """Keep to itself what `next` raises: an operator upstream would take it for an error of its source's."""
+        on_next = self.next
+
+        def guarded(item: T) -> None:
+            try:
+                on_next(item)
+            except Exception as error:
+                self.fail(error)
+
         if self.active:
-            self._upstream = upstream
-        elif upstream is not None:
-            upstream.dispose()
+            self.next = guarded
 
     def dispose(self) -> None:
         """Stop at once and drop every reference. Idempotent, from any thread."""
@@ -83,8 +99,8 @@ class Subscriber(abc.DisposableBase, Generic[T]):
                 callback(error)
             elif not isinstance(error, StreamClosedError):
                 _log.error("a subscriber without on_error: %s: %s", type(error).__name__, error, exc_info=error)
-        except Exception:
-            _log.exception("a subscriber's on_error raised")
+        except Exception as raised:
+            self._ending_raised("on_error", raised)
 
     fail = error
 
@@ -98,8 +114,11 @@ class Subscriber(abc.DisposableBase, Generic[T]):
             return
         try:
             callback()
-        except Exception:
-            _log.exception("a subscriber's on_completed raised")
+        except Exception as raised:
+            self._ending_raised("on_completed", raised)
+
+    def _ending_raised(self, callback: str, error: Exception) -> None:
+        _log.error("a subscriber's %s raised", callback, exc_info=error)
 
 
 class Guard(Generic[T]):
@@ -150,7 +169,7 @@ def subscriber_of(
 
 
 def _is_async(callback: object) -> bool:
-    while hasattr(callback, "func") and not inspect.isroutine(callback):  # functools.partial
+    while isinstance(callback, functools.partial):
         callback = callback.func
     return (
         inspect.iscoroutinefunction(callback)

@@ -78,7 +78,7 @@ class AsyncPump:
         self._attached: list[_Attached] = []
         self._sleepers: set[LoopWaker] = set()
         self._task: Task | None = None
-        log.on_change = (self._notify,)
+        log.listen(self._notify)
 
     # -- the event loop ------------------------------------------------------------------------------------------
 
@@ -289,7 +289,7 @@ class AsyncPump:
             await self._serve_ending(attached)
             return
         log.want(position + 1)
-        event = log.current if log.at == position and log.current is not None else pair[0](pair[1])
+        event = log.item(position)
         attached.position += 1
         try:
             await _maybe(attached.binding.next(event))

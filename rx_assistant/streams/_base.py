@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from reactivex import abc
 
 from rx_assistant.errors import StreamError
-from rx_assistant.hot import ROOT_LOOP, HotLog, Subscriber
+from rx_assistant.hot import FEEDING, NOTHING, HotLog, Subscriber
 from rx_assistant.streams._context import Folding, message_around, step_around
 from rx_assistant.streams._feed import Feed
 from rx_assistant.streams._recording import Recording
@@ -55,15 +55,16 @@ class StreamBase:
     def current_event(self) -> AssistantStreamEvent | None:
         """The event last handed to anybody; None before the first."""
         log = self.log
-        if log.current is None:
-            pair = log.peek(log.at) if log.at >= 0 else None
-            log.current = None if pair is None else pair[0](pair[1])
-        return cast("AssistantStreamEvent | None", log.current)
+        at, event = log.shown
+        if event is NOTHING and at >= 0:
+            event = log.item(at)
+            log.shown = (at, event)
+        return None if event is NOTHING else cast("AssistantStreamEvent", event)
 
     @property
     def snapshot(self) -> RunSnapshot:
         """All that the events up to the current one add up to. Immutable: a later one is another object."""
-        return self._folding.at(self.log.at + 1)
+        return self._folding.at(self.log.shown[0] + 1)
 
     @property
     def current_run(self) -> Run | None:
@@ -107,7 +108,7 @@ class StreamBase:
 
     def link(self, subscriber: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
         """Seat a subscriber; or, for a loop, give the loop a cursor to feed it from."""
-        loop = ROOT_LOOP.get()
+        loop = FEEDING.loop
         if loop is not None:
             return loop.adopt(cast("Any", self), subscriber)
         return self.log.subscribe(subscriber)

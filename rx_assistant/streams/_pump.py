@@ -47,7 +47,7 @@ class Pump:
         self._changed = threading.Condition()
         self._reading = False
         self._thread: threading.Thread | None = None
-        log.on_change = (self._notify,)
+        log.listen(self._notify)
 
     # -- reading -------------------------------------------------------------------------------------------------
 
