@@ -63,14 +63,24 @@ class Files:
     def find(self, file_id: str, param: str | None = "id") -> JsonObject:
         """The file, or 404; one that has expired is deleted at this moment."""
         value = self._store.get("file", file_id)
-        if value is not None and value["expires_at"] is not None and value["expires_at"] <= objects.now():
+        if value is not None and _is_over(value):
             self.delete(file_id)
             value = None
         if value is None:
             raise ApiError(404, f"No such File object: {file_id}", param=param)
         return value
 
+    def purge(self) -> None:
+        """Deletes the files whose time is over."""
+        for value in list(self._store.each("file", "")):
+            if _is_over(value):
+                self.delete(value["id"])
+
     def delete(self, file_id: str) -> None:
         """Deletes bytes and record."""
         self._store.delete("file", file_id)
         self.path(file_id).unlink(missing_ok=True)
+
+
+def _is_over(file: JsonObject) -> bool:
+    return file["expires_at"] is not None and file["expires_at"] <= objects.now()

@@ -24,17 +24,17 @@ class Readers:
     """How many streams are being read, and a way to wait until none is."""
 
     def __init__(self) -> None:
-        self._count = 0
+        self.count = 0
         self._none = asyncio.Event()
         self._none.set()
 
     def __enter__(self) -> None:
-        self._count += 1
+        self.count += 1
         self._none.clear()
 
     def __exit__(self, *_: object) -> None:
-        self._count -= 1
-        if not self._count:
+        self.count -= 1
+        if not self.count:
             self._none.set()
 
     async def gone(self) -> None:

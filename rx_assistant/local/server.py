@@ -7,7 +7,7 @@ import ipaddress
 import logging
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 
@@ -28,14 +28,14 @@ class Listener(uvicorn.Server):
     def __init__(self, state: State, log_level: str, grace: float = 0.0) -> None:
         super().__init__(_config(state, log_level))
         self.listening = threading.Event()
-        self.loop: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._state = state
         self._grace = grace
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self.loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self.listening.set()
 
@@ -55,16 +55,23 @@ class Listener(uvicorn.Server):
             await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.should_exit and self.loop is not None:
-            self.loop.call_soon_threadsafe(self._hurry.set)
+        if self.should_exit:
+            self.tell(self._hurry.set)
         super().handle_exit(sig, frame)
         self.stop()
 
     def stop(self) -> None:
         """From any thread, or from a signal."""
         self.should_exit = True
-        if self.loop is not None:
-            self.loop.call_soon_threadsafe(self._stop.set)
+        self.tell(self._stop.set)
+
+    def tell(self, what: Callable[[], object]) -> None:
+        """Has the server's loop call `what`, unless it is over."""
+        try:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(what)
+        except RuntimeError:
+            pass
 
 
 class Server:
@@ -91,8 +98,8 @@ class Server:
 
     def release(self, gate: str) -> None:
         """Lets runs that wait at that gate go on, from any thread."""
-        if self._listener is not None and self._listener.loop is not None:
-            self._listener.loop.call_soon_threadsafe(self._state.release, gate)
+        if self._listener is not None:
+            self._listener.tell(lambda: self._state.release(gate))
 
     def start(self) -> None:
         """Listens; returns when it does."""

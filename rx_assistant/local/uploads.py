@@ -61,6 +61,8 @@ async def _read(request: Request, upload: Upload, target: IO[bytes], limit: int)
         parser.finalize()
     except MultipartParseError as error:
         raise bad_request(f"We could not parse the multipart body of your request: {error}.") from error
+    if not reading.ended:
+        raise bad_request("The multipart body of your request breaks off.")
     reading.finish()
 
 
@@ -76,6 +78,7 @@ class _Reading:
         self._header = [bytearray(), bytearray()]
         self._in_file = False
         self._text = bytearray()
+        self.ended = False
 
     def callbacks(self) -> dict[str, object]:
         """By the parser's names."""
@@ -83,6 +86,7 @@ class _Reading:
             "on_header_field": lambda data, start, end: self._grow(0, data[start:end]),
             "on_header_value": lambda data, start, end: self._grow(1, data[start:end]),
             "on_header_end": self._end_header,
+            "on_end": self._end,
             "on_part_begin": self._begin_part,
             "on_part_data": lambda data, start, end: self._part_data(data[start:end]),
         }
@@ -96,6 +100,9 @@ class _Reading:
         if sum(map(len, self._header)) + len(data) > _MAX_FIELD_BYTES:
             raise bad_request("A header in the multipart body is too long.")
         self._header[which] += data
+
+    def _end(self) -> None:
+        self.ended = True
 
     def _begin_part(self) -> None:
         self._in_file = False

@@ -58,6 +58,7 @@ async def delete(call: Call) -> JsonObject:
 
 async def index(call: Call) -> JsonObject:
     """A page of files, all of them unless `limit` says otherwise."""
+    call.state.files.purge()
     purpose = call.query.get("purpose")
     where = {"purpose": str(purpose)} if purpose else {}
     page = objects.page_of(call.query, where, limit=10_000)

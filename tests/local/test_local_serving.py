@@ -1,0 +1,405 @@
+"""The server as a process and a neighbour: how it starts and stops, what it refuses, what it does not let grow."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+
+import rx_assistant.local
+from rx_assistant.errors import ConfigurationError
+from rx_assistant.local.engine import Failure, RunContext, Text
+from rx_assistant.local.engines import load_engine
+from rx_assistant.local.leg import CutError, Leg
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.2", "example.com", "::"])
+def test_a_host_that_others_reach_needs_a_key(host):
+    with pytest.raises(ConfigurationError, match="API key"):
+        rx_assistant.local.serve(host=host)
+    with pytest.raises(ConfigurationError, match="API key"):
+        rx_assistant.local.run(host=host)
+    rx_assistant.local.serve(host=host, api_key="secret")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_loopback_hosts_need_none(host):
+    with rx_assistant.local.serve(host=host) as server:
+        assert httpx.get(server.base_url.replace("/v1", "/healthz")).json() == {"status": "ok"}
+
+
+def test_health_needs_no_key():
+    with rx_assistant.local.serve(api_key="secret") as server:
+        assert httpx.get(server.base_url.replace("/v1", "/healthz")).status_code == 200
+        refused = httpx.get(f"{server.base_url}/assistants")
+        assert refused.status_code == 401
+        assert refused.headers["www-authenticate"].startswith("Bearer")
+        for headers in ({"authorization": "Bearer secret"}, {"api-key": "secret"}):
+            assert httpx.get(f"{server.base_url}/assistants", headers=headers).status_code == 200
+
+
+def test_a_port_that_is_taken_is_an_os_error():
+    with rx_assistant.local.serve() as server:
+        port = int(server.base_url.rsplit(":", 1)[1].removesuffix("/v1"))
+        with pytest.raises(OSError, match="in use"):
+            rx_assistant.local.serve(port=port).start()
+
+
+def test_a_server_is_started_once():
+    with rx_assistant.local.serve() as server, pytest.raises(RuntimeError, match="already"):
+        server.start()
+
+
+@pytest.mark.anyio
+async def test_it_can_be_used_in_async_with():
+    before = set(threading.enumerate())
+    async with rx_assistant.local.serve() as server, httpx.AsyncClient(base_url=server.base_url) as http:
+        assert (await http.post("/threads")).status_code == 200
+    left = {thread for thread in threading.enumerate() if thread.name == "rx_assistant.local"}
+    assert not left - before
+
+
+def test_it_is_an_asgi_application_too():
+    async def use() -> int:
+        app = rx_assistant.local.app()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://local/v1") as http:
+            assistant = (await http.post("/assistants", json={"model": "any"})).json()["id"]
+            body = {"assistant_id": assistant, "stream": True, "thread": {}}
+            with anyio.fail_after(10):
+                response = await http.post("/threads/runs", json=body)
+            async with app.router.lifespan_context(app):
+                pass
+            return response.content.count(b"\n\n")
+
+    assert asyncio.run(use()) > 10
+
+
+def test_files_vanish_with_the_server(connect):
+    api = connect()
+    api.upload("a.txt", "content")
+    (directory,) = {Path(thing).parent for thing in _open_files(api)}
+    assert directory.is_dir()
+    api.server.stop()
+    assert not directory.exists()
+
+
+def _open_files(api) -> list[Path]:
+    return list(api.server._state.files.directory.iterdir())
+
+
+def test_bodies_have_a_largest_size():
+    with rx_assistant.local.serve(max_body_bytes=1000, max_file_bytes=1000) as server:
+        response = httpx.post(f"{server.base_url}/threads", content=b" " * 1001)
+        assert (response.status_code, response.json()["error"]["code"]) == (413, "request_too_large")
+        files = {"file": ("a.txt", b"x" * 1001)}
+        response = httpx.post(f"{server.base_url}/files", files=files, data={"purpose": "assistants"})
+        assert (response.status_code, response.json()["error"]["code"]) == (413, "file_too_large")
+        files = {"file": ("a.txt", b"x" * 1000)}
+        assert httpx.post(f"{server.base_url}/files", files=files, data={"purpose": "assistants"}).status_code == 200
+        assert httpx.get(f"{server.base_url}/files").json()["data"][0]["bytes"] == 1000
+
+
+@pytest.mark.parametrize(
+    ("content_type", "content", "param"),
+    [
+        ("application/json", b"{}", None),
+        ("multipart/form-data", b"", None),
+        ("multipart/form-data; boundary=x", b"garbage", None),
+        ("multipart/form-data; boundary=x", b"--x--\r\n", "file"),
+        ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\na', None),
+    ],
+)
+def test_broken_uploads_are_refused(server, content_type, content, param):
+    response = httpx.post(f"{server.base_url}/files", content=content, headers={"content-type": content_type})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({}, "purpose"),
+        ({"purpose": "fun"}, "purpose"),
+        ({"purpose": "assistants", "surplus": "x"}, "surplus"),
+        ({"purpose": "assistants", "expires_after[anchor]": "created_at"}, "expires_after.seconds"),
+        (
+            {"purpose": "assistants", "expires_after[anchor]": "created_at", "expires_after[seconds]": "soon"},
+            "expires_after.seconds",
+        ),
+        (
+            {"purpose": "assistants", "expires_after[anchor]": "created_at", "expires_after[seconds]": "1"},
+            "expires_after.seconds",
+        ),
+        ({"purpose": "assistants", "expires_after": "never"}, "expires_after"),
+    ],
+)
+def test_fields_of_an_upload_are_checked(api, fields, param):
+    error = api.refused("POST", "/files", files={"file": ("a.txt", b"a")}, data=fields)
+    assert (error["param"], error["type"]) == (param, "invalid_request_error")
+    assert api("GET", "/files")["data"] == []
+    assert _open_files(api) == []
+
+
+def test_a_file_expires(api, monkeypatch):
+    expiry = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
+    file = api.upload("a.txt", "content", **expiry)
+    monkeypatch.setattr("rx_assistant.local.objects.now", lambda: file["expires_at"])
+    assert api("GET", "/files")["data"] == []
+    assert api.refused("GET", f"/files/{file['id']}", expect=404)["message"] == f"No such File object: {file['id']}"
+    assert _open_files(api) == []
+
+
+def test_directories_in_file_names_are_dropped(api):
+    assert api.upload("../../etc/passwd", "x")["filename"] == "passwd"
+    assert api.upload("C:\\docs\\a.txt", "x")["filename"] == "a.txt"
+
+
+def test_every_reply_has_a_request_id_of_its_own(server):
+    ids = {httpx.get(f"{server.base_url}/{path}").headers["x-request-id"] for path in ("assistants", "x", "threads/x")}
+    assert len(ids) == 3
+    assert all(id.startswith("req_") for id in ids)
+
+
+def test_streams_have_the_headers_of_the_service(play):
+    api = play([{"text": "a"}])
+    body = {"assistant_id": api.assistant(), "stream": True}
+    response = api.http.post("/threads/runs", json=body)
+    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert response.headers["transfer-encoding"] == "chunked"
+    assert "content-length" not in response.headers
+    assert response.headers["x-request-id"].startswith("req_")
+
+
+# Readers
+
+
+def drain(leg: Leg) -> bytes:
+    async def read() -> bytes:
+        return b"".join([part async for part in leg.read()])
+
+    return asyncio.run(read())
+
+
+def test_a_leg_is_read_from_its_beginning_by_anyone():
+    async def use() -> list[bytes]:
+        leg = Leg()
+        leg.append(b"one")
+        first = asyncio.create_task(_read(leg))
+        await asyncio.sleep(0)
+        leg.append(b"two")
+        leg.end(done=False)
+        return [await first, await _read(leg)]
+
+    async def _read(leg: Leg) -> bytes:
+        return b"".join([part async for part in leg.read()])
+
+    assert asyncio.run(use()) == [b"onetwo", b"onetwo"]
+
+
+def test_a_leg_forgets_its_beginning_past_its_limit_and_breaks_those_who_lag():
+    leg = Leg(limit=1000)
+    for _ in range(100):
+        leg.append(b"x" * 100)
+    assert leg.size <= 1000
+    leg.end(done=False)
+    with pytest.raises(CutError):
+        drain(leg)
+
+
+def test_what_is_sent_at_once_is_bounded():
+    async def use() -> list[int]:
+        leg = Leg()
+        for _ in range(1000):
+            leg.append(b"x" * 1000)
+        leg.end(done=False)
+        return [len(part) async for part in leg.read()]
+
+    sizes = asyncio.run(use())
+    assert sum(sizes) == 1_000_000
+    assert max(sizes) < 70_000
+
+
+@pytest.mark.unjudged
+def test_a_reader_that_takes_nothing_is_let_go(connect):
+    turn = [{"text": "x" * 8_000_000, "chunk": 100_000}]
+    api = connect(script={"runs": [{"turns": [turn]}]}, write_timeout=0.05)
+    assistant, thread = api.assistant(), api.thread("hi")
+    host, port = api.http.base_url.host, api.http.base_url.port
+    with socket.create_connection((host, port)) as lazy:
+        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        body = b'{"assistant_id": "%s", "stream": true}' % assistant.encode()
+        head = f"POST /v1/threads/{thread}/runs HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+        lazy.sendall(head.encode() + body)
+        while not (runs := api("GET", f"/threads/{thread}/runs")["data"]):
+            pass
+        assert api.wait(runs[0])["status"] == "completed"
+        while api.server._state.readers.count:
+            api("GET", f"/threads/{thread}")
+
+
+# In the foreground
+
+
+PROGRAM = """
+import sys, rx_assistant.local
+rx_assistant.local.run(port=0, on_listening=lambda url: print(url, flush=True), log_level="error", script={
+    "runs": [{"turns": [[{"text": "a"}, {"pause": float(sys.argv[1])}, {"text": "b"}]]}]})
+print("bye", flush=True)
+"""
+
+
+@pytest.fixture
+def foreground():
+    """Starts `run` in a process of its own; gives the process and the base URL."""
+    started = []
+
+    def start(pause: float):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-W", "error", "-c", PROGRAM, str(pause)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        started.append(process)
+        return process, process.stdout.readline().strip()
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def watch(url: str, body_of_stream: list[bytes], begun: threading.Event) -> None:
+    assistant = httpx.post(f"{url}/assistants", json={"model": "any"}).json()["id"]
+    body = {"assistant_id": assistant, "stream": True}
+    try:
+        with httpx.stream("POST", f"{url}/threads/runs", json=body, timeout=20) as response:
+            for part in response.iter_raw():
+                body_of_stream.append(part)
+                if b"thread.message.delta" in part:
+                    begun.set()
+    except httpx.RemoteProtocolError:
+        body_of_stream.append(b"CUT")
+
+
+@pytest.mark.parametrize(("pause", "signals", "ending"), [(0.3, 1, b"[DONE]\n\n"), (3600, 2, b"CUT")])
+def test_a_signal_lets_streams_end_and_a_second_one_cuts_them(foreground, pause, signals, ending):
+    process, url = foreground(pause)
+    heard: list[bytes] = []
+    begun = threading.Event()
+    reader = threading.Thread(target=watch, args=(url, heard, begun))
+    reader.start()
+    assert begun.wait(20)
+    process.send_signal(signal.SIGINT)
+    if signals == 2:
+        with httpx.Client() as http:
+            while http.post(f"{url}/threads").status_code != 503:
+                pass
+        process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    reader.join()
+    assert (out, err, process.returncode) == ("bye\n", "", 0)
+    assert b"".join(heard).endswith(ending)
+
+
+# Engines
+
+
+class Echo:
+    """An engine of one's own."""
+
+    async def run(self, context: RunContext):
+        yield Text(f"{context.model}: {context.question}")
+
+
+class Broken:
+    async def run(self, context: RunContext):
+        yield Text("before")
+        raise ZeroDivisionError("by zero")
+
+
+class Endless:
+    async def run(self, context: RunContext):
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                yield Text("I do not stop")
+
+
+def test_an_engine_of_ones_own_answers(connect):
+    api = connect(engine=Echo())
+    thread = api.thread("hi")
+    api.wait(api.start(api.assistant(model="mine"), thread))
+    assert api.messages(thread)[-1]["content"][0]["text"]["value"] == "mine: hi"
+
+
+def test_an_engine_that_raises_fails_the_run_and_never_the_server(connect):
+    api = connect(engine=Broken())
+    run = api.wait(api.start(api.assistant(), api.thread("hi")))
+    assert run["last_error"] == {"code": "server_error", "message": "The engine failed: ZeroDivisionError: by zero"}
+    assert api.http.get("/assistants").status_code == 200
+
+
+def test_an_engine_that_swallows_its_cancellation_is_stopped_all_the_same(connect):
+    api = connect(engine=Endless())
+    run = api.wait(api.start(api.assistant(), api.thread("hi")), "in_progress")
+    api("POST", f"/threads/{run['thread_id']}/runs/{run['id']}/cancel")
+    assert api.wait(run, "cancelled")["usage"]["total_tokens"] == 0
+
+
+def test_engines_are_loaded_by_name(tmp_path, monkeypatch):
+    (tmp_path / "my_engine_module.py").write_text(
+        "class Mine:\n    async def run(self, context):\n        yield None\nready = Mine()\nempty = 7\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("builtin", "my_engine_module:Mine", "my_engine_module:ready"):
+        assert callable(load_engine(name).run)
+    for name in ("my_engine_module", "my_engine_module:none", "none_such_module:x", "my_engine_module:empty", ""):
+        with pytest.raises(ConfigurationError, match="engine"):
+            load_engine(name)
+
+
+def test_an_engine_and_a_script_are_one_too_many():
+    with pytest.raises(ConfigurationError, match="not both"):
+        rx_assistant.local.serve(engine="builtin", script={})
+
+
+def test_actions_that_make_no_sense_fail_the_run(connect):
+    class Confused:
+        async def run(self, context: RunContext):
+            from rx_assistant.local.engine import Arguments
+
+            yield Arguments("{}", index=3)
+
+    api = connect(engine=Confused())
+    run = api.wait(api.start(api.assistant(), api.thread("hi")))
+    assert "never opened" in run["last_error"]["message"]
+
+
+def test_an_engine_sees_the_conversation_the_tools_and_the_outputs(connect):
+    seen: list[RunContext] = []
+
+    class Watching:
+        async def run(self, context: RunContext):
+            seen.append(context)
+            yield Failure("enough")
+
+    api = connect(engine=Watching())
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}, {"type": "file_search"}]
+    assistant = api.assistant(tools=tools, instructions="Be kind.")
+    thread = api.thread("one", "two")
+    api.wait(api.start(assistant, thread, temperature=0, metadata={"a": "b"}, additional_instructions="Be brief."))
+    (context,) = seen
+    assert [(message.role, message.text) for message in context.messages] == [("user", "one"), ("user", "two")]
+    assert (context.instructions, context.temperature, context.turn) == ("Be kind.\nBe brief.", 0.0, 0)
+    assert [function.name for function in context.functions] == ["f"]
+    assert (context.file_search, context.code_interpreter, context.metadata) == (True, False, {"a": "b"})
