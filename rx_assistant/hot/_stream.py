@@ -7,6 +7,7 @@ reactivex Observable has `__getitem__` and would loop for ever in a `for`, so no
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast, overload
 
 from reactivex import Observable, abc
@@ -112,8 +113,9 @@ class Stream(_Face[T_co]):
             SequenceContainsNoElementsError: there was none.
         """
         last: Any = _NONE
-        for item in self:
-            last = item
+        with closing(SyncItems(SyncLoop(self))) as items:  # left at once, whatever a traceback may hold on to
+            for item in items:
+                last = item
         return cast("T_co", _only(last))
 
     if TYPE_CHECKING:
@@ -179,8 +181,9 @@ class AsyncStream(_Face[T_co]):
 
     async def _last(self) -> T_co:
         last: Any = _NONE
-        async for item in self:
-            last = item
+        async with aclosing(AsyncItems(AsyncLoop(self))) as items:  # left at once, whatever a traceback may hold on to
+            async for item in items:
+                last = item
         return cast("T_co", _only(last))
 
     if TYPE_CHECKING:

@@ -1,0 +1,98 @@
+"""How long to wait between two fetches: a reply and what was agreed → seconds. Knows no clock."""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+DEFAULT = 1.0
+"""Seconds, where neither the caller nor the server says anything."""
+
+HEADER = "openai-poll-after-ms"
+
+_number = re.compile(r"\s*[0-9]+(\.[0-9]+)?\s*", re.ASCII).fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class Polled(Generic[T]):
+    """What one fetch gives: the state, and the seconds that the server asks to wait before the next fetch."""
+
+    value: T
+    poll_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Intervals that grow by `factor` after each reply up to `cap` seconds, each shortened by up to `jitter` of it.
+
+    `jitter` is a share, 0 to 1; `random` gives [0, 1).
+    """
+
+    factor: float = 1.5
+    cap: float = 30.0
+    jitter: float = 0.0
+    random: Callable[[], float] = field(default=random.random, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.factor < math.inf:
+            raise ValueError(f"factor must be at least 1, not {self.factor!r}")
+        if not self.cap > 0:
+            raise ValueError(f"cap must be more than 0 seconds, not {self.cap!r}")
+        if not 0 <= self.jitter <= 1:
+            raise ValueError(f"jitter must be a share between 0 and 1, not {self.jitter!r}")
+
+
+class Pace:
+    """The waits of one subscription, one after the other."""
+
+    __slots__ = ("_backoff", "_follows", "_next")
+
+    def __init__(self, interval: float | None, backoff: Backoff | None) -> None:
+        self._follows = interval is None
+        self._backoff = backoff
+        self._next = DEFAULT if interval is None else interval
+
+    def after(self, polled: Polled[Any]) -> float:
+        """Seconds from this reply to the next fetch: as the server asks, unless there is an interval of our own."""
+        asked = polled.poll_after if self._follows else None
+        if asked is not None and _is_wait(asked):
+            return float(asked)
+        return self._own()
+
+    def _own(self) -> float:
+        backoff, wait = self._backoff, self._next
+        if backoff is None:
+            return wait
+        self._next = min(wait * backoff.factor, backoff.cap)
+        return min(wait, backoff.cap) * (1 - backoff.jitter * backoff.random())
+
+
+def poll_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds from a reply's `openai-poll-after-ms`; None without it, and for what is no number of milliseconds."""
+    text = headers.get(HEADER) or ""
+    seconds = float(text) / 1000 if _number(text) else math.inf
+    return seconds if _is_wait(seconds) else None
+
+
+def checked_interval(interval: float | None) -> float | None:
+    """The interval, if it is one; ValueError for what is no number of seconds."""
+    if interval is not None and not _is_wait(interval):
+        raise ValueError(f"the interval must be a number of seconds, 0 or more, not {interval!r}")
+    return interval
+
+
+def checked_deadline(deadline: float | None) -> float | None:
+    """The deadline, if it is one; ValueError for what is no number of seconds."""
+    if deadline is not None and math.isnan(deadline):
+        raise ValueError(f"the deadline must be a number of seconds, not {deadline!r}")
+    return None if deadline == math.inf else deadline
+
+
+def _is_wait(seconds: object) -> bool:
+    return isinstance(seconds, int | float) and 0 <= seconds < math.inf
