@@ -47,8 +47,8 @@ def _step_delta(store: Store, version: int, event: ThreadRunStepDelta) -> Change
     details = (event.payload.get("delta") or {}).get("step_details")
     if details:
         kind = word(details.get("type"))
-        if kind != step.kind.at(version):
-            step.kind.put(version, kind)
+        if kind != step.details_type.at(version):
+            step.details_type.put(version, kind)
         if kind == "tool_calls":
             for position, piece in enumerate(pieces_of(details, "tool_calls")):
                 _call_delta(store, step, version, (position, piece), event, changes)
@@ -117,7 +117,7 @@ def step(store: Store, version: int, event: RunStepEvent, narrow: None) -> Chang
     elif not step.ended:
         step.whole.put(version, data)
         if data.step_details:
-            step.kind.put(version, word(data.step_details.type))
+            step.details_type.put(version, word(data.step_details.type))
             if data.step_details.type != "tool_calls":
                 step.details.append(version, 0, node_of(data.step_details))
         for index, whole in enumerate(calls):
@@ -186,7 +186,7 @@ def _unseen(
     changes: list[Change],
 ) -> CallState:
     """A call that no delta has shown: the newest open step's that calls tools, or nobody's."""
-    steps = [step for step in open_steps if step.kind.at(version) in (None, "tool_calls")]
+    steps = [step for step in open_steps if step.details_type.at(version) in (None, "tool_calls")]
     if not steps and store.stray is None:
         store.stray = StepState("", version)
     step = steps[-1] if steps else store.stray

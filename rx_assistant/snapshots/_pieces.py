@@ -145,6 +145,6 @@ class _Reader:
         if not isinstance(source, bytes):
             return source
         event = self._event
-        if event is None or event.raw is not source:
+        if event is None or event.raw is not source or type(event) is not self._shape.event:
             event = self._event = self._shape.event(source)
         return {key: value for key, value in self._shape.find(event.payload, place).items() if key != "index"}

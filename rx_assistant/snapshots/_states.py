@@ -179,12 +179,12 @@ class MessageState:
 class StepState:
     """A run step: the newest whole object that the server sent, and the calls that its deltas have built."""
 
-    __slots__ = ("calls", "details", "ended", "final", "id", "kind", "since", "whole")
+    __slots__ = ("calls", "details", "details_type", "ended", "final", "id", "since", "whole")
 
     def __init__(self, step_id: str, since: int) -> None:
         self.id = step_id
         self.since = since
-        self.kind: History[str] = History()
+        self.details_type: History[str] = History()
         self.calls: Members[CallState] = Members()
         self.details = PieceLog(_shapes.DETAILS)
         self.whole: History[RunStep] = History()
@@ -199,7 +199,7 @@ class StepState:
     def copy(self, version: int) -> StepState:
         """The same up to `version`, to be continued on its own."""
         copied = StepState(self.id, self.since)
-        copied.kind = self.kind.copy(version)
+        copied.details_type = self.details_type.copy(version)
         copied.calls = self.calls.copy(version)
         copied.details = self.details.copy(version)
         copied.whole = self.whole.copy(version)

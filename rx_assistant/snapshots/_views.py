@@ -139,7 +139,7 @@ _calls_details = maker_of(ToolCallsStepDetails, {"type": _constant("tool_calls")
 
 def _details(view: Any) -> StepDetails | None:
     step, version = view._source, view._at
-    if step.kind.at(version) == "tool_calls":
+    if step.details_type.at(version) == "tool_calls":
         return _calls_details(step, version)
     details: Sequence[StepDetails] = step.details.at(version)
     return details[0] if details else None
@@ -147,7 +147,7 @@ def _details(view: Any) -> StepDetails | None:
 
 def _step_type(view: Any) -> Any:
     whole = _newest_whole(view)
-    return getattr(whole, "type", None) or view._source.kind.at(view._at) or None
+    return getattr(whole, "type", None) or view._source.details_type.at(view._at) or None
 
 
 _step = maker_of(RunStep, {"id": _identity, "type": _step_type, "step_details": _details}, base=_newest_whole)
