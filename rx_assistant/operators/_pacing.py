@@ -56,6 +56,9 @@ def coalesce(
     Text, deltas of one part or call, and run snapshots of one status are joined by default; other items only by
     `adjacent(earlier, later)`, asked for each item, and `join(items)`, called for each group of more than one.
 
+    >>> list(stream.pipe(ax.text_deltas(), ax.coalesce(interval=60)))
+    ['It is', ' 12°C in Paris.']
+
     Args:
         interval: Seconds between two groups.
         adjacent: Whether two neighbours may be joined.
@@ -84,6 +87,9 @@ def latest(
         latest(interval)    --a---c---d----e-|
 
     Otherwise as `coalesce`: the first after idle at once, the last before the ending, a slow observer gets fewer.
+
+    >>> [text.value for text in stream.pipe(ax.text_snapshots(), ax.latest(interval=60))]
+    ['It is', 'It is 12°C in Paris.']
     """
     _check(interval=interval)
 
@@ -102,8 +108,14 @@ def buffer_bounded(
 ) -> Callable[[Observable[T]], Observable[T]]:
     """Emit every item, in order, from turns of `scheduler`, while at most `capacity` of them wait there.
 
+        source                --abc----d-|
+        buffer_bounded(3)     ---a-b-c--d-|
+
     For observers that need every event and are slower than the stream: it reads on while they work. One turn is
     pending at a time, and hands on whatever waits. What waits goes out before the ending; disposing drops it.
+
+    >>> list(stream.pipe(ax.text_deltas(), ax.buffer_bounded(1000)))
+    ['It is', ' 12°C in Paris', '.']
 
     Args:
         capacity: How many items may wait.

@@ -1,0 +1,68 @@
+"""Operators: functions that make another stream of a stream, named after what comes out. Rx only, no I/O.
+
+    from rx_assistant import operators as ax
+
+    stream.pipe(ax.text_deltas()).subscribe(print)
+
+Each takes the events of a run, or what another operator made of them, and its result has the face of its source:
+Stream or AsyncStream. All state belongs to a subscription, so that an operator may be used any number of times.
+"""
+
+from __future__ import annotations
+
+from rx_assistant.operators._messages import AsyncMessageStream, MessageStream, message_streams, messages
+from rx_assistant.operators._pacing import buffer_bounded, coalesce, latest
+from rx_assistant.operators._run_steps import AsyncRunStepStream, RunStepStream, completed_run_steps, run_steps
+from rx_assistant.operators._runs import raise_on_failure, run_statuses, runs, until_terminal
+from rx_assistant.operators._select import events, of_type
+from rx_assistant.operators._snapshots import final_snapshot, snapshots
+from rx_assistant.operators._text import (
+    AsyncTextStream,
+    TextSnapshot,
+    TextStream,
+    text_deltas,
+    text_snapshots,
+    texts,
+)
+from rx_assistant.operators._tool_calls import (
+    AsyncToolCallStream,
+    ToolCallStream,
+    completed_tool_calls,
+    required_actions,
+    tool_calls,
+)
+from rx_assistant.operators._verify import verify
+
+__all__ = [
+    "AsyncMessageStream",
+    "AsyncRunStepStream",
+    "AsyncTextStream",
+    "AsyncToolCallStream",
+    "MessageStream",
+    "RunStepStream",
+    "TextSnapshot",
+    "TextStream",
+    "ToolCallStream",
+    "buffer_bounded",
+    "coalesce",
+    "completed_run_steps",
+    "completed_tool_calls",
+    "events",
+    "final_snapshot",
+    "latest",
+    "message_streams",
+    "messages",
+    "of_type",
+    "raise_on_failure",
+    "required_actions",
+    "run_statuses",
+    "run_steps",
+    "runs",
+    "snapshots",
+    "text_deltas",
+    "text_snapshots",
+    "texts",
+    "tool_calls",
+    "until_terminal",
+    "verify",
+]

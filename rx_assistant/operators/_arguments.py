@@ -1,0 +1,116 @@
+"""The arguments of a function call, read while they arrive: JSON text in pieces → the value so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from json import JSONDecodeError
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from reactivex import Observable
+
+from rx_assistant.errors import PartialArgumentsError
+from rx_assistant.hot import Hooks, Scope, Sink, operator
+from rx_assistant.operators._substreams import Moment
+from rx_assistant.partial_json import JSONValue, PartialJSON, parse_partial
+from rx_assistant.snapshots import CallState
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+M = TypeVar("M", bound="BaseModel")
+
+
+def arguments_so_far(
+    piece: Callable[[Moment[CallState]], str | None], model: type[M] | None
+) -> Callable[[Observable[Moment[CallState]]], Observable[JSONValue | M]]:
+    """Emit each new value that the arguments make so far; when they are complete the exact one, or the model's.
+
+    `piece` reads the text that a delta appends. Calls of other tools than functions have no arguments.
+    """
+
+    def start(down: Sink[JSONValue | M], scope: Scope[Moment[CallState]]) -> Hooks:
+        reading = _Reading(down, model)
+
+        def on_moment(moment: Moment[CallState]) -> None:
+            if moment.state.kind != "function":
+                return
+            if moment.phase == "delta":
+                reading.push(piece(moment))
+            elif moment.phase == "done":
+                reading.finish(_arguments(moment))
+            elif not moment.is_delta:
+                reading.push(_arguments(moment))
+
+        def on_completed() -> None:
+            reading.break_off()
+            down.completed()
+
+        return Hooks(on_moment, completed=on_completed)
+
+    return operator(start)
+
+
+def _arguments(moment: Moment[CallState]) -> str:
+    call = moment.state.view(moment.version)
+    return (call.function.arguments if call.type == "function" and call.function else None) or ""
+
+
+class _Reading:
+    """One subscription's reading of one call."""
+
+    def __init__(self, down: Sink[Any], model: type[BaseModel] | None) -> None:
+        self._down = down
+        self._model = model
+        self._parser = PartialJSON()
+        self._last: JSONValue = None
+        self._finished = False
+
+    def push(self, piece: str | None) -> None:
+        """Take more of the text, and show the value if there is a new one."""
+        if piece:
+            self._parser.push(piece)
+            self.show()
+
+    def show(self) -> None:
+        """Emit the value so far if it is a new one. Malformed text is left to the end, which tells all of it."""
+        try:
+            value = self._parser.value
+        except JSONDecodeError:
+            return
+        if value is not self._last:
+            self._last = value
+            self._down.next(value)
+
+    def break_off(self) -> None:
+        """Emit the value of all that has come: no more will."""
+        if not self._finished:
+            try:
+                self._show_last(parse_partial(self._parser.text))
+            except JSONDecodeError:
+                pass
+
+    def finish(self, arguments: str) -> None:
+        """Emit what the complete text says. Raises PartialArgumentsError if that is not JSON or not the model's."""
+        self._finished = True
+        try:
+            value = self._exact(arguments)
+        except ValueError as error:  # pydantic's ValidationError is one
+            raise PartialArgumentsError(_refusal(arguments, self._model, error), arguments) from error
+        self._show_last(value)
+
+    def _show_last(self, value: Any) -> None:
+        if value != self._last:
+            self._down.next(value)
+
+    def _exact(self, arguments: str) -> Any:
+        if self._model is not None:
+            return self._model.model_validate_json(arguments)
+        parser = PartialJSON()
+        parser.push(arguments)
+        return parser.finish()
+
+
+def _refusal(arguments: str, model: type[BaseModel] | None, error: ValueError) -> str:
+    shown = arguments if len(arguments) <= 200 else arguments[:200] + "..."
+    wanted = "JSON" if model is None else f"a {model.__name__}"
+    return f"the arguments {shown!r} are no {wanted}: {error}"

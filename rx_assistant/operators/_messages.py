@@ -1,0 +1,177 @@
+"""Events → messages: finished ones, or each as it is being written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, cast
+
+from reactivex import Observable
+
+from rx_assistant.events import StreamEvent, ThreadMessageCompleted, ThreadMessageDelta, ThreadMessageIncomplete
+from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
+from rx_assistant.operators._substreams import (
+    MESSAGES,
+    Moment,
+    Substream,
+    SubstreamOperator,
+    at_done,
+    deltas,
+    events_of,
+    substreams,
+    views,
+)
+from rx_assistant.operators._text import AsyncTextStream, TextStream, text_deltas, texts
+from rx_assistant.snapshots import MessageState, State
+
+if TYPE_CHECKING:
+    from rx_assistant.types import Message, MessageDelta
+
+_Moment = Moment[MessageState]
+
+
+def messages() -> Callable[[Observable[StreamEvent]], Observable[Message]]:
+    """Emit each Message when it is finished, completed or incomplete, as the server sent it.
+
+        source      message.created  message.delta  message.completed
+        messages()                                  Message
+
+    >>> [message.content[0].text.value for message in stream.pipe(ax.messages())]
+    ['It is 12°C in Paris.']
+
+    Raises:
+        EventDecodeError: the payload of a finished message is none; through on_error.
+    """
+    return operator(_messages)
+
+
+def _messages(down: Sink[Message], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
+    finished: set[str] = set()
+
+    def on_event(event: StreamEvent) -> None:
+        if isinstance(event, ThreadMessageCompleted | ThreadMessageIncomplete) and event.data.id not in finished:
+            finished.add(event.data.id)
+            down.next(event.data)
+
+    return on_event
+
+
+def message_streams() -> SubstreamOperator[MessageStream, AsyncMessageStream]:
+    """Emit a substream for each message, when it first appears.
+
+        source             message.created  message.delta  message.delta  message.completed
+        message_streams()  MessageStream
+                                              MessageDelta   MessageDelta   |
+
+    It is keyed by the message's id. What is open when the stream breaks ends with the stream's error.
+
+    >>> for message in stream.pipe(ax.message_streams()):
+    ...     print(message.id, "".join(message.text_deltas))
+    msg_1 It is 12°C in Paris.
+
+    Raises:
+        EventDecodeError: a message event's payload is not what its name says; through on_error.
+    """
+    return substreams(MESSAGES, _is_message, MessageStream, AsyncMessageStream)
+
+
+def _is_message(state: State) -> bool:
+    return isinstance(state, MessageState)
+
+
+class _MessageFields:
+    """Which message it is."""
+
+    _message: MessageState
+
+    @property
+    def id(self) -> str:
+        """The message's id; empty when the server gives none."""
+        return self._message.id
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(id={self.id!r})"
+
+
+class MessageStream(_MessageFields, Stream["MessageDelta"]):
+    """One message as it is written: itself the Stream of its deltas, as `deltas` is."""
+
+    def __init__(self, substream: Substream[MessageState]) -> None:
+        self._message = substream.state
+        self._moments: Stream[_Moment] = Stream(substream.link, substream.origin)
+        super().__init__(self.deltas.link, substream.origin)
+
+    @property
+    def deltas(self) -> Stream[MessageDelta]:
+        """What changes in the message, as it was on the wire."""
+        return self._moments.pipe(_deltas)
+
+    @property
+    def text_deltas(self) -> Stream[str]:
+        """The pieces of all its texts, in the order of the wire."""
+        return self._moments.pipe(events_of, text_deltas())
+
+    @property
+    def texts(self) -> Stream[TextStream]:
+        """A substream for each of its text parts."""
+        return self._moments.pipe(events_of, texts())
+
+    @property
+    def snapshots(self) -> Stream[Message]:
+        """The whole message so far, whenever it grows, and once more when it is finished."""
+        return self._moments.pipe(_snapshots)
+
+    @property
+    def done(self) -> Stream[Message]:
+        """The server's finished Message, once; nothing when the stream ends without it."""
+        return self._moments.pipe(_done)
+
+
+class AsyncMessageStream(_MessageFields, AsyncStream["MessageDelta"]):
+    """One message as it is written: itself the AsyncStream of its deltas, as `deltas` is."""
+
+    def __init__(self, substream: Substream[MessageState]) -> None:
+        self._message = substream.state
+        self._moments: AsyncStream[_Moment] = AsyncStream(substream.link, substream.origin)
+        super().__init__(self.deltas.link, substream.origin)
+
+    @property
+    def deltas(self) -> AsyncStream[MessageDelta]:
+        """What changes in the message, as it was on the wire."""
+        return self._moments.pipe(_deltas)
+
+    @property
+    def text_deltas(self) -> AsyncStream[str]:
+        """The pieces of all its texts, in the order of the wire."""
+        return self._moments.pipe(events_of, text_deltas())
+
+    @property
+    def texts(self) -> AsyncStream[AsyncTextStream]:
+        """A substream for each of its text parts."""
+        return cast("AsyncStream[AsyncTextStream]", self._moments.pipe(events_of, texts()))
+
+    @property
+    def snapshots(self) -> AsyncStream[Message]:
+        """The whole message so far, whenever it grows, and once more when it is finished."""
+        return self._moments.pipe(_snapshots)
+
+    @property
+    def done(self) -> AsyncStream[Message]:
+        """The server's finished Message, once; nothing when the stream ends without it."""
+        return self._moments.pipe(_done)
+
+
+def _delta(moment: _Moment) -> MessageDelta | None:
+    return cast("ThreadMessageDelta", moment.event).data.delta
+
+
+def _snapshot(moment: _Moment) -> Message:
+    return moment.state.view(moment.version)
+
+
+def _final(moment: _Moment) -> Message:
+    return moment.state.view(moment.version).to_model()
+
+
+_deltas: Final = deltas(_delta)
+_snapshots: Final = views(_snapshot)
+_done: Final = at_done(_final)

@@ -1,0 +1,67 @@
+"""What an interpreter's code prints and draws: the pieces on the wire, and what only a whole object shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+from rx_assistant.events import ThreadRunStepDelta
+from rx_assistant.hot import Scope, Sink, operator
+from rx_assistant.operators._substreams import Moment
+from rx_assistant.snapshots import CallState
+
+if TYPE_CHECKING:
+    from rx_assistant.types import CodeInterpreterOutputDelta
+
+_Moment = Moment[CallState]
+
+
+def _start(down: Sink[CodeInterpreterOutputDelta], scope: Scope[_Moment]) -> Callable[[_Moment], object]:
+    seen: set[int] = set()
+
+    def on_moment(moment: _Moment) -> None:
+        if moment.state.kind != "code_interpreter":
+            return
+        if moment.phase == "delta":
+            for output in _pieces(moment):
+                seen.add(max(seen, default=-1) + 1 if output.index is None else output.index)
+                down.next(output)
+        elif not moment.is_delta:
+            for output in _whole(moment, seen):
+                seen.add(output.index)
+                down.next(output)
+
+    return on_moment
+
+
+outputs = operator(_start)
+"""Moments of a call → its outputs: each piece as it came, and once for each that came in no piece."""
+
+
+def _pieces(moment: _Moment) -> Iterator[CodeInterpreterOutputDelta]:
+    event = cast("ThreadRunStepDelta", moment.event)
+    if event.is_plain:
+        return
+    delta = moment.state.delta(event, moment.position)
+    if delta.type == "code_interpreter" and delta.code_interpreter:
+        yield from delta.code_interpreter.outputs or ()
+
+
+def _whole(moment: _Moment, seen: set[int]) -> Iterator[CodeInterpreterOutputDelta]:
+    call = moment.state.view(moment.version)
+    code = call.code_interpreter if call.type == "code_interpreter" else None
+    for index, output in enumerate((code and code.outputs) or ()):
+        if index not in seen:
+            yield _reader()({**output.model_dump(exclude_unset=True, by_alias=True), "index": index})
+
+
+@cache
+def _reader() -> Callable[[Any], CodeInterpreterOutputDelta]:
+    """An output as JSON values → the model of its delta, whose shape is the same."""
+    from pydantic import TypeAdapter
+
+    from rx_assistant.types import CodeInterpreterOutputDelta
+
+    read: Callable[[Any], CodeInterpreterOutputDelta] = TypeAdapter(CodeInterpreterOutputDelta).validate_python
+    return read

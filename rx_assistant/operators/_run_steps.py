@@ -1,0 +1,179 @@
+"""Events → run steps: finished ones, or each as it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, cast
+
+from reactivex import Observable
+
+from rx_assistant.events import RunStepEvent, StreamEvent, ThreadRunStepDelta
+from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
+from rx_assistant.lifecycle import EVENTS, STEP
+from rx_assistant.operators._substreams import (
+    STEPS,
+    Moment,
+    Substream,
+    SubstreamOperator,
+    at_done,
+    deltas,
+    events_of,
+    substreams,
+    views,
+)
+from rx_assistant.operators._tool_calls import AsyncToolCallStream, ToolCallStream, tool_calls
+from rx_assistant.snapshots import State, StepState
+
+if TYPE_CHECKING:
+    from rx_assistant.types import RunStep, RunStepDelta, RunStepType
+
+_Moment = Moment[StepState]
+_NEWEST: Final = 1 << 62  # a version behind all versions
+
+
+def completed_run_steps() -> Callable[[Observable[StreamEvent]], Observable[RunStep]]:
+    """Emit each RunStep when it has ended, completed, failed, cancelled or expired, as the server sent it.
+
+        source                 run.step.created  run.step.delta  run.step.completed
+        completed_run_steps()                                    RunStep
+
+    >>> [step.type for step in stream.pipe(ax.completed_run_steps())]
+    ['tool_calls', 'message_creation']
+
+    Raises:
+        EventDecodeError: the payload of a finished step is none; through on_error.
+    """
+    return operator(_completed_run_steps)
+
+
+def _completed_run_steps(down: Sink[RunStep], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
+    finished: set[str] = set()
+
+    def on_event(event: StreamEvent) -> None:
+        if isinstance(event, RunStepEvent) and EVENTS[event.event].status in STEP.terminal:
+            step = event.data
+            if step.id not in finished:
+                finished.add(step.id)
+                down.next(step)
+
+    return on_event
+
+
+def run_steps() -> SubstreamOperator[RunStepStream, AsyncRunStepStream]:
+    """Emit a substream for each run step, when it first appears.
+
+        source       run.step.created  run.step.delta  run.step.delta  run.step.completed
+        run_steps()  RunStepStream
+                                         RunStepDelta    RunStepDelta    |
+
+    It is keyed by the step's id. A step whose outputs are submitted in another stream appears in both, and is done in
+    the second. What is open when the stream breaks ends with the stream's error.
+
+    >>> for step in stream.pipe(ax.run_steps()):
+    ...     print(step.id, step.type, step.done.run().status)
+    step_1 tool_calls completed
+    step_2 message_creation completed
+
+    Raises:
+        EventDecodeError: the payload of a step's event, or of a run's that requires action, is not what its name says;
+            through on_error.
+    """
+    return substreams(STEPS, _is_step, RunStepStream, AsyncRunStepStream)
+
+
+def _is_step(state: State) -> bool:
+    return isinstance(state, StepState)
+
+
+class _StepFields:
+    """Which step it is."""
+
+    _step: StepState
+
+    @property
+    def id(self) -> str:
+        """The step's id; empty when the server gives none."""
+        return self._step.id
+
+    @property
+    def type(self) -> RunStepType | None:
+        """`tool_calls` or `message_creation`; None until the server has told it."""
+        return self._step.view(_NEWEST).type
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}(id={self.id!r}, type={self.type!r})"
+
+
+class RunStepStream(_StepFields, Stream["RunStepDelta"]):
+    """One run step as it goes on: itself the Stream of its deltas, as `deltas` is."""
+
+    def __init__(self, substream: Substream[StepState]) -> None:
+        self._step = substream.state
+        self._moments: Stream[_Moment] = Stream(substream.link, substream.origin)
+        super().__init__(self.deltas.link, substream.origin)
+
+    @property
+    def deltas(self) -> Stream[RunStepDelta]:
+        """What changes in the step, as it was on the wire."""
+        return self._moments.pipe(_deltas)
+
+    @property
+    def tool_calls(self) -> Stream[ToolCallStream]:
+        """A substream for each of its tool calls."""
+        return self._moments.pipe(events_of, tool_calls())
+
+    @property
+    def snapshots(self) -> Stream[RunStep]:
+        """The whole step so far, whenever it grows, and once more when it has ended."""
+        return self._moments.pipe(_snapshots)
+
+    @property
+    def done(self) -> Stream[RunStep]:
+        """The server's finished RunStep, once; nothing when the stream ends without it."""
+        return self._moments.pipe(_done)
+
+
+class AsyncRunStepStream(_StepFields, AsyncStream["RunStepDelta"]):
+    """One run step as it goes on: itself the AsyncStream of its deltas, as `deltas` is."""
+
+    def __init__(self, substream: Substream[StepState]) -> None:
+        self._step = substream.state
+        self._moments: AsyncStream[_Moment] = AsyncStream(substream.link, substream.origin)
+        super().__init__(self.deltas.link, substream.origin)
+
+    @property
+    def deltas(self) -> AsyncStream[RunStepDelta]:
+        """What changes in the step, as it was on the wire."""
+        return self._moments.pipe(_deltas)
+
+    @property
+    def tool_calls(self) -> AsyncStream[AsyncToolCallStream]:
+        """A substream for each of its tool calls."""
+        return cast("AsyncStream[AsyncToolCallStream]", self._moments.pipe(events_of, tool_calls()))
+
+    @property
+    def snapshots(self) -> AsyncStream[RunStep]:
+        """The whole step so far, whenever it grows, and once more when it has ended."""
+        return self._moments.pipe(_snapshots)
+
+    @property
+    def done(self) -> AsyncStream[RunStep]:
+        """The server's finished RunStep, once; nothing when the stream ends without it."""
+        return self._moments.pipe(_done)
+
+
+def _delta(moment: _Moment) -> RunStepDelta | None:
+    return cast("ThreadRunStepDelta", moment.event).data.delta
+
+
+def _snapshot(moment: _Moment) -> RunStep:
+    return moment.state.view(moment.version)
+
+
+def _final(moment: _Moment) -> RunStep:
+    return moment.state.view(moment.version).to_model()
+
+
+_deltas: Final = deltas(_delta)
+_snapshots: Final = views(_snapshot)
+_done: Final = at_done(_final)

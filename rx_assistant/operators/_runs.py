@@ -1,0 +1,154 @@
+"""Events → what they say about the run: its states, its end, its failure. Runs are told apart by their ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from reactivex import Observable
+
+from rx_assistant import errors
+from rx_assistant.events import RunEvent, StreamEvent
+from rx_assistant.hot import Scope, Sink, operator
+from rx_assistant.lifecycle import RUN
+
+if TYPE_CHECKING:
+    from rx_assistant.types import Run, RunStatus
+
+E = TypeVar("E", bound=StreamEvent)
+
+_ERRORS: Final = {
+    "failed": errors.RunFailedError,
+    "cancelled": errors.RunCancelledError,
+    "expired": errors.RunExpiredError,
+    "incomplete": errors.RunIncompleteError,
+}
+
+
+def runs() -> Callable[[Observable[StreamEvent]], Observable[Run]]:
+    """Emit the Run that each run event carries, whole.
+
+        source  run.created  run.queued  message.delta  run.completed
+        runs()  Run          Run                        Run
+
+    >>> stream.pipe(ax.runs()).run().usage.total_tokens
+    57
+
+    Raises:
+        EventDecodeError: a run event's payload is no run; through on_error.
+    """
+    return operator(_runs)
+
+
+def _runs(down: Sink[Run], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
+    def on_event(event: StreamEvent) -> None:
+        if isinstance(event, RunEvent):
+            down.next(event.data)
+
+    return on_event
+
+
+def run_statuses() -> Callable[[Observable[StreamEvent]], Observable[RunStatus]]:
+    """Emit a run's status whenever it changes.
+
+        source          run.created  run.queued  run.in_progress  run.completed
+        run_statuses()  queued                   in_progress      completed
+
+    The data's status counts, not the event's name: servers have sent `thread.run.completed` for runs that are
+    incomplete. A status that this version does not know is passed on as it is.
+
+    >>> list(stream.pipe(ax.run_statuses()))
+    ['queued', 'in_progress', 'requires_action', 'queued', 'in_progress', 'completed']
+
+    Raises:
+        EventDecodeError: a run event's payload is no run; through on_error.
+    """
+    return operator(_run_statuses)
+
+
+def _run_statuses(down: Sink[RunStatus], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
+    known: dict[str, RunStatus] = {}
+
+    def on_event(event: StreamEvent) -> None:
+        if isinstance(event, RunEvent):
+            run = event.data
+            if run.status and known.get(run.id) != run.status:
+                known[run.id] = run.status
+                down.next(run.status)
+
+    return on_event
+
+
+def until_terminal() -> Callable[[Observable[E]], Observable[E]]:
+    """Emit the same events up to the one that tells the run's last status, and complete with it.
+
+        source            run.created  message.delta  run.completed  done
+        until_terminal()  run.created  message.delta  run.completed|
+
+    A run that requires action has not ended. Of several runs in one stream, the last to end counts.
+
+    >>> stream.pipe(ax.until_terminal()).run().event
+    'thread.run.completed'
+
+    Raises:
+        EventDecodeError: a run event's payload is no run; through on_error.
+    """
+    return operator(_until_terminal)
+
+
+def _until_terminal(down: Sink[E], scope: Scope[E]) -> Callable[[E], object]:
+    under_way: set[str] = set()
+
+    def on_event(event: E) -> None:
+        if not isinstance(event, RunEvent):
+            down.next(event)
+            return
+        run = event.data
+        down.next(event)
+        if run.status not in RUN.terminal:
+            under_way.add(run.id)
+            return
+        under_way.discard(run.id)
+        if not under_way:
+            down.completed()
+
+    return on_event
+
+
+def raise_on_failure() -> Callable[[Observable[E]], Observable[E]]:
+    """Emit the same events, and after one that tells that the run has failed, an error with that run.
+
+        source              run.created  message.delta  run.failed  done
+        raise_on_failure()  run.created  message.delta  run.failed  X RunFailedError
+
+    >>> stream.pipe(ax.raise_on_failure()).run().event
+    'done'
+
+    Raises:
+        RunFailedError: the run failed; RunCancelledError, RunExpiredError and RunIncompleteError are kinds of it. All
+            through on_error, with the run in `run`.
+        EventDecodeError: a run event's payload is no run; through on_error.
+    """
+    return operator(_raise_on_failure)
+
+
+def _raise_on_failure(down: Sink[E], scope: Scope[E]) -> Callable[[E], object]:
+    def on_event(event: E) -> None:
+        run = event.data if isinstance(event, RunEvent) else None
+        down.next(event)
+        if run is not None and run.status in RUN.failures:
+            down.error(_failure(run))
+
+    return on_event
+
+
+def _failure(run: Run) -> errors.RunFailedError:
+    return _ERRORS[run.status](f"run {run.id!r} is {run.status}{_because(run)}", run)
+
+
+def _because(run: Run) -> str:
+    if run.last_error is not None:
+        return f": {run.last_error.code}: {run.last_error.message}"
+    if run.incomplete_details is not None:
+        return f": {run.incomplete_details.reason}"
+    return ""

@@ -1,0 +1,87 @@
+"""Events → those of one class, or those whose name fits a pattern."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+from reactivex import Observable
+
+from rx_assistant.events import BY_NAME, StreamEvent, UnknownEvent
+from rx_assistant.hot import Scope, Sink, operator
+
+E = TypeVar("E", bound=StreamEvent)
+
+
+def of_type(kind: type[E]) -> Callable[[Observable[StreamEvent]], Observable[E]]:
+    """Emit the events of one class, narrowed to it for type checkers.
+
+        source                        run.created  message.delta  run.completed  done
+        of_type(ThreadMessageDelta)                message.delta
+
+    A family such as `RunEvent` or `MessageEvent` gives every event that carries that object whole.
+
+    >>> from rx_assistant.events import ThreadMessageCompleted
+    >>> for event in stream.pipe(ax.of_type(ThreadMessageCompleted)):
+    ...     print(event.data.content[0].text.value)
+    It is 12°C in Paris.
+
+    Raises:
+        TypeError: `kind` is no event class; at once.
+    """
+    if not (isinstance(kind, type) and issubclass(kind, StreamEvent)):
+        raise TypeError(f"of_type takes an event class such as ThreadMessageDelta, not {kind!r}; names go to events()")
+
+    def start(down: Sink[E], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
+        def on_event(event: StreamEvent) -> None:
+            if isinstance(event, kind):
+                down.next(event)
+
+        return on_event
+
+    return operator(start)
+
+
+def events(pattern: str) -> Callable[[Observable[E]], Observable[E]]:
+    """Emit the events whose name fits a pattern, in which `*` is one dotted segment and `**` any number of them.
+
+        source                   run.created  run.step.delta  message.delta  done
+        events("thread.run.*")   run.created
+        events("thread.run.**")  run.created  run.step.delta
+        events("**.delta")                    run.step.delta  message.delta
+
+    Events that this version does not know are matched by their name on the wire.
+
+    >>> [event.event for event in stream.pipe(ax.events("thread.message.*"))][:2]
+    ['thread.message.created', 'thread.message.in_progress']
+
+    Raises:
+        ValueError: a segment is empty, or a star is only a part of one; at once.
+    """
+    fits = _compiled(pattern)
+    kinds = frozenset(kind for name, kind in BY_NAME.items() if fits(name))
+
+    def start(down: Sink[E], scope: Scope[E]) -> Callable[[E], object]:
+        def on_event(event: E) -> None:
+            kind = type(event)
+            if kind in kinds or (kind is UnknownEvent and fits(event.event)):
+                down.next(event)
+
+        return on_event
+
+    return operator(start)
+
+
+def _compiled(pattern: str) -> Callable[[str], object]:
+    """What tells whether a name fits."""
+    segments = pattern.split(".")
+    for segment in segments:
+        if not segment or ("*" in segment and segment not in ("*", "**")):
+            raise ValueError(f"{pattern!r} is no pattern: each dotted segment is a word, '*' or '**', not {segment!r}")
+    expression = "".join(_EXPRESSIONS.get(segment) or re.escape("." + segment) for segment in segments)
+    fullmatch = re.compile(expression, re.DOTALL).fullmatch
+    return lambda name: fullmatch("." + name)  # every segment then begins with a dot
+
+
+_EXPRESSIONS = {"*": r"\.[^.]*", "**": r"(?:\.[^.]*)*"}

@@ -1,0 +1,70 @@
+"""Events → what they add up to, after each or at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from reactivex import Observable
+
+from rx_assistant.events import StreamEvent
+from rx_assistant.hot import Hooks, Scope, Sink, operator
+from rx_assistant.snapshots import RunSnapshot, fold
+
+
+def snapshots() -> Callable[[Observable[StreamEvent]], Observable[RunSnapshot]]:
+    """Emit, after every event, the RunSnapshot that all events so far add up to.
+
+        source       run.created  message.delta  message.delta  done
+        snapshots()  RunSnapshot  RunSnapshot    RunSnapshot    RunSnapshot
+
+    A snapshot is immutable, costs two words until it is read, and may be kept and read at any time.
+
+    >>> [len(snapshot.text) for snapshot in stream.pipe(ax.snapshots())][-8:]
+    [0, 5, 19, 20, 20, 20, 20, 20]
+
+    Raises:
+        EventDecodeError: a payload is not what its event's name says; through on_error.
+    """
+    return operator(_snapshots)
+
+
+def _snapshots(down: Sink[RunSnapshot], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
+    snapshot = RunSnapshot()
+
+    def on_event(event: StreamEvent) -> None:
+        nonlocal snapshot
+        snapshot = fold(snapshot, event)
+        down.next(snapshot)
+
+    return on_event
+
+
+def final_snapshot() -> Callable[[Observable[StreamEvent]], Observable[RunSnapshot]]:
+    """Emit one RunSnapshot when the stream has ended well: all that it said.
+
+        source            run.created  message.delta  run.completed  done |
+        final_snapshot()                                                  RunSnapshot|
+
+    A stream that breaks gives its error instead, whose `snapshot` holds what arrived before.
+
+    >>> stream.pipe(ax.final_snapshot()).run().text
+    'It is 12°C in Paris.'
+
+    Raises:
+        EventDecodeError: a payload is not what its event's name says; through on_error.
+    """
+    return operator(_final_snapshot)
+
+
+def _final_snapshot(down: Sink[RunSnapshot], scope: Scope[StreamEvent]) -> Hooks:
+    snapshot = RunSnapshot()
+
+    def on_event(event: StreamEvent) -> None:
+        nonlocal snapshot
+        snapshot = fold(snapshot, event)
+
+    def on_completed() -> None:
+        down.next(snapshot)
+        down.completed()
+
+    return Hooks(on_event, completed=on_completed)

@@ -1,0 +1,498 @@
+"""Events → substreams: one log for each message, content part, run step or tool call, filled by identity.
+
+Theory of operation
+
+What an event opens, changes and closes is told by `snapshots.advance`, the one place that keeps these books. A Router
+folds the events that concern it, and passes what it is told on as moments: "this event is a delta of that call". A
+moment keeps the event's bytes, not the event, so that a kept log costs little more than what is on the wire; whoever
+is there when it happens gets the event itself, parsed once for all.
+
+    source ── Router ──┬── outer observer     a substream, when its first moment comes
+                       ├── log of part 0      moments, until its done
+                       └── log of part 1      …
+
+Subscribing. A substream is subscribed to through its log: what it holds at once, then live. So an observer that
+subscribes inside the outer `on_next`, or long after, misses nothing.
+
+Looping. A loop cannot be fed by a Router that waits for that very loop to go on, as in `for call in calls: for text
+in call.argument_deltas`. It runs a Router of its own, which only listens for that one identity, on a private cursor
+that starts where the message or step first appeared (or, where that is no longer kept, where the substream did).
+
+Letting go. The subscription upstream lives as long as the outer observer or anyone in a substream's log does, so that
+`take(1)` behind the outer operator does not starve the one that it let through. When nobody is left, the logs that are
+open stay so without being fed; who subscribes after that gets a Router of their own as well.
+
+Endings. A log ends with its moment `done`; else when its message or step is done, or when the stream ends: well, or
+with the stream's error, after everything that came before.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, Protocol, TypeVar, cast, overload
+
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable
+
+from rx_assistant.events import (
+    BY_NAME,
+    MessageEvent,
+    RunEvent,
+    RunStepEvent,
+    StreamEvent,
+    ThreadMessageDelta,
+    ThreadRunStepDelta,
+)
+from rx_assistant.hot import (
+    FEEDING,
+    FOREVER,
+    AsyncStream,
+    Birth,
+    HotLog,
+    Scope,
+    Sink,
+    Stream,
+    Subscriber,
+    operator,
+    wrap,
+)
+from rx_assistant.snapshots import CallState, MessageState, Phase, RunSnapshot, State, StepState, advance
+
+if TYPE_CHECKING:
+    from rx_assistant.hot import Root
+
+S = TypeVar("S", bound=State)
+A = TypeVar("A")
+Sync_co = TypeVar("Sync_co", covariant=True)
+Async_co = TypeVar("Async_co", covariant=True)
+
+Kinds = frozenset[type[StreamEvent]]
+
+
+def _kinds(*families: type[StreamEvent]) -> Kinds:
+    return frozenset(kind for kind in BY_NAME.values() if issubclass(kind, families))
+
+
+MESSAGES: Final = _kinds(MessageEvent, ThreadMessageDelta)
+"""The events that tell of messages and their parts."""
+
+STEPS: Final = _kinds(RunStepEvent, RunEvent, ThreadRunStepDelta)
+"""The events that tell of steps and their calls: a run's too, since it closes the calls that it requires."""
+
+_RUNS: Final = _kinds(RunEvent)
+_DELTAS: Final = _kinds(ThreadMessageDelta, ThreadRunStepDelta)
+
+
+class Moment(Generic[S]):
+    """What an event did to one state: `phase`, the `version` since which that shows, and the event.
+
+    "changed": a run's event closed a call of the step.
+    """
+
+    __slots__ = ("_event", "_kind", "_raw", "phase", "position", "state", "version")
+
+    def __init__(
+        self, phase: Phase | Literal["changed"], state: S, position: int, version: int, event: StreamEvent
+    ) -> None:
+        self.phase = phase
+        self.state = state
+        self.position = position
+        self.version = version
+        self._event: StreamEvent | None = event
+        self._kind: Callable[[bytes], StreamEvent] = type(event)
+        self._raw = event.raw
+
+    @property
+    def event(self) -> StreamEvent:
+        """The event; another, equal one for those who come late."""
+        event = self._event
+        return self._kind(self._raw) if event is None else event
+
+    @property
+    def is_delta(self) -> bool:
+        """Whether the event is a delta; otherwise it carries something whole."""
+        return self._kind in _DELTAS
+
+    def age(self) -> None:
+        """Keep the bytes only: whoever was there has had the event."""
+        self._event = None
+
+
+class Inlet(Protocol):
+    """Where the moments of one state go."""
+
+    def announce(self) -> None:
+        """Tell that it is there, before its first moment."""
+
+    def push(self, moment: Moment[Any]) -> None:
+        """Take the next moment."""
+
+    def end(self, error: Exception | None = None) -> None:
+        """End, well or with an error."""
+
+
+class Router:
+    """Events → moments, into the inlet that `inlet_for` gives when their state is created; None: nobody wants them."""
+
+    def __init__(self, kinds: Kinds, inlet_for: Callable[[State], Inlet | None]) -> None:
+        self._kinds = kinds
+        self._inlet_for = inlet_for
+        self._snapshot = RunSnapshot()
+        self.inlets: dict[State, Inlet] = {}
+
+    def take(self, event: StreamEvent) -> None:
+        """Route one event. An interrupt in somebody's callback is raised when all have had their moments."""
+        kind = type(event)
+        if kind not in self._kinds:
+            return
+        if kind in _RUNS and b"requires_action" not in event.raw:
+            return  # it can close no call, so its payload is not read
+        self._snapshot, changes = advance(self._snapshot, event)
+        version = self._snapshot.version
+        interrupt: BaseException | None = None
+        for phase, state, position in changes:
+            try:
+                self._route(Moment(phase, state, position, version, event))
+            except Exception:
+                raise
+            except BaseException as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
+
+    def end(self, error: Exception | None = None) -> None:
+        """End every inlet that is open."""
+        inlets, self.inlets = self.inlets, {}
+        for inlet in inlets.values():
+            inlet.end(error)
+
+    def _route(self, moment: Moment[Any]) -> None:
+        state = moment.state
+        inlet = self._open(state) if moment.phase == "created" else self.inlets.get(state)
+        try:
+            if moment.phase == "created" and inlet is not None:
+                inlet.announce()
+        finally:
+            try:
+                if inlet is not None:
+                    inlet.push(moment)
+            finally:
+                if moment.phase == "done":
+                    self._close(state, moment.version)
+                    self._tell_step(moment)
+
+    def _open(self, state: State) -> Inlet | None:
+        inlet = self._inlet_for(state)
+        if inlet is not None:
+            self.inlets[state] = inlet
+        return inlet
+
+    def _close(self, state: State, version: int) -> None:
+        """End a state's inlet; and those of parts and calls that its final object does not hold."""
+        ended: list[State] = [state]
+        if isinstance(state, MessageState):
+            ended += state.parts.at(version)
+        elif isinstance(state, StepState):
+            ended += state.calls.at(version)
+        for each in ended:
+            inlet = self.inlets.pop(each, None)
+            if inlet is not None:
+                inlet.end()
+
+    def _tell_step(self, moment: Moment[Any]) -> None:
+        """Let a step have the run's event that closed a call of it."""
+        call = moment.state
+        if isinstance(call, CallState) and isinstance(moment.event, RunEvent):
+            for state, inlet in list(self.inlets.items()):
+                if isinstance(state, StepState) and state.id == call.step_id:
+                    inlet.push(Moment("changed", state, -1, moment.version, moment.event))
+
+
+class _LogInlet:
+    """Into the log of a substream, which it announces."""
+
+    __slots__ = ("_announce", "log")
+
+    def __init__(self, log: HotLog[Moment[Any]], announce: Callable[[], object]) -> None:
+        self.log = log
+        self._announce: Callable[[], object] | None = announce
+
+    def announce(self) -> None:
+        announce, self._announce = self._announce, None
+        if announce is not None:
+            announce()
+
+    def push(self, moment: Moment[Any]) -> None:
+        try:
+            self.log.push(moment)
+        finally:
+            moment.age()
+
+    def end(self, error: Exception | None = None) -> None:
+        self.log.end(error)
+        self.log.want(FOREVER)
+
+
+class _Relay:
+    """Straight to an observer."""
+
+    __slots__ = ("_down",)
+
+    def __init__(self, down: Sink[Moment[Any]]) -> None:
+        self._down = down
+
+    def announce(self) -> None:
+        """Who waits for it knows."""
+
+    def push(self, moment: Moment[Any]) -> None:
+        self._down.next(moment)
+
+    def end(self, error: Exception | None = None) -> None:
+        if error is None:
+            self._down.completed()
+        else:
+            self._down.error(error)
+
+
+class Substream(Generic[S]):
+    """What a stream object stands on: its state, and `link` to the moments of it."""
+
+    __slots__ = ("_birth", "_feed", "_parent", "log", "state")
+
+    def __init__(self, feed: _Feed[S, Any], state: S, parent: Birth, birth: Birth) -> None:
+        self.state = state
+        self.log: HotLog[Moment[S]] = HotLog(keep=feed.keeps, on_idle=feed.release)
+        self._feed = feed
+        self._parent = parent
+        self._birth = birth
+
+    @property
+    def origin(self) -> Root | None:
+        """The root whose driver and scheduler serve it."""
+        return self._feed.source.origin
+
+    def link(self, down: Subscriber[Moment[S]], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase | None:
+        """Seat a subscriber in the log; a loop, or who comes when nothing fills it any more, reads the source anew."""
+        loop, birth = FEEDING.loop, self._birth
+        if loop is None or loop is birth.loop or self.log.ended or self.origin is None:
+            seat = down if loop is None else loop.in_turn(down)
+            disposable = self._feed.seat(self.log, seat)
+            if disposable is not None:
+                return _held(seat, disposable, down)
+        elif birth.root is not None:
+            base = birth.root.log.base
+            start = next((since.position for since in (self._parent, birth) if since.position >= base), None)
+            if start is not None:
+                loop.start_at(birth.root, start)
+        return self._anew().link(down, scheduler)
+
+    def _anew(self) -> Stream[Moment[S]] | AsyncStream[Moment[S]]:
+        state, kinds = self.state, self._feed.kinds
+
+        def start(down: Sink[Moment[S]], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
+            relay = _Relay(down)
+            return Router(kinds, lambda other: relay if _is_same(other, state) else None).take
+
+        return cast("Stream[Moment[S]] | AsyncStream[Moment[S]]", operator(start)(self._feed.source))
+
+
+def _held(seat: Subscriber[A], disposable: abc.DisposableBase, down: Subscriber[A]) -> abc.DisposableBase:
+    """What `down` has to hold: the disposable of its own seat, or the seat that hands on to it."""
+    if seat is down:
+        return disposable
+    seat.hold(disposable)
+    return seat
+
+
+class Route(NamedTuple, Generic[S, A]):
+    """What an operator routes: the events to look at, the states to make substreams of, and how."""
+
+    kinds: Kinds
+    wants: Callable[[State], bool]
+    make: Callable[[Substream[S]], A]
+
+
+class _Feed(Generic[S, A]):
+    """One outer subscription: a Router, the logs that it fills, and the subscription upstream while anyone is there."""
+
+    def __init__(
+        self,
+        source: Stream[StreamEvent] | AsyncStream[StreamEvent],
+        route: Route[S, A],
+        down: Subscriber[A],
+    ) -> None:
+        self.source = source
+        self.kinds = route.kinds
+        self.keeps = source.origin is None or source.origin.log.keep
+        self._route = route
+        self._down = down
+        self._scope = Scope(source, None)
+        self._births: dict[str, Birth] = {}
+        self._router = Router(route.kinds, self._inlet_for)
+        self._up: Subscriber[StreamEvent] = Subscriber(self._router.take, self._on_error, self._on_completed)
+        self._lock = threading.Lock()
+        self._outer_left = False
+        self._all_left = False
+
+    def open(self, scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
+        """Subscribe upstream; gives what tells that the outer observer has left."""
+        self._up.hold(self.source.link(self._up, scheduler))
+        return Disposable(self._leave)
+
+    def seat(self, log: HotLog[Moment[S]], down: Subscriber[Moment[S]]) -> abc.DisposableBase | None:
+        """Seat a subscriber in a log; None when that log is not complete and nothing fills it any more."""
+        with self._lock:
+            if self._all_left and not log.ended:
+                return None
+            log.retain()
+        try:
+            return log.subscribe(down)
+        finally:
+            log.release()
+
+    def release(self) -> None:
+        """Let go of upstream if nobody is left. Somebody has just left."""
+        with self._lock:
+            if not self._outer_left or self._all_left or self._anyone_listens():
+                return
+            self._all_left = True
+        self._up.dispose()
+
+    def _leave(self) -> None:
+        self._outer_left = True
+        self.release()
+
+    def _anyone_listens(self) -> bool:
+        return any(inlet.log.holders for inlet in list(self._router.inlets.values()) if isinstance(inlet, _LogInlet))
+
+    def _inlet_for(self, state: State) -> Inlet | None:
+        birth = None
+        if isinstance(state, MessageState | StepState):
+            birth = self._births[state.id] = self._scope.birth()
+        if self._outer_left or not self._route.wants(state):
+            return None
+        birth = birth or self._scope.birth()
+        substream = Substream(self, cast("S", state), self._births.get(_identity(state)[0], birth), birth)
+        return _LogInlet(substream.log, lambda: self._announce(substream))
+
+    def _announce(self, substream: Substream[S]) -> None:
+        try:
+            self._down.next(self._route.make(substream))
+        except Exception as error:  # it costs the outer observer its subscription, and nobody at a substream anything
+            self._down.fail(error)
+
+    def _on_error(self, error: Exception) -> None:
+        self._router.end(error)
+        self._down.error(error)
+
+    def _on_completed(self) -> None:
+        self._router.end()
+        self._down.completed()
+
+
+def _identity(state: State) -> tuple[str, int]:
+    """The id of the message or step that it is or belongs to, and its index in there."""
+    return (state.id, -1) if isinstance(state, MessageState | StepState) else state.key
+
+
+def _is_same(one: State, other: State) -> bool:
+    return type(one) is type(other) and _identity(one) == _identity(other)
+
+
+class SubstreamOperator(Protocol[Sync_co, Async_co]):
+    """An operator whose items are streams of the same face as its source."""
+
+    @overload
+    def __call__(self, source: AsyncStream[StreamEvent], /) -> AsyncStream[Async_co]: ...  # type: ignore[overload-overlap]  # any Observable but an AsyncStream gives the other
+    @overload
+    def __call__(self, source: Observable[StreamEvent], /) -> Stream[Sync_co]: ...
+
+
+def substreams(
+    kinds: Kinds,
+    wants: Callable[[State], bool],
+    make: Callable[[Substream[S]], Sync_co],
+    make_async: Callable[[Substream[S]], Async_co],
+) -> SubstreamOperator[Sync_co, Async_co]:
+    """Give an operator that emits a stream object for each state it wants, when that state first appears."""
+
+    def lift(source: Observable[StreamEvent]) -> Any:
+        face: Any = wrap(source, like=source)
+        is_async = isinstance(face, AsyncStream)
+        route: Route[S, Any] = Route(kinds, wants, make_async if is_async else make)
+
+        def link(down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
+            return _Feed(face, route, down).open(scheduler)
+
+        return (AsyncStream if is_async else Stream)(link, face.origin)
+
+    return lift
+
+
+# -- what stream objects make of moments -----------------------------------------------------------------------------
+
+
+def views(view: Callable[[Moment[S]], A]) -> Callable[[Observable[Moment[S]]], Observable[A]]:
+    """Emit what `view` makes of a state, at each version of it."""
+
+    def start(down: Sink[A], scope: Scope[Moment[S]]) -> Callable[[Moment[S]], object]:
+        last = -1
+
+        def on_moment(moment: Moment[S]) -> None:
+            nonlocal last
+            if moment.version != last:
+                last = moment.version
+                down.next(view(moment))
+
+        return on_moment
+
+    return operator(start)
+
+
+def at_done(view: Callable[[Moment[S]], A]) -> Callable[[Observable[Moment[S]]], Observable[A]]:
+    """Emit what `view` makes of a state that is done; nothing if that does not happen."""
+
+    def start(down: Sink[A], scope: Scope[Moment[S]]) -> Callable[[Moment[S]], object]:
+        def on_moment(moment: Moment[S]) -> None:
+            if moment.phase == "done":
+                down.next(view(moment))
+
+        return on_moment
+
+    return operator(start)
+
+
+def deltas(read: Callable[[Moment[S]], A]) -> Callable[[Observable[Moment[S]]], Observable[A]]:
+    """Emit what `read` makes of each delta, unless that is empty."""
+
+    def start(down: Sink[A], scope: Scope[Moment[S]]) -> Callable[[Moment[S]], object]:
+        def on_moment(moment: Moment[S]) -> None:
+            if moment.phase == "delta":
+                item = read(moment)
+                if item:
+                    down.next(item)
+
+        return on_moment
+
+    return operator(start)
+
+
+def events_of(moments: Observable[Moment[Any]]) -> Observable[StreamEvent]:
+    """Emit the events behind the moments, each once: what there is of a message or step, for operators of ours."""
+    return _events_of(moments)
+
+
+def _start_events(down: Sink[StreamEvent], scope: Scope[Moment[Any]]) -> Callable[[Moment[Any]], object]:
+    last = -1
+
+    def on_moment(moment: Moment[Any]) -> None:
+        nonlocal last
+        if moment.version != last:
+            last = moment.version
+            down.next(moment.event)
+
+    return on_moment
+
+
+_events_of = operator(_start_events)

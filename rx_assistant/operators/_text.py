@@ -1,0 +1,246 @@
+"""Events → the text that the assistant writes: piece by piece, part by part, and as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
+
+from reactivex import Observable
+
+from rx_assistant.events import StreamEvent, ThreadMessageDelta
+from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
+from rx_assistant.operators._substreams import (
+    MESSAGES,
+    Moment,
+    Substream,
+    SubstreamOperator,
+    at_done,
+    deltas,
+    substreams,
+    views,
+)
+from rx_assistant.snapshots import PartState, RunSnapshot, State, advance
+
+if TYPE_CHECKING:
+    from rx_assistant.types import Annotation, Text
+
+_Part = Moment[PartState]
+
+
+def text_deltas() -> Callable[[Observable[StreamEvent]], Observable[str]]:
+    """Emit the text of all messages, piece by piece, as it arrives.
+
+        source         message.delta  run.step.delta  message.delta
+        text_deltas()  "It is"                        " 12°C"
+
+    The cheapest way to the text: no model is built for it, and nothing else is read. Pieces without text are left out.
+
+    >>> "".join(stream.pipe(ax.text_deltas()))
+    'It is 12°C in Paris.'
+
+    Raises:
+        EventDecodeError: a message delta's payload is none; through on_error.
+    """
+    return operator(_text_deltas)
+
+
+def _text_deltas(down: Sink[str], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
+    def on_event(event: StreamEvent) -> None:
+        if type(event) is ThreadMessageDelta:
+            for _, text in event.text_fragments:
+                if text:
+                    down.next(text)
+
+    return on_event
+
+
+class TextSnapshot:
+    """A text part as it stood after one event. A value: it never changes, and is computed when it is read."""
+
+    __slots__ = ("_part", "_version")
+
+    def __init__(self, part: PartState, version: int) -> None:
+        self._part = part
+        self._version = version
+
+    @property
+    def message_id(self) -> str:
+        """The message that the part belongs to."""
+        return self._part.message_id
+
+    @property
+    def index(self) -> int:
+        """The part's place in the message's content."""
+        return self._part.index
+
+    @property
+    def text(self) -> Text:
+        """The text in the shape of the wire's object."""
+        return self._part.text(self._version)
+
+    @property
+    def value(self) -> str:
+        """The whole text so far."""
+        return self.text.value or ""
+
+    @property
+    def annotations(self) -> Sequence[Annotation]:
+        """The annotations so far, by their index."""
+        return self.text.annotations or ()
+
+    def _identity(self) -> tuple[Any, ...]:
+        return self.message_id, self.index, self.value, list(self.annotations)
+
+    def __eq__(self, other: object) -> bool:
+        return self._identity() == other._identity() if isinstance(other, TextSnapshot) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.message_id, self.index, self.value))
+
+    def __repr__(self) -> str:
+        return f"TextSnapshot(message_id={self.message_id!r}, index={self.index}, value={self.value!r})"
+
+
+def text_snapshots() -> Callable[[Observable[StreamEvent]], Observable[TextSnapshot]]:
+    """Emit, whenever a text part grows or is finished, the whole of it so far.
+
+        source            message.delta  message.delta  message.completed
+        text_snapshots()  "It is"        "It is 12°C"   "It is 12°C"
+
+    A TextSnapshot says which part it shows, in `message_id` and `index`; `value` and `annotations` are computed when
+    they are read, so that what nobody looks at costs nothing.
+
+    >>> [snapshot.value for snapshot in stream.pipe(ax.text_snapshots())]
+    ['It is', 'It is 12°C in Paris', 'It is 12°C in Paris.', 'It is 12°C in Paris.']
+
+    Raises:
+        EventDecodeError: a message event's payload is not what its name says; through on_error.
+    """
+    return operator(_text_snapshots)
+
+
+def _text_snapshots(down: Sink[TextSnapshot], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
+    snapshot = RunSnapshot()
+
+    def on_event(event: StreamEvent) -> None:
+        nonlocal snapshot
+        if type(event) in MESSAGES:
+            snapshot, changes = advance(snapshot, event)
+            touched = dict.fromkeys(
+                state for _, state, _ in changes if isinstance(state, PartState) and _is_text(state)
+            )
+            for part in touched:
+                down.next(TextSnapshot(part, snapshot.version))
+
+    return on_event
+
+
+def texts() -> SubstreamOperator[TextStream, AsyncTextStream]:
+    """Emit a substream for each text part of each message, when it first appears.
+
+        source   message.delta  message.delta  message.completed
+        texts()  TextStream
+                   "It is"        " 12°C"        |
+
+    It is keyed by message and content index, so parts that arrive interleaved do not mix. What is open when the stream
+    breaks ends with the stream's error.
+
+    >>> for text in stream.pipe(ax.texts()):
+    ...     print(text.message_id, text.index, list(text.deltas))
+    msg_1 0 ['It is', ' 12°C in Paris', '.']
+
+    Raises:
+        EventDecodeError: a message event's payload is not what its name says; through on_error.
+    """
+    return substreams(MESSAGES, _is_text, TextStream, AsyncTextStream)
+
+
+def _is_text(state: State) -> TypeGuard[PartState]:
+    return isinstance(state, PartState) and state.kind == "text"
+
+
+class _TextFields:
+    """Which text part it is."""
+
+    _part: PartState
+
+    @property
+    def message_id(self) -> str:
+        """The message that the part belongs to."""
+        return self._part.message_id
+
+    @property
+    def index(self) -> int:
+        """The part's place in the message's content."""
+        return self._part.index
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(message_id={self.message_id!r}, index={self.index})"
+
+
+class TextStream(_TextFields, Stream[str]):
+    """One text part as it is written: itself the Stream of its pieces, as `deltas` is."""
+
+    def __init__(self, substream: Substream[PartState]) -> None:
+        self._part = substream.state
+        self._moments: Stream[_Part] = Stream(substream.link, substream.origin)
+        super().__init__(self.deltas.link, substream.origin)
+
+    @property
+    def deltas(self) -> Stream[str]:
+        """The pieces of the text, in the order of the wire."""
+        return self._moments.pipe(_pieces)
+
+    @property
+    def snapshots(self) -> Stream[TextSnapshot]:
+        """The whole text so far, whenever it grows, and once more when it is finished."""
+        return self._moments.pipe(_snapshots)
+
+    @property
+    def done(self) -> Stream[Text]:
+        """The server's finished Text, once; nothing when the stream ends without it."""
+        return self._moments.pipe(_done)
+
+
+class AsyncTextStream(_TextFields, AsyncStream[str]):
+    """One text part as it is written: itself the AsyncStream of its pieces, as `deltas` is."""
+
+    def __init__(self, substream: Substream[PartState]) -> None:
+        self._part = substream.state
+        self._moments: AsyncStream[_Part] = AsyncStream(substream.link, substream.origin)
+        super().__init__(self.deltas.link, substream.origin)
+
+    @property
+    def deltas(self) -> AsyncStream[str]:
+        """The pieces of the text, in the order of the wire."""
+        return self._moments.pipe(_pieces)
+
+    @property
+    def snapshots(self) -> AsyncStream[TextSnapshot]:
+        """The whole text so far, whenever it grows, and once more when it is finished."""
+        return self._moments.pipe(_snapshots)
+
+    @property
+    def done(self) -> AsyncStream[Text]:
+        """The server's finished Text, once; nothing when the stream ends without it."""
+        return self._moments.pipe(_done)
+
+
+def _piece(moment: _Part) -> str | None:
+    event = moment.event
+    assert isinstance(event, ThreadMessageDelta)
+    narrow = event.narrow
+    return narrow[1][0][1] if narrow[2] else moment.state.text_delta(event, moment.position).value
+
+
+def _snapshot(moment: _Part) -> TextSnapshot:
+    return TextSnapshot(moment.state, moment.version)
+
+
+def _final(moment: _Part) -> Text:
+    return moment.state.text(moment.version).to_model()
+
+
+_pieces: Final = deltas(_piece)
+_snapshots: Final = views(_snapshot)
+_done: Final = at_done(_final)

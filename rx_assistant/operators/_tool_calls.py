@@ -1,0 +1,310 @@
+"""Events → tool calls: each as it is being made, finished ones, and those that the run waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, cast, overload
+
+from reactivex import Observable
+
+from rx_assistant.events import RunEvent, StreamEvent, ThreadRunStepDelta
+from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
+from rx_assistant.operators._arguments import arguments_so_far
+from rx_assistant.operators._outputs import outputs
+from rx_assistant.operators._substreams import (
+    STEPS,
+    Inlet,
+    Moment,
+    Router,
+    Substream,
+    SubstreamOperator,
+    at_done,
+    deltas,
+    substreams,
+    views,
+)
+from rx_assistant.partial_json import JSONValue
+from rx_assistant.snapshots import CallState, State
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from rx_assistant.types import CodeInterpreterOutputDelta, RequiredAction, ToolCall, ToolCallDelta
+
+M = TypeVar("M", bound="BaseModel")
+
+ToolType: TypeAlias = Literal["function", "code_interpreter", "file_search"]
+
+_Moment = Moment[CallState]
+_NEWEST: Final = 1 << 62  # a version behind all versions
+
+
+def tool_calls(type: ToolType | str | None = None) -> SubstreamOperator[ToolCallStream, AsyncToolCallStream]:
+    """Emit a substream for each tool call, or each of one `type`, when it first appears.
+
+        source        run.step.delta  run.step.delta  run.requires_action
+        tool_calls()  ToolCallStream
+                        ToolCallDelta   ToolCallDelta   |
+
+    It is keyed by step and index. A function call is done when the run requires action (its output is None then) or
+    when its step ends, whichever comes first; a call of another tool when its step ends. What is open when the stream
+    breaks ends with the stream's error.
+
+    >>> for call in stream.pipe(ax.tool_calls("function")):
+    ...     print(call.name, list(call.argument_deltas), call.partial_arguments().run())
+    weather ['{"city": ', '"Paris"}'] {'city': 'Paris'}
+
+    Raises:
+        EventDecodeError: the payload of a step's event, or of a run's that requires action, is not what its name says;
+            through on_error.
+    """
+
+    def wants(state: State) -> bool:
+        return isinstance(state, CallState) and (type is None or state.kind == type)
+
+    return substreams(STEPS, wants, ToolCallStream, AsyncToolCallStream)
+
+
+def completed_tool_calls() -> Callable[[Observable[StreamEvent]], Observable[ToolCall]]:
+    """Emit each ToolCall when it is done, as the server sent it.
+
+        source                  run.step.delta  run.requires_action  run.step.completed
+        completed_tool_calls()                  ToolCall
+
+    A function call is done when the run requires action (its output is None then) or when its step ends, whichever
+    comes first; a call of another tool when its step ends.
+
+    >>> for call in stream.pipe(ax.completed_tool_calls()):
+    ...     print(call.type, call.function.name, call.function.arguments, call.function.output)
+    function weather {"city": "Paris"} None
+
+    Raises:
+        EventDecodeError: the payload of a step's event, or of a run's that requires action, is not what its name says;
+            through on_error.
+    """
+    return operator(_completed_tool_calls)
+
+
+def _completed_tool_calls(down: Sink[ToolCall], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
+    inlet = _Finished(down)
+
+    def inlet_for(state: State) -> Inlet | None:
+        return inlet if isinstance(state, CallState) else None
+
+    return Router(STEPS, inlet_for).take
+
+
+class _Finished:
+    """Moments of calls → the final ones."""
+
+    def __init__(self, down: Sink[ToolCall]) -> None:
+        self._down = down
+
+    def announce(self) -> None:
+        """That a call begins is nothing to tell."""
+
+    def push(self, moment: _Moment) -> None:
+        if moment.phase == "done":
+            self._down.next(_final(moment))
+
+    def end(self, error: Exception | None = None) -> None:
+        """One call's end is not the end."""
+
+
+def required_actions() -> Callable[[Observable[StreamEvent]], Observable[RequiredAction]]:
+    """Emit the calls to answer, as one RequiredAction, whenever the run stops to wait for their outputs.
+
+        source              run.in_progress  run.requires_action  run.queued
+        required_actions()                   RequiredAction
+
+    All outputs have to be submitted at once, so the calls come together, in `submit_tool_outputs.tool_calls`.
+
+    >>> for action in stream.pipe(ax.required_actions()):
+    ...     print([call.function.name for call in action.submit_tool_outputs.tool_calls])
+    ['weather']
+
+    Raises:
+        EventDecodeError: a run event's payload is no run; through on_error.
+    """
+    return operator(_required_actions)
+
+
+def _required_actions(down: Sink[RequiredAction], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
+    waiting: dict[str, RequiredAction] = {}
+
+    def on_event(event: StreamEvent) -> None:
+        if not isinstance(event, RunEvent):
+            return
+        run = event.data
+        action = run.required_action if run.status == "requires_action" else None
+        if action is None:
+            waiting.pop(run.id, None)
+        elif waiting.get(run.id) != action:
+            waiting[run.id] = action
+            down.next(action)
+
+    return on_event
+
+
+class _CallFields:
+    """Which call it is."""
+
+    _call: CallState
+
+    @property
+    def id(self) -> str:
+        """The call's id, which its outputs are submitted under; empty until the server has told it."""
+        return self._view.id or ""
+
+    @property
+    def type(self) -> ToolType | str:
+        """`function`, `code_interpreter`, `file_search`, or the server's word for another tool."""
+        return self._call.kind
+
+    @property
+    def name(self) -> str | None:
+        """The name of the function; None for other tools, and until the server has told it."""
+        view = self._view
+        return view.function.name if view.type == "function" and view.function else None
+
+    @property
+    def step_id(self) -> str:
+        """The step that makes the call; empty when the server has not told which it is."""
+        return self._call.step_id
+
+    @property
+    def index(self) -> int:
+        """The call's place among the step's calls."""
+        return self._call.index
+
+    @property
+    def _view(self) -> ToolCall:
+        return self._call.view(_NEWEST)
+
+    def __repr__(self) -> str:
+        shown = f"id={self.id!r}, type={self.type!r}, name={self.name!r}, step_id={self.step_id!r}"
+        return f"{self.__class__.__name__}({shown}, index={self.index})"
+
+
+class ToolCallStream(_CallFields, Stream["ToolCallDelta"]):
+    """One tool call as it is made: itself the Stream of its deltas, as `deltas` is."""
+
+    def __init__(self, substream: Substream[CallState]) -> None:
+        self._call = substream.state
+        self._moments: Stream[_Moment] = Stream(substream.link, substream.origin)
+        super().__init__(self.deltas.link, substream.origin)
+
+    @property
+    def deltas(self) -> Stream[ToolCallDelta]:
+        """What changes in the call, as it was on the wire."""
+        return self._moments.pipe(_deltas)
+
+    @property
+    def argument_deltas(self) -> Stream[str]:
+        """The pieces of a function's arguments (JSON text), or of an interpreter's code."""
+        return self._moments.pipe(_pieces)
+
+    @overload
+    def partial_arguments(self) -> Stream[JSONValue]: ...
+    @overload
+    def partial_arguments(self, model: type[M]) -> Stream[JSONValue | M]: ...
+    def partial_arguments(self, model: type[BaseModel] | None = None) -> Stream[Any]:
+        """Emit a function's arguments parsed so far, whenever there is more to see; the last value is exact.
+
+            argument_deltas      '{"city": '  '"Par'           'is"}'
+            partial_arguments()               {"city": "Par"}  {"city": "Paris"}
+
+        A value lags behind the text by at most a tenth of its length, so that reading each costs linear time in all.
+        With a pydantic `model` the last item, when the call is done, is a validated instance of it.
+
+        Raises:
+            PartialArgumentsError: the complete arguments are not JSON, or do not fit the model; through on_error.
+        """
+        return self._moments.pipe(arguments_so_far(_piece, model))
+
+    @property
+    def outputs(self) -> Stream[CodeInterpreterOutputDelta]:
+        """What an interpreter's code prints and draws, as it comes. Other tools give nothing here."""
+        return self._moments.pipe(outputs)
+
+    @property
+    def snapshots(self) -> Stream[ToolCall]:
+        """The whole call so far, whenever it grows, and once more when it is done."""
+        return self._moments.pipe(_snapshots)
+
+    @property
+    def done(self) -> Stream[ToolCall]:
+        """The server's finished ToolCall, once; nothing when the stream ends without it."""
+        return self._moments.pipe(_done)
+
+
+class AsyncToolCallStream(_CallFields, AsyncStream["ToolCallDelta"]):
+    """One tool call as it is made: itself the AsyncStream of its deltas, as `deltas` is."""
+
+    def __init__(self, substream: Substream[CallState]) -> None:
+        self._call = substream.state
+        self._moments: AsyncStream[_Moment] = AsyncStream(substream.link, substream.origin)
+        super().__init__(self.deltas.link, substream.origin)
+
+    @property
+    def deltas(self) -> AsyncStream[ToolCallDelta]:
+        """What changes in the call, as it was on the wire."""
+        return self._moments.pipe(_deltas)
+
+    @property
+    def argument_deltas(self) -> AsyncStream[str]:
+        """The pieces of a function's arguments (JSON text), or of an interpreter's code."""
+        return self._moments.pipe(_pieces)
+
+    @overload
+    def partial_arguments(self) -> AsyncStream[JSONValue]: ...
+    @overload
+    def partial_arguments(self, model: type[M]) -> AsyncStream[JSONValue | M]: ...
+    def partial_arguments(self, model: type[BaseModel] | None = None) -> AsyncStream[Any]:
+        """Emit a function's arguments parsed so far; as `ToolCallStream.partial_arguments`."""
+        return self._moments.pipe(arguments_so_far(_piece, model))
+
+    @property
+    def outputs(self) -> AsyncStream[CodeInterpreterOutputDelta]:
+        """What an interpreter's code prints and draws, as it comes. Other tools give nothing here."""
+        return self._moments.pipe(outputs)
+
+    @property
+    def snapshots(self) -> AsyncStream[ToolCall]:
+        """The whole call so far, whenever it grows, and once more when it is done."""
+        return self._moments.pipe(_snapshots)
+
+    @property
+    def done(self) -> AsyncStream[ToolCall]:
+        """The server's finished ToolCall, once; nothing when the stream ends without it."""
+        return self._moments.pipe(_done)
+
+
+def _delta(moment: _Moment) -> ToolCallDelta:
+    return moment.state.delta(cast("ThreadRunStepDelta", moment.event), moment.position)
+
+
+def _piece(moment: _Moment) -> str | None:
+    narrow = cast("ThreadRunStepDelta", moment.event).narrow
+    if narrow[2]:
+        return narrow[1][0][2]
+    delta = _delta(moment)
+    if delta.type == "function":
+        return delta.function.arguments if delta.function else None
+    if delta.type == "code_interpreter":
+        return delta.code_interpreter.input if delta.code_interpreter else None
+    return None
+
+
+def _snapshot(moment: _Moment) -> ToolCall:
+    return moment.state.view(moment.version)
+
+
+def _final(moment: _Moment) -> ToolCall:
+    return moment.state.view(moment.version).to_model()
+
+
+_deltas: Final = deltas(_delta)
+_pieces: Final = deltas(_piece)
+_snapshots: Final = views(_snapshot)
+_done: Final = at_done(_final)

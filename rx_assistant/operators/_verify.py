@@ -1,0 +1,80 @@
+"""Events → the same events, as long as they come in an order that the protocol knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from reactivex import Observable
+
+from rx_assistant.errors import ProtocolError
+from rx_assistant.events import (
+    MessageEvent,
+    RunEvent,
+    RunStepEvent,
+    StreamEvent,
+    ThreadMessageDelta,
+    ThreadRunStepDelta,
+)
+from rx_assistant.hot import Hooks, Scope, Sink, operator
+from rx_assistant.lifecycle import Grammar, VerifyMode
+
+E = TypeVar("E", bound=StreamEvent)
+
+
+def verify(mode: VerifyMode = "lenient") -> Callable[[Observable[E]], Observable[E]]:
+    """Emit the same events, or a ProtocolError in the place of the first that should not be there.
+
+        source    run.created  message.delta
+        verify()  run.created  X ProtocolError
+
+    `"strict"` is the order in which OpenAI's servers tell a run. `"lenient"` holds each run, step and message to its
+    own life: created once, no further event after its last status, and so on; recorded streams of all servers pass.
+    Both also judge the end: a stream that completes in the middle of a run is an error.
+
+    >>> stream.pipe(ax.verify()).run().event
+    'done'
+
+    Raises:
+        ProtocolError: says what arrived, in which state, and what was expected, with the `event`; through on_error.
+        EventDecodeError: a payload is not what its event's name says; through on_error.
+        ValueError: there is no such mode; at once.
+    """
+    Grammar(mode)
+
+    def start(down: Sink[E], scope: Scope[E]) -> Hooks:
+        grammar = Grammar(mode)
+
+        def on_event(event: E) -> None:
+            try:
+                _feed(grammar, event)
+            except ProtocolError as error:
+                error.event = event
+                raise
+            down.next(event)
+
+        def on_completed() -> None:
+            try:
+                grammar.finish()
+            except ProtocolError as error:
+                down.error(error)
+            else:
+                down.completed()
+
+        return Hooks(on_event, completed=on_completed)
+
+    return operator(start)
+
+
+def _feed(grammar: Grammar, event: StreamEvent) -> None:
+    name = event.event
+    if isinstance(event, ThreadMessageDelta):
+        grammar.feed(name, id=event.message_id or None)
+    elif isinstance(event, ThreadRunStepDelta):
+        grammar.feed(name, id=event.step_id or None)
+    elif isinstance(event, RunEvent):
+        grammar.feed(name, id=event.data.id, status=event.data.status)
+    elif isinstance(event, RunStepEvent | MessageEvent):
+        grammar.feed(name, id=event.data.id, status=event.data.status, run_id=event.data.run_id)
+    else:
+        grammar.feed(name)
