@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rx_assistant.lifecycle import VECTOR_STORE_FILE
 from rx_assistant.local.schema import (
     Choice,
     Decimal,
@@ -319,6 +320,6 @@ LIST_FILES: dict[str, Shape] = {"limit": Whole(1, 10_000), "order": ORDER, "afte
 LIST_MESSAGES: dict[str, Shape] = {**LIST, "run_id": Text()}
 LIST_STORE_FILES: dict[str, Shape] = {
     **LIST,
-    "filter": Choice(("in_progress", "completed", "failed", "cancelled")),
+    "filter": Choice(tuple(VECTOR_STORE_FILE.transitions)),
 }
 INCLUDE: dict[str, Shape] = {"include[]": Items(Choice(("step_details.tool_calls[*].file_search.results[*].content",)))}

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Protocol
 
+from rx_assistant.lifecycle import VECTOR_STORE_FILE
 from rx_assistant.local import objects
 from rx_assistant.local.errors import bad_request, not_found
 from rx_assistant.local.files import Files
@@ -28,7 +29,7 @@ _AUTO = {"type": "static", "static": {"max_chunk_size_tokens": 800, "chunk_overl
 _AT_ONCE = 4
 _DAY = 86_400
 _MOST_FILES = 10_000
-_COUNTED = ("in_progress", "completed", "failed", "cancelled")
+_COUNTED = tuple(VECTOR_STORE_FILE.transitions)
 
 _STORE = "vector_store"
 _FILE = "vector_store.file"

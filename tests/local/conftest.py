@@ -14,6 +14,8 @@ from starlette.applications import Starlette
 
 import rx_assistant.local
 from local.conformance import Conformance
+from rx_assistant.errors import ProtocolError
+from rx_assistant.lifecycle import Grammar
 from rx_assistant.local import application, server as server_module, serving
 from rx_assistant.local.state import State
 from rx_assistant.sse import SSEDecoder
@@ -73,10 +75,25 @@ class Judge:
         if kind == b"application/json":
             faults = self._conformance.reply_faults(method, path, status, json.loads(body))
         elif kind.startswith(b"text/event-stream"):
-            faults = self._conformance.stream_faults(body)
+            whole = not heard[-1].get("more_body", True)
+            faults = self._conformance.stream_faults(body) + order_faults(body, whole)
         else:
             faults = []
         self._verdicts += [f"{method} {path} {status}: {fault}" for fault in faults]
+
+
+def order_faults(body: bytes, whole: bool) -> list[str]:
+    """Where a stream's events leave the order of the protocol; a stream that was cut may end anywhere."""
+    grammar = Grammar("strict")
+    try:
+        for name, data in parsed(body):
+            value = data if isinstance(data, dict) else {}
+            grammar.feed(name, id=value.get("id"), status=value.get("status"), run_id=value.get("run_id"))
+        if whole:
+            grammar.finish()
+    except ProtocolError as error:
+        return [str(error)]
+    return []
 
 
 @pytest.fixture(autouse=True)

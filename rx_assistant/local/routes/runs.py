@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rx_assistant import lifecycle
 from rx_assistant.local import bodies, objects
 from rx_assistant.local.conversation import add_message, add_thread, check_files
 from rx_assistant.local.errors import bad_request
@@ -10,8 +11,6 @@ from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.replies import EventStream, Reply
 from rx_assistant.local.resources import new_resources
 from rx_assistant.local.runs.execution import Execution
-
-_FINAL = ("completed", "failed", "cancelled", "expired", "incomplete")
 
 
 async def create(call: Call) -> Reply:
@@ -54,7 +53,7 @@ async def retrieve(call: Call) -> JsonObject:
 async def modify(call: Call) -> JsonObject:
     """The run with other metadata; only when it is over."""
     run = await retrieve(call)
-    if run["status"] not in _FINAL:
+    if run["status"] not in lifecycle.RUN.terminal:
         raise bad_request(f"Cannot update run with status '{run['status']}'.")
     if "metadata" in call.body:
         run["metadata"] = call.body["metadata"] or {}
