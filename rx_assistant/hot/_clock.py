@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from reactivex import abc, typing
@@ -19,6 +21,8 @@ from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignme
 from reactivex.scheduler.periodicscheduler import PeriodicScheduler
 
 S = TypeVar("S")
+
+_logger = logging.getLogger("rx_assistant")
 
 CallLater = Callable[[float, Callable[[], None]], Callable[[], None]]
 """`call_later(seconds, action)` runs `action` once, on a thread of its choice, and gives what cancels it."""
@@ -75,7 +79,8 @@ class Timers:
     """Timers of one process on one daemon thread, which lives only while a timer is pending."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._heap: list[tuple[float, int]] = []
+        self._actions: dict[int, Callable[[], None]] = {}  # what is neither done nor cancelled
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._running = False
@@ -84,33 +89,41 @@ class Timers:
         """Run `action` on the timer thread, `seconds` from now; gives what cancels it."""
         number = next(self._numbers)
         with self._changed:
-            heapq.heappush(self._heap, (time.monotonic() + seconds, number, action))
+            self._actions[number] = action
+            heapq.heappush(self._heap, (time.monotonic() + seconds, number))
             if not self._running:
                 self._running = True
                 threading.Thread(target=self._run, name="rx-assistant-timers", daemon=True).start()
             self._changed.notify()
-        return lambda: self._cancel(number)
+        return partial(self._cancel, number)
 
     def _cancel(self, number: int) -> None:
         with self._changed:
-            kept = [timer for timer in self._heap if timer[1] != number]
-            if len(kept) != len(self._heap):
-                heapq.heapify(kept)
-                self._heap = kept
+            if self._actions.pop(number, None) is not None and not self._actions:
                 self._changed.notify()
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                if not self._heap:
-                    self._running = False
-                    return
-                wait = self._heap[0][0] - time.monotonic()
+        while (action := self._next()) is not None:
+            try:
+                action()
+            except BaseException:  # not even sys.exit() in somebody's callback may stop the clock of everybody
+                _logger.exception("what a timer called raised")
+
+    def _next(self) -> Callable[[], None] | None:
+        """Wait for the next action that is due; None, and the thread is over, when nothing is pending."""
+        with self._changed:
+            while self._actions:
+                due, number = self._heap[0]
+                wait = due - time.monotonic() if number in self._actions else 0
                 if wait > 0:
                     self._changed.wait(wait)
                     continue
-                action = heapq.heappop(self._heap)[2]
-            action()
+                heapq.heappop(self._heap)
+                if number in self._actions:
+                    return self._actions.pop(number)
+            self._heap.clear()
+            self._running = False
+            return None
 
 
 TIMERS = Timers()
