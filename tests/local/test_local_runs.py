@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from local.conftest import parsed
+from rx_assistant.events import classify
+from rx_assistant.snapshots import RunSnapshot, fold
+from rx_assistant.sse import SSEDecoder
+from rx_assistant.types import Message, Run, RunStep
+
 CALL = {"calls": [{"function": "look", "arguments": {"at": "it"}, "id": "call_1"}]}
 
 
@@ -85,19 +91,32 @@ def test_polling_sees_the_same_run_through_three_rounds_of_calls(play):
 
 
 def test_a_stream_folds_to_what_get_returns_afterwards(play):
-    turn = [{"text": "a"}, {"calls": [{"code": "print(1)", "logs": ["1"]}]}, {"text": "b"}, CALL]
+    turn = [
+        {"text": "a 【1】", "cite": [{"text": "【1】", "file": "file-1"}]},
+        {"calls": [{"code": "print(1)", "logs": ["1"]}, {"search": "x"}]},
+        {"refusal": "b"},
+        {"image_url": "https://example.com/x.png"},
+        CALL,
+    ]
     api = play(turn, [{"text": "c"}])
     thread = api.thread("hi")
-    events = api.stream(f"/threads/{thread}/runs", {"assistant_id": api.assistant()})
-    run = events[-2][1]
-    outputs = {"tool_outputs": [{"tool_call_id": "call_1", "output": "x"}]}
-    events += api.stream(f"/threads/{thread}/runs/{run['id']}/submit_tool_outputs", outputs)
-    last = {data["id"]: data for name, data in events if name != "done" and not name.endswith(".delta")}
-    steps, messages = api.steps(run), api.messages(thread, run_id=run["id"])
-    assert len(steps) == 5
-    assert len(messages) == 3
-    stored = [api("GET", f"/threads/{thread}/runs/{run['id']}"), *steps, *messages]
-    assert [last[value["id"]] for value in stored] == stored
+    body = {"assistant_id": api.assistant(), "stream": True}
+    frames = [api.http.post(f"/threads/{thread}/runs", json=body).content]
+    run = parsed(frames[0])[-2][1]
+    path = f"/threads/{thread}/runs/{run['id']}"
+    outputs = {"tool_outputs": [{"tool_call_id": "call_1", "output": "x"}], "stream": True}
+    frames.append(api.http.post(f"{path}/submit_tool_outputs", json=outputs).content)
+
+    snapshot = RunSnapshot()
+    for event in SSEDecoder().feed(b"".join(frames)):
+        kind, data = classify(event.event.encode(), event.data.encode())
+        snapshot = fold(snapshot, kind(data))
+    assert snapshot.run == Run.model_validate(api("GET", path))
+    assert list(snapshot.steps) == [RunStep.model_validate(step) for step in api.steps(run)]
+    assert list(snapshot.messages) == [
+        Message.model_validate(message) for message in api.messages(thread, run_id=run["id"])
+    ]
+    assert (len(snapshot.steps), len(snapshot.messages)) == (5, 3)
 
 
 @pytest.mark.parametrize("status", ["queued", "in_progress", "requires_action"])
