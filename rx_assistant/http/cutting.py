@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 from threading import RLock
+from typing import Any
 
 from rx_assistant.http.transports import Response
 
@@ -35,10 +36,7 @@ class Cutter:
             if self._socket is None:
                 return
             self.cut_happened = True
-            try:
-                self._socket.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+            shut_down(self._socket)
 
     def release(self) -> None:
         """From here on `cut` does nothing: the connection is about to serve others."""
@@ -53,8 +51,21 @@ def _duplicate(response: Response) -> socket.socket | None:
     stream = response.extensions.get("network_stream")
     if stream is None or response.http_version not in {"HTTP/1.1", "HTTP/1.0"}:
         return None
+    return duplicate(stream)
+
+
+def duplicate(stream: Any) -> socket.socket | None:
+    """A second descriptor for a connection's socket, which nobody else closes; None where there is no socket."""
     original = stream.get_extra_info("socket")
     try:
         return socket.fromfd(original.fileno(), original.family, original.type)
     except (AttributeError, OSError, ValueError):
         return None
+
+
+def shut_down(connection: socket.socket) -> None:
+    """End the connection: whoever reads from it or writes to it stops at once. Never blocks, never raises."""
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import anyio
 
@@ -31,6 +31,7 @@ from rx_assistant.http.transports import (
     async_client,
     checked_async,
     checked_sync,
+    line_client,
     sync_client,
     translated,
     transport_errors,
@@ -38,6 +39,9 @@ from rx_assistant.http.transports import (
 from rx_assistant.http.uploads import OpenFile
 
 _SENDING = "no reply came"
+
+Trace: TypeAlias = Callable[[str, Mapping[str, Any]], None]
+"""Is told each step of a request's way, by the names that the HTTP library gives them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +73,11 @@ class Session:
             raise ConfigurationError("an async token provider needs AsyncAssistantClient")
         self.settings = settings
         self._http = cast(Any, checked_sync(client) if client is not None else sync_client())
-        self._owned = client is None
+        self.owned = client is None
+        self._given = client is not None
         self._sleep = sleep
         self._clock = clock or Clock()
+        self._trace: Trace | None = None
 
     def send(self, request: Request, options: CallOptions = NO_OPTIONS) -> Reply:
         """The reply to a request."""
@@ -92,11 +98,21 @@ class Session:
 
     def with_settings(self, settings: Settings) -> Session:
         """A session with other settings over the same connections, which stay this session's."""
-        return Session(settings, self._http, sleep=self._sleep, clock=self._clock)
+        copy = Session(settings, self._http, sleep=self._sleep, clock=self._clock)
+        copy._given = self._given
+        return copy
+
+    def line(self, trace: Trace, sleep: Callable[[float], object]) -> Session:
+        """The same over a connection of its own, if the client is ours; `trace` is told how each request fares."""
+        _refuse_closed(self._http)
+        twin = Session(self.settings, self._http if self._given else line_client(), sleep=sleep, clock=self._clock)
+        twin.owned = not self._given
+        twin._trace = trace
+        return twin
 
     def close(self) -> None:
         """Close the connections, unless the client was given."""
-        if self._owned:
+        if self.owned:
             self._http.close()
 
     def _drive(self, course: Course) -> Incoming:
@@ -119,6 +135,8 @@ class Session:
         upload = step.outgoing.upload
         with upload.opened() if upload is not None else nullcontext() as file:
             request = _build(self._http, step, file)
+            if self._trace is not None:
+                request.extensions["trace"] = self._trace
             try:
                 response = self._http.send(request, **_send_options(step))
             except transport_errors() as cause:

@@ -6,7 +6,10 @@ either gets from here what differs: the exceptions, and what our errors make of 
 
 from __future__ import annotations
 
+import os
+import ssl
 import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import httpx
@@ -27,12 +30,27 @@ SyncHTTP: TypeAlias = "httpx.Client | httpx2.Client"
 AsyncHTTP: TypeAlias = "httpx.AsyncClient | httpx2.AsyncClient"
 Response: TypeAlias = "httpx.Response | httpx2.Response"
 
-WITHOUT_LIMIT = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
+WITHOUT_LIMIT = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=15.0)
+"""As many connections as there are streams. No limit on idle ones either, only on their age: past such a limit the
+pool of httpx closes connections that it has just given to another thread."""
 
 
 def sync_client() -> httpx.Client:
     """A client of our own: verifies TLS, opens as many connections as there are streams, follows no redirect."""
     return httpx.Client(limits=WITHOUT_LIMIT, timeout=None, follow_redirects=False)
+
+
+def line_client() -> httpx.Client:
+    """A client for one connection. Its TLS settings are made once: they take longer than most requests."""
+    tls = _tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=15.0)
+    return httpx.Client(verify=tls, limits=limits, timeout=None, follow_redirects=False)
+
+
+@lru_cache(maxsize=4)
+def _tls(*_certificates: str | None) -> ssl.SSLContext:
+    """What httpx makes of these variables of the environment."""
+    return httpx.create_ssl_context()
 
 
 def async_client() -> httpx.AsyncClient:
