@@ -224,8 +224,16 @@ class Loop(Generic[T]):
         return None
 
     def _roots(self) -> list[Root]:
-        """The roots that have to be read while this loop sleeps."""
-        origin = self._source.origin
+        """The roots that have to be read while this loop sleeps.
+
+        Raises RuntimeError when it would sleep for ever: what it waits for is fed by the loop around it.
+        """
+        origin, feeder = self._source.origin, self._source.feeder
+        if feeder is not None and not (feeder.over or self.pulls or self._timers or self._ready or self.over):
+            raise RuntimeError(
+                "this group or window is fed by the loop that gave it, so a loop inside that one would wait for ever: "
+                "use flat_map, or an operator of ours, whose substreams can be looped over"
+            )
         if self.pulls or origin is None:
             return [pull.root for pull in self.pulls]
         return [origin]

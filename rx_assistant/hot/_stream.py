@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast, overload
 
-from reactivex import Observable, abc
+from reactivex import Observable, Subject, abc
 from reactivex.internal import SequenceContainsNoElementsError
 
 from rx_assistant.hot._feeding import FEEDING
@@ -34,6 +34,7 @@ Link = Callable[[Subscriber[Any], abc.SchedulerBase | None], abc.DisposableBase 
 class _Face(Observable[T_co]):
     """What both faces share: our own `subscribe` and `pipe`. A root overrides `link` and `origin`."""
 
+    feeder: Loop[Any] | None = None  # the loop that feeds a group or window of a stock operator
     def __init__(self, link: Link | None = None, origin: Root | None = None) -> None:
         super().__init__()
         self._link = link
@@ -323,17 +324,40 @@ class _Link(Subscriber[A]):
 
 
 def wrap(source: Any, *, like: Observable[Any]) -> Any:
-    """Give a stream with the face of `like` over a plain Observable; anything else is passed as it is."""
+    """Give a stream with the face of `like` over a plain Observable, or over each of a list of them.
+
+    What it emits is wrapped as well if it is a plain Observable, such as a group or a window. Anything else is passed
+    as it is.
+    """
+    if type(source) is list:
+        return [wrap(one, like=like) for one in source]
     if isinstance(source, _Face) or not isinstance(source, Observable):
         return source
+    face, origin = face_of(like), origin_of(like)
 
     def link(down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
-        guard = Guard(down)
+        guard = _Wrapping(down, like)
         return source.subscribe(guard.on_next, guard.on_error, guard.on_completed, scheduler=scheduler)
 
-    stream = face_of(like)(link, origin_of(like))
+    stream = face(link, origin)
     stream.__dict__["_wrapped"] = source
     return stream
+
+
+class _Wrapping(Guard[Any]):
+    """A guard that lets no plain Observable through."""
+
+    __slots__ = ("_like",)
+
+    def __init__(self, down: Subscriber[Any], like: Observable[Any]) -> None:
+        super().__init__(down)
+        self._like = like
+
+    def on_next(self, item: Any) -> None:
+        if isinstance(item, Observable) and not isinstance(item, (_Face, Subject)):
+            item = wrap(item, like=self._like)
+            item.feeder = FEEDING.loop
+        super().on_next(item)
 
 
 def face_of(source: Observable[Any]) -> type[Stream[Any]] | type[AsyncStream[Any]]:
