@@ -42,7 +42,7 @@ class View:
             value = getter(self)
             if value is not None:
                 values[name] = _plain(value)
-        return self._model.model_construct(values.keys() & self._model.model_fields.keys(), **values)
+        return self._model.model_construct(set(values), **values)
 
     @property
     def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
@@ -79,8 +79,14 @@ class View:
     def __deepcopy__(self, memo: object = None) -> Any:
         return self.to_model()
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return self.to_model().__reduce_ex__(protocol)
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return _unchanged, (self.to_model(),)
+
+    def __repr__(self) -> str:
+        return repr(self.to_model())
+
+    def __str__(self) -> str:
+        return str(self.to_model())
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Any:
         """A plain model, with what `update` says."""
@@ -127,6 +133,11 @@ def _from_base(base: Base, name: str, default: Any) -> Getter:
         return default if model is None else getattr(model, name)
 
     return read
+
+
+def _unchanged(model: WireModel) -> WireModel:
+    """What a pickled view becomes: the model it was pickled as."""
+    return model
 
 
 def _plain(value: Any) -> Any:

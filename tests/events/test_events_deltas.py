@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import RECORDINGS
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from rx_assistant.errors import EventDecodeError
 from rx_assistant.events import ThreadMessageDelta, ThreadRunStepDelta, _base, classify
@@ -58,6 +58,7 @@ def test_the_narrow_reading_of_every_recorded_delta_is_the_models(path: Path) ->
             assert narrow_reading(event) == model_reading(event)
 
 
+@settings(deadline=None)
 @given(st.text(), st.text(min_size=1), st.integers(0, 10**7), st.booleans(), st.booleans(), st.booleans())
 def test_however_it_is_written_the_narrow_reading_is_the_models(
     value: str, identity: str, index: int, ascii_only: bool, spaced: bool, annotated: bool

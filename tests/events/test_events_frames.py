@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import RECORDINGS
-from hypothesis import example, given, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from rx_assistant import events as ev
 from rx_assistant.sse import SSEDecoder
@@ -111,6 +111,7 @@ PAYLOADS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(NAMES, PAYLOADS)
 @example("message", b'{"event":"message","data":{"event":"done","data":1}}')
 @example(" spaced", b" ")
@@ -123,6 +124,7 @@ def test_what_was_decoded_survives_encoding(name: str, payload: bytes) -> None:
     assert round_trip(events) == events
 
 
+@settings(deadline=None)
 @given(st.text(), st.text(), st.lists(st.text(), max_size=3), st.none() | st.integers(0, 2**40))
 def test_events_built_from_values_round_trip(text: str, name: str, file_ids: list[str], at: int | None) -> None:
     built = [

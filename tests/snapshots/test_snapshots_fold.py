@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from generated import Generated, lossy_streams, messy_streams, streams
-from hypothesis import given
+from hypothesis import given, settings
 
 from rx_assistant.errors import EventDecodeError
 from rx_assistant.events import BY_NAME, DoneEvent, ErrorEvent, StreamEvent, ThreadRunCreated, UnknownEvent
@@ -428,16 +428,19 @@ def check_once(events: Iterable[StreamEvent], stream: Generated) -> None:
     assert ended == stream.messages.keys() | stream.steps.keys()
 
 
+@settings(deadline=None)
 @given(streams())
 def test_everything_is_told_once_in_orderly_streams(stream: Generated) -> None:
     check_once(stream.events, stream)
 
 
+@settings(deadline=None)
 @given(messy_streams())
 def test_everything_is_told_once_in_disorder(stream: Generated) -> None:
     check_once(stream.events, stream)
 
 
+@settings(deadline=None)
 @given(lossy_streams())
 def test_everything_is_told_once_when_much_is_missing(stream: Generated) -> None:
     check_once(stream.events, stream)

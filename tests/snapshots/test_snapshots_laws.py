@@ -124,6 +124,7 @@ def test_the_recordings_hold_final_objects_to_compare_with() -> None:
     assert sum(len(list(pairs(events, folds(events)))) for events in map(events_of, RECORDINGS)) >= 45
 
 
+@settings(deadline=None)
 @given(st.one_of(streams(), messy_streams()))
 def test_in_generated_streams_the_deltas_add_up_to_the_final_objects(stream: Generated) -> None:
     events = stream.events
@@ -131,6 +132,7 @@ def test_in_generated_streams_the_deltas_add_up_to_the_final_objects(stream: Gen
         assert bare(ours, {"function output"}) == bare(theirs, {"function output"})
 
 
+@settings(deadline=None)
 @given(st.one_of(streams(), messy_streams(), lossy_streams()))
 def test_after_the_final_objects_the_snapshot_is_those_objects(stream: Generated) -> None:
     last = folds(stream.events)[-1]
@@ -171,13 +173,13 @@ def test_a_kept_snapshot_equals_a_fresh_fold_of_its_prefix(path: Path) -> None:
     check_kept(events_of(path), Random(path.stem))
 
 
-@settings(max_examples=50)
+@settings(deadline=None, max_examples=50)
 @given(st.one_of(messy_streams(), lossy_streams()), st.randoms(use_true_random=False))
 def test_a_kept_snapshot_never_changes(stream: Generated, rng: Random) -> None:
     check_kept(stream.events, rng)
 
 
-@settings(max_examples=40)
+@settings(deadline=None, max_examples=40)
 @given(lossy_streams(), st.randoms(use_true_random=False))
 def test_folding_onto_an_old_snapshot_disturbs_neither_branch(stream: Generated, rng: Random) -> None:
     events = stream.events
