@@ -209,6 +209,10 @@ class Handoff(Generic[T]):
         """See to it that what waits is drained at once."""
         raise NotImplementedError
 
+    def _is_tired(self) -> bool:
+        """Tell whether to leave the rest to a later draining, which the subclass arranges."""
+        return False
+
     def _deliver(self) -> None:
         """Hand on the groups that wait now, and then the ending if it has come."""
         ending, down = self._ending, self._down  # looked at first: nothing is added behind an ending
@@ -218,6 +222,8 @@ class Handoff(Generic[T]):
                 if item is NOTHING:
                     break
                 down.next(item)
+                if self._is_tired() and self.backlog:
+                    return
         except Exception as error:
             ending = (error,)
         if ending is not None and not self.over:
