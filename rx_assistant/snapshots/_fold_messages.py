@@ -70,8 +70,8 @@ def message(store: Store, version: int, event: MessageEvent, narrow: None) -> Ch
     if isinstance(event, FINAL):
         message.whole.put(version, data)
         message.final.put(version, data)
-        for known, block in zip(by_place(message.parts.at(version), content), content, strict=True):
-            part = known or _new_part(message, version, message.parts.free_index(), block.type, changes)
+        for place, (known, block) in enumerate(zip(by_place(message.parts.at(version), content), content, strict=True)):
+            part = known or _new_part(message, version, message.parts.free_index(place), block.type, changes)
             part.final.put(version, block)
             close(part, changes)
         close(message, changes)

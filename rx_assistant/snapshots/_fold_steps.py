@@ -109,8 +109,9 @@ def step(store: Store, version: int, event: RunStepEvent, narrow: None) -> Chang
     if isinstance(event, FINAL):
         step.whole.put(version, data)
         step.final.put(version, data)
-        for known, final in zip(_paired(step.calls.at(version), calls, version), calls, strict=True):
-            call = known or _new_call(store, step, version, step.calls.free_index(), _label(final), changes)
+        paired = zip(_paired(step.calls.at(version), calls, version), calls, strict=True)
+        for place, (known, final) in enumerate(paired):
+            call = known or _new_call(store, step, version, step.calls.free_index(place), _label(final), changes)
             call.final.put(version, final)
             close(call, changes)
         close(step, changes)

@@ -97,8 +97,10 @@ class Members(Generic[_M]):
             return member
         return next((found for since, found in self._arrived if found is member and since <= version), None)
 
-    def free_index(self) -> int:
-        """The first index behind all members."""
+    def free_index(self, wished: int | None = None) -> int:
+        """The wished index if nothing is there, else the first behind all members."""
+        if wished is not None and wished not in self.by_index:
+            return wished
         return max(self.by_index, default=-1) + 1
 
     def copy(self, version: int) -> Members[_M]:
