@@ -9,7 +9,7 @@ make the run require action. An engine that raises makes the run fail with `serv
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -295,5 +295,5 @@ Action: TypeAlias = (
 class Engine(Protocol):
     """Whatever answers runs: the built-in ones, or yours."""
 
-    def run(self, context: RunContext) -> AsyncGenerator[Action, None]:
-        """The actions of one turn: an async generator."""
+    def run(self, context: RunContext) -> AsyncIterator[Action]:
+        """The actions of one turn, usually an async generator, which is closed when the run is stopped."""

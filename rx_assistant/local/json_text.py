@@ -10,10 +10,13 @@ JsonObject: TypeAlias = dict[str, Any]
 """A wire object: plain, in wire field order."""
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def encode(value: object) -> bytes:
     """One line of UTF-8; lone surrogates, which UTF-8 cannot hold, stay escaped."""
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        return _ENCODER.encode(value).encode()
     except UnicodeEncodeError:
         return json.dumps(value, separators=(",", ":")).encode()
 

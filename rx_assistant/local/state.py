@@ -68,6 +68,7 @@ class State:
         self.draining = False
         self.readers = Readers()
         self._executions: dict[str, Execution] = {}
+        self._active: dict[str, str] = {}
         self._gates: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -108,6 +109,7 @@ class State:
         """Starts a run on a thread that has no other; a thread made for it is announced first."""
         execution = Execution(self, run, include_content)
         self._executions[run["id"]] = execution
+        self._active[run["thread_id"]] = run["id"]
         execution.start(created_thread)
         return execution
 
@@ -117,10 +119,7 @@ class State:
 
     def active_run(self, thread_id: str) -> str | None:
         """The id of the thread's run that is not over."""
-        for execution in self._executions.values():
-            if execution.run["thread_id"] == thread_id:
-                return str(execution.run["id"])
-        return None
+        return self._active.get(thread_id)
 
     def refuse_while_active(self, thread_id: str, what: str) -> None:
         """400 while a run is active on the thread; `what` is `add messages to` or the like."""
@@ -138,11 +137,13 @@ class State:
         """Ends the active run of a thread that is being deleted."""
         active = self.active_run(thread_id)
         if active is not None:
+            self._active.pop(thread_id)
             self._executions.pop(active).abandon()
 
     def ended(self, run: JsonObject) -> None:
         """A run has reached a final status."""
         self._executions.pop(run["id"], None)
+        self._active.pop(run["thread_id"], None)
 
     # What runs need
 

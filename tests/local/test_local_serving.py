@@ -20,6 +20,7 @@ from rx_assistant.errors import ConfigurationError
 from rx_assistant.local.engine import Failure, RunContext, Text
 from rx_assistant.local.engines import load_engine
 from rx_assistant.local.leg import CutError, Leg
+from rx_assistant.local.server import listening_socket
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -403,3 +404,8 @@ def test_an_engine_sees_the_conversation_the_tools_and_the_outputs(connect):
     assert (context.instructions, context.temperature, context.turn) == ("Be kind.\nBe brief.", 0.0, 0)
     assert [function.name for function in context.functions] == ["f"]
     assert (context.file_search, context.code_interpreter, context.metadata) == (True, False, {"a": "b"})
+
+
+def test_small_replies_do_not_wait_for_acknowledgements():
+    with listening_socket("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP  # or asyncio leaves Nagle's algorithm on: 40 ms per request

@@ -7,6 +7,7 @@ import base64
 import json
 import re
 from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing
 from itertools import zip_longest
 from pathlib import Path
 from typing import TypeAlias
@@ -79,8 +80,9 @@ class ScriptedEngine:
         if context.turn >= len(turns):
             return
         for step in turns[context.turn]:
-            async for action in self._step(step, context):
-                yield action
+            async with aclosing(self._step(step, context)) as actions:
+                async for action in actions:
+                    yield action
 
     def _entries(self) -> list[JsonObject]:
         entries: list[JsonObject] = self._scenario.get("runs", [])
@@ -112,8 +114,9 @@ class ScriptedEngine:
         elif isinstance(step, str):
             yield _WORDS[step]
         elif "calls" in step:
-            async for action in self._calls(step, context):
-                yield action
+            async with aclosing(self._calls(step, context)) as actions:
+                async for action in actions:
+                    yield action
         elif "pause" in step and len(step) == 1:
             await asyncio.sleep(step["pause"])
         else:

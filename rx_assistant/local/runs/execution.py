@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from rx_assistant.local import engine as actions, objects, tokens
@@ -160,8 +160,8 @@ class Execution:
             self._around.add_file,
         )
 
-    async def _apply_all(self, given: AsyncGenerator[Action, None]) -> None:
-        async with aclosing(given):
+    async def _apply_all(self, given: AsyncIterator[Action]) -> None:
+        async with _closing(given):
             async for action in given:
                 if self._stopping:
                     raise _StoppedError
@@ -315,6 +315,16 @@ class Execution:
         self._around.ended(self.run)
         if not self._journal.leg.ended:
             self._journal.leg.end(done)
+
+
+@asynccontextmanager
+async def _closing(given: AsyncIterator[Action]) -> AsyncIterator[None]:
+    """Closes the engine's generator, however it is left."""
+    try:
+        yield
+    finally:
+        if isinstance(given, AsyncGenerator):
+            await given.aclose()
 
 
 def _ranking(run: JsonObject) -> JsonObject:

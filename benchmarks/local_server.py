@@ -1,0 +1,121 @@
+"""The local server under load, one process: runs at once, requests one after the other, search in a large store."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+
+from benchmarks._measure import Row, quantile
+
+RUNS = 500
+GETS = 500
+PASSAGES = 5_000
+SERVER = """
+import rx_assistant.local
+rx_assistant.local.run(port=0, log_level="error", on_listening=lambda url: print(url, flush=True))
+"""
+
+
+@contextmanager
+def local_server() -> Iterator[tuple[str, psutil.Process]]:
+    """A server in a process of its own: its base URL, and the process."""
+    process = subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip(), psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
+
+
+async def watch(url: str, thread: str, assistant: str, begun: float) -> tuple[float, int, bool]:
+    """One streamed run on a bare socket: seconds to its first text, events, whether it ended well."""
+    address = urlsplit(url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    body = json.dumps({"assistant_id": assistant, "stream": True}).encode()
+    head = f"POST {address.path}/threads/{thread}/runs HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
+    writer.write(f"{head}connection: close\r\n\r\n".encode() + body)
+    first, received = 0.0, bytearray()
+    while part := await reader.read(65536):
+        received += part
+        if not first and b"thread.message.delta" in received:
+            first = time.perf_counter() - begun
+    writer.close()
+    return first, received.count(b"\nevent: "), b"data: [DONE]" in received
+
+
+async def all_at_once(url: str) -> tuple[float, list[tuple[float, int, bool]]]:
+    """Seconds for all the runs together, and what each came to."""
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        assistant = (await http.post("/assistants", json={"model": "any"})).json()["id"]
+        body = {"messages": [{"role": "user", "content": "Tell me about load."}]}
+        threads = [(await http.post("/threads", json=body)).json()["id"] for _ in range(RUNS)]
+    begun = time.perf_counter()
+    ended = await asyncio.gather(*(watch(url, thread, assistant, begun) for thread in threads))
+    return time.perf_counter() - begun, ended
+
+
+def one_by_one(url: str) -> list[float]:
+    """Seconds that each of many small requests took."""
+    laps = []
+    with httpx.Client(base_url=url) as http:
+        thread = http.post("/threads", json={"messages": [{"role": "user", "content": "x"}] * 20}).json()["id"]
+        for _ in range(GETS):
+            begun = time.perf_counter()
+            http.get(f"/threads/{thread}/messages")
+            laps.append(time.perf_counter() - begun)
+    return laps
+
+
+def search(url: str) -> tuple[float, list[float]]:
+    """Seconds to take in a large file, and seconds that each search in it took."""
+    text = "\n\n".join(f"Passage {number} speaks of topic{number} and of load. " * 20 for number in range(PASSAGES))
+    chunking = {"type": "static", "static": {"max_chunk_size_tokens": 200, "chunk_overlap_tokens": 50}}
+    with httpx.Client(base_url=url, timeout=120) as http:
+        file = http.post("/files", files={"file": ("a.txt", text)}, data={"purpose": "assistants"}).json()["id"]
+        begun = time.perf_counter()
+        body = {"file_ids": [file], "chunking_strategy": chunking}
+        store = http.post("/vector_stores", json=body).json()
+        while store["status"] == "in_progress":
+            time.sleep(0.01)
+            store = http.get(f"/vector_stores/{store['id']}").json()
+        took = time.perf_counter() - begun
+        laps = []
+        for number in range(0, PASSAGES, PASSAGES // 50):
+            begun = time.perf_counter()
+            reply = http.post(f"/vector_stores/{store['id']}/search", json={"query": f"what of topic{number}?"}).json()
+            laps.append(time.perf_counter() - begun)
+            assert f"topic{number} " in reply["data"][0]["content"][0]["text"]
+    return took, laps
+
+
+def rows() -> list[Row]:
+    """The rows of this table."""
+    with local_server() as (url, process):
+        before = process.memory_info().rss
+        took, ended = asyncio.run(all_at_once(url))
+        grown = (process.memory_info().rss - before) / 2**20
+        laps = one_by_one(url)
+        ingestion, searches = search(url)
+    well = sum(done for _, _, done in ended)
+    events = sum(count for _, count, _ in ended)
+    firsts = [first for first, _, _ in ended]
+    return [
+        Row(f"{RUNS} runs at once", f"{took:.2f} s", "", f"{well} ended well", f"{RUNS}", well == RUNS),
+        Row("… events sent", f"{events / took:,.0f} per s", "", f"{events:,} events"),
+        Row("… first text after", f"{quantile(firsts, 0.5):.2f} s median", "", f"{max(firsts):.2f} s last"),
+        Row("… memory of the server", f"+{grown:.0f} MB", "", f"{grown * 1024 / RUNS:.0f} KB per run"),
+        Row("GET 20 messages", f"{quantile(laps, 0.5) * 1e3:.2f} ms", "", f"{quantile(laps, 0.99) * 1e3:.2f} ms p99"),
+        Row(f"ingest {PASSAGES * 20 * 50 / 1e6:.0f} MB of text", f"{ingestion:.2f} s"),
+        Row("search in it", f"{quantile(searches, 0.5) * 1e3:.1f} ms", "", f"{max(searches) * 1e3:.1f} ms slowest"),
+    ]
