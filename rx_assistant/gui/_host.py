@@ -1,0 +1,143 @@
+"""What a GUI event loop has to offer: `UiHost`; and what the hosts of all toolkits share: closing, and a queue.
+
+Network threads never touch a toolkit. They leave a callable with the host and go on; the host runs it on the thread
+of its event loop, where alone widgets may be touched.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+Action = Callable[[], object]
+"""Something to do on the UI thread; what it returns is ignored."""
+
+_log = logging.getLogger("rx_assistant")
+
+
+@runtime_checkable
+class UiHost(Protocol):
+    """One event loop that widgets live on. Write your own for a toolkit that has none here."""
+
+    def call_soon(self, action: Action) -> None:
+        """Run `action` on the UI thread, soon. From any thread; never blocks, never raises; dropped once closed."""
+
+    def call_later(self, seconds: float, action: Action) -> Action:
+        """Run `action` on the UI thread, `seconds` from now, and give what cancels it. On the UI thread only."""
+
+    def is_ui_thread(self) -> bool:
+        """Whether this thread is the one that the event loop runs on."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the window or the event loop is gone, so that nothing will be run any more. From any thread."""
+
+
+@runtime_checkable
+class TellsClosing(Protocol):
+    """A host that tells when it closes, so that subscriptions end then and not with their next item."""
+
+    def on_close(self, action: Action) -> Action:
+        """Call `action` when the host closes, or at once if it is closed; gives what forgets it."""
+
+
+class ClosingHost:
+    """The part of a host that knows whether it is closed, and tells. To be made on the UI thread."""
+
+    def __init__(self) -> None:
+        self._closed = False
+        self._closing: list[Action] = []
+        self._thread = threading.get_ident()
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing will be run any more."""
+        return self._closed
+
+    def is_ui_thread(self) -> bool:
+        """Whether this thread is the one that the host was made on."""
+        return threading.get_ident() == self._thread
+
+    def on_close(self, action: Action) -> Action:
+        """Call `action` when the host closes, or at once if it is closed; gives what forgets it."""
+        if self._closed:
+            run(action)
+            return nothing
+        self._closing.append(action)
+
+        def forget() -> None:
+            if action in self._closing:
+                self._closing.remove(action)
+
+        return forget
+
+    def close(self) -> None:
+        """Run nothing any more and end the subscriptions that are observed here. On the UI thread; idempotent."""
+        if self._closed:
+            return
+        self._mark_closed()
+        while self._closing:
+            run(self._closing.pop())
+        run(self._release)
+
+    def _mark_closed(self) -> None:
+        self._closed = True
+
+    def _release(self) -> None:
+        """Give back what the host has taken of its toolkit."""
+
+
+class QueueHost(ClosingHost):
+    """A host whose actions wait in a queue of our own; the toolkit is only poked, once, to look into it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._actions: deque[Action] = deque()
+        self._poked = False
+        self._mutex = threading.Lock()
+
+    def call_soon(self, action: Action) -> None:
+        """Run `action` on the UI thread, soon; from any thread. A closed host drops it."""
+        with self._mutex:
+            if self._closed:
+                return
+            self._actions.append(action)
+            if self._poked:
+                return
+            self._poked = True
+            try:
+                self._poke()
+            except Exception:  # the toolkit is being torn down: nobody is left to whom it could matter
+                self._actions.clear()
+
+    def _mark_closed(self) -> None:
+        with self._mutex:  # nobody pokes from now on
+            self._closed = True
+            self._actions.clear()
+
+    def _poke(self) -> None:
+        """Let the event loop call `_run_actions`. From any thread, without waiting."""
+        raise NotImplementedError
+
+    def _run_actions(self) -> None:
+        """Run what waits now; what comes meanwhile pokes anew, so that the event loop gets its turns."""
+        self._poked = False
+        for _ in range(len(self._actions)):
+            if self._closed:
+                return
+            run(self._actions.popleft())
+
+
+def run(action: Action) -> None:
+    """Run an action for an event loop, which must not see what it raises."""
+    try:
+        action()
+    except Exception:
+        _log.exception("an action on the UI thread raised")
+
+
+def nothing() -> None:
+    """Cancel what is over."""

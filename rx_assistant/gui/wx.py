@@ -1,0 +1,44 @@
+"""wxPython as a host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rx_assistant.gui._host import Action, ClosingHost, run
+
+try:
+    import wx  # type: ignore[import-not-found, unused-ignore]
+except ImportError as error:
+    raise ImportError("WxHost needs wxPython: pip install wxPython") from error
+
+
+class WxHost(ClosingHost):
+    """The event loop of a wxPython application, as long as `window` lives. To be made on the GUI thread."""
+
+    def __init__(self, window: Any) -> None:
+        super().__init__()
+        self._id: int = window.GetId()
+        window.Bind(wx.EVT_WINDOW_DESTROY, self._destroyed)
+
+    def call_soon(self, action: Action) -> None:
+        """Run `action` on the GUI thread, soon; from any thread. Without an application it is dropped."""
+        if self._closed:
+            return
+        try:
+            wx.CallAfter(self._once, action)
+        except (AssertionError, RuntimeError):  # the application is gone
+            pass
+
+    def call_later(self, seconds: float, action: Action) -> Action:
+        """Run `action` on the GUI thread, `seconds` from now; gives what cancels it. On the GUI thread only."""
+        cancel: Action = wx.CallLater(max(round(seconds * 1000), 1), self._once, action).Stop
+        return cancel
+
+    def _once(self, action: Action) -> None:
+        if not self._closed:
+            run(action)
+
+    def _destroyed(self, event: Any) -> None:
+        event.Skip()
+        if event.GetEventObject().GetId() == self._id:  # children tell too; the object is another one by now
+            self.close()

@@ -1,0 +1,251 @@
+"""observe_on_ui on a host whose turns and clock the test owns: wake-ups, frames, barriers, closing."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from reactivex import Subject, operators as ops
+
+from rx_assistant.errors import StreamOverflowError
+from rx_assistant.gui import TellsClosing, UiHost, UiScheduler, _observing, observe_on_ui
+
+
+class ManualHost:
+    """Runs what it was given when the test says so, at the time that the test says. Tells nobody when it closes."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.closed = False
+        self.posted: deque[Callable[[], object]] = deque()
+        self.timers: list[tuple[float, Callable[[], object]]] = []
+
+    def call_soon(self, action: Callable[[], object]) -> None:
+        if not self.closed:
+            self.posted.append(action)
+
+    def call_later(self, seconds: float, action: Callable[[], object]) -> Callable[[], object]:
+        timer = (self.now + seconds, action)
+        self.timers.append(timer)
+        return lambda: timer in self.timers and self.timers.remove(timer)  # type: ignore[func-returns-value]
+
+    def is_ui_thread(self) -> bool:
+        return True
+
+    def turn(self) -> None:
+        """Run what is posted now."""
+        for _ in range(len(self.posted)):
+            self.posted.popleft()()
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, with the turns and timers that fall due in it."""
+        until = self.now + seconds
+        while self.posted or (due := [timer for timer in self.timers if timer[0] <= until + 1e-9]):
+            if self.posted:
+                self.turn()
+                continue
+            timer = min(due, key=lambda timer: timer[0])
+            self.now = max(self.now, timer[0])
+            self.timers.remove(timer)
+            timer[1]()
+        self.now = max(self.now, until)
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> ManualHost:
+    """A host whose clock is the operator's clock."""
+    made = ManualHost()
+    monkeypatch.setattr(_observing, "time", SimpleNamespace(monotonic=lambda: made.now))
+    return made
+
+
+def never(_a: object, _b: object) -> bool:
+    return False
+
+
+def letters(earlier: str, later: str) -> bool:
+    return earlier != "!" != later
+
+
+def push(source: Subject[Any], items: Any) -> None:
+    for item in items:
+        source.on_next(item)
+
+
+def test_the_first_goes_out_in_the_next_turn_and_the_rest_once_a_frame(host: ManualHost) -> None:
+    source, shown = Subject[str](), []
+    source.pipe(observe_on_ui(host, 0.1)).subscribe(lambda text: shown.append((round(host.now - 100, 3), text)))
+    push(source, "abc")
+    assert shown == []
+    host.turn()
+    push(source, "de")
+    host.pass_time(0.05)
+    push(source, "f")
+    host.pass_time(0.1)
+    push(source, "g")
+    host.pass_time(1)
+    assert shown == [(0, "abc"), (0.1, "def"), (0.2, "g")]
+    assert (len(host.posted), len(host.timers)) == (0, 0)
+
+
+@pytest.mark.parametrize("hurry", ["!", None])
+def test_a_barrier_and_the_ending_do_not_wait_for_the_frame(host: ManualHost, hurry: str | None) -> None:
+    source, shown = Subject[str](), []
+    observing = observe_on_ui(host, 10.0, adjacent=letters)
+    source.pipe(observing).subscribe(shown.append, on_completed=lambda: shown.append("end"))
+    push(source, "a")
+    host.turn()
+    push(source, "bc")
+    host.turn()
+    assert (shown, len(host.timers)) == (["a"], 1)
+    if hurry is None:
+        source.on_completed()
+    else:
+        push(source, hurry)
+    host.turn()
+    assert shown == ["a", "bc", hurry or "end"]
+    assert host.timers == []
+
+
+def test_any_interleaving_loses_nothing_keeps_the_order_and_one_wake_up_pending(host: ManualHost) -> None:
+    for seed in range(500):
+        chance = random.Random(seed)
+        host.posted.clear()
+        host.timers.clear()
+        source, shown, ended = Subject[str](), [], []
+
+        def show(text: str, shown: list[str] = shown, chance: random.Random = chance) -> None:
+            shown.append(text)
+            host.now += chance.choice((0, 0, 0.001, 0.02))
+
+        observing = observe_on_ui(host, chance.choice((0.001, 1 / 60)), adjacent=letters)
+        source.pipe(observing).subscribe(show, on_completed=lambda ended=ended: ended.append(True))  # type: ignore[misc]
+        pushed = ""
+        for _ in range(chance.randrange(60)):
+            if chance.random() < 0.6:
+                item = chance.choice("abcdefgh!")
+                pushed += item
+                push(source, item)
+            elif chance.random() < 0.5:
+                host.turn()
+            else:
+                host.pass_time(chance.choice((0.001, 0.01, 0.1)))
+            assert len(host.posted) <= 1, seed
+            assert len(host.timers) <= 1, seed
+            waiting = len("".join(shown)) < len(pushed)
+            assert bool(host.posted or host.timers) >= waiting, seed
+        source.on_completed()
+        host.pass_time(10)
+        assert ("".join(shown), ended) == (pushed, [True]), seed
+        assert (len(host.posted), len(host.timers)) == (0, 0), seed
+
+
+def test_a_draining_leaves_the_loop_its_turns(host: ManualHost) -> None:
+    source, times = Subject[int](), []
+
+    def slow(item: int) -> None:
+        times.append(host.now - 100)
+        host.now += 0.003
+
+    source.pipe(observe_on_ui(host, adjacent=never)).subscribe(slow)
+    push(source, range(9))
+    host.turn()
+    assert len(times) == 3  # three of 3 ms exceed the budget of 8 ms; barriers though they are, the rest waits
+    assert (len(host.posted), len(host.timers)) == (1, 0)
+    host.pass_time(1)
+    assert [round(at, 4) for at in times] == [0, 0.003, 0.006, 0.0167, 0.0197, 0.0227, 0.0333, 0.0363, 0.0393]
+
+
+def test_a_slow_widget_stretches_the_frame(host: ManualHost) -> None:
+    source, times = Subject[str](), []
+
+    def slow(item: str) -> None:
+        times.append(host.now - 100)
+        host.now += 0.05
+
+    source.pipe(observe_on_ui(host)).subscribe(slow)
+    for _ in range(20):
+        push(source, "x")
+        host.pass_time(0.01)
+    assert [round(at, 3) for at in times] == [0, 0.075, 0.15, 0.225, 0.3, 0.375, 0.45]
+
+
+def test_an_overflow_ends_behind_what_waits(host: ManualHost) -> None:
+    source, shown, errors = Subject[int](), [], []
+    source.pipe(observe_on_ui(host, adjacent=never, max_pending=2)).subscribe(shown.append, errors.append)
+    push(source, (1, 2, 3, 4))
+    host.pass_time(1)
+    assert shown == [1, 2]
+    assert [(type(error), error.capacity, error.pending) for error in errors] == [(StreamOverflowError, 2, 2)]
+
+
+def test_what_is_dropped_is_reported(host: ManualHost) -> None:
+    source, shown, dropped = Subject[int](), [], []
+    source.pipe(
+        observe_on_ui(host, adjacent=never, max_pending=2, overflow="drop_oldest", on_drop=dropped.append)
+    ).subscribe(shown.append)
+    push(source, (1, 2, 3, 4))
+    host.pass_time(1)
+    assert (shown, dropped) == ([3, 4], [1, 2])
+
+
+def test_disposing_drops_what_waits_and_its_timer(host: ManualHost) -> None:
+    source, shown = Subject[str](), []
+    subscription = source.pipe(observe_on_ui(host, 0.1)).subscribe(shown.append)
+    push(source, "a")
+    host.turn()
+    push(source, "b")
+    host.turn()
+    assert len(host.timers) == 1
+    subscription.dispose()
+    assert host.timers == []
+    push(source, "c")
+    host.pass_time(1)
+    assert (shown, len(host.posted)) == (["a"], 0)
+
+
+def test_a_host_that_does_not_tell_is_left_at_the_next_item(host: ManualHost) -> None:
+    source, shown, left = Subject[str](), [], []
+    source.pipe(ops.finally_action(lambda: left.append(True)), observe_on_ui(host)).subscribe(shown.append)
+    push(source, "a")
+    host.turn()
+    host.closed = True
+    assert left == []
+    push(source, "b")
+    assert (shown, left) == (["a"], [True])
+    assert isinstance(host, UiHost)
+    assert not isinstance(host, TellsClosing)
+
+
+def test_a_nested_event_loop_inside_a_widget_delivers_nothing_out_of_turn(host: ManualHost) -> None:
+    source, shown = Subject[str](), []
+
+    def dialog(text: str) -> None:
+        shown.append(f"<{text}")
+        if text == "a":
+            push(source, "bc")
+            host.pass_time(1)  # as a modal dialog does
+        shown.append(f"{text}>")
+
+    source.pipe(observe_on_ui(host, 0.1)).subscribe(dialog)
+    push(source, "a")
+    host.pass_time(5)
+    assert shown == ["<a", "a>", "<bc", "bc>"]
+
+
+def test_an_interval_of_nothing_is_refused(host: ManualHost) -> None:
+    with pytest.raises(ValueError, match="more than 0"):
+        observe_on_ui(host, 0)
+
+
+def test_a_scheduler_on_a_host_measures_by_a_monotonic_clock(host: ManualHost) -> None:
+    scheduler = UiScheduler(host)
+    ran: list[float] = []
+    scheduler.schedule_relative(0.5, lambda *_: ran.append(host.now))
+    scheduler.schedule(lambda *_: ran.append(host.now))
+    host.pass_time(1)
+    assert ran == [100.0, 100.5]
