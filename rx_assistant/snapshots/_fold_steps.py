@@ -172,11 +172,20 @@ def required_calls(store: Store, version: int, event: RunEvent, narrow: None) ->
     open_steps = [step for _, step in store.step_order if not step.ended]
     known = {call.identity.at(version): call for step in open_steps for call in step.calls.at(version)}
     for wanted in required:
-        call = known.get(wanted.id) or _unseen(store, version, wanted, open_steps, changes)
+        call = known.get(wanted.id) or _without_id(open_steps, version)
+        call = call or _unseen(store, version, wanted, open_steps, changes)
         if not call.ended:
+            if call.identity.at(version) is None:
+                call.identity.put(version, wanted.id)
             call.final.put(version, _as_call(wanted))
             close(call, changes)
     return tuple(changes)
+
+
+def _without_id(open_steps: list[StepState], version: int) -> CallState | None:
+    """The first open function call of which no delta has told the id."""
+    calls = (call for step in open_steps for call in step.calls.at(version))
+    return next((c for c in calls if c.kind == "function" and not c.ended and c.identity.at(version) is None), None)
 
 
 def _unseen(
