@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from rx_assistant.events import ThreadMessageDelta, ThreadRunStepDelta
-
-if TYPE_CHECKING:
-    from rx_assistant.snapshots import RunSnapshot
+from rx_assistant.operators._text import TextSnapshot
+from rx_assistant.snapshots import RunSnapshot
 
 T = TypeVar("T")
 
@@ -59,15 +58,16 @@ def newest(items: Sequence[T]) -> T:
 
 
 def _same_part(earlier: ThreadMessageDelta, later: ThreadMessageDelta) -> bool:
-    if not (earlier.is_plain and later.is_plain) or earlier.message_id != later.message_id:
-        return False
-    return earlier.text_fragments[0][0] == later.text_fragments[0][0]
+    message, fragments, plain = earlier.narrow
+    other, others, also_plain = later.narrow
+    return plain and also_plain and message == other and fragments[0][0] == others[0][0]
 
 
 def _longer_message_delta(items: Sequence[ThreadMessageDelta]) -> ThreadMessageDelta:
-    text = "".join([item.text_fragments[0][1] for item in items])
-    part = {"index": items[0].text_fragments[0][0], "type": "text", "text": {"value": text}}
-    return ThreadMessageDelta(_delta(items[0].message_id, "thread.message.delta", {"content": [part]}))
+    message, fragments, _ = items[0].narrow
+    text = "".join([item.narrow[1][0][1] for item in items])
+    part = {"index": fragments[0][0], "type": "text", "text": {"value": text}}
+    return ThreadMessageDelta(_delta(message, "thread.message.delta", {"content": [part]}))
 
 
 # -- deltas of run steps ---------------------------------------------------------------------------------------------
@@ -76,17 +76,18 @@ _INPUT = {"function": "arguments", "code_interpreter": "input"}
 
 
 def _same_call(earlier: ThreadRunStepDelta, later: ThreadRunStepDelta) -> bool:
-    if not (earlier.is_plain and later.is_plain) or earlier.step_id != later.step_id:
-        return False
-    return earlier.input_fragments[0][:2] == later.input_fragments[0][:2]
+    step, fragments, plain = earlier.narrow
+    other, others, also_plain = later.narrow
+    return plain and also_plain and step == other and fragments[0][:2] == others[0][:2]
 
 
 def _longer_step_delta(items: Sequence[ThreadRunStepDelta]) -> ThreadRunStepDelta:
-    index, kind, _ = items[0].input_fragments[0]
-    text = "".join([item.input_fragments[0][2] for item in items])
+    step, fragments, _ = items[0].narrow
+    index, kind, _ = fragments[0]
+    text = "".join([item.narrow[1][0][2] for item in items])
     call = {"index": index, "type": kind, kind: {_INPUT[kind]: text}}
     details = {"type": "tool_calls", "tool_calls": [call]}
-    return ThreadRunStepDelta(_delta(items[0].step_id, "thread.run.step.delta", {"step_details": details}))
+    return ThreadRunStepDelta(_delta(step, "thread.run.step.delta", {"step_details": details}))
 
 
 def _delta(about: str, kind: str, delta: object) -> bytes:
@@ -103,14 +104,13 @@ def _same_status(earlier: RunSnapshot, later: RunSnapshot) -> bool:
     return earlier.status == later.status
 
 
-def _rules() -> dict[type, Rule]:
-    from rx_assistant.snapshots import RunSnapshot
-
-    return {
-        ThreadMessageDelta: Rule(_same_part, _longer_message_delta),
-        ThreadRunStepDelta: Rule(_same_call, _longer_step_delta),
-        RunSnapshot: Rule(_same_status, newest),
-    }
+def _same_text(earlier: TextSnapshot, later: TextSnapshot) -> bool:
+    return earlier.index == later.index and earlier.message_id == later.message_id
 
 
-_RULES = _rules()
+_RULES: Final[dict[type, Rule]] = {
+    ThreadMessageDelta: Rule(_same_part, _longer_message_delta),
+    ThreadRunStepDelta: Rule(_same_call, _longer_step_delta),
+    RunSnapshot: Rule(_same_status, newest),
+    TextSnapshot: Rule(_same_text, newest),
+}

@@ -6,10 +6,13 @@ import json
 from typing import Any
 
 import pytest
+from reactivex import operators as ops
 
 from rx_assistant.events import BY_NAME, StreamEvent, ThreadMessageDelta, ThreadRunStepDelta
+from rx_assistant.operators import text_snapshots
 from rx_assistant.operators._joining import joined, may_join
 from rx_assistant.snapshots import RunSnapshot, fold
+from rx_assistant.streams import from_events
 
 
 def event(name: str, data: dict[str, Any]) -> Any:
@@ -99,6 +102,19 @@ def test_snapshots_give_way_to_the_newest_but_not_past_a_change_of_status() -> N
     assert may_join(two, three)
     assert not may_join(three, four)
     assert joined([one, two, three]) is three
+
+
+def test_text_snapshots_give_way_to_the_newest_of_their_part() -> None:
+    events = [text("a"), text("b"), text("x", index=1), text("c")]
+    one, two, other, three = from_events(events_with_end(events)).pipe(text_snapshots(), ops.take(4))
+    assert may_join(one, two)
+    assert not may_join(two, other)
+    assert not may_join(other, three)
+    assert joined([one, two]) is two
+
+
+def events_with_end(events: list[Any]) -> list[Any]:
+    return [run("in_progress"), *events, run("completed"), BY_NAME["done"](b"[DONE]")]
 
 
 def test_joining_what_no_rule_can_join_says_what_to_give() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from pacing_script import MS, Piece, Played, adjacent, join, play
 
-from rx_assistant.operators._pacing import coalesce
+from rx_assistant.operators import coalesce
 
 CASES = 5_000
 BATCHES = 10

@@ -13,7 +13,7 @@ from reactivex import Observable, Subject, operators as ops
 
 from rx_assistant.errors import StreamOverflowError
 from rx_assistant.events import ThreadMessageDelta
-from rx_assistant.operators._pacing import buffer_bounded, coalesce, latest
+from rx_assistant.operators import buffer_bounded, coalesce, latest
 from rx_assistant.streams import replay, replay_async
 
 Operator = Callable[[Observable[Any]], Observable[Any]]
