@@ -25,8 +25,8 @@ class Listener(uvicorn.Server):
     Streams that are open then get `grace` seconds to end; a second signal, or the end of that time, breaks them.
     """
 
-    def __init__(self, state: State, log_level: str, grace: float = 0.0) -> None:
-        super().__init__(_config(state, log_level))
+    def __init__(self, state: State, log_level: str, grace: float = 0.0, *, access_log: bool = False) -> None:
+        super().__init__(_config(state, log_level, access_log))
         self.listening = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._state = state
@@ -154,7 +154,7 @@ def base_url(host: str, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
 
 
-def _config(state: State, log_level: str) -> uvicorn.Config:
+def _config(state: State, log_level: str, access_log: bool) -> uvicorn.Config:
     return uvicorn.Config(
         build(state),
         loop="asyncio",
@@ -162,7 +162,7 @@ def _config(state: State, log_level: str) -> uvicorn.Config:
         lifespan="off",
         log_config=None,
         log_level=log_level,
-        access_log=False,
+        access_log=access_log,
         date_header=False,
         server_header=False,
         timeout_graceful_shutdown=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from rx_assistant.local.engines import ScriptedEngine, load_engine
 from rx_assistant.local.faults import Faults
 from rx_assistant.local.server import Listener, Server, base_url, listening_socket, refuse_open_host
 from rx_assistant.local.state import Settings, State
+
+_log = logging.getLogger("rx_assistant.local")
 
 Script = str | Path | Mapping[str, Json]
 
@@ -35,9 +38,11 @@ def serve(
 ) -> Server:
     """A server for a `with` or `async with` block, in a thread of its own, on a free port unless `port` names one.
 
-    What answers is `engine` (an object, `builtin`, or `module:object`) or `script` (a scenario or its path), the
-    built-in assistant without either. `run_ttl` (seconds) is how long a run may take, `ingestion_delay` (seconds) goes
-    before each file's ingestion, `write_timeout` (seconds) is how long a reader may take nothing.
+    What answers is `engine` (an object, `builtin`, or `module:object`) or `script` (a scenario or its path, with or
+    without `engine="scripted"`), the built-in assistant without either. `run_ttl` (seconds) is how long a run may take,
+    `ingestion_delay` (seconds) goes before each file's ingestion, `write_timeout` (seconds) is how long a reader may
+    take nothing.
+
     ConfigurationError: a host that others can reach and no `api_key`; an engine or script that cannot be loaded.
     """
     settings = Settings(
@@ -66,16 +71,20 @@ def run(
 ) -> None:
     """Serves in the foreground until SIGINT or SIGTERM; `on_listening` is given the base URL, ending in `/v1`.
 
-    Streams that are being read get `grace` seconds to end; a second signal cuts them. Raises what `serve` does, and
-    OSError if the port cannot be had. Only for the main thread.
+    Streams that are being read get `grace` seconds to end; a second signal cuts them. A program that has set up no
+    logging gets its lines on stderr, requests from `info` on. Raises what `serve` does, and OSError if the port cannot
+    be had. Only for the main thread.
     """
+    logging.basicConfig(level=log_level.upper(), format="%(levelname)-8s %(message)s")
     settings = Settings(api_key=api_key, run_ttl=run_ttl, recorded_requests=0)
     state = _state(settings, engine, script)
     refuse_open_host(host, api_key)
     with listening_socket(host, port) as bound:
-        listener = Listener(state, log_level, grace)
+        listener = Listener(state, log_level, grace, access_log=True)
+        url = base_url(host, bound.getsockname()[1])
+        _log.info("the Assistants server listens on %s", url)
         if on_listening is not None:
-            on_listening(base_url(host, bound.getsockname()[1]))
+            on_listening(url)
         try:
             listener.run(sockets=[bound])
         except KeyboardInterrupt:
@@ -94,8 +103,10 @@ def app(
 
 
 def _state(settings: Settings, engine: Engine | str | None, script: Script | None) -> State:
+    if script is None and engine == "scripted":
+        raise ConfigurationError("the engine 'scripted' needs a script")
     if script is not None:
-        if engine is not None:
+        if engine not in (None, "scripted"):
             raise ConfigurationError("give an engine or a script, not both")
         scripted = ScriptedEngine(script)
         return State(settings, scripted, Faults(scripted.faults))

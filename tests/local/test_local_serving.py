@@ -372,6 +372,9 @@ def test_engines_are_loaded_by_name(tmp_path, monkeypatch):
 def test_an_engine_and_a_script_are_one_too_many():
     with pytest.raises(ConfigurationError, match="not both"):
         rx_assistant.local.serve(engine="builtin", script={})
+    with pytest.raises(ConfigurationError, match="needs a script"):
+        rx_assistant.local.serve(engine="scripted")
+    rx_assistant.local.serve(engine="scripted", script={})
 
 
 def test_actions_that_make_no_sense_fail_the_run(connect):

@@ -92,7 +92,7 @@ class _Filling:
         """First what the message says; then, if anything, what may not be missing."""
         properties = schema.get("properties")
         demanded = schema.get("required")
-        needed = demanded if isinstance(demanded, list) else []
+        needed = [name for name in demanded if isinstance(name, str)] if isinstance(demanded, list) else []
         if not isinstance(properties, Mapping) or not depth:
             return {} if required else None
         value: dict[str, Json] = {}
