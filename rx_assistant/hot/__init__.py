@@ -9,7 +9,7 @@ from rx_assistant.hot._clock import TIMERS, StreamScheduler, Timers
 from rx_assistant.hot._feeding import FEEDING
 from rx_assistant.hot._log import FOREVER, NOTHING, Cursor, HotLog
 from rx_assistant.hot._loops import position_in
-from rx_assistant.hot._stream import AsyncStream, Birth, Hooks, Scope, Stream, Substream, operator, wrap
+from rx_assistant.hot._stream import AsyncStream, Birth, Hooks, Scope, Stream, operator, wrap
 from rx_assistant.hot._subscriber import Sink, Subscriber
 from rx_assistant.hot._types import AsyncDriver, Driver, Root, Waker
 
@@ -31,7 +31,6 @@ __all__ = [
     "Stream",
     "StreamScheduler",
     "Subscriber",
-    "Substream",
     "Timers",
     "Waker",
     "operator",

@@ -6,8 +6,10 @@ reactivex Observable has `__getitem__` and would loop for ever in a `for`, so no
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import aclosing, closing
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast, overload
 
 from reactivex import Observable, Subject, abc
@@ -18,7 +20,6 @@ from rx_assistant.hot._loops import AsyncItems, AsyncLoop, Loop, SyncItems, Sync
 from rx_assistant.hot._subscriber import Guard, Subscriber, subscriber_of
 
 if TYPE_CHECKING:
-    from rx_assistant.hot._log import HotLog
     from rx_assistant.hot._subscriber import Sink
     from rx_assistant.hot._types import Root
 
@@ -35,6 +36,7 @@ class _Face(Observable[T_co]):
     """What both faces share: our own `subscribe` and `pipe`. A root overrides `link` and `origin`."""
 
     feeder: Loop[Any] | None = None  # the loop that feeds a group or window of a stock operator
+
     def __init__(self, link: Link | None = None, origin: Root | None = None) -> None:
         super().__init__()
         self._link = link
@@ -88,7 +90,38 @@ class _Face(Observable[T_co]):
         wrapped = self.__dict__.get("_wrapped")
         if wrapped is None or name.startswith("__"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return getattr(wrapped, name)
+        value = getattr(wrapped, name)
+        return _keeping_face(value, self) if inspect.ismethod(value) else value
+
+
+def _keeping_face(method: Callable[..., Any], stream: Observable[Any]) -> Callable[..., Any]:
+    """Give the bound method, with what it returns as a stream of the same face."""
+
+    @wraps(method)
+    def call(*arguments: Any, **options: Any) -> Any:
+        return wrap(method(*arguments, **options), like=stream)
+
+    return call
+
+
+def _fluent(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def call(self: Observable[Any], *arguments: Any, **options: Any) -> Any:
+        return wrap(method(self, *arguments, **options), like=self)
+
+    return call
+
+
+def _keep_faces() -> None:
+    """Let each fluent method give a stream: some of reactivex's go past `pipe`."""
+    for name in dir(Observable):
+        if not (name.startswith("_") or name in ("run", "to_future") or name in vars(_Face)):
+            method = getattr(Observable, name)
+            if callable(method):
+                setattr(_Face, name, _fluent(method))
+
+
+_keep_faces()
 
 
 class Stream(_Face[T_co]):
@@ -375,44 +408,6 @@ def _pipe(source: Any, operators: tuple[Callable[[Any], Any], ...]) -> Any:
     for apply in operators:
         result = wrap(apply(result), like=source)
     return result
-
-
-# -- substreams ----------------------------------------------------------------------------------------------------
-
-
-class Substream(Generic[A]):
-    """How an inner stream is fed: `link` for its face.
-
-    Who subscribes is served from the log that the outer operator fills: at once with what is in it, then live. A loop
-    of its own, inside or after the outer one, cannot wait for that operator, which may be waiting for the loop to go
-    on; it runs the operator again, on a private cursor from where the substream began (`again`).
-    """
-
-    __slots__ = ("_again", "_birth", "log")
-
-    def __init__(self, log: HotLog[A], birth: Birth, again: Callable[[], Observable[A]]) -> None:
-        self.log = log
-        self._birth = birth
-        self._again = again
-
-    def link(self, down: Subscriber[A], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
-        """Seat the subscriber, or run the operator again for the loop that asks."""
-        loop, birth = FEEDING.loop, self._birth
-        if loop is None:
-            return self.log.subscribe(down)
-        again = None if loop is birth.loop or self.log.ended else self._again()
-        if not isinstance(again, _Face) or again.origin is None:
-            return self._seat(loop, down)
-        if birth.root is not None:
-            if birth.position < birth.root.log.base:
-                return self._seat(loop, down)
-            loop.start_at(birth.root, birth.position)
-        return again.link(down, scheduler) or down
-
-    def _seat(self, loop: Loop[Any], down: Subscriber[A]) -> abc.DisposableBase:
-        seat = loop.in_turn(down)
-        seat.hold(self.log.subscribe(seat))
-        return seat
 
 
 _NONE: Any = object()

@@ -474,7 +474,7 @@ def test_a_log_that_keeps_nothing_holds_what_its_slowest_cursor_has_not_read() -
     assert 700 <= log.base <= 1000
     assert [cursor.take() for _ in range(2000)] == [b"%d" % number for number in range(1000, 3000)]
     cursor.close()
-    for number in range(600):
+    for _ in range(600):
         log.push(b"more")
     assert log.length == 3600
     assert log.base >= 3000

@@ -1,0 +1,203 @@
+"""Bodies that a test feeds by hand, the frames to feed them with, and streams that read from them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import anyio
+
+from rx_assistant.events import BY_NAME, StreamEvent, frame
+from rx_assistant.streams import AssistantStream, AsyncAssistantStream
+
+GUARD = 5.0
+"""Seconds after which a test gives up on something that happens at once."""
+
+DONE = b"event: done\ndata: [DONE]\n\n"
+
+
+def event(name: str, payload: Any) -> bytes:
+    """The frame of an event."""
+    return frame(BY_NAME[name](json.dumps(payload).encode()))
+
+
+def run(status: str) -> bytes:
+    """The frame that says that the run is now `status`."""
+    name = "created" if status == "queued" else status
+    payload = {"id": "run_1", "object": "thread.run", "thread_id": "thread_1", "status": status}
+    return event(f"thread.run.{name}", payload)
+
+
+def message(name: str, value: str | None = None) -> bytes:
+    """The frame of a whole message."""
+    content = [] if value is None else [{"type": "text", "text": {"value": value, "annotations": []}}]
+    status = "in_progress" if name == "created" else name
+    payload = {"id": "msg_1", "object": "thread.message", "status": status, "role": "assistant", "content": content}
+    return event(f"thread.message.{name}", payload)
+
+
+def delta(value: str) -> bytes:
+    """The frame of a piece of text."""
+    content = [{"index": 0, "type": "text", "text": {"value": value}}]
+    payload = {"id": "msg_1", "object": "thread.message.delta", "delta": {"content": content}}
+    return event("thread.message.delta", payload)
+
+
+def error(**payload: Any) -> bytes:
+    """The frame of an error event."""
+    return event("error", payload)
+
+
+def answer(*texts: str) -> list[bytes]:
+    """The frames of a run that answers in `texts`, one frame a chunk."""
+    return [
+        run("queued"),
+        run("in_progress"),
+        message("created"),
+        *map(delta, texts),
+        message("completed", "".join(texts)),
+        run("completed"),
+        DONE,
+    ]
+
+
+def names(events: Iterable[StreamEvent]) -> list[str]:
+    """The events' names, short."""
+    return [event.event.removeprefix("thread.") for event in events]
+
+
+class FedBody:
+    """A body that gives what a test feeds it, and waits when there is nothing."""
+
+    request_id: str | None = "req_1"
+
+    def __init__(self, *chunks: bytes, over: bool = False) -> None:
+        self._chunks: deque[bytes | Exception] = deque(chunks)
+        if over:
+            self._chunks.append(b"")
+        self._changed = threading.Condition()
+        self.reads = 0
+        self.readers: set[int] = set()
+        self.waiting = threading.Event()  # somebody waits in read()
+        self.seen = 0
+        self.endings: list[str] = []
+
+    def feed(self, *chunks: bytes | Exception) -> None:
+        """Give chunks to whoever reads; `b""` is the end, an exception is raised."""
+        with self._changed:
+            self._chunks.extend(chunks)
+            self._changed.notify_all()
+
+    def read(self) -> bytes:
+        self.reads += 1
+        self.readers.add(threading.get_ident())
+        with self._changed:
+            if not (self._chunks or self.endings):
+                self.waiting.set()
+            assert self._changed.wait_for(lambda: self._chunks or self.endings, GUARD), "nothing to read"
+            self.waiting.clear()
+            return _give(self._chunks.popleft() if self._chunks and not self.endings else b"")
+
+    def saw_event(self) -> None:
+        self.seen += 1
+
+    def finish(self) -> None:
+        self._end("finish")
+
+    def close(self) -> None:
+        self._end("close")
+
+    def _end(self, how: str) -> None:
+        with self._changed:
+            self.endings.append(how)
+            self._changed.notify_all()
+
+
+class AsyncFedBody:
+    """A FedBody for an event loop; `feed` on the loop's thread."""
+
+    request_id: str | None = "req_1"
+
+    def __init__(self, *chunks: bytes, over: bool = False) -> None:
+        self._chunks: deque[bytes | Exception] = deque(chunks)
+        if over:
+            self._chunks.append(b"")
+        self._changed: anyio.Event | None = None
+        self.reads = 0
+        self.reading = 0
+        self.seen = 0
+        self.endings: list[str] = []
+
+    def feed(self, *chunks: bytes | Exception) -> None:
+        """Give chunks to whoever reads; `b""` is the end, an exception is raised."""
+        self._chunks.extend(chunks)
+        self._wake()
+
+    async def read(self) -> bytes:
+        self.reads += 1
+        self.reading += 1
+        try:
+            while not (self._chunks or self.endings):
+                self._changed = anyio.Event()
+                with anyio.fail_after(GUARD):
+                    await self._changed.wait()
+        finally:
+            self.reading -= 1
+        return _give(self._chunks.popleft() if self._chunks and not self.endings else b"")
+
+    def saw_event(self) -> None:
+        self.seen += 1
+
+    async def finish(self) -> None:
+        self._end("finish")
+
+    async def aclose(self) -> None:
+        self._end("close")
+
+    def close_soon(self) -> None:
+        """Nothing that could be done from here."""
+
+    def _end(self, how: str) -> None:
+        self.endings.append(how)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+
+
+def _give(chunk: bytes | Exception) -> bytes:
+    if isinstance(chunk, Exception):
+        raise chunk
+    return chunk
+
+
+def sync_stream(body: Any, **options: Any) -> AssistantStream:
+    """A stream over a body."""
+    return AssistantStream(lambda: body, **options)
+
+
+def async_stream(body: Any, **options: Any) -> AsyncAssistantStream:
+    """An asynchronous stream over a body."""
+
+    async def open() -> Any:
+        return body
+
+    return AsyncAssistantStream(open, **options)
+
+
+def elsewhere(action: Callable[[], object]) -> threading.Thread:
+    """Run `action` on another thread."""
+    thread = threading.Thread(target=action, daemon=True)
+    thread.start()
+    return thread
+
+
+def joined(*threads: threading.Thread) -> None:
+    """Wait for threads that end at once."""
+    for thread in threads:
+        thread.join(GUARD)
+        assert not thread.is_alive(), "it hangs"
