@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from rx_assistant.cli._app import RunFailed
 from rx_assistant.cli._output import Output
 from rx_assistant.cli._show import describe_end, show
 from rx_assistant.client import AssistantClient
+from rx_assistant.errors import RxAssistantError
 
 if TYPE_CHECKING:
     from rx_assistant.streams import AssistantStream
@@ -35,11 +36,21 @@ LOCAL_TIME: Any = {
 def local_time(arguments: str) -> str:
     """Answer a call of `get_local_time`: the time in ISO form, or what is wrong with the arguments."""
     try:
-        zone = json.loads(arguments or "{}").get("timezone")
-        now = datetime.now(ZoneInfo(zone)) if zone else datetime.now().astimezone()
+        name = json.loads(arguments or "{}").get("timezone")
+        now = datetime.now(_zone(name)) if name else datetime.now().astimezone()
     except (ValueError, AttributeError, ZoneInfoNotFoundError, OSError):
         return f"error: {arguments!r} names no time zone"
     return now.isoformat(timespec="seconds")
+
+
+def _zone(name: str) -> ZoneInfo:
+    """Give the zone of an IANA name, or of a city that is the last part of one."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        city = "/" + name.strip().replace(" ", "_").casefold()
+        found = next((zone for zone in sorted(available_timezones()) if zone.casefold().endswith(city)), name)
+        return ZoneInfo(found)
 
 
 @contextmanager
@@ -81,7 +92,7 @@ def ask(
                 outputs.append(
                     {"tool_call_id": call.id, "output": _answer(call.function.name, call.function.arguments)}
                 )
-                output.note(f"  → {outputs[-1]['output']}", "green")
+                output.answer(outputs[-1]["output"])
             stream = client.threads.runs.submit_tool_outputs_stream(
                 thread_id=thread.id, run_id=run.id, tool_outputs=outputs
             )
@@ -110,4 +121,7 @@ def _follow(stream: AssistantStream, output: Output) -> Run:
             output.finish()
             output.note("cancelling the run …", "yellow")
             stream.cancel()
+            raise
+        except RxAssistantError:
+            output.finish()
             raise

@@ -25,6 +25,7 @@ class Output:
         self._shared = self._live and self._stdout.isatty()
         self._open = ""  # what the unfinished line belongs to: "text", a call's id, or nothing
         self._ends_line = True
+        self._calls: set[str] = set()
         self._lock = threading.RLock()
 
     def text(self, piece: str) -> None:
@@ -64,6 +65,16 @@ class Output:
                 self._open = ""
             else:
                 self.note(f"⚙ {name}({arguments})", "cyan")
+
+            self._calls.add(call_id)
+
+    def knows(self, call_id: str) -> bool:
+        """Whether the whole call has been shown: a stream that goes on after tool outputs brings it again."""
+        return call_id in self._calls
+
+    def answer(self, text: str) -> None:
+        """Show what a tool has answered."""
+        self.note(f"  → {text}", "green")
 
     def finish(self) -> None:
         """End the last line."""

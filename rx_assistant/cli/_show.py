@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from rx_assistant import operators as ax
+from rx_assistant.errors import EventDecodeError, StreamError
 from rx_assistant.events import RunStepEvent, StreamEvent
 
 if TYPE_CHECKING:
@@ -17,22 +18,34 @@ if TYPE_CHECKING:
 def show(stream: AssistantStream, output: Output) -> None:
     """Print what the stream brings, as it comes. Subscribes, and reads nothing by itself."""
 
+    shown: set[tuple[str, str]] = set()
+
     def begin(call: Any) -> None:
-        output.call_begins(call.id, call.name or call.type)
-        call.argument_deltas.subscribe(lambda piece: output.call_goes_on(call.id, piece), _ignore)
+        if not output.knows(call.id):
+            output.call_begins(call.id, call.name or call.type)
+            call.argument_deltas.subscribe(lambda piece: output.call_goes_on(call.id, piece), complain)
 
     def end(call: ToolCall) -> None:
+        if output.knows(call.id):
+            return
         output.call_ends(call.id, *_name_and_input(call))
         for line in _outputs(call):
-            output.note(f"  → {line}", "green")
+            output.answer(line)
 
     def step(event: RunStepEvent[Any]) -> None:
-        output.note(f"· {event.data.type} {event.data.status}")
+        step = event.data
+        if (step.id, step.status) not in shown:
+            shown.add((step.id, step.status))
+            output.note(f"· {step.type} {step.status}")
 
-    stream.pipe(ax.text_deltas()).subscribe(output.text, _ignore)
-    stream.pipe(ax.of_type(RunStepEvent)).subscribe(step, _ignore)
-    stream.pipe(ax.tool_calls()).subscribe(begin, _ignore)
-    stream.pipe(ax.completed_tool_calls()).subscribe(end, _ignore)
+    def complain(error: Exception) -> None:
+        if not isinstance(error, StreamError):  # how the stream itself ended, the command that waits for it tells
+            output.note(f"! {error}", "red")
+
+    stream.pipe(ax.text_deltas()).subscribe(output.text, complain)
+    stream.pipe(ax.of_type(RunStepEvent)).subscribe(step, complain)
+    stream.pipe(ax.tool_calls()).subscribe(begin, complain)
+    stream.pipe(ax.completed_tool_calls()).subscribe(end, complain)
 
 
 def show_json(stream: AssistantStream, output: Output) -> None:
@@ -41,14 +54,14 @@ def show_json(stream: AssistantStream, output: Output) -> None:
     def line(event: StreamEvent) -> None:
         output.text(json.dumps({"event": event.event, "data": payload(event)}, ensure_ascii=False) + "\n")
 
-    stream.subscribe(line, _ignore)
+    stream.subscribe(line, lambda _: None)  # the command that waits for the stream tells how it ended
 
 
 def payload(event: StreamEvent) -> Any:
     """Give an event's payload as JSON; what is none, as the text that it is."""
     try:
         return event.json()
-    except ValueError:
+    except EventDecodeError:
         return event.raw.decode("utf-8", "replace")
 
 
@@ -61,10 +74,6 @@ def describe_end(run: Run) -> str | None:
     if run.incomplete_details is not None and run.incomplete_details.reason:
         return f"the run is {run.status}: {run.incomplete_details.reason}"
     return f"the run ended as {run.status!r}"
-
-
-def _ignore(_error: Exception) -> None:
-    """The command that waits for the stream reports how it ended."""
 
 
 def _name_and_input(call: ToolCall) -> tuple[str, str]:
