@@ -30,9 +30,10 @@ SyncHTTP: TypeAlias = "httpx.Client | httpx2.Client"
 AsyncHTTP: TypeAlias = "httpx.AsyncClient | httpx2.AsyncClient"
 Response: TypeAlias = "httpx.Response | httpx2.Response"
 
-WITHOUT_LIMIT = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=15.0)
-"""As many connections as there are streams. No limit on idle ones either, only on their age: past such a limit the
-pool of httpx closes connections that it has just given to another thread."""
+WITHOUT_LIMIT = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=15.0)
+"""As many connections as there are streams, and not too many idle ones: the pool looks at each of them every time.
+Threads in a crowd may find that it has closed one that it had just given them; that is a connection error before
+the head, and tried again like any other."""
 
 
 def sync_client() -> httpx.Client:

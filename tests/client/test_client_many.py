@@ -75,10 +75,8 @@ def test_many_streams_in_one_event_loop(backend: str) -> None:
         await start.wait()
         kind = None
         try:
-            retries_of = 1 if FAULTS.get(names[index]) and FAULTS[names[index]].options.get("max_retries") else 0
-            mine = client.with_options(max_retries=retries_of)
             headers = {"X-Fault": names[index]}
-            async with mine.threads.runs.stream("t", assistant_id="a", extra_headers=headers) as stream:
+            async with client.threads.runs.stream("t", assistant_id="a", extra_headers=headers) as stream:
                 async for _ in stream:
                     seen += 1
         except errors.RxAssistantError as error:
@@ -104,9 +102,8 @@ def test_many_streams_on_threads() -> None:
 
     def one(name: str) -> tuple[int, type[Exception] | None]:
         seen, kind = 0, None
-        mine = client.with_options(max_retries=FAULTS[name].options["max_retries"] if name in FAULTS else 0)
         try:
-            with mine.threads.runs.stream("t", assistant_id="a", extra_headers={"X-Fault": name}) as stream:
+            with client.threads.runs.stream("t", assistant_id="a", extra_headers={"X-Fault": name}) as stream:
                 for _ in stream:
                     seen += 1
         except errors.RxAssistantError as error:
