@@ -62,30 +62,32 @@ class _Reading:
         self._down = down
         self._model = model
         self._parser = PartialJSON()
-        self._last: JSONValue = None
+        self._parsed: JSONValue = None
+        self._last: object = None
+        self._shown = False
         self._finished = False
 
     def push(self, piece: str | None) -> None:
         """Take more of the text, and show the value if there is a new one."""
         if piece:
             self._parser.push(piece)
-            self.show()
+            self._look()
 
-    def show(self) -> None:
+    def _look(self) -> None:
         """Emit the value so far if it is a new one. Malformed text is left to the end, which tells all of it."""
         try:
             value = self._parser.value
         except JSONDecodeError:
             return
-        if value is not self._last:
-            self._last = value
-            self._down.next(value)
+        if value is not self._parsed:
+            self._parsed = value
+            self._show(value)
 
     def break_off(self) -> None:
         """Emit the value of all that has come: no more will."""
         if not self._finished:
             try:
-                self._show_last(parse_partial(self._parser.text))
+                self._show(parse_partial(self._parser.text))
             except JSONDecodeError:
                 pass
 
@@ -96,10 +98,13 @@ class _Reading:
             value = self._exact(arguments)
         except ValueError as error:  # pydantic's ValidationError is one
             raise PartialArgumentsError(_refusal(arguments, self._model, error), arguments) from error
-        self._show_last(value)
+        was_shown = self._shown and arguments == self._parser.text and value == self._last
+        if not was_shown:
+            self._down.next(value)
 
-    def _show_last(self, value: Any) -> None:
+    def _show(self, value: Any) -> None:
         if value != self._last:
+            self._last, self._shown = value, True
             self._down.next(value)
 
     def _exact(self, arguments: str) -> Any:
@@ -112,5 +117,5 @@ class _Reading:
 
 def _refusal(arguments: str, model: type[BaseModel] | None, error: ValueError) -> str:
     shown = arguments if len(arguments) <= 200 else arguments[:200] + "..."
-    wanted = "JSON" if model is None else f"a {model.__name__}"
+    wanted = "JSON" if model is None else model.__name__
     return f"the arguments {shown!r} are no {wanted}: {error}"
