@@ -35,14 +35,14 @@ def merged(old: Node, new: Node) -> Node:
 
 
 class _Updated:
-    """Pieces of which later ones update earlier ones."""
+    """Pieces of which later ones update earlier ones of the same type, and replace those of another."""
 
     def __init__(self, event: type[Delta], model: str) -> None:
         self.event = event
         self._model = model
 
     def merge(self, old: Node, new: Node) -> Node:
-        return merged(old, new)
+        return merged(old, new) if old.get("type") == new.get("type") else new
 
     def build(self, node: Node) -> Any:
         return validate(self._model)(node)
@@ -84,10 +84,12 @@ class _Output(_Updated):
         return node
 
     def merge(self, old: Node, new: Node) -> Node:
-        both = merged(old, new)
-        if isinstance(old.get("logs"), str) and isinstance(new.get("logs"), str):
-            both["logs"] = old["logs"] + new["logs"]
-        return both
+        both = super().merge(old, new)
+        return {**both, "logs": _joined(old, new)} if both is not new and both.get("type") == "logs" else both
+
+
+def _joined(old: Node, new: Node) -> str:
+    return (old.get("logs") or "") + (new.get("logs") or "")
 
 
 class _Details(_Updated):
