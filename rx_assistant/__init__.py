@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from rx_assistant.events import AssistantStreamEvent
     from rx_assistant.handlers import AssistantEventHandler, AsyncAssistantEventHandler
     from rx_assistant.hot import AsyncStream, Stream
-    from rx_assistant.http import Timeout
+    from rx_assistant.http.timeouts import Timeout
     from rx_assistant.loops import background
     from rx_assistant.polling import Polled, watch, watch_async
     from rx_assistant.snapshots import RunSnapshot, fold
@@ -110,7 +110,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "events": ("AssistantStreamEvent",),
     "handlers": ("AssistantEventHandler", "AsyncAssistantEventHandler"),
     "hot": ("AsyncStream", "Stream"),
-    "http": ("Timeout",),
+    "http.timeouts": ("Timeout",),
     "loops": ("background",),
     "polling": ("Polled", "watch", "watch_async"),
     "snapshots": ("RunSnapshot", "fold"),

@@ -11,15 +11,12 @@ from typing import Any, TypeVar
 import click
 
 import rx_assistant
+from rx_assistant.cli._failure import RunFailed
 from rx_assistant.errors import ConfigurationError, RxAssistantError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-
-
-class RunFailed(Exception):
-    """A run that ended other than well; the message says how."""
 
 
 def run(arguments: list[str] | None = None) -> int:

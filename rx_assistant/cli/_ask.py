@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from rx_assistant.cli._app import RunFailed
+from rx_assistant.cli._failure import RunFailed
 from rx_assistant.cli._output import Output
 from rx_assistant.cli._show import describe_end, show
 from rx_assistant.client import AssistantClient

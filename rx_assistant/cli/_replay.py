@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import rx_assistant
-from rx_assistant.cli._app import RunFailed
+from rx_assistant.cli._failure import RunFailed
 from rx_assistant.cli._output import Output
 from rx_assistant.cli._show import describe_end, show, show_json
 
