@@ -13,7 +13,7 @@ from rx_assistant.gui._host import Action, QueueHost, nothing, run
 try:
     import tkinter
 except ImportError as error:
-    raise ImportError("TkHost needs tkinter, which this Python was built without") from error
+    raise ImportError("TkHost needs tkinter, which no pip install brings: install your system's python3-tk") from error
 
 _POLL = 10  # milliseconds
 

@@ -1,0 +1,173 @@
+"""An event loop in a thread of its own: for windows and synchronous programs that use asynchronous streams.
+
+    with rx_assistant.background() as bg:
+        stream = client.threads.runs.stream(thread_id=t, assistant_id=a)
+        stream.pipe(ax.text_deltas(), observe_on_ui(host)).subscribe(show)
+        bg.start(stream)
+        root.mainloop()
+
+Theory of operation
+
+The thread runs one event loop, asyncio's or trio's, for all streams of an application. Whoever calls in from another
+thread leaves an action with the loop and goes on; nothing here waits for the loop but leaving the block. Each stream
+and each call is one task. Leaving closes the streams first, so that their subscribers hear of a closed stream and not
+of a cancelled one, then cancels the tasks, waits for them, and ends the thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+import anyio
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from typing_extensions import TypeVarTuple, Unpack
+
+from rx_assistant.schedulers import EventLoop, Task, current_event_loop
+from rx_assistant.streams import AsyncAssistantStream
+
+R = TypeVar("R")
+S = TypeVar("S", bound=AsyncAssistantStream)
+Args = TypeVarTuple("Args")
+
+_log = logging.getLogger("rx_assistant")
+
+
+def background(backend: Literal["asyncio", "trio"] = "asyncio") -> Background:
+    """Give an event loop in a daemon thread, for a `with` block; one is enough for an application."""
+    return Background(backend)
+
+
+class Background:
+    """An event loop that runs in a thread while its block lasts. All methods work from any thread."""
+
+    def __init__(self, backend: Literal["asyncio", "trio"] = "asyncio") -> None:
+        self._backend = backend
+        self._stack = ExitStack()
+        self._portal: BlockingPortal | None = None
+        self._loop: EventLoop | None = None
+        self._streams: set[AsyncAssistantStream] = set()  # those below belong to the loop's thread
+        self._tasks: set[Task] = set()
+
+    def __enter__(self) -> Self:
+        if self._portal is not None:
+            raise RuntimeError("this background loop has been started already: make another with background()")
+        self._portal = self._stack.enter_context(start_blocking_portal(self._backend, name="rx-assistant-background"))
+        self._loop = self._portal.call(current_event_loop)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._loop = None
+        with self._stack:
+            if self._portal is not None:
+                self._portal.call(self._end)
+
+    def start(self, stream: S) -> S:
+        """Enter and connect a stream on the loop, and give it back at once.
+
+        Subscribe first, and nothing is missed. What goes wrong, from the request on, comes to the subscribers'
+        `on_error`. The stream's `close()` and `cancel()` work from any thread, too.
+
+        Raises:
+            RuntimeError: the block was not entered, or was left.
+            TypeError: it is no AsyncAssistantStream.
+        """
+        if not isinstance(stream, AsyncAssistantStream):
+            raise TypeError(
+                f"start() takes an AsyncAssistantStream, not {type(stream).__name__}: make it with an "
+                "AsyncAssistantClient; a synchronous stream has a thread of its own after connect()"
+            )
+        loop = self._running()
+
+        def begin() -> None:
+            self._streams.add(stream)
+            self._spawn(loop, lambda: self._keep(stream))
+
+        loop.call_soon(begin)
+        return stream
+
+    def call(self, function: Callable[[Unpack[Args]], Coroutine[Any, Any, R]], *args: *Args) -> Future[R]:
+        """Run an async function on the loop: its Future, whose `cancel()` cancels the task.
+
+        Raises:
+            RuntimeError: the block was not entered, or was left.
+        """
+        loop = self._running()
+        future: Future[R] = Future()
+
+        def begin() -> None:
+            task = self._spawn(loop, lambda: _settle(future, function, *args))
+            future.add_done_callback(lambda done: loop.call_soon(task.cancel) if done.cancelled() else None)
+
+        loop.call_soon(begin)
+        return future
+
+    def _running(self) -> EventLoop:
+        if self._loop is None:
+            raise RuntimeError("the background loop is not running: use it inside `with background() as bg:`")
+        return self._loop
+
+    # -- on the loop's thread ------------------------------------------------------------------------------------
+
+    def _spawn(self, loop: EventLoop, main: Callable[[], Coroutine[Any, Any, None]]) -> Task:
+        async def run() -> None:
+            try:
+                await main()
+            finally:
+                self._tasks.discard(task)
+
+        task = loop.spawn(run)
+        self._tasks.add(task)
+        return task
+
+    async def _keep(self, stream: AsyncAssistantStream) -> None:
+        """Hold a stream's block open until everything is delivered."""
+        try:
+            async with stream:
+                await stream.connect()
+                await _finished(stream)
+        except Exception as error:
+            if error is not stream.log.failure:  # which its subscribers have been told
+                _log.exception("a stream in the background failed")
+        finally:
+            self._streams.discard(stream)
+
+    async def _end(self) -> None:
+        for stream in tuple(self._streams):
+            stream.close()
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            await task.wait()
+
+
+async def _finished(stream: AsyncAssistantStream) -> None:
+    """Return when the ending is delivered. This waits beside the stream: it does not count as somebody who reads."""
+    waker = stream.driver.waker()
+    stream.log.listen(waker.wake)
+    while not stream.log.finished:
+        await waker.sleep(None)
+
+
+async def _settle(
+    future: Future[R], function: Callable[[Unpack[Args]], Coroutine[Any, Any, R]], *args: *Args
+) -> None:
+    """Let a Future have what an async function gives or raises."""
+    try:
+        result = await function(*args)
+    except Exception as error:
+        if future.set_running_or_notify_cancel():
+            future.set_exception(error)
+    except anyio.get_cancelled_exc_class():
+        future.cancel()
+        raise
+    else:
+        if future.set_running_or_notify_cancel():
+            future.set_result(result)
