@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rx_assistant.handlers._binding import AsyncBinding, bind, binding_of
 from rx_assistant.handlers._offers import offering
+from rx_assistant.hot import Stream
 
 if TYPE_CHECKING:
     from reactivex import abc
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from rx_assistant.handlers._binding import Binding
     from rx_assistant.hot import AsyncStream
     from rx_assistant.snapshots import RunSnapshot
-    from rx_assistant.streams import AsyncAssistantStream, Eager
+    from rx_assistant.streams import AssistantStream, AsyncAssistantStream, Eager
     from rx_assistant.types import (
         AnnotationDelta,
         CodeInterpreterOutputDelta,
@@ -118,12 +119,17 @@ class AsyncAssistantEventHandler:
 
     # -- the stream ----------------------------------------------------------------------------------------------
 
-    def __rx_bind__(self, stream: AsyncAssistantStream) -> Binding:
+    def __rx_bind__(self, stream: AsyncAssistantStream | AssistantStream) -> Binding:
+        if isinstance(stream, Stream):
+            raise TypeError(
+                f"{type(self).__name__} is an asynchronous handler and the stream is synchronous: derive the handler "
+                "from AssistantEventHandler, or use AsyncAssistantClient"
+            )
         return bind(self, AsyncBinding, AsyncAssistantEventHandler, stream)
 
     def __aiter__(self) -> AsyncIterator[AssistantStreamEvent]:
         """Iterate over the stream's events."""
-        return aiter(binding_of(self, needed=True).stream)
+        return aiter(binding_of(self).stream)
 
     if TYPE_CHECKING:
         exception: Exception | None

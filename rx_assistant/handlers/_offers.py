@@ -1,14 +1,14 @@
-"""What a handler offers of its stream, as descriptors that whatever the user's class defines takes precedence over."""
+"""What a handler offers of its stream, as descriptors that whatever the user's classes define takes precedence over."""
 
 from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from rx_assistant.handlers._binding import binding_of
+from rx_assistant.handlers._binding import binding_of, is_bound
 
 C = TypeVar("C", bound=type)
 
-_OFFERED = (
+OFFERED = (
     "cancel",
     "close",
     "connect",
@@ -22,42 +22,56 @@ _OFFERED = (
     "text_deltas",
     "until_done",
 )
-_OWN = {
+"""Names of the stream's that a handler passes on; before it has a stream, they raise."""
+
+OWN = {
     "current_event": "event",
     "current_message_snapshot": "message",
     "current_run": "run",
     "current_run_step_snapshot": "step",
     "exception": "exception",
 }
+"""Names that a handler's binding answers, under names of its own; before there is one, they are None."""
 
 
 def offering(base: C) -> C:
     """Give a handler class the names of its stream, and of its own view of it."""
-    for name in _OFFERED:
-        setattr(base, name, _Offered(name))
-    for name, answer in _OWN.items():
-        setattr(base, name, _Own(answer))
+    for name in OFFERED:
+        setattr(base, name, _Offered(base, name))
+    for name, answer in OWN.items():
+        setattr(base, name, _Own(base, name, answer))
     return base
 
 
-class _Offered:
-    """A name of the stream's that a handler passes on, unless the user's class or `__init__` defines it."""
+class _Name:
+    """A name that gives way: to an instance's attribute and to subclasses by the rules of Python, since it is no data
+    descriptor; and, on top of them, to classes that stand behind the handler class among the bases."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __get__(self, handler: Any, owner: type) -> Any:
-        return self if handler is None else getattr(binding_of(handler, needed=True).stream, self._name)
-
-
-class _Own:
-    """A name that a handler's binding answers: its own view of the stream."""
-
-    def __init__(self, name: str) -> None:
+    def __init__(self, base: type, name: str) -> None:
+        self._base = base
         self._name = name
 
     def __get__(self, handler: Any, owner: type) -> Any:
         if handler is None:
             return self
-        binding = binding_of(handler, needed=False)
-        return None if binding is None else getattr(binding, self._name)
+        behind = owner.__mro__[owner.__mro__.index(self._base) + 1 :]
+        if any(self._name in vars(other) for other in behind):
+            return getattr(super(self._base, handler), self._name)
+        return self._answer(handler)
+
+    def _answer(self, handler: Any) -> Any:
+        raise NotImplementedError
+
+
+class _Offered(_Name):
+    def _answer(self, handler: Any) -> Any:
+        return getattr(binding_of(handler).stream, self._name)
+
+
+class _Own(_Name):
+    def __init__(self, base: type, name: str, answer: str) -> None:
+        super().__init__(base, name)
+        self._in_binding = answer
+
+    def _answer(self, handler: Any) -> Any:
+        return getattr(binding_of(handler), self._in_binding) if is_bound(handler) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from rx_assistant.handlers._binding import Binding, bind, binding_of
+from rx_assistant.handlers._binding import Binding, bind, binding_of, refuse_coroutines
 from rx_assistant.handlers._offers import offering
 
 if TYPE_CHECKING:
@@ -120,11 +120,12 @@ class AssistantEventHandler:
     # -- the stream ----------------------------------------------------------------------------------------------
 
     def __rx_bind__(self, stream: AssistantStream) -> Binding:
+        refuse_coroutines(self, AssistantEventHandler)
         return bind(self, Binding, AssistantEventHandler, stream)
 
     def __iter__(self) -> Iterator[AssistantStreamEvent]:
         """Iterate over the stream's events."""
-        return iter(binding_of(self, needed=True).stream)
+        return iter(binding_of(self).stream)
 
     if TYPE_CHECKING:
         exception: Exception | None

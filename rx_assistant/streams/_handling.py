@@ -31,4 +31,4 @@ class Handler(Protocol):
     """An event handler. The only name that a stream calls on it is this one."""
 
     def __rx_bind__(self, stream: Any) -> Binding:
-        """Bind to `stream`; RuntimeError when it is bound already."""
+        """Bind to `stream`; RuntimeError when it is bound already, TypeError when it cannot serve such a stream."""

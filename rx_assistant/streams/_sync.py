@@ -18,7 +18,7 @@ from rx_assistant.streams._base import OnIdle, Post, Replay, StreamBase
 from rx_assistant.streams._pump import Open, Pump, Resume
 
 if TYPE_CHECKING:
-    from rx_assistant.streams._handling import Binding, Handler
+    from rx_assistant.streams._handling import Handler
     from rx_assistant.types import Message, Run, RunStep
 
 H = TypeVar("H")
@@ -108,14 +108,6 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
         from rx_assistant.operators import text_deltas
 
         return self.pipe(text_deltas())
-
-    def _seat(self, binding: Binding, *, raises: bool) -> abc.DisposableBase:
-        if binding.is_async:
-            raise TypeError(
-                "this is an asynchronous handler and the stream is synchronous: derive the handler from "
-                "AssistantEventHandler, or use AsyncAssistantClient"
-            )
-        return super()._seat(binding, raises=raises)
 
     # -- ending --------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,191 @@
+"""What an event calls: the callbacks that a handler has defined, in order, with their arguments.
+
+Callbacks of the base classes do nothing, so only those that the user's class defines are here; what nobody listens to
+is not made. `created` and `delta` callbacks get views, which compute what is read of them; `done` callbacks get models.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rx_assistant.events import RunEvent, StreamEvent, ThreadMessageDelta, ThreadRunStepDelta
+from rx_assistant.snapshots import CallState, Change, MessageState, PartState, RunSnapshot, State, StepState, advance
+
+if TYPE_CHECKING:
+    from rx_assistant.types import Run
+
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+"""A callback and its arguments."""
+
+_CREATED: dict[type, str] = {
+    MessageState: "on_message_created",
+    StepState: "on_run_step_created",
+    CallState: "on_tool_call_created",
+}
+_DONE: dict[type, str] = {
+    MessageState: "on_message_done",
+    StepState: "on_run_step_done",
+    CallState: "on_tool_call_done",
+}
+
+
+class Calls:
+    """Events in, calls out; keeps the snapshot that it folds on the way."""
+
+    def __init__(self, handler: object, base: type) -> None:
+        self.snapshot = RunSnapshot()
+        self._status: str | None = None
+        names = [name for name in vars(base) if name.startswith("on_")]
+        self.on = {name: callback for name in names if (callback := own_callback(handler, base, name)) is not None}
+
+    def of(self, event: StreamEvent) -> Sequence[Call]:
+        """Fold the event, and give the calls that follow `on_event`.
+
+        Raises EventDecodeError when the event's payload is not what its name says.
+        """
+        self.snapshot, changes = advance(self.snapshot, event)
+        calls: list[Call] = []
+        if len(changes) == 2 and changes[0][0] == "delta":  # more of one part or call
+            for _, state, position in changes:
+                _DELTA[type(state)](self, calls, event, state, position)
+            return calls
+        if changes:
+            self._many(calls, event, changes)
+        if isinstance(event, RunEvent):
+            self._run(calls, event.data)
+        return calls
+
+    # -- changes → calls -----------------------------------------------------------------------------------------
+
+    def _many(self, calls: list[Call], event: StreamEvent, changes: tuple[Change, ...]) -> None:
+        created = {id(state) for phase, state, _ in changes if phase == "created"}
+        is_delta = isinstance(event, ThreadMessageDelta | ThreadRunStepDelta)
+        for phase, state, _ in changes:
+            if phase == "created":
+                self._created(calls, state)
+                if not is_delta:
+                    self._contents(calls, state, since=0)
+        for phase, state, position in changes:
+            is_new = id(state) in created
+            if phase == "done":
+                if not is_new:
+                    self._contents(calls, state, since=_told(state, self.snapshot.version))
+                self._done(calls, state)
+            elif phase == "delta" and not (is_new and _is_bare(event, state, position)):
+                _DELTA[type(state)](self, calls, event, state, position)
+
+    def _created(self, calls: list[Call], state: State) -> None:
+        if not isinstance(state, PartState):
+            callback = self.on.get(_CREATED[type(state)])
+            if callback is not None:
+                calls.append((callback, (state.view(self.snapshot.version),)))
+        elif state.kind == "text" and (callback := self.on.get("on_text_created")) is not None:
+            calls.append((callback, (state.text(self.snapshot.version),)))
+
+    def _contents(self, calls: list[Call], state: State, since: int) -> None:
+        """Tell of the annotations or outputs that a whole object shows, but for the first `since` of them."""
+        version = self.snapshot.version
+        if isinstance(state, PartState) and (callback := self.on.get("on_annotation")) is not None:
+            if state.kind == "text":
+                text = state.text(version)
+                calls += [(callback, (annotation, text)) for annotation in (text.annotations or ())[since:]]
+        elif isinstance(state, CallState) and (callback := self.on.get("on_code_output")) is not None:
+            call = state.view(version)
+            if call.type == "code_interpreter" and call.code_interpreter:
+                calls += [(callback, (output, call)) for output in (call.code_interpreter.outputs or ())[since:]]
+
+    def _part_delta(self, calls: list[Call], event: ThreadMessageDelta, part: PartState, position: int) -> None:
+        on, version = self.on, self.snapshot.version
+        if part.kind == "text":
+            if (callback := on.get("on_text_delta")) is not None:
+                calls.append((callback, (part.text_delta(event, position), part.text(version))))
+            if (callback := on.get("on_annotation")) is not None and not event.is_plain:
+                text = part.text(version)
+                annotations = part.text_delta(event, position).annotations or ()
+                calls += [(callback, (annotation, text)) for annotation in annotations]
+        elif part.kind == "refusal" and (callback := on.get("on_refusal_delta")) is not None:
+            calls.append((callback, (part.delta(event, position), part.view(version))))
+
+    def _call_delta(self, calls: list[Call], event: ThreadRunStepDelta, call: CallState, position: int) -> None:
+        on, version = self.on, self.snapshot.version
+        if (callback := on.get("on_tool_call_delta")) is not None:
+            calls.append((callback, (call.delta(event, position), call.view(version))))
+        if (callback := on.get("on_code_output")) is not None and not event.is_plain:
+            delta, view = call.delta(event, position), call.view(version)
+            if delta.type == "code_interpreter" and delta.code_interpreter:
+                calls += [(callback, (output, view)) for output in delta.code_interpreter.outputs or ()]
+
+    def _message_delta(self, calls: list[Call], event: ThreadMessageDelta, message: MessageState, _: int) -> None:
+        if (callback := self.on.get("on_message_delta")) is not None:
+            calls.append((callback, (event.data.delta, message.view(self.snapshot.version))))
+
+    def _step_delta(self, calls: list[Call], event: ThreadRunStepDelta, step: StepState, _: int) -> None:
+        if (callback := self.on.get("on_run_step_delta")) is not None:
+            calls.append((callback, (event.data.delta, step.view(self.snapshot.version))))
+
+    def _done(self, calls: list[Call], state: State) -> None:
+        version = self.snapshot.version
+        if isinstance(state, PartState):
+            name, model = _finished(state, version)
+        else:
+            name, model = _DONE[type(state)], state.view(version)
+        callback = self.on.get(name)
+        if callback is not None and model is not None:
+            calls.append((callback, (model.to_model(),)))
+
+    def _run(self, calls: list[Call], run: Run) -> None:
+        if run.status == self._status:
+            return
+        self._status = run.status
+        if (callback := self.on.get("on_run_status")) is not None:
+            calls.append((callback, (run,)))
+        if run.status == "requires_action" and (callback := self.on.get("on_requires_action")) is not None:
+            calls.append((callback, (run,)))
+
+
+_DELTA: dict[type, Callable[..., None]] = {
+    PartState: Calls._part_delta,
+    CallState: Calls._call_delta,
+    MessageState: Calls._message_delta,
+    StepState: Calls._step_delta,
+}
+
+
+def _finished(part: PartState, version: int) -> tuple[str, Any]:
+    """The callback of a finished part, and what it gets; the server's final object decides what the part is."""
+    final: Any = part.view(version)
+    if final.type == "text":
+        return "on_text_done", part.text(version)
+    if final.type == "refusal":
+        return "on_refusal_done", final
+    if final.type in ("image_file", "image_url"):
+        return f"on_{final.type}_done", getattr(final, final.type)
+    return "", None
+
+
+def _told(state: State, version: int) -> int:
+    """How many annotations or outputs have been told of while they arrived."""
+    if isinstance(state, PartState):
+        return len(state.annotations.at(version))
+    return len(state.outputs.at(version)) if isinstance(state, CallState) else 0
+
+
+def _is_bare(event: Any, state: State, position: int) -> bool:
+    """Whether a tool call's first fragment says nothing but that the call is there."""
+    if not isinstance(state, CallState):
+        return False
+    delta = state.delta(event, position)
+    if delta.type == "function":
+        return not (delta.function and (delta.function.arguments or delta.function.output))
+    if delta.type == "code_interpreter":
+        return not (delta.code_interpreter and (delta.code_interpreter.input or delta.code_interpreter.outputs))
+    inside = getattr(delta, str(delta.type), None)
+    return not getattr(inside, "model_fields_set", inside)
+
+
+def own_callback(handler: object, base: type, name: str) -> Callable[..., Any] | None:
+    """The handler's own callback of that name; None when it is the one that does nothing."""
+    callback: Callable[..., Any] = getattr(handler, name)
+    return None if inspect.ismethod(callback) and callback.__func__ is getattr(base, name) else callback
