@@ -297,3 +297,4 @@ class Engine(Protocol):
 
     def run(self, context: RunContext) -> AsyncIterator[Action]:
         """The actions of one turn, usually an async generator, which is closed when the run is stopped."""
+        ...

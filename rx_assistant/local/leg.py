@@ -37,7 +37,9 @@ class Leg:
         self.append(b"event: %s\ndata: %s\n\n" % (name.encode(), json_text.encode(value)))
 
     def append(self, frame: bytes) -> None:
-        """Appends bytes as they are."""
+        """Appends bytes as they are; after the end, nothing."""
+        if self.ended:
+            return
         self._put(frame)
         self.size += len(frame)
         if self.size > self._limit:
@@ -45,7 +47,8 @@ class Leg:
 
     def cut(self) -> None:
         """Whoever reads up to here loses the connection."""
-        self._put(None)
+        if not self.ended:
+            self._put(None)
 
     def end(self, done: bool = True) -> None:
         """Nothing more will come; `done` adds the last frame of a good ending."""

@@ -20,9 +20,11 @@ class Shape(Protocol):
     @property
     def kinds(self) -> tuple[str, ...]:
         """The JSON types that may come, with their article: `a string`."""
+        ...
 
     def check(self, value: object, path: str) -> None:
         """Returns if `value` fits, raises a 400 that names `path` if not."""
+        ...
 
 
 def kind_of(value: object) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from rx_assistant.lifecycle import VECTOR_STORE_FILE
 from rx_assistant.local import objects
@@ -27,6 +27,7 @@ _log = logging.getLogger("rx_assistant.local")
 
 _AUTO = {"type": "static", "static": {"max_chunk_size_tokens": 800, "chunk_overlap_tokens": 400}}
 _AT_ONCE = 4
+_SLICE = 100
 _DAY = 86_400
 _MOST_FILES = 10_000
 _COUNTED = tuple(VECTOR_STORE_FILE.transitions)
@@ -37,11 +38,20 @@ _BATCH = "vector_store.file_batch"
 _MEMBER = "batch_member"
 
 
+class Hit(NamedTuple):
+    """A passage, with its file's record and that of the file in its store."""
+
+    file: JsonObject
+    member: JsonObject
+    passage: Passage
+
+
 class Spawn(Protocol):
     """How background work is started."""
 
     def __call__(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Runs work in the background."""
+        ...
 
 
 class VectorStores:
@@ -230,21 +240,23 @@ class VectorStores:
 
     def search(
         self, store_ids: Iterable[str], query: str, most: int, threshold: float, filter: JsonObject | None = None
-    ) -> list[tuple[JsonObject, JsonObject, Passage]]:
-        """Passages with the file they are from (its record, and the one in the store), best first."""
+    ) -> list[Hit]:
+        """Passages with the file that they are from, best first."""
         stores = list(store_ids)
-        members = {file["id"]: file for store_id in stores for file in self._store.each(_FILE, store_id)}
         allowed = None
         if filter is not None:
-            allowed = [id for id, file in members.items() if matches(filter, file["attributes"])]
+            members = (file for store_id in stores for file in self._store.each(_FILE, store_id))
+            allowed = [file["id"] for file in members if matches(filter, file["attributes"])]
         for store_id in stores:
             self._touch(store_id)
         found = self._index.search(stores, query, most, allowed)
-        return [
-            (self._files.find(passage.file_id), members[passage.file_id], passage)
-            for passage in found
-            if passage.score >= threshold
-        ]
+        return [hit for passage in found if passage.score >= threshold and (hit := self._hit(passage)) is not None]
+
+    def _hit(self, passage: Passage) -> Hit | None:
+        """None for a passage of a file that has gone meanwhile."""
+        file = self._store.get("file", passage.file_id)
+        member = self._store.get(_FILE, passage.file_id, passage.store_id)
+        return None if file is None or member is None else Hit(file, member, passage)
 
     async def settled(self, store_ids: Iterable[str]) -> None:
         """Returns once none of these stores is ingesting anything."""
@@ -322,7 +334,7 @@ class VectorStores:
             async with self._turns:
                 file = self._files.find(file_id)
                 found = await asyncio.to_thread(self._read, file, sizes)
-                self._index.add(store_id, file_id, found)
+                await self._put_in(store_id, file_id, found)
         except ExtractionError as error:
             self._finish(store_id, file_id, status="failed", last_error={"code": error.code, "message": error.message})
         except Exception as error:
@@ -331,6 +343,17 @@ class VectorStores:
         else:
             size = sum(len(chunk.text.encode("utf-8", "replace")) for chunk, _ in found)
             self._finish(store_id, file_id, status="completed", usage_bytes=size)
+
+    async def _put_in(self, store_id: str, file_id: str, found: list[tuple[Chunk, list[str]]]) -> None:
+        """A slice at a time, so that the server goes on answering meanwhile; all of it or nothing."""
+        self._index.remove(store_id, file_id)
+        try:
+            for start in range(0, len(found), _SLICE):
+                self._index.add(store_id, file_id, found[start : start + _SLICE])
+                await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self._index.remove(store_id, file_id)
+            raise
 
     def _read(self, file: JsonObject, sizes: JsonObject) -> list[tuple[Chunk, list[str]]]:
         text = extract(file["filename"], self._files.path(file["id"]).read_bytes())

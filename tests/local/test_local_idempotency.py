@@ -71,3 +71,13 @@ def test_many_at_once_get_one_reply(api):
 def test_a_key_has_a_longest_length(api):
     error = api.refused("POST", "/threads", {}, headers={"idempotency-key": "k" * 256})
     assert error["param"] == "Idempotency-Key"
+
+
+def test_a_stream_that_ended_with_calls_is_given_again_as_it_was(play):
+    api = play([{"calls": [{"function": "f"}]}])
+    path = f"/threads/{api.thread('hi')}/runs"
+    body = {"assistant_id": api.assistant()}
+    first = api.stream(path, body, headers=KEY)
+    run = first[-2][1]
+    api.wait(api("POST", f"{path}/{run['id']}/cancel"), "cancelled")
+    assert api.stream(path, body, headers=KEY) == first

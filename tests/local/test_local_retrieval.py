@@ -164,6 +164,7 @@ def test_files_can_be_left_out_and_taken_away(index):
     assert found(index, "whale", files=[]) == []
     index.remove("vs_1", "a")
     assert found(index, "whale") == ["b"]
+    index.remove("vs_1", "b")
     put(index, "vs_1", b="shark")
     assert found(index, "whale") == []
     assert found(index, "shark") == ["b"]

@@ -347,3 +347,13 @@ def test_messages_that_are_being_written_cannot_be_changed(play):
     path = f"/threads/{thread}/messages/{messages[0]['id']}"
     assert "in_progress" in api.refused("DELETE", path)["message"]
     assert "in_progress" in api.refused("POST", path, {"metadata": {}})["message"]
+
+
+def test_a_run_that_waits_for_files_can_be_cancelled(connect):
+    api = connect(ingestion_delay=3600)
+    store = api("POST", "/vector_stores", {"file_ids": [api.upload("a.txt", "x")["id"]]})
+    resources = {"file_search": {"vector_store_ids": [store["id"]]}}
+    assistant = api.assistant(tools=[{"type": "file_search"}], tool_resources=resources)
+    run = api.wait(api.start(assistant, api.thread("hi")), "in_progress")
+    api("POST", f"/threads/{run['thread_id']}/runs/{run['id']}/cancel")
+    assert api.wait(run, "cancelled")["started_at"]

@@ -217,6 +217,14 @@ def test_a_leg_forgets_its_beginning_past_its_limit_and_breaks_those_who_lag():
         drain(leg)
 
 
+def test_nothing_comes_after_the_end_of_a_leg():
+    leg = Leg()
+    leg.end()
+    leg.emit("thread.run.cancelling", {})
+    leg.cut()
+    assert drain(leg) == b"event: done\ndata: [DONE]\n\n"
+
+
 def test_what_is_sent_at_once_is_bounded():
     async def use() -> list[int]:
         leg = Leg()

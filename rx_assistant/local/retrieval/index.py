@@ -13,6 +13,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rx_assistant.local.retrieval.chunking import Chunk
 from rx_assistant.local.retrieval.terms import query_terms, terms
@@ -41,9 +42,18 @@ _STEEPNESS = 1.2
 class Passage:
     """A chunk that was found."""
 
+    store_id: str
     file_id: str
     score: float
     text: str
+
+
+class _Candidate(NamedTuple):
+    store: str
+    file: str
+    text: str
+    terms: str
+    length: int
 
 
 class ChunkIndex:
@@ -54,8 +64,7 @@ class ChunkIndex:
         self._db.executescript(_SCHEMA)
 
     def add(self, store: str, file: str, found: Iterable[tuple[Chunk, list[str]]]) -> None:
-        """Indexes a file's chunks, given with their terms, in place of those it had."""
-        self.remove(store, file)
+        """Indexes more chunks of a file, given with their terms."""
         self._db.execute("BEGIN")
         for chunk, chunk_terms in found:
             row = (store, file, chunk.start, chunk.text, len(chunk_terms))
@@ -97,19 +106,19 @@ class ChunkIndex:
         weights = self._weights(stores, wanted)
         average = self._average_length(stores)
         ranked = sorted(((self._score(row, weights, average), row) for row in candidates), key=lambda pair: -pair[0])
-        return [Passage(row[0], round(score, 6), row[1]) for score, row in ranked[:most]]
+        return [Passage(row.store, row.file, round(score, 6), row.text) for score, row in ranked[:most]]
 
     def _candidates(
         self, stores: Sequence[str], wanted: Sequence[str], files: Collection[str] | None
-    ) -> list[tuple[str, str, str, int]]:
+    ) -> list[_Candidate]:
         among = "" if files is None else f" AND chunks.file IN ({', '.join('?' * len(files))})"
         rows = self._db.execute(
-            "SELECT chunks.file, chunks.text, chunk_terms.terms, chunks.length FROM chunk_terms"
+            "SELECT chunks.store, chunks.file, chunks.text, chunk_terms.terms, chunks.length FROM chunk_terms"
             f" JOIN chunks ON chunks.id = chunk_terms.rowid WHERE chunk_terms MATCH ?{among}"
             " ORDER BY bm25(chunk_terms), chunks.id LIMIT ?",
             [_expression(stores, wanted), *(files or ()), _CANDIDATES],
         )
-        return rows.fetchall()
+        return [_Candidate(*row) for row in rows]
 
     def _weights(self, stores: Sequence[str], wanted: Sequence[str]) -> dict[str, float]:
         """How telling each term is: the rarer, the more."""
@@ -132,9 +141,9 @@ class ChunkIndex:
         return float(row[0] or 1)
 
     @staticmethod
-    def _score(row: tuple[str, str, str, int], weights: dict[str, float], average: float) -> float:
-        counts = Counter(row[2].split(" "))
-        norm = _K1 * (1 - _B + _B * row[3] / average)
+    def _score(row: _Candidate, weights: dict[str, float], average: float) -> float:
+        counts = Counter(row.terms.split(" "))
+        norm = _K1 * (1 - _B + _B * row.length / average)
         found = sum(weight * counts[term] * (_K1 + 1) / (counts[term] + norm) for term, weight in weights.items())
         return 1 - math.exp(-_STEEPNESS * found / sum(weights.values()))
 

@@ -36,21 +36,27 @@ class Surroundings(Protocol):
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Runs work in the background; an exception in it is logged."""
+        ...
 
     def ended(self, run: JsonObject) -> None:
         """The run has reached a final status."""
+        ...
 
     async def gate(self, name: str) -> None:
         """Returns once that gate was released."""
+        ...
 
     async def ingested(self, run: JsonObject) -> None:
         """Returns once the vector stores that the run uses have no file in progress, or after a minute."""
+        ...
 
     async def search(self, run: JsonObject, query: str, most: int) -> list[SearchResult]:
         """Passages from the vector stores that the run uses."""
+        ...
 
     async def add_file(self, name: str, content: bytes) -> str:
         """Stores a file that the assistant made; its id."""
+        ...
 
 
 class _StoppedError(Exception):
@@ -131,8 +137,10 @@ class Execution:
     async def _drive(self) -> None:
         """One turn."""
         try:
+            self._check_going_on()
             self._journal.update_run("in_progress", status="in_progress", started_at=objects.now())
             await self._around.ingested(self.run)
+            self._check_going_on()
             prompt = self._prompt()
             self._prompt_tokens = prompt.tokens
             await self._apply_all(self._around.engine.run(prompt.context))
@@ -144,8 +152,6 @@ class Execution:
         except EngineError as error:
             self._fail(actions.Failure(str(error)))
         except Exception as error:
-            if self._stopping:
-                return
             _log.exception("run %s: the engine failed", self.run["id"])
             self._fail(actions.Failure(f"The engine failed: {type(error).__name__}: {error}"))
 
@@ -163,13 +169,15 @@ class Execution:
     async def _apply_all(self, given: AsyncIterator[Action]) -> None:
         async with _closing(given):
             async for action in given:
-                if self._stopping:
-                    raise _StoppedError
+                self._check_going_on()
                 if isinstance(action, actions.Gate):
                     await self._around.gate(action.name)
                 else:
                     self._apply(action)
                 await asyncio.sleep(0)  # readers see each event on its own
+        self._check_going_on()
+
+    def _check_going_on(self) -> None:
         if self._stopping:
             raise _StoppedError
 
@@ -294,6 +302,8 @@ class Execution:
         self._end("incomplete", incomplete_details={"reason": reason}, completed_at=objects.now())
 
     def _fail(self, failure: actions.Failure, done: bool = True) -> None:
+        if self._stopping:
+            return  # another ending is on its way
         error = {"code": failure.code, "message": failure.message}
         if self._open is not None:
             self._open.abort("failed", failure.reason, _step_error(error))
