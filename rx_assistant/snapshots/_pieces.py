@@ -93,6 +93,16 @@ class PieceLog:
         models = ReadOnlyList(self._models)
         return models if len(models) == count else ReadOnlyList(models[:count])
 
+    def newest(self, version: int) -> Any:
+        """The model at the highest index at `version`, None if there is none."""
+        count = self.count(version)
+        if count > self._regular or not count:
+            models = self.at(version)
+            return models[-1] if models else None
+        if count > len(self._models):
+            self._build(count)
+        return self._models[count - 1]
+
     def copy(self, version: int) -> PieceLog:
         """The same up to `version`, to be continued on its own."""
         copied = PieceLog(self._shape)
