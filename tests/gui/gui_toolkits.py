@@ -106,12 +106,14 @@ class Tk(Toolkit):
         self.root.mainloop()
         if self._open:
             self.close_window()
+        while not self._is_over():  # the application is gone, what it has left behind goes on
+            time.sleep(LOOK)
 
     def _look(self) -> None:
         if self._is_over():
             self.root.quit()
-        else:
-            (self.root if self._open else self.spare).after(int(LOOK * 1000), self._look)
+        elif self._open:
+            self.root.after(int(LOOK * 1000), self._look)
 
     def append(self, text: str) -> None:
         self.widget.insert("end", text)

@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from loopback import GUARD, Loopback
-from loops_server import finish, hang, refuse
+from run_server import finish, hang, refuse
 
 from rx_assistant.client import AsyncAssistantClient
 from rx_assistant.errors import NotFoundError, StreamClosedError
