@@ -14,7 +14,7 @@ try:
     from rx_assistant.local.server import Server
     from rx_assistant.local.serving import app, run, serve
 except ModuleNotFoundError as error:
-    if error.name in ("starlette", "uvicorn", "python_multipart", "yaml"):
+    if (error.name or "").partition(".")[0] in ("starlette", "uvicorn", "python_multipart", "yaml"):
         raise ModuleNotFoundError(
             "the local server needs more packages: pip install 'rx_assistant[local]'", name=error.name
         ) from error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 
 import httpx
 import pytest
 
 from rx_assistant.errors import ConfigurationError
-from rx_assistant.local.engines import ScriptedEngine
+from rx_assistant.local.engines import ScriptedEngine, scenario
 
 
 def run(api, text="hi", **fields):
@@ -269,3 +271,21 @@ def test_a_file_that_is_no_scenario_says_so(tmp_path):
         ScriptedEngine(tmp_path / "a.yaml")
     with pytest.raises(ConfigurationError, match="missing"):
         ScriptedEngine(tmp_path / "missing.yaml")
+
+
+def test_the_documented_example_is_a_scenario_and_plays(tmp_path, connect):
+    example = textwrap.dedent(scenario.__doc__.split("\n\n")[1])
+    (tmp_path / "a.yaml").write_text(example)
+    api = connect(script=tmp_path / "a.yaml")
+    assert api.http.post("/threads/thread_1/runs").status_code == 429
+    assert api.http.post("/threads/thread_1/runs").status_code == 429
+    events = run(api, "weather?")
+    assert "".join(texts(events)) == "Let me look."
+    asked = events[-2][1]["required_action"]["submit_tool_outputs"]["tool_calls"]
+    assert [call["function"]["arguments"] for call in asked] == ['{"city": "Paris"}', '{"city": "Ro']
+
+
+def test_every_step_is_documented():
+    documented = set(re.findall(r"^    (\w+): ", scenario.__doc__.split("Steps of a turn:")[1], re.MULTILINE))
+    assert documented == set(scenario.STEPS)
+    assert all(word in scenario.__doc__ for word in scenario.WORDS)

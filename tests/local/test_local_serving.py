@@ -420,3 +420,11 @@ def test_an_engine_sees_the_conversation_the_tools_and_the_outputs(connect):
 def test_small_replies_do_not_wait_for_acknowledgements():
     with listening_socket("127.0.0.1", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP  # or asyncio leaves Nagle's algorithm on: 40 ms per request
+
+
+@pytest.mark.parametrize("package", ["starlette", "uvicorn", "python_multipart", "yaml"])
+def test_a_missing_package_names_the_extra(package):
+    code = f"import sys; sys.modules[{package!r}] = None; import rx_assistant.local"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert "pip install 'rx_assistant[local]'" in done.stderr.splitlines()[-1]

@@ -127,34 +127,28 @@ _CALL = _OneOf(
     }
 )
 _USAGE = Record(dict.fromkeys(("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens"), _COUNT))
-_STEP = Either(
-    (
-        Choice(WORDS),
-        _OneOf(
-            {
-                "text": Record({"text": Text(), "cite": Items(_CITATION), **_PACE}),
-                "refusal": Record({"refusal": Text(), **_PACE}),
-                "image_file": Record({"image_file": _ID, "detail": _DETAIL}),
-                "image_url": Record({"image_url": _ID, "detail": _DETAIL}),
-                "calls": Record({"calls": Items(_CALL, least=1), "interleave": Flag(), **_PACE}),
-                "gate": Record({"gate": _ID}),
-                "usage": Record({"usage": _USAGE}),
-                "fail": Record(
-                    {
-                        "fail": Text(),
-                        "code": Choice(("server_error", "rate_limit_exceeded", "invalid_prompt")),
-                        "reason": Choice(("run_failed", "content_filter")),
-                    }
-                ),
-                "incomplete": Record({"incomplete": Choice(("max_completion_tokens", "max_prompt_tokens"))}),
-                "error_event": Record({"error_event": Text(), "code": Either((Text(), Null())), "flat": Flag()}),
-                "raise": Record({"raise": Text()}),
-                "raw": Record({"raw": Text()}),
-                "pause": Record({"pause": Decimal(0)}),
-            }
-        ),
-    )
-)
+STEPS: Mapping[str, Record] = {
+    "text": Record({"text": Text(), "cite": Items(_CITATION), **_PACE}),
+    "refusal": Record({"refusal": Text(), **_PACE}),
+    "image_file": Record({"image_file": _ID, "detail": _DETAIL}),
+    "image_url": Record({"image_url": _ID, "detail": _DETAIL}),
+    "calls": Record({"calls": Items(_CALL, least=1), "interleave": Flag(), **_PACE}),
+    "gate": Record({"gate": _ID}),
+    "usage": Record({"usage": _USAGE}),
+    "fail": Record(
+        {
+            "fail": Text(),
+            "code": Choice(("server_error", "rate_limit_exceeded", "invalid_prompt")),
+            "reason": Choice(("run_failed", "content_filter")),
+        }
+    ),
+    "incomplete": Record({"incomplete": Choice(("max_completion_tokens", "max_prompt_tokens"))}),
+    "error_event": Record({"error_event": Text(), "code": Either((Text(), Null())), "flat": Flag()}),
+    "raise": Record({"raise": Text()}),
+    "raw": Record({"raw": Text()}),
+    "pause": Record({"pause": Decimal(0)}),
+}
+_STEP = Either((Choice(WORDS), _OneOf(STEPS)))
 _RUN = Record(
     {"match": _Readable("regular expression", re.compile), "times": Whole(1), "turns": Items(Items(_STEP))}, ("turns",)
 )
