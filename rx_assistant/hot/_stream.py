@@ -162,24 +162,24 @@ class Stream(_Face[T_co]):
         def pipe(
             self,
             op1: Callable[[Stream[T_co]], Observable[A]],
-            op2: Callable[[Observable[A]], Observable[B]],
+            op2: Callable[[Stream[A]], Observable[B]],
             /,
         ) -> Stream[B]: ...
         @overload
         def pipe(
             self,
             op1: Callable[[Stream[T_co]], Observable[A]],
-            op2: Callable[[Observable[A]], Observable[B]],
-            op3: Callable[[Observable[B]], Observable[C]],
+            op2: Callable[[Stream[A]], Observable[B]],
+            op3: Callable[[Stream[B]], Observable[C]],
             /,
         ) -> Stream[C]: ...
         @overload
         def pipe(
             self,
             op1: Callable[[Stream[T_co]], Observable[A]],
-            op2: Callable[[Observable[A]], Observable[B]],
-            op3: Callable[[Observable[B]], Observable[Any]],
-            op4: Callable[[Observable[Any]], Observable[C]],
+            op2: Callable[[Stream[A]], Observable[B]],
+            op3: Callable[[Stream[B]], Observable[Any]],
+            op4: Callable[[Stream[Any]], Observable[C]],
             /,
         ) -> Stream[C]: ...
         @overload
@@ -230,24 +230,24 @@ class AsyncStream(_Face[T_co]):
         def pipe(
             self,
             op1: Callable[[AsyncStream[T_co]], Observable[A]],
-            op2: Callable[[Observable[A]], Observable[B]],
+            op2: Callable[[AsyncStream[A]], Observable[B]],
             /,
         ) -> AsyncStream[B]: ...
         @overload
         def pipe(
             self,
             op1: Callable[[AsyncStream[T_co]], Observable[A]],
-            op2: Callable[[Observable[A]], Observable[B]],
-            op3: Callable[[Observable[B]], Observable[C]],
+            op2: Callable[[AsyncStream[A]], Observable[B]],
+            op3: Callable[[AsyncStream[B]], Observable[C]],
             /,
         ) -> AsyncStream[C]: ...
         @overload
         def pipe(
             self,
             op1: Callable[[AsyncStream[T_co]], Observable[A]],
-            op2: Callable[[Observable[A]], Observable[B]],
-            op3: Callable[[Observable[B]], Observable[Any]],
-            op4: Callable[[Observable[Any]], Observable[C]],
+            op2: Callable[[AsyncStream[A]], Observable[B]],
+            op3: Callable[[AsyncStream[B]], Observable[Any]],
+            op4: Callable[[AsyncStream[Any]], Observable[C]],
             /,
         ) -> AsyncStream[C]: ...
         @overload
