@@ -1,0 +1,5 @@
+"""The contract suite is imported by tests, but its asserts deserve pytest's explanations too."""
+
+import pytest
+
+pytest.register_assert_rewrite("hot.contract")
