@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing_extensions import Unpack
 
+from rx_assistant.client._batch_polling import AsyncBatchPolling, BatchPolling
 from rx_assistant.client._pages import AsyncPaginator, Page
 from rx_assistant.client._params import FileBatchCreate, FileBatchListFiles, RequestOptions, taken
-from rx_assistant.client._resource import AsyncResource, Resource
 from rx_assistant.http.requests import file_batches
 from rx_assistant.types import VectorStoreFile, VectorStoreFileBatch
 
 
-class FileBatches(Resource):
+class FileBatches(BatchPolling):
     """`client.vector_stores.file_batches`."""
 
     def create(self, vector_store_id: str, **params: Unpack[FileBatchCreate]) -> VectorStoreFileBatch:
@@ -37,7 +37,7 @@ class FileBatches(Resource):
         return self._page(VectorStoreFile, file_batches.list_files(batch_id, vector_store_id, query), options)
 
 
-class AsyncFileBatches(AsyncResource):
+class AsyncFileBatches(AsyncBatchPolling):
     """`client.vector_stores.file_batches` of the asynchronous client."""
 
     async def create(self, vector_store_id: str, **params: Unpack[FileBatchCreate]) -> VectorStoreFileBatch:

@@ -17,7 +17,7 @@ from rx_assistant.client._params import (
     SubmitStream,
     taken,
 )
-from rx_assistant.client._resource import AsyncResource, Resource
+from rx_assistant.client._run_polling import AsyncRunPolling, RunPolling
 from rx_assistant.client._streaming import H, async_streamed, streamed, without_policies
 from rx_assistant.client.run_steps import AsyncSteps, Steps
 from rx_assistant.http.requests import runs
@@ -26,7 +26,7 @@ from rx_assistant.streams import AssistantStream, AsyncAssistantStream, HandledA
 from rx_assistant.types import Run
 
 
-class Runs(Resource):
+class Runs(RunPolling):
     """`client.threads.runs`."""
 
     def __init__(self, session: Session) -> None:
@@ -151,7 +151,7 @@ class Runs(Resource):
         return streamed(self._session, request, options, event_handler, policies)
 
 
-class AsyncRuns(AsyncResource):
+class AsyncRuns(AsyncRunPolling):
     """`client.threads.runs` of the asynchronous client."""
 
     def __init__(self, session: AsyncSession) -> None:

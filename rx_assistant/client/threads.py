@@ -14,7 +14,7 @@ from rx_assistant.client._params import (
     ThreadUpdate,
     taken,
 )
-from rx_assistant.client._resource import AsyncResource, Resource
+from rx_assistant.client._run_polling import AsyncThreadPolling, ThreadPolling
 from rx_assistant.client._streaming import H, async_streamed, streamed, without_policies
 from rx_assistant.client.messages import AsyncMessages, Messages
 from rx_assistant.client.runs import AsyncRuns, Runs
@@ -24,7 +24,7 @@ from rx_assistant.streams import AssistantStream, AsyncAssistantStream, HandledA
 from rx_assistant.types import Run, Thread, ThreadDeleted
 
 
-class Threads(Resource):
+class Threads(ThreadPolling):
     """`client.threads`."""
 
     def __init__(self, session: Session) -> None:
@@ -93,7 +93,7 @@ class Threads(Resource):
         return streamed(self._session, threads.create_and_run(body), options, event_handler, policies)
 
 
-class AsyncThreads(AsyncResource):
+class AsyncThreads(AsyncThreadPolling):
     """`client.threads` of the asynchronous client."""
 
     def __init__(self, session: AsyncSession) -> None:

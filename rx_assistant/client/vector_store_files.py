@@ -12,7 +12,7 @@ from rx_assistant.client._params import (
     VectorStoreFileUpdate,
     taken,
 )
-from rx_assistant.client._resource import AsyncResource, Resource
+from rx_assistant.client._store_polling import AsyncStoreFilePolling, StoreFilePolling
 from rx_assistant.http.requests import vector_store_files as files
 from rx_assistant.types import (
     FileContentResponse,
@@ -22,7 +22,7 @@ from rx_assistant.types import (
 )
 
 
-class VectorStoreFiles(Resource):
+class VectorStoreFiles(StoreFilePolling):
     """`client.vector_stores.files`."""
 
     def create(self, vector_store_id: str, **params: Unpack[VectorStoreFileCreate]) -> VectorStoreFile:
@@ -58,7 +58,7 @@ class VectorStoreFiles(Resource):
         return Page(self._fetch(VectorStoreFileContentPage, files.content(file_id, vector_store_id), options))
 
 
-class AsyncVectorStoreFiles(AsyncResource):
+class AsyncVectorStoreFiles(AsyncStoreFilePolling):
     """`client.vector_stores.files` of the asynchronous client."""
 
     async def create(self, vector_store_id: str, **params: Unpack[VectorStoreFileCreate]) -> VectorStoreFile:

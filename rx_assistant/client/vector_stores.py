@@ -13,7 +13,7 @@ from rx_assistant.client._params import (
     VectorStoreUpdate,
     taken,
 )
-from rx_assistant.client._resource import AsyncResource, Resource
+from rx_assistant.client._store_polling import AsyncVectorStorePolling, VectorStorePolling
 from rx_assistant.client.file_batches import AsyncFileBatches, FileBatches
 from rx_assistant.client.vector_store_files import AsyncVectorStoreFiles, VectorStoreFiles
 from rx_assistant.http.requests import vector_stores
@@ -21,7 +21,7 @@ from rx_assistant.http.session import AsyncSession, Session
 from rx_assistant.types import VectorStore, VectorStoreDeleted, VectorStoreSearchPage, VectorStoreSearchResponse
 
 
-class VectorStores(Resource):
+class VectorStores(VectorStorePolling):
     """`client.vector_stores`."""
 
     def __init__(self, session: Session) -> None:
@@ -60,7 +60,7 @@ class VectorStores(Resource):
         return Page(self._fetch(VectorStoreSearchPage, vector_stores.search(vector_store_id, body), options))
 
 
-class AsyncVectorStores(AsyncResource):
+class AsyncVectorStores(AsyncVectorStorePolling):
     """`client.vector_stores` of the asynchronous client."""
 
     def __init__(self, session: AsyncSession) -> None:

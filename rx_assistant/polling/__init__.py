@@ -3,6 +3,34 @@
 from __future__ import annotations
 
 from rx_assistant.polling._pace import Backoff, Polled, poll_after
-from rx_assistant.polling._watch import watch, watch_async
+from rx_assistant.polling._progress import Tally, UploadProgress, UploadStopped
+from rx_assistant.polling._turns import Fetch, OwnThread, Plan, TooLate
+from rx_assistant.polling._watch import (
+    async_origin,
+    origin,
+    planned,
+    watch,
+    watch_async,
+    watching,
+    watching_async,
+)
 
-__all__ = ["Backoff", "Polled", "poll_after", "watch", "watch_async"]
+__all__ = [
+    "Backoff",
+    "Fetch",
+    "OwnThread",
+    "Plan",
+    "Polled",
+    "Tally",
+    "TooLate",
+    "UploadProgress",
+    "UploadStopped",
+    "async_origin",
+    "origin",
+    "planned",
+    "poll_after",
+    "watch",
+    "watch_async",
+    "watching",
+    "watching_async",
+]

@@ -55,14 +55,19 @@ class TooLate(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan(Generic[T, R_co]):
-    """What to poll, and how long. `first` is a reply that is there already: the first fetch waits for its interval."""
+    """What to poll, and for how long.
 
-    open: Callable[[], Fetch[R_co]]
+    `open(reachable)` gives a subscription its Fetch; `reachable` says that others than the fetching thread may end the
+    subscription while it fetches. `begins`: the first fetch starts what is polled then, so it comes in any case, and
+    the deadline counts from its reply.
+    """
+
+    open: Callable[[bool], Fetch[R_co]]
     until: Callable[[T], bool]
     interval: float | None = None
     backoff: Backoff | None = None
     deadline: float | None = None
-    first: Polled[T] | None = None
+    begins: bool = False
 
 
 class OwnThread(StreamScheduler):
@@ -80,29 +85,38 @@ def void(_: object) -> None:
 class Turns(abc.DisposableBase, Generic[T]):
     """What both faces share; they differ in how a turn fetches."""
 
-    def __init__(self, plan: Plan[T, Any], down: Subscriber[T], scheduler: abc.SchedulerBase) -> None:
+    def __init__(
+        self, plan: Plan[T, Any], down: Subscriber[T], scheduler: abc.SchedulerBase, *, reachable: bool
+    ) -> None:
         self._plan = plan
         self._down = down
         self._scheduler = scheduler
         self._pace = Pace(plan.interval, plan.backoff)
-        self._fetch = plan.open()
+        self._fetch = plan.open(reachable)
         self._mutex = threading.Lock()
         self._over = False
         self._delivering = False
         self._late: Exception | None = None
-        self._last = None if plan.first is None else plan.first.value
+        self._last: T | None = None
+        self._limited = False
         self._timer = SerialDisposable()
         self._expiry = SingleAssignmentDisposable()
 
     def start(self) -> None:
         """Set the deadline, and arm the first turn."""
-        plan = self._plan
-        if plan.deadline is not None:
-            if plan.deadline <= 0:
+        if self._plan.begins or self._is_in_time():
+            self._arm(0.0)
+
+    def _is_in_time(self) -> bool:
+        """Set the deadline, once; False when it is over at once."""
+        deadline = self._plan.deadline
+        if deadline is not None and not self._limited:
+            self._limited = True
+            if deadline <= 0:
                 self._expire()
-                return
-            self._expiry.disposable = self._set_deadline(plan.deadline)
-        self._arm(0.0 if plan.first is None else self._pace.after(plan.first))
+                return False
+            self._expiry.disposable = self._set_deadline(deadline)
+        return True
 
     def dispose(self) -> None:
         """Stop at once: no further turn, and what is under way is broken off. Idempotent, from any thread."""
@@ -138,7 +152,7 @@ class Turns(abc.DisposableBase, Generic[T]):
             self._end(None)
         elif self._late is not None:
             self._end(self._late)
-        else:
+        elif self._is_in_time():
             took = (self._scheduler.now - came).total_seconds()
             self._arm(wait - min(max(took, 0.0), wait))
 
@@ -193,8 +207,15 @@ class Turns(abc.DisposableBase, Generic[T]):
 class SyncTurns(Turns[T]):
     """Fetches where its scheduler runs its actions."""
 
-    def __init__(self, plan: Plan[T, Polled[T]], down: Subscriber[T], scheduler: abc.SchedulerBase | None) -> None:
-        super().__init__(plan, down, scheduler or OwnThread())
+    def __init__(
+        self,
+        plan: Plan[T, Polled[T]],
+        down: Subscriber[T],
+        chosen: abc.SchedulerBase | None,
+        given: abc.SchedulerBase | None,
+    ) -> None:
+        alone = chosen is None and FEEDING.loop is not None  # the loop's own thread fetches
+        super().__init__(plan, down, chosen or given or OwnThread(), reachable=not alone)
         self._busy = False
         self._wanted = False
 
@@ -253,7 +274,7 @@ class AsyncTurns(Turns[T]):
         scheduler: abc.SchedulerBase,
         loop: EventLoop,
     ) -> None:
-        super().__init__(plan, down, scheduler)
+        super().__init__(plan, down, scheduler, reachable=False)
         self._loop = loop
         self._task: Task | None = None
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from reactivex import abc
 
-from rx_assistant.hot import AsyncStream, HotLog, Stream, Subscriber
+from rx_assistant.hot import AsyncStream, HotLog, Root, Stream, Subscriber
 from rx_assistant.polling._pace import Backoff, Polled, checked_deadline, checked_interval
 from rx_assistant.polling._turns import AsyncTurns, Fetch, OwnThread, Plan, SyncTurns
 from rx_assistant.schedulers import LoopWaker, current_event_loop, loop_scheduler
@@ -49,7 +49,7 @@ def watch(
     """
     if inspect.iscoroutinefunction(fetch):
         raise TypeError("fetch is an async function: use watch_async(...)")
-    plan = planned(lambda: _Plain(fetch), until, interval, deadline, backoff)
+    plan = planned(lambda _: _Plain(fetch), until, interval, deadline, backoff)
     return watching(plan, scheduler)
 
 
@@ -74,32 +74,33 @@ def watch_async(
             raise TypeError(f"fetch must be an async function, but gave {type(pending).__name__}: use watch(...)")
         return await pending
 
-    plan = planned(lambda: _Plain(fetched), until, interval, deadline, backoff)
+    plan = planned(lambda _: _Plain(fetched), until, interval, deadline, backoff)
     return watching_async(plan, scheduler)
 
 
 def planned(
-    open: Callable[[], Fetch[R]],
+    open: Callable[[bool], Fetch[R]],
     until: Callable[[T], bool],
     interval: float | None,
     deadline: float | None,
     backoff: Backoff | None = None,
-    first: Polled[T] | None = None,
+    *,
+    begins: bool = False,
 ) -> Plan[T, R]:
     """The plan of a watch; ValueError for an interval or deadline that is no number of seconds."""
-    return Plan(open, until, checked_interval(interval), backoff, checked_deadline(deadline), first)
+    return Plan(open, until, checked_interval(interval), backoff, checked_deadline(deadline), begins)
 
 
 def watching(plan: Plan[T, Polled[T]], scheduler: abc.SchedulerBase | None = None) -> Stream[T]:
     """The stream of a plan."""
 
     def link(down: Subscriber[T], given: abc.SchedulerBase | None) -> abc.DisposableBase:
-        turns = SyncTurns(plan, down, scheduler or given)
+        turns = SyncTurns(plan, down, scheduler, given)
         down.hold(turns)  # a scheduler that runs at once may end it before we return
         turns.start()
         return turns
 
-    return Stream(link, _Threads())
+    return Stream(link, origin())
 
 
 def watching_async(
@@ -114,7 +115,17 @@ def watching_async(
         turns.start()
         return turns
 
-    return AsyncStream(link, _Here())
+    return AsyncStream(link, async_origin())
+
+
+def origin() -> Root:
+    """The origin of a cold stream whose subscriptions each get a thread of their own."""
+    return _Threads()
+
+
+def async_origin() -> Root:
+    """The origin of a cold stream whose subscriptions live on the event loop that they are made on."""
+    return _Here()
 
 
 class _Plain(Generic[R]):

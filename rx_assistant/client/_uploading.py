@@ -1,0 +1,250 @@
+"""Many files uploaded a few at a time: on threads, or in tasks. What is reported comes in one place, in order.
+
+Uploads take files from the list one after the other, so that ids can be put in the order given. The first error stops
+all: files fail at their next read, requests are broken off, and only when no upload is left does the error come out.
+Nothing is deleted; the error's notes tell which files had arrived.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import anyio
+from reactivex import abc
+
+from rx_assistant.client._resource import parsed
+from rx_assistant.hot import AsyncStream, Stream, StreamScheduler, Subscriber
+from rx_assistant.http.lines import Line
+from rx_assistant.http.options import CallOptions
+from rx_assistant.http.requests import files as requests
+from rx_assistant.http.session import AsyncSession, Reply, Session
+from rx_assistant.polling import OwnThread, Tally, UploadProgress, UploadStopped, async_origin, origin
+from rx_assistant.schedulers import EventLoop, Task, current_event_loop, loop_scheduler
+from rx_assistant.types import FileObject, FileTypes
+
+PURPOSE = {"purpose": "assistants"}
+
+
+def uploading(
+    session: Session, files: Sequence[FileTypes], options: CallOptions, max_concurrency: int
+) -> Stream[UploadProgress]:
+    """Upload, and give the progress; the last of it has the ids of all files. Each subscription uploads anew."""
+
+    def link(down: Subscriber[UploadProgress], given: abc.SchedulerBase | None) -> abc.DisposableBase:
+        scheduler = given if isinstance(given, StreamScheduler) else OwnThread()
+        uploads = _Uploads(session, files, options, max_concurrency, down, scheduler)
+        down.hold(uploads)
+        uploads.start()
+        return uploads
+
+    return Stream(link, origin())
+
+
+def uploading_async(
+    session: AsyncSession, files: Sequence[FileTypes], options: CallOptions, max_concurrency: int
+) -> AsyncStream[UploadProgress]:
+    """The same for asyncio and trio."""
+
+    def link(down: Subscriber[UploadProgress], given: abc.SchedulerBase | None) -> abc.DisposableBase:
+        loop = current_event_loop()
+        scheduler = given if isinstance(given, StreamScheduler) else loop_scheduler(loop)
+        uploads = _AsyncUploads(session, files, options, max_concurrency, down, scheduler, loop)
+        down.hold(uploads)
+        uploads.start()
+        return uploads
+
+    return AsyncStream(link, async_origin())
+
+
+class _UploadsBase(abc.DisposableBase):
+    """One subscription: what is still to be uploaded, what has been, and what is reported of it."""
+
+    def __init__(
+        self,
+        files: Sequence[FileTypes],
+        options: CallOptions,
+        max_concurrency: int,
+        down: Subscriber[UploadProgress],
+        scheduler: abc.SchedulerBase,
+    ) -> None:
+        self._tally = Tally(files, self._changed)
+        self._options = options
+        self._workers = min(max_concurrency, len(files))
+        self._down = down
+        self._scheduler = scheduler
+        self._numbers = iter(range(len(files)))
+        self._ids: dict[int, str] = {}
+        self._error: Exception | None = None
+        self._lock = threading.Lock()
+        self._reporting = False
+        self._reported: UploadProgress | None = None
+
+    @property
+    def _progress(self) -> UploadProgress:
+        return replace(self._tally.progress, file_ids=tuple(self._ids[number] for number in sorted(self._ids)))
+
+    def _next(self) -> int | None:
+        with self._lock:
+            return None if self._error is not None else next(self._numbers, None)
+
+    def _arrived(self, number: int, reply: Reply) -> None:
+        file = parsed(FileObject, reply)
+        with self._lock:
+            self._ids[number] = file.id
+        self._tally.finish()
+
+    def _failed(self, error: Exception) -> bool:
+        """Take note of an error; whether it is the first."""
+        with self._lock:
+            first, self._error = self._error is None, self._error or error
+        self._tally.stop()
+        return first
+
+    def _changed(self) -> None:
+        """Report soon: once, however many changes there are until then."""
+        with self._lock:
+            if self._reporting:
+                return
+            self._reporting = True
+        self._scheduler.schedule(self._report)
+
+    def _announce(self) -> None:
+        """Report first that nothing has been uploaded yet."""
+        progress = self._progress
+        self._scheduler.schedule(lambda *_: self._tell(progress))
+
+    def _report(self, *_: object) -> None:
+        self._reporting = False
+        self._tell(self._progress)
+
+    def _tell(self, progress: UploadProgress) -> None:
+        down = self._down
+        if self._error is None and progress != self._reported:
+            self._reported = progress
+            try:
+                down.next(progress)
+            except Exception as error:
+                down.fail(error)
+
+    def _finish(self, *_: object) -> None:
+        """No upload is left."""
+        error = self._error
+        if error is None:
+            self._report()
+            self._down.completed()
+            return
+        if self._ids:
+            error.add_note(f"uploaded before, and not deleted: {', '.join(self._progress.file_ids)}")
+        self._down.error(error)
+
+
+class _Uploads(_UploadsBase):
+    """Threads, each with a connection of its own."""
+
+    def __init__(
+        self,
+        session: Session,
+        files: Sequence[FileTypes],
+        options: CallOptions,
+        max_concurrency: int,
+        down: Subscriber[UploadProgress],
+        scheduler: abc.SchedulerBase,
+    ) -> None:
+        super().__init__(files, options, max_concurrency, down, scheduler)
+        self._lines = [Line(session) for _ in range(self._workers)]
+        self._running = self._workers
+
+    def start(self) -> None:
+        """Upload."""
+        self._announce()
+        if not self._lines:
+            self._scheduler.schedule(self._finish)
+        for line in self._lines:
+            threading.Thread(target=self._work, args=(line,), name="rx-assistant-upload", daemon=True).start()
+
+    def dispose(self) -> None:
+        """Stop all uploads, and return at once."""
+        self._failed(UploadStopped())
+        for line in self._lines:
+            line.cut()
+
+    def _work(self, line: Line) -> None:
+        try:
+            while (number := self._next()) is not None:
+                self._upload(number, line)
+        except Exception as error:
+            if self._failed(error):
+                for other in self._lines:
+                    other.cut()
+        finally:
+            line.cut()
+            with self._lock:
+                self._running -= 1
+                last = self._running == 0
+            if last:
+                self._scheduler.schedule(self._finish)
+
+    def _upload(self, number: int, line: Line) -> None:
+        file = self._tally.open(number)
+        try:
+            reply = line.send(requests.create(file.form, PURPOSE), self._options)
+        finally:
+            file.close()
+        self._arrived(number, reply)
+
+
+class _AsyncUploads(_UploadsBase):
+    """Tasks of one task, which belongs to no scope of the caller's."""
+
+    def __init__(
+        self,
+        session: AsyncSession,
+        files: Sequence[FileTypes],
+        options: CallOptions,
+        max_concurrency: int,
+        down: Subscriber[UploadProgress],
+        scheduler: abc.SchedulerBase,
+        loop: EventLoop,
+    ) -> None:
+        super().__init__(files, options, max_concurrency, down, scheduler)
+        self._session = session
+        self._loop = loop
+        self._task: Task | None = None
+
+    def start(self) -> None:
+        """Upload."""
+        self._announce()
+        self._task = self._loop.spawn(self._run)
+
+    def dispose(self) -> None:
+        """Stop all uploads, from any thread."""
+        self._failed(UploadStopped())
+        task, self._task = self._task, None
+        if task is not None:
+            on_loop: Callable[[], object] = task.cancel
+            on_loop() if self._loop.is_here() else self._loop.call_soon(on_loop)
+
+    async def _run(self) -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(self._workers):
+                group.start_soon(self._work, group.cancel_scope)
+        self._task = None
+        self._scheduler.schedule(self._finish)
+
+    async def _work(self, everybody: anyio.CancelScope) -> None:
+        try:
+            while (number := self._next()) is not None:
+                await self._upload(number)
+        except Exception as error:
+            self._failed(error)
+            everybody.cancel()
+
+    async def _upload(self, number: int) -> None:
+        file = self._tally.open(number)
+        try:
+            reply = await self._session.send(requests.create(file.form, PURPOSE), self._options)
+        finally:
+            file.close()
+        self._arrived(number, reply)
