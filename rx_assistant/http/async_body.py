@@ -85,10 +85,10 @@ class AsyncResponseBody:
         if self._scope is None:
             await self._release()
             return
-        self._gone = self._gone or anyio.Event()
+        gone = self._gone = self._gone or anyio.Event()
         self._scope.cancel()
         with anyio.move_on_after(CLOSE_SECONDS):
-            await self._gone.wait()
+            await gone.wait()
 
     def close_soon(self) -> None:
         """Stop, from any thread, and return at once. A waiting `read()` ends where the socket is ours alone."""

@@ -15,12 +15,15 @@ class Dialect(Protocol):
 
     def path(self, path: str) -> str:
         """The operation's path below the base URL."""
+        ...
 
     def query(self) -> tuple[tuple[str, str], ...]:
         """What every request carries in its query."""
+        ...
 
     def credentials(self, key: str, *, fresh: bool) -> tuple[str, str]:
         """The header that carries the key; `fresh` ones come from a token provider."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,16 +126,16 @@ class _Course:
         """One try: the request, and what its redirects lead to."""
         self._tries += 1
         outgoing = yield from self._with_key()
-        for _ in range(MAX_REDIRECTS):
+        hops = 1
+        while True:
             outcome: Outcome = yield self._send(outgoing)
             self._log(outgoing, outcome)
             if not isinstance(outcome, Incoming):
                 return self._timed_out(outcome)
-            next_one = redirected(outgoing, outcome.status, outcome.headers.get("location"))
-            if next_one is None:
-                break
-            outgoing = next_one
-        return outcome
+            following = redirected(outgoing, outcome.status, outcome.headers.get("location"))
+            if following is None or hops == MAX_REDIRECTS:
+                return outcome
+            outgoing, hops = following, hops + 1
 
     def wait_after(self, outcome: Outcome) -> float | None:
         """Seconds to wait before the next try, None if there is none."""
