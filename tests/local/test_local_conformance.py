@@ -74,3 +74,19 @@ def test_query_parameters_are_those_of_the_document():
         operation = document()["paths"][row.path][row.method.lower()]
         wanted = {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "query"}
         assert set(row.query) == wanted, (row.method, row.path)
+
+
+@pytest.mark.usefixtures("shared_or_skip")
+def test_the_judge_of_all_these_tests_notices_what_is_wrong(play, judged):
+    def said(step: object) -> str:
+        api = play([step])
+        api.http.post("/threads/runs", json={"assistant_id": api.assistant(), "stream": True})
+        api.server.stop()
+        verdicts = "\n".join(judged)
+        judged.clear()
+        return verdicts
+
+    assert said({"text": "a"}) == ""
+    assert "not in the document" in said({"raw": "event: thread.future\ndata: {}\n\n"})
+    assert "'thread_id' is a required property" in said({"raw": 'event: thread.run.completed\ndata: {"id": "x"}\n\n'})
+    assert "event 'thread.message.delta'" in said({"raw": "event: thread.message.delta\ndata: {}\n\n"})
