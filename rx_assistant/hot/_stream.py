@@ -85,13 +85,15 @@ class _Face(Observable[T_co]):
     def __getitem__(self, key: slice | int) -> Any:
         return wrap(super().__getitem__(key), like=self)
 
-    def __getattr__(self, name: str) -> Any:
-        # What only the wrapped observable has: `connect` of a ConnectableObservable, `key` of a group.
-        wrapped = self.__dict__.get("_wrapped")
-        if wrapped is None or name.startswith("__"):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        value = getattr(wrapped, name)
-        return _keeping_face(value, self) if inspect.ismethod(value) else value
+    if not TYPE_CHECKING:  # or no misspelt attribute would be seen
+
+        def __getattr__(self, name):
+            # What only the wrapped observable has: `connect` of a ConnectableObservable, `key` of a group.
+            wrapped = self.__dict__.get("_wrapped")
+            if wrapped is None or name.startswith("__"):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            value = getattr(wrapped, name)
+            return _keeping_face(value, self) if inspect.ismethod(value) else value
 
 
 def _keeping_face(method: Callable[..., Any], stream: Observable[Any]) -> Callable[..., Any]:
@@ -288,7 +290,8 @@ class Scope(Generic[A]):
     def birth(self) -> Birth:
         """Give where, in the source, the item now being handled stands: where a substream starts."""
         source = self.source
-        root = cast("Root", source) if isinstance(source, _Face) and source.origin is source else None
+        is_root = isinstance(source, _Face) and cast("object", source.origin) is source
+        root = cast("Root", source) if is_root else None
         return Birth(FEEDING.loop, root, -1 if root is None else position_in(root))
 
 
