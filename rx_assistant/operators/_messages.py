@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final, cast
 
 from reactivex import Observable
 
-from rx_assistant.events import StreamEvent, ThreadMessageCompleted, ThreadMessageDelta, ThreadMessageIncomplete
+from rx_assistant.events import ThreadMessageCompleted, ThreadMessageDelta, ThreadMessageIncomplete
 from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
+from rx_assistant.operators._select import Event
 from rx_assistant.operators._substreams import (
     MESSAGES,
     Moment,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _Moment = Moment[MessageState]
 
 
-def messages() -> Callable[[Observable[StreamEvent]], Observable[Message]]:
+def messages() -> Callable[[Observable[Event]], Observable[Message]]:
     """Emit each Message when it is finished, completed or incomplete, as the server sent it.
 
         source      message.created  message.delta  message.completed
@@ -44,10 +45,10 @@ def messages() -> Callable[[Observable[StreamEvent]], Observable[Message]]:
     return operator(_messages)
 
 
-def _messages(down: Sink[Message], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
+def _messages(down: Sink[Message], scope: Scope[Event]) -> Callable[[Event], object]:
     finished: set[str] = set()
 
-    def on_event(event: StreamEvent) -> None:
+    def on_event(event: Event) -> None:
         if isinstance(event, ThreadMessageCompleted | ThreadMessageIncomplete) and event.data.id not in finished:
             finished.add(event.data.id)
             down.next(event.data)

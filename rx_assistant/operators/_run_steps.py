@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final, cast
 
 from reactivex import Observable
 
-from rx_assistant.events import RunStepEvent, StreamEvent, ThreadRunStepDelta
+from rx_assistant.events import RunStepEvent, ThreadRunStepDelta
 from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
 from rx_assistant.lifecycle import EVENTS, STEP
+from rx_assistant.operators._select import Event
 from rx_assistant.operators._substreams import (
     STEPS,
     Moment,
@@ -31,7 +32,7 @@ _Moment = Moment[StepState]
 _NEWEST: Final = 1 << 62  # a version behind all versions
 
 
-def completed_run_steps() -> Callable[[Observable[StreamEvent]], Observable[RunStep]]:
+def completed_run_steps() -> Callable[[Observable[Event]], Observable[RunStep]]:
     """Emit each RunStep when it has ended, completed, failed, cancelled or expired, as the server sent it.
 
         source                 run.step.created  run.step.delta  run.step.completed
@@ -46,10 +47,10 @@ def completed_run_steps() -> Callable[[Observable[StreamEvent]], Observable[RunS
     return operator(_completed_run_steps)
 
 
-def _completed_run_steps(down: Sink[RunStep], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
+def _completed_run_steps(down: Sink[RunStep], scope: Scope[Event]) -> Callable[[Event], object]:
     finished: set[str] = set()
 
-    def on_event(event: StreamEvent) -> None:
+    def on_event(event: Event) -> None:
         if isinstance(event, RunStepEvent) and EVENTS[event.event].status in STEP.terminal:
             step = event.data
             if step.id not in finished:

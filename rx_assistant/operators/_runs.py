@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from reactivex import Observable
 
 from rx_assistant import errors
-from rx_assistant.events import RunEvent, StreamEvent
+from rx_assistant.events import RunEvent
 from rx_assistant.hot import Scope, Sink, operator
 from rx_assistant.lifecycle import RUN
+from rx_assistant.operators._select import E, Event
 
 if TYPE_CHECKING:
     from rx_assistant.types import Run, RunStatus
-
-E = TypeVar("E", bound=StreamEvent)
 
 _ERRORS: Final = {
     "failed": errors.RunFailedError,
@@ -25,7 +24,7 @@ _ERRORS: Final = {
 }
 
 
-def runs() -> Callable[[Observable[StreamEvent]], Observable[Run]]:
+def runs() -> Callable[[Observable[Event]], Observable[Run]]:
     """Emit the Run that each run event carries, whole.
 
         source  run.created  run.queued  message.delta  run.completed
@@ -40,15 +39,15 @@ def runs() -> Callable[[Observable[StreamEvent]], Observable[Run]]:
     return operator(_runs)
 
 
-def _runs(down: Sink[Run], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
-    def on_event(event: StreamEvent) -> None:
+def _runs(down: Sink[Run], scope: Scope[Event]) -> Callable[[Event], object]:
+    def on_event(event: Event) -> None:
         if isinstance(event, RunEvent):
             down.next(event.data)
 
     return on_event
 
 
-def run_statuses() -> Callable[[Observable[StreamEvent]], Observable[RunStatus]]:
+def run_statuses() -> Callable[[Observable[Event]], Observable[RunStatus]]:
     """Emit a run's status whenever it changes.
 
         source          run.created  run.queued  run.in_progress  run.completed
@@ -66,10 +65,10 @@ def run_statuses() -> Callable[[Observable[StreamEvent]], Observable[RunStatus]]
     return operator(_run_statuses)
 
 
-def _run_statuses(down: Sink[RunStatus], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
+def _run_statuses(down: Sink[RunStatus], scope: Scope[Event]) -> Callable[[Event], object]:
     known: dict[str, RunStatus] = {}
 
-    def on_event(event: StreamEvent) -> None:
+    def on_event(event: Event) -> None:
         if isinstance(event, RunEvent):
             run = event.data
             if run.status and known.get(run.id) != run.status:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from reactivex import Observable
 
 from rx_assistant.events import BY_NAME, StreamEvent, UnknownEvent
 from rx_assistant.hot import Scope, Sink, operator
 
-E = TypeVar("E", bound=StreamEvent)
+Event: TypeAlias = "StreamEvent[str, object]"
+"""Any event. Without the Any in a bare StreamEvent, which would make type checkers lose what `pipe` gives."""
+
+E = TypeVar("E", bound="Event")
 
 
-def of_type(kind: type[E]) -> Callable[[Observable[StreamEvent]], Observable[E]]:
+def of_type(kind: type[E]) -> Callable[[Observable[Event]], Observable[E]]:
     """Emit the events of one class, narrowed to it for type checkers.
 
         source                        run.created  message.delta  run.completed  done
@@ -33,8 +36,8 @@ def of_type(kind: type[E]) -> Callable[[Observable[StreamEvent]], Observable[E]]
     if not (isinstance(kind, type) and issubclass(kind, StreamEvent)):
         raise TypeError(f"of_type takes an event class such as ThreadMessageDelta, not {kind!r}; names go to events()")
 
-    def start(down: Sink[E], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
-        def on_event(event: StreamEvent) -> None:
+    def start(down: Sink[E], scope: Scope[Event]) -> Callable[[Event], object]:
+        def on_event(event: Event) -> None:
             if isinstance(event, kind):
                 down.next(event)
 

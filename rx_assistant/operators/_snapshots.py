@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from reactivex import Observable
 
-from rx_assistant.events import StreamEvent
 from rx_assistant.hot import Hooks, Scope, Sink, operator
+from rx_assistant.operators._select import Event
 from rx_assistant.snapshots import RunSnapshot, fold
 
 
-def snapshots() -> Callable[[Observable[StreamEvent]], Observable[RunSnapshot]]:
+def snapshots() -> Callable[[Observable[Event]], Observable[RunSnapshot]]:
     """Emit, after every event, the RunSnapshot that all events so far add up to.
 
         source       run.created  message.delta  message.delta  done
@@ -28,10 +28,10 @@ def snapshots() -> Callable[[Observable[StreamEvent]], Observable[RunSnapshot]]:
     return operator(_snapshots)
 
 
-def _snapshots(down: Sink[RunSnapshot], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
+def _snapshots(down: Sink[RunSnapshot], scope: Scope[Event]) -> Callable[[Event], object]:
     snapshot = RunSnapshot()
 
-    def on_event(event: StreamEvent) -> None:
+    def on_event(event: Event) -> None:
         nonlocal snapshot
         snapshot = fold(snapshot, event)
         down.next(snapshot)
@@ -39,7 +39,7 @@ def _snapshots(down: Sink[RunSnapshot], scope: Scope[StreamEvent]) -> Callable[[
     return on_event
 
 
-def final_snapshot() -> Callable[[Observable[StreamEvent]], Observable[RunSnapshot]]:
+def final_snapshot() -> Callable[[Observable[Event]], Observable[RunSnapshot]]:
     """Emit one RunSnapshot when the stream has ended well: all that it said.
 
         source            run.created  message.delta  run.completed  done |
@@ -56,10 +56,10 @@ def final_snapshot() -> Callable[[Observable[StreamEvent]], Observable[RunSnapsh
     return operator(_final_snapshot)
 
 
-def _final_snapshot(down: Sink[RunSnapshot], scope: Scope[StreamEvent]) -> Hooks:
+def _final_snapshot(down: Sink[RunSnapshot], scope: Scope[Event]) -> Hooks:
     snapshot = RunSnapshot()
 
-    def on_event(event: StreamEvent) -> None:
+    def on_event(event: Event) -> None:
         nonlocal snapshot
         snapshot = fold(snapshot, event)
 

@@ -57,6 +57,7 @@ from rx_assistant.hot import (
     operator,
     wrap,
 )
+from rx_assistant.operators._select import Event
 from rx_assistant.snapshots import CallState, MessageState, Phase, RunSnapshot, State, StepState, advance
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Router:
         self._snapshot = RunSnapshot()
         self.inlets: dict[State, Inlet] = {}
 
-    def take(self, event: StreamEvent) -> None:
+    def take(self, event: Event) -> None:
         """Route one event. An interrupt in somebody's callback is raised when all have had their moments."""
         kind = type(event)
         if kind not in self._kinds:
@@ -290,7 +291,7 @@ class Substream(Generic[S]):
     def _anew(self) -> Stream[Moment[S]] | AsyncStream[Moment[S]]:
         state, kinds = self.state, self._feed.kinds
 
-        def start(down: Sink[Moment[S]], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
+        def start(down: Sink[Moment[S]], scope: Scope[Event]) -> Callable[[Event], object]:
             relay = _Relay(down)
             return Router(kinds, lambda other: relay if _is_same(other, state) else None).take
 
@@ -318,7 +319,7 @@ class _Feed(Generic[S, A]):
 
     def __init__(
         self,
-        source: Stream[StreamEvent] | AsyncStream[StreamEvent],
+        source: Stream[Event] | AsyncStream[Event],
         route: Route[S, A],
         down: Subscriber[A],
     ) -> None:
@@ -330,7 +331,7 @@ class _Feed(Generic[S, A]):
         self._scope = Scope(source, None)
         self._births: dict[str, Birth] = {}
         self._router = Router(route.kinds, self._inlet_for)
-        self._up: Subscriber[StreamEvent] = Subscriber(self._router.take, self._on_error, self._on_completed)
+        self._up: Subscriber[Event] = Subscriber(self._router.take, self._on_error, self._on_completed)
         self._lock = threading.Lock()
         self._outer_left = False
         self._all_left = False
@@ -401,12 +402,16 @@ def _is_same(one: State, other: State) -> bool:
 
 
 class SubstreamOperator(Protocol[Sync_co, Async_co]):
-    """An operator whose items are streams of the same face as its source."""
+    """An operator whose items are streams of the same face as its source.
+
+    The source is a stream of events. It says `object` because mypy chooses the overload before it knows what comes out
+    of the operator in front.
+    """
 
     @overload
-    def __call__(self, source: AsyncStream[StreamEvent], /) -> AsyncStream[Async_co]: ...  # type: ignore[overload-overlap]  # any Observable but an AsyncStream gives the other
+    def __call__(self, source: AsyncStream[object], /) -> AsyncStream[Async_co]: ...  # type: ignore[overload-overlap]  # any Observable but an AsyncStream gives the other
     @overload
-    def __call__(self, source: Observable[StreamEvent], /) -> Stream[Sync_co]: ...
+    def __call__(self, source: Observable[object], /) -> Stream[Sync_co]: ...
 
 
 def substreams(
@@ -417,7 +422,7 @@ def substreams(
 ) -> SubstreamOperator[Sync_co, Async_co]:
     """Give an operator that emits a stream object for each state it wants, when that state first appears."""
 
-    def lift(source: Observable[StreamEvent]) -> Any:
+    def lift(source: Observable[object]) -> Any:
         face: Any = wrap(source, like=source)
         is_async = isinstance(face, AsyncStream)
         route: Route[S, Any] = Route(kinds, wants, make_async if is_async else make)
@@ -478,12 +483,12 @@ def deltas(read: Callable[[Moment[S]], A]) -> Callable[[Observable[Moment[S]]], 
     return operator(start)
 
 
-def events_of(moments: Observable[Moment[Any]]) -> Observable[StreamEvent]:
+def events_of(moments: Observable[Moment[Any]]) -> Observable[Event]:
     """Emit the events behind the moments, each once: what there is of a message or step, for operators of ours."""
     return _events_of(moments)
 
 
-def _start_events(down: Sink[StreamEvent], scope: Scope[Moment[Any]]) -> Callable[[Moment[Any]], object]:
+def _start_events(down: Sink[Event], scope: Scope[Moment[Any]]) -> Callable[[Moment[Any]], object]:
     last = -1
 
     def on_moment(moment: Moment[Any]) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from reactivex import Observable
 
-from rx_assistant.events import StreamEvent, ThreadMessageDelta
+from rx_assistant.events import ThreadMessageDelta
 from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
+from rx_assistant.operators._select import Event
 from rx_assistant.operators._substreams import (
     MESSAGES,
     Moment,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _Part = Moment[PartState]
 
 
-def text_deltas() -> Callable[[Observable[StreamEvent]], Observable[str]]:
+def text_deltas() -> Callable[[Observable[Event]], Observable[str]]:
     """Emit the text of all messages, piece by piece, as it arrives.
 
         source         message.delta  run.step.delta  message.delta
@@ -44,8 +45,8 @@ def text_deltas() -> Callable[[Observable[StreamEvent]], Observable[str]]:
     return operator(_text_deltas)
 
 
-def _text_deltas(down: Sink[str], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
-    def on_event(event: StreamEvent) -> None:
+def _text_deltas(down: Sink[str], scope: Scope[Event]) -> Callable[[Event], object]:
+    def on_event(event: Event) -> None:
         if type(event) is ThreadMessageDelta:
             for _, text in event.text_fragments:
                 if text:
@@ -101,7 +102,7 @@ class TextSnapshot:
         return f"TextSnapshot(message_id={self.message_id!r}, index={self.index}, value={self.value!r})"
 
 
-def text_snapshots() -> Callable[[Observable[StreamEvent]], Observable[TextSnapshot]]:
+def text_snapshots() -> Callable[[Observable[Event]], Observable[TextSnapshot]]:
     """Emit, whenever a text part grows or is finished, the whole of it so far.
 
         source            message.delta  message.delta  message.completed
@@ -119,10 +120,10 @@ def text_snapshots() -> Callable[[Observable[StreamEvent]], Observable[TextSnaps
     return operator(_text_snapshots)
 
 
-def _text_snapshots(down: Sink[TextSnapshot], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
+def _text_snapshots(down: Sink[TextSnapshot], scope: Scope[Event]) -> Callable[[Event], object]:
     snapshot = RunSnapshot()
 
-    def on_event(event: StreamEvent) -> None:
+    def on_event(event: Event) -> None:
         nonlocal snapshot
         if type(event) in MESSAGES:
             snapshot, changes = advance(snapshot, event)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, cast,
 
 from reactivex import Observable
 
-from rx_assistant.events import RunEvent, StreamEvent, ThreadRunStepDelta
+from rx_assistant.events import RunEvent, ThreadRunStepDelta
 from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
 from rx_assistant.operators._arguments import arguments_so_far
 from rx_assistant.operators._outputs import outputs
+from rx_assistant.operators._select import Event
 from rx_assistant.operators._substreams import (
     STEPS,
     Inlet,
@@ -65,7 +66,7 @@ def tool_calls(type: ToolType | str | None = None) -> SubstreamOperator[ToolCall
     return substreams(STEPS, wants, ToolCallStream, AsyncToolCallStream)
 
 
-def completed_tool_calls() -> Callable[[Observable[StreamEvent]], Observable[ToolCall]]:
+def completed_tool_calls() -> Callable[[Observable[Event]], Observable[ToolCall]]:
     """Emit each ToolCall when it is done, as the server sent it.
 
         source                  run.step.delta  run.requires_action  run.step.completed
@@ -85,7 +86,7 @@ def completed_tool_calls() -> Callable[[Observable[StreamEvent]], Observable[Too
     return operator(_completed_tool_calls)
 
 
-def _completed_tool_calls(down: Sink[ToolCall], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
+def _completed_tool_calls(down: Sink[ToolCall], scope: Scope[Event]) -> Callable[[Event], object]:
     inlet = _Finished(down)
 
     def inlet_for(state: State) -> Inlet | None:
@@ -111,7 +112,7 @@ class _Finished:
         """One call's end is not the end."""
 
 
-def required_actions() -> Callable[[Observable[StreamEvent]], Observable[RequiredAction]]:
+def required_actions() -> Callable[[Observable[Event]], Observable[RequiredAction]]:
     """Emit the calls to answer, as one RequiredAction, whenever the run stops to wait for their outputs.
 
         source              run.in_progress  run.requires_action  run.queued
@@ -129,10 +130,10 @@ def required_actions() -> Callable[[Observable[StreamEvent]], Observable[Require
     return operator(_required_actions)
 
 
-def _required_actions(down: Sink[RequiredAction], scope: Scope[StreamEvent]) -> Callable[[StreamEvent], object]:
+def _required_actions(down: Sink[RequiredAction], scope: Scope[Event]) -> Callable[[Event], object]:
     waiting: dict[str, RequiredAction] = {}
 
-    def on_event(event: StreamEvent) -> None:
+    def on_event(event: Event) -> None:
         if not isinstance(event, RunEvent):
             return
         run = event.data

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 from reactivex import Observable
 
@@ -12,14 +11,12 @@ from rx_assistant.events import (
     MessageEvent,
     RunEvent,
     RunStepEvent,
-    StreamEvent,
     ThreadMessageDelta,
     ThreadRunStepDelta,
 )
 from rx_assistant.hot import Hooks, Scope, Sink, operator
 from rx_assistant.lifecycle import Grammar, VerifyMode
-
-E = TypeVar("E", bound=StreamEvent)
+from rx_assistant.operators._select import E, Event
 
 
 def verify(mode: VerifyMode = "lenient") -> Callable[[Observable[E]], Observable[E]]:
@@ -66,7 +63,7 @@ def verify(mode: VerifyMode = "lenient") -> Callable[[Observable[E]], Observable
     return operator(start)
 
 
-def _feed(grammar: Grammar, event: StreamEvent) -> None:
+def _feed(grammar: Grammar, event: Event) -> None:
     name = event.event
     if isinstance(event, ThreadMessageDelta):
         grammar.feed(name, id=event.message_id or None)
