@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any
 
@@ -32,6 +33,7 @@ class Script:
     def __init__(self, *chunks: Any) -> None:
         self.chunks = list(chunks)
         self.opened = 0
+        self.refuse: Exception | None = None
         self.reads = 0
         self.closed = False
         self.finished = False
@@ -41,6 +43,11 @@ class Script:
 
     def close_soon(self) -> None:
         self.closed = True
+
+    def _open(self) -> None:
+        self.opened += 1
+        if self.refuse is not None:
+            raise self.refuse
 
     def _next(self) -> Any:
         self.reads += 1
@@ -52,7 +59,7 @@ class Script:
 
 class SyncScript(Script):
     def open(self) -> SyncScript:
-        self.opened += 1
+        self._open()
         return self
 
     def read(self) -> bytes:
@@ -71,7 +78,8 @@ class SyncScript(Script):
 
 class AsyncScript(Script):
     async def open(self) -> AsyncScript:
-        self.opened += 1
+        await anyio.lowlevel.checkpoint()
+        self._open()
         return self
 
     async def read(self) -> bytes:
@@ -109,6 +117,10 @@ class Face:
 
     def handler(self, kind: type) -> type:
         """A handler class with the callbacks of `kind`, which are coroutines there."""
+        raise NotImplementedError
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        """Return when what goes on elsewhere has come so far; fail after five seconds."""
         raise NotImplementedError
 
     def stream(self, *chunks: Any, handler: Any = None, **options: Any) -> Any:
@@ -152,6 +164,12 @@ class SyncFace(Face):
         }
         return type(kind.__name__, (kind, AssistantEventHandler), plain)
 
+    async def until(self, done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 5
+        while not done():
+            assert time.monotonic() < deadline, "nothing has happened"
+            time.sleep(0.001)  # noqa: ASYNC251  # no event loop here
+
 
 class AsyncFace(Face):
     base = AsyncAssistantEventHandler
@@ -167,6 +185,11 @@ class AsyncFace(Face):
 
     def handler(self, kind: type) -> type:
         return type(kind.__name__, (kind, AsyncAssistantEventHandler), {})
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        with anyio.fail_after(5):
+            while not done():
+                await anyio.lowlevel.checkpoint()
 
 
 class Block:
