@@ -23,8 +23,8 @@ class TextLog:
     def __init__(self) -> None:
         self._open: list[str] = []
         self._blocks: list[list[str] | str] = [self._open]
-        self._ends = array("Q", (0,))
-        self._versions = array("Q")
+        self._ends = array("I", (0,))
+        self._versions = array("I")
         self._read = (0, "")  # number of fragments, their text; swapped whole
 
     def append(self, version: int, text: str) -> None:
