@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
@@ -238,13 +240,10 @@ def test_what_is_sent_at_once_is_bounded():
     assert max(sizes) < 70_000
 
 
-@pytest.mark.unjudged
-def test_a_reader_that_takes_nothing_is_let_go(connect):
-    turn = [{"text": "x" * 8_000_000, "chunk": 100_000}]
-    api = connect(script={"runs": [{"turns": [turn]}]}, write_timeout=0.05)
-    assistant, thread = api.assistant(), api.thread("hi")
-    host, port = api.http.base_url.host, api.http.base_url.port
-    with socket.create_connection((host, port)) as lazy:
+@contextmanager
+def lazy_reader(api, assistant: str, thread: str):
+    """A connection that asks for a stream and reads nothing of it."""
+    with socket.create_connection((api.http.base_url.host, api.http.base_url.port)) as lazy:
         lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         body = b'{"assistant_id": "%s", "stream": true}' % assistant.encode()
         head = f"POST /v1/threads/{thread}/runs HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -252,8 +251,28 @@ def test_a_reader_that_takes_nothing_is_let_go(connect):
         while not (runs := api("GET", f"/threads/{thread}/runs")["data"]):
             pass
         assert api.wait(runs[0])["status"] == "completed"
+        yield
+
+
+MUCH = {"runs": [{"turns": [[{"text": "x" * 8_000_000, "chunk": 100_000}]]}]}
+
+
+@pytest.mark.unjudged
+def test_a_reader_that_takes_nothing_is_let_go(connect):
+    api = connect(script=MUCH, write_timeout=0.05)
+    thread = api.thread("hi")
+    with lazy_reader(api, api.assistant(), thread):
         while api.server._state.readers.count:
             api("GET", f"/threads/{thread}")
+
+
+@pytest.mark.unjudged
+def test_a_reader_that_takes_nothing_does_not_hold_up_the_end(connect):
+    api = connect(script=MUCH)
+    with lazy_reader(api, api.assistant(), api.thread("hi")):
+        assert api.server._state.readers.count == 1
+        api.server.stop()
+        gc.collect()
 
 
 # In the foreground
