@@ -102,7 +102,7 @@ class StreamEvent(Generic[Name, Data]):
         return self._raw
 
     @property
-    def narrow(self) -> tuple[str, tuple[Any, ...], bool] | None:
+    def narrow(self) -> tuple[Any, ...] | None:
         """What a delta appends to which message or step, read without the model; None for all other events."""
         return None
 

@@ -24,8 +24,9 @@ TextFragment: TypeAlias = tuple[int, str]
 InputFragment: TypeAlias = tuple[int, str, str]
 """Tool-call index, type of the call (`function` or `code_interpreter`), text to append to its arguments or code."""
 
-NarrowMessage: TypeAlias = tuple[str, tuple[TextFragment, ...], bool]
-"""Message id, text fragments, whether they are all that the event says."""
+NarrowMessage: TypeAlias = tuple[str, tuple[TextFragment, ...], bool, int | None]
+"""Message id, text fragments, whether they are all that the event says; and if all the rest is one annotation of the
+one fragment, that annotation's index."""
 
 NarrowStep: TypeAlias = tuple[str, tuple[InputFragment, ...], bool]
 """Step id, input fragments, whether they are all that the event says."""
@@ -35,9 +36,17 @@ _ID = rb'"([^"\\\x00-\x1f]++)"'
 _INDEX = rb"(0|[1-9]\d{0,5})"
 _TEXT = rb'"([^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+)"'
 
+_STRING = rb'"[^"\\\x00-\x1f]*+"'
+_NUMBER = rb"(?:0|[1-9]\d{0,8})"
+_MARK = (
+    rb'\{"index":' + _INDEX + rb',"type":"file_(?:citation|path)","text":' + _STRING + rb',"start_index":' + _NUMBER +
+    rb',"end_index":' + _NUMBER + rb',"file_(?:citation|path)":\{"file_id":' + _STRING + rb'(?:,"quote":' + _STRING +
+    rb")?\}\}"
+)  # fmt: skip
+
 _match_text: Final = re.compile(
     rb'\{"id":' + _ID + rb',"object":"thread\.message\.delta","delta":\{"content":\[\{"index":' + _INDEX +
-    rb',"type":"text","text":\{"value":' + _TEXT + rb'(?:,"annotations":\[\])?\}\}\]\}\}'
+    rb',"type":"text","text":\{"value":' + _TEXT + rb'(?:,"annotations":\[(?:' + _MARK + rb")?\])?\}\}\]\}\}"
 ).fullmatch  # fmt: skip
 
 _match_input: Final = re.compile(
@@ -79,7 +88,9 @@ class _Delta(StreamEvent[Name, Data]):
                 payload = json_reader()(self._raw)
             except ValueError:
                 payload = None
-            if fits(payload, self._shape):
+            if (payload is not None and self._narrow is not None) or fits(
+                payload, self._shape
+            ):  # what was read narrowly does fit
                 return cast("dict[str, Any]", payload)
         model: Any = self.data
         dumped: dict[str, Any] = model.model_dump(exclude_unset=True, by_alias=True)
@@ -109,21 +120,25 @@ class ThreadMessageDelta(_Delta[Literal["thread.message.delta"], "MessageDeltaEv
 
     @property
     def narrow(self) -> NarrowMessage:
-        """All three at once: whose delta it is, its text fragments, and whether they are all it says."""
+        """All of this at once, see NarrowMessage."""
         narrow: NarrowMessage = self._narrow or self._read()
         return narrow
 
     def _read(self) -> NarrowMessage:
         match = _match_text(self._raw)
         if match is not None:
-            message_id, index, value = match.groups()
+            message_id, index, value, mark = match.groups()
             text = value.decode("utf-8", "replace") if _BACKSLASH not in value else _unescaped(value)
             if text is not None:
                 at = 0 if index == b"0" else int(index)
-                self._narrow = plain = (message_id.decode("utf-8", "replace"), ((at, text),), True)
+                fragments, whose = ((at, text),), message_id.decode("utf-8", "replace")
+                plain: NarrowMessage = (
+                    (whose, fragments, True, None) if mark is None else (whose, fragments, False, int(mark))
+                )
+                self._narrow = plain
                 return plain
         payload = self.payload
-        self._narrow = narrow = (payload.get("id") or "", tuple(_text_fragments(payload)), False)
+        self._narrow = narrow = (payload.get("id") or "", tuple(_text_fragments(payload)), False, None)
         return narrow
 
 
@@ -147,7 +162,7 @@ class ThreadRunStepDelta(_Delta[Literal["thread.run.step.delta"], "RunStepDeltaE
 
     @property
     def narrow(self) -> NarrowStep:
-        """All three at once: whose delta it is, its input fragments, and whether they are all it says."""
+        """All of this at once, see NarrowStep."""
         narrow: NarrowStep = self._narrow or self._read()
         return narrow
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from rx_assistant.events import ThreadMessageDelta, ThreadRunStepDelta
 from rx_assistant.snapshots._pieces import Node
 from rx_assistant.snapshots._shapes import validate
-from rx_assistant.snapshots._view import Getter, View, maker_of
+from rx_assistant.snapshots._view import View, inside, maker_of
 from rx_assistant.types import (
     CodeInterpreterDelta,
     CodeInterpreterToolCallDelta,
@@ -58,10 +57,6 @@ def _appended(view: Any) -> str:
     return text
 
 
-def _inside(make: Callable[[Any, int], Any]) -> Getter:
-    return lambda view: make(view._source, view._at)
-
-
 _plain_text = maker_of(TextDelta, {"value": _appended}, base=_text_of, kind=_DeltaView)
 _text = maker_of(
     TextDelta,
@@ -77,13 +72,13 @@ _code = maker_of(
 )
 _function_call = maker_of(
     FunctionToolCallDelta,
-    {"index": _index, "type": lambda view: "function", "function": _inside(_function)},
+    {"index": _index, "type": lambda view: "function", "function": inside(_function)},
     base=_call_of,
     kind=_DeltaView,
 )
 _code_call = maker_of(
     CodeInterpreterToolCallDelta,
-    {"index": _index, "type": lambda view: "code_interpreter", "code_interpreter": _inside(_code)},
+    {"index": _index, "type": lambda view: "code_interpreter", "code_interpreter": inside(_code)},
     base=_call_of,
     kind=_DeltaView,
 )

@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
 def message_delta(store: Store, version: int, event: ThreadMessageDelta, narrow: NarrowMessage) -> Changes:
     """A delta: appended at once where it continues a known text, else taken apart."""
-    message = store.messages.get(narrow[0])
-    if message is not None and narrow[2]:
-        index, text = narrow[1][0]
+    message_id, fragments, plain, mark = narrow
+    message = store.messages.get(message_id)
+    if message is not None and (plain or mark is not None):
+        index, text = fragments[0]
         part = message.parts.by_index.get(index)
         if part is not None and part.kind == "text":
             if message.ended:
                 return ()
             part.log.append(version, text)
+            if mark is not None:
+                part.annotations.append(version, mark, event, (0, 0))
             return ("delta", part, 0), ("delta", message, -1)
     return _message_delta(store, version, event)
 

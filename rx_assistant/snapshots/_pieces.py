@@ -78,6 +78,11 @@ class PieceLog:
         """How many pieces there were at `version`."""
         return count_at(self._pieces, version)
 
+    def length(self, version: int) -> int:
+        """How many models `at` gives, without building any."""
+        count = self.count(version)
+        return count if count <= self._regular else len({piece[0] for _, piece in self._pieces[:count]})
+
     def next_index(self) -> int:
         """The index behind all those that have arrived."""
         return self._next

@@ -103,6 +103,11 @@ class View:
         return dumped
 
 
+def inside(make: Callable[[Any, int], Any]) -> Getter:
+    """A view of the same source, one level further in."""
+    return lambda view: make(view._source, view._at)
+
+
 def maker_of(
     model: type[_M], getters: Mapping[str, Getter], *, base: Base = lambda view: None, kind: type[View] = View
 ) -> Callable[[Any, int], _M]:

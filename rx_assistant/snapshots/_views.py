@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rx_assistant.snapshots._states import CallState, MessageState, PartState, StepState
-from rx_assistant.snapshots._view import Getter, maker_of
+from rx_assistant.snapshots._view import Getter, inside, maker_of
 from rx_assistant.types import (
     CodeInterpreter,
     CodeInterpreterToolCall,
@@ -50,13 +50,8 @@ def _list_at(name: str) -> Getter:
     return lambda view: getattr(view._source, name).at(view._at)
 
 
-def _inside(make: Callable[[Any, int], Any]) -> Getter:
-    """A view of the same state, one level in."""
-    return lambda view: make(view._source, view._at)
-
-
 _text = maker_of(Text, {"value": _log, "annotations": _list_at("annotations")})
-_text_block = maker_of(TextContentBlock, {"type": _constant("text"), "text": _inside(_text)})
+_text_block = maker_of(TextContentBlock, {"type": _constant("text"), "text": inside(_text)})
 _refusal_block = maker_of(RefusalContentBlock, {"type": _constant("refusal"), "refusal": _log})
 
 
@@ -85,11 +80,11 @@ def part_view(part: PartState, version: int) -> MessageContent:
 _function = maker_of(Function, {"name": _at("name"), "arguments": _log, "output": _at("output")})
 _code = maker_of(CodeInterpreter, {"input": _log, "outputs": _list_at("outputs")})
 _function_call = maker_of(
-    FunctionToolCall, {"id": _at("identity"), "type": _constant("function"), "function": _inside(_function)}
+    FunctionToolCall, {"id": _at("identity"), "type": _constant("function"), "function": inside(_function)}
 )
 _code_call = maker_of(
     CodeInterpreterToolCall,
-    {"id": _at("identity"), "type": _constant("code_interpreter"), "code_interpreter": _inside(_code)},
+    {"id": _at("identity"), "type": _constant("code_interpreter"), "code_interpreter": inside(_code)},
 )
 
 
