@@ -168,8 +168,8 @@ def _finished(part: PartState, version: int) -> tuple[str, Any]:
 def _told(state: State, version: int) -> int:
     """How many annotations or outputs have been told of while they arrived."""
     if isinstance(state, PartState):
-        return len(state.annotations.at(version))
-    return len(state.outputs.at(version)) if isinstance(state, CallState) else 0
+        return state.annotations.length(version)
+    return state.outputs.length(version) if isinstance(state, CallState) else 0
 
 
 def _is_bare(event: Any, state: State, position: int) -> bool:
