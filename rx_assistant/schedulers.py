@@ -86,7 +86,14 @@ class AsyncioLoop:
         return _later_from_outside(self, seconds, action)
 
     def spawn(self, main: Main) -> Task:
-        return _AsyncioTask(asyncio.create_task(main()))
+        task = asyncio.create_task(main())
+        _spawned.add(task)
+        task.add_done_callback(_spawned.discard)
+        return _AsyncioTask(task)
+
+
+_spawned: set[asyncio.Task[None]] = set()
+"""What was spawned and has not ended: asyncio itself forgets a task that nobody refers to."""
 
 
 class _AsyncioTask:

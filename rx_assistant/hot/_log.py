@@ -76,8 +76,10 @@ class HotLog(Generic[T]):
         self.watch: Callable[[T], None] | None = None  # sees each item before the seats do
         self.gate = FOREVER  # nothing beyond is delivered, whatever is wanted: async handlers are awaited in between
         self.alarm: Exception | None = None  # what a handler raised, for the next one who waits
+        self.inside: Callable[[], bool] | None = None  # whether the caller is within a delivery that is not ours
         self._kinds: list[Callable[[Any], T]] = []
         self._payloads: list[Any] = []
+        self._read = self.reader()
         self._base = 0
         self._length = 0
         self._bytes = 0
@@ -200,14 +202,23 @@ class HotLog(Generic[T]):
 
     def peek(self, position: int) -> tuple[Callable[[Any], T], Any] | None:
         """Give the pair `(kind, payload)` at `position`; None when it is not there yet, or no longer."""
-        if not self.keep:
-            with self._mutex:
-                index = position - self._base
-                return (self._kinds[index], self._payloads[index]) if 0 <= index < len(self._payloads) else None
-        try:
-            return self._kinds[position], self._payloads[position]
-        except IndexError:
-            return None
+        if self.keep:
+            return self._read(position)
+        with self._mutex:
+            index = position - self._base
+            return (self._kinds[index], self._payloads[index]) if 0 <= index < len(self._payloads) else None
+
+    def reader(self) -> Callable[[int], tuple[Callable[[Any], T], Any] | None]:
+        """Give what `peek` is for a log that keeps everything, without a reference to the log."""
+        kinds, payloads = self._kinds, self._payloads
+
+        def read(position: int) -> tuple[Callable[[Any], T], Any] | None:
+            try:
+                return kinds[position], payloads[position]
+            except IndexError:
+                return None
+
+        return read
 
     def item(self, position: int) -> T:
         """Give the item at `position`, the very object that was handed out last if it is that; NOTHING without one."""
@@ -286,13 +297,26 @@ class HotLog(Generic[T]):
         self.pause()
         self._tell()
 
+    @property
+    def alarmed(self) -> bool:
+        """Whether the caller, who waits, has to look at what a handler raised. Who waits inside a delivery has not:
+        its own exception would be taken for another's."""
+        if self.alarm is None or self.delivering == threading.get_ident():
+            return False
+        return self.inside is None or not self.inside()
+
     def check(self) -> None:
         """Raise, once, what a handler raised."""
-        if self.alarm is not None:
-            with self._mutex:
-                error, self.alarm = self.alarm, None
+        if self.alarmed:
+            error = self.take_alarm()
             if error is not None:
                 raise error
+
+    def take_alarm(self) -> Exception | None:
+        """Give, once, what a handler raised."""
+        with self._mutex:
+            error, self.alarm = self.alarm, None
+        return error
 
     def drain(self) -> None:
         """Deliver what is pending, unless another thread, or a caller further up this stack, is doing so."""
@@ -407,16 +431,20 @@ class HotLog(Generic[T]):
             listeners, self._listeners = self._listeners, ()
         for changed in listeners:
             changed()
-        self.on_idle = self.watch = None  # nothing points back to the stream any more: dropping it frees the log
+        if not self.keep:
+            self._trim(least=1)
+        self.on_idle = self.watch = self.inside = (
+            None  # nothing points back to the stream any more: dropping it frees the log
+        )
         if interrupt is not None:
             raise interrupt
 
     # -- trimming ------------------------------------------------------------------------------------------------
 
-    def _trim(self) -> None:
-        """Drop what everybody has passed; cut loose whoever holds too much back."""
+    def _trim(self, least: int = _BLOCK) -> None:
+        """Drop what everybody has passed, `least` items at a time; cut loose whoever holds too much back."""
         with self._mutex:
-            low = self._pos - 1  # the item in delivery stays: substreams start there
+            low = self._pos - (not self.finished)  # the item in delivery stays: substreams start there
             lagging = [cursor for cursor in self._cursors if cursor.is_open]
             if self._bytes > self.max_pending and lagging and min(c.position for c in lagging) < low:
                 low_cursor = min(lagging, key=lambda cursor: cursor.position)
@@ -425,7 +453,7 @@ class HotLog(Generic[T]):
             for cursor in lagging:
                 low = min(low, cursor.position)
             drop = low - self._base
-            if drop < _BLOCK and self._bytes <= self.max_pending:
+            if drop < least and self._bytes <= self.max_pending:
                 return
             if drop > 0:
                 self._bytes -= _weight(self._payloads[:drop])

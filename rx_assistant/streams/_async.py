@@ -14,7 +14,7 @@ from reactivex.disposable import Disposable
 
 from rx_assistant.errors import RxAssistantError
 from rx_assistant.events import AssistantStreamEvent
-from rx_assistant.hot import TIMERS, AsyncStream, StreamScheduler
+from rx_assistant.hot import AsyncStream, StreamScheduler
 from rx_assistant.streams._async_pump import AsyncOpen, AsyncPump, AsyncResume
 from rx_assistant.streams._base import OnIdle, Replay, StreamBase
 
@@ -34,10 +34,10 @@ _log = logging.getLogger("rx_assistant")
 class Eager(Generic[R]):
     """Work that a stream has already begun on its event loop: await it there, or ask for `result()` elsewhere."""
 
-    def __init__(self, stream: AsyncAssistantStream, main: Callable[[], Coroutine[Any, Any, R]]) -> None:
+    def __init__(self, driver: AsyncPump, main: Callable[[], Coroutine[Any, Any, R]]) -> None:
         self._future: Future[R] = Future()
-        self._stream = stream
-        loop = stream.driver.here()
+        self._driver = driver
+        loop = driver.here()
 
         async def run() -> None:
             try:
@@ -62,7 +62,7 @@ class Eager(Generic[R]):
         return self._future.result(timeout)
 
     async def _wait(self) -> R:
-        waker = self._stream.driver.waker()
+        waker = self._driver.waker()
         self._future.add_done_callback(lambda _: waker.wake())
         while not self._future.done():
             await waker.sleep(None)
@@ -100,7 +100,7 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
             max_pending=max_pending,
             max_event_bytes=max_event_bytes,
         )
-        self.driver = AsyncPump(self.log, self._feed, open, resume, self._all_arrived)
+        self.driver = AsyncPump(self.log, self._feed, open, resume, self._folding.latest)
         self._post_cancel = post_cancel
         self._cancelling: Eager[Run] | None = None
 
@@ -115,6 +115,7 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
             self._warn_if_unread(self.driver.pumped)
         self.driver.close_soon()
         await self.driver.closed()
+        self._log_unheard()
 
     # -- waiting -------------------------------------------------------------------------------------------------
 
@@ -181,7 +182,7 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
             RuntimeError: the stream is a recording, or comes from elsewhere, so there is nothing to post to.
         """
         if self._cancelling is None:
-            self._cancelling = Eager(self, self._cancel)
+            self._cancelling = Eager(self.driver, self._cancel)
         return self._cancelling
 
     async def _cancel(self) -> Run:
@@ -199,8 +200,10 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
     # -- idleness ------------------------------------------------------------------------------------------------
 
     def _call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
-        loop = self.driver.loop
-        return (TIMERS if loop is None else loop).call_later(seconds, action)
+        return self.driver.call_later(seconds, action)
+
+    def _is_sent(self) -> bool:
+        return self.driver.is_sent
 
     def _cancel_and_close(self) -> None:
         async def main() -> None:
@@ -211,14 +214,14 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
             finally:
                 self.driver.close_soon()
 
-        Eager(self, main)
+        Eager(self.driver, main)
 
     # -- Root ----------------------------------------------------------------------------------------------------
 
     @cached_property
     def scheduler(self) -> abc.SchedulerBase:
         """Serves time operators: its timers only hand their actions to the stream, which runs them in turn (C10)."""
-        return StreamScheduler(self.log.enqueue, self._call_later)
+        return StreamScheduler(self.log.enqueue, self.driver.call_later)
 
 
 class HandledAsyncStream(AsyncAssistantStream, Generic[H]):

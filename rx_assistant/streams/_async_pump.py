@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from rx_assistant.errors import RxAssistantError, StreamCancelledError, StreamClosedError
-from rx_assistant.hot import FOREVER
+from rx_assistant.hot import FOREVER, TIMERS
 from rx_assistant.schedulers import EventLoop, LoopWaker, Task, current_event_loop
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class AsyncPump:
         self._attached: list[_Attached] = []
         self._sleepers: set[LoopWaker] = set()
         self._task: Task | None = None
+        log.inside = self._is_inside
         log.listen(self._notify)
 
     # -- the event loop ------------------------------------------------------------------------------------------
@@ -92,6 +93,15 @@ class AsyncPump:
         """Give something to sleep on that any thread may wake."""
         return LoopWaker(self.here())
 
+    def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
+        """Run `action` on the stream's event loop, `seconds` from now; on a thread while it has none."""
+        return (TIMERS if self.loop is None else self.loop).call_later(seconds, action)
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether the request was sent, or is being sent."""
+        return self._body is not None or self._reading
+
     # -- reading -------------------------------------------------------------------------------------------------
 
     async def enter(self) -> None:
@@ -101,11 +111,13 @@ class AsyncPump:
             if self._take_turn():
                 try:
                     await self._start()
+                except Exception:
+                    await self._deliver_ending()
+                    raise
                 finally:
                     self._leave_turn()
-                    self._log.want(FOREVER if self._log.ended else 0)
             else:
-                await self._sleep(lambda: self._body is not None)
+                await self._sleep(lambda: self._body is not None or self._log.ended or self._is_free())
         if self._body is None and self._log.failure is not None:
             raise self._log.failure
 
@@ -121,14 +133,14 @@ class AsyncPump:
                 finally:
                     self._leave_turn()
             else:
-                await self._sleep(lambda: log.length > position or log.ended)
+                await self._sleep(lambda: log.length > position or log.ended or log.alarmed or self._is_free())
 
     async def finish(self) -> None:
         """Return once everything is delivered; inside a delivery, once everything has arrived."""
         log = self._log
         log.retain()
         try:
-            while not (log.finished and self._is_served()):
+            while not self._is_over():
                 log.want(FOREVER)
                 await self.deliver(log.length + 1)
                 log.check()
@@ -136,8 +148,9 @@ class AsyncPump:
                     await self.advance(log.length)
                 elif self._is_inside():
                     return
-                elif not log.finished:
-                    await self._sleep(lambda: log.finished)
+                else:
+                    await self._sleep(lambda: self._is_over() or log.alarmed)
+            log.check()
         finally:
             log.release()
         await self.settle()
@@ -153,16 +166,16 @@ class AsyncPump:
         try:
             while not log.ended:
                 log.want(FOREVER)
-                await self.deliver(log.length)
+                await self._deliver(log.length)
                 if self._take_turn():
                     try:
                         await self._read()
                     finally:
                         self._leave_turn()
                 else:
-                    await self._sleep(lambda: not self._reading)
-            log.want(FOREVER)
-            await self.deliver(log.length + 1)
+                    await self._sleep(lambda: not self._reading or log.ended)
+            await self._deliver_ending()
+            await self.settle()
         finally:
             _tasks.reset(mine)
             self._notify()
@@ -175,7 +188,7 @@ class AsyncPump:
             self._feed.fail(error)
             raise
         except BaseException:
-            self._feed.fail(StreamCancelledError("the task that sent the request was cancelled"))
+            await self._cancelled("the task that sent the request was cancelled")
             raise
         self._body = body
         self._feed.request_id = body.request_id
@@ -199,7 +212,7 @@ class AsyncPump:
             self._feed.fail(error)
             return
         except BaseException:
-            await self._cancelled()
+            await self._cancelled("the task that was reading the stream was cancelled")
             raise
         if not chunk:
             await self._broke(None)
@@ -219,12 +232,11 @@ class AsyncPump:
         except Exception as error:
             feed.fail(error)
 
-    async def _cancelled(self) -> None:
+    async def _cancelled(self, what: str) -> None:
         """End the stream for everybody, and let the handlers hear of it, while the cancellation goes on."""
-        self._feed.fail(StreamCancelledError("the task that was reading the stream was cancelled"))
+        self._feed.fail(StreamCancelledError(what))
         with anyio.move_on_after(_GOODBYE, shield=True):
-            self._log.want(FOREVER)
-            await self.deliver(self._log.length + 1)
+            await self._deliver_ending()
             await self.settle()
 
     # -- async handlers ------------------------------------------------------------------------------------------
@@ -251,6 +263,7 @@ class AsyncPump:
             self._set_gate()
             self._log.release()
             self._log.drain()
+            self._wake_sleepers()
 
     def _set_gate(self) -> None:
         ended = self._log.ended
@@ -258,11 +271,21 @@ class AsyncPump:
         self._log.gate = min(positions) + 1 if positions else FOREVER
 
     async def _catch_up(self) -> None:
-        await self.deliver(self._log.position)
+        await self._deliver(self._log.position)
+
+    async def _deliver_ending(self) -> None:
+        self._log.want(FOREVER)
+        await self._deliver(self._log.length + 1)
 
     async def deliver(self, upto: int) -> None:
-        """Let subscribers and async handlers have the events before `upto`, and the ending if that lies before."""
-        while self._attached and not self._is_inside():
+        """Let subscribers and async handlers have the events before `upto`, and the ending if that lies before.
+
+        Returns early when a handler has raised something that is to come out of the caller.
+        """
+        await self._deliver(upto, lambda: self._log.alarmed)
+
+    async def _deliver(self, upto: int, enough: Callable[[], bool] = lambda: False) -> None:
+        while self._attached and not self._is_inside() and not enough():
             behind = [a for a in self._attached if a.position < upto and self._has(a.position)]
             if not behind:
                 return
@@ -320,6 +343,8 @@ class AsyncPump:
         self._detach(attached)
         try:
             await _maybe(attached.binding.error(error))
+        except Exception:
+            _log.exception("a handler raised while it was told of an exception")
         finally:
             if attached.raises:
                 self._log.raise_alarm(error)
@@ -331,12 +356,13 @@ class AsyncPump:
         self._serving = False
         token = _serving.set(_serving.get() - {id(self)})
         try:
-            await self._cancelled()
+            await self._cancelled("the task that was awaiting a handler of the stream was cancelled")
         finally:
             _serving.reset(token)
 
-    def _is_served(self) -> bool:
-        return not self._attached
+    def _is_over(self) -> bool:
+        """Whether the ending was delivered to everybody."""
+        return self._log.finished and not self._attached
 
     def _is_inside(self) -> bool:
         return id(self) in _serving.get()
@@ -354,17 +380,16 @@ class AsyncPump:
         self._wake_sleepers()
 
     async def _sleep(self, enough: Callable[[], bool]) -> None:
-        """Sleep until `enough()`, the ending, a handler's failure or a free turn."""
-        log = self._log
         waker = self.waker()
         self._sleepers.add(waker)
         try:
-            while not (enough() or log.finished or log.alarm is not None or self._is_free()):
+            while not enough():
                 await waker.sleep(None)
         finally:
             self._sleepers.discard(waker)
 
     def _is_free(self) -> bool:
+        """Whether this task could take the turn, and there is something to read."""
         return not self._reading and not self._log.ended and (self._task is None or _tasks.get() == id(self))
 
     def _wake_sleepers(self) -> None:
@@ -385,6 +410,7 @@ class AsyncPump:
         error = StreamClosedError("the stream was closed before it had ended")
         error.carry(self._snapshot, self._feed.request_id)
         self._log.cut(error)
+        self._feed.stop_recording()
         self._set_gate()
         self._log.want(FOREVER)
         loop = self.loop
@@ -405,7 +431,7 @@ class AsyncPump:
             if task is not None and _tasks.get() != id(self) and not self._is_inside():
                 task.cancel()
                 await task.wait()
-            await self.deliver(self._log.length + 1)
+            await self._deliver_ending()
 
     async def settle(self) -> None:
         """Give the connection back after a good end, else close it. Once; others wait until it is done."""

@@ -44,10 +44,12 @@ class StreamBase:
             raise ValueError(f"on_idle must be 'detach', 'close' or 'cancel', not {on_idle!r}")
         self.log: HotLog[Any] = HotLog(keep=replay == "all", max_pending=max_pending, on_idle=self._idle)
         self._folding = Folding(self.log)
-        self._feed = Feed(self.log, max_event_bytes=max_event_bytes, snapshot=self._all_arrived)
+        self._feed = Feed(self.log, max_event_bytes=max_event_bytes, snapshot=self._folding.latest)
         self._on_idle = on_idle
         self._stop_idling: Callable[[], None] | None = None
         self._grace = _GRACE[on_idle] if idle_grace is None else idle_grace
+        if on_idle != "detach":
+            self.log.listen(self._stop_waiting_for_readers)
 
     # -- context -------------------------------------------------------------------------------------------------
 
@@ -118,9 +120,6 @@ class StreamBase:
         """Itself: a stream is a root."""
         return self
 
-    def _all_arrived(self) -> RunSnapshot:
-        return self._folding.at(self.log.length)
-
     # -- handlers ------------------------------------------------------------------------------------------------
 
     def attach(self, handler: Handler) -> abc.DisposableBase:
@@ -140,11 +139,18 @@ class StreamBase:
         def on_error(error: Exception) -> None:
             try:
                 binding.error(error)
-            finally:
-                if error is not self.log.failure:
-                    self._handler_raised(error, raises)
+            except Exception as raised:
+                self._handler_raised(raised, raises and error is self.log.failure)
+            if error is not self.log.failure:
+                self._handler_raised(error, raises)
 
-        subscriber: Subscriber[Any] = Subscriber(binding.next, on_error, binding.completed)
+        def on_completed() -> None:
+            try:
+                binding.completed()
+            except Exception as raised:
+                self._handler_raised(raised, raises)
+
+        subscriber: Subscriber[Any] = Subscriber(binding.next, on_error, on_completed)
         subscriber.hold(self.log.subscribe(subscriber))
         return subscriber
 
@@ -153,6 +159,12 @@ class StreamBase:
             self.log.raise_alarm(error)
         else:
             _log.error("an attached handler raised and was detached", exc_info=error)
+
+    def _log_unheard(self) -> None:
+        """Do not let pass in silence what a handler raised while nobody waited."""
+        error = self.log.take_alarm()
+        if error is not None:
+            _log.error("a handler raised, and nobody waited to hear of it", exc_info=error)
 
     # -- idleness ------------------------------------------------------------------------------------------------
 
@@ -163,24 +175,41 @@ class StreamBase:
     def _call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
         raise NotImplementedError
 
+    def _is_sent(self) -> bool:
+        """Whether there is a request that could have started a run."""
+        raise NotImplementedError
+
     def _cancel_and_close(self) -> None:
         raise NotImplementedError
+
+    @property
+    def on_idle(self) -> OnIdle:
+        """What happens when the last reader has left."""
+        return self._on_idle
 
     def _idle(self) -> None:
         """The last reader has left: after the grace, unless someone came back, do what `on_idle` says."""
         if self._on_idle == "detach":
             return
-        if self._stop_idling is not None:
-            self._stop_idling()
+        self._stop_grace()
         if self._grace > 0:
             self._stop_idling = self._call_later(self._grace, self._retire)
         else:
             self._retire()
 
+    def _stop_grace(self) -> None:
+        stop, self._stop_idling = self._stop_idling, None
+        if stop is not None:
+            stop()
+
+    def _stop_waiting_for_readers(self) -> None:
+        if self.log.ended:
+            self._stop_grace()
+
     def _retire(self) -> None:
         if self.log.holders or self.log.ended:
             return
-        if self._on_idle == "close":
+        if self._on_idle == "close" or not self._is_sent():
             self.close()
         else:
             self._cancel_and_close()
@@ -197,7 +226,7 @@ class StreamBase:
     def _final(self) -> RunSnapshot:
         if self.log.failure is not None:
             raise self.log.failure
-        return self._all_arrived()
+        return self._folding.latest()
 
     def _final_run(self) -> Run:
         run = self._final().run

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from rx_assistant.errors import EventDecodeError
 from rx_assistant.events import MessageEvent, RunStepEvent, ThreadMessageDelta, ThreadRunStepDelta
+from rx_assistant.hot import FOREVER
 from rx_assistant.snapshots import RunSnapshot, fold
 
 if TYPE_CHECKING:
@@ -22,10 +23,13 @@ T = TypeVar("T")
 
 
 class Folding:
-    """Snapshots of a log by position, folded forwards from where the last question left off."""
+    """Snapshots of a log by position, folded forwards from where the last question left off.
+
+    It refers to what is in the log, not to the log: a stream's error carries it, and must not keep the stream alive.
+    """
 
     def __init__(self, log: HotLog[StreamEvent]) -> None:
-        self._log = log
+        self._read = log.reader() if log.keep else None
         self._snapshot = RunSnapshot()
         self._position = 0
         self._lock = threading.Lock()
@@ -34,18 +38,23 @@ class Folding:
 
     def at(self, position: int) -> RunSnapshot:
         """Give the snapshot after the first `position` events; on a log that keeps nothing, the newest one."""
-        if not self._log.keep:
+        read = self._read
+        if read is None:
             return self._snapshot
         with self._lock:
             if position < self._position:
                 self._snapshot, self._position = RunSnapshot(), 0
             while self._position < position:
-                pair = self._log.peek(self._position)
+                pair = read(self._position)
                 if pair is None:
                     break
                 self._snapshot = _folded(self._snapshot, pair[0](pair[1]))
                 self._position += 1
             return self._snapshot
+
+    def latest(self) -> RunSnapshot:
+        """Give the snapshot after all that has arrived."""
+        return self.at(FOREVER)
 
     def _watch(self, event: StreamEvent) -> None:
         self._snapshot = _folded(self._snapshot, event)

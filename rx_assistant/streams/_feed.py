@@ -46,7 +46,7 @@ class Feed:
     def __init__(self, log: HotLog[StreamEvent], *, max_event_bytes: int, snapshot: Callable[[], RunSnapshot]) -> None:
         self.log = log
         self.request_id: str | None = None
-        self._recording: Recording | None = None
+        self._recordings: tuple[Recording, ...] = ()
         self._appending = threading.Lock()
         self.done = False
         self._snapshot = snapshot
@@ -83,9 +83,9 @@ class Feed:
 
     def _append(self, kinds: list[Kind], payloads: list[bytes]) -> None:
         with self._appending:
-            if self._recording is not None:
-                self._recording.write(kinds, payloads)
-            self.log.append(kinds, payloads)
+            if self.log.append(kinds, payloads):
+                for recording in self._recordings:
+                    recording.write(kinds, payloads)
 
     def record(self, recording: Recording) -> None:
         """Write what the log keeps to `recording`, and from now on whatever arrives."""
@@ -96,7 +96,7 @@ class Feed:
             if self.log.ended:
                 recording.close()
             else:
-                self._recording = recording
+                self._recordings = (*self._recordings, recording)
 
     def _notice(self, kinds: list[Kind], payloads: list[bytes]) -> Callable[[], None] | None:
         """Remember the run; cut off what follows an ending, and give what ends the log."""
@@ -115,8 +115,9 @@ class Feed:
         """The body has ended, or broken with `cause`: decide which ending that is."""
         pending = self._decoder.pending
         if pending is not None:
-            if self._recording is not None:
-                self._recording.write_rest(*pending)
+            with self._appending:
+                for recording in self._recordings:
+                    recording.write_rest(*pending)
             kind, payload = classify(*pending)
             if kind is ErrorEvent:
                 return self._end(_server_error(payload))
@@ -166,18 +167,21 @@ class Feed:
 
     def _end_well(self) -> None:
         self.done = True
-        self._close_recording()
         self.log.end()
+        self.stop_recording()
 
     def _end(self, error: Exception) -> None:
         if isinstance(error, RxAssistantError):
             error.carry(self._snapshot, self.request_id)
-        self._close_recording()
         self.log.end(error)
+        self.stop_recording()
 
-    def _close_recording(self) -> None:
-        if self._recording is not None:
-            self._recording.close()
+    def stop_recording(self) -> None:
+        """Close the files, once the log has ended."""
+        with self._appending:
+            recordings, self._recordings = self._recordings, ()
+            for recording in recordings:
+                recording.close()
 
 
 def _server_error(payload: bytes) -> RxAssistantError:

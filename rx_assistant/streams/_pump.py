@@ -7,6 +7,7 @@ background thread takes turns. Nothing is delivered while a turn is held, so a c
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ Open = Callable[[], "Body"]
 
 Resume = Callable[["RunIdentity", "RunSnapshot"], "Body"]
 """Gives a body that goes on where a broken one stopped, from what has been folded so far."""
+
+_logger = logging.getLogger("rx_assistant")
 
 _JOIN = 1.0  # seconds that close() gives the background thread to notice
 
@@ -45,7 +48,7 @@ class Pump:
         self._closed = False
         self._settled = False
         self._changed = threading.Condition()
-        self._reading = False
+        self._reader: int | None = None  # the thread that has the turn
         self._thread: threading.Thread | None = None
         log.listen(self._notify)
 
@@ -54,14 +57,14 @@ class Pump:
     def enter(self) -> None:
         """Send the request, if it was not sent yet; raise what comes of it."""
         while self._body is None and not self._log.ended:
-            if self._take_turn():
-                try:
+            try:
+                if self._take_turn():
                     self._start()
-                finally:
-                    self._leave_turn()
-                    self._log.want(FOREVER if self._log.ended else 0)
-            else:
-                self._sleep(lambda: self._body is not None or self._log.ended)
+                else:
+                    self._sleep(lambda: self._body is not None or self._log.ended or self._is_free())
+            finally:
+                self._leave_turn()
+                self._log.want(FOREVER if self._log.ended else 0)
         if self._body is None and self._log.failure is not None:
             raise self._log.failure
 
@@ -70,13 +73,7 @@ class Pump:
         log = self._log
         while log.length <= position and not log.ended:
             log.check()
-            if self._take_turn():
-                try:
-                    self._read()
-                finally:
-                    self._leave_turn()
-            else:
-                self._sleep(lambda: log.length > position or log.ended)
+            self._step(lambda: log.length > position or log.ended or log.alarmed or self._is_free())
 
     def finish(self) -> None:
         """Return once everything is delivered; inside a delivery, once everything has arrived."""
@@ -90,8 +87,9 @@ class Pump:
                     self.advance(log.length)
                 elif log.delivering == threading.get_ident():
                     return
-                elif not log.finished:
-                    self._sleep(lambda: log.finished or log.delivering is None)
+                else:
+                    self._sleep(lambda: log.finished or log.delivering is None or log.alarmed)
+            log.check()
         finally:
             log.release()
 
@@ -101,26 +99,33 @@ class Pump:
             if self._thread is not None or self._log.finished:
                 return
             self._thread = threading.Thread(target=self._run, name="rx-assistant-stream", daemon=True)
-        self._thread.start()
+            self._thread.start()
 
     def _run(self) -> None:
         log = self._log
         while not log.finished:
-            log.want(FOREVER)
-            if log.ended:
-                break
-            self.advance_here()
-        log.want(FOREVER)
-
-    def advance_here(self) -> None:
-        """Read one chunk on the background thread, after whoever has the turn now."""
-        if self._take_turn():
             try:
+                log.want(FOREVER)
+                if log.ended:
+                    break  # whoever is delivering will deliver the rest
+                self._step(lambda: log.ended or self._is_free())
+            except BaseException:  # sys.exit() in a subscriber must not stop the stream for everybody
+                _logger.exception("a subscriber raised out of the thread that reads the stream")
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether the request was sent, or is being sent."""
+        return self._body is not None or self._reader is not None
+
+    def _step(self, enough: Callable[[], bool]) -> None:
+        """Read one chunk; or, when it is not this thread's turn, sleep until `enough()`."""
+        try:
+            if self._take_turn():
                 self._read()
-            finally:
-                self._leave_turn()
-        else:
-            self._sleep(lambda: not self._reading)
+            else:
+                self._sleep(enough)
+        finally:
+            self._leave_turn()
 
     def _start(self) -> None:
         try:
@@ -171,27 +176,29 @@ class Pump:
 
     def _take_turn(self) -> bool:
         with self._changed:
-            if self._reading or self._thread not in (None, threading.current_thread()):
+            if self._reader is not None or self._thread not in (None, threading.current_thread()):
                 return False
-            self._reading = True
+            self._reader = threading.get_ident()
             return True
 
     def _leave_turn(self) -> None:
+        """Leave the turn, if this thread has it: also after an interrupt that came while it was being taken."""
+        if self._reader != threading.get_ident():
+            return
         with self._changed:
-            self._reading = False
+            self._reader = None
             self._changed.notify_all()
+        if self._log.finished:
+            self._settle()
+
+    def _is_free(self) -> bool:
+        """Whether this thread could take the turn, and there is something to read."""
+        mine = self._thread in (None, threading.current_thread())
+        return mine and self._reader is None and not self._log.ended
 
     def _sleep(self, enough: Callable[[], bool]) -> None:
-        """Sleep until `enough()`, the ending, a handler's failure or a free turn."""
-        log = self._log
-
-        def awake() -> bool:
-            mine = self._thread in (None, threading.current_thread())
-            free = mine and not self._reading and not log.ended
-            return enough() or free or log.finished or log.alarm is not None
-
         with self._changed:
-            self._changed.wait_for(awake)
+            self._changed.wait_for(enough)
 
     def _notify(self) -> None:
         with self._changed:
@@ -207,6 +214,7 @@ class Pump:
         error = StreamClosedError("the stream was closed before it had ended")
         error.carry(self._snapshot, self._feed.request_id)
         self._log.cut(error)
+        self._feed.stop_recording()
         self._settle()
         self._log.want(FOREVER)
         thread = self._thread
@@ -216,11 +224,12 @@ class Pump:
     def _settle(self) -> None:
         """Give the connection back after a good end, else close it."""
         with self._changed:
-            if self._settled or self._body is None:
-                return
+            good = self._feed.done and not self._closed
+            if self._settled or self._body is None or (good and self._reader is not None):
+                return  # the reader has read the end, and settles when it leaves its turn
             self._settled = True
             body = self._body
-        if self._feed.done and not self._reading:
+        if good:
             body.finish()
         else:
             body.close()

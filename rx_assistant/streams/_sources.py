@@ -130,12 +130,14 @@ class AsyncReplayBody:
 
     async def read(self) -> bytes:
         chunk = b""
-        with anyio.CancelScope() as self._scope:
-            if self._pause is not None and self._begun:
-                await anyio.sleep(self._pause)
-            self._begun = True
-            chunk = b"" if self._closed else await self._next()
-        self._scope = None
+        try:
+            with anyio.CancelScope() as self._scope:
+                if self._pause is not None and self._begun:
+                    await anyio.sleep(self._pause)
+                self._begun = True
+                chunk = b"" if self._closed else await self._next()
+        finally:
+            self._scope = None
         return chunk
 
     async def _next(self) -> bytes:

@@ -55,7 +55,7 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
             max_pending=max_pending,
             max_event_bytes=max_event_bytes,
         )
-        self.driver = Pump(self.log, self._feed, open, resume, self._all_arrived)
+        self.driver = Pump(self.log, self._feed, open, resume, self._folding.latest)
         self._post_cancel = post_cancel
         self._cancelling = threading.RLock()
         self._cancelled: Run | None = None
@@ -70,6 +70,7 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
         if error is None:
             self._warn_if_unread(self.driver.pumped)
         self.close()
+        self._log_unheard()
 
     # -- waiting -------------------------------------------------------------------------------------------------
 
@@ -127,13 +128,13 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
         Raises:
             RuntimeError: the stream is a recording, or comes from elsewhere, so there is nothing to post to.
         """
+        identity = self._feed.identity
+        while identity is None and not self.log.ended:
+            self.driver.advance(self.log.length)
+            identity = self._feed.identity
         with self._cancelling:
             if self._cancelled is not None:
                 return self._cancelled
-            identity = self._feed.identity
-            while identity is None and not self.log.ended:
-                self.driver.advance(self.log.length)
-                identity = self._feed.identity
             if identity is None or self.log.ended:
                 return self._final_run()
             if self._post_cancel is None:
@@ -146,6 +147,9 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
 
     def _call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
         return TIMERS.call_later(seconds, action)
+
+    def _is_sent(self) -> bool:
+        return self.driver.is_sent
 
     def _cancel_and_close(self) -> None:
         threading.Thread(target=self._cancel_then_close, name="rx-assistant-cancel", daemon=True).start()
