@@ -1,8 +1,8 @@
 """A text that grows by fragments, readable as it was at any version.
 
 Fragments are gathered in blocks of 256; a full block is joined once, and its fragments are slices from then on. Two
-arrays, of four bytes an item, say at which version each fragment came and where the text ended then. The text that was read last is kept: a
-reader who follows the growth copies it once per reading, and joins nothing twice.
+arrays, of four bytes an item, say at which version each fragment came and where the text ended then. The text that was
+read last is kept: a reader who follows the growth copies it once per reading, and joins nothing twice.
 """
 
 from __future__ import annotations
