@@ -19,7 +19,7 @@ def validate(name: str) -> Callable[[Any], Any]:
 
     import rx_assistant.types as types
 
-    return TypeAdapter(getattr(types, name)).validate_python
+    return TypeAdapter(getattr(types, name)).validator.validate_python
 
 
 def merged(old: Node, new: Node) -> Node:
