@@ -13,7 +13,18 @@ from rich.table import Table
 from benchmarks import _peers
 from benchmarks._measure import Row
 
-TABLES = ("decoding", "handling", "loopback", "fanout", "concurrent", "memory", "arguments", "imports", "local_server")
+TABLES = (
+    "decoding",
+    "handling",
+    "loopback",
+    "close",
+    "fanout",
+    "concurrent",
+    "memory",
+    "arguments",
+    "imports",
+    "local_server",
+)
 
 
 def show(title: str, rows: list[Row], console: Console) -> None:
