@@ -154,7 +154,7 @@ class _Uploads(_UploadsBase):
     ) -> None:
         super().__init__(files, options, max_concurrency, down, scheduler)
         self._lines = [Line(session) for _ in range(self._workers)]
-        self._running = self._workers
+        self._running = {*self._lines}
 
     def start(self) -> None:
         """Upload."""
@@ -176,15 +176,19 @@ class _Uploads(_UploadsBase):
                 self._upload(number, line)
         except Exception as error:
             if self._failed(error):
-                for other in self._lines:
-                    other.cut()
+                self._leave([other for other in self._lines if other is not line and not other.cut()])
         finally:
             line.cut()
-            with self._lock:
-                self._running -= 1
-                last = self._running == 0
-            if last:
-                self._scheduler.schedule(self._finish)
+            self._leave([line])
+
+    def _leave(self, lines: list[Line]) -> None:
+        """These are not waited for any more: they are done, or only the server can end them."""
+        with self._lock:
+            waiting = bool(self._running)
+            self._running.difference_update(lines)
+            last = waiting and not self._running
+        if last:
+            self._scheduler.schedule(self._finish)
 
     def _upload(self, number: int, line: Line) -> None:
         file = self._tally.open(number)

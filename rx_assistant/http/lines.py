@@ -47,16 +47,17 @@ class Line:
             if self._broken.is_set():
                 self._session.close()
 
-    def cut(self) -> None:
-        """Break off the request under way, and send no other. Never blocks; idempotent."""
+    def cut(self) -> bool:
+        """Break off the request under way, and send no other; False if it can only be waited for. Never blocks."""
         with self._lock:
             self._broken.set()
             if self._socket is not None:
                 shut_down(self._socket)
             if self._sending:
-                return
+                return self._socket is not None or self._session.owned
             self._hold(None)
         self._session.close()
+        return True
 
     def _raise_if_cut(self) -> None:
         if self._broken.is_set():
