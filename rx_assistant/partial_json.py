@@ -59,12 +59,24 @@ class PartialJSON:
     however they arrive.
     """
 
-    __slots__ = ("_closers", "_cut", "_error", "_fragments", "_last", "_length", "_parsed", "_scanned", "_value")
+    __slots__ = (
+        "_closers",
+        "_cut",
+        "_error",
+        "_fragments",
+        "_last",
+        "_length",
+        "_parsed",
+        "_scanned",
+        "_shown",
+        "_value",
+    )
 
     def __init__(self) -> None:
         self._fragments: list[str] = []
         self._length = 0
         self._parsed = 0  # length of the text at the last parse
+        self._shown = ""  # the document that it was shown as
         self._value: JSONValue = None
         self._error: tuple[str, int] | None = None
         # The scan: what is behind it, the brackets that close what is open, and the last token.
@@ -111,8 +123,9 @@ class PartialJSON:
         self._parsed = self._length
         try:
             whole = self._scan(text)
-            if whole:
+            if whole != self._shown:
                 self._value = _loads(whole, text)
+                self._shown = whole
         except json.JSONDecodeError as error:
             self._error = (error.msg, error.pos)
 

@@ -109,12 +109,16 @@ class HotLog(Generic[T]):
         self._tell()
         return True
 
-    def push(self, item: T) -> None:
-        """Append one ready-made item and deliver it to the seats: for logs that are fed by an operator."""
+    def push(self, payload: Any, kind: Callable[[Any], T] | None = None) -> None:
+        """Append one item, `kind(payload)` or a ready-made one, and deliver it: for logs that an operator fills."""
         with self._mutex:
             if self._ended:
                 return
-            self._add([_itself], [item])
+            self._kinds.append(kind or _itself)
+            self._payloads.append(payload)
+            self._length += 1
+            if not self.keep:
+                self._bytes += _weight([payload])
             self._wish = FOREVER
         self._tell()
         self.drain()
@@ -353,6 +357,8 @@ class HotLog(Generic[T]):
                 continue
             at = self._pos
             if at >= self._wish or at >= self.gate:
+                return
+            if at >= self._length and not self._ended:
                 return
             pair = self._take(at)
             if pair is not None:

@@ -62,34 +62,31 @@ class _Reading:
         self._down = down
         self._model = model
         self._parser = PartialJSON()
-        self._parsed: JSONValue = None
         self._last: object = None
         self._shown = False
         self._finished = False
 
     def push(self, piece: str | None) -> None:
-        """Take more of the text, and show the value if there is a new one."""
-        if piece:
-            self._parser.push(piece)
-            self._look()
-
-    def _look(self) -> None:
-        """Emit the value so far if it is a new one. Malformed text is left to the end, which tells all of it."""
+        """Take more of the text, and emit its value if there is a new one. Malformed text is left to the end."""
+        if not piece:
+            return
+        self._parser.push(piece)
         try:
             value = self._parser.value
         except JSONDecodeError:
             return
-        if value is not self._parsed:
-            self._parsed = value
+        if value is not self._last:
             self._show(value)
 
     def break_off(self) -> None:
         """Emit the value of all that has come: no more will."""
         if not self._finished:
             try:
-                self._show(parse_partial(self._parser.text))
+                value = parse_partial(self._parser.text)
             except JSONDecodeError:
-                pass
+                return
+            if value != self._last:
+                self._show(value)
 
     def finish(self, arguments: str) -> None:
         """Emit what the complete text says. Raises PartialArgumentsError if that is not JSON or not the model's."""
@@ -103,9 +100,8 @@ class _Reading:
             self._down.next(value)
 
     def _show(self, value: Any) -> None:
-        if value != self._last:
-            self._last, self._shown = value, True
-            self._down.next(value)
+        self._last, self._shown = value, True
+        self._down.next(value)
 
     def _exact(self, arguments: str) -> Any:
         if self._model is not None:

@@ -58,13 +58,13 @@ def newest(items: Sequence[T]) -> T:
 
 
 def _same_part(earlier: ThreadMessageDelta, later: ThreadMessageDelta) -> bool:
-    message, fragments, plain = earlier.narrow
-    other, others, also_plain = later.narrow
+    message, fragments, plain, _ = earlier.narrow
+    other, others, also_plain, _ = later.narrow
     return plain and also_plain and message == other and fragments[0][0] == others[0][0]
 
 
 def _longer_message_delta(items: Sequence[ThreadMessageDelta]) -> ThreadMessageDelta:
-    message, fragments, _ = items[0].narrow
+    message, fragments, _, _ = items[0].narrow
     text = "".join([item.narrow[1][0][1] for item in items])
     part = {"index": fragments[0][0], "type": "text", "text": {"value": text}}
     return ThreadMessageDelta(_delta(message, "thread.message.delta", {"content": [part]}))

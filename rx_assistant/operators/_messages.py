@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from reactivex import Observable
 
-from rx_assistant.events import ThreadMessageCompleted, ThreadMessageDelta, ThreadMessageIncomplete
+from rx_assistant.events import ThreadMessageCompleted, ThreadMessageIncomplete
 from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
 from rx_assistant.operators._select import Event
 from rx_assistant.operators._substreams import (
@@ -148,7 +148,7 @@ class AsyncMessageStream(_MessageFields, AsyncStream["MessageDelta"]):
     @property
     def texts(self) -> AsyncStream[AsyncTextStream]:
         """A substream for each of its text parts."""
-        return cast("AsyncStream[AsyncTextStream]", self._moments.pipe(events_of, texts()))
+        return self._moments.pipe(events_of, texts())
 
     @property
     def snapshots(self) -> AsyncStream[Message]:
@@ -162,7 +162,8 @@ class AsyncMessageStream(_MessageFields, AsyncStream["MessageDelta"]):
 
 
 def _delta(moment: _Moment) -> MessageDelta | None:
-    return cast("ThreadMessageDelta", moment.event).data.delta
+    delta: MessageDelta | None = moment.event.data.delta
+    return delta
 
 
 def _snapshot(moment: _Moment) -> Message:

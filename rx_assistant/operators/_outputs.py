@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from rx_assistant.events import ThreadRunStepDelta
 from rx_assistant.hot import Scope, Sink, operator
 from rx_assistant.operators._substreams import Moment
 from rx_assistant.snapshots import CallState
@@ -40,7 +39,7 @@ outputs = operator(_start)
 
 
 def _pieces(moment: _Moment) -> Iterator[CodeInterpreterOutputDelta]:
-    event = cast("ThreadRunStepDelta", moment.event)
+    event = moment.event
     if event.is_plain:
         return
     delta = moment.state.delta(event, moment.position)

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
+from itertools import repeat
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 from rx_assistant.errors import StreamOverflowError
@@ -42,7 +43,18 @@ class Added(Enum):
 class Backlog(Generic[T]):
     """A queue of groups; `capacity` bounds how many wait."""
 
-    __slots__ = ("_adjacent", "_capacity", "_groups", "_join", "_last", "_mutex", "_on_drop", "_overflow")
+    __slots__ = (
+        "_adjacent",
+        "_capacity",
+        "_groups",
+        "_join",
+        "_last",
+        "_mutex",
+        "_numbering",
+        "_numbers",
+        "_on_drop",
+        "_overflow",
+    )
 
     def __init__(
         self,
@@ -52,6 +64,7 @@ class Backlog(Generic[T]):
         capacity: int | None = None,
         overflow: Overflow = "error",
         on_drop: Callable[[T], object] | None = None,
+        numbering: Iterator[int] = repeat(0),  # noqa: B008  # a constant
     ) -> None:
         self._adjacent = adjacent
         self._join = join
@@ -59,11 +72,25 @@ class Backlog(Generic[T]):
         self._overflow = overflow
         self._on_drop = on_drop
         self._groups: deque[list[T]] = deque()
+        self._numbering = numbering
+        self._numbers: deque[int] = deque()  # one for each group
         self._last: T = NOTHING
         self._mutex = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._groups)
+
+    @property
+    def first_number(self) -> int | None:
+        """The number that the oldest group got from `numbering`; None when nothing waits."""
+        with self._mutex:
+            return self._numbers[0] if self._numbers else None
+
+    @property
+    def last_number(self) -> int | None:
+        """The number of the newest group; None when nothing waits."""
+        with self._mutex:
+            return self._numbers[-1] if self._numbers else None
 
     def add(self, item: T) -> Added | None:
         """Add an item behind all others, from one thread at a time; None when nothing new waits.
@@ -83,6 +110,7 @@ class Backlog(Generic[T]):
             return None
         with self._mutex:
             self._groups.append([item])
+            self._numbers.append(next(self._numbering))
             self._last = item
         return Added.OPENED if joins else Added.BARRIER
 
@@ -91,6 +119,7 @@ class Backlog(Generic[T]):
         with self._mutex:
             if not self._groups:
                 return cast("T", NOTHING)
+            self._numbers.popleft()
             group = self._groups.popleft()
         return group[0] if len(group) == 1 else self._join(group)
 
@@ -98,6 +127,7 @@ class Backlog(Generic[T]):
         """Forget everything."""
         with self._mutex:
             self._groups.clear()
+            self._numbers.clear()
             self._last = NOTHING
 
     def _make_room(self, item: T) -> bool:
@@ -108,6 +138,7 @@ class Backlog(Generic[T]):
             full = waiting == self._capacity
             if full and self._overflow == "drop_oldest":
                 dropped = self._groups.popleft()
+                self._numbers.popleft()
         if not full:
             return True
         if self._overflow == "error":
@@ -134,19 +165,18 @@ class Newest(Backlog[T]):
                 self._groups[0][0] = item
                 return None
             self._groups.append([item])
+            self._numbers.append(next(self._numbering))
         return Added.OPENED
 
 
-class Handoff(Generic[T]):
-    """Gives a backlog to a sink, and the ending after it. Subclasses say when: `_arrange` and `_hurry`."""
+class Intake(Generic[T]):
+    """Takes upstream's signals: items into a backlog, the ending behind them. Subclasses hand them on."""
 
     def __init__(self, down: Sink[T], backlog: Backlog[T]) -> None:
         self.backlog = backlog
         self.over = False
         self._down = down
         self._ending: tuple[Exception | None] | None = None
-        self._wanted = False
-        self._delivery = threading.Lock()
 
     @property
     def hooks(self) -> Hooks:
@@ -182,6 +212,38 @@ class Handoff(Generic[T]):
         self.over = True
         self.backlog.clear()
 
+    def _end(self, error: Exception | None) -> None:
+        if self._ending is None:
+            self._ending = (error,)
+            self._hurry()
+
+    def _finish(self, error: Exception | None) -> None:
+        """Hand on the ending, once."""
+        if self.over:
+            return
+        self.over = True
+        if error is None:
+            self._down.completed()
+        else:
+            self._down.error(error)
+
+    def _arrange(self) -> None:
+        """See to it that what waits is handed on in time."""
+        raise NotImplementedError
+
+    def _hurry(self) -> None:
+        """See to it that what waits is handed on at once."""
+        raise NotImplementedError
+
+
+class Handoff(Intake[T]):
+    """Hands on by draining, on whichever thread asks."""
+
+    def __init__(self, down: Sink[T], backlog: Backlog[T]) -> None:
+        super().__init__(down, backlog)
+        self._wanted = False
+        self._delivery = threading.Lock()
+
     def drain(self) -> None:
         """Hand on what waits, unless another thread, or a caller further up this stack, is doing so."""
         self._wanted = True
@@ -196,23 +258,6 @@ class Handoff(Generic[T]):
                 self._delivery.release()
             # look again: a wish placed after the last look found the lock taken and left
 
-    def _end(self, error: Exception | None) -> None:
-        if self._ending is None:
-            self._ending = (error,)
-            self._hurry()
-
-    def _arrange(self) -> None:
-        """See to it that what waits is drained in time."""
-        raise NotImplementedError
-
-    def _hurry(self) -> None:
-        """See to it that what waits is drained at once."""
-        raise NotImplementedError
-
-    def _is_tired(self) -> bool:
-        """Tell whether to leave the rest to a later draining, which the subclass arranges."""
-        return False
-
     def _deliver(self) -> None:
         """Hand on the groups that wait now, and then the ending if it has come."""
         ending, down = self._ending, self._down  # looked at first: nothing is added behind an ending
@@ -222,16 +267,10 @@ class Handoff(Generic[T]):
                 if item is NOTHING:
                     break
                 down.next(item)
-                if self._is_tired() and self.backlog:
-                    return
         except Exception as error:
             ending = (error,)
-        if ending is not None and not self.over:
-            self.over = True
-            if ending[0] is None:
-                down.completed()
-            else:
-                down.error(ending[0])
+        if ending is not None:
+            self._finish(ending[0])
 
 
 def _always(_earlier: object, _later: object) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from reactivex import Observable
 
-from rx_assistant.events import RunStepEvent, ThreadRunStepDelta
+from rx_assistant.events import RunStepEvent
 from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
 from rx_assistant.lifecycle import EVENTS, STEP
 from rx_assistant.operators._select import Event
@@ -150,7 +150,7 @@ class AsyncRunStepStream(_StepFields, AsyncStream["RunStepDelta"]):
     @property
     def tool_calls(self) -> AsyncStream[AsyncToolCallStream]:
         """A substream for each of its tool calls."""
-        return cast("AsyncStream[AsyncToolCallStream]", self._moments.pipe(events_of, tool_calls()))
+        return self._moments.pipe(events_of, tool_calls())
 
     @property
     def snapshots(self) -> AsyncStream[RunStep]:
@@ -164,7 +164,8 @@ class AsyncRunStepStream(_StepFields, AsyncStream["RunStepDelta"]):
 
 
 def _delta(moment: _Moment) -> RunStepDelta | None:
-    return cast("ThreadRunStepDelta", moment.event).data.delta
+    delta: RunStepDelta | None = moment.event.data.delta
+    return delta
 
 
 def _snapshot(moment: _Moment) -> RunStep:

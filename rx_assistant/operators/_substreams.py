@@ -3,9 +3,8 @@
 Theory of operation
 
 What an event opens, changes and closes is told by `snapshots.advance`, the one place that keeps these books. A Router
-folds the events that concern it, and passes what it is told on as moments: "this event is a delta of that call". A
-moment keeps the event's bytes, not the event, so that a kept log costs little more than what is on the wire; whoever
-is there when it happens gets the event itself, parsed once for all.
+folds the events that concern it, and passes what it is told on as moments: "this event is a delta of that call".
+Whoever is there when it happens gets the event itself, parsed once for all.
 
     source ── Router ──┬── outer observer     a substream, when its first moment comes
                        ├── log of part 0      moments, until its done
@@ -30,7 +29,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast, overload
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
@@ -85,39 +84,26 @@ _RUNS: Final = _kinds(RunEvent)
 _DELTAS: Final = _kinds(ThreadMessageDelta, ThreadRunStepDelta)
 
 
+Turn: TypeAlias = Phase | Literal["changed"]
+"""What may happen to a state; "changed": a run's event closed a call of the step."""
+
+
 class Moment(Generic[S]):
-    """What an event did to one state: `phase`, the `version` since which that shows, and the event.
+    """What an event did to one state, and the `version` since which that shows."""
 
-    "changed": a run's event closed a call of the step.
-    """
+    __slots__ = ("event", "phase", "position", "state", "version")
 
-    __slots__ = ("_event", "_kind", "_raw", "phase", "position", "state", "version")
-
-    def __init__(
-        self, phase: Phase | Literal["changed"], state: S, position: int, version: int, event: StreamEvent
-    ) -> None:
+    def __init__(self, phase: Turn, state: S, position: int, version: int, event: StreamEvent) -> None:
         self.phase = phase
         self.state = state
         self.position = position
         self.version = version
-        self._event: StreamEvent | None = event
-        self._kind: Callable[[bytes], StreamEvent] = type(event)
-        self._raw = event.raw
-
-    @property
-    def event(self) -> StreamEvent:
-        """The event; another, equal one for those who come late."""
-        event = self._event
-        return self._kind(self._raw) if event is None else event
+        self.event: Any = event  # of the class that the phase and the state imply
 
     @property
     def is_delta(self) -> bool:
         """Whether the event is a delta; otherwise it carries something whole."""
-        return self._kind in _DELTAS
-
-    def age(self) -> None:
-        """Keep the bytes only: whoever was there has had the event."""
-        self._event = None
+        return type(self.event) in _DELTAS
 
 
 class Inlet(Protocol):
@@ -126,7 +112,7 @@ class Inlet(Protocol):
     def announce(self) -> None:
         """Tell that it is there, before its first moment."""
 
-    def push(self, moment: Moment[Any]) -> None:
+    def push(self, phase: Turn, state: Any, position: int, version: int, event: StreamEvent) -> None:
         """Take the next moment."""
 
     def end(self, error: Exception | None = None) -> None:
@@ -142,7 +128,7 @@ class Router:
         self._snapshot = RunSnapshot()
         self.inlets: dict[State, Inlet] = {}
 
-    def take(self, event: Event) -> None:
+    def take(self, event: StreamEvent) -> None:
         """Route one event. An interrupt in somebody's callback is raised when all have had their moments."""
         kind = type(event)
         if kind not in self._kinds:
@@ -154,7 +140,10 @@ class Router:
         interrupt: BaseException | None = None
         for phase, state, position in changes:
             try:
-                self._route(Moment(phase, state, position, version, event))
+                if phase != "delta":
+                    self._turn(phase, state, version, event)
+                elif state in self.inlets:
+                    self.inlets[state].push(phase, state, position, version, event)
             except Exception:
                 raise
             except BaseException as error:
@@ -168,20 +157,20 @@ class Router:
         for inlet in inlets.values():
             inlet.end(error)
 
-    def _route(self, moment: Moment[Any]) -> None:
-        state = moment.state
-        inlet = self._open(state) if moment.phase == "created" else self.inlets.get(state)
+    def _turn(self, phase: Turn, state: State, version: int, event: StreamEvent) -> None:
+        """A state is created, or done."""
+        inlet = self._open(state) if phase == "created" else self.inlets.get(state)
         try:
-            if moment.phase == "created" and inlet is not None:
+            if phase == "created" and inlet is not None:
                 inlet.announce()
         finally:
             try:
                 if inlet is not None:
-                    inlet.push(moment)
+                    inlet.push(phase, state, -1, version, event)
             finally:
-                if moment.phase == "done":
-                    self._close(state, moment.version)
-                    self._tell_step(moment)
+                if phase == "done":
+                    self._close(state, version)
+                    self._tell_step(state, version, event)
 
     def _open(self, state: State) -> Inlet | None:
         inlet = self._inlet_for(state)
@@ -201,38 +190,49 @@ class Router:
             if inlet is not None:
                 inlet.end()
 
-    def _tell_step(self, moment: Moment[Any]) -> None:
+    def _tell_step(self, call: State, version: int, event: StreamEvent) -> None:
         """Let a step have the run's event that closed a call of it."""
-        call = moment.state
-        if isinstance(call, CallState) and isinstance(moment.event, RunEvent):
+        if isinstance(call, CallState) and isinstance(event, RunEvent):
             for state, inlet in list(self.inlets.items()):
                 if isinstance(state, StepState) and state.id == call.step_id:
-                    inlet.push(Moment("changed", state, -1, moment.version, moment.event))
+                    inlet.push("changed", state, -1, version, event)
 
 
 class _LogInlet:
-    """Into the log of a substream, which it announces."""
+    """Into the log of a substream, which it announces.
 
-    __slots__ = ("_announce", "log")
+    The log keeps what makes a moment: the event's bytes, that is, and not the event. Whoever is there when it happens
+    gets the event itself.
+    """
+
+    __slots__ = ("_announce", "_live", "_moment", "log")
 
     def __init__(self, log: HotLog[Moment[Any]], announce: Callable[[], object]) -> None:
         self.log = log
         self._announce: Callable[[], object] | None = announce
+        self._live: StreamEvent | None = None
+        self._moment = self._moment_of
 
     def announce(self) -> None:
         announce, self._announce = self._announce, None
         if announce is not None:
             announce()
 
-    def push(self, moment: Moment[Any]) -> None:
+    def push(self, phase: Turn, state: Any, position: int, version: int, event: StreamEvent) -> None:
+        self._live = event
         try:
-            self.log.push(moment)
+            self.log.push((phase, state, position, version, type(event), event.raw), self._moment)
         finally:
-            moment.age()
+            self._live = None
 
     def end(self, error: Exception | None = None) -> None:
         self.log.end(error)
         self.log.want(FOREVER)
+
+    def _moment_of(self, kept: tuple[Turn, Any, int, int, Callable[[bytes], StreamEvent], bytes]) -> Moment[Any]:
+        phase, state, position, version, kind, raw = kept
+        live = self._live
+        return Moment(phase, state, position, version, live if live is not None and live.raw is raw else kind(raw))
 
 
 class _Relay:
@@ -246,8 +246,8 @@ class _Relay:
     def announce(self) -> None:
         """Who waits for it knows."""
 
-    def push(self, moment: Moment[Any]) -> None:
-        self._down.next(moment)
+    def push(self, phase: Turn, state: Any, position: int, version: int, event: StreamEvent) -> None:
+        self._down.next(Moment(phase, state, position, version, event))
 
     def end(self, error: Exception | None = None) -> None:
         if error is None:

@@ -228,8 +228,7 @@ class AsyncTextStream(_TextFields, AsyncStream[str]):
 
 
 def _piece(moment: _Part) -> str | None:
-    event = moment.event
-    assert isinstance(event, ThreadMessageDelta)
+    event: ThreadMessageDelta = moment.event
     narrow = event.narrow
     return narrow[1][0][1] if narrow[2] else moment.state.text_delta(event, moment.position).value
 

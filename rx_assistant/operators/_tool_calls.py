@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, overload
 
 from reactivex import Observable
 
-from rx_assistant.events import RunEvent, ThreadRunStepDelta
+from rx_assistant.events import RunEvent, StreamEvent, ThreadRunStepDelta
 from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
 from rx_assistant.operators._arguments import arguments_so_far
 from rx_assistant.operators._outputs import outputs
@@ -19,6 +19,7 @@ from rx_assistant.operators._substreams import (
     Router,
     Substream,
     SubstreamOperator,
+    Turn,
     at_done,
     deltas,
     substreams,
@@ -104,9 +105,10 @@ class _Finished:
     def announce(self) -> None:
         """That a call begins is nothing to tell."""
 
-    def push(self, moment: _Moment) -> None:
-        if moment.phase == "done":
-            self._down.next(_final(moment))
+    def push(self, phase: Turn, state: CallState, position: int, version: int, event: StreamEvent) -> None:
+        """Pass on what a call is done with."""
+        if phase == "done":
+            self._down.next(state.view(version).to_model())
 
     def end(self, error: Exception | None = None) -> None:
         """One call's end is not the end."""
@@ -282,11 +284,12 @@ class AsyncToolCallStream(_CallFields, AsyncStream["ToolCallDelta"]):
 
 
 def _delta(moment: _Moment) -> ToolCallDelta:
-    return moment.state.delta(cast("ThreadRunStepDelta", moment.event), moment.position)
+    return moment.state.delta(moment.event, moment.position)
 
 
 def _piece(moment: _Moment) -> str | None:
-    narrow = cast("ThreadRunStepDelta", moment.event).narrow
+    event: ThreadRunStepDelta = moment.event
+    narrow = event.narrow
     if narrow[2]:
         return narrow[1][0][2]
     delta = _delta(moment)
