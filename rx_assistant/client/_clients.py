@@ -1,18 +1,18 @@
-"""The two clients: settings and a session, and the resources over it. They differ in their session alone."""
+"""The two clients: settings and a session, and the resources over it. They differ in their session alone.
+
+A resource is loaded at first touch, and the wire models with it: importing the clients costs little.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from typing_extensions import TypedDict, Unpack
 
-from rx_assistant.client.assistants import Assistants, AsyncAssistants
-from rx_assistant.client.files import AsyncFiles, Files
-from rx_assistant.client.threads import AsyncThreads, Threads
-from rx_assistant.client.vector_stores import AsyncVectorStores, VectorStores
 from rx_assistant.http.dialects import Dialect, OpenAI
 from rx_assistant.http.request import OMIT, Omit
 from rx_assistant.http.session import AsyncSession, Session
@@ -29,6 +29,12 @@ from rx_assistant.http.settings import (
 )
 from rx_assistant.http.timeouts import DEFAULT, TimeoutInput, as_timeout
 from rx_assistant.http.transports import AsyncHTTP, SyncHTTP
+
+if TYPE_CHECKING:
+    from rx_assistant.client.assistants import Assistants, AsyncAssistants
+    from rx_assistant.client.files import AsyncFiles, Files
+    from rx_assistant.client.threads import AsyncThreads, Threads
+    from rx_assistant.client.vector_stores import AsyncVectorStores, VectorStores
 
 
 class ClientOptions(TypedDict, total=False):
@@ -74,14 +80,35 @@ class AssistantClient:
         settings = _settings(
             base_url, api_key, organization, project, timeout, max_retries, default_headers, default_query, dialect, log
         )
-        self._use(Session(settings, http_client))
+        self._session = Session(settings, http_client)
 
-    def _use(self, session: Session) -> None:
-        self._session = session
-        self.assistants = Assistants(session)
-        self.threads = Threads(session)
-        self.files = Files(session)
-        self.vector_stores = VectorStores(session)
+    @cached_property
+    def assistants(self) -> Assistants:
+        """Assistants: create, retrieve, update, list, delete."""
+        from rx_assistant.client.assistants import Assistants
+
+        return Assistants(self._session)
+
+    @cached_property
+    def threads(self) -> Threads:
+        """Threads, and in them messages, runs and run steps."""
+        from rx_assistant.client.threads import Threads
+
+        return Threads(self._session)
+
+    @cached_property
+    def files(self) -> Files:
+        """Files: upload, read, list, delete."""
+        from rx_assistant.client.files import Files
+
+        return Files(self._session)
+
+    @cached_property
+    def vector_stores(self) -> VectorStores:
+        """Vector stores, and in them files and file batches; search."""
+        from rx_assistant.client.vector_stores import VectorStores
+
+        return VectorStores(self._session)
 
     @property
     def beta(self) -> Self:
@@ -96,7 +123,7 @@ class AssistantClient:
     def with_options(self, **changes: Unpack[ClientOptions]) -> Self:
         """The same client with other settings, over the same connections; closing it leaves them open."""
         copy = object.__new__(type(self))
-        copy._use(self._session.with_settings(_changed(self._session.settings, changes)))
+        copy._session = self._session.with_settings(_changed(self._session.settings, changes))
         return copy
 
     def close(self) -> None:
@@ -136,14 +163,35 @@ class AsyncAssistantClient:
         settings = _settings(
             base_url, api_key, organization, project, timeout, max_retries, default_headers, default_query, dialect, log
         )
-        self._use(AsyncSession(settings, http_client))
+        self._session = AsyncSession(settings, http_client)
 
-    def _use(self, session: AsyncSession) -> None:
-        self._session = session
-        self.assistants = AsyncAssistants(session)
-        self.threads = AsyncThreads(session)
-        self.files = AsyncFiles(session)
-        self.vector_stores = AsyncVectorStores(session)
+    @cached_property
+    def assistants(self) -> AsyncAssistants:
+        """Assistants: create, retrieve, update, list, delete."""
+        from rx_assistant.client.assistants import AsyncAssistants
+
+        return AsyncAssistants(self._session)
+
+    @cached_property
+    def threads(self) -> AsyncThreads:
+        """Threads, and in them messages, runs and run steps."""
+        from rx_assistant.client.threads import AsyncThreads
+
+        return AsyncThreads(self._session)
+
+    @cached_property
+    def files(self) -> AsyncFiles:
+        """Files: upload, read, list, delete."""
+        from rx_assistant.client.files import AsyncFiles
+
+        return AsyncFiles(self._session)
+
+    @cached_property
+    def vector_stores(self) -> AsyncVectorStores:
+        """Vector stores, and in them files and file batches; search."""
+        from rx_assistant.client.vector_stores import AsyncVectorStores
+
+        return AsyncVectorStores(self._session)
 
     @property
     def beta(self) -> Self:
@@ -158,7 +206,7 @@ class AsyncAssistantClient:
     def with_options(self, **changes: Unpack[ClientOptions]) -> Self:
         """The same client with other settings, over the same connections; closing it leaves them open."""
         copy = object.__new__(type(self))
-        copy._use(self._session.with_settings(_changed(self._session.settings, changes)))
+        copy._session = self._session.with_settings(_changed(self._session.settings, changes))
         return copy
 
     async def aclose(self) -> None:

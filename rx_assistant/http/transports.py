@@ -1,4 +1,4 @@
-"""The HTTP libraries, httpx and httpx2: the only file that imports either.
+"""The HTTP libraries, httpx and httpx2: the only file that imports either, and httpx only when a client is made.
 
 Both have the same classes under the same names, but not the same classes. Whoever holds a client or a response of
 either gets from here what differs: the exceptions, and what our errors make of them.
@@ -12,8 +12,6 @@ import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
-import httpx
-
 from rx_assistant.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -23,6 +21,7 @@ from rx_assistant.errors import (
 )
 
 if TYPE_CHECKING:
+    import httpx
     import httpx2
 
 
@@ -30,19 +29,29 @@ SyncHTTP: TypeAlias = "httpx.Client | httpx2.Client"
 AsyncHTTP: TypeAlias = "httpx.AsyncClient | httpx2.AsyncClient"
 Response: TypeAlias = "httpx.Response | httpx2.Response"
 
-WITHOUT_LIMIT = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=15.0)
-"""As many connections as there are streams, and not too many idle ones: the pool looks at each of them every time.
-Threads in a crowd may find that it has closed one that it had just given them; that is a connection error before
-the head, and tried again like any other."""
+
+def _without_limit() -> httpx.Limits:
+    """As many connections as there are streams, and not too many idle ones: the pool looks at each of them every time.
+
+    Threads in a crowd may find that it has closed one that it had just given them; that is a connection error before
+    the head, and tried again like any other.
+    """
+    import httpx
+
+    return httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=15.0)
 
 
 def sync_client() -> httpx.Client:
     """A client of our own: verifies TLS, opens as many connections as there are streams, follows no redirect."""
-    return httpx.Client(limits=WITHOUT_LIMIT, timeout=None, follow_redirects=False)
+    import httpx
+
+    return httpx.Client(limits=_without_limit(), timeout=None, follow_redirects=False)
 
 
 def line_client() -> httpx.Client:
     """A client for one connection. Its TLS settings are made once: they take longer than most requests."""
+    import httpx
+
     tls = _tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=15.0)
     return httpx.Client(verify=tls, limits=limits, timeout=None, follow_redirects=False)
@@ -51,12 +60,16 @@ def line_client() -> httpx.Client:
 @lru_cache(maxsize=4)
 def _tls(*_certificates: str | None) -> ssl.SSLContext:
     """What httpx makes of these variables of the environment."""
+    import httpx
+
     return httpx.create_ssl_context()
 
 
 def async_client() -> httpx.AsyncClient:
     """The same for asyncio and trio."""
-    return httpx.AsyncClient(limits=WITHOUT_LIMIT, timeout=None, follow_redirects=False)
+    import httpx
+
+    return httpx.AsyncClient(limits=_without_limit(), timeout=None, follow_redirects=False)
 
 
 def checked_sync(client: SyncHTTP) -> SyncHTTP:

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO, TYPE_CHECKING, TypeAlias
 
-from rx_assistant.types import FileTypes
+if TYPE_CHECKING:
+    from rx_assistant.types import FileTypes
 
 FileContent: TypeAlias = IO[bytes] | bytes | os.PathLike[str]
 OpenFile: TypeAlias = tuple[str, IO[bytes] | bytes, str | None, Mapping[str, str]]
