@@ -10,6 +10,7 @@ import functools
 import inspect
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
@@ -65,7 +66,7 @@ class SyncScript(Script):
     def read(self) -> bytes:
         item = self._next()
         if callable(item):
-            item()
+            driven(got(item()))
             return self.read()
         return item
 
@@ -123,6 +124,10 @@ class Face:
         """Return when what goes on elsewhere has come so far; fail after five seconds."""
         raise NotImplementedError
 
+    async def together(self, *scenarios: Callable[[], Coroutine[Any, Any, Any]]) -> list[Any]:
+        """What each scenario gave, or raised, when they are played side by side: in threads, or in tasks."""
+        raise NotImplementedError
+
     def stream(self, *chunks: Any, handler: Any = None, **options: Any) -> Any:
         """A stream over these chunks; with a handler as `event_handler=` makes it. `script` is its body."""
         script: Any = self.script(*chunks)
@@ -157,11 +162,7 @@ class SyncFace(Face):
         driven(scenario)
 
     def handler(self, kind: type) -> type:
-        plain = {
-            name: _function(getattr(kind, name))
-            for name in dir(kind)
-            if inspect.iscoroutinefunction(getattr(kind, name))
-        }
+        plain = {name: _function(getattr(kind, name)) for name in CALLBACKS if hasattr(kind, name)}
         return type(kind.__name__, (kind, AssistantEventHandler), plain)
 
     async def until(self, done: Callable[[], bool]) -> None:
@@ -169,6 +170,11 @@ class SyncFace(Face):
         while not done():
             assert time.monotonic() < deadline, "nothing has happened"
             time.sleep(0.001)  # noqa: ASYNC251  # no event loop here
+
+    async def together(self, *scenarios: Callable[[], Coroutine[Any, Any, Any]]) -> list[Any]:
+        with ThreadPoolExecutor(len(scenarios)) as pool:
+            begun = [pool.submit(driven, scenario()) for scenario in scenarios]
+        return [one.exception() or one.result() for one in begun]
 
 
 class AsyncFace(Face):
@@ -190,6 +196,20 @@ class AsyncFace(Face):
         with anyio.fail_after(5):
             while not done():
                 await anyio.lowlevel.checkpoint()
+
+    async def together(self, *scenarios: Callable[[], Coroutine[Any, Any, Any]]) -> list[Any]:
+        results: list[Any] = [None] * len(scenarios)
+
+        async def play(place: int) -> None:
+            try:
+                results[place] = await scenarios[place]()
+            except Exception as error:
+                results[place] = error
+
+        async with anyio.create_task_group() as tasks:
+            for place in range(len(scenarios)):
+                tasks.start_soon(play, place)
+        return results
 
 
 class Block:
