@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-
-from pydantic import BaseModel
+from typing import cast
 
 from rx_assistant.http.request import given
 
@@ -17,8 +16,9 @@ def encode_json(body: Mapping[str, object]) -> bytes:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    dump = getattr(value, "model_dump", None)  # a pydantic model; pydantic is not imported for bodies without one
+    if dump is not None:
+        return cast(object, dump(mode="json", by_alias=True, exclude_unset=True))
     if isinstance(value, Mapping):
         return given(value)
     if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray | memoryview):
