@@ -86,3 +86,13 @@ def test_importing_the_package_loads_no_leaf() -> None:
         "assert 'reactivex' not in sys.modules and 'httpx' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_importing_what_most_programs_import_loads_no_models_and_no_http_library() -> None:
+    code = (
+        "import sys\n"
+        "from rx_assistant import AssistantClient, AssistantEventHandler, operators\n"
+        "heavy = {'pydantic', 'httpx', 'httpx2', 'trio', 'starlette'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
