@@ -12,7 +12,7 @@ import pytest
 from reactivex import Subject, operators as ops
 
 from rx_assistant.errors import StreamOverflowError
-from rx_assistant.gui import TellsClosing, UiHost, UiScheduler, _observing, observe_on_ui
+from rx_assistant.gui import TellsClosing, UiHost, UiScheduler, _frames, observe_on_ui
 
 
 class ManualHost:
@@ -59,7 +59,7 @@ class ManualHost:
 def host(monkeypatch: pytest.MonkeyPatch) -> ManualHost:
     """A host whose clock is the operator's clock."""
     made = ManualHost()
-    monkeypatch.setattr(_observing, "time", SimpleNamespace(monotonic=lambda: made.now))
+    monkeypatch.setattr(_frames, "time", SimpleNamespace(monotonic=lambda: made.now))
     return made
 
 
@@ -114,8 +114,6 @@ def test_a_barrier_and_the_ending_do_not_wait_for_the_frame(host: ManualHost, hu
 def test_any_interleaving_loses_nothing_keeps_the_order_and_one_wake_up_pending(host: ManualHost) -> None:
     for seed in range(500):
         chance = random.Random(seed)
-        host.posted.clear()
-        host.timers.clear()
         source, shown, ended = Subject[str](), [], []
 
         def show(text: str, shown: list[str] = shown, chance: random.Random = chance) -> None:
@@ -144,6 +142,61 @@ def test_any_interleaving_loses_nothing_keeps_the_order_and_one_wake_up_pending(
         assert (len(host.posted), len(host.timers)) == (0, 0), seed
 
 
+def test_many_subscriptions_share_one_wake_up_and_one_timer(host: ManualHost) -> None:
+    sources: list[Subject[str]] = [Subject() for _ in range(20)]
+    shown: list[str] = []
+    subscriptions = [source.pipe(observe_on_ui(host, 0.1)).subscribe(shown.append) for source in sources]
+    for _ in range(3):
+        for source in sources:
+            push(source, "ab")
+        assert (len(host.posted), len(host.timers)) == (1, 0)
+        host.turn()
+        push(sources[3], "cd")
+        push(sources[4], "ef")
+        host.turn()
+        assert (len(host.posted), len(host.timers)) == (0, 1)
+        host.pass_time(1)
+    assert shown == (["ab"] * 20 + ["cd", "ef"]) * 3
+    push(sources[3], "x")
+    host.turn()
+    push(sources[3], "y")
+    host.turn()
+    for subscription in subscriptions:
+        subscription.dispose()
+    host.turn()
+    assert (len(host.posted), len(host.timers)) == (0, 0)
+
+
+def test_a_barrier_or_an_ending_never_overtakes_what_came_before_it_elsewhere(host: ManualHost) -> None:
+    text, status, shown = Subject[str](), Subject[str](), []
+    text.pipe(observe_on_ui(host, 10.0)).subscribe(shown.append)
+    observing = observe_on_ui(host, adjacent=letters)
+    status.pipe(observing).subscribe(shown.append, on_completed=lambda: shown.append("end"))
+    push(text, "a")
+    host.turn()
+    push(text, "bc")
+    push(status, "!")
+    push(text, "d")
+    host.turn()
+    assert shown == ["a", "bcd", "!"]
+    push(text, "ef")
+    status.on_completed()
+    push(text, "g")
+    host.turn()
+    assert shown[3:] == ["efg", "end"]
+
+
+def test_a_subscription_with_a_longer_frame_is_not_hurried_by_the_shorter_ones(host: ManualHost) -> None:
+    slow, fast, shown = Subject[str](), Subject[str](), []
+    slow.pipe(observe_on_ui(host, 1.0)).subscribe(lambda text: shown.append((round(host.now - 100, 2), text)))
+    fast.pipe(observe_on_ui(host, 0.1)).subscribe(lambda _: None)
+    for n in range(25):
+        push(slow, chr(97 + n))
+        push(fast, "x")
+        host.pass_time(0.1)
+    assert shown == [(0, "a"), (1.0, "bcdefghij"), (2.0, "klmnopqrst")]
+
+
 def test_a_draining_leaves_the_loop_its_turns(host: ManualHost) -> None:
     source, times = Subject[int](), []
 
@@ -155,9 +208,9 @@ def test_a_draining_leaves_the_loop_its_turns(host: ManualHost) -> None:
     push(source, range(9))
     host.turn()
     assert len(times) == 3  # three of 3 ms exceed the budget of 8 ms; barriers though they are, the rest waits
-    assert (len(host.posted), len(host.timers)) == (1, 0)
+    assert (len(host.posted), len(host.timers)) == (0, 1)
     host.pass_time(1)
-    assert [round(at, 4) for at in times] == [0, 0.003, 0.006, 0.0167, 0.0197, 0.0227, 0.0333, 0.0363, 0.0393]
+    assert [round(at, 4) for at in times] == [0, 0.003, 0.006, 0.0135, 0.0165, 0.0195, 0.027, 0.03, 0.033]
 
 
 def test_a_slow_widget_stretches_the_frame(host: ManualHost) -> None:
