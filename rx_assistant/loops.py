@@ -11,7 +11,8 @@ Theory of operation
 The thread runs one event loop, asyncio's or trio's, for all streams of an application. Whoever calls in from another
 thread leaves an action with the loop and goes on; nothing here waits for the loop but leaving the block. Each stream
 and each call is one task. Leaving closes the streams first, so that their subscribers hear of a closed stream and not
-of a cancelled one, then cancels the tasks, waits for them, and ends the thread.
+of a cancelled one; before that, runs that everybody has left are cancelled on the server where `on_idle` says so. Then
+it cancels the tasks, waits for them, and ends the thread.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from rx_assistant.streams import AsyncAssistantStream
 R = TypeVar("R")
 S = TypeVar("S", bound=AsyncAssistantStream)
 Args = TypeVarTuple("Args")
+
+_GOODBYE = 2.0  # seconds that a cancel may take while the loop ends
 
 _log = logging.getLogger("rx_assistant")
 
@@ -140,6 +143,8 @@ class Background:
 
     async def _end(self) -> None:
         for stream in tuple(self._streams):
+            if stream.on_idle == "cancel" and not (stream.log.holders or stream.log.ended):
+                await _cancelled(stream)
             stream.close()
         tasks = tuple(self._tasks)
         for task in tasks:
@@ -156,9 +161,16 @@ async def _finished(stream: AsyncAssistantStream) -> None:
         await waker.sleep(None)
 
 
-async def _settle(
-    future: Future[R], function: Callable[[Unpack[Args]], Coroutine[Any, Any, R]], *args: *Args
-) -> None:
+async def _cancelled(stream: AsyncAssistantStream) -> None:
+    """Let the run be cancelled that everybody has left, grace or no grace: there will be no other time for it."""
+    with anyio.move_on_after(_GOODBYE):
+        try:
+            await stream.cancel()
+        except Exception as error:
+            _log.warning("the run of an abandoned stream could not be cancelled: %s", error)
+
+
+async def _settle(future: Future[R], function: Callable[[Unpack[Args]], Coroutine[Any, Any, R]], *args: *Args) -> None:
     """Let a Future have what an async function gives or raises."""
     try:
         result = await function(*args)

@@ -24,7 +24,8 @@ def delta(text: str) -> bytes:
 async def hang(request: Received, wire: Wire) -> None:
     """Two words, and then silence; a cancel is answered."""
     if request.path.endswith("/cancel"):
-        await wire.json({**RUN, "status": "cancelling"})
+        await wire.json({**RUN, "status": "cancelling"}, headers={"connection": "close"})
+        wire.hang_up()
         return
     await wire.events()
     await wire.chunk(frame("thread.run.in_progress", RUN) + delta("two ") + delta("words"))

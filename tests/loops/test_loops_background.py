@@ -178,6 +178,20 @@ def test_leaving_closes_what_was_started(anyio_backend: str) -> None:
     gc.collect()
 
 
+def test_leaving_cancels_the_run_that_everybody_has_left_where_asked(anyio_backend: str) -> None:
+    with Loopback(hang) as server:
+        with background(cast("Backend", anyio_backend)) as bg:
+            client = AsyncAssistantClient(base_url=server.url)
+            stream = client.threads.runs.stream("thread_1", assistant_id="asst_1", on_idle="cancel")
+            heard = Heard()
+            subscription = stream.pipe(text_deltas()).subscribe(heard)
+            bg.start(stream)
+            heard.wait(lambda: len(heard.items) == 2)
+            subscription.dispose()  # the grace of a second has not passed when the block is left
+        posted = [request.path for request in server.requests if request.path.endswith("/cancel")]
+    assert posted == ["/v1/threads/thread_1/runs/run_1/cancel"]
+
+
 def test_leaving_in_the_middle_of_a_request_closes_it(anyio_backend: str) -> None:
     arrived = threading.Event()
 
