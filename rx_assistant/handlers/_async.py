@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rx_assistant.handlers._binding import AsyncBinding, bind, binding_of
 from rx_assistant.handlers._offers import offering
@@ -130,6 +130,9 @@ class AsyncAssistantEventHandler:
     def __aiter__(self) -> AsyncIterator[AssistantStreamEvent]:
         """Iterate over the stream's events."""
         return aiter(binding_of(self).stream)
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError("this handler's stream is asynchronous: write `async for event in stream`")
 
     if TYPE_CHECKING:
         exception: Exception | None

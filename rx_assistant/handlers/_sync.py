@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rx_assistant.handlers._binding import Binding, bind, binding_of, refuse_coroutines
@@ -126,6 +126,10 @@ class AssistantEventHandler:
     def __iter__(self) -> Iterator[AssistantStreamEvent]:
         """Iterate over the stream's events."""
         return iter(binding_of(self).stream)
+
+    def __aiter__(self) -> AsyncIterator[AssistantStreamEvent]:
+        """The same for a handler on an asynchronous stream."""
+        return aiter(binding_of(self).stream)
 
     if TYPE_CHECKING:
         exception: Exception | None

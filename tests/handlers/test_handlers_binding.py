@@ -336,3 +336,14 @@ async def test_entering_a_block_sends_the_request_and_nothing_else_does(face: Fa
         assert stream.script.opened == 1
         assert handler.texts == []
     assert stream.script.opened == 1
+
+
+@on_every_face
+async def test_the_wrong_kind_of_loop_says_what_to_write(face: Face) -> None:
+    async with face.block(face.stream(*TEXT, handler=face.handler(Plain)())) as given:
+        if isinstance(face, AsyncFace):
+            with pytest.raises(TypeError, match="write `async for event in stream`"):
+                iter(given)
+        else:
+            with pytest.raises(TypeError, match="write `for item in stream`"):
+                aiter(given)
