@@ -1,4 +1,4 @@
-"""Events folded into immutable snapshots of a run: `fold(snapshot, event)` → `RunSnapshot`.
+"""Events folded into immutable snapshots of a run: `fold(snapshot, event)` → `RunSnapshot`; and `diff`, the way back.
 
 Knows no stream, no order of events and no Rx. The models are imported when a snapshot is first looked into.
 """
@@ -6,6 +6,7 @@ Knows no stream, no order of events and no Rx. The models are imported when a sn
 from __future__ import annotations
 
 from rx_assistant.snapshots._changes import Change, Changes, Phase, State
+from rx_assistant.snapshots._diff import diff
 from rx_assistant.snapshots._fold import advance, fold
 from rx_assistant.snapshots._snapshot import RunSnapshot
 from rx_assistant.snapshots._states import CallState, MessageState, PartState, StepState
@@ -21,5 +22,6 @@ __all__ = [
     "State",
     "StepState",
     "advance",
+    "diff",
     "fold",
 ]

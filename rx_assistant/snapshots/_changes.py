@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
 from rx_assistant.events import (
     StreamEvent,
@@ -16,6 +16,9 @@ from rx_assistant.events import (
 )
 from rx_assistant.snapshots._pieces import Node
 from rx_assistant.snapshots._states import CallState, MessageState, PartState, StepState
+
+if TYPE_CHECKING:
+    from rx_assistant.types import ToolCall
 
 Phase: TypeAlias = Literal["created", "delta", "done"]
 State: TypeAlias = MessageState | PartState | StepState | CallState
@@ -52,6 +55,17 @@ def by_place(states: list[_S], finals: Sequence[_T]) -> list[_S | None]:
         return list(states)
     by_index = {state.index: state for state in states}
     return [by_index.get(index) for index in range(len(finals))]
+
+
+def paired_calls(states: list[CallState], finals: Sequence[ToolCall], version: int) -> list[CallState | None]:
+    """For each final call the state that deltas have built of it: by id where both have one, else by place."""
+    by_id = {state.identity.at(version): state for state in states}
+    placed = by_place(states, finals)
+    taken = {id(by_id[final.id]) for final in finals if final.id is not None and final.id in by_id}
+    return [
+        by_id[final.id] if final.id is not None and final.id in by_id else None if id(state) in taken else state
+        for final, state in zip(finals, placed, strict=True)
+    ]
 
 
 def word(kind: str | None) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from rx_assistant.events import NarrowStep, RunEvent, RunStepEvent, ThreadRunStepDelta
 from rx_assistant.events._deltas import index_of, pieces_of
-from rx_assistant.snapshots._changes import FINAL, Change, Changes, by_place, close, node_of, word
+from rx_assistant.snapshots._changes import FINAL, Change, Changes, close, node_of, paired_calls, word
 from rx_assistant.snapshots._pieces import Node
 from rx_assistant.snapshots._shapes import validate
 from rx_assistant.snapshots._states import CallState, StepState
@@ -109,7 +109,7 @@ def step(store: Store, version: int, event: RunStepEvent, narrow: None) -> Chang
     if isinstance(event, FINAL):
         step.whole.put(version, data)
         step.final.put(version, data)
-        paired = zip(_paired(step.calls.at(version), calls, version), calls, strict=True)
+        paired = zip(paired_calls(step.calls.at(version), calls, version), calls, strict=True)
         for place, (known, final) in enumerate(paired):
             call = known or _new_call(store, step, version, step.calls.free_index(place), _label(final), changes)
             call.final.put(version, final)
@@ -129,17 +129,6 @@ def step(store: Store, version: int, event: RunStepEvent, narrow: None) -> Chang
 
 def _calls_in(details: StepDetails | None) -> Sequence[ToolCall]:
     return (details.tool_calls or ()) if details and details.type == "tool_calls" else ()
-
-
-def _paired(states: list[CallState], finals: Sequence[ToolCall], version: int) -> list[CallState | None]:
-    """For each final call what deltas have built of it: by id where both have one, else by place."""
-    by_id = {state.identity.at(version): state for state in states}
-    placed = by_place(states, finals)
-    taken = {id(by_id[final.id]) for final in finals if final.id is not None and final.id in by_id}
-    return [
-        by_id[final.id] if final.id is not None and final.id in by_id else None if id(state) in taken else state
-        for final, state in zip(finals, placed, strict=True)
-    ]
 
 
 def _begin(call: CallState, version: int, whole: ToolCall) -> None:
@@ -169,8 +158,8 @@ def required_calls(store: Store, version: int, event: RunEvent, narrow: None) ->
     if not required:
         return ()
     changes: list[Change] = []
+    known = {call.identity.at(version): call for _, step in store.step_order for call in step.calls.at(version)}
     open_steps = [step for _, step in store.step_order if not step.ended]
-    known = {call.identity.at(version): call for step in open_steps for call in step.calls.at(version)}
     for wanted in required:
         call = known.get(wanted.id) or _without_id(open_steps, version)
         call = call or _unseen(store, version, wanted, open_steps, changes)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from rx_assistant.snapshots._history import count_at
+from rx_assistant.snapshots._states import MessageState, StepState
 from rx_assistant.snapshots._store import Store
 
 if TYPE_CHECKING:
@@ -131,15 +132,25 @@ class RunSnapshot:
             found += [part.text(version).value or "" for part in message.parts.at(version) if part.kind == "text"]
         return "".join(found)
 
+    def message_state(self, message_id: str) -> MessageState | None:
+        """What the store keeps of the message with this id, None if there was none yet."""
+        state = self._store.messages.get(message_id)
+        return state if state and state.since <= self._version else None
+
+    def step_state(self, step_id: str) -> StepState | None:
+        """What the store keeps of the step with this id, None if there was none yet."""
+        state = self._store.steps.get(step_id)
+        return state if state and state.since <= self._version else None
+
     def message(self, message_id: str) -> Message | None:
         """The message with this id, None if there is none yet."""
-        state = self._store.messages.get(message_id)
-        return state.view(self._version) if state and state.since <= self._version else None
+        state = self.message_state(message_id)
+        return state.view(self._version) if state else None
 
     def step(self, step_id: str) -> RunStep | None:
         """The step with this id, None if there is none yet."""
-        state = self._store.steps.get(step_id)
-        return state.view(self._version) if state and state.since <= self._version else None
+        state = self.step_state(step_id)
+        return state.view(self._version) if state else None
 
     def text_part(self, message_id: str, index: int) -> Text | None:
         """The text at this content index of the message with this id, None if there is none yet."""

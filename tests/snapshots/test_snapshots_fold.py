@@ -372,6 +372,13 @@ def test_a_required_call_that_no_delta_showed_is_created_and_done_once(shown: li
     assert len(folded(*shown, REQUIRES, finished("42")).tool_calls) == 1
 
 
+def test_a_run_that_still_requires_action_after_its_step_has_ended_tells_nothing_new() -> None:
+    words = told(
+        event("thread.run.step.created", STEP), step_delta(function("{}", 0, "call_1", "f")), finished("42"), REQUIRES
+    )
+    assert words[2:] == [["done function step_1 0", "done step_1"], []]
+
+
 def test_a_resumed_run_may_begin_with_the_end_of_a_step() -> None:
     snapshot = folded(finished("42"), event("thread.run.queued", {"id": "run_1", "status": "queued"}))
     assert snapshot.steps[0].step_details.tool_calls[0].function.output == "42"

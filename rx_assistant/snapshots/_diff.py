@@ -1,0 +1,228 @@
+"""diff: a snapshot and freshly fetched objects → the events that lie between them.
+
+What a stream would have told, had somebody listened: what is new is created as it must have begun, what was added
+comes as deltas, what has ended is completed by the fetched object itself. Nothing that the snapshot holds is told
+again. A text that does not continue what the snapshot holds is left to the final object.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rx_assistant.events import BY_NAME, StreamEvent, ThreadMessageDelta, ThreadRunStepDelta
+from rx_assistant.lifecycle import MESSAGE, RUN, STEP, Lifecycle
+from rx_assistant.snapshots._changes import by_place, node_of, paired_calls
+from rx_assistant.snapshots._snapshot import RunSnapshot
+from rx_assistant.snapshots._states import RUNNABLE, TEXTUAL, CallState, MessageState, PartState, StepState
+
+if TYPE_CHECKING:
+    from rx_assistant.types import Message, MessageContent, Run, RunStep, ToolCall
+
+_M = TypeVar("_M", "Run", "RunStep", "Message")
+_LATER = {
+    "started_at": None,
+    "completed_at": None,
+    "cancelled_at": None,
+    "failed_at": None,
+    "expired_at": None,
+    "incomplete_at": None,
+    "incomplete_details": None,
+    "last_error": None,
+    "required_action": None,
+    "usage": None,
+}
+"""What an object does not have yet when it is created."""
+
+
+def diff(
+    snapshot: RunSnapshot,
+    *,
+    run: Run | None = None,
+    steps: Iterable[RunStep] = (),
+    messages: Iterable[Message] = (),
+) -> list[StreamEvent]:
+    """The events which, folded onto `snapshot`, make it show the given objects; none if it does already.
+
+    `steps` and `messages` are those of the run, oldest first. A message is told inside the step that writes it.
+    """
+    left: dict[str | None, Message] = {message.id: message for message in messages}
+    opening, closing = _run_events(snapshot, run)
+    events = list(opening)
+    for step in steps:
+        written = left.pop(_message_id(step), None)
+        events += _step_events(snapshot, step, [] if written is None else _message_events(snapshot, written))
+    for message in left.values():
+        events += _message_events(snapshot, message)
+    return events + closing
+
+
+def _run_events(snapshot: RunSnapshot, run: Run | None) -> tuple[list[StreamEvent], list[StreamEvent]]:
+    """What is told of the run before its steps, and after them."""
+    if run is None or run == snapshot.run:
+        return [], []
+    known = snapshot.status
+    if known is not None and known == run.status and known in RUN.terminal:
+        return [], []
+    created = [] if snapshot.run else [_event("thread.run.created", _early(run, RUN))]
+    told = _event(f"thread.run.{run.status}", run) if run.status in RUN.statuses else None
+    if told is None:
+        return created, []
+    return (created, [told]) if run.status in RUN.stops else ([*created, told], [])
+
+
+def _step_events(snapshot: RunSnapshot, step: RunStep, written: Iterable[StreamEvent]) -> Iterator[StreamEvent]:
+    state = snapshot.step_state(step.id or "")
+    if state is None:
+        yield _event("thread.run.step.created", _without_calls(_early(step, STEP)))
+    if state is not None and state.final.at(snapshot.version) is not None:
+        yield from written
+        return
+    for position, call, known in _placed_calls(state, step, snapshot.version):
+        piece = _call_piece(call, known, snapshot.version)
+        if piece is not None:
+            yield _step_delta(step, {"index": known.index if known else position, **piece})
+    yield from written
+    if step.status in STEP.terminal:
+        yield _event(f"thread.run.step.{step.status}", step)
+    elif state is not None and _changed(state.whole.at(snapshot.version), step, "step_details"):
+        yield _event("thread.run.step.in_progress", _without_calls(step))
+
+
+def _message_events(snapshot: RunSnapshot, message: Message) -> Iterator[StreamEvent]:
+    state = snapshot.message_state(message.id or "")
+    if state is None:
+        yield _event("thread.message.created", _early(message, MESSAGE).model_copy(update={"content": []}))
+    elif state.final.at(snapshot.version) is not None:
+        return
+    for position, block, known in _placed_parts(state, message, snapshot.version):
+        piece = _part_piece(block, known, snapshot.version)
+        if piece is not None:
+            yield _message_delta(message, {"index": known.index if known else position, **piece})
+    status: str | None = message.status
+    if status is None or status in MESSAGE.terminal:  # what a user wrote has no status, and is complete
+        yield _event(f"thread.message.{status or 'completed'}", message)
+    elif state is not None and _changed(state.whole.at(snapshot.version), message, "content"):
+        yield _event("thread.message.in_progress", message.model_copy(update={"content": []}))
+
+
+# -- what was added ---------------------------------------------------------------------------------------------------
+
+
+def _placed_parts(
+    state: MessageState | None, message: Message, version: int
+) -> Iterator[tuple[int, MessageContent, PartState | None]]:
+    content: Sequence[MessageContent] = message.content or ()
+    states = state.parts.at(version) if state else []
+    yield from zip(range(len(content)), content, by_place(states, content), strict=True)
+
+
+def _placed_calls(
+    state: StepState | None, step: RunStep, version: int
+) -> Iterator[tuple[int, ToolCall, CallState | None]]:
+    details = step.step_details
+    calls: Sequence[ToolCall] = (details.tool_calls or ()) if details and details.type == "tool_calls" else ()
+    states = state.calls.at(version) if state else []
+    yield from zip(range(len(calls)), calls, paired_calls(states, calls, version), strict=True)
+
+
+def _part_piece(block: MessageContent, known: PartState | None, version: int) -> dict[str, Any] | None:
+    """What a delta says of a part, None if nothing was added."""
+    node = node_of(block)
+    if known is None or known.kind != node.get("type"):
+        return node if known is None else None
+    if known.kind not in TEXTUAL:
+        return None if known.view(version) == block else node
+    if known.kind == "refusal":
+        more = _added(known.log.at(version), node.get("refusal"))
+        return {"type": "refusal", "refusal": more} if more else None
+    inside = node.get("text") or {}
+    more = _added(known.log.at(version), inside.get("value"))
+    marks = _numbered(inside.get("annotations"), known.annotations.length(version))
+    if more is None or not (more or marks):
+        return None
+    return {"type": "text", "text": {"value": more, **({"annotations": marks} if marks else {})}}
+
+
+def _call_piece(call: ToolCall, known: CallState | None, version: int) -> dict[str, Any] | None:
+    """What a delta says of a call, None if nothing was added."""
+    node = node_of(call)
+    kind = node.get("type")
+    inside = node.get(kind or "") or {}
+    if kind == "code_interpreter" and inside.get("outputs"):
+        inside = {**inside, "outputs": _numbered(inside["outputs"], 0)}
+        node = {**node, "code_interpreter": inside}
+    if known is None:
+        return node
+    if known.kind != kind or known.final.at(version) is not None:
+        return None
+    if kind not in RUNNABLE:
+        return None if known.view(version) == call else node
+    more: dict[str, Any] = {}
+    key = "arguments" if kind == "function" else "input"
+    if added := _added(known.log.at(version), inside.get(key)):
+        more[key] = added
+    if kind == "function" and inside.get("output") not in (None, known.output.at(version)):
+        more["output"] = inside["output"]
+    if kind == "code_interpreter" and (outputs := (inside.get("outputs") or [])[known.outputs.length(version) :]):
+        more["outputs"] = outputs
+    return {"type": kind, kind: more} if more else None
+
+
+def _added(before: str, after: str | None) -> str | None:
+    """What continues `before` to `after`; None if nothing can."""
+    return after[len(before) :] if after is not None and after.startswith(before) else None
+
+
+def _numbered(items: list[dict[str, Any]] | None, start: int) -> list[dict[str, Any]]:
+    """The items from number `start` on, each with its index."""
+    return [{"index": index, **item} for index, item in enumerate(items or ()) if index >= start]
+
+
+# -- events -----------------------------------------------------------------------------------------------------------
+
+
+def _event(name: str, data: Run | RunStep | Message) -> StreamEvent:
+    return BY_NAME[name].from_data(data)
+
+
+def _message_delta(message: Message, piece: dict[str, Any]) -> StreamEvent:
+    delta = {"content": [piece]}
+    return ThreadMessageDelta(_json({"id": message.id, "object": "thread.message.delta", "delta": delta}))
+
+
+def _step_delta(step: RunStep, piece: dict[str, Any]) -> StreamEvent:
+    delta = {"step_details": {"type": "tool_calls", "tool_calls": [piece]}}
+    return ThreadRunStepDelta(_json({"id": step.id, "object": "thread.run.step.delta", "delta": delta}))
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _early(fetched: _M, life: Lifecycle) -> _M:
+    """The object as it must have been when it was created."""
+    changes = {name: value for name, value in _LATER.items() if name in fetched.model_fields_set}
+    return fetched.model_copy(update={**changes, "status": life.initial})
+
+
+def _without_calls(step: RunStep) -> RunStep:
+    details = step.step_details
+    if not details or details.type != "tool_calls":
+        return step
+    return step.model_copy(update={"step_details": details.model_copy(update={"tool_calls": []})})
+
+
+def _changed(known: RunStep | Message | None, fetched: RunStep | Message, apart_from: str) -> bool:
+    """Whether anything but the contents differs."""
+    if known is None:
+        return True
+    before, after = ({**node_of(each), apart_from: None} for each in (known, fetched))
+    return before != after
+
+
+def _message_id(step: RunStep) -> str | None:
+    details = step.step_details
+    creation = details.message_creation if details and details.type == "message_creation" else None
+    return creation.message_id if creation else None
