@@ -6,7 +6,7 @@ only one TypedDict. At run time `taken` checks the names: a misspelt one is a Ty
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from typing_extensions import TypedDict
 
@@ -25,8 +25,14 @@ class RequestOptions(TypedDict, total=False):
     timeout: TimeoutInput
 
 
+OnDisconnect: TypeAlias = Literal["fail", "poll"]
+"""What a stream does whose connection breaks: end with an error, or go on by polling the run."""
+
+
 class StreamOptions(RequestOptions, total=False):
-    """… and any stream: what late subscribers get, what happens when nobody is left, and after how many seconds."""
+    """… and any stream: what late subscribers get, and what happens when nobody is left or the connection breaks."""
+
+    on_disconnect: OnDisconnect
 
     replay: Replay
     on_idle: OnIdle

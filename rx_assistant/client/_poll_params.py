@@ -9,6 +9,7 @@ from rx_assistant import types as t
 from rx_assistant.client._params import RequestOptions
 from rx_assistant.client._polling import OnFailure
 from rx_assistant.polling import Backoff, UploadProgress
+from rx_assistant.streams import OnIdle, Replay
 
 
 class PollOptions(RequestOptions, total=False):
@@ -35,6 +36,17 @@ class CreateAndRunPoll(t.ThreadCreateAndRunParamsBase, PollOptions, total=False)
 
 class SubmitAndPoll(t.RunSubmitToolOutputsParamsBase, PollOptions, total=False):
     """`threads.runs.submit_tool_outputs_and_poll`."""
+
+
+class WatchEvents(PollOptions, total=False):
+    """`threads.runs.watch_events`: how to poll, what to ask of steps, and the policies of a stream."""
+
+    include: Sequence[t.RunStepInclude]
+    replay: Replay
+    on_idle: OnIdle
+    idle_grace: float | None
+    max_pending: int
+    max_event_bytes: int
 
 
 class VectorStoreCreateAndPoll(t.VectorStoreCreateParams, PollOptions, total=False):

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 from typing_extensions import Unpack
 
 from rx_assistant.client._params import taken
-from rx_assistant.client._poll_params import CreateAndRunPoll, PollOptions, RunCreateAndPoll, SubmitAndPoll
+from rx_assistant.client._poll_params import (
+    CreateAndRunPoll,
+    PollOptions,
+    RunCreateAndPoll,
+    SubmitAndPoll,
+    WatchEvents,
+)
 from rx_assistant.client._polling import Subject, taken_waiting, watched, watched_async
 from rx_assistant.client._resource import AsyncResource, Resource
+from rx_assistant.client._run_events import polled_async_body, polled_body
+from rx_assistant.client._streaming import H, async_made, made, without_policies
 from rx_assistant.hot import AsyncStream, Stream
 from rx_assistant.http.options import CallOptions
-from rx_assistant.http.request import Request
+from rx_assistant.http.request import OMIT, Request
 from rx_assistant.http.requests import runs, threads
 from rx_assistant.lifecycle import RUN
+from rx_assistant.polling import AsyncPolledBody, PolledBody
+from rx_assistant.streams import (
+    AssistantStream,
+    AsyncAssistantStream,
+    HandledAsyncStream,
+    HandledStream,
+    RunIdentity,
+)
 from rx_assistant.types import Run
 
 
@@ -32,6 +50,37 @@ class RunPolling(Resource):
     def poll(self, run_id: str, thread_id: str, **params: Unpack[PollOptions]) -> Run:
         """The run once it has ended or requires action: the last state of `watch`."""
         return self.watch(run_id, thread_id, **params).run()
+
+    @overload
+    def watch_events(
+        self, run_id: str, thread_id: str, *, event_handler: None = None, **params: Unpack[WatchEvents]
+    ) -> AssistantStream: ...
+    @overload
+    def watch_events(
+        self, run_id: str, thread_id: str, *, event_handler: H, **params: Unpack[WatchEvents]
+    ) -> HandledStream[H]: ...
+    @overload
+    def watch_events(
+        self, run_id: str, thread_id: str, *, event_handler: H | None, **params: Unpack[WatchEvents]
+    ) -> HandledStream[H] | AssistantStream: ...
+    def watch_events(
+        self, run_id: str, thread_id: str, *, event_handler: H | None = None, **params: Unpack[WatchEvents]
+    ) -> HandledStream[H] | AssistantStream:
+        """The run as the stream that the server would have sent, made from polled objects, from its beginning.
+
+        Polls while someone reads, until the run has ended or requires action. Text comes in larger pieces, as large
+        as what was added between two polls; everything else is as in any stream.
+        """
+        given, waiting = taken_waiting(params)
+        own, options = taken(given, WatchEvents)
+        rest, policies = without_policies(own)
+        identity = RunIdentity(run_id, thread_id)
+        runs.retrieve(run_id, thread_id)  # an empty id is an error here and now
+
+        def open() -> PolledBody:
+            return polled_body(self._session, identity, options, waiting, rest.get("include", OMIT))
+
+        return made(self._session, open, event_handler, {**policies, "identity": identity})
 
     def create_and_poll(self, thread_id: str, **params: Unpack[RunCreateAndPoll]) -> Run:
         """Start a run, and give it once it has ended or requires action."""
@@ -66,6 +115,37 @@ class AsyncRunPolling(AsyncResource):
     async def poll(self, run_id: str, thread_id: str, **params: Unpack[PollOptions]) -> Run:
         """The run once it has ended or requires action: the last state of `watch`."""
         return await self.watch(run_id, thread_id, **params)
+
+    @overload
+    def watch_events(
+        self, run_id: str, thread_id: str, *, event_handler: None = None, **params: Unpack[WatchEvents]
+    ) -> AsyncAssistantStream: ...
+    @overload
+    def watch_events(
+        self, run_id: str, thread_id: str, *, event_handler: H, **params: Unpack[WatchEvents]
+    ) -> HandledAsyncStream[H]: ...
+    @overload
+    def watch_events(
+        self, run_id: str, thread_id: str, *, event_handler: H | None, **params: Unpack[WatchEvents]
+    ) -> HandledAsyncStream[H] | AsyncAssistantStream: ...
+    def watch_events(
+        self, run_id: str, thread_id: str, *, event_handler: H | None = None, **params: Unpack[WatchEvents]
+    ) -> HandledAsyncStream[H] | AsyncAssistantStream:
+        """The run as the stream that the server would have sent, made from polled objects, from its beginning.
+
+        Polls while someone reads, until the run has ended or requires action. Text comes in larger pieces, as large
+        as what was added between two polls; everything else is as in any stream.
+        """
+        given, waiting = taken_waiting(params)
+        own, options = taken(given, WatchEvents)
+        rest, policies = without_policies(own)
+        identity = RunIdentity(run_id, thread_id)
+        runs.retrieve(run_id, thread_id)  # an empty id is an error here and now
+
+        async def open() -> AsyncPolledBody:
+            return await polled_async_body(self._session, identity, options, waiting, rest.get("include", OMIT))
+
+        return async_made(self._session, open, event_handler, {**policies, "identity": identity})
 
     async def create_and_poll(self, thread_id: str, **params: Unpack[RunCreateAndPoll]) -> Run:
         """Start a run, and give it once it has ended or requires action."""

@@ -2,55 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from rx_assistant.client._resource import parsed
+from rx_assistant.client._run_events import Resuming
 from rx_assistant.http.options import CallOptions
 from rx_assistant.http.request import Request
 from rx_assistant.http.requests import runs
 from rx_assistant.http.session import AsyncSession, Session
-from rx_assistant.streams import AssistantStream, AsyncAssistantStream, HandledAsyncStream, HandledStream, Handler
+from rx_assistant.streams import (
+    AssistantStream,
+    AsyncAssistantStream,
+    HandledAsyncStream,
+    HandledStream,
+    Handler,
+    RunIdentity,
+)
 from rx_assistant.types import Run
 
 H = TypeVar("H", bound=Handler)
 
-_POLICIES = ("replay", "on_idle", "idle_grace", "max_pending", "max_event_bytes")
+_POLICIES = ("replay", "on_idle", "idle_grace", "max_pending", "max_event_bytes", "on_disconnect")
 
 
 def without_policies(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The parameters of the request, and those of the stream."""
     policies = {name: params[name] for name in _POLICIES if name in params}
+    on_disconnect = policies.get("on_disconnect", "fail")
+    if on_disconnect not in ("fail", "poll"):
+        raise ValueError(f"on_disconnect must be 'fail' or 'poll', not {on_disconnect!r}")
     return {name: value for name, value in params.items() if name not in policies}, policies
 
 
 def streamed(
-    session: Session, request: Request, options: CallOptions, handler: H | None, policies: Mapping[str, Any]
+    session: Session,
+    request: Request,
+    options: CallOptions,
+    handler: H | None,
+    policies: Mapping[str, Any],
+    identity: RunIdentity | None = None,
 ) -> HandledStream[H] | AssistantStream:
-    """The stream that a request starts; with a handler, its block gives the handler."""
+    """The stream that a request starts; with a handler, its block gives the handler.
+
+    `identity` is given for a run that is known before: one that goes on with tool outputs.
+    """
+    resuming = Resuming(options, session.settings.timeout, answered_calls(request))
+
+    def open() -> Any:
+        resuming.begin()
+        return session.open(request.streamed(), options)
+
+    kept = {name: value for name, value in policies.items() if name != "on_disconnect"}
+    if policies.get("on_disconnect") == "poll":
+        kept["resume"] = resuming.with_session(session)
+    return made(session, open, handler, {**kept, "identity": identity})
+
+
+def made(
+    session: Session, open: Callable[[], Any], handler: H | None, given: Mapping[str, Any]
+) -> HandledStream[H] | AssistantStream:
+    """The stream over what `open` gives, whose run can be cancelled."""
 
     def post_cancel(run_id: str, thread_id: str) -> Run:
         return parsed(Run, session.send(runs.cancel(run_id, thread_id)))
 
-    def open() -> Any:
-        return session.open(request.streamed(), options)
-
     if handler is None:
-        return AssistantStream(open, post_cancel=post_cancel, **policies)
-    return HandledStream(open, handler=handler, post_cancel=post_cancel, **policies)
+        return AssistantStream(open, post_cancel=post_cancel, **given)
+    return HandledStream(open, handler=handler, post_cancel=post_cancel, **given)
 
 
 def async_streamed(
-    session: AsyncSession, request: Request, options: CallOptions, handler: H | None, policies: Mapping[str, Any]
+    session: AsyncSession,
+    request: Request,
+    options: CallOptions,
+    handler: H | None,
+    policies: Mapping[str, Any],
+    identity: RunIdentity | None = None,
+) -> HandledAsyncStream[H] | AsyncAssistantStream:
+    """The same for asyncio and trio."""
+    resuming = Resuming(options, session.settings.timeout, answered_calls(request))
+
+    async def open() -> Any:
+        resuming.begin()
+        return await session.open(request.streamed(), options)
+
+    kept = {name: value for name, value in policies.items() if name != "on_disconnect"}
+    if policies.get("on_disconnect") == "poll":
+        kept["resume"] = resuming.with_async_session(session)
+    return async_made(session, open, handler, {**kept, "identity": identity})
+
+
+def async_made(
+    session: AsyncSession, open: Callable[[], Awaitable[Any]], handler: H | None, given: Mapping[str, Any]
 ) -> HandledAsyncStream[H] | AsyncAssistantStream:
     """The same for asyncio and trio."""
 
     async def post_cancel(run_id: str, thread_id: str) -> Run:
         return parsed(Run, await session.send(runs.cancel(run_id, thread_id)))
 
-    async def open() -> Any:
-        return await session.open(request.streamed(), options)
-
     if handler is None:
-        return AsyncAssistantStream(open, post_cancel=post_cancel, **policies)
-    return HandledAsyncStream(open, handler=handler, post_cancel=post_cancel, **policies)
+        return AsyncAssistantStream(open, post_cancel=post_cancel, **given)
+    return HandledAsyncStream(open, handler=handler, post_cancel=post_cancel, **given)
+
+
+def answered_calls(request: Request) -> list[str]:
+    """The ids of the calls whose outputs a request submits."""
+    outputs: Any = (request.body or {}).get("tool_outputs")
+    members = (
+        output.get("tool_call_id") if isinstance(output, Mapping) else getattr(output, "tool_call_id", None)
+        for output in outputs or ()
+    )
+    return [call_id for call_id in members if isinstance(call_id, str)]

@@ -22,7 +22,13 @@ from rx_assistant.client._streaming import H, async_streamed, streamed, without_
 from rx_assistant.client.run_steps import AsyncSteps, Steps
 from rx_assistant.http.requests import runs
 from rx_assistant.http.session import AsyncSession, Session
-from rx_assistant.streams import AssistantStream, AsyncAssistantStream, HandledAsyncStream, HandledStream
+from rx_assistant.streams import (
+    AssistantStream,
+    AsyncAssistantStream,
+    HandledAsyncStream,
+    HandledStream,
+    RunIdentity,
+)
 from rx_assistant.types import Run
 
 
@@ -148,7 +154,7 @@ class Runs(RunPolling):
         given, options = taken(params, SubmitStream)
         body, policies = without_policies(given)
         request = runs.submit_tool_outputs(run_id, thread_id, body)
-        return streamed(self._session, request, options, event_handler, policies)
+        return streamed(self._session, request, options, event_handler, policies, RunIdentity(run_id, thread_id))
 
 
 class AsyncRuns(AsyncRunPolling):
@@ -277,4 +283,4 @@ class AsyncRuns(AsyncRunPolling):
         given, options = taken(params, SubmitStream)
         body, policies = without_policies(given)
         request = runs.submit_tool_outputs(run_id, thread_id, body)
-        return async_streamed(self._session, request, options, event_handler, policies)
+        return async_streamed(self._session, request, options, event_handler, policies, RunIdentity(run_id, thread_id))

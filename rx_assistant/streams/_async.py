@@ -19,6 +19,7 @@ from rx_assistant.streams._async_pump import AsyncOpen, AsyncPump, AsyncResume
 from rx_assistant.streams._base import OnIdle, Replay, StreamBase
 
 if TYPE_CHECKING:
+    from rx_assistant.streams._feed import RunIdentity
     from rx_assistant.streams._handling import Binding, Handler
     from rx_assistant.types import Message, Run, RunStep
 
@@ -90,6 +91,7 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
         max_event_bytes: int = 16 * 2**20,
         post_cancel: AsyncPost | None = None,
         resume: AsyncResume | None = None,
+        identity: RunIdentity | None = None,
     ) -> None:
         Observable.__init__(self)
         StreamBase.__init__(
@@ -99,6 +101,7 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
             idle_grace=idle_grace,
             max_pending=max_pending,
             max_event_bytes=max_event_bytes,
+            identity=identity,
         )
         self.driver = AsyncPump(self.log, self._feed, open, resume, self._folding.latest)
         self._post_cancel = post_cancel

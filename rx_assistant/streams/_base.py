@@ -18,6 +18,7 @@ from rx_assistant.streams._recording import Recording
 if TYPE_CHECKING:
     from rx_assistant.events import AssistantStreamEvent
     from rx_assistant.snapshots import RunSnapshot
+    from rx_assistant.streams._feed import RunIdentity
     from rx_assistant.streams._handling import Binding, Handler
     from rx_assistant.types import Message, Run, RunStep
 
@@ -36,7 +37,14 @@ class StreamBase:
     """State and views of one stream; the faces add reading and waiting."""
 
     def __init__(
-        self, *, replay: Replay, on_idle: OnIdle, idle_grace: float | None, max_pending: int, max_event_bytes: int
+        self,
+        *,
+        replay: Replay,
+        on_idle: OnIdle,
+        idle_grace: float | None,
+        max_pending: int,
+        max_event_bytes: int,
+        identity: RunIdentity | None,
     ) -> None:
         if replay not in ("all", "none"):
             raise ValueError(f"replay must be 'all' or 'none', not {replay!r}")
@@ -44,7 +52,13 @@ class StreamBase:
             raise ValueError(f"on_idle must be 'detach', 'close' or 'cancel', not {on_idle!r}")
         self.log: HotLog[Any] = HotLog(keep=replay == "all", max_pending=max_pending, on_idle=self._idle)
         self._folding = Folding(self.log)
-        self._feed = Feed(self.log, max_event_bytes=max_event_bytes, snapshot=self._folding.latest)
+        self._feed = Feed(
+            self.log,
+            max_event_bytes=max_event_bytes,
+            snapshot=self._folding.latest,
+            arrived=self._folding.arrived,
+            identity=identity,
+        )
         self._on_idle = on_idle
         self._stop_idling: Callable[[], None] | None = None
         self._grace = _GRACE[on_idle] if idle_grace is None else idle_grace

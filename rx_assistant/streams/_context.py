@@ -32,6 +32,7 @@ class Folding:
         self._read = log.reader() if log.keep else None
         self._snapshot = RunSnapshot()
         self._position = 0
+        self._live = 0, self._snapshot  # on a log that keeps nothing: how many events it has shown, and what they make
         self._lock = threading.Lock()
         if not log.keep:
             log.watch = self._watch
@@ -40,7 +41,7 @@ class Folding:
         """Give the snapshot after the first `position` events; on a log that keeps nothing, the newest one."""
         read = self._read
         if read is None:
-            return self._snapshot
+            return self._live[1]
         with self._lock:
             if position < self._position:
                 self._snapshot, self._position = RunSnapshot(), 0
@@ -56,8 +57,19 @@ class Folding:
         """Give the snapshot after all that has arrived."""
         return self.at(FOREVER)
 
+    def arrived(self, log: HotLog[StreamEvent]) -> RunSnapshot:
+        """Give the snapshot after all that is in the log, be it delivered or not."""
+        if self._read is not None:
+            return self.latest()
+        position, snapshot = self._live
+        while (pair := log.peek(position)) is not None:
+            snapshot = _folded(snapshot, pair[0](pair[1]))
+            position += 1
+        return snapshot
+
     def _watch(self, event: StreamEvent) -> None:
-        self._snapshot = _folded(self._snapshot, event)
+        count, snapshot = self._live
+        self._live = count + 1, _folded(snapshot, event)
 
 
 def _folded(snapshot: RunSnapshot, event: StreamEvent) -> RunSnapshot:

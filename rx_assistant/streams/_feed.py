@@ -18,6 +18,7 @@ from rx_assistant.errors import (
     RxAssistantError,
     ServerErrorEvent,
     StreamTruncatedError,
+    TotalTimeoutError,
 )
 from rx_assistant.events import BY_NAME, DoneEvent, ErrorEvent, RunEvent, StreamEvent, classify
 from rx_assistant.lifecycle import RUN_STOPS
@@ -43,8 +44,17 @@ class RunIdentity(NamedTuple):
 class Feed:
     """Takes chunks as they come; `log` gets the events, and the ending when it is decided."""
 
-    def __init__(self, log: HotLog[StreamEvent], *, max_event_bytes: int, snapshot: Callable[[], RunSnapshot]) -> None:
+    def __init__(
+        self,
+        log: HotLog[StreamEvent],
+        *,
+        max_event_bytes: int,
+        snapshot: Callable[[], RunSnapshot],
+        arrived: Callable[[HotLog[StreamEvent]], RunSnapshot],
+        identity: RunIdentity | None = None,
+    ) -> None:
         self.log = log
+        self._arrived = arrived
         self.request_id: str | None = None
         self._recordings: tuple[Recording, ...] = ()
         self._appending = threading.Lock()
@@ -53,7 +63,7 @@ class Feed:
         self._max_event_bytes = max_event_bytes
         self._decoder = SSEDecoder(max_event_bytes=max_event_bytes)
         self._run: bytes | None = None
-        self._identity: RunIdentity | None = None
+        self._identity = identity
         self._bytes = 0
 
     def take(self, chunk: bytes) -> int:
@@ -147,6 +157,17 @@ class Feed:
                 self._identity = RunIdentity(run_id, thread_id)
         return self._identity
 
+    def resumable(self, cause: RxAssistantError | None) -> tuple[RunIdentity, RunSnapshot] | None:
+        """What it takes to go on after a break: which run it is, and all that has arrived of it; None if it is over.
+
+        What is no break of the connection is not healed by another: nor is a time that was up for the whole stream.
+        """
+        broken = cause is None or (isinstance(cause, APIConnectionError) and not isinstance(cause, TotalTimeoutError))
+        identity = self.identity
+        if not broken or identity is None or self.log.ended or self.is_ending:
+            return None
+        return identity, self._arrived(self.log)
+
     def restart(self) -> None:
         """Forget the unfinished block: another body goes on where the last one broke."""
         self._decoder = SSEDecoder(max_event_bytes=self._max_event_bytes)
@@ -160,7 +181,11 @@ class Feed:
             return cause
         state = "before its first event" if self.log.length == 0 else f"after {self.log.length} events"
         status = None if self._run is None else _member(self._run, "status")
-        run = "no run had been announced" if status is None else f"the run was still {status!r}"
+        run = (
+            "no run had been announced, so there is nothing to resume"
+            if status is None
+            else f"the run was still {status!r}"
+        )
         error = StreamTruncatedError(f"the stream ended {state} ({self._bytes} bytes); {run}")
         error.__cause__ = cause
         return error

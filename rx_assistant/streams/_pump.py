@@ -160,15 +160,16 @@ class Pump:
             body.saw_event()
 
     def _broke(self, cause: RxAssistantError | None) -> None:
-        feed, body = self._feed, self._body
-        if self._resume is None or body is None or feed.identity is None or self._log.ended or feed.is_ending:
+        feed, body, resume = self._feed, self._body, self._resume
+        point = feed.resumable(cause) if resume is not None else None
+        if resume is None or body is None or point is None:
             feed.finish(cause)
             return
-        resume, self._resume = self._resume, None
+        self._resume = None
         body.close()
         feed.restart()
         try:
-            self._body = resume(feed.identity, self._snapshot())
+            self._body = resume(*point)
         except Exception as error:
             feed.fail(error)
 

@@ -18,6 +18,7 @@ from rx_assistant.streams._base import OnIdle, Post, Replay, StreamBase
 from rx_assistant.streams._pump import Open, Pump, Resume
 
 if TYPE_CHECKING:
+    from rx_assistant.streams._feed import RunIdentity
     from rx_assistant.streams._handling import Handler
     from rx_assistant.types import Message, Run, RunStep
 
@@ -45,6 +46,7 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
         max_event_bytes: int = 16 * 2**20,
         post_cancel: Post | None = None,
         resume: Resume | None = None,
+        identity: RunIdentity | None = None,
     ) -> None:
         Observable.__init__(self)
         StreamBase.__init__(
@@ -54,6 +56,7 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
             idle_grace=idle_grace,
             max_pending=max_pending,
             max_event_bytes=max_event_bytes,
+            identity=identity,
         )
         self.driver = Pump(self.log, self._feed, open, resume, self._folding.latest)
         self._post_cancel = post_cancel

@@ -1,0 +1,100 @@
+"""Fetched objects of a run → the frames that its stream would have sent since the last time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rx_assistant.events import DoneEvent, StreamEvent, ThreadRunCreated, ThreadRunQueued, frame
+from rx_assistant.lifecycle import RUN
+from rx_assistant.snapshots import RunSnapshot, diff, fold
+from rx_assistant.types import Message, Run, RunStep
+
+_T = TypeVar("_T", RunStep, Message)
+
+
+@dataclass(frozen=True, slots=True)
+class RunObjects:
+    """A run with its steps and messages, oldest first; the run was fetched first, so that the others are no older."""
+
+    run: Run
+    steps: Sequence[RunStep] = ()
+    messages: Sequence[Message] = ()
+
+
+class Telling:
+    """Tells what is new in objects that are fetched again and again, beginning after `snapshot`.
+
+    A run that was continued with tool outputs is told from there: `answered` are the ids of the calls whose outputs
+    were submitted. Steps before the one with those calls, or before the first that the snapshot knows, were told by an
+    earlier stream.
+    """
+
+    def __init__(self, snapshot: RunSnapshot, answered: Iterable[str] = ()) -> None:
+        self._snapshot = snapshot
+        self._answered = frozenset(answered)
+        self._continued = bool(self._answered) or (snapshot.run is None and len(snapshot.steps) > 0)
+        self.over = False
+        """Whether the run has come to rest, and everything has been told."""
+
+    def tell(self, found: RunObjects) -> bytes:
+        """The frames of what is new; empty when nothing is."""
+        steps = self._of_this_stream(_ascending(found.steps))
+        events = self._events(found.run, steps, _written(found, steps))
+        for event in events:
+            self._snapshot = fold(self._snapshot, event)
+        frames = [frame(event) for event in events]
+        if found.run.status in RUN.stops and not self._is_stale(found.run):
+            self.over = True
+            frames.append(frame(DoneEvent()))
+        return b"".join(frames)
+
+    def _events(self, run: Run, steps: Sequence[RunStep], messages: Sequence[Message]) -> list[StreamEvent]:
+        shown = None if self._is_stale(run) else run
+        events = diff(self._snapshot, run=shown, steps=steps, messages=messages)
+        if not self._continued:
+            return events
+        return [ThreadRunQueued(event.raw) if isinstance(event, ThreadRunCreated) else event for event in events]
+
+    def _is_stale(self, run: Run) -> bool:
+        """Whether this is the run before it got the outputs that were submitted."""
+        action = run.required_action if run.status == "requires_action" else None
+        calls = (action and action.submit_tool_outputs and action.submit_tool_outputs.tool_calls) or ()
+        return any(call.id in self._answered for call in calls)
+
+    def _of_this_stream(self, steps: Sequence[RunStep]) -> Sequence[RunStep]:
+        known = {step.id for step in self._snapshot.steps}
+        for position, step in enumerate(steps):
+            if step.id in known or not self._answered.isdisjoint(_calls_of(step)):
+                return steps[position:]
+        return () if self._answered else steps
+
+
+def _calls_of(step: RunStep) -> set[str]:
+    details = step.step_details
+    calls = details.tool_calls if details and details.type == "tool_calls" else ()
+    return {call.id for call in calls or () if call.id is not None}
+
+
+def _written(found: RunObjects, steps: Sequence[RunStep]) -> list[Message]:
+    """The messages of these steps; and those of the run that no step at all speaks of."""
+    theirs, anyones = _message_ids(steps), _message_ids(found.steps)
+    messages = _ascending(found.messages)
+    return [
+        message
+        for message in messages
+        if message.id in theirs or (message.run_id == found.run.id and message.id not in anyones)
+    ]
+
+
+def _message_ids(steps: Iterable[RunStep]) -> set[str]:
+    details = [step.step_details for step in steps]
+    return {each.message_creation.message_id for each in details if each and each.type == "message_creation"}
+
+
+def _ascending(items: Sequence[_T]) -> Sequence[_T]:
+    """Oldest first, also from servers that do not listen to `order`."""
+    if len(items) > 1 and (items[0].created_at or 0) > (items[-1].created_at or 0):
+        return items[::-1]
+    return items
