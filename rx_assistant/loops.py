@@ -1,6 +1,7 @@
 """An event loop in a thread of its own: for windows and synchronous programs that use asynchronous streams.
 
     with rx_assistant.background() as bg:
+        client = bg.enter(AsyncAssistantClient())
         stream = client.threads.runs.stream(thread_id=t, assistant_id=a)
         stream.pipe(ax.text_deltas(), observe_on_ui(host)).subscribe(show)
         bg.start(stream)
@@ -20,7 +21,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
@@ -55,6 +56,7 @@ class Background:
         self._loop: EventLoop | None = None
         self._streams: set[AsyncAssistantStream] = set()  # those below belong to the loop's thread
         self._tasks: set[Task] = set()
+        self._resources: list[tuple[anyio.Event, Task]] = []
 
     def __enter__(self) -> Self:
         if self._portal is not None:
@@ -111,6 +113,24 @@ class Background:
         loop.call_soon(begin)
         return future
 
+    def enter(self, resource: AbstractAsyncContextManager[R]) -> R:
+        """Enter an asynchronous context manager, such as a client, on the loop, and give what it gives; this waits.
+
+        It is left when the block is left: after all streams and calls, the last one first, by the task that entered it.
+
+        Raises:
+            RuntimeError: the block was not entered, or was left.
+        """
+        loop = self._running()
+        entered: Future[R] = Future()
+
+        def begin() -> None:
+            leave = anyio.Event()
+            self._resources.append((leave, loop.spawn(lambda: _hold(resource, entered, leave))))
+
+        loop.call_soon(begin)
+        return entered.result()
+
     def _running(self) -> EventLoop:
         if self._loop is None:
             raise RuntimeError("the background loop is not running: use it inside `with background() as bg:`")
@@ -151,6 +171,22 @@ class Background:
             task.cancel()
         for task in tasks:
             await task.wait()
+        for leave, task in reversed(self._resources):
+            leave.set()
+            await task.wait()
+
+
+async def _hold(resource: AbstractAsyncContextManager[R], entered: Future[R], leave: anyio.Event) -> None:
+    """Enter a context manager, tell what it gives, and leave it when told to."""
+    try:
+        async with resource as value:
+            entered.set_result(value)
+            await leave.wait()
+    except Exception as error:
+        if entered.done():
+            _log.exception("a resource of the background loop could not be left")
+        else:
+            entered.set_exception(error)
 
 
 async def _finished(stream: AsyncAssistantStream) -> None:

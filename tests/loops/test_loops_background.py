@@ -289,6 +289,42 @@ async def double(number: int) -> int:
     return 2 * number
 
 
+class Resource:
+    """Knows when it was entered and left, and by which task."""
+
+    def __init__(self, log: list[str], name: str) -> None:
+        self.log, self.name = log, name
+
+    async def __aenter__(self) -> str:
+        self.task = anyio.get_current_task()
+        if self.name == "bad":
+            raise KeyError(self.name)
+        self.log.append(f"enter {self.name}")
+        return self.name
+
+    async def __aexit__(self, *_: object) -> None:
+        assert anyio.get_current_task() == self.task
+        await anyio.lowlevel.checkpoint()
+        self.log.append(f"leave {self.name}")
+
+
+def test_resources_are_left_last_behind_the_streams_that_use_them(anyio_backend: str) -> None:
+    log: list[str] = []
+    with Loopback(hang) as server:
+        with background(cast("Backend", anyio_backend)) as bg:
+            assert bg.enter(Resource(log, "a")) == "a"
+            client = bg.enter(AsyncAssistantClient(base_url=server.url))
+            bg.enter(Resource(log, "b"))
+            heard = Heard()
+            stream = client.threads.runs.stream("thread_1", assistant_id="asst_1")
+            stream.pipe(text_deltas()).subscribe(heard.on_next, lambda error: log.append(type(error).__name__))
+            bg.start(stream)
+            heard.wait(lambda: len(heard.items) == 2)
+            with pytest.raises(KeyError):
+                bg.enter(Resource(log, "bad"))
+        assert log == ["enter a", "enter b", "StreamClosedError", "leave b", "leave a"]
+
+
 def test_it_says_what_is_wrong(anyio_backend: str) -> None:
     idle = background(cast("Backend", anyio_backend))
     with pytest.raises(RuntimeError, match="inside `with background"):
