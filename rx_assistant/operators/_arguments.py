@@ -10,7 +10,7 @@ from reactivex import Observable
 
 from rx_assistant.errors import PartialArgumentsError
 from rx_assistant.hot import Hooks, Scope, Sink, operator
-from rx_assistant.operators._substreams import Moment
+from rx_assistant.operators._routing import Moment
 from rx_assistant.partial_json import JSONValue, PartialJSON, parse_partial
 from rx_assistant.snapshots import CallState
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rx_assistant.hot import Scope, Sink, operator
-from rx_assistant.operators._substreams import Moment
+from rx_assistant.operators._routing import Moment
 from rx_assistant.snapshots import CallState
 
 if TYPE_CHECKING:

@@ -1,10 +1,9 @@
-"""Events → substreams: one log for each message, content part, run step or tool call, filled by identity.
+"""Events → substreams: one log for each message, content part, run step or tool call, filled by a Router.
 
 Theory of operation
 
-What an event opens, changes and closes is told by `snapshots.advance`, the one place that keeps these books. A Router
-folds the events that concern it, and passes what it is told on as moments: "this event is a delta of that call".
-Whoever is there when it happens gets the event itself, parsed once for all.
+A Router folds the events that concern it, and passes what it is told on as moments: "this event is a delta of that
+call". Whoever is there when it happens gets the event itself, parsed once for all.
 
     source ── Router ──┬── outer observer     a substream, when its first moment comes
                        ├── log of part 0      moments, until its done
@@ -29,20 +28,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, cast, overload
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from rx_assistant.events import (
-    BY_NAME,
-    MessageEvent,
-    RunEvent,
-    RunStepEvent,
-    StreamEvent,
-    ThreadMessageDelta,
-    ThreadRunStepDelta,
-)
+from rx_assistant.events import StreamEvent
 from rx_assistant.hot import (
     FEEDING,
     FOREVER,
@@ -56,162 +47,44 @@ from rx_assistant.hot import (
     operator,
     wrap,
 )
+from rx_assistant.operators._routing import Inlet, Kinds, Moment, Router, S, Turn
 from rx_assistant.operators._select import Event
-from rx_assistant.snapshots import CallState, MessageState, Phase, RunSnapshot, State, StepState, advance
+from rx_assistant.snapshots import MessageState, State, StepState
 
 if TYPE_CHECKING:
     from rx_assistant.hot import Root
 
-S = TypeVar("S", bound=State)
 A = TypeVar("A")
 Sync_co = TypeVar("Sync_co", covariant=True)
 Async_co = TypeVar("Async_co", covariant=True)
 
-Kinds = frozenset[type[StreamEvent]]
 
+class _Maker:
+    """What a log keeps of a moment → the moment. It keeps the event's bytes, not the event.
 
-def _kinds(*families: type[StreamEvent]) -> Kinds:
-    return frozenset(kind for kind in BY_NAME.values() if issubclass(kind, families))
+    While the moment happens `live` is the event itself, for whoever is there; late ones get an equal one.
+    """
 
+    __slots__ = ("live",)
 
-MESSAGES: Final = _kinds(MessageEvent, ThreadMessageDelta)
-"""The events that tell of messages and their parts."""
+    def __init__(self) -> None:
+        self.live: StreamEvent | None = None
 
-STEPS: Final = _kinds(RunStepEvent, RunEvent, ThreadRunStepDelta)
-"""The events that tell of steps and their calls: a run's too, since it closes the calls that it requires."""
-
-_RUNS: Final = _kinds(RunEvent)
-_DELTAS: Final = _kinds(ThreadMessageDelta, ThreadRunStepDelta)
-
-
-Turn: TypeAlias = Phase | Literal["changed"]
-"""What may happen to a state; "changed": a run's event closed a call of the step."""
-
-
-class Moment(Generic[S]):
-    """What an event did to one state, and the `version` since which that shows."""
-
-    __slots__ = ("event", "phase", "position", "state", "version")
-
-    def __init__(self, phase: Turn, state: S, position: int, version: int, event: StreamEvent) -> None:
-        self.phase = phase
-        self.state = state
-        self.position = position
-        self.version = version
-        self.event: Any = event  # of the class that the phase and the state imply
-
-    @property
-    def is_delta(self) -> bool:
-        """Whether the event is a delta; otherwise it carries something whole."""
-        return type(self.event) in _DELTAS
-
-
-class Inlet(Protocol):
-    """Where the moments of one state go."""
-
-    def announce(self) -> None:
-        """Tell that it is there, before its first moment."""
-
-    def push(self, phase: Turn, state: Any, position: int, version: int, event: StreamEvent) -> None:
-        """Take the next moment."""
-
-    def end(self, error: Exception | None = None) -> None:
-        """End, well or with an error."""
-
-
-class Router:
-    """Events → moments, into the inlet that `inlet_for` gives when their state is created; None: nobody wants them."""
-
-    def __init__(self, kinds: Kinds, inlet_for: Callable[[State], Inlet | None]) -> None:
-        self._kinds = kinds
-        self._inlet_for = inlet_for
-        self._snapshot = RunSnapshot()
-        self.inlets: dict[State, Inlet] = {}
-
-    def take(self, event: StreamEvent) -> None:
-        """Route one event. An interrupt in somebody's callback is raised when all have had their moments."""
-        kind = type(event)
-        if kind not in self._kinds:
-            return
-        if kind in _RUNS and b"requires_action" not in event.raw:
-            return  # it can close no call, so its payload is not read
-        self._snapshot, changes = advance(self._snapshot, event)
-        version = self._snapshot.version
-        interrupt: BaseException | None = None
-        for phase, state, position in changes:
-            try:
-                if phase != "delta":
-                    self._turn(phase, state, version, event)
-                elif state in self.inlets:
-                    self.inlets[state].push(phase, state, position, version, event)
-            except Exception:
-                raise
-            except BaseException as error:
-                interrupt = error
-        if interrupt is not None:
-            raise interrupt
-
-    def end(self, error: Exception | None = None) -> None:
-        """End every inlet that is open."""
-        inlets, self.inlets = self.inlets, {}
-        for inlet in inlets.values():
-            inlet.end(error)
-
-    def _turn(self, phase: Turn, state: State, version: int, event: StreamEvent) -> None:
-        """A state is created, or done."""
-        inlet = self._open(state) if phase == "created" else self.inlets.get(state)
-        try:
-            if phase == "created" and inlet is not None:
-                inlet.announce()
-        finally:
-            try:
-                if inlet is not None:
-                    inlet.push(phase, state, -1, version, event)
-            finally:
-                if phase == "done":
-                    self._close(state, version)
-                    self._tell_step(state, version, event)
-
-    def _open(self, state: State) -> Inlet | None:
-        inlet = self._inlet_for(state)
-        if inlet is not None:
-            self.inlets[state] = inlet
-        return inlet
-
-    def _close(self, state: State, version: int) -> None:
-        """End a state's inlet; and those of parts and calls that its final object does not hold."""
-        ended: list[State] = [state]
-        if isinstance(state, MessageState):
-            ended += state.parts.at(version)
-        elif isinstance(state, StepState):
-            ended += state.calls.at(version)
-        for each in ended:
-            inlet = self.inlets.pop(each, None)
-            if inlet is not None:
-                inlet.end()
-
-    def _tell_step(self, call: State, version: int, event: StreamEvent) -> None:
-        """Let a step have the run's event that closed a call of it."""
-        if isinstance(call, CallState) and isinstance(event, RunEvent):
-            for state, inlet in list(self.inlets.items()):
-                if isinstance(state, StepState) and state.id == call.step_id:
-                    inlet.push("changed", state, -1, version, event)
+    def __call__(self, kept: tuple[Turn, Any, int, int, Callable[[bytes], StreamEvent], bytes]) -> Moment[Any]:
+        phase, state, position, version, kind, raw = kept
+        live = self.live
+        return Moment(phase, state, position, version, live if live is not None and live.raw is raw else kind(raw))
 
 
 class _LogInlet:
-    """Into the log of a substream, which it announces.
+    """Into the log of a substream, which it announces."""
 
-    The log keeps what makes a moment: the event's bytes, that is, and not the event. Whoever is there when it happens
-    gets the event itself.
-    """
-
-    __slots__ = ("_announce", "_live", "_moment", "log")
+    __slots__ = ("_announce", "_maker", "log")
 
     def __init__(self, log: HotLog[Moment[Any]], announce: Callable[[], object]) -> None:
         self.log = log
         self._announce: Callable[[], object] | None = announce
-        self._live: StreamEvent | None = None
-        self._moment = self._moment_of
+        self._maker = _Maker()
 
     def announce(self) -> None:
         announce, self._announce = self._announce, None
@@ -219,20 +92,16 @@ class _LogInlet:
             announce()
 
     def push(self, phase: Turn, state: Any, position: int, version: int, event: StreamEvent) -> None:
-        self._live = event
+        maker = self._maker
+        maker.live = event
         try:
-            self.log.push((phase, state, position, version, type(event), event.raw), self._moment)
+            self.log.push((phase, state, position, version, type(event), event.raw), maker)
         finally:
-            self._live = None
+            maker.live = None
 
     def end(self, error: Exception | None = None) -> None:
         self.log.end(error)
         self.log.want(FOREVER)
-
-    def _moment_of(self, kept: tuple[Turn, Any, int, int, Callable[[bytes], StreamEvent], bytes]) -> Moment[Any]:
-        phase, state, position, version, kind, raw = kept
-        live = self._live
-        return Moment(phase, state, position, version, live if live is not None and live.raw is raw else kind(raw))
 
 
 class _Relay:
@@ -433,71 +302,3 @@ def substreams(
         return (AsyncStream if is_async else Stream)(link, face.origin)
 
     return lift
-
-
-# -- what stream objects make of moments -----------------------------------------------------------------------------
-
-
-def views(view: Callable[[Moment[S]], A]) -> Callable[[Observable[Moment[S]]], Observable[A]]:
-    """Emit what `view` makes of a state, at each version of it."""
-
-    def start(down: Sink[A], scope: Scope[Moment[S]]) -> Callable[[Moment[S]], object]:
-        last = -1
-
-        def on_moment(moment: Moment[S]) -> None:
-            nonlocal last
-            if moment.version != last:
-                last = moment.version
-                down.next(view(moment))
-
-        return on_moment
-
-    return operator(start)
-
-
-def at_done(view: Callable[[Moment[S]], A]) -> Callable[[Observable[Moment[S]]], Observable[A]]:
-    """Emit what `view` makes of a state that is done; nothing if that does not happen."""
-
-    def start(down: Sink[A], scope: Scope[Moment[S]]) -> Callable[[Moment[S]], object]:
-        def on_moment(moment: Moment[S]) -> None:
-            if moment.phase == "done":
-                down.next(view(moment))
-
-        return on_moment
-
-    return operator(start)
-
-
-def deltas(read: Callable[[Moment[S]], A]) -> Callable[[Observable[Moment[S]]], Observable[A]]:
-    """Emit what `read` makes of each delta, unless that is empty."""
-
-    def start(down: Sink[A], scope: Scope[Moment[S]]) -> Callable[[Moment[S]], object]:
-        def on_moment(moment: Moment[S]) -> None:
-            if moment.phase == "delta":
-                item = read(moment)
-                if item:
-                    down.next(item)
-
-        return on_moment
-
-    return operator(start)
-
-
-def events_of(moments: Observable[Moment[Any]]) -> Observable[Event]:
-    """Emit the events behind the moments, each once: what there is of a message or step, for operators of ours."""
-    return _events_of(moments)
-
-
-def _start_events(down: Sink[Event], scope: Scope[Moment[Any]]) -> Callable[[Moment[Any]], object]:
-    last = -1
-
-    def on_moment(moment: Moment[Any]) -> None:
-        nonlocal last
-        if moment.version != last:
-            last = moment.version
-            down.next(moment.event)
-
-    return on_moment
-
-
-_events_of = operator(_start_events)

@@ -9,17 +9,10 @@ from reactivex import Observable
 
 from rx_assistant.events import ThreadMessageDelta
 from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
+from rx_assistant.operators._moments import at_done, deltas, views
+from rx_assistant.operators._routing import MESSAGES, Moment
 from rx_assistant.operators._select import Event
-from rx_assistant.operators._substreams import (
-    MESSAGES,
-    Moment,
-    Substream,
-    SubstreamOperator,
-    at_done,
-    deltas,
-    substreams,
-    views,
-)
+from rx_assistant.operators._substreams import Substream, SubstreamOperator, substreams
 from rx_assistant.snapshots import PartState, RunSnapshot, State, advance
 
 if TYPE_CHECKING:

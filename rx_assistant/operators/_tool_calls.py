@@ -10,21 +10,11 @@ from reactivex import Observable
 from rx_assistant.events import RunEvent, StreamEvent, ThreadRunStepDelta
 from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
 from rx_assistant.operators._arguments import arguments_so_far
+from rx_assistant.operators._moments import at_done, deltas, views
 from rx_assistant.operators._outputs import outputs
+from rx_assistant.operators._routing import STEPS, Inlet, Moment, Router, Turn
 from rx_assistant.operators._select import Event
-from rx_assistant.operators._substreams import (
-    STEPS,
-    Inlet,
-    Moment,
-    Router,
-    Substream,
-    SubstreamOperator,
-    Turn,
-    at_done,
-    deltas,
-    substreams,
-    views,
-)
+from rx_assistant.operators._substreams import Substream, SubstreamOperator, substreams
 from rx_assistant.partial_json import JSONValue
 from rx_assistant.snapshots import CallState, State
 

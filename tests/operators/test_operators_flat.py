@@ -1,9 +1,8 @@
-"""The operators without substreams: selection, text, final objects, runs, snapshots and verification."""
+"""The operators without substreams: selection, text, final objects and snapshots; malformed payloads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,11 +28,6 @@ from operators_wire import (
 from reactivex import operators as ops
 
 from rx_assistant import (
-    ProtocolError,
-    RunCancelledError,
-    RunExpiredError,
-    RunFailedError,
-    RunIncompleteError,
     RunSnapshot,
     StreamTruncatedError,
     fold,
@@ -210,79 +204,6 @@ def test_required_actions_come_once_for_each_stop() -> None:
     assert found == ["call_1", "call_2", "call_2"]
 
 
-# -- runs -------------------------------------------------------------------------------------------------------------
-
-
-def test_runs_gives_every_state_of_the_run() -> None:
-    assert [each.status for each in stream_of(*STORY).pipe(ax.runs())] == [
-        "queued",
-        "queued",
-        "in_progress",
-        "completed",
-    ]
-
-
-def test_run_statuses_tells_changes_and_trusts_the_data() -> None:
-    stream = stream_of(run("queued", "created"), run("queued"), run("in_progress"), run("incomplete", "completed"))
-    assert list(stream.pipe(ax.run_statuses())) == ["queued", "in_progress", "incomplete"]
-
-
-def test_run_statuses_of_two_runs_do_not_hide_each_other() -> None:
-    stream = stream_of(run("queued"), run("queued", id="run_2"), run("queued"), run("failed", id="run_2"))
-    assert list(stream.pipe(ax.run_statuses())) == ["queued", "queued", "failed"]
-
-
-def test_until_terminal_ends_with_the_event_that_says_so() -> None:
-    assert names(list(stream_of(*STORY).pipe(ax.until_terminal()))) == names(STORY)
-    early = watched(cut(*STORY, text("!")), ax.until_terminal())
-    assert (names(early.items), early.endings) == (names(STORY), [None])
-
-
-@pytest.mark.parametrize("status", ["completed", "failed", "cancelled", "expired", "incomplete"])
-def test_every_terminal_status_is_an_end(status: str) -> None:
-    stream = stream_of(run("in_progress"), run(status), text("!"))
-    assert len(list(stream.pipe(ax.until_terminal()))) == 2
-
-
-def test_a_run_that_requires_action_is_not_at_its_end() -> None:
-    stream = stream_of(requires(function("call_1", "")), run("queued"), run("completed"))
-    assert len(list(stream.pipe(ax.until_terminal()))) == 3
-
-
-def test_until_terminal_waits_for_every_run_in_the_stream() -> None:
-    stream = stream_of(run("queued"), run("queued", id="run_2"), run("completed"), text("a"), run("failed", id="run_2"))
-    assert len(list(stream.pipe(ax.until_terminal()))) == 5
-
-
-@pytest.mark.parametrize(
-    ("event", "error", "words"),
-    [
-        (run("failed", last_error={"code": "server_error", "message": "oops"}), RunFailedError, "server_error: oops"),
-        (run("cancelled"), RunCancelledError, "run 'run_1' is cancelled"),
-        (run("expired"), RunExpiredError, "run 'run_1' is expired"),
-        (
-            run("incomplete", "completed", incomplete_details={"reason": "max_prompt_tokens"}),
-            RunIncompleteError,
-            "run 'run_1' is incomplete: max_prompt_tokens",
-        ),
-    ],
-    ids=["failed", "cancelled", "expired", "incomplete"],
-)
-def test_raise_on_failure_gives_the_same_events_then_the_error(
-    event: StreamEvent, error: type[Exception], words: str
-) -> None:
-    notes = watched(stream_of(run("in_progress"), text("a"), event), ax.raise_on_failure())
-    assert notes.items == [run("in_progress"), text("a"), event]
-    assert type(notes.error) is error
-    assert words in str(notes.error)
-    assert notes.error.run == event.data  # type: ignore[attr-defined]
-
-
-def test_raise_on_failure_lets_a_good_run_pass() -> None:
-    notes = watched(stream_of(*STORY), ax.raise_on_failure())
-    assert (notes.items, notes.endings) == ([*STORY, DONE], [None])
-
-
 # -- snapshots --------------------------------------------------------------------------------------------------------
 
 
@@ -319,44 +240,6 @@ def test_an_observer_that_raises_at_the_final_snapshot_is_told_so() -> None:
     stream.pipe(ax.final_snapshot()).subscribe(offend, errors.append)
     finish(stream)
     assert [str(error) for error in errors] == ["no"]
-
-
-# -- verification -----------------------------------------------------------------------------------------------------
-
-
-@EVERY_RECORDING
-def test_every_recording_passes_leniently(path: Path) -> None:
-    stream = replay(path)
-    notes = watched(stream, ax.verify())
-    assert notes.endings == [stream.log.failure]
-    assert len(notes.items) == stream.log.length
-
-
-def test_verify_says_what_arrived_and_what_was_expected() -> None:
-    late = text("!")
-    notes = watched(stream_of(run("queued", "created"), late), ax.verify())
-    assert notes.items == [run("queued", "created")]
-    assert isinstance(notes.error, ProtocolError)
-    assert notes.error.event == late
-    assert str(notes.error) == "event 'thread.message.delta': message 'msg_1' was never created"
-
-
-def test_strict_is_stricter_than_lenient() -> None:
-    skipping = [run("queued", "created"), run("in_progress"), run("completed")]
-    assert watched(stream_of(*skipping), ax.verify()).endings == [None]
-    assert isinstance(watched(stream_of(*skipping), ax.verify("strict")).error, ProtocolError)
-
-
-def test_a_stream_that_completes_too_early_is_an_error() -> None:
-    stream = stream_of(*STORY)
-    notes = watched(stream, ops.take(3), ax.verify())
-    assert len(notes.items) == 3
-    assert isinstance(notes.error, ProtocolError)
-
-
-def test_there_are_two_modes() -> None:
-    with pytest.raises(ValueError, match="'lenient' or 'strict'"):
-        ax.verify("loose")  # type: ignore[arg-type]
 
 
 # -- all of them ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,157 @@
+"""Events → moments of messages, parts, steps and calls, each into the inlet of its own state. Knows no streams.
+
+What an event opens, changes and closes is told by `snapshots.advance`, the one place that keeps these books.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
+
+from rx_assistant.events import (
+    BY_NAME,
+    MessageEvent,
+    RunEvent,
+    RunStepEvent,
+    StreamEvent,
+    ThreadMessageDelta,
+    ThreadRunStepDelta,
+)
+from rx_assistant.snapshots import CallState, MessageState, Phase, RunSnapshot, State, StepState, advance
+
+S = TypeVar("S", bound=State)
+
+Kinds = frozenset[type[StreamEvent]]
+
+
+def _kinds(*families: type[StreamEvent]) -> Kinds:
+    return frozenset(kind for kind in BY_NAME.values() if issubclass(kind, families))
+
+
+MESSAGES: Final = _kinds(MessageEvent, ThreadMessageDelta)
+"""The events that tell of messages and their parts."""
+
+STEPS: Final = _kinds(RunStepEvent, RunEvent, ThreadRunStepDelta)
+"""The events that tell of steps and their calls: a run's too, since it closes the calls that it requires."""
+
+_RUNS: Final = _kinds(RunEvent)
+_DELTAS: Final = _kinds(ThreadMessageDelta, ThreadRunStepDelta)
+
+
+Turn: TypeAlias = Phase | Literal["changed"]
+"""What may happen to a state; "changed": a run's event closed a call of the step."""
+
+
+class Moment(Generic[S]):
+    """What an event did to one state, and the `version` since which that shows."""
+
+    __slots__ = ("event", "phase", "position", "state", "version")
+
+    def __init__(self, phase: Turn, state: S, position: int, version: int, event: StreamEvent) -> None:
+        self.phase = phase
+        self.state = state
+        self.position = position
+        self.version = version
+        self.event: Any = event  # of the class that the phase and the state imply
+
+    @property
+    def is_delta(self) -> bool:
+        """Whether the event is a delta; otherwise it carries something whole."""
+        return type(self.event) in _DELTAS
+
+
+class Inlet(Protocol):
+    """Where the moments of one state go."""
+
+    def announce(self) -> None:
+        """Tell that it is there, before its first moment."""
+
+    def push(self, phase: Turn, state: Any, position: int, version: int, event: StreamEvent) -> None:
+        """Take the next moment."""
+
+    def end(self, error: Exception | None = None) -> None:
+        """End, well or with an error."""
+
+
+def _nobody(_state: State) -> None:
+    """Want nothing."""
+
+
+class Router:
+    """Events → moments, into the inlet that `inlet_for` gives when their state is created; None: nobody wants them."""
+
+    def __init__(self, kinds: Kinds, inlet_for: Callable[[State], Inlet | None]) -> None:
+        self._kinds = kinds
+        self._inlet_for = inlet_for
+        self._snapshot = RunSnapshot()
+        self.inlets: dict[State, Inlet] = {}
+
+    def take(self, event: StreamEvent) -> None:
+        """Route one event. An interrupt in somebody's callback is raised when all have had their moments."""
+        kind = type(event)
+        if kind not in self._kinds:
+            return
+        if kind in _RUNS and b"requires_action" not in event.raw:
+            return  # it can close no call, so its payload is not read
+        self._snapshot, changes = advance(self._snapshot, event)
+        version = self._snapshot.version
+        interrupt: BaseException | None = None
+        for phase, state, position in changes:
+            try:
+                if phase != "delta":
+                    self._turn(phase, state, version, event)
+                elif state in self.inlets:
+                    self.inlets[state].push(phase, state, position, version, event)
+            except Exception:
+                raise
+            except BaseException as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
+
+    def end(self, error: Exception | None = None) -> None:
+        """End every inlet that is open. There will be no others."""
+        inlets, self.inlets = self.inlets, {}
+        self._inlet_for = _nobody
+        for inlet in inlets.values():
+            inlet.end(error)
+
+    def _turn(self, phase: Turn, state: State, version: int, event: StreamEvent) -> None:
+        """A state is created, or done."""
+        inlet = self._open(state) if phase == "created" else self.inlets.get(state)
+        try:
+            if phase == "created" and inlet is not None:
+                inlet.announce()
+        finally:
+            try:
+                if inlet is not None:
+                    inlet.push(phase, state, -1, version, event)
+            finally:
+                if phase == "done":
+                    self._close(state, version)
+                    self._tell_step(state, version, event)
+
+    def _open(self, state: State) -> Inlet | None:
+        inlet = self._inlet_for(state)
+        if inlet is not None:
+            self.inlets[state] = inlet
+        return inlet
+
+    def _close(self, state: State, version: int) -> None:
+        """End a state's inlet; and those of parts and calls that its final object does not hold."""
+        ended: list[State] = [state]
+        if isinstance(state, MessageState):
+            ended += state.parts.at(version)
+        elif isinstance(state, StepState):
+            ended += state.calls.at(version)
+        for each in ended:
+            inlet = self.inlets.pop(each, None)
+            if inlet is not None:
+                inlet.end()
+
+    def _tell_step(self, call: State, version: int, event: StreamEvent) -> None:
+        """Let a step have the run's event that closed a call of it."""
+        if isinstance(call, CallState) and isinstance(event, RunEvent):
+            for state, inlet in list(self.inlets.items()):
+                if isinstance(state, StepState) and state.id == call.step_id:
+                    inlet.push("changed", state, -1, version, event)
