@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from client_operations import CALLS, document, operations
 from conftest import SHARED
-from loopback import Loopback, Received, Wire
+from loopback import Loopback, Received, Wire, client_tls
 
 from rx_assistant.client import AssistantClient, AsyncAssistantClient
 
@@ -22,15 +24,15 @@ Face = Callable[[str, Callable[[Any], Any]], Any]
 
 
 def sync_face(url: str, call: Callable[[Any], Any]) -> Any:
-    with AssistantClient(base_url=url, max_retries=0) as client:
-        return call(client)
+    with httpx.Client(verify=client_tls()) as http:
+        return call(AssistantClient(base_url=url, max_retries=0, http_client=http))
 
 
 def async_face(backend: str) -> Face:
     def run(url: str, call: Callable[[Any], Any]) -> Any:
         async def main() -> Any:
-            async with AsyncAssistantClient(base_url=url, max_retries=0) as client:
-                return await call(client)
+            async with httpx.AsyncClient(verify=client_tls()) as http:
+                return await call(AsyncAssistantClient(base_url=url, max_retries=0, http_client=http))
 
         return anyio.run(main, backend=backend)
 
@@ -130,9 +132,11 @@ def test_every_operation_of_the_document_has_a_call() -> None:
 def members(client: object) -> dict[str, Any]:
     """Every public method below a client, by its dotted path."""
     found: dict[str, Any] = {}
-    for name, value in vars(client).items():
+    lazy = [name for name, value in inspect.getmembers(type(client)) if isinstance(value, cached_property)]
+    for name in {*vars(client), *lazy}:
         if name.startswith("_"):
             continue
+        value = getattr(client, name)
         for method, function in inspect.getmembers(type(value), inspect.isfunction):
             if not method.startswith("_"):
                 found[f"{name}.{method}"] = function

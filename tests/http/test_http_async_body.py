@@ -44,7 +44,7 @@ def transport(kind: str) -> Iterator[tuple[Loopback, dict[str, Any]]]:
             yield server, {"verify": client_tls(), "http2": True}
         return
     with ConnectProxy() as proxy, Loopback(hold, tls=None if kind == "plain" else server_tls()) as server:
-        client: dict[str, Any] = {} if kind == "plain" else {"verify": client_tls()}
+        client: dict[str, Any] = {"verify": client_tls()}
         if kind == "tls through a proxy":
             client["proxy"] = proxy.url
         yield server, client
@@ -54,7 +54,7 @@ def transport(kind: str) -> Iterator[tuple[Loopback, dict[str, Any]]]:
 async def opened(
     server: Loopback, timeout: Timeout | None = None, library: Any = httpx, **client: Any
 ) -> AsyncIterator[tuple[AsyncSession, AsyncResponseBody]]:
-    async with library.AsyncClient(**client) as http:
+    async with library.AsyncClient(**{"verify": client_tls(), **client}) as http:
         session = AsyncSession(Settings(base_url=server.url, max_retries=0, timeout=timeout or Timeout()), http)
         body = await session.open(RUN)
         try:
@@ -137,7 +137,7 @@ class TestTheConnection:
     @pytest.mark.parametrize("how", ["finish", "read to the end"])
     async def test_serves_the_next_stream_when_one_has_ended(self, how: str, library: Any) -> None:
         with Loopback(whole) as server:
-            async with library.AsyncClient() as http:
+            async with library.AsyncClient(verify=client_tls()) as http:
                 session = AsyncSession(Settings(base_url=server.url, max_retries=0), http)
                 for _ in range(5):
                     body = await session.open(RUN)
@@ -195,9 +195,9 @@ class TestTimeLimits:
         [
             (silent, Timeout(read=0.05), errors.ReadTimeoutError),
             (silent, Timeout(first_event=0.05), errors.FirstEventTimeoutError),
-            (hold, Timeout(first_event=0.05, idle=0.1), errors.IdleTimeoutError),
+            (hold, Timeout(first_event=5, idle=0.05), errors.IdleTimeoutError),
             (comments(0.01), Timeout(idle=0.05), errors.IdleTimeoutError),
-            (comments(0.01), Timeout(first_event=0.05, total=0.1), errors.TotalTimeoutError),
+            (comments(0.01), Timeout(first_event=5, total=0.1), errors.TotalTimeoutError),
             (hold, Timeout(total=0.05, idle=60), errors.TotalTimeoutError),
         ],
         ids=[
@@ -211,11 +211,11 @@ class TestTimeLimits:
     )
     async def test_each_has_its_error(self, handler: Any, timeout: Timeout, error: type[Exception]) -> None:
         with Loopback(handler) as server:
-            async with opened(server, timeout) as (_, body):
-                with pytest.raises(error) as caught:
+            with pytest.raises(error) as caught:
+                async with opened(server, timeout) as (_, body):
                     await drain(body)
-                assert type(caught.value) is error
-                await connection_closed(server)
+            assert type(caught.value) is error
+            await connection_closed(server)
 
 
 @LIBRARIES

@@ -34,7 +34,7 @@ async def ok(request: Received, wire: Wire) -> None:
 
 
 def sync_exchange(settings: Settings, request: Request, options: CallOptions, library: Any = httpx) -> Reply:
-    with library.Client() as client:
+    with library.Client(verify=client_tls()) as client:
         return Session(settings, client, sleep=lambda seconds: None).send(request, options)
 
 
@@ -43,7 +43,7 @@ def async_exchange(settings: Settings, request: Request, options: CallOptions, l
         await anyio.lowlevel.checkpoint()
 
     async def main() -> Reply:
-        async with library.AsyncClient() as client:
+        async with library.AsyncClient(verify=client_tls()) as client:
             return await AsyncSession(settings, client, sleep=no_sleep).send(request, options)
 
     return anyio.run(main)
