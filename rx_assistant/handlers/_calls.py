@@ -119,11 +119,13 @@ class Calls:
 
     def _message_delta(self, calls: list[Call], event: ThreadMessageDelta, message: MessageState, _: int) -> None:
         if (callback := self.on.get("on_message_delta")) is not None:
-            calls.append((callback, (event.data.delta, message.view(self.snapshot.version))))
+            delta = event.data.delta or _empty("MessageDelta")
+            calls.append((callback, (delta, message.view(self.snapshot.version))))
 
     def _step_delta(self, calls: list[Call], event: ThreadRunStepDelta, step: StepState, _: int) -> None:
         if (callback := self.on.get("on_run_step_delta")) is not None:
-            calls.append((callback, (event.data.delta, step.view(self.snapshot.version))))
+            delta = event.data.delta or _empty("RunStepDelta")
+            calls.append((callback, (delta, step.view(self.snapshot.version))))
 
     def _done(self, calls: list[Call], state: State) -> None:
         version = self.snapshot.version
@@ -163,6 +165,13 @@ def _finished(part: PartState, version: int) -> tuple[str, Any]:
     if final.type in ("image_file", "image_url"):
         return f"on_{final.type}_done", getattr(final, final.type)
     return "", None
+
+
+def _empty(model: str) -> Any:
+    """What is given for a delta that a server has left out."""
+    import rx_assistant.types as types
+
+    return getattr(types, model)()
 
 
 def _told(state: State, version: int) -> int:
