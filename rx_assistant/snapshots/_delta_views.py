@@ -7,7 +7,7 @@ from typing import Any
 from rx_assistant.events import ThreadMessageDelta, ThreadRunStepDelta
 from rx_assistant.snapshots._pieces import Node
 from rx_assistant.snapshots._shapes import validate
-from rx_assistant.snapshots._view import View, inside, maker_of
+from rx_assistant.snapshots._view import View, maker_of
 from rx_assistant.types import (
     CodeInterpreterDelta,
     CodeInterpreterToolCallDelta,
@@ -72,13 +72,13 @@ _code = maker_of(
 )
 _function_call = maker_of(
     FunctionToolCallDelta,
-    {"index": _index, "type": lambda view: "function", "function": inside(_function)},
+    {"index": _index, "type": lambda view: "function", "function": _function.inside},
     base=_call_of,
     kind=_DeltaView,
 )
 _code_call = maker_of(
     CodeInterpreterToolCallDelta,
-    {"index": _index, "type": lambda view: "code_interpreter", "code_interpreter": inside(_code)},
+    {"index": _index, "type": lambda view: "code_interpreter", "code_interpreter": _code.inside},
     base=_call_of,
     kind=_DeltaView,
 )
@@ -92,16 +92,19 @@ def content_delta(event: ThreadMessageDelta, position: int) -> MessageContentDel
 
 def text_delta(event: ThreadMessageDelta, position: int) -> TextDelta:
     """What is inside the piece of text at `position` of the event's list."""
-    if event.narrow[2]:
-        return _plain_text(event, position)
+    _, _, plain, mark = event.narrow
+    if plain:
+        return _plain_text.view(event, position)
+    if mark is not None:
+        return _text.view(event, position)
     piece = event.payload["delta"]["content"][position]
-    return _text(event, position) if piece.get("text") else TextDelta()
+    return _text.view(event, position) if piece.get("text") else TextDelta()
 
 
 def call_delta(event: ThreadRunStepDelta, position: int) -> ToolCallDelta:
     """The piece of a tool call at `position` of the event's list."""
     narrow = event.narrow
     if narrow[2]:
-        return (_function_call if narrow[1][0][1] == "function" else _code_call)(event, position)
+        return (_function_call if narrow[1][0][1] == "function" else _code_call).view(event, position)
     call: ToolCallDelta = event.data.delta.step_details.tool_calls[position]  # type: ignore[union-attr,index]
     return call

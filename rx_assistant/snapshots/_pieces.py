@@ -62,17 +62,16 @@ class PieceLog:
     def append(self, version: int, index: int, piece: Delta | Node, place: tuple[int, int] = (0, 0)) -> None:
         """From `version` on there is a piece for `index`: at `place` in an event, or as it is."""
         global _recent
+        pieces = self._pieces
+        if index == self._regular == len(pieces):
+            self._regular = self._next = index + 1
+        elif index >= self._next:
+            self._next = index + 1
         if isinstance(piece, dict):
-            self._append(version, index, piece, place)
+            pieces.append((version, (index, piece, place)))
         else:
             _recent = piece
-            self._append(version, index, piece.raw, place)
-
-    def _append(self, version: int, index: int, piece: bytes | Node, place: tuple[int, int]) -> None:
-        if index == self._regular == len(self._pieces):
-            self._regular += 1
-        self._next = max(self._next, index + 1)
-        self._pieces.append((version, (index, piece, place)))
+            pieces.append((version, (index, piece.raw, place)))
 
     def count(self, version: int) -> int:
         """How many pieces there were at `version`."""

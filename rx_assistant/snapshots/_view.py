@@ -9,7 +9,7 @@ like the model itself, while reading one field computes that field only.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NoReturn, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 from rx_assistant.types import ReadOnlyList, WireModel
 
@@ -103,15 +103,19 @@ class View:
         return dumped
 
 
-def inside(make: Callable[[Any, int], Any]) -> Getter:
-    """A view of the same source, one level further in."""
-    return lambda view: make(view._source, view._at)
+class Maker(NamedTuple, Generic[_M]):
+    """Makes views of one model."""
+
+    view: Callable[[Any, int], _M]
+    """(source, at) → a view."""
+    inside: Getter
+    """A view → a view of the same source, one level further in: what stands in a getter's place."""
 
 
 def maker_of(
     model: type[_M], getters: Mapping[str, Getter], *, base: Base = lambda view: None, kind: type[View] = View
-) -> Callable[[Any, int], _M]:
-    """A function (source, at) → a view of the model."""
+) -> Maker[_M]:
+    """A maker of views of the model."""
     namespace: dict[str, Any] = {"__slots__": ("_at", "_source"), "__doc__": model.__doc__}
     namespace |= {"__module__": model.__module__, "__qualname__": model.__qualname__}
     metaclass: Any = type(model)
@@ -129,7 +133,13 @@ def maker_of(
         set_at(view, at)
         return view
 
-    return make
+    def inside(outer: Any) -> _M:
+        view: _M = new(view_type)
+        set_source(view, outer._source)
+        set_at(view, outer._at)
+        return view
+
+    return Maker(make, inside)
 
 
 def _from_base(base: Base, name: str, default: Any) -> Getter:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rx_assistant.snapshots._states import CallState, MessageState, PartState, StepState
-from rx_assistant.snapshots._view import Getter, inside, maker_of
+from rx_assistant.snapshots._view import Getter, maker_of
 from rx_assistant.types import (
     CodeInterpreter,
     CodeInterpreterToolCall,
@@ -51,7 +51,7 @@ def _list_at(name: str) -> Getter:
 
 
 _text = maker_of(Text, {"value": _log, "annotations": _list_at("annotations")})
-_text_block = maker_of(TextContentBlock, {"type": _constant("text"), "text": inside(_text)})
+_text_block = maker_of(TextContentBlock, {"type": _constant("text"), "text": _text.inside})
 _refusal_block = maker_of(RefusalContentBlock, {"type": _constant("refusal"), "refusal": _log})
 
 
@@ -61,7 +61,7 @@ def text_view(part: PartState, version: int) -> Text:
         final = part.final.at(version)
         if final is not None and final.type == "text" and final.text is not None:
             return final.text
-    return _text(part, version)
+    return _text.view(part, version)
 
 
 def part_view(part: PartState, version: int) -> MessageContent:
@@ -70,9 +70,9 @@ def part_view(part: PartState, version: int) -> MessageContent:
     if final is not None:
         return final
     if part.kind == "text":
-        return _text_block(part, version)
+        return _text_block.view(part, version)
     if part.kind == "refusal":
-        return _refusal_block(part, version)
+        return _refusal_block.view(part, version)
     block: MessageContent = part.pieces.at(version)[0]
     return block
 
@@ -80,11 +80,11 @@ def part_view(part: PartState, version: int) -> MessageContent:
 _function = maker_of(Function, {"name": _at("name"), "arguments": _log, "output": _at("output")})
 _code = maker_of(CodeInterpreter, {"input": _log, "outputs": _list_at("outputs")})
 _function_call = maker_of(
-    FunctionToolCall, {"id": _at("identity"), "type": _constant("function"), "function": inside(_function)}
+    FunctionToolCall, {"id": _at("identity"), "type": _constant("function"), "function": _function.inside}
 )
 _code_call = maker_of(
     CodeInterpreterToolCall,
-    {"id": _at("identity"), "type": _constant("code_interpreter"), "code_interpreter": inside(_code)},
+    {"id": _at("identity"), "type": _constant("code_interpreter"), "code_interpreter": _code.inside},
 )
 
 
@@ -94,9 +94,9 @@ def call_view(call: CallState, version: int) -> ToolCall:
     if final is not None:
         return final
     if call.kind == "function":
-        return _function_call(call, version)
+        return _function_call.view(call, version)
     if call.kind == "code_interpreter":
-        return _code_call(call, version)
+        return _code_call.view(call, version)
     other: ToolCall = call.pieces.at(version)[0]
     return other
 
@@ -121,7 +121,7 @@ _message = maker_of(Message, {"id": _identity, "role": _role, "content": _conten
 def message_view(message: MessageState, version: int) -> Message:
     """A message; the server's own when it is finished."""
     final = message.final.at(version) if message.ended else None
-    return _message(message, version) if final is None else final
+    return _message.view(message, version) if final is None else final
 
 
 def _calls(view: Any) -> Any:
@@ -135,7 +135,7 @@ _calls_details = maker_of(ToolCallsStepDetails, {"type": _constant("tool_calls")
 def _details(view: Any) -> StepDetails | None:
     step, version = view._source, view._at
     if step.details_type.at(version) == "tool_calls":
-        return _calls_details(step, version)
+        return _calls_details.view(step, version)
     details: Sequence[StepDetails] = step.details.at(version)
     return details[0] if details else None
 
@@ -151,4 +151,4 @@ _step = maker_of(RunStep, {"id": _identity, "type": _step_type, "step_details": 
 def step_view(step: StepState, version: int) -> RunStep:
     """A step; the server's own when it has ended."""
     final = step.final.at(version) if step.ended else None
-    return _step(step, version) if final is None else final
+    return _step.view(step, version) if final is None else final
