@@ -40,7 +40,10 @@ def _text_in(view: Any) -> Node:
 
 def _annotations_in(view: Any) -> Any:
     annotations = _text_in(view).get("annotations")
-    return None if annotations is None else ReadOnlyList(map(validate("AnnotationDelta"), annotations))
+    if annotations is None:
+        return None
+    build = validate("AnnotationDelta")
+    return ReadOnlyList([build(annotation) for annotation in annotations])
 
 
 def _call_of(view: Any) -> Any:

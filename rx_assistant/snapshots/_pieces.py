@@ -7,6 +7,7 @@ order, or several for one index, are merged, continuing from the last reading.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from threading import Lock
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -118,19 +119,20 @@ class PieceLog:
         return copied
 
     def _build(self, count: int) -> None:
-        with _building:
-            read = _Reader(self._shape)
-            for _, piece in self._pieces[len(self._models) : count]:
-                self._models.append(self._shape.build(read(piece)))
+        _building.acquire()
+        try:
+            for node in self._nodes(self._pieces[len(self._models) : count]):
+                self._models.append(self._shape.build(node))
+        finally:
+            _building.release()
 
     def _merge(self, count: int) -> _Merged:
         have, merged = self._merged
         if have == count:
             return merged
         have, merged = (have, dict(merged)) if have < count else (0, {})
-        read, touched = _Reader(self._shape), set()
-        for _, piece in self._pieces[have:count]:
-            index, node = piece[0], read(piece)
+        pieces, touched = self._pieces[have:count], set()
+        for (_, (index, _, _)), node in zip(pieces, self._nodes(pieces), strict=True):
             merged[index] = self._shape.merge(merged[index][0], node) if index in merged else node, None
             touched.add(index)
         for index in touched:
@@ -140,25 +142,19 @@ class PieceLog:
             self._merged = count, merged
         return merged
 
+    def _nodes(self, pieces: list[tuple[int, _Piece]]) -> Iterator[Node]:
+        """The JSON of each piece, without its index; an event is parsed once for all the pieces in it."""
+        event, shape = _recent, self._shape
+        for _, (_, source, place) in pieces:
+            if not isinstance(source, bytes):
+                yield source
+                continue
+            if event is None or event.raw is not source or type(event) is not shape.event:
+                event = shape.event(source)
+            node = dict(shape.find(event.payload, place))
+            node.pop("index", None)
+            yield node
+
 
 _recent: Delta | None = None
 """The event that brought a piece last: who reads each piece as it comes need not parse it again."""
-
-
-class _Reader:
-    """Pieces → JSON objects, parsing an event once for all the pieces in it."""
-
-    __slots__ = ("_event", "_shape")
-
-    def __init__(self, shape: Shape) -> None:
-        self._shape = shape
-        self._event = _recent
-
-    def __call__(self, piece: _Piece) -> Node:
-        _, source, place = piece
-        if not isinstance(source, bytes):
-            return source
-        event = self._event
-        if event is None or event.raw is not source or type(event) is not self._shape.event:
-            event = self._event = self._shape.event(source)
-        return {key: value for key, value in self._shape.find(event.payload, place).items() if key != "index"}
