@@ -5,11 +5,16 @@ Knows no stream, no order of events and no Rx. The models are imported when a sn
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rx_assistant.snapshots._changes import Change, Changes, Phase, State
 from rx_assistant.snapshots._diff import diff
 from rx_assistant.snapshots._fold import advance, fold
 from rx_assistant.snapshots._snapshot import RunSnapshot
 from rx_assistant.snapshots._states import CallState, MessageState, PartState, StepState
+
+if TYPE_CHECKING:
+    from rx_assistant.snapshots._model import RunState
 
 __all__ = [
     "CallState",
@@ -19,9 +24,18 @@ __all__ = [
     "PartState",
     "Phase",
     "RunSnapshot",
+    "RunState",
     "State",
     "StepState",
     "advance",
     "diff",
     "fold",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "RunState":  # a model, and loading the models is for those who ask
+        from rx_assistant.snapshots._model import RunState
+
+        return RunState
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,6 +10,7 @@ from rx_assistant.snapshots._states import MessageState, StepState
 from rx_assistant.snapshots._store import Store
 
 if TYPE_CHECKING:
+    from rx_assistant.snapshots._model import RunState
     from rx_assistant.types import Message, RequiredAction, Run, RunStatus, RunStep, Text, Thread, ToolCall, Usage
 
 _T = TypeVar("_T", covariant=True)
@@ -164,14 +165,24 @@ class RunSnapshot:
         call = state.calls.find(index, self._version) if state else None
         return call.view(self._version) if call else None
 
-    def model_dump(self) -> dict[str, Any]:
-        """The whole state as plain dicts and lists: `thread`, `run`, `messages`, `steps`."""
-        return {
-            "thread": self.thread and self.thread.model_dump(exclude_unset=True, by_alias=True),
-            "run": self.run and self.run.model_dump(exclude_unset=True, by_alias=True),
-            "messages": [message.model_dump(exclude_unset=True, by_alias=True) for message in self.messages],
-            "steps": [step.model_dump(exclude_unset=True, by_alias=True) for step in self.steps],
-        }
+    def to_model(self) -> RunState:
+        """The whole state as a plain model with `thread`, `run`, `messages` and `steps`."""
+        from rx_assistant.snapshots._model import RunState
+
+        return RunState(
+            thread=self.thread,
+            run=self.run,
+            messages=[message.to_model() for message in self.messages],
+            steps=[step.to_model() for step in self.steps],
+        )
+
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        """The whole state as plain dicts; the options are those of pydantic's `model_dump`."""
+        return self.to_model().model_dump(**options)
+
+    def model_dump_json(self, **options: Any) -> str:
+        """The whole state as JSON; the options are those of pydantic's `model_dump_json`."""
+        return self.to_model().model_dump_json(**options)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RunSnapshot):

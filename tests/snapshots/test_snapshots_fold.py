@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -14,7 +17,7 @@ from hypothesis import given, settings
 
 from rx_assistant.errors import EventDecodeError
 from rx_assistant.events import BY_NAME, DoneEvent, ErrorEvent, StreamEvent, ThreadRunCreated, UnknownEvent
-from rx_assistant.snapshots import Change, PartState, RunSnapshot, State, advance, fold
+from rx_assistant.snapshots import Change, PartState, RunSnapshot, RunState, State, advance, fold
 
 Json = dict[str, Any]
 
@@ -495,12 +498,33 @@ def test_lists_of_a_snapshot_behave_as_lists() -> None:
     assert snapshot.message("msg_9") is None
 
 
-def test_model_dump_holds_everything() -> None:
+def test_the_plain_model_and_the_dump_hold_everything() -> None:
     snapshot = folded(event("thread.run.created", {"id": "run_1"}), message_delta(text("a")), REQUIRES)
-    dumped = snapshot.model_dump()
-    assert dumped["run"]["status"] == "requires_action"
-    assert dumped["messages"] == [
-        {"id": "msg_1", "content": [{"type": "text", "text": {"value": "a", "annotations": []}}]}
-    ]
-    assert (dumped["thread"], dumped["steps"]) == (None, [])
-    assert folded(ThreadRunCreated(b"{}")).model_dump()["run"] == {}
+    content = [{"type": "text", "text": {"value": "a", "annotations": []}}]
+    dumped = snapshot.model_dump(exclude_unset=True)
+    assert (dumped["run"]["status"], dumped["thread"], dumped["steps"]) == ("requires_action", None, [])
+    assert dumped["messages"] == [{"id": "msg_1", "content": content}]
+    assert json.loads(snapshot.model_dump_json(exclude_unset=True))["messages"] == [{"id": "msg_1", "content": content}]
+    model = snapshot.to_model()
+    assert isinstance(model, RunState)
+    assert (model.run, model.messages) == (snapshot.run, list(snapshot.messages))
+    assert all(type(message) is type(message.to_model()) for message in model.messages)
+    assert folded(ThreadRunCreated(b"{}")).model_dump(exclude_unset=True)["run"] == {}
+
+
+def test_a_snapshot_is_read_only() -> None:
+    snapshot = folded(message_delta(text("a")))
+    for name in ("run", "messages", "text", "new"):
+        with pytest.raises(AttributeError):
+            setattr(snapshot, name, None)
+    with pytest.raises(TypeError):
+        snapshot.messages[0] = None
+    assert copy.copy(snapshot) is copy.deepcopy(snapshot) is snapshot
+
+
+def test_importing_snapshots_loads_no_model() -> None:
+    program = (
+        "import sys; from rx_assistant import snapshots; snapshot = snapshots.RunSnapshot();"
+        "sys.exit('pydantic' in sys.modules or 'rx_assistant.types.message' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
