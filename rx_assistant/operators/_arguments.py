@@ -21,7 +21,7 @@ M = TypeVar("M", bound="BaseModel")
 
 
 def arguments_so_far(
-    piece: Callable[[Moment[CallState]], str | None], model: type[M] | None
+    piece: Callable[[Moment[CallState]], str], model: type[M] | None
 ) -> Callable[[Observable[Moment[CallState]]], Observable[JSONValue | M]]:
     """Emit each new value that the arguments make so far; when they are complete the exact one, or the model's.
 
@@ -66,7 +66,7 @@ class _Reading:
         self._shown = False
         self._finished = False
 
-    def push(self, piece: str | None) -> None:
+    def push(self, piece: str) -> None:
         """Take more of the text, and emit its value if there is a new one. Malformed text is left to the end."""
         if not piece:
             return

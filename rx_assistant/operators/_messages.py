@@ -153,8 +153,8 @@ class AsyncMessageStream(_MessageFields, AsyncStream["MessageDelta"]):
         return self._moments.pipe(_done)
 
 
-def _delta(moment: _Moment) -> MessageDelta | None:
-    delta: MessageDelta | None = moment.event.data.delta
+def _delta(moment: _Moment) -> MessageDelta:
+    delta: MessageDelta = moment.event.data.delta
     return delta
 
 

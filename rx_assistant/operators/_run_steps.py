@@ -155,8 +155,8 @@ class AsyncRunStepStream(_StepFields, AsyncStream["RunStepDelta"]):
         return self._moments.pipe(_done)
 
 
-def _delta(moment: _Moment) -> RunStepDelta | None:
-    delta: RunStepDelta | None = moment.event.data.delta
+def _delta(moment: _Moment) -> RunStepDelta:
+    delta: RunStepDelta = moment.event.data.delta
     return delta
 
 

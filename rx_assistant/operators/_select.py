@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from reactivex import Observable
 
@@ -37,7 +37,7 @@ def of_type(kind: type[E]) -> Callable[[Observable[Event]], Observable[E]]:
         raise TypeError(f"of_type takes an event class such as ThreadMessageDelta, not {kind!r}; names go to events()")
 
     def start(down: Sink[E], scope: Scope[Event]) -> Callable[[Event], object]:
-        def on_event(event: Event) -> None:
+        def on_event(event: Any) -> None:
             if isinstance(event, kind):
                 down.next(event)
 

@@ -220,10 +220,10 @@ class AsyncTextStream(_TextFields, AsyncStream[str]):
         return self._moments.pipe(_done)
 
 
-def _piece(moment: _Part) -> str | None:
+def _piece(moment: _Part) -> str:
     event: ThreadMessageDelta = moment.event
     narrow = event.narrow
-    return narrow[1][0][1] if narrow[2] else moment.state.text_delta(event, moment.position).value
+    return narrow[1][0][1] if narrow[2] else moment.state.text_delta(event, moment.position).value or ""
 
 
 def _snapshot(moment: _Part) -> TextSnapshot:

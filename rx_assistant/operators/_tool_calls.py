@@ -277,17 +277,17 @@ def _delta(moment: _Moment) -> ToolCallDelta:
     return moment.state.delta(moment.event, moment.position)
 
 
-def _piece(moment: _Moment) -> str | None:
+def _piece(moment: _Moment) -> str:
     event: ThreadRunStepDelta = moment.event
     narrow = event.narrow
     if narrow[2]:
         return narrow[1][0][2]
-    delta = _delta(moment)
-    if delta.type == "function":
-        return delta.function.arguments if delta.function else None
-    if delta.type == "code_interpreter":
-        return delta.code_interpreter.input if delta.code_interpreter else None
-    return None
+    delta, text = _delta(moment), None
+    if delta.type == "function" and delta.function:
+        text = delta.function.arguments
+    elif delta.type == "code_interpreter" and delta.code_interpreter:
+        text = delta.code_interpreter.input
+    return text or ""
 
 
 def _snapshot(moment: _Moment) -> ToolCall:
