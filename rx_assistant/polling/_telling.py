@@ -6,8 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from rx_assistant.events import DoneEvent, StreamEvent, ThreadRunCreated, ThreadRunQueued, frame
-from rx_assistant.lifecycle import RUN
+from rx_assistant.events import (
+    DoneEvent,
+    RunStepEvent,
+    StreamEvent,
+    ThreadRunCreated,
+    ThreadRunQueued,
+    ThreadRunStepDelta,
+    frame,
+)
+from rx_assistant.lifecycle import RUN, STEP
 from rx_assistant.snapshots import RunSnapshot, diff, fold
 from rx_assistant.types import Message, Run, RunStep
 
@@ -35,6 +43,7 @@ class Telling:
         self._snapshot = snapshot
         self._answered = frozenset(answered)
         self._continued = bool(self._answered) or (snapshot.run is None and len(snapshot.steps) > 0)
+        self._carried: str | None = None
         self.over = False
         """Whether the run has come to rest, and everything has been told."""
 
@@ -53,9 +62,18 @@ class Telling:
     def _events(self, run: Run, steps: Sequence[RunStep], messages: Sequence[Message]) -> list[StreamEvent]:
         shown = None if self._is_stale(run) else run
         events = diff(self._snapshot, run=shown, steps=steps, messages=messages)
-        if not self._continued:
-            return events
-        return [ThreadRunQueued(event.raw) if isinstance(event, ThreadRunCreated) else event for event in events]
+        return [told for event in events if (told := self._retold(event)) is not None] if self._continued else events
+
+    def _retold(self, event: StreamEvent) -> StreamEvent | None:
+        """How a stream that continues a run tells it: nothing is created again, and of the step whose calls were
+        answered only the end is told."""
+        if isinstance(event, ThreadRunCreated):
+            return ThreadRunQueued(event.raw)
+        if isinstance(event, ThreadRunStepDelta):
+            return None if event.step_id == self._carried else event
+        if isinstance(event, RunStepEvent) and event.data.id == self._carried:
+            return event if event.data.status in STEP.terminal else None
+        return event
 
     def _is_stale(self, run: Run) -> bool:
         """Whether this is the run before it got the outputs that were submitted."""
@@ -66,7 +84,10 @@ class Telling:
     def _of_this_stream(self, steps: Sequence[RunStep]) -> Sequence[RunStep]:
         known = {step.id for step in self._snapshot.steps}
         for position, step in enumerate(steps):
-            if step.id in known or not self._answered.isdisjoint(_calls_of(step)):
+            carried = not self._answered.isdisjoint(_calls_of(step))
+            if carried:
+                self._carried = step.id
+            if carried or step.id in known:
                 return steps[position:]
         return () if self._answered else steps
 

@@ -1,0 +1,315 @@
+"""Streams of the local server, whole, with what it answers to those who poll; and the same streams, cut and resumed."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import httpx
+
+from rx_assistant import AssistantClient, local
+from rx_assistant.client._run_events import RunReader
+from rx_assistant.events import DoneEvent, StreamEvent, classify
+from rx_assistant.http.options import NO_OPTIONS
+from rx_assistant.http.session import Session
+from rx_assistant.http.settings import Settings
+from rx_assistant.lifecycle import RUN_STOPS
+from rx_assistant.polling import AsyncPolledBody, Polled, PolledBody, RunObjects, Telling
+from rx_assistant.snapshots import PartState, RunSnapshot, advance, fold
+from rx_assistant.sse import SSEDecoder
+from rx_assistant.streams import AssistantStream, AsyncAssistantStream, RunIdentity
+
+PLOT = "iVBORw0KGgo="
+FILES = {"plot.png": {"base64": PLOT}, "a.txt": "The capital of France is Paris."}
+WEATHER = [
+    {"function": "weather", "arguments": {"city": "Paris", "units": "metric"}, "id": "call_1"},
+    {"function": "weather", "arguments": {"city": "Rome é 😀"}, "id": "call_2"},
+]
+CODE = {"code": "import math\r\nprint(math.pi)\nplot()", "logs": ["3.14159\n", "more\n"], "images": ["plot.png"]}
+
+SCRIPTS: dict[str, list[Any]] = {
+    "text": [[{"text": 'Grüße, 世界! \n"quoted" \\ and 😀 all of it.'}]],
+    "nothing": [[]],
+    "parts": [
+        [
+            {"text": "One. "},
+            "new_part",
+            {"text": "Two, a part of its own."},
+            {"image_file": "plot.png", "detail": "low"},
+            {"image_url": "https://example.com/a.png"},
+            {"text": "Last."},
+        ]
+    ],
+    "citations": [
+        [
+            {
+                "text": "See 【0†a.txt】 and also 【1†a.txt】, it says.",
+                "cite": [
+                    {"text": "【0†a.txt】", "file": "a.txt"},
+                    {"text": "【1†a.txt】", "file": "a.txt", "kind": "file_path"},
+                ],
+            }
+        ]
+    ],
+    "refusal": [[{"refusal": "I would rather not talk about that at all."}]],
+    "two messages": [[{"text": "First message."}, "end_step", {"text": "Second message."}]],
+    "code": [[{"text": "Let me compute."}, {"calls": [CODE]}, {"text": "It is pi."}]],
+    "side by side": [[{"calls": [{"code": "a = 1"}, {"code": "b = 2", "logs": ["2"]}], "interleave": True}]],
+    "search": [[{"calls": [{"search": "France"}]}, {"text": "Nothing found."}]],
+    "functions": [
+        [{"text": "I shall ask."}, {"calls": WEATHER, "interleave": True}],
+        [{"text": "Once more."}, {"calls": [{"function": "weather", "arguments": {}, "id": "call_3"}]}],
+        [{"text": "It is {outputs}."}],
+    ],
+    "failed": [[{"text": "Well, "}, {"fail": "it broke", "code": "rate_limit_exceeded"}]],
+    "failed in a tool": [[{"calls": [{"code": "loop()"}]}, {"fail": "it broke"}]],
+    "incomplete": [[{"text": "As I was saying"}, {"incomplete": "max_completion_tokens"}]],
+    "expired": [[{"text": "Too slow"}, "expire"]],
+    "keep-alives": [
+        [{"raw": ": ping\n\n"}, {"text": "Still "}, {"raw": "event: odd\ndata: {}\n\n"}, {"text": "here."}]
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One stream as it came over the wire, what the server answered to GET after it, and the calls it answered."""
+
+    name: str
+    body: bytes
+    found: RunObjects
+    answered: tuple[str, ...] = ()
+    events: list[StreamEvent] = field(default_factory=list, compare=False)
+
+    @property
+    def identity(self) -> RunIdentity:
+        return RunIdentity(self.found.run.id, self.found.run.thread_id)
+
+    @property
+    def whole(self) -> RunSnapshot:
+        """What the uncut stream folds to."""
+        return folded(self.events)
+
+    @property
+    def boundaries(self) -> list[int]:
+        """Where each frame ends."""
+        return [match.end() for match in re.finditer(rb"\n\n", self.body)]
+
+    @property
+    def start(self) -> int:
+        """Where there is something to resume: the run's id has arrived, or was known before."""
+        if self.answered:
+            return 0
+        return next(end for end in self.boundaries if b"event: thread.run." in self.body[:end])
+
+    @property
+    def settled(self) -> int:
+        """Where the run has come to rest: a stream that breaks from here on has ended well."""
+        for end in self.boundaries:
+            run = folded(events_of(self.body[:end])).run
+            if run is not None and run.status in RUN_STOPS:
+                return end
+        raise AssertionError
+
+
+def legs(name: str) -> list[Leg]:
+    """The streams of a script, in order; recorded once."""
+    return _legs(name)
+
+
+@cache
+def _legs(name: str) -> list[Leg]:
+    script = {"files": FILES, "chunk": 7, "runs": [{"turns": SCRIPTS[name]}]}
+    found: list[Leg] = []
+    with local.serve(script=script) as server, AssistantClient(base_url=server.base_url) as client:
+        assistant = client.assistants.create(model="local", tools=[{"type": "file_search"}])
+        thread = client.threads.create(messages=[{"role": "user", "content": "go"}])
+        path, given = f"/threads/{thread.id}/runs", {"assistant_id": assistant.id}
+        answered: tuple[str, ...] = ()
+        while True:
+            body = httpx.post(server.base_url + path, json={**given, "stream": True}).content
+            leg = record(f"{name} {len(found)}", server.base_url, body, answered)
+            found.append(leg)
+            action = leg.found.run.required_action
+            if action is None:
+                return found
+            answered = tuple(call.id for call in action.submit_tool_outputs.tool_calls)
+            path = f"/threads/{thread.id}/runs/{leg.found.run.id}/submit_tool_outputs"
+            given = {"tool_outputs": [{"tool_call_id": call, "output": f"out {call}"} for call in answered]}
+
+
+def record(name: str, base_url: str, body: bytes, answered: tuple[str, ...]) -> Leg:
+    """A leg, with the objects that the server has now."""
+    events = events_of(body)
+    run = folded(events).run
+    assert run is not None
+    reader = RunReader(Session(Settings(base_url=base_url)), RunIdentity(run.id, run.thread_id), NO_OPTIONS)
+    try:
+        return Leg(name, body, reader().value, answered, events)
+    finally:
+        reader.close()
+
+
+def events_of(body: bytes) -> list[StreamEvent]:
+    """The events whose last byte is in."""
+    found: list[StreamEvent] = []
+
+    def emit(name: bytes, data: bytes) -> None:
+        kind, payload = classify(name, data)
+        found.append(kind(payload))
+
+    SSEDecoder().push(body, emit)
+    return found
+
+
+def folded(events: Iterable[StreamEvent]) -> RunSnapshot:
+    """All of them, added up."""
+    snapshot = RunSnapshot()
+    for event in events:
+        snapshot = fold(snapshot, event)
+    return snapshot
+
+
+def objects(leg: Leg, count: int) -> RunObjects:
+    """What a server may answer to those who poll when it has sent so many events."""
+    snapshot = folded(leg.events[:count])
+    assert snapshot.run is not None
+    before = [step for step in leg.found.steps if step.id not in {known.id for known in leg.whole.steps}]
+    steps = [*before, *(step.to_model() for step in snapshot.steps)]
+    return RunObjects(snapshot.run.to_model(), steps, [message.to_model() for message in snapshot.messages])
+
+
+# -- cut and resumed -----------------------------------------------------------------------------------------------
+
+
+class Torn:
+    """A body that breaks off."""
+
+    request_id = "req_torn"
+
+    def __init__(self, data: bytes) -> None:
+        self._chunks = iter([data])
+
+    def read(self) -> bytes:
+        return next(self._chunks, b"")
+
+    def saw_event(self) -> None:
+        """No time limits."""
+
+    def finish(self) -> None:
+        """Nothing to give back."""
+
+    close = finish
+
+
+class AsyncTorn(Torn):
+    """The same for event loops."""
+
+    async def read(self) -> bytes:  # type: ignore[override]
+        return super().read()
+
+    async def aclose(self) -> None:
+        """Nothing to give back."""
+
+    finish = aclose  # type: ignore[assignment]
+    close_soon = Torn.close
+
+
+class States:
+    """A reader that has one answer after the other."""
+
+    request_id = None
+
+    def __init__(self, answers: Iterable[RunObjects]) -> None:
+        self._answers = iter(answers)
+        self.closed = False
+
+    def __call__(self) -> Polled[RunObjects]:
+        return Polled(next(self._answers), 0)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class AsyncStates(States):
+    """The same for event loops."""
+
+    async def __call__(self) -> Polled[RunObjects]:  # type: ignore[override]
+        return super().__call__()
+
+
+def resumed(leg: Leg, offset: int, answers: Iterable[RunObjects] = (), **options: Any) -> AssistantStream:
+    """The leg's stream, cut at a byte, which goes on by polling; the last answer is the final one."""
+
+    def resume(identity: RunIdentity, snapshot: RunSnapshot) -> PolledBody:
+        assert identity == leg.identity
+        return PolledBody(States([*answers, leg.found]), Telling(snapshot, leg.answered), interval=0)
+
+    known = leg.identity if leg.answered else None
+    return AssistantStream(lambda: Torn(leg.body[:offset]), resume=resume, identity=known, **options)
+
+
+def resumed_async(leg: Leg, offset: int, answers: Iterable[RunObjects] = (), **options: Any) -> AsyncAssistantStream:
+    """The same for event loops."""
+
+    async def open() -> AsyncTorn:
+        return AsyncTorn(leg.body[:offset])
+
+    async def resume(identity: RunIdentity, snapshot: RunSnapshot) -> AsyncPolledBody:
+        return AsyncPolledBody(AsyncStates([*answers, leg.found]), Telling(snapshot, leg.answered), interval=0)
+
+    known = leg.identity if leg.answered else None
+    return AsyncAssistantStream(open, resume=resume, identity=known, **options)
+
+
+# -- law L5 --------------------------------------------------------------------------------------------------------
+
+
+def check_once(events: Iterable[StreamEvent], leg: Leg) -> None:
+    """Everything is created once, its deltas add up to the final object, and it is done once."""
+    phases: dict[int, list[str]] = defaultdict(list)
+    states: dict[int, Any] = {}
+    snapshot, texts = RunSnapshot(), defaultdict(list)
+    done = 0
+    for event in events:
+        assert not done, "something follows `done`"
+        done += isinstance(event, DoneEvent)
+        snapshot, changes = advance(snapshot, event)
+        for phase, state, _ in changes:
+            phases[id(state)].append(phase)
+            states[id(state)] = state
+            if phase == "delta" and isinstance(state, PartState):
+                texts[id(state)].append(state.log.newest(snapshot.version))
+    for key, told in phases.items():
+        assert told[0] == "created", (leg.name, states[key])
+        assert (told.count("created"), told.count("done")) == (1, 1 if ends(states[key], leg) else 0), leg.name
+        assert "done" not in told[:-1], leg.name
+        if isinstance(states[key], PartState) and states[key].kind in ("text", "refusal"):
+            assert "".join(texts[key]) == final_text(states[key], leg)
+    assert snapshot == leg.whole
+
+
+def ends(state: Any, leg: Leg) -> bool:
+    """Whether the whole stream closes it; what the run waits with stays open."""
+    waiting = leg.found.run.status == "requires_action"
+    kind = type(state).__name__
+    if kind == "StepState" and waiting:
+        return leg.whole.step(state.id).status != "in_progress"  # type: ignore[union-attr]
+    return True
+
+
+def final_text(part: PartState, leg: Leg) -> str:
+    """What the server's own message says there."""
+    [message] = [message for message in leg.found.messages if message.id == part.message_id]
+    block = message.content[part.index]
+    return str(block.text.value if block.type == "text" else block.refusal)  # type: ignore[union-attr]
+
+
+def around(leg: Leg) -> Iterator[int]:
+    """Every frame boundary, one byte before it and one behind."""
+    offsets = {end + step for end in leg.boundaries for step in (-1, 0, 1)}
+    yield from sorted(offset for offset in offsets if 0 < offset <= len(leg.body))
