@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rx_assistant.snapshots._states import CallState, MessageState, PartState, StepState
 from rx_assistant.snapshots._view import Getter, maker_of
 from rx_assistant.types import (
     CodeInterpreter,
@@ -24,6 +23,9 @@ from rx_assistant.types import (
     ToolCallsStepDetails,
     WireModel,
 )
+
+if TYPE_CHECKING:
+    from rx_assistant.snapshots._states import CallState, MessageState, PartState, StepState
 
 
 def _constant(value: object) -> Getter:
