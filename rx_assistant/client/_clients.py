@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from typing_extensions import TypedDict, Unpack
 
 from rx_assistant.http.dialects import Dialect, OpenAI
+from rx_assistant.http.redaction import redact
 from rx_assistant.http.request import OMIT, Omit
 from rx_assistant.http.session import AsyncSession, Session
 from rx_assistant.http.settings import (
@@ -139,7 +140,7 @@ class AssistantClient:
         self.close()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={self.base_url!r})"
+        return f"{type(self).__name__}(base_url={redact(self.base_url)!r})"
 
 
 class AsyncAssistantClient:
@@ -226,7 +227,7 @@ class AsyncAssistantClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={self.base_url!r})"
+        return f"{type(self).__name__}(base_url={redact(self.base_url)!r})"
 
 
 def _settings(

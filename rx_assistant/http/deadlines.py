@@ -27,10 +27,11 @@ class Limit(NamedTuple):
 class Deadlines:
     """Told of reads and events, it knows by when the current read has to end. Not thread-safe by itself."""
 
-    __slots__ = ("_clock", "_finish_by", "_reading_since", "_seen", "_started", "_timeout", "_waited")
+    __slots__ = ("_clock", "_finish_by", "_limited", "_reading_since", "_seen", "_started", "_timeout", "_waited")
 
     def __init__(self, timeout: Timeout, clock: Callable[[], float], started: float | None) -> None:
         self._timeout = timeout
+        self._limited = (timeout.first_event, timeout.idle, timeout.total) != (None, None, None)
         self._clock = clock
         now = clock()
         self._started = now if started is None else started
@@ -59,6 +60,8 @@ class Deadlines:
     def nearest(self) -> Limit | None:
         """The limit that the current read, or one that began now, meets first."""
         timeout = self._timeout
+        if not self._limited and self._finish_by is None:
+            return None
         since = self._clock() if self._reading_since is None else self._reading_since
         limits: list[Limit] = []
         if self._finish_by is not None:

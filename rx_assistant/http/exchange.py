@@ -23,6 +23,7 @@ from rx_assistant.errors import (
     APIConnectionError,
     APIError,
     APITimeoutError,
+    ConfigurationError,
     FirstEventTimeoutError,
     TotalTimeoutError,
 )
@@ -31,7 +32,7 @@ from rx_assistant.http.failures import status_error
 from rx_assistant.http.options import CallOptions
 from rx_assistant.http.redaction import redact, redact_headers
 from rx_assistant.http.retries import is_retryable, wait_before
-from rx_assistant.http.transports import Response, never_arrived
+from rx_assistant.http.transports import Response, is_final, never_arrived
 
 _log = logging.getLogger("rx_assistant.http")
 
@@ -146,7 +147,7 @@ class _Course:
             headers = outcome.headers
             if not is_retryable(outcome.status, headers):
                 return None
-        elif isinstance(outcome, TotalTimeoutError | FirstEventTimeoutError) or outcome.__cause__ is None:
+        elif isinstance(outcome, TotalTimeoutError | FirstEventTimeoutError) or is_final(outcome):
             return None
         wait = wait_before(self._tries, headers, now=self._clock.wall(), random=self._clock.random)
         left = self._left()
@@ -184,8 +185,10 @@ class _Course:
         fresh = callable(key)
         if callable(key):
             key = yield FetchKey(key)
+            if not isinstance(key, str):
+                raise ConfigurationError(f"the token provider gave {type(key).__name__}, where a text was expected")
         if key:
-            self._secrets.add(str(key))
+            self._secrets.add(key)
         return with_key(self._call.outgoing, self._call, key, fresh=fresh)
 
     def _send(self, outgoing: Outgoing) -> Send:

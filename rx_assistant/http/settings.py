@@ -26,7 +26,7 @@ MAX_RETRIES = 2
 class Settings:
     """The settings of one client; `dataclasses.replace` gives a changed copy."""
 
-    base_url: str
+    base_url: str = field(repr=False)
     api_key: str | AsyncToken | None = field(default=None, repr=False)
     organization: str | None = None
     project: str | None = None

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import httpx2
 
 
+_FINAL = frozenset({"InvalidURL", "LocalProtocolError", "UnsupportedProtocol"})
+
 SyncHTTP: TypeAlias = "httpx.Client | httpx2.Client"
 AsyncHTTP: TypeAlias = "httpx.AsyncClient | httpx2.AsyncClient"
 Response: TypeAlias = "httpx.Response | httpx2.Response"
@@ -112,6 +114,16 @@ def translated(cause: Exception, doing: str) -> APIConnectionError:
         error = APIConnectionError(text, request=request)
     error.__cause__ = cause
     return error
+
+
+def is_final(error: APIConnectionError) -> bool:
+    """Whether another try can only end the same way: a malformed request, or a certificate that is not trusted."""
+    cause: BaseException | None = error.__cause__
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError) or type(cause).__name__ in _FINAL:
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return error.__cause__ is None
 
 
 def never_arrived(error: APIConnectionError) -> bool:

@@ -12,6 +12,7 @@ from loopback import Loopback, Received, Wire
 
 from rx_assistant import errors
 from rx_assistant.client import AssistantClient, AsyncAssistantClient
+from rx_assistant.http import Azure, Foundry
 from rx_assistant.http.request import OMIT
 from rx_assistant.http.timeouts import Timeout
 
@@ -59,6 +60,27 @@ def test_a_client_shows_its_address_and_not_its_key(kind: type[AssistantClient])
     client = kind(base_url="http://x/v1", api_key=KEY)
     assert repr(client) == f"{kind.__name__}(base_url='http://x/v1')"
     assert KEY not in repr(vars(client))
+
+
+@CLIENTS
+def test_a_password_in_the_address_is_not_shown(kind: type[AssistantClient]) -> None:
+    assert "hunter2" not in repr(kind(base_url="http://user:hunter2@x/v1"))
+
+
+def test_hosts_of_microsoft_are_a_setting() -> None:
+    tokens = iter(["first", "second"])
+    with Loopback(ok) as server:
+        origin = server.url.removesuffix("/v1")
+        azure = AssistantClient(base_url=origin, api_key=KEY, dialect=Azure("2024-05-01-preview"))
+        foundry = AssistantClient(base_url=f"{origin}/api/projects/p", api_key=lambda: next(tokens), dialect=Foundry())
+        with azure, foundry:
+            azure.threads.create()
+            foundry.threads.retrieve("thread_1")
+            foundry.threads.retrieve("thread_1")
+    first, second, third = server.requests
+    assert (first.target, first.headers["api-key"]) == ("/openai/threads?api-version=2024-05-01-preview", KEY)
+    assert second.target == "/api/projects/p/threads/thread_1?api-version=v1"
+    assert [request.headers["authorization"] for request in (second, third)] == ["Bearer first", "Bearer second"]
 
 
 def test_with_options_changes_a_copy_and_shares_the_connections() -> None:

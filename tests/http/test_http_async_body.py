@@ -219,6 +219,33 @@ class TestTimeLimits:
 
 
 @LIBRARIES
+class TestTheHead:
+    async def test_cancelling_while_waiting_for_it_closes_the_connection(self, library: Any) -> None:
+        async def never_answers(request: Received, wire: Wire) -> None:
+            await wire.peer_gone()
+
+        with Loopback(never_answers) as server:
+            async with library.AsyncClient(verify=client_tls()) as http:
+                session = AsyncSession(Settings(base_url=server.url), http)
+                with anyio.move_on_after(0.05) as scope:
+                    await session.open(RUN)
+                assert scope.cancelled_caught
+                await connection_closed(server)
+
+    async def test_a_limit_on_it_is_no_limit_on_the_body(self, library: Any) -> None:
+        async def slow_after_the_first(request: Received, wire: Wire) -> None:
+            await wire.events()
+            await wire.chunk(EVENT)
+            await asyncio.sleep(0.4)
+            await wire.chunk(DONE)
+            await wire.end()
+
+        with Loopback(slow_after_the_first) as server:
+            async with opened(server, Timeout(first_event=0.3, read=60), library) as (_, body):
+                assert await drain(body) == EVENT + DONE
+
+
+@LIBRARIES
 class TestHTTP2:
     @pytest.mark.parametrize("how", ["close", "cancel"])
     async def test_ending_one_stream_leaves_the_other_whole(self, library: Any, how: str) -> None:

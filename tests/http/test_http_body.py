@@ -315,6 +315,19 @@ class TestTimeLimits:
             assert body.read() == DONE
             body.close()
 
+    @LIBRARIES
+    def test_a_limit_on_the_head_is_no_limit_on_the_body(self, library: Any) -> None:
+        async def slow_after_the_first(request: Received, wire: Wire) -> None:
+            await wire.events()
+            await wire.chunk(EVENT)
+            await asyncio.sleep(0.4)
+            await wire.chunk(DONE)
+            await wire.end()
+
+        timeout = Timeout(first_event=0.3, read=60)
+        with Loopback(slow_after_the_first) as server, opened(server, timeout, library) as (_, body):
+            assert drain(body) == EVENT + DONE
+
     def test_streams_without_limits_of_their_own_start_no_thread(self) -> None:
         with Loopback(whole) as server, opened(server) as (_, body):
             before = threading.active_count()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any
@@ -130,6 +131,29 @@ def test_connection_errors_are_tried_again(cause: Exception) -> None:
     driver = Driver(cause, 200)
     assert driver.run(THREAD).status == 200
     assert driver.waits == [0.5]
+
+
+def untrusted() -> httpx.ConnectError:
+    error = httpx.ConnectError("certificate verify failed")
+    error.__cause__ = ssl.SSLCertVerificationError()
+    return error
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [httpx.UnsupportedProtocol(""), httpx.InvalidURL(""), httpx.LocalProtocolError(""), untrusted()],
+    ids=lambda cause: type(cause).__name__,
+)
+def test_what_can_only_fail_again_is_not_tried_again(cause: Exception) -> None:
+    driver = Driver(cause)
+    with pytest.raises(errors.APIConnectionError):
+        driver.run(THREAD)
+    assert driver.waits == []
+
+
+def test_a_token_provider_that_gives_no_text_is_a_configuration_error() -> None:
+    with pytest.raises(errors.ConfigurationError, match="NoneType"):
+        Driver(200, api_key=lambda: None).run(THREAD)
 
 
 def test_each_try_of_a_post_carries_the_same_idempotency_key_and_each_call_its_own() -> None:
