@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks._measure import Row, seconds
+from benchmarks._measure import Row, no_collector
 from rx_assistant.events import StreamEvent, ThreadMessageDelta, ThreadRunStepDelta
 from rx_assistant.snapshots import RunSnapshot, advance
 
@@ -95,13 +96,15 @@ def fold_all(growth: Kind, payloads: list[bytes]) -> RunSnapshot:
 
 
 def microseconds(growth: Kind, count: int) -> float:
-    """Per delta, the best of several rounds; after each the last snapshot is read whole."""
+    """CPU time per delta (nothing here waits), the best of some rounds; after each the last snapshot is read whole."""
     payloads = payloads_of(growth, count)
     best = float("inf")
-    for _ in range(max(3, min(30, 30_000 // count))):
-        last: list[RunSnapshot] = []
-        best = min(best, seconds(lambda: last.append(fold_all(growth, payloads))))  # noqa: B023
-        growth.whole(last[0])
+    for _ in range(max(2, min(20, 20_000 // count))):
+        with no_collector():
+            begun = time.process_time()
+            last = fold_all(growth, payloads)
+            best = min(best, time.process_time() - begun)
+        growth.whole(last)
     return best / count * 1e6
 
 
