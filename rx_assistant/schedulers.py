@@ -69,10 +69,12 @@ class AsyncioLoop:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._thread = threading.get_ident()
 
     def is_here(self) -> bool:
-        return threading.get_ident() == self._thread
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
 
     def call_soon(self, action: Callable[[], object]) -> None:
         try:
@@ -113,10 +115,10 @@ class TrioLoop:
     def __init__(self, module: Any) -> None:
         self._trio = module
         self._token: trio.lowlevel.TrioToken = module.lowlevel.current_trio_token()
-        self._thread = threading.get_ident()
 
     def is_here(self) -> bool:
-        return threading.get_ident() == self._thread
+        lowlevel = self._trio.lowlevel
+        return lowlevel.in_trio_run() and lowlevel.current_trio_token() is self._token
 
     def call_soon(self, action: Callable[[], object]) -> None:
         try:

@@ -73,6 +73,9 @@ class HotLog(Generic[T]):
         self.shown: tuple[int, T] = (-1, NOTHING)  # the item last handed to anybody, and its position
         self.emitting = -1  # the position that the drainer is handing out
         self.delivering: int | None = None  # the thread that drains
+        self.drainer: threading.Thread | None = (
+            None  # the thread that has promised to drain whatever comes: others leave it to it
+        )
         self.watch: Callable[[T], None] | None = None  # sees each item before the seats do
         self.gate = FOREVER  # nothing beyond is delivered, whatever is wanted: async handlers are awaited in between
         self.alarm: Exception | None = None  # what a handler raised, for the next one who waits
@@ -295,11 +298,17 @@ class HotLog(Generic[T]):
         self._inbox.append(entry)
         self.drain()
 
-    def raise_alarm(self, error: Exception) -> None:
-        """Withdraw all wishes and keep `error` for the next one who waits: a handler raised it."""
+    def raise_alarm(self, error: Exception, *, pause: bool) -> None:
+        """Keep `error` for the next one who waits: a handler raised it. With `pause`, deliver no more until then."""
         self.alarm = error
-        self.pause()
+        if pause:
+            self.pause()
         self._tell()
+
+    @property
+    def is_mine_to_drain(self) -> bool:
+        """Whether the caller has to drain when it wants something: no other thread has promised to."""
+        return self.drainer is None or self.drainer is threading.current_thread()
 
     @property
     def alarmed(self) -> bool:
@@ -508,8 +517,8 @@ class Cursor(Generic[T]):
             if position >= log._length and not log._ended:
                 return cast("T", NOTHING)
             log.want(position + 1)
-        elif position >= log._pos:  # wanted by someone who could not wait for it
-            log.drain()
+        elif position >= log._pos and log.is_mine_to_drain:
+            log.drain()  # wanted by someone who could not wait for it
         if log.alarm is not None:
             log.check()
         item = log.item(position)

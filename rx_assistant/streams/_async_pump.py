@@ -9,7 +9,7 @@ No cancel scope and no task group is open while user code runs.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,7 @@ class AsyncPump:
         self._attached: list[_Attached] = []
         self._sleepers: set[LoopWaker] = set()
         self._task: Task | None = None
+        self._task_id: int | None = None
         log.inside = self._is_inside
         log.listen(self._notify)
 
@@ -96,6 +97,11 @@ class AsyncPump:
     def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
         """Run `action` on the stream's event loop, `seconds` from now; on a thread while it has none."""
         return (TIMERS if self.loop is None else self.loop).call_later(seconds, action)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a task of the stream's own reads."""
+        return self._task is not None
 
     @property
     def is_sent(self) -> bool:
@@ -142,8 +148,11 @@ class AsyncPump:
         try:
             while not self._is_over():
                 log.want(FOREVER)
-                await self.deliver(log.length + 1)
+                upto = log.length + 1
+                await self.deliver(upto)
                 log.check()
+                if log.length >= upto:
+                    continue  # a handler has read ahead
                 if not log.ended:
                     await self.advance(log.length)
                 elif self._is_inside():
@@ -162,11 +171,14 @@ class AsyncPump:
 
     async def _run(self) -> None:
         log = self._log
-        mine = _tasks.set(id(self))
+        self._task_id = anyio.get_current_task().id
         try:
             while not log.ended:
                 log.want(FOREVER)
-                await self._deliver(log.length)
+                upto = log.length
+                await self._deliver(upto)
+                if log.length > upto:
+                    continue  # a handler has read ahead
                 if self._take_turn():
                     try:
                         await self._read()
@@ -177,7 +189,6 @@ class AsyncPump:
             await self._deliver_ending()
             await self.settle()
         finally:
-            _tasks.reset(mine)
             self._notify()
 
     async def _start(self) -> None:
@@ -220,17 +231,21 @@ class AsyncPump:
             body.saw_event()
 
     async def _broke(self, cause: RxAssistantError | None) -> None:
-        feed, body = self._feed, self._body
-        if self._resume is None or body is None or feed.identity is None or self._log.ended or feed.is_ending:
+        feed, body, resume = self._feed, self._body, self._resume
+        point = feed.resumable(cause) if resume is not None else None
+        if resume is None or body is None or point is None:
             feed.finish(cause)
             return
-        resume, self._resume = self._resume, None
+        self._resume = None
         await body.aclose()
         feed.restart()
         try:
-            self._body = await resume(feed.identity, self._snapshot())
+            self._body = await resume(*point)
         except Exception as error:
             feed.fail(error)
+        except BaseException:
+            await self._cancelled("the task that was resuming the stream was cancelled")
+            raise
 
     async def _cancelled(self, what: str) -> None:
         """End the stream for everybody, and let the handlers hear of it, while the cancellation goes on."""
@@ -253,8 +268,8 @@ class AsyncPump:
         self._attached.append(attached)
         self._log.retain()
         self._set_gate()
-        if self._task is not None and self.loop is not None:
-            self.loop.call_soon(lambda: self._spawn(self._catch_up))
+        if self._log.position or self._log.finished:
+            self._spawn(self._catch_up)
         return lambda: self._detach(attached)
 
     def _detach(self, attached: _Attached) -> None:
@@ -271,7 +286,8 @@ class AsyncPump:
         self._log.gate = min(positions) + 1 if positions else FOREVER
 
     async def _catch_up(self) -> None:
-        await self._deliver(self._log.position)
+        """Let a handler that came late have what the subscribers have had."""
+        await self._deliver(self._log.position + self._log.finished)
 
     async def _deliver_ending(self) -> None:
         self._log.want(FOREVER)
@@ -313,6 +329,8 @@ class AsyncPump:
             return
         log.want(position + 1)
         event = log.item(position)
+        if log.shown[0] <= position:
+            log.shown = (position, event)  # whoever comes after gets the same, parsed once
         attached.position += 1
         try:
             await _maybe(attached.binding.next(event))
@@ -333,7 +351,7 @@ class AsyncPump:
             await _maybe(binding.completed() if failure is None else binding.error(failure))
         except Exception as error:
             if attached.raises:
-                log.raise_alarm(error)
+                log.raise_alarm(error, pause=not self.connected)
             else:
                 _log.exception("a handler raised at the end of its stream")
         finally:
@@ -347,7 +365,7 @@ class AsyncPump:
             _log.exception("a handler raised while it was told of an exception")
         finally:
             if attached.raises:
-                self._log.raise_alarm(error)
+                self._log.raise_alarm(error, pause=not self.connected)
             else:
                 _log.error("an attached handler raised and was detached", exc_info=error)
 
@@ -370,10 +388,17 @@ class AsyncPump:
     # -- turns ---------------------------------------------------------------------------------------------------
 
     def _take_turn(self) -> bool:
-        if self._reading or (self._task is not None and _tasks.get() != id(self) and not self._is_inside()):
+        if self._reading or not self._may_read():
             return False
         self._reading = True
         return True
+
+    def _may_read(self) -> bool:
+        """After `connect()` only its task reads, and whoever keeps it waiting: a handler that reads ahead."""
+        return self._task is None or self._is_own_task() or self._is_inside()
+
+    def _is_own_task(self) -> bool:
+        return self._task_id is not None and anyio.get_current_task().id == self._task_id
 
     def _leave_turn(self) -> None:
         self._reading = False
@@ -390,7 +415,7 @@ class AsyncPump:
 
     def _is_free(self) -> bool:
         """Whether this task could take the turn, and there is something to read."""
-        return not self._reading and not self._log.ended and (self._task is None or _tasks.get() == id(self))
+        return not self._reading and not self._log.ended and self._may_read()
 
     def _wake_sleepers(self) -> None:
         for waker in tuple(self._sleepers):
@@ -398,9 +423,13 @@ class AsyncPump:
 
     _notify = _wake_sleepers
 
-    def _spawn(self, main: Callable[[], Any]) -> None:
-        if self.loop is not None:
-            self.loop.spawn(main)
+    def _spawn(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start a task on the stream's event loop, if it has one; from any thread."""
+        loop = self.loop
+        if loop is not None and loop.is_here():
+            loop.spawn(main)
+        elif loop is not None:
+            loop.call_soon(lambda: loop.spawn(main))
 
     # -- endings -------------------------------------------------------------------------------------------------
 
@@ -413,22 +442,18 @@ class AsyncPump:
         self._feed.stop_recording()
         self._set_gate()
         self._log.want(FOREVER)
-        loop = self.loop
-        if loop is None or self._cleaned:
+        if self._cleaned:
             return
-        if loop.is_here():
-            loop.spawn(self.settle)
-        else:
-            if self._body is not None and not self._feed.done:
-                self._body.close_soon()
-            loop.call_soon(lambda: loop.spawn(self.settle))
+        if self._body is not None and not self._feed.done and not (self.loop is not None and self.loop.is_here()):
+            self._body.close_soon()
+        self._spawn(self.settle)
 
     async def closed(self) -> None:
         """Return when nothing of the stream is left: no response, no task."""
         with anyio.CancelScope(shield=True):
             await self.settle()
             task = self._task
-            if task is not None and _tasks.get() != id(self) and not self._is_inside():
+            if task is not None and not (self._is_own_task() or self._is_inside()):
                 task.cancel()
                 await task.wait()
             await self._deliver_ending()
@@ -445,17 +470,21 @@ class AsyncPump:
         try:
             body = self._body
             if body is not None and self._feed.done and not self._closed:
-                await body.finish()
+                try:
+                    await body.finish()
+                except BaseException:
+                    await _closed_whatever_happens(body)
+                    raise
             elif body is not None:
-                with anyio.CancelScope(shield=True):
-                    await body.aclose()
+                await _closed_whatever_happens(body)
         finally:
             self._cleaned = True
             self._wake_sleepers()
 
 
-_tasks: ContextVar[int] = ContextVar("rx_assistant.pump_task", default=0)
-"""The pump whose own task this is."""
+async def _closed_whatever_happens(body: AsyncBody) -> None:
+    with anyio.CancelScope(shield=True):
+        await body.aclose()
 
 
 async def _maybe(result: Awaitable[None] | None) -> None:

@@ -18,8 +18,10 @@ from rx_assistant.streams._recording import Recording
 if TYPE_CHECKING:
     from rx_assistant.events import AssistantStreamEvent
     from rx_assistant.snapshots import RunSnapshot
+    from rx_assistant.streams._async_pump import AsyncPump
     from rx_assistant.streams._feed import RunIdentity
     from rx_assistant.streams._handling import Binding, Handler
+    from rx_assistant.streams._pump import Pump
     from rx_assistant.types import Message, Run, RunStep
 
 Replay: TypeAlias = Literal["all", "none"]
@@ -35,6 +37,8 @@ _GRACE = {"detach": 0.0, "close": 0.0, "cancel": 1.0}
 
 class StreamBase:
     """State and views of one stream; the faces add reading and waiting."""
+
+    driver: Pump | AsyncPump
 
     def __init__(
         self,
@@ -170,7 +174,7 @@ class StreamBase:
 
     def _handler_raised(self, error: Exception, raises: bool) -> None:
         if raises:
-            self.log.raise_alarm(error)
+            self.log.raise_alarm(error, pause=not self.driver.connected)
         else:
             _log.error("an attached handler raised and was detached", exc_info=error)
 

@@ -81,14 +81,17 @@ class Pump:
         log.retain()
         try:
             while not log.finished:
-                log.want(FOREVER)
+                if log.is_mine_to_drain:
+                    log.want(FOREVER)
                 log.check()
                 if not log.ended:
                     self.advance(log.length)
                 elif log.delivering == threading.get_ident():
                     return
                 else:
-                    self._sleep(lambda: log.finished or log.delivering is None or log.alarmed)
+                    self._sleep(
+                        lambda: log.finished or log.alarmed or (log.delivering is None and log.is_mine_to_drain)
+                    )
             log.check()
         finally:
             log.release()
@@ -99,18 +102,32 @@ class Pump:
             if self._thread is not None or self._log.finished:
                 return
             self._thread = threading.Thread(target=self._run, name="rx-assistant-stream", daemon=True)
+            self._log.drainer = self._thread
             self._thread.start()
 
     def _run(self) -> None:
+        try:
+            while not self._log.finished:
+                self._pump_on()
+        finally:
+            self._log.drainer = None
+            self._notify()
+
+    def _pump_on(self) -> None:
         log = self._log
-        while not log.finished:
-            try:
-                log.want(FOREVER)
-                if log.ended:
-                    break  # whoever is delivering will deliver the rest
+        try:
+            log.want(FOREVER)
+            if not log.ended:
                 self._step(lambda: log.ended or self._is_free())
-            except BaseException:  # sys.exit() in a subscriber must not stop the stream for everybody
-                _logger.exception("a subscriber raised out of the thread that reads the stream")
+            elif not log.finished:
+                self._sleep(lambda: log.finished or log.delivering is None)
+        except BaseException:  # sys.exit() in a subscriber must not stop the stream for everybody
+            _logger.exception("a subscriber raised out of the thread that reads the stream")
+
+    @property
+    def connected(self) -> bool:
+        """Whether a background thread reads."""
+        return self._thread is not None
 
     @property
     def is_sent(self) -> bool:

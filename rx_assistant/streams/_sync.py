@@ -35,6 +35,8 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
     Leaving the block closes the response.
     """
 
+    driver: Pump
+
     def __init__(
         self,
         open: Open,
