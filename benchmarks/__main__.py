@@ -16,6 +16,7 @@ from benchmarks._measure import Row
 TABLES = (
     "decoding",
     "handling",
+    "fold",
     "loopback",
     "close",
     "fanout",
