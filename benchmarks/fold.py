@@ -1,4 +1,4 @@
-"""Folding: a snapshot after every delta, one scalar and the newest fragment read from it, as streams ggrowth."""
+"""Folding: a snapshot after every delta, one scalar and the newest fragment read from it, as streams grow."""
 
 from __future__ import annotations
 
