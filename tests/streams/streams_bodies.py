@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -201,3 +202,18 @@ def joined(*threads: threading.Thread) -> None:
     for thread in threads:
         thread.join(GUARD)
         assert not thread.is_alive(), "it hangs"
+
+
+def until(done: Callable[[], Any]) -> None:
+    """Return when what happens on another thread has happened."""
+    deadline = time.monotonic() + GUARD
+    while not done():
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(0.0005)
+
+
+async def until_async(done: Callable[[], Any]) -> None:
+    """Return when what goes on in another task or thread has happened."""
+    with anyio.fail_after(GUARD):
+        while not done():
+            await anyio.sleep(0.0005)  # what is waited for knows of no event

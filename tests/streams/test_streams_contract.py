@@ -19,7 +19,6 @@ from rx_assistant.events import StreamEvent
 from rx_assistant.hot import FOREVER
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream
 
-
 GOOD_END = (b"event: done\ndata: [DONE]", b"")
 """An end that is no event: its block has no blank line."""
 
