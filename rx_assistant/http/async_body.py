@@ -1,7 +1,8 @@
 """The open body of an event stream, read by one task and closed by any, on asyncio and trio.
 
-The same as `body`, in the other colour. A read is cancelled rather than cut, so closing works on HTTP/2 too; only
-another thread needs the socket (`close_soon`). A read that was cancelled from outside ends the body for everybody:
+The same as `body`, in the other colour. Closing ends a read by closing the connection, if it is this response's alone
+and no time limit needs a cancel scope anyway; otherwise by cancelling the read, so that it works on HTTP/2 too. Another
+thread needs the socket (`close_soon`). A read that was cancelled from outside ends the body for everybody:
 the transports close such a response, and would even report a clean end afterwards.
 """
 
@@ -44,6 +45,8 @@ class AsyncResponseBody:
         self._cutter = Cutter(response)
         self._deadlines = Deadlines(timeout, clock, started)
         self._clock = clock
+        self._network = response.extensions.get("network_stream") if self._cutter.possible else None
+        self._reading = False
         self._scope: anyio.CancelScope | None = None
         self._gone: anyio.Event | None = None
         self._ended = False
@@ -82,11 +85,14 @@ class AsyncResponseBody:
     async def aclose(self) -> None:
         """Stop, from any task of the loop; a waiting `read()` ends."""
         self._closed = True
-        if self._scope is None:
+        if not self._reading:
             await self._release()
             return
         gone = self._gone = self._gone or anyio.Event()
-        self._scope.cancel()
+        if self._scope is not None:
+            self._scope.cancel()
+        elif self._network is not None:
+            await self._network.aclose()
         with anyio.move_on_after(CLOSE_SECONDS):
             await gone.wait()
 
@@ -102,9 +108,13 @@ class AsyncResponseBody:
         chunk: bytes | None = None
         limit = self._deadlines.nearest()
         try:
-            with _until(limit, self._clock) as self._scope:
+            if limit is None and self._network is not None:
                 chunk = await anext(self._chunks, None)
                 self._ended = chunk is None
+            else:
+                with _until(limit, self._clock) as self._scope:
+                    chunk = await anext(self._chunks, None)
+                    self._ended = chunk is None
         except transport_errors() as cause:
             raise self._fail(translated(cause, "the connection broke while events were read")) from cause
         except BaseException:
@@ -129,11 +139,13 @@ class AsyncResponseBody:
         if passed is not None:
             raise await self._give_up(passed)
         self._deadlines.begin_read()
+        self._reading = True
         return True
 
     async def _end(self) -> None:
         """A read is over. If the body is at its end, was closed meanwhile, or broke, it is released here."""
         self._scope = None
+        self._reading = False
         self._deadlines.end_read()
         if self._ended or self._closed or self._failure is not None:
             await self._release()

@@ -1,7 +1,8 @@
-"""The HTTP libraries, httpx and httpx2: the only file that imports either, and httpx only when a client is made.
+"""The HTTP libraries, httpx and httpx2: all that the package knows of them, but for the transport in `connections`.
 
-Both have the same classes under the same names, but not the same classes. Whoever holds a client or a response of
-either gets from here what differs: the exceptions, and what our errors make of them.
+httpx is loaded only when a client is made, httpx2 never. Both have the same classes under the same names, but not
+the same classes. Whoever holds a client or a response of either gets from here what differs: the exceptions, and
+what our errors make of them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import ssl
 import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
+from urllib.request import getproxies
 
 from rx_assistant.errors import (
     APIConnectionError,
@@ -54,9 +56,13 @@ def line_client() -> httpx.Client:
     """A client for one connection. Its TLS settings are made once: they take longer than most requests."""
     import httpx
 
-    tls = _tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    tls = _tls_of_environment()
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=15.0)
     return httpx.Client(verify=tls, limits=limits, timeout=None, follow_redirects=False)
+
+
+def _tls_of_environment() -> ssl.SSLContext:
+    return _tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 
 @lru_cache(maxsize=4)
@@ -68,9 +74,13 @@ def _tls(*_certificates: str | None) -> ssl.SSLContext:
 
 
 def async_client() -> httpx.AsyncClient:
-    """The same for asyncio and trio."""
+    """The same for asyncio and trio, over connections of ours; over httpx's own where the environment names a proxy."""
     import httpx
 
+    if {"http", "https", "all"}.isdisjoint(getproxies()):
+        from rx_assistant.http.connections import Lines
+
+        return httpx.AsyncClient(transport=Lines(_tls_of_environment()), timeout=None, follow_redirects=False)
     return httpx.AsyncClient(limits=_without_limit(), timeout=None, follow_redirects=False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -20,13 +21,27 @@ from test_http_body import DONE, EVENT, RUN, comments, h2_hold, hold, silent, wh
 from rx_assistant import errors
 from rx_assistant.http import async_body
 from rx_assistant.http.async_body import AsyncResponseBody
+from rx_assistant.http.connections import Lines
 from rx_assistant.http.session import AsyncSession
 from rx_assistant.http.settings import Settings
 from rx_assistant.http.timeouts import Timeout
 
 pytestmark = pytest.mark.anyio
 
-LIBRARIES = pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+
+class OverLines:
+    """httpx over the transport of ours, which leaves proxies and HTTP/2 to httpx."""
+
+    HTTPError = httpx.HTTPError
+
+    @staticmethod
+    def AsyncClient(*, verify: ssl.SSLContext, **options: Any) -> httpx.AsyncClient:  # as httpx has it
+        if options:
+            return httpx.AsyncClient(verify=verify, **options)
+        return httpx.AsyncClient(transport=Lines(verify))
+
+
+LIBRARIES = pytest.mark.parametrize("library", [httpx, httpx2, OverLines], ids=["httpx", "httpx2", "lines"])
 TRANSPORTS = ["plain", "tls", "tls through a proxy", "http2"]
 
 
