@@ -1,8 +1,9 @@
 """A server of its own process: raw sockets, a stream written as the path asks, so that only the client is measured.
 
-POST …/threads/THREAD/runs          THREAD says how: `t-EVENTS-GROUP-RATE`
+POST …/threads/THREAD/runs          THREAD says how: `t-EVENTS-GROUP-RATE-GATE`
     EVENTS text deltas; GROUP events in one chunk; RATE events per second (0: as fast as it is read), each delta's
-    text then being the time of its writing (seconds on the machine's monotonic clock)
+    text then being the time of its writing (seconds on the machine's monotonic clock). Paced streams begin when
+    GATE of them are open, so that opening them is not measured as lateness; until then each has only its head.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from typing import TypeAlias
 
 from benchmarks._streams import frame, message, run, text_delta, words
 
@@ -53,12 +55,12 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
                 if line.lower().startswith(b"content-length:"):
                     await reader.readexactly(int(line.split(b":")[1]))
             thread = head.split(b" ", 2)[1].split(b"/threads/")[1].split(b"/")[0].decode()
-            _, events, group, rate = thread.split("-")
+            _, events, group, rate, gate = thread.split("-")
             writer.write(HEAD)
             if rate == "0":
                 writer.write(whole(int(events), int(group)))
             else:
-                await pace(writer, int(events), float(rate))
+                await paced(writer, int(events), float(rate), int(gate))
             writer.write(b"0\r\n\r\n")
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -67,16 +69,36 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         writer.close()
 
 
-async def pace(writer: asyncio.StreamWriter, events: int, rate: float) -> None:
-    """Write events at a rate, each with the time of its writing in it."""
+async def paced(writer: asyncio.StreamWriter, events: int, rate: float, gate: int) -> None:
+    """Write a stream at a rate, together with the others that wait at the gate."""
     writer.write(b"".join(map(chunk, BEGIN)))
-    await asyncio.sleep(hash(id(writer)) % 1000 / 1000 / rate)  # streams do not beat in step
-    due = time.monotonic()
-    for _ in range(events):
-        due += 1 / rate
-        await asyncio.sleep(max(0.0, due - time.monotonic()))
-        writer.write(chunk(frame("thread.message.delta", text_delta(repr(time.monotonic())))))
+    over = asyncio.get_running_loop().create_future()
+    _waiting.append((writer, over))
+    if len(_waiting) == gate:
+        crowd = [*_waiting]
+        _waiting.clear()
+        await pace(crowd, events, rate)
+    await over
     writer.write(b"".join(map(chunk, END)))
+
+
+Open: TypeAlias = "tuple[asyncio.StreamWriter, asyncio.Future[None]]"
+_waiting: list[Open] = []
+
+
+async def pace(crowd: list[Open], events: int, rate: float) -> None:
+    """Write to each at the rate, each event with the time of its writing in it; evenly spread, so none beat in step."""
+    before, after = frame("thread.message.delta", text_delta("@")).split(b"@")
+    step = 1 / rate / len(crowd)
+    begun = time.monotonic() + 1
+    for number in range(events):
+        for place, (writer, over) in enumerate(crowd):
+            due = begun + (number * len(crowd) + place) * step
+            if (early := due - time.monotonic()) > 0:
+                await asyncio.sleep(early)
+            writer.write(chunk(b"%b%.7f%b" % (before, time.monotonic(), after)))
+            if number == events - 1:
+                over.set_result(None)
 
 
 async def serve() -> None:

@@ -43,7 +43,7 @@ def rows() -> list[Row]:
 
 def handler(mine: AssistantClient, sdk: openai.OpenAI, group: int, target: float) -> Row:
     """A handler with `on_text_delta`, `group` events in one chunk."""
-    thread = f"t-{N}-{group}-0"
+    thread = f"t-{N}-{group}-0-1"
 
     def ours() -> None:
         with mine.threads.runs.stream(thread_id=thread, assistant_id="a", event_handler=_Ours()) as stream:
@@ -62,7 +62,7 @@ def handler(mine: AssistantClient, sdk: openai.OpenAI, group: int, target: float
 
 def first_text(mine: AssistantClient, sdk: openai.OpenAI) -> Row:
     """From the call to the first text at whoever reads it, the connection being open already."""
-    thread = "t-20-1-0"
+    thread = "t-20-1-0-1"
 
     def ours() -> float:
         came: list[float] = []
