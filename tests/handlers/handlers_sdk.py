@@ -31,9 +31,14 @@ class _InMemory(httpx2.BaseTransport):  # type: ignore[misc,name-defined]
         return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=_Body(self._chunks))
 
 
+def sdk(chunks: Iterable[bytes]) -> Any:
+    """The SDK's client, whose every request is answered with these chunks."""
+    return openai.OpenAI(api_key="none", http_client=httpx2.Client(transport=_InMemory(chunks)))
+
+
 def sdk_stream(chunks: Iterable[bytes], handler: Any) -> Any:
     """`runs.stream(event_handler=handler)` of the SDK, answered with these chunks."""
-    client = openai.OpenAI(api_key="none", http_client=httpx2.Client(transport=_InMemory(chunks)))
+    client = sdk(chunks)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return client.beta.threads.runs.stream(thread_id="thread_1", assistant_id="asst_1", event_handler=handler)
