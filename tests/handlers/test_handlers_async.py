@@ -52,6 +52,8 @@ class Stuck(AsyncAssistantEventHandler):
 
     async def on_text_delta(self, delta: Any, snapshot: Any) -> None:
         self.told.append(delta.value)
+        if self.reached.is_set():
+            return
         self.reached.set()
         try:
             await anyio.sleep_forever()
@@ -327,6 +329,8 @@ def test_another_who_waits_is_told_of_the_cancellation(loop: AsyncFace) -> None:
             assert scope.cancelled_caught
         assert results == [handler.exception]
         assert isinstance(handler.exception, StreamCancelledError)
+        assert handler.told[:2] == ["Hel", "cancelled"]
+        assert handler.told[-2:] == [handler.exception, "end"]
 
     loop.play(scenario())
 
