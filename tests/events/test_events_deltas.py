@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RECORDINGS
 from hypothesis import given, settings, strategies as st
+from reference import RECORDINGS
 
 from rx_assistant.errors import EventDecodeError
 from rx_assistant.events import ThreadMessageDelta, ThreadRunStepDelta, _base, classify

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RECORDINGS
 from hypothesis import example, given, settings, strategies as st
+from reference import RECORDINGS
 
 from rx_assistant import events as ev
 from rx_assistant.sse import SSEDecoder
