@@ -1,16 +1,15 @@
-"""Where the reference data lies, and the backends that asynchronous tests run on."""
+"""The reference data, and the backends that asynchronous tests run on."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+from reference import SHARED
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
-"""Recordings and documents that tests read when they are there and skip when not; nothing of them is copied."""
-
-RECORDINGS = sorted((SHARED / "wire" / "recordings").glob("*.sse")) + sorted((SHARED / "wire" / "peers").glob("*.sse"))
-"""Streams of real servers, and of two compatible ones."""
+settings.register_profile("steady", deadline=None)  # machines are noisy: how long an example takes is no claim
+settings.load_profile("steady")
 
 
 @pytest.fixture

@@ -187,6 +187,8 @@ class _Server:
 
     async def _stop(self) -> None:
         self._server.close()
+        for _ in range(10):  # what was accepted a moment ago gets its task
+            await asyncio.sleep(0)
         for task in [*self._tasks]:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

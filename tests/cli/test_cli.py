@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import RECORDINGS
+from reference import RECORDINGS
 
 from rx_assistant import SSEDecoder, local
 from rx_assistant.cli import run

@@ -11,8 +11,8 @@ import anyio
 import httpx
 import pytest
 from client_operations import CALLS, document, operations
-from conftest import SHARED
 from loopback import Loopback, Received, Wire, client_tls
+from reference import SHARED
 
 from rx_assistant.client import AssistantClient, AsyncAssistantClient
 

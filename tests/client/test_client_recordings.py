@@ -16,8 +16,8 @@ from urllib.parse import parse_qsl
 import anyio
 import pytest
 from client_operations import CALLS, operation_of
-from conftest import SHARED
 from loopback import Loopback, Received, Wire
+from reference import SHARED
 
 from rx_assistant import errors
 from rx_assistant.client import AssistantClient, AsyncAssistantClient

@@ -13,7 +13,6 @@ from typing import Any
 
 import anyio
 import pytest
-from conftest import RECORDINGS
 from handlers_page import EVENTS, HANDLER, TEXTS, async_client_of, client_of, example, made_async, ours, page
 from handlers_wire import (
     CALL,
@@ -34,6 +33,7 @@ from handlers_wire import (
     whole_code,
     whole_function,
 )
+from reference import RECORDINGS
 
 import rx_assistant
 from rx_assistant import (

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RECORDINGS
 from handlers_faces import CALLBACKS, Face, on_every_face, recorder
+from reference import RECORDINGS
 
 from rx_assistant import ServerErrorEvent
 

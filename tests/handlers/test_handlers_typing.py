@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SHARED
 from handlers_page import HANDLER, example, ours, page
 from mypy import api
+from reference import SHARED
 
 ROOT = Path(__file__).resolve().parents[2]
 

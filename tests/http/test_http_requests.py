@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 import yaml
-from conftest import SHARED
+from reference import SHARED
 
 from rx_assistant.http.request import OMIT, Request, encode_query
 from rx_assistant.http.requests import (

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import RECORDINGS
 from hypothesis import given, settings, strategies as st
+from reference import RECORDINGS
 
 from rx_assistant.errors import ProtocolError
 from rx_assistant.lifecycle import EVENTS, RUN, Grammar, VerifyMode

@@ -47,7 +47,7 @@ OBJECTS = {
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    from conftest import SHARED
+    from reference import SHARED
 
     path = SHARED / "wire" / "openapi-assistants.yaml"
     if not path.exists():

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import jsonschema
 import yaml
-from conftest import SHARED
+from reference import SHARED
 
 from rx_assistant.sse import SSEDecoder
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import httpx
 import openai
 import pytest
-from conftest import SHARED
+from reference import SHARED
 from starlette.applications import Starlette
 
 import rx_assistant.local

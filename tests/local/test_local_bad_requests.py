@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from conftest import SHARED
+from reference import SHARED
 
 import rx_assistant.local
 from local.conformance import document, templates

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RECORDINGS
 from operators_wire import DONE, arguments, function, message, requires, run, seen, step, text
 from pydantic import BaseModel
 from reactivex import operators as ops
+from reference import RECORDINGS
 
 from rx_assistant import AsyncAssistantStream, StreamTruncatedError, operators as ax, replay, replay_async
 from rx_assistant.events import frame

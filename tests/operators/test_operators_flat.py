@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import RECORDINGS
 from generated import Generated, lossy_streams, messy_streams, streams
 from hypothesis import given, settings, strategies as st
 from operators_wire import (
@@ -26,6 +25,7 @@ from operators_wire import (
     watched,
 )
 from reactivex import operators as ops
+from reference import RECORDINGS
 
 from rx_assistant import (
     RunSnapshot,

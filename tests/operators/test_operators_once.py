@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from conftest import RECORDINGS
 from generated import Generated, lossy_streams, messy_streams, streams
 from hypothesis import given, settings, strategies as st
 from operators_wire import Seen, cut, finish, seen
 from reactivex import operators as ops
+from reference import RECORDINGS
 
 from rx_assistant import AssistantStream, operators as ax, replay
 from rx_assistant.events import MessageEvent, RunStepEvent, StreamEvent

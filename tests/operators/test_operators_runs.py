@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RECORDINGS
 from hypothesis import settings
 from operators_wire import (
     DONE,
@@ -21,6 +20,7 @@ from operators_wire import (
     watched,
 )
 from reactivex import operators as ops
+from reference import RECORDINGS
 
 from rx_assistant import (
     ProtocolError,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RECORDINGS
 from operators_wire import (
     arguments,
     finish,
@@ -21,6 +20,7 @@ from operators_wire import (
     stream_of,
     text,
 )
+from reference import RECORDINGS
 
 from rx_assistant import AssistantStream, operators as ax, replay
 from rx_assistant.events import ThreadMessageDelta, ThreadRunStepDelta, _base

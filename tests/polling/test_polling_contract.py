@@ -18,7 +18,7 @@ from reactivex.testing import TestScheduler
 
 from rx_assistant import AsyncStream, Stream
 from rx_assistant.errors import PollTimeoutError
-from rx_assistant.polling import Polled, watch, watch_async
+from rx_assistant.polling import Polled, poll, poll_async, watch, watch_async
 
 GUARD = 5.0
 
@@ -424,6 +424,14 @@ def test_what_a_fetch_subscribes_to_is_no_part_of_the_loop() -> None:
     assert inner == [7, 7]
 
 
+def test_poll_gives_the_last_value() -> None:
+    numbers = itertools.count(1)
+    assert poll(lambda: Polled(next(numbers)), until=lambda n: n == 3, interval=0.001) == 3
+    with pytest.raises(PollTimeoutError) as caught:
+        poll(lambda: Polled("a"), until=lambda _: False, interval=0.001, deadline=0.01)
+    assert caught.value.last == "a"
+
+
 def test_many_watches_merge_on_one_loop() -> None:
     def numbers(first: int) -> Stream[int]:
         count = itertools.count(first)
@@ -471,6 +479,16 @@ async def test_it_is_awaited_iterated_and_subscribed_to(anyio_backend: str) -> N
     with anyio.fail_after(GUARD):
         await over.wait()
     assert (seen.states, seen.threads) == ([10, 11, 12], {threading.current_thread()})
+
+
+@pytestmark_async
+async def test_poll_async_gives_the_last_value(anyio_backend: str) -> None:
+    numbers = itertools.count(1)
+
+    async def fetch() -> Polled[int]:
+        return Polled(next(numbers))
+
+    assert await poll_async(fetch, until=lambda n: n == 3, interval=0.001) == 3
 
 
 @pytestmark_async

@@ -9,9 +9,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import pytest
-from conftest import SHARED
 from loopback import Loopback, Received, Wire
 from polling_faces import on
+from reference import SHARED
 
 from rx_assistant.lifecycle import RUN
 from rx_assistant.types import Message, Run, RunStep

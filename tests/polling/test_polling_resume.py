@@ -270,7 +270,6 @@ async def conversation_async(client: Any, turns: int) -> list[tuple[Any, Any]]:
     return found
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize("script", CUT)
 def test_a_connection_that_the_server_breaks_is_resumed(face: str, script: str) -> None:

@@ -7,9 +7,9 @@ from random import Random
 from typing import Any
 
 import pytest
-from conftest import RECORDINGS
 from generated import Generated, streams
 from hypothesis import given, settings, strategies as st
+from reference import RECORDINGS
 from test_snapshots_fold import check_once
 from test_snapshots_laws import events_of, folds
 

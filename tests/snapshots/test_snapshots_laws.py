@@ -11,9 +11,9 @@ from random import Random
 from typing import Any
 
 import pytest
-from conftest import RECORDINGS
 from generated import Generated, generate, lossy_streams, messy_streams, streams
 from hypothesis import given, settings, strategies as st
+from reference import RECORDINGS
 
 from rx_assistant.events import (
     StreamEvent,

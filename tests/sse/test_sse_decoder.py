@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from conftest import SHARED
 from hypothesis import given, settings, strategies as st
+from reference import SHARED
 
 from rx_assistant.errors import EventTooLargeError
 from rx_assistant.sse import ServerSentEvent, SSEDecoder

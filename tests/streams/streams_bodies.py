@@ -215,5 +215,5 @@ def until(done: Callable[[], Any]) -> None:
 async def until_async(done: Callable[[], Any]) -> None:
     """Return when what goes on in another task or thread has happened."""
     with anyio.fail_after(GUARD):
-        while not done():
-            await anyio.sleep(0.0005)  # what is waited for knows of no event
+        while not done():  # noqa: ASYNC110  # what is waited for knows of no event
+            await anyio.sleep(0.0005)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import SHARED
 from pydantic import ValidationError
+from reference import SHARED
 from types_catalogue import MODELS
 
 from rx_assistant import types as t

@@ -8,8 +8,8 @@ import subprocess
 import sys
 
 import pytest
-from conftest import SHARED
 from pydantic import ValidationError
+from reference import SHARED
 
 from rx_assistant import types as t
 from rx_assistant.types._base import reader

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
-from conftest import SHARED
 from pydantic import TypeAdapter, ValidationError
+from reference import SHARED
 
 from rx_assistant import types as t
 
