@@ -55,6 +55,19 @@ def server_options(command: F) -> F:
     )(command)
 
 
+def remote_options(command: F) -> F:
+    """Where the server is, for commands about what is there already."""
+    command = click.option("--api-key", envvar="OPENAI_API_KEY", help="Key for the server (OPENAI_API_KEY).")(command)
+    return click.option("--base-url", envvar="OPENAI_BASE_URL", help="Server to talk to (OPENAI_BASE_URL).")(command)
+
+
+def timeout_option(command: F) -> F:
+    """How long to wait."""
+    return click.option("--timeout", type=click.FloatRange(min=0), help="Seconds to wait at most; by default, any.")(
+        command
+    )
+
+
 def debug_option(command: F) -> F:
     """Accept --debug after the command, too."""
     return click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")(command)
@@ -113,3 +126,56 @@ def serve(host: str, port: int, engine: str | None, script: Path | None, api_key
     from rx_assistant import local
 
     local.run(host=host, port=port, engine=engine, script=script, api_key=api_key, log_level=log_level)
+
+
+@cli.command()
+@click.argument("run_id")
+@click.option("--thread", "thread_id", required=True, help="The run's thread.")
+@remote_options
+@click.option(
+    "--interval", type=click.IntRange(min=0), help="Milliseconds between two requests; else as the server asks."
+)
+@timeout_option
+@debug_option
+def watch(
+    run_id: str,
+    thread_id: str,
+    base_url: str | None,
+    api_key: str | None,
+    interval: int | None,
+    timeout: float | None,
+) -> None:
+    """Follow the run RUN_ID until it has ended or requires action."""
+    from rx_assistant.cli._watch import watch as follow
+
+    follow(run_id, thread_id=thread_id, base_url=base_url, api_key=api_key, interval=interval, timeout=timeout)
+
+
+@cli.command()
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option("--vector-store", "vector_store_id", required=True, help="The vector store that takes them in.")
+@remote_options
+@click.option("--max-concurrency", default=5, show_default=True, type=click.IntRange(min=1), help="Uploads at once.")
+@timeout_option
+@debug_option
+def upload(
+    files: tuple[Path, ...],
+    vector_store_id: str,
+    base_url: str | None,
+    api_key: str | None,
+    max_concurrency: int,
+    timeout: float | None,
+) -> None:
+    """Upload each FILE, and wait until the vector store has taken them in."""
+    from rx_assistant.cli._upload import upload as send
+
+    send(
+        files,
+        vector_store_id=vector_store_id,
+        base_url=base_url,
+        api_key=api_key,
+        max_concurrency=max_concurrency,
+        timeout=timeout,
+    )

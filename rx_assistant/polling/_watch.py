@@ -78,6 +78,34 @@ def watch_async(
     return watching_async(plan, scheduler)
 
 
+def poll(
+    fetch: Callable[[], Polled[T]],
+    *,
+    until: Callable[[T], bool],
+    interval: float | None = None,
+    deadline: float | None = None,
+    backoff: Backoff | None = None,
+) -> T:
+    """Give the final state, fetching on this thread until it is there: the last value of `watch`.
+
+    Raises:
+        PollTimeoutError: it was not there by the deadline; `last` is the last state.
+    """
+    return watch(fetch, until=until, interval=interval, deadline=deadline, backoff=backoff).run()
+
+
+async def poll_async(
+    fetch: Callable[[], Awaitable[Polled[T]]],
+    *,
+    until: Callable[[T], bool],
+    interval: float | None = None,
+    deadline: float | None = None,
+    backoff: Backoff | None = None,
+) -> T:
+    """Give the final state: `poll`, on asyncio and trio."""
+    return await watch_async(fetch, until=until, interval=interval, deadline=deadline, backoff=backoff)
+
+
 def planned(
     open: Callable[[bool], Fetch[R]],
     until: Callable[[T], bool],

@@ -62,7 +62,7 @@ def test_cut_anywhere_with_states_in_between_that_are_behind_and_ahead(script: s
     """Whoever polls may see less than the stream had told, and then more, step by step."""
     for leg in legs(script):
         rng = Random(leg.name)
-        for offset in sample(leg, 25):
+        for offset in sample(leg, 12):
             started = 1 if leg.answered else len(events_of(leg.body[: leg.start]))
             if leg.answered:
                 counts = sorted(rng.choices(range(2, len(leg.events)), k=3))
@@ -125,7 +125,7 @@ def test_substreams_end_as_if_nothing_had_happened(script: str, kind: str) -> No
         whole = resumed(leg, len(leg.body))
         uncut = Reader(whole, kind)
         whole.until_done()
-        for offset in sample(leg, 4):
+        for offset in sample(leg, 2):
             stream = resumed(leg, offset)
             early = Reader(stream, kind)
             stream.until_done()
@@ -191,7 +191,7 @@ def test_handlers_are_told_as_if_nothing_had_happened(script: str) -> None:
         whole = resumed(leg, len(leg.body))
         whole.attach(uncut)
         whole.until_done()
-        for offset in sample(leg, 8):
+        for offset in sample(leg, 4):
             handler, stream = Noting(), resumed(leg, offset)
             stream.attach(handler)
             stream.until_done()
