@@ -1,0 +1,154 @@
+"""What the chat examples talk to: an assistant with two tools, on a local server unless OPENAI_BASE_URL names another.
+
+The local server is played by `Concierge`, an engine that writes at a readable pace and calls functions; the functions
+themselves, `answer`, run in the application, as they would with any model.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import anyio
+
+from rx_assistant import AssistantClient, RunSnapshot
+from rx_assistant.local import RunContext, serve
+from rx_assistant.local.engine import Action, Arguments, Failure, FunctionCall, Text
+from rx_assistant.types import FunctionToolParam, RequiredAction, Run, ToolOutput
+
+CITIES = {
+    "Lisbon": (0, 24, "clear skies"),
+    "Prague": (1, 12, "light rain"),
+    "Reykjavik": (0, 4, "wind and snow"),
+    "Tokyo": (9, 19, "high clouds"),
+}  # hours from UTC, degrees Celsius, the sky
+
+WELCOME = f"Ask for the weather or the time in {', '.join(CITIES)}. Or for a story, or an error."
+
+_CITY = {"city": {"type": "string", "enum": list(CITIES)}}
+_PARAMETERS: dict[str, object] = {"type": "object", "properties": _CITY, "required": ["city"]}
+TOOLS: list[FunctionToolParam] = [
+    {"type": "function", "function": {"name": name, "description": description, "parameters": _PARAMETERS}}
+    for name, description in [("get_weather", "The weather in a city"), ("get_time", "The time in a city")]
+]
+
+
+def answer(action: RequiredAction) -> list[ToolOutput]:
+    """Run the functions that a run waits for: the tool outputs to submit."""
+    calls = action.submit_tool_outputs.tool_calls
+    return [{"tool_call_id": c.id, "output": call_function(c.function.name, c.function.arguments)} for c in calls]
+
+
+def call_function(name: str, arguments: str) -> str:
+    """Run one function, given its arguments as JSON text."""
+    city = str(json.loads(arguments)["city"])
+    if city not in CITIES:
+        return f"{city} is not on the map"
+    offset, degrees, sky = CITIES[city]
+    if name == "get_weather":
+        return f"{city}: {degrees} °C, {sky}"
+    return f"{city}: {datetime.now(UTC) + timedelta(hours=offset):%H:%M}"
+
+
+def status_line(snapshot: RunSnapshot) -> str:
+    """What the run is doing, in a line: its status, its latest step, what it has cost."""
+    words = [(snapshot.status or "connecting").replace("_", " ")]
+    if snapshot.steps:
+        step = snapshot.steps[-1]
+        words.append(f"step {len(snapshot.steps)}: {step.type.replace('_', ' ')} {step.status.replace('_', ' ')}")
+    if snapshot.usage:
+        words.append(f"{snapshot.usage.total_tokens} tokens")
+    return "  ·  ".join(words)
+
+
+def complaint(run: Run | None) -> str | None:
+    """Why a run has not completed, if it says so."""
+    return f"The run {run.status}: {run.last_error.message}" if run and run.last_error else None
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Where to talk, with whom, and in which thread."""
+
+    base_url: str
+    assistant_id: str
+    thread_id: str
+
+
+@contextmanager
+def conversation(pace: float = 0.03) -> Iterator[Conversation]:
+    """An assistant and a fresh thread, for a `with` block. `pace`: seconds between two words of the local server."""
+    elsewhere = os.environ.get("OPENAI_BASE_URL")
+    with ExitStack() as stack:
+        url = elsewhere or stack.enter_context(serve(engine=Concierge(pace))).base_url
+        with AssistantClient(base_url=url) as client:
+            model = os.environ.get("OPENAI_MODEL", "concierge")
+            assistant = client.assistants.create(model=model, name="Concierge", tools=TOOLS)
+            thread = client.threads.create()
+        yield Conversation(url, assistant.id, thread.id)
+
+
+class Concierge:
+    """The local server's assistant: it looks for cities and a few words, and has no model behind it."""
+
+    def __init__(self, pace: float = 0.03) -> None:
+        self._pace = pace
+
+    async def run(self, context: RunContext) -> AsyncIterator[Action]:
+        """One turn: function calls, or the answer."""
+        question = context.question.lower()
+        wanted = [
+            (name, city)
+            for city in CITIES
+            if city.lower() in question
+            for word, name in (("weather", "get_weather"), ("time", "get_time"))
+            if word in question
+        ]
+        if "error" in question:
+            async for action in self._say("I was asked to fail, so here it comes"):
+                yield action
+            yield Failure("The concierge has left the building, as you asked.")
+        elif wanted and not context.tool_outputs:
+            async for action in self._calls(wanted):
+                yield action
+        else:
+            outputs = [output.output for output in context.tool_outputs]
+            async for action in self._say(_report(outputs) if outputs else _story(question)):
+                yield action
+
+    async def _say(self, text: str) -> AsyncIterator[Action]:
+        for word in text.split(" "):
+            yield Text(f"{word} ")
+            await anyio.sleep(self._pace)
+
+    async def _calls(self, wanted: list[tuple[str, str]]) -> AsyncIterator[Action]:
+        for index, (name, city) in enumerate(wanted):
+            yield FunctionCall(name, index)
+            arguments = json.dumps({"city": city})
+            for start in range(0, len(arguments), 2):
+                yield Arguments(arguments[start : start + 2], index)
+                await anyio.sleep(self._pace)
+
+
+def _report(outputs: list[str]) -> str:
+    lines = "\n".join(f"- {output}" for output in outputs)
+    return f"I have looked it up for you:\n\n{lines}\n\nIs there anything else that I can do?"
+
+
+def _story(question: str) -> str:
+    if "story" not in question:
+        return f"Good day! {WELCOME} Whatever I write arrives word by word, and you may stop me at any time."
+    return "\n\n".join([_TALE] * 4)
+
+
+_TALE = (
+    "A stream of small events came down from the hills, each carrying one word and nothing else. In the valley "
+    "somebody had built a mill: it took the words as they came, thirty a second or three thousand, and turned "
+    "them into sentences that a person could read.\n\nThe miller kept one rule. Nothing is lost, and nothing "
+    "overtakes anything else. When a visitor came late, he told the story again from the beginning; when one fell "
+    "asleep, he let him sleep, and went on for the others."
+)

@@ -1,0 +1,236 @@
+"""Pictures of the chat examples for the README: each is started, asked two questions, and caught in mid-answer.
+
+pip install pillow               and, on Debian: apt-get install xvfb chromium fonts-inter
+python examples/screenshots.py docs/images
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import fcntl
+import gc
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+from concierge import conversation
+
+from rx_assistant import AsyncAssistantClient, AsyncAssistantStream, background
+
+QUESTIONS = ["Good morning!", "What is the weather in Prague and Tokyo, and what time is it there?"]
+PACE = 0.01
+
+
+def is_telling(stream: AsyncAssistantStream | None) -> bool:
+    """Whether the answer to the last question has got as far as a good picture wants."""
+    return stream is not None and stream.snapshot.text.count(":") >= 6
+
+
+def tk(target: Path) -> None:
+    import tkinter
+
+    from chat_tk import ChatWindow
+    from PIL import ImageGrab
+
+    questions = QUESTIONS.copy()
+    with display(), conversation(PACE) as talk, background() as bg:
+        root = tkinter.Tk()
+        window = ChatWindow(root, bg, bg.enter(AsyncAssistantClient(base_url=talk.base_url)), talk)
+
+        def look() -> None:
+            if window.stream is None and questions:
+                window.entry.insert(0, questions.pop(0))
+                window.send()
+            elif not questions and is_telling(window.stream):
+                root.update()
+                left, top = root.winfo_rootx(), root.winfo_rooty()
+                area = (left, top, left + root.winfo_width(), top + root.winfo_height())
+                ImageGrab.grab(area, xdisplay=os.environ["DISPLAY"]).save(target / "chat_tk.png")
+                root.destroy()
+                return
+            root.after(10, look)
+
+        look()
+        root.mainloop()
+
+
+def qt(target: Path) -> None:
+    os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    from chat_qt import ChatWindow
+    from PySide6.QtCore import QTimer
+    from PySide6.QtWidgets import QApplication
+
+    questions, app = QUESTIONS.copy(), QApplication([])
+    with conversation(PACE) as talk, background() as bg:
+        window = ChatWindow(bg, bg.enter(AsyncAssistantClient(base_url=talk.base_url)), talk)
+        window.resize(760, 700)
+        window.show()
+
+        def look() -> None:
+            if window.stream is None and questions:
+                window.entry.setText(questions.pop(0))
+                window.send()
+            elif not questions and is_telling(window.stream):
+                window.grab().save(str(target / "chat_qt.png"))
+                window.close()
+
+        timer = QTimer()
+        timer.timeout.connect(look)
+        timer.start(10)
+        app.exec()
+
+
+async def textual(target: Path) -> None:
+    from chat_textual import Chat
+    from textual.widgets import Input
+
+    with conversation(PACE) as talk:
+        app = Chat(talk)
+        async with app.run_test(size=(96, 38)) as pilot:
+            for question in QUESTIONS:
+                app.on_input_submitted(Input.Submitted(app.query_one(Input), question))
+                begun = False
+                while not begun or (app.stream is not None and not is_telling(app.stream)):
+                    begun = begun or app.stream is not None
+                    await pilot.pause(PACE)
+            picture = app.export_screenshot()
+    page = base64.b64encode(picture.encode()).decode()
+    with Browser(f"data:text/html;charset=utf-8;base64,{page}", (1180, 1080)) as browser:
+        browser.photograph(target / "chat_textual.png", "svg")
+
+
+def web(target: Path) -> None:
+    import uvicorn
+    from web import application
+
+    with conversation(PACE) as talk:
+        server = uvicorn.Server(uvicorn.Config(application(talk), port=8089, log_level="error"))
+        serving = threading.Thread(target=server.run)
+        serving.start()
+        with Browser("http://127.0.0.1:8089/", (760, 790)) as browser:
+            for question in QUESTIONS:
+                browser.wait("document.querySelector('form').className === '' && source.readyState === 1")
+                browser.run(f"field.value = {json.dumps(question)}; form.requestSubmit()")
+                browser.wait("document.querySelector('form').className === 'running'")
+            browser.wait("page.lastChild.className === 'message' && page.lastChild.textContent.split(':').length > 6")
+            browser.photograph(target / "web.png", "body")
+        server.should_exit = True
+        serving.join()
+
+
+class Browser:
+    """Headless Chromium with one page, told what to do over a pipe by the DevTools protocol."""
+
+    FLAGS = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --hide-scrollbars --remote-debugging-pipe"
+    )
+
+    def __init__(self, url: str, size: tuple[int, int]) -> None:
+        self._url, self._size, self._number = url, size, 0
+
+    def __enter__(self) -> Self:
+        self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        (its_in, our_out), (our_in, its_out) = os.pipe(), os.pipe()
+        ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (its_in, its_out)]  # above 3 and 4, which they become
+        size = f"--window-size={self._size[0]},{self._size[1]}"
+        command = ["chromium", *self.FLAGS.split(), size, f"--user-data-dir={self._profile.name}", "about:blank"]
+        become = "import os, sys; [os.dup2(int(end), 3 + n) for n, end in enumerate(sys.argv[1:3])]"
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", f"{become}; os.execvp(sys.argv[3], sys.argv[3:])", *map(str, ends), *command],
+            pass_fds=ends,
+            stderr=subprocess.DEVNULL,
+        )
+        for end in (its_in, its_out, *ends):
+            os.close(end)
+        self._out, self._in = os.fdopen(our_out, "wb"), os.fdopen(our_in, "rb")
+        self._session: str | None = None
+        target = self._call("Target.createTarget", url=self._url)["targetId"]
+        self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.wait("document.readyState === 'complete'")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session = None
+        self._call("Browser.close")
+        self._process.wait(10)
+        self._out.close()
+        self._in.close()
+        self._profile.cleanup()
+
+    def run(self, script: str) -> Any:
+        """The value of a JavaScript expression in the page."""
+        return self._call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+
+    def wait(self, condition: str) -> None:
+        """Return when a JavaScript expression is true; TimeoutError when that does not happen."""
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            with suppress(RuntimeError):  # the page is just being exchanged for another
+                if self.run(f"Boolean({condition})"):
+                    return
+            time.sleep(0.01)
+        raise TimeoutError(f"{condition!r} did not come true")
+
+    def photograph(self, path: Path, selector: str) -> None:
+        """Write a picture of one element."""
+        self.wait(f"document.querySelector({selector!r})")
+        box = self.run(f"JSON.stringify(document.querySelector({selector!r}).getBoundingClientRect())")
+        area = {name: json.loads(box)[name] for name in ("x", "y", "width", "height")}
+        picture = self._call("Page.captureScreenshot", clip={**area, "scale": 1})["data"]
+        path.write_bytes(base64.b64decode(picture))
+
+    def _call(self, method: str, **params: object) -> dict[str, Any]:
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": params}
+        if self._session is not None:
+            message["sessionId"] = self._session
+        self._out.write(json.dumps(message).encode() + b"\0")
+        self._out.flush()
+        while (answer := json.loads(self._read())).get("id") != self._number:
+            pass
+        if "error" in answer:
+            raise RuntimeError(f"{method}: {answer['error']['message']}")
+        return dict(answer["result"])
+
+    def _read(self) -> bytes:
+        message = bytearray()
+        while (byte := self._in.read(1)) != b"\0":
+            if not byte:
+                raise RuntimeError("the browser is gone")
+            message += byte
+        return bytes(message)
+
+
+@contextmanager
+def display() -> Iterator[None]:
+    """An X server that nobody looks at."""
+    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "1280x900x24"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout is not None
+        os.environ["DISPLAY"] = f":{server.stdout.readline().strip()}"
+        yield
+        server.terminate()
+
+
+def main() -> None:
+    target = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+    target.mkdir(parents=True, exist_ok=True)
+    tk(target)
+    gc.collect()  # what is left of Tk may not be collected on another thread
+    qt(target)
+    asyncio.run(textual(target))
+    web(target)
+
+
+if __name__ == "__main__":
+    main()

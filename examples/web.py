@@ -1,0 +1,139 @@
+"""A web page on which any number of browsers follow the same runs: each run is one stream, and each browser a reader.
+
+    pip install 'rx_assistant[local]'
+    python examples/web.py            then open http://127.0.0.1:8080 in several windows
+
+A browser that comes late, or reconnects, gets everything from the beginning: the streams remember it. What it gets are
+the events of the Assistants API themselves, joined to thirty a second.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import uvicorn
+from anyio.abc import TaskGroup
+from concierge import Conversation, answer, conversation
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from rx_assistant import AsyncAssistantClient, AsyncAssistantStream, RxAssistantError, ServerSentEvent, operators as ax
+from rx_assistant.events import frame
+from rx_assistant.sse import encode
+from rx_assistant.types import Run
+
+PAGE = Path(__file__).with_name("web.html")
+
+
+class Room:
+    """One conversation that everybody sees."""
+
+    def __init__(self, talk: Conversation) -> None:
+        self.talk = talk
+        self.client = AsyncAssistantClient(base_url=talk.base_url)
+        self.turns: list[ServerSentEvent | AsyncAssistantStream] = []  # questions, streams, problems: what browsers see
+        self.more = anyio.Event()
+        self.answering: AsyncAssistantStream | None = None
+
+    def add(self, turn: ServerSentEvent | AsyncAssistantStream) -> None:
+        """Let everybody see one thing more."""
+        self.turns.append(turn)
+        self.more.set()
+        self.more = anyio.Event()
+
+    async def answer(self, question: str) -> None:
+        """Run the assistant, and answer its tool calls until it is done."""
+        runs, thread = self.client.threads.runs, self.talk.thread_id
+        self.add(notice("question", question))
+        stream = runs.stream(
+            thread,
+            assistant_id=self.talk.assistant_id,
+            additional_messages=[{"role": "user", "content": question}],
+        )
+        try:
+            run = await self.show(stream)
+            while run.required_action is not None:
+                outputs = answer(run.required_action)
+                run = await self.show(runs.submit_tool_outputs_stream(run.id, thread, tool_outputs=outputs))
+        except RxAssistantError as error:
+            self.add(notice("problem", str(error)))
+        finally:
+            self.answering = None
+
+    async def show(self, stream: AsyncAssistantStream) -> Run:
+        """Let everybody see a stream, and give the run as it is at its end."""
+        self.answering = stream
+        async with stream:
+            self.add(stream)
+            return await stream.get_final_run()
+
+    async def watch(self) -> AsyncIterator[bytes]:
+        """All that one browser is to see, from the beginning, for as long as it looks."""
+        for seen in range(10**9):
+            while len(self.turns) <= seen:
+                await self.more.wait()
+            turn = self.turns[seen]
+            if isinstance(turn, ServerSentEvent):
+                yield encode(turn)
+                continue
+            try:
+                async for event in turn.pipe(ax.coalesce()):
+                    yield frame(event)
+            except RxAssistantError:
+                pass  # `answer` tells of it
+
+
+def notice(kind: str, text: str) -> ServerSentEvent:
+    return ServerSentEvent(event=kind, data=json.dumps(text))
+
+
+def application(talk: Conversation) -> Starlette:
+    """The page, its events, and what its two buttons do."""
+    room, tasks = Room(talk), list[TaskGroup]()
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with room.client, anyio.create_task_group() as group:
+            tasks.append(group)
+            yield
+            group.cancel_scope.cancel()
+
+    async def page(_request: Request) -> Response:
+        return FileResponse(PAGE)
+
+    async def events(_request: Request) -> Response:
+        return StreamingResponse(room.watch(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+    async def ask(request: Request) -> Response:
+        if room.answering is not None:
+            return Response("somebody has just asked something", 409)
+        tasks[0].start_soon(room.answer, str(await request.json()))
+        return Response(status_code=202)
+
+    async def stop(_request: Request) -> Response:
+        if room.answering is not None:
+            await room.answering.cancel()
+        return Response(status_code=202)
+
+    routes = [
+        Route("/", page),
+        Route("/events", events),
+        Route("/ask", ask, methods=["POST"]),
+        Route("/stop", stop, methods=["POST"]),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+def main() -> None:
+    with conversation() as talk:
+        uvicorn.run(application(talk), port=8080, timeout_graceful_shutdown=1)
+
+
+if __name__ == "__main__":
+    main()

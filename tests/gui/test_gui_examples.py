@@ -1,0 +1,178 @@
+"""The examples, used as a person would use them: questions, tools, stopping, errors, closing in mid-stream."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gui_examples import CHATS, Chat
+
+from rx_assistant.local import Server, serve
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+Steps = Generator[Callable[[], object], None, None]
+
+
+@pytest.fixture(autouse=True)
+def examples(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The examples import each other as programs beside each other."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    yield
+    for name in [name for name, module in sys.modules.items() if str(EXAMPLES) in str(getattr(module, "__file__", ""))]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A local server that the test can look into, named in the environment as another would be."""
+    from concierge import Concierge
+
+    with serve(engine=Concierge(0.004)) as running:
+        monkeypatch.setenv("OPENAI_BASE_URL", running.base_url)
+        yield running
+
+
+@pytest.fixture(params=sorted(CHATS))
+def chat(request: pytest.FixtureRequest) -> Iterator[Chat]:
+    """Each chat example whose toolkit is installed."""
+    kind = CHATS[request.param]
+    if kind.needs_display:
+        request.getfixturevalue("display")
+    for package in kind.packages:
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    made = kind()
+    yield made
+    made.__dict__.clear()
+    gc.collect()
+
+
+def talk_in(chat: Chat, script: Callable[[Chat], Steps]) -> None:
+    from concierge import conversation
+
+    before = set(threading.enumerate())
+    with conversation() as talk:
+        chat.run(talk, script)
+    left = [t.name for t in set(threading.enumerate()) - before if t.name.startswith("rx")]
+    assert left == []
+
+
+def requests_of(server: Server, ending: str) -> int:
+    return sum(request.method == "POST" and request.path.endswith(ending) for request in server.requests)
+
+
+def test_questions_are_answered_one_after_the_other(chat: Chat, server: Server) -> None:
+    def script(chat: Chat) -> Steps:
+        for question, answer in (("Hello", "Good day!"), ("The time in Prague?", "anything else")):
+            chat.ask(question)
+            yield lambda: chat.busy
+            yield lambda: not chat.busy
+            yield lambda answer=answer: answer in chat.text()  # type: ignore[misc]
+        yield lambda: "completed" in chat.status() and "tokens" in chat.status()
+
+    talk_in(chat, script)
+    assert (requests_of(server, "/runs"), requests_of(server, "/submit_tool_outputs")) == (2, 1)
+
+
+def test_tool_calls_are_shown_as_they_are_written_and_answered(chat: Chat, server: Server) -> None:
+    seen: list[str] = []
+
+    def script(chat: Chat) -> Steps:
+        chat.ask("What is the weather in Lisbon and in Tokyo?")
+        yield lambda: seen.append(chat.text()) or "Is there anything else" in chat.text()  # type: ignore[func-returns-value]
+        yield lambda: not chat.busy
+        text = chat.text()
+        assert text.count("get_weather") == 2
+        assert text.count('{"city": "Lisbon"}') == text.count('{"city": "Tokyo"}') == 1
+        assert text.count("24 °C, clear skies") == 2  # as the call's output, and in the answer
+
+    talk_in(chat, script)
+    half_written = [text for text in seen if '{"' in text and '"Lisbon"}' not in text]
+    assert half_written != []
+    assert requests_of(server, "/submit_tool_outputs") == 1
+
+
+def test_the_stop_button_cancels_the_run_on_the_server(chat: Chat, server: Server) -> None:
+    def script(chat: Chat) -> Steps:
+        chat.ask("Tell me a story")
+        yield lambda: "A stream of small events" in chat.text()
+        chat.stop()
+        yield lambda: not chat.busy
+        yield lambda: "cancelled" in chat.status()
+        chat.ask("Hello")
+        yield lambda: "Good day!" in chat.text()
+        yield lambda: not chat.busy
+
+    talk_in(chat, script)
+    assert requests_of(server, "/cancel") == 1
+
+
+def test_errors_are_shown_in_the_window_and_the_conversation_goes_on(chat: Chat, server: Server) -> None:
+    def script(chat: Chat) -> Steps:
+        chat.ask("an error, please")
+        yield lambda: "The concierge has left the building" in chat.text()
+        yield lambda: not chat.busy
+        yield lambda: "failed" in chat.status()
+        chat.ask("Hello")
+        yield lambda: "Good day!" in chat.text()
+        yield lambda: not chat.busy
+
+    talk_in(chat, script)
+
+
+def test_a_server_that_goes_away_is_an_error_in_the_window(chat: Chat, server: Server) -> None:
+    def script(chat: Chat) -> Steps:
+        chat.ask("Tell me a story")
+        yield lambda: "A stream of small events" in chat.text()
+        server.stop()
+        yield lambda: not chat.busy
+        yield lambda: "the stream ended after" in chat.text()
+
+    talk_in(chat, script)
+
+
+def test_closing_the_window_in_mid_stream_cancels_the_run_and_leaves_nothing(chat: Chat, server: Server) -> None:
+    def script(chat: Chat) -> Steps:
+        chat.ask("Tell me a story")
+        yield lambda: "A stream of small events" in chat.text()
+
+    talk_in(chat, script)
+    assert requests_of(server, "/cancel") == 1
+
+
+def test_one_run_has_many_observers(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    from observer import main
+
+    main()
+    printed = capsys.readouterr().out
+    assert "Good day!" in printed
+    assert printed.count("-- the end") == 1
+    assert "-- an observer was detached: this observer fails, and only this one" in printed
+    assert "-- 6 words of more than six letters" in printed
+    assert requests_of(server, "/runs") == 1
+
+
+def test_streams_are_composed(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    from compose import main
+
+    main()
+    printed = capsys.readouterr().out
+    assert "0: get_weather({'city': 'Lisbon'})" in printed
+    assert "1: get_weather({'city': 'Tokyo'})" in printed
+    assert "(nobody was quick enough)" in printed
+    assert "the server says that the run is cancelling" in printed
+
+
+def test_every_example_is_short() -> None:
+    long: dict[str, Any] = {
+        path.name: lines
+        for path in EXAMPLES.iterdir()
+        if path.suffix in (".py", ".html") and path.name != "screenshots.py"
+        if (lines := len(path.read_text().splitlines())) >= 200
+    }
+    assert long == {}

@@ -1,0 +1,91 @@
+"""The web example in real browsers: several of them on one run, late ones included."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from rx_assistant.local import Server, serve
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed")
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """The local server behind the page."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    from concierge import Concierge
+
+    with serve(engine=Concierge(0.005)) as running:
+        monkeypatch.setenv("OPENAI_BASE_URL", running.base_url)
+        yield running
+    for name in ("concierge", "screenshots", "web"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def page(server: Server) -> Iterator[str]:
+    """The address of the page."""
+    from concierge import conversation
+    from web import application
+
+    with conversation() as talk, socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(application(talk), log_level="error", timeout_graceful_shutdown=1)
+        site = uvicorn.Server(config)
+        serving = threading.Thread(target=site.run, args=([listener],))
+        serving.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        site.should_exit = True
+        serving.join()
+
+
+def open_browser(page: str) -> Any:
+    from screenshots import Browser
+
+    return Browser(page, (800, 700))
+
+
+def ask(browser: Any, question: str) -> None:
+    browser.wait("source.readyState === 1")
+    browser.run(f"field.value = {json.dumps(question)}; form.requestSubmit()")
+
+
+TEXT = "page.innerText"
+READY = "form.className === ''"
+
+
+def test_several_browsers_follow_one_run_and_late_ones_miss_nothing(server: Server, page: str) -> None:
+    with open_browser(page) as first, open_browser(page) as second:
+        ask(first, "What is the weather in Lisbon, and in Tokyo?")
+        for browser in (first, second):
+            browser.wait(f"{TEXT}.includes('anything else') && {READY}")
+        with open_browser(page) as late:
+            late.wait(f"{TEXT}.includes('anything else') && {READY}")
+            texts = [browser.run(TEXT) for browser in (first, second, late)]
+    assert texts[0] == texts[1] == texts[2]
+    assert texts[0].startswith("What is the weather in Lisbon, and in Tokyo?")
+    assert texts[0].count("get_weather") == 2
+    assert texts[0].count("24 °C, clear skies") == 2
+    assert sum(request.method == "POST" and request.path.endswith("/runs") for request in server.requests) == 1
+
+
+def test_anybody_may_stop_the_run_and_errors_are_shown(server: Server, page: str) -> None:
+    with open_browser(page) as first, open_browser(page) as second:
+        ask(first, "Tell me a story")
+        second.wait(f"{TEXT}.includes('A stream of small events') && form.className === 'running'")
+        second.run("form.requestSubmit()")
+        first.wait("document.querySelector('#status').textContent.startsWith('cancelled')")
+        ask(second, "an error, please")
+        first.wait(f"{TEXT}.includes('The concierge has left the building') && {READY}")
+    assert sum(request.path.endswith("/cancel") for request in server.requests) == 1
