@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 
 from rx_assistant.cli._failure import RunFailed
+from rx_assistant.cli._watch import last_of
 from rx_assistant.client import AssistantClient
 from rx_assistant.hot import Stream
 from rx_assistant.lifecycle import FILE_BATCH
@@ -42,13 +42,15 @@ def upload(
 
 def _in_lines(progress: Stream[UploadProgress]) -> UploadProgress:
     shown = ""
-    with closing(iter(progress)) as following:  # type: ignore[type-var]
-        for now in following:
-            line = _line(now)
-            if line != shown and (now.files_done or now.batch is not None):
-                shown = line
-                print(line, flush=True)
-    return now
+
+    def show(now: UploadProgress) -> None:
+        nonlocal shown
+        line, before = _line(now), shown
+        if line != before and (now.files_done or now.batch is not None):
+            shown = line
+            print(line, flush=True)
+
+    return last_of(progress, show)
 
 
 def _with_bars(progress: Stream[UploadProgress]) -> UploadProgress:
@@ -59,11 +61,13 @@ def _with_bars(progress: Stream[UploadProgress]) -> UploadProgress:
         TransferSpeedColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns) as screen, closing(iter(progress)) as following:  # type: ignore[type-var]
+    with Progress(*columns) as screen:
         sent = screen.add_task("uploading")
-        for now in following:
+
+        def show(now: UploadProgress) -> None:
             screen.update(sent, description=_line(now), completed=now.bytes_done, total=now.bytes_total)
-    return now
+
+        return last_of(progress, show)
 
 
 def _line(now: UploadProgress) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
+from collections.abc import Callable
+from typing import TypeVar
 
+from reactivex import operators as ops
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from rx_assistant.cli._failure import RunFailed
@@ -12,6 +14,8 @@ from rx_assistant.cli._show import describe_end
 from rx_assistant.client import AssistantClient
 from rx_assistant.hot import Stream
 from rx_assistant.types import Run
+
+T = TypeVar("T")
 
 
 def watch(
@@ -32,22 +36,34 @@ def watch(
         raise RunFailed(failure)
 
 
+def last_of(states: Stream[T], show: Callable[[T], object]) -> T:
+    """Wait for the last state on this thread, showing each on the way; an interrupt leaves nothing behind."""
+
+    def shown(state: T) -> T:
+        show(state)
+        return state
+
+    return states.pipe(ops.map(shown)).run()
+
+
 def _in_lines(states: Stream[Run]) -> Run:
-    shown: str | None = None
-    with closing(iter(states)) as following:  # type: ignore[type-var]
-        for run in following:
-            if run.status != shown:
-                shown = run.status
-                print(_line(run), flush=True)
-    return run
+    shown = ""
+
+    def show(run: Run) -> None:
+        nonlocal shown
+        line, before = _line(run), shown
+        shown = line
+        if line != before:
+            print(line, flush=True)
+
+    return last_of(states, show)
 
 
 def _with_bar(states: Stream[Run]) -> Run:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns) as progress, closing(iter(states)) as following:  # type: ignore[type-var]
+    with Progress(*columns) as progress:
         bar = progress.add_task("asking", total=None)
-        for run in following:
-            progress.update(bar, description=_line(run))
+        run = last_of(states, lambda state: progress.update(bar, description=_line(state)))
         progress.update(bar, total=1, completed=1)
     return run
 

@@ -28,6 +28,7 @@ class Reader(Protocol):
 
     def __call__(self) -> Polled[RunObjects]:
         """Fetch them as they are now."""
+        ...
 
     def close(self) -> None:
         """Break off a fetch under way; from any thread, idempotent, without waiting."""
@@ -40,6 +41,7 @@ class AsyncReader(Protocol):
 
     async def __call__(self) -> Polled[RunObjects]:
         """Fetch them as they are now."""
+        ...
 
 
 class _BodyBase:

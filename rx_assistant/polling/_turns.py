@@ -44,6 +44,7 @@ class Fetch(Protocol[R_co]):
 
     def __call__(self) -> R_co:
         """Fetch the state as it is now. What it raises is final: retries belong in here."""
+        ...
 
     def close(self) -> None:
         """No more is wanted: a fetch under way may be broken off. From any thread, idempotent, without waiting."""
