@@ -1,8 +1,8 @@
 """An asynchronous transport for httpx that is made for many streams at once: `httpx.AsyncClient(transport=Lines())`.
 
 httpcore's pool looks at each of its connections for every request and every end of one, several times, and at all
-of them again for each idle one: a thousand streams keep it busy for seconds. Here each connection is a pool of one,
-and those that are idle wait in a row, the one used last in front. On asyncio they read through `asyncio_network`.
+of them again for each idle one: a thousand streams keep it busy for seconds. Here a request takes the connection that
+was used last and is idle, or a new one, whatever the others do. On asyncio they read through `asyncio_network`.
 
 HTTP/1.1 without a proxy: what needs more is left to httpx's own transport. With httpx2 this cannot be used.
 """
@@ -22,13 +22,14 @@ import httpx
 
 from rx_assistant.http.asyncio_network import AsyncioBackend
 
-_Origin: TypeAlias = tuple[bytes, bytes, int | None]
+_Line: TypeAlias = httpcore.AsyncHTTPConnection
+_Key: TypeAlias = tuple[bytes, bytes, int]
 
 
 class _Idle(NamedTuple):
     """A connection that could serve the next request, and since when."""
 
-    line: httpcore.AsyncConnectionPool
+    line: _Line
     since: float
 
 
@@ -41,41 +42,43 @@ class Lines(httpx.AsyncBaseTransport):
         *,
         max_idle: int = 100,
         idle_seconds: float = 15.0,
+        network: httpcore.AsyncNetworkBackend | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tls = verify or httpx.create_ssl_context()
         self._max_idle = max_idle
         self._idle_seconds = idle_seconds
+        self._network = network or AsyncioBackend()
         self._clock = clock
-        self._network = AsyncioBackend()
-        self._idle: dict[_Origin, deque[_Idle]] = {}
-        self._busy: set[httpcore.AsyncConnectionPool] = set()
+        self._idle: dict[_Key, deque[_Idle]] = {}
+        self._busy: set[_Line] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; its response holds a connection until it is closed."""
         assert isinstance(request.stream, httpx.AsyncByteStream)
-        await self._drop_old()
         url = request.url
-        origin = (url.raw_scheme, url.raw_host, url.port)
-        line = self._line(origin)
+        if url.scheme not in {"http", "https"}:
+            raise httpx.UnsupportedProtocol(f"a URL begins with http:// or https://, not {url.scheme!r}")
+        sent = httpcore.Request(
+            method=request.method,
+            url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
+        )
+        origin = sent.url.origin
+        key = (origin.scheme, origin.host, origin.port)
+        line = await self._line(key, origin)
         try:
             with _translated():
-                response = await line.handle_async_request(
-                    httpcore.Request(
-                        method=request.method,
-                        url=httpcore.URL(scheme=origin[0], host=origin[1], port=origin[2], target=url.raw_path),
-                        headers=request.headers.raw,
-                        content=request.stream,
-                        extensions=request.extensions,
-                    )
-                )
+                response = await line.handle_async_request(sent)
         except BaseException:
             await self._drop(line)
             raise
         return httpx.Response(
             response.status,
             headers=response.headers,
-            stream=_Body(response, lambda: self._used(origin, line)),
+            stream=_Body(response, lambda: self._used(key, line)),
             extensions=dict(response.extensions),
         )
 
@@ -86,30 +89,31 @@ class Lines(httpx.AsyncBaseTransport):
         for line in lines:
             await self._drop(line)
 
-    def _line(self, origin: _Origin) -> httpcore.AsyncConnectionPool:
-        row = self._idle.get(origin)
-        line = row.pop().line if row else self._new()
+    async def _line(self, key: _Key, origin: httpcore.Origin) -> _Line:
+        """A connection for one request: the one that was used last, if it still stands."""
+        await self._drop_old()
+        row = self._idle.get(key)
+        while row:
+            line = row.pop().line
+            if not (line.is_closed() or line.has_expired()):
+                self._busy.add(line)
+                return line
+            await self._drop(line)
+        line = httpcore.AsyncHTTPConnection(
+            origin, ssl_context=self._tls, keepalive_expiry=self._idle_seconds, network_backend=self._network
+        )
         self._busy.add(line)
         return line
 
-    def _new(self) -> httpcore.AsyncConnectionPool:
-        return httpcore.AsyncConnectionPool(
-            ssl_context=self._tls,
-            max_connections=1,
-            keepalive_expiry=self._idle_seconds,
-            network_backend=self._network,
-        )
-
-    async def _used(self, origin: _Origin, line: httpcore.AsyncConnectionPool) -> None:
+    async def _used(self, key: _Key, line: _Line) -> None:
         """A response was closed: its connection serves the next request, if it still can."""
         if line not in self._busy:
             return
-        connections = line.connections
-        if not (connections and connections[0].is_idle()):
+        if not line.is_idle():
             await self._drop(line)
             return
         self._busy.remove(line)
-        self._idle.setdefault(origin, deque()).append(_Idle(line, self._clock()))
+        self._idle.setdefault(key, deque()).append(_Idle(line, self._clock()))
         if sum(map(len, self._idle.values())) > self._max_idle:
             await self._drop(min(filter(None, self._idle.values()), key=_since).popleft().line)
 
@@ -120,7 +124,7 @@ class Lines(httpx.AsyncBaseTransport):
             while row and row[0].since < before:
                 await self._drop(row.popleft().line)
 
-    async def _drop(self, line: httpcore.AsyncConnectionPool) -> None:
+    async def _drop(self, line: _Line) -> None:
         self._busy.discard(line)
         with anyio.CancelScope(shield=True):
             await line.aclose()
@@ -145,7 +149,7 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         try:
-            with _translated():
+            with _translated(), anyio.CancelScope(shield=True):
                 await self._response.aclose()
         finally:
             await self._used()

@@ -27,11 +27,19 @@ class Limit(NamedTuple):
 class Deadlines:
     """Told of reads and events, it knows by when the current read has to end. Not thread-safe by itself."""
 
-    __slots__ = ("_clock", "_finish_by", "_limited", "_reading_since", "_seen", "_started", "_timeout", "_waited")
+    __slots__ = (
+        "_clock",
+        "_finish_by",
+        "_reading_since",
+        "_seen",
+        "_started",
+        "_timeout",
+        "_unlimited",
+        "_waited",
+    )
 
     def __init__(self, timeout: Timeout, clock: Callable[[], float], started: float | None) -> None:
         self._timeout = timeout
-        self._limited = (timeout.first_event, timeout.idle, timeout.total) != (None, None, None)
         self._clock = clock
         now = clock()
         self._started = now if started is None else started
@@ -39,9 +47,11 @@ class Deadlines:
         self._reading_since: float | None = None
         self._finish_by: float | None = None
         self._seen = False
+        self._unlimited = timeout.total is None and timeout.first_event is None and timeout.idle is None
 
     def begin_read(self) -> None:
-        self._reading_since = self._clock()
+        if not self._unlimited:
+            self._reading_since = self._clock()
 
     def end_read(self) -> None:
         if self._reading_since is not None:
@@ -56,12 +66,13 @@ class Deadlines:
     def finish_within(self, seconds: float) -> None:
         """The stream has said all; what follows is only waited for so long."""
         self._finish_by = self._clock() + seconds
+        self._unlimited = False
 
     def nearest(self) -> Limit | None:
         """The limit that the current read, or one that began now, meets first."""
-        timeout = self._timeout
-        if not self._limited and self._finish_by is None:
+        if self._unlimited:
             return None
+        timeout = self._timeout
         since = self._clock() if self._reading_since is None else self._reading_since
         limits: list[Limit] = []
         if self._finish_by is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -82,6 +83,7 @@ def from_environment(value: str | None, name: str) -> str | None:
     return (os.environ.get(name) if value is None else value) or None
 
 
+@cache
 def user_agent() -> str:
     """Name and version, for the server's log."""
     try:
