@@ -24,16 +24,20 @@ class UiHost(Protocol):
 
     def call_soon(self, action: Action) -> None:
         """Run `action` on the UI thread, soon. From any thread; never blocks, never raises; dropped once closed."""
+        raise NotImplementedError
 
     def call_later(self, seconds: float, action: Action) -> Action:
         """Run `action` on the UI thread, `seconds` from now, and give what cancels it. On the UI thread only."""
+        raise NotImplementedError
 
     def is_ui_thread(self) -> bool:
         """Whether this thread is the one that the event loop runs on."""
+        raise NotImplementedError
 
     @property
     def closed(self) -> bool:
         """Whether the window or the event loop is gone, so that nothing will be run any more. From any thread."""
+        raise NotImplementedError
 
 
 @runtime_checkable
@@ -42,6 +46,7 @@ class TellsClosing(Protocol):
 
     def on_close(self, action: Action) -> Action:
         """Call `action` when the host closes, or at once if it is closed; gives what forgets it."""
+        raise NotImplementedError
 
 
 class ClosingHost:

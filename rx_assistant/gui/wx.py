@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from rx_assistant.gui._host import Action, ClosingHost, run
 
 try:
-    import wx  # type: ignore[import-not-found, unused-ignore]
+    wx: Any = importlib.import_module("wx")  # there are no types to be had for it
 except ImportError as error:
     raise ImportError("WxHost needs wxPython: pip install wxPython") from error
 
