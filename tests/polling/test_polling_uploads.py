@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import itertools
 import os
-import re
 import threading
 import tracemalloc
 from pathlib import Path
@@ -16,83 +14,16 @@ import anyio
 import pytest
 from loopback import Loopback, Received, Wire
 from polling_faces import FACES, body, on
+from polling_store import BATCHES, Store, named, upload
 
 from rx_assistant import AssistantClient, AsyncAssistantClient, local
-from rx_assistant.client._batches import SplitBatch
-from rx_assistant.errors import APIStatusError, BadRequestError, NotFoundError
+from rx_assistant.errors import BadRequestError, NotFoundError
 from rx_assistant.polling import UploadProgress
-
-BATCHES = "/v1/vector_stores/vs_1/file_batches"
 
 
 @pytest.fixture(params=FACES)
 def face(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-class Store:
-    """A vector store's server: files get the ids `file-<their name>`; `hold`, `refuse` and `late` name files.
-
-    It answers the first upload when `together` are under way.
-    """
-
-    def __init__(self, hold: str = "^$", refuse: str = "^$", late: str = "^$", together: int = 1) -> None:
-        self.hold, self.refuse, self.late, self.together = hold, refuse, late, together
-        self.now = self.most = 0
-        self._enough = asyncio.Event()
-        self.contents: dict[str, bytes] = {}
-        self.types: dict[str, str] = {}
-
-    async def __call__(self, request: Received, wire: Wire) -> None:
-        if request.path == "/v1/files":
-            await self._upload(request, wire)
-        else:
-            sent = body(request)
-            number = request.path.rpartition("vsfb_")[2] if sent is None else len(sent["file_ids"])
-            counts = {"in_progress": 0, "completed": int(number), "failed": 0, "cancelled": 0, "total": int(number)}
-            batch = {"id": f"vsfb_{number}", "vector_store_id": "vs_1", "status": "completed", "file_counts": counts}
-            await wire.json(batch)
-
-    async def _upload(self, request: Received, wire: Wire) -> None:
-        name, kind, content = parts(request)
-        self.now += 1
-        self.most = max(self.most, self.now)
-        try:
-            if self.most >= self.together:
-                self._enough.set()
-            await self._enough.wait()
-            if re.search(self.hold, name):
-                await wire.peer_gone()
-            elif re.search(self.refuse, name):
-                await asyncio.sleep(0.05)
-                await wire.json({"error": {"message": f"{name} is refused"}}, 400)
-            else:
-                if re.search(self.late, name):
-                    await asyncio.sleep(0.02)
-                self.contents[name], self.types[name] = content, kind
-                await wire.json({"id": f"file-{name}", "object": "file"})
-        finally:
-            self.now -= 1
-
-
-def parts(request: Received) -> tuple[str, str, bytes]:
-    """Name, type and content of the file in a form."""
-    boundary = request.headers["content-type"].partition("boundary=")[2].encode()
-    [form] = [part for part in request.body.split(b"--" + boundary) if b'name="file"' in part]
-    head, _, content = form.partition(b"\r\n\r\n")
-    name = re.search(rb'filename="([^"]*)"', head)
-    kind = re.search(rb"Content-Type: (\S+)", head)
-    assert name is not None
-    assert b"assistants" in request.body
-    return name[1].decode(), kind[1].decode() if kind else "", content.removesuffix(b"\r\n")
-
-
-def upload(face: str, server: Loopback, files: Any, **options: Any) -> Any:
-    return on(face, server.url, lambda c: c.vector_stores.file_batches.upload_and_poll("vs_1", files=files, **options))
-
-
-def named(count: int, size: int = 10) -> list[tuple[str, bytes]]:
-    return [(f"{number:02}", b"x" * size) for number in range(count)]
 
 
 def test_the_batch_keeps_the_order_of_the_files_given(face: str) -> None:
@@ -362,81 +293,3 @@ def test_an_async_on_progress_is_a_type_error() -> None:
 
     with Loopback(Store()) as server, pytest.raises(TypeError, match="async function"):
         upload("sync", server, [b"x"], on_progress=on_progress)
-
-
-# -- more than a batch takes ---------------------------------------------------------------------------------------
-
-
-def test_more_ids_than_a_batch_takes_become_several_batches_polled_together(face: str) -> None:
-    ids = [f"file-{number}" for number in range(4500)]
-    with Loopback(Store()) as server:
-        call = {"file_ids": ids, "chunking_strategy": {"type": "auto"}}
-        batch = on(face, server.url, lambda c: c.vector_stores.file_batches.create_and_poll("vs_1", **call))
-    sent = [body(request) for request in server.requests]
-    assert [len(each["file_ids"]) for each in sent] == [2000, 2000, 500]
-    assert [each["chunking_strategy"] for each in sent] == [{"type": "auto"}] * 3
-    assert [file_id for each in sent for file_id in each["file_ids"]] == ids
-    assert isinstance(batch, SplitBatch)
-    assert (batch.status, batch.file_counts.total) == ("completed", 4500)
-    assert [part.file_counts.total for part in batch.parts] == [2000, 2000, 500]
-
-
-def test_so_do_files_with_settings_of_their_own() -> None:
-    entries = [{"file_id": f"file-{number}", "attributes": {"n": number}} for number in range(2001)]
-
-    async def count(request: Received, wire: Wire) -> None:
-        await wire.json({"id": "vsfb_1", "status": "completed", "file_counts": {"total": len(body(request)["files"])}})
-
-    with Loopback(count) as server:
-        batch = on("sync", server.url, lambda c: c.vector_stores.file_batches.create_and_poll("vs_1", files=entries))
-    assert [len(body(request)["files"]) for request in server.requests] == [2000, 1]
-    assert batch.file_counts.total == 2001
-
-
-def test_uploaded_and_given_ids_are_split_together() -> None:
-    with Loopback(Store()) as server:
-        old = [f"file-old-{number}" for number in range(1999)]
-        upload("sync", server, named(3), file_ids=old)
-    sent = [body(request)["file_ids"] for request in server.requests if request.path == BATCHES]
-    assert sent == [[*old, "file-00"], ["file-01", "file-02"]]
-
-
-@pytest.mark.parametrize(
-    ("statuses", "joined"),
-    [
-        (["completed", "completed"], "completed"),
-        (["completed", "failed"], "failed"),
-        (["cancelled", "failed"], "cancelled"),
-    ],
-)
-def test_parts_are_asked_until_all_are_final_and_the_worst_status_counts(statuses: list[str], joined: str) -> None:
-    polls = {"vsfb_2000": 0, "vsfb_1": 0}
-
-    async def serve(request: Received, wire: Wire) -> None:
-        if request.method == "POST":
-            name = f"vsfb_{len(body(request)['file_ids'])}"
-            status = "in_progress"
-        else:
-            name = request.path.rpartition("/")[2]
-            polls[name] += 1
-            number = list(polls).index(name)
-            status = statuses[number] if polls[name] > number else "in_progress"
-        await wire.json({"id": name, "status": status, "vector_store_id": "vs_1", "file_counts": {"total": 1}})
-
-    with Loopback(serve) as server:
-        call = {"file_ids": [str(number) for number in range(2001)], "poll_interval_ms": 1}
-        batch = on("sync", server.url, lambda c: c.vector_stores.file_batches.create_and_poll("vs_1", **call))
-    assert batch.status == joined
-    assert polls == {"vsfb_2000": 1, "vsfb_1": 2}  # what is final is not asked again
-
-
-def test_an_error_in_a_later_part_comes_out(face: str) -> None:
-    async def serve(request: Received, wire: Wire) -> None:
-        few = len(body(request)["file_ids"]) == 1
-        await wire.json(
-            {"error": {"message": "full"}} if few else {"id": "b", "status": "in_progress"}, 400 if few else 200
-        )
-
-    ids = [str(number) for number in range(2001)]
-    with Loopback(serve) as server, pytest.raises(APIStatusError, match="full"):
-        on(face, server.url, lambda c: c.vector_stores.file_batches.create_and_poll("vs_1", file_ids=ids))
