@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from rx_assistant.snapshots import RunSnapshot
     from rx_assistant.streams import AssistantStream, AsyncAssistantStream, Eager
     from rx_assistant.types import (
+        Annotation,
         AnnotationDelta,
+        CodeInterpreterOutput,
         CodeInterpreterOutputDelta,
+        CodeInterpreterToolCall,
         ImageFile,
         ImageURL,
         Message,
@@ -81,8 +84,8 @@ class AsyncAssistantEventHandler:
     async def on_text_done(self, text: Text) -> None:
         """A text is finished; this is what the server's final message holds."""
 
-    async def on_annotation(self, annotation: AnnotationDelta, text: Text) -> None:
-        """A text has got an annotation."""
+    async def on_annotation(self, annotation: Annotation | AnnotationDelta, text: Text) -> None:
+        """A text has got an annotation: in a delta, or in a whole message that shows it first."""
 
     async def on_refusal_delta(self, delta: RefusalDeltaBlock, snapshot: RefusalContentBlock) -> None:
         """A refusal has grown by `delta` to `snapshot`."""
@@ -102,8 +105,10 @@ class AsyncAssistantEventHandler:
     async def on_tool_call_delta(self, delta: ToolCallDelta, snapshot: ToolCall) -> None:
         """A tool call has grown by `delta` to `snapshot`. The deltas add up to the whole."""
 
-    async def on_code_output(self, output: CodeInterpreterOutputDelta, tool_call: ToolCall) -> None:
-        """The code interpreter has put out logs or an image."""
+    async def on_code_output(
+        self, output: CodeInterpreterOutput | CodeInterpreterOutputDelta, tool_call: CodeInterpreterToolCall
+    ) -> None:
+        """The code interpreter has put out logs or an image: in a delta, or in a whole step that shows it first."""
 
     async def on_tool_call_done(self, tool_call: ToolCall) -> None:
         """A tool call is finished. A function call is when the run asks for its output, which is None then."""

@@ -39,6 +39,7 @@ class Calls:
         self._status: str | None = None
         names = [name for name in vars(base) if name.startswith("on_")]
         self.on = {name: callback for name in names if (callback := own_callback(handler, base, name)) is not None}
+        self._tell_delta = {kind: tell for kind, (tell, wanted) in _TELL_DELTA.items() if wanted & self.on.keys()}
 
     def of(self, event: StreamEvent) -> Sequence[Call]:
         """Fold the event, and give the calls that follow `on_event`.
@@ -48,8 +49,11 @@ class Calls:
         self.snapshot, changes = advance(self.snapshot, event)
         calls: list[Call] = []
         if len(changes) == 2 and changes[0][0] == "delta":  # more of one part or call
+            tellers = self._tell_delta
             for _, state, position in changes:
-                _DELTA[type(state)](self, calls, event, state, position)
+                tell = tellers.get(type(state))
+                if tell is not None:
+                    tell(self, calls, event, state, position)
             return calls
         if changes:
             self._many(calls, event, changes)
@@ -74,7 +78,9 @@ class Calls:
                     self._contents(calls, state, since=_told(state, self.snapshot.version))
                 self._done(calls, state)
             elif phase == "delta" and not (is_new and _is_bare(event, state, position)):
-                _DELTA[type(state)](self, calls, event, state, position)
+                tell = self._tell_delta.get(type(state))
+                if tell is not None:
+                    tell(self, calls, event, state, position)
 
     def _created(self, calls: list[Call], state: State) -> None:
         if not isinstance(state, PartState):
@@ -99,12 +105,14 @@ class Calls:
     def _part_delta(self, calls: list[Call], event: ThreadMessageDelta, part: PartState, position: int) -> None:
         on, version = self.on, self.snapshot.version
         if part.kind == "text":
-            if (callback := on.get("on_text_delta")) is not None:
-                calls.append((callback, (part.text_delta(event, position), part.text(version))))
-            if (callback := on.get("on_annotation")) is not None and not event.is_plain:
+            text_callback = on.get("on_text_delta")
+            if text_callback is not None:
+                calls.append((text_callback, (part.text_delta(event, position), part.text(version))))
+            annotation_callback = on.get("on_annotation")
+            if annotation_callback is not None and not event.is_plain:
                 text = part.text(version)
                 annotations = part.text_delta(event, position).annotations or ()
-                calls += [(callback, (annotation, text)) for annotation in annotations]
+                calls += [(annotation_callback, (annotation, text)) for annotation in annotations]
         elif part.kind == "refusal" and (callback := on.get("on_refusal_delta")) is not None:
             calls.append((callback, (part.delta(event, position), part.view(version))))
 
@@ -147,12 +155,13 @@ class Calls:
             calls.append((callback, (run,)))
 
 
-_DELTA: dict[type, Callable[..., None]] = {
-    PartState: Calls._part_delta,
-    CallState: Calls._call_delta,
-    MessageState: Calls._message_delta,
-    StepState: Calls._step_delta,
+_TELL_DELTA: dict[type, tuple[Callable[..., None], set[str]]] = {
+    PartState: (Calls._part_delta, {"on_text_delta", "on_annotation", "on_refusal_delta"}),
+    CallState: (Calls._call_delta, {"on_tool_call_delta", "on_code_output"}),
+    MessageState: (Calls._message_delta, {"on_message_delta"}),
+    StepState: (Calls._step_delta, {"on_run_step_delta"}),
 }
+"""By what has grown: what makes the calls, and the callbacks that are called."""
 
 
 def _finished(part: PartState, version: int) -> tuple[str, Any]:

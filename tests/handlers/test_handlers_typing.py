@@ -141,7 +141,7 @@ class Handler(AssistantEventHandler):
 
     @override
     def on_code_output(
-        self, output: t.CodeInterpreterOutput | t.CodeInterpreterOutputDelta, tool_call: t.ToolCall
+        self, output: t.CodeInterpreterOutput | t.CodeInterpreterOutputDelta, tool_call: t.CodeInterpreterToolCall
     ) -> None:
         if output.type == "logs":
             assert_type(output.logs, str | None)
