@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rx_assistant.errors import (
         APIConnectionError,
         APIError,
+        APIResponseValidationError,
         APIStatusError,
         APITimeoutError,
         AuthenticationError,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from rx_assistant.events import AssistantStreamEvent
     from rx_assistant.handlers import AssistantEventHandler, AsyncAssistantEventHandler
     from rx_assistant.hot import AsyncStream, Stream
+    from rx_assistant.http.dialects import Azure, Foundry
     from rx_assistant.http.timeouts import Timeout
     from rx_assistant.loops import background
     from rx_assistant.polling import Polled, watch, watch_async
@@ -72,6 +74,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "errors": (
         "APIConnectionError",
         "APIError",
+        "APIResponseValidationError",
         "APIStatusError",
         "APITimeoutError",
         "AuthenticationError",
@@ -110,6 +113,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "events": ("AssistantStreamEvent",),
     "handlers": ("AssistantEventHandler", "AsyncAssistantEventHandler"),
     "hot": ("AsyncStream", "Stream"),
+    "http.dialects": ("Azure", "Foundry"),
     "http.timeouts": ("Timeout",),
     "loops": ("background",),
     "polling": ("Polled", "watch", "watch_async"),
@@ -130,6 +134,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "APIConnectionError",
     "APIError",
+    "APIResponseValidationError",
     "APIStatusError",
     "APITimeoutError",
     "AssistantClient",
@@ -141,6 +146,7 @@ __all__ = [
     "AsyncAssistantStream",
     "AsyncStream",
     "AuthenticationError",
+    "Azure",
     "BadRequestError",
     "ConfigurationError",
     "ConflictError",
@@ -148,6 +154,7 @@ __all__ = [
     "EventDecodeError",
     "EventTooLargeError",
     "FirstEventTimeoutError",
+    "Foundry",
     "IdleTimeoutError",
     "IngestionError",
     "InternalServerError",
