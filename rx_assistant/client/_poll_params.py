@@ -13,7 +13,10 @@ from rx_assistant.streams import OnIdle, Replay
 
 
 class PollOptions(RequestOptions, total=False):
-    """How to poll: milliseconds between two requests (else as the server asks, else 1 000), seconds in all."""
+    """How to poll: milliseconds between two requests (else as the server asks, else 1 000), and seconds in all.
+
+    The seconds count from the first request, or from the reply to the one that creates what is polled: 0 sends no poll.
+    """
 
     poll_interval_ms: float | None
     max_wait_seconds: float | None

@@ -32,9 +32,9 @@ def watch(
         watch      a---a---b---C|       until(C)
 
     Cold: every subscription and every loop polls for itself. The first fetch comes at once, each further one an
-    interval after the reply before it, so there are never two at a time. Turns run on `scheduler`; without one on the
-    thread that iterates or waits in `run()`, and for `subscribe()` on a daemon thread of the subscription's own.
-    Disposing stops at once.
+    interval after the reply before it, so there are never two at a time. Turns run on `scheduler`, or on the one given
+    to `subscribe()`; without either on the thread that iterates or waits in `run()`, and for `subscribe()` on a daemon
+    thread of the subscription's own. Disposing stops at once.
 
     Args:
         fetch: Gives `Polled(value, poll_after)`. Retries belong inside: what it raises ends the stream.
