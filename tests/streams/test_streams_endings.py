@@ -1,0 +1,246 @@
+"""No silent endings (law L11): each way a body can stop is a good end or a typed error, on both faces."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import anyio
+import pytest
+from streams_bodies import (
+    DONE,
+    AsyncFedBody,
+    FedBody,
+    answer,
+    async_stream,
+    delta,
+    error,
+    event,
+    message,
+    run,
+    sync_stream,
+)
+
+from rx_assistant.errors import (
+    APIConnectionError,
+    EventDecodeError,
+    EventTooLargeError,
+    IdleTimeoutError,
+    NotAnEventStreamError,
+    ReadTimeoutError,
+    RxAssistantError,
+    ServerErrorEvent,
+    StreamTruncatedError,
+)
+
+END = b""
+BEGUN = [run("queued"), run("in_progress"), message("created"), delta("a")]
+TERMINAL = ["completed", "failed", "cancelled", "expired", "incomplete", "requires_action"]
+
+
+class Ending(NamedTuple):
+    """What a body gives, what comes of it, and how many events come before."""
+
+    chunks: list[Any]
+    outcome: Any  # None, a type, or the very error
+    events: int
+
+
+WELL: dict[str, Ending] = {
+    "done": Ending([*BEGUN, DONE], None, 5),
+    "done, and the body goes on": Ending([*BEGUN, DONE + delta("b"), delta("c")], None, 5),
+    "done and more in one chunk": Ending([b"".join([*BEGUN, DONE, run("failed"), DONE])], None, 5),
+    "done before anything else": Ending([DONE], None, 1),
+    "done without its blank line": Ending([*BEGUN, DONE[:-1], END], None, 4),
+    "done without its newline": Ending([*BEGUN, DONE[:-2], END], None, 4),
+    "done without a name": Ending([*BEGUN, b"data: [DONE]\n\n"], None, 5),
+    "done without a name and a blank line": Ending([*BEGUN, b"data: [DONE]", END], None, 4),
+    **{f"{status}, then the end": Ending([*BEGUN, run(status), END], None, 5) for status in TERMINAL},
+    **{f"{status}, then a break": Ending([*BEGUN, run(status), APIConnectionError()], None, 5) for status in TERMINAL},
+    "completed, then a read timeout": Ending([*BEGUN, run("completed"), ReadTimeoutError()], None, 5),
+    "completed, then half a frame": Ending([*BEGUN, run("completed"), DONE[:9], END], None, 5),
+    "completed, then comments": Ending([*BEGUN, run("completed"), b": bye\n\n", END], None, 5),
+}
+
+BADLY: dict[str, Ending] = {
+    "nothing at all": Ending([END], StreamTruncatedError, 0),
+    "comments only": Ending([b": hello\n\n", END], StreamTruncatedError, 0),
+    "the end while queued": Ending([run("queued"), END], StreamTruncatedError, 1),
+    "the end in the middle": Ending([*BEGUN, END], StreamTruncatedError, 4),
+    "the end inside a frame": Ending([*BEGUN, delta("b")[:30], END], StreamTruncatedError, 4),
+    "a frame without its blank line": Ending([*BEGUN, run("completed")[:-1], END], StreamTruncatedError, 4),
+    "the end while cancelling": Ending([*BEGUN, run("cancelling"), END], StreamTruncatedError, 5),
+    "a break": Ending([*BEGUN, APIConnectionError("reset")], StreamTruncatedError, 4),
+    "a read timeout": Ending([*BEGUN, slow := ReadTimeoutError()], slow, 4),
+    "an idle timeout": Ending([*BEGUN, idle := IdleTimeoutError()], idle, 4),
+    "html": Ending([html := NotAnEventStreamError("html", content_type="text/html", head=b"<html>")], html, 0),
+    "a source that raises": Ending([*BEGUN, broken := OSError("no such disk")], broken, 4),
+    "error as a message": Ending([*BEGUN, error(message="Sorry.", code="x", type="y")], ServerErrorEvent, 5),
+    "error wrapped": Ending([*BEGUN, error(error={"message": "Sorry.", "code": "x"})], ServerErrorEvent, 5),
+    "error, and the body goes on": Ending([*BEGUN, error(message="Sorry.") + delta("b"), DONE], ServerErrorEvent, 5),
+    "error without its blank line": Ending([*BEGUN, error(message="Sorry.")[:-1], END], ServerErrorEvent, 4),
+    "error after the run has failed": Ending([*BEGUN, run("failed"), error(message="Sorry.")], ServerErrorEvent, 6),
+    "error that is no JSON": Ending([*BEGUN, b"event: error\ndata: {\n\n"], EventDecodeError, 5),
+    "too large an event": Ending([*BEGUN, delta("x" * 5000)], EventTooLargeError, 4),
+    "too large after others in one chunk": Ending([b"".join(BEGUN) + delta("x" * 5000)], EventTooLargeError, 4),
+}
+
+ALL = WELL | BADLY
+
+
+@pytest.fixture(params=ALL, ids=lambda name: name.replace(" ", "-"))
+def ending(request: pytest.FixtureRequest) -> Ending:
+    return ALL[request.param]
+
+
+def check(ending: Ending, failure: Exception | None, got: list[Any], endings: list[Any]) -> None:
+    outcome = ending.outcome
+    if outcome is None:
+        assert failure is None
+        assert endings == ["completed"]
+    else:
+        assert failure is outcome if isinstance(outcome, Exception) else type(failure) is outcome
+        assert endings == [failure]
+    assert len(got) == ending.events
+    if isinstance(failure, RxAssistantError):
+        assert failure.request_id == "req_1"
+        assert failure.snapshot is not None
+        assert bool(failure.snapshot.messages) == (ending.events >= 4)
+
+
+@pytest.mark.parametrize("connected", [False, True], ids=["", "connected"])
+def test_a_stream_ends_well_or_with_a_typed_error_after_everything_that_came(ending: Ending, connected: bool) -> None:
+    body = FedBody(*ending.chunks)
+    got: list[Any] = []
+    endings: list[Any] = []
+    with sync_stream(body, max_event_bytes=3000) as stream:
+        stream.subscribe(got.append, endings.append, lambda: endings.append("completed"))
+        if connected:
+            stream.connect()
+        failure = None
+        try:
+            stream.until_done()
+        except Exception as error:
+            failure = error
+        looped = []
+        try:
+            looped.extend(iter(stream))
+        except Exception as error:
+            assert error is failure
+        check(ending, failure, got, endings)
+        assert looped in ([], got)  # list.extend gives all or, when it raises, what it had
+        late: list[Any] = []
+        stream.subscribe(late.append, late.append, lambda: late.append("completed"))
+        assert late == [*got, *endings]
+    assert len(body.endings) == 1
+    assert body.endings[0] == ("finish" if ending.outcome is None else "close")
+
+
+@pytest.mark.anyio
+async def test_an_async_stream_ends_well_or_with_a_typed_error_after_everything_that_came(
+    ending: Ending, anyio_backend: str
+) -> None:
+    body = AsyncFedBody(*ending.chunks)
+    got: list[Any] = []
+    endings: list[Any] = []
+    async with async_stream(body, max_event_bytes=3000) as stream:
+        stream.subscribe(got.append, endings.append, lambda: endings.append("completed"))
+        failure = None
+        try:
+            with anyio.fail_after(5):
+                await stream.until_done()
+        except Exception as error:
+            failure = error
+        check(ending, failure, got, endings)
+        looped = []
+        try:
+            async for item in stream:
+                looped.append(item)  # noqa: PERF401
+        except Exception as error:
+            assert error is failure
+        assert looped == got
+    assert len(body.endings) == 1
+    assert body.endings[0] == ("finish" if ending.outcome is None else "close")
+
+
+@pytest.mark.parametrize("name", WELL)
+def test_after_a_good_end_the_getters_give_what_there_is(name: str) -> None:
+    with sync_stream(FedBody(*WELL[name].chunks)) as stream:
+        stream.until_done()
+        messages = stream.get_final_messages()
+        assert len(messages) == (name != "done before anything else")
+        if messages:
+            assert stream.get_final_run().status in {*TERMINAL, "in_progress"}
+
+
+@pytest.mark.parametrize("name", BADLY)
+def test_after_a_break_every_getter_raises_it(name: str) -> None:
+    chunks = BADLY[name].chunks
+    with sync_stream(FedBody(*chunks), max_event_bytes=3000) as stream:
+        for use in (
+            stream.get_final_run,
+            stream.get_final_messages,
+            stream.get_final_run_steps,
+            stream.run,
+            stream.run,
+        ):
+            with pytest.raises((RxAssistantError, OSError)) as raised:
+                use()
+            assert raised.value is stream.log.failure
+
+
+def test_an_error_event_tells_what_the_server_said_and_is_itself_delivered() -> None:
+    said = {"message": "Sorry.", "code": "server_error", "type": "server", "param": "tools"}
+    for payload in (said, {"error": said}):
+        with sync_stream(FedBody(*BEGUN, event("error", payload))) as stream:
+            names = []
+            with pytest.raises(ServerErrorEvent, match=r"Sorry\.") as raised:
+                for each in stream:
+                    names.append(each.event)  # noqa: PERF401
+            assert names[-1] == "error"
+        assert (raised.value.code, raised.value.type, raised.value.param) == ("server_error", "server", "tools")
+
+
+def test_a_truncated_stream_says_how_far_it_came() -> None:
+    with (
+        sync_stream(FedBody(*BEGUN, APIConnectionError("reset by peer"))) as stream,
+        pytest.raises(
+            StreamTruncatedError, match=r"after 4 events \(\d+ bytes\); the run was still 'in_progress'"
+        ) as raised,
+    ):
+        stream.until_done()
+    assert isinstance(raised.value.__cause__, APIConnectionError)
+    with sync_stream(FedBody(END)) as stream, pytest.raises(StreamTruncatedError, match="before its first event"):
+        stream.until_done()
+
+
+def test_a_malformed_payload_ends_only_the_chain_that_reads_it() -> None:
+    broken = b'event: thread.message.completed\ndata: {"id": 7\n\n'
+    got: list[str] = []
+    errors: list[Exception] = []
+    with sync_stream(FedBody(run("queued"), broken, run("completed"), DONE)) as stream:
+        stream.map(lambda event: event.data).subscribe(lambda _: None, errors.append)
+        stream.map(lambda event: event.event).subscribe(got.append)
+        stream.until_done()
+        assert stream.get_final_run().status == "completed"
+    assert [type(error) for error in errors] == [EventDecodeError]
+    assert len(got) == 4
+
+
+def test_frames_without_names_are_understood() -> None:
+    """Some proxies wrap name and payload into one."""
+    wrapped = []
+    for each in answer("a")[:-1]:
+        name, payload = (line.split(b": ", 1)[1] for line in each.strip().split(b"\n"))
+        wrapped.append(b'data: {"event": "%s", "data": %s}\n\n' % (name, payload))
+    with sync_stream(FedBody(*wrapped, b"data: [DONE]\n\n")) as stream:
+        assert list(stream.text_deltas) == ["a"]
+        assert stream.get_final_run().status == "completed"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_chunks_of_any_size_end_the_same_way(size: int) -> None:
+    whole = b"".join([*BEGUN, run("completed"), DONE[:-1]])
+    chunks = [whole[start : start + size] for start in range(0, len(whole), size)]
+    with sync_stream(FedBody(*chunks, over=True)) as stream:
+        assert len(list(stream)) == 5
+        assert stream.log.failure is None
