@@ -81,11 +81,12 @@ class Binding:
     # -- endings → calls -----------------------------------------------------------------------------------------
 
     def _failure(self, error: Exception) -> Iterable[Call]:
-        """The callbacks of a failure. That the stream was closed on purpose is none."""
-        if isinstance(error, StreamClosedError):
+        """The callbacks of a failure. That this stream was closed on purpose is none."""
+        is_the_streams = error is self.stream.log.failure
+        if is_the_streams and isinstance(error, StreamClosedError):
             return
         self.exception = error
-        if isinstance(error, APITimeoutError) and error is self.stream.log.failure and "on_timeout" in self._on:
+        if is_the_streams and isinstance(error, APITimeoutError) and "on_timeout" in self._on:
             yield self._on["on_timeout"], ()
         if "on_exception" in self._on:
             yield self._on["on_exception"], (error,)
@@ -142,12 +143,12 @@ class NotAttachedError(RuntimeError, AttributeError):
 
 def bind(handler: object, kind: type[Binding], base: type, stream: Any) -> Binding:
     """Bind a handler to a stream; RuntimeError when it is bound already."""
-    if _KEY in vars(handler):
+    binding = kind(handler, base, stream)
+    kept: object = vars(handler).setdefault(_KEY, binding)
+    if kept is not binding:
         raise RuntimeError(
             f"this {type(handler).__name__} is bound to a stream already: a handler serves one stream, make a new one"
         )
-    binding = kind(handler, base, stream)
-    vars(handler)[_KEY] = binding
     return binding
 
 

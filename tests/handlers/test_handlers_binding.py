@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
+import weakref
 from typing import Any
 
 import pytest
@@ -347,3 +349,18 @@ async def test_the_wrong_kind_of_loop_says_what_to_write(face: Face) -> None:
         else:
             with pytest.raises(TypeError, match="write `for item in stream`"):
                 aiter(given)
+
+
+@on_every_face
+async def test_a_handler_and_its_stream_are_freed_together(face: Face) -> None:
+    async def used() -> list[weakref.ref[Any]]:
+        handler, other = face.handler(Plain)(), face.handler(Plain)()
+        stream = face.stream(*TEXT, handler=handler)
+        stream.attach(other)
+        async with face.block(stream) as given:
+            await got(given.until_done())
+        return [weakref.ref(handler), weakref.ref(other), weakref.ref(stream), weakref.ref(stream.log)]
+
+    left = await used()
+    gc.collect()
+    assert [one() for one in left] == [None] * 4
