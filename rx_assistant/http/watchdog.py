@@ -30,8 +30,9 @@ class Watchdog:
 
     def disarm(self) -> None:
         """Do not fire. The thread sleeps on: the next `arm` is usually later, and costs no wake-up."""
-        with self._changed:
-            self._due = None
+        if self._due is not None:  # only the reader's own thread sets it
+            with self._changed:
+                self._due = None
 
     def stop(self) -> None:
         """Never fire again, and let the thread end."""
