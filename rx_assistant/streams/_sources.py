@@ -1,8 +1,9 @@
-"""Bodies that are no open response: recordings on disk, bytes in memory, iterables of chunks, events of others."""
+"""Recordings as bodies: what is on disk, in memory or in an iterable; in chunks of any size, or at a pace."""
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
@@ -11,12 +12,60 @@ from typing import IO, Any, TypeAlias
 import anyio
 import anyio.to_thread
 
-from rx_assistant.errors import RxAssistantError, StreamTruncatedError
+from rx_assistant.errors import StreamTruncatedError
 
 Source: TypeAlias = "str | PathLike[str] | bytes | Iterable[bytes]"
 AsyncSource: TypeAlias = "Source | AsyncIterable[bytes]"
 
 _CHUNK = 64 * 1024
+_BLANK_LINES = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_LONGEST = 4  # bytes of a blank line's mark
+
+
+class Portions:
+    """What a body reads one after the other: pieces of `size` bytes; with a pace, one event's block each."""
+
+    def __init__(self, size: int | None, paced: bool) -> None:
+        self._size = size
+        self._paced = paced
+        self._rest = bytearray()
+        self._ready: deque[bytes] = deque()
+
+    def add(self, chunk: object) -> None:
+        """Take what the source gave; TypeError when it is no bytes."""
+        if not isinstance(chunk, (bytes, bytearray, memoryview)):
+            raise TypeError(f"a recording consists of chunks of bytes, not of {type(chunk).__name__}")
+        data = bytes(chunk)
+        if self._paced:
+            self._add_blocks(data)
+        elif data:
+            size = self._size or len(data)
+            self._ready.extend(data[start : start + size] for start in range(0, len(data), size))
+
+    def end(self) -> None:
+        """The source has ended: what is left is a portion too."""
+        if self._rest:
+            self._ready.append(bytes(self._rest))
+            self._rest.clear()
+
+    def next(self) -> bytes:
+        """Give the next portion; `b""` when more has to be added first."""
+        return self._ready.popleft() if self._ready else b""
+
+    def _add_blocks(self, data: bytes) -> None:
+        rest = self._rest
+        start = max(len(rest) - _LONGEST, 0)
+        rest += data
+        while (end := _end_of_block(rest, start)) > 0:
+            self._ready.append(bytes(rest[:end]))
+            del rest[:end]
+            start = 0
+
+
+def _end_of_block(data: bytearray, start: int) -> int:
+    """Where the first block ends, after its blank line; 0 without one. None of that lies before `start`."""
+    ends = [at + len(mark) for mark in _BLANK_LINES if (at := data.find(mark, start)) >= 0]
+    return min(ends, default=0)
 
 
 class ReplayBody:
@@ -26,7 +75,8 @@ class ReplayBody:
 
     def __init__(self, source: Source, chunk_size: int | None, events_per_second: float | None) -> None:
         self._file: IO[bytes] | None = None
-        self._chunks = self._paced(self._cut(self._open(source), chunk_size), events_per_second)
+        self._chunks = self._open(source)
+        self._portions = Portions(chunk_size, events_per_second is not None)
         self._pause = None if events_per_second is None else 1 / events_per_second
         self._closed = threading.Event()
         self._begun = False
@@ -41,16 +91,18 @@ class ReplayBody:
         return self.pull()
 
     def pull(self) -> bytes:
-        """Give the next chunk without waiting for its time."""
-        try:
-            chunk = next(self._chunks, b"")
-        except RxAssistantError:
-            raise
-        except Exception as error:
-            raise StreamTruncatedError(f"the source of the recording failed: {error!r}") from error
-        if not chunk:
-            self._release()
-        return chunk
+        """Give the next portion without waiting for its time."""
+        while not (portion := self._portions.next()):
+            try:
+                chunk = next(self._chunks, None)
+            except Exception as error:
+                raise StreamTruncatedError(f"the source of the recording failed: {error!r}") from error
+            if chunk is None:
+                self._release()
+                self._portions.end()
+                return self._portions.next()
+            self._portions.add(chunk)
+        return portion
 
     def saw_event(self) -> None:
         """Nothing to learn: a recording has no time limits."""
@@ -71,42 +123,12 @@ class ReplayBody:
             return iter((bytes(source),))
         if isinstance(source, (str, PathLike)):
             self._file = Path(source).open("rb")  # noqa: SIM115  # closed by _release()
-            return iter(self._from_file, b"")
+            return iter(self._read_file, b"")
         return iter(source)
 
-    def _from_file(self) -> bytes:
-        return b"" if self._file is None or self._file.closed else self._file.read(_CHUNK)
-
-    @staticmethod
-    def _cut(chunks: Iterator[bytes], size: int | None) -> Iterator[bytes]:
-        for chunk in chunks:
-            if not isinstance(chunk, (bytes, bytearray, memoryview)):
-                raise TypeError(f"a recording consists of chunks of bytes, not of {type(chunk).__name__}")
-            if not chunk:
-                continue
-            for start in range(0, len(chunk), size or len(chunk)):
-                yield bytes(chunk[start : start + (size or len(chunk))])
-
-    @staticmethod
-    def _paced(chunks: Iterator[bytes], events_per_second: float | None) -> Iterator[bytes]:
-        """With a pace, give what completes one event at a time; without one, the chunks as they are."""
-        if events_per_second is None:
-            yield from chunks
-            return
-        rest = b""
-        for chunk in chunks:
-            rest += chunk
-            while (end := _end_of_block(rest)) > 0:
-                yield rest[:end]
-                rest = rest[end:]
-        if rest:
-            yield rest
-
-
-def _end_of_block(data: bytes) -> int:
-    """Where the first block ends, after its blank line; 0 without one."""
-    ends = [at + len(mark) for mark in (b"\n\n", b"\r\n\r\n", b"\r\r") if (at := data.find(mark)) >= 0]
-    return min(ends, default=0)
+    def _read_file(self) -> bytes:
+        file = self._file
+        return b"" if file is None or file.closed else file.read(_CHUNK)
 
 
 class AsyncReplayBody:
@@ -116,45 +138,43 @@ class AsyncReplayBody:
 
     def __init__(self, source: AsyncSource, chunk_size: int | None, events_per_second: float | None) -> None:
         self._later: AsyncIterator[bytes] | None = None
-        self._on_disk = isinstance(source, (str, PathLike))
-        self._pause = None if events_per_second is None else 1 / events_per_second
-        self._size, self._pace = chunk_size, events_per_second
         self._ready: ReplayBody | None = None
+        self._on_disk = isinstance(source, (str, PathLike))
         if isinstance(source, AsyncIterable):
             self._later = aiter(source)
         else:
             self._ready = ReplayBody(source, chunk_size, events_per_second)
+        self._portions = Portions(chunk_size, events_per_second is not None)
+        self._pause = None if events_per_second is None else 1 / events_per_second
         self._begun = False
         self._closed = False
         self._scope: anyio.CancelScope | None = None
 
     async def read(self) -> bytes:
-        chunk = b""
+        portion = b""
         try:
             with anyio.CancelScope() as self._scope:
                 if self._pause is not None and self._begun:
                     await anyio.sleep(self._pause)
                 self._begun = True
-                chunk = b"" if self._closed else await self._next()
+                portion = b"" if self._closed else await self._next()
         finally:
             self._scope = None
-        return chunk
+        return portion
 
     async def _next(self) -> bytes:
-        while self._ready is None or not (chunk := await self._pull(self._ready)):
-            if self._later is None:
-                return b""
+        if self._ready is not None:
+            return await anyio.to_thread.run_sync(self._ready.pull) if self._on_disk else self._ready.pull()
+        while not (portion := self._portions.next()) and self._later is not None:
             try:
-                fresh = await anext(self._later, None)
+                chunk = await anext(self._later, None)
             except Exception as error:
                 raise StreamTruncatedError(f"the source of the recording failed: {error!r}") from error
-            if fresh is None:
-                return b""
-            self._ready = ReplayBody(fresh if isinstance(fresh, bytes) else [fresh], self._size, self._pace)
-        return chunk
-
-    async def _pull(self, body: ReplayBody) -> bytes:
-        return await anyio.to_thread.run_sync(body.pull) if self._on_disk else body.pull()
+            if chunk is None:
+                self._portions.end()
+                return self._portions.next()
+            self._portions.add(chunk)
+        return portion
 
     def saw_event(self) -> None:
         """Nothing to learn: a recording has no time limits."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import anyio
@@ -107,6 +109,17 @@ def check(ending: Ending, failure: Exception | None, got: list[Any], endings: li
         assert bool(failure.snapshot.messages) == (ending.events >= 4)
 
 
+@contextmanager
+def raising(failure: Exception | None) -> Iterator[None]:
+    """What is in here raises just that error, or none."""
+    if failure is None:
+        yield
+        return
+    with pytest.raises(type(failure)) as raised:
+        yield
+    assert raised.value is failure
+
+
 @pytest.mark.parametrize("connected", [False, True], ids=["", "connected"])
 def test_a_stream_ends_well_or_with_a_typed_error_after_everything_that_came(ending: Ending, connected: bool) -> None:
     body = FedBody(*ending.chunks)
@@ -121,13 +134,12 @@ def test_a_stream_ends_well_or_with_a_typed_error_after_everything_that_came(end
             stream.until_done()
         except Exception as error:
             failure = error
-        looped = []
-        try:
-            looped.extend(iter(stream))
-        except Exception as error:
-            assert error is failure
         check(ending, failure, got, endings)
-        assert looped in ([], got)  # list.extend gives all or, when it raises, what it had
+        looped: list[Any] = []
+        with raising(failure):
+            for item in stream:
+                looped.append(item)  # noqa: PERF402  # what came before the error counts
+        assert looped == got
         late: list[Any] = []
         stream.subscribe(late.append, late.append, lambda: late.append("completed"))
         assert late == [*got, *endings]
@@ -152,11 +164,9 @@ async def test_an_async_stream_ends_well_or_with_a_typed_error_after_everything_
             failure = error
         check(ending, failure, got, endings)
         looped = []
-        try:
+        with raising(failure):
             async for item in stream:
                 looped.append(item)  # noqa: PERF401
-        except Exception as error:
-            assert error is failure
         assert looped == got
     assert len(body.endings) == 1
     assert body.endings[0] == ("finish" if ending.outcome is None else "close")
