@@ -40,7 +40,7 @@ def test_there_are_two_set_up_commands_and_each_begins_on_a_bare_machine() -> No
     assert len(commands) == 2
     assert all(command.startswith("python3 -m venv .venv && .venv/bin/python -m pip install") for command in commands)
     assert commands[0].endswith('.venv/bin/rx-assistant ask "What time is it?"')
-    assert commands[1].endswith(".venv/bin/python -m pytest")
+    assert commands[1].endswith(".venv/bin/python -m pytest -n auto --dist loadfile")
 
 
 def test_the_commands_that_it_names_exist() -> None:
