@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from reactivex import Observable
 
-from rx_assistant.gui._frames import Frames, frames_of
+from rx_assistant.gui._frames import Frames, Portion, frames_of
 from rx_assistant.gui._host import Action, TellsClosing, UiHost
 from rx_assistant.hot import Hooks, Scope, Sink, operator
 from rx_assistant.operators._joining import joined, may_join
@@ -58,7 +59,8 @@ def observe_on_ui(
         backlog = Backlog(
             adjacent, join, capacity=max_pending, overflow=overflow, on_drop=on_drop, numbering=frames.numbers
         )
-        observing = _Observing(down, backlog, host, frames, interval)
+        portion = Portion() if join is joined else None
+        observing = _Observing(down, backlog, host, frames, interval, portion)
         observing.begin()
         return observing.hooks
 
@@ -68,13 +70,22 @@ def observe_on_ui(
 class _Observing(Intake[T]):
     """One subscription on a host."""
 
-    def __init__(self, down: Sink[T], backlog: Backlog[T], host: UiHost, frames: Frames, interval: float) -> None:
+    def __init__(
+        self,
+        down: Sink[T],
+        backlog: Backlog[T],
+        host: UiHost,
+        frames: Frames,
+        interval: float,
+        portion: Portion | None,
+    ) -> None:
         super().__init__(down, backlog)
         self.interval = interval
         self.due = 0.0
         self.listed = False
         self._host = host
         self._frames = frames
+        self._portion = portion
         self._last: int | None = None  # the number of the ending
         self._forget: Action | None = None
 
@@ -105,11 +116,14 @@ class _Observing(Intake[T]):
         return self._last if first is None else first
 
     def hand_on(self) -> None:
-        """Hand on the first group, or the ending; on the UI thread."""
+        """Hand on the first group or a part of it, or the ending; on the UI thread."""
         try:
-            item = self.backlog.take()
+            item, pieces = self.backlog.take_some(self._portion.most if self._portion else None)
             if item is not NOTHING:
+                began = time.monotonic()
                 self._down.next(item)
+                if self._portion is not None:
+                    self._portion.learn(pieces, time.monotonic() - began)
                 return
         except Exception as error:
             self._finish(error)

@@ -49,6 +49,11 @@ def joined(items: Sequence[T]) -> T:
     return whole
 
 
+def grows(item: object) -> bool:
+    """Tell whether joining items like this makes a larger one, rather than keeping the newest."""
+    return type(item) in _GROWING
+
+
 def newest(items: Sequence[T]) -> T:
     """Give the last item, which says all that those before it said."""
     return items[-1]
@@ -108,6 +113,7 @@ def _same_text(earlier: TextSnapshot, later: TextSnapshot) -> bool:
     return earlier.index == later.index and earlier.message_id == later.message_id
 
 
+_GROWING: Final = (str, ThreadMessageDelta, ThreadRunStepDelta)
 _RULES: Final[dict[type, Rule]] = {
     ThreadMessageDelta: Rule(_same_part, _longer_message_delta),
     ThreadRunStepDelta: Rule(_same_call, _longer_step_delta),

@@ -23,6 +23,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 from rx_assistant.errors import StreamOverflowError
 from rx_assistant.hot import Hooks, Sink
+from rx_assistant.operators._joining import grows
 
 T = TypeVar("T")
 
@@ -116,12 +117,23 @@ class Backlog(Generic[T]):
 
     def take(self) -> T:
         """Give the oldest group as one item; NOTHING when nothing waits."""
+        return self.take_some(None)[0]
+
+    def take_some(self, most: int | None) -> tuple[T, int]:
+        """Give the oldest group as one item, but of a text that grows only the first `most` pieces; and their number.
+
+        NOTHING when nothing waits.
+        """
         with self._mutex:
             if not self._groups:
-                return cast("T", NOTHING)
-            self._numbers.popleft()
-            group = self._groups.popleft()
-        return group[0] if len(group) == 1 else self._join(group)
+                return cast("T", NOTHING), 0
+            group = self._groups[0]
+            if most is not None and len(group) > most and grows(group[0]):
+                group, self._groups[0] = group[:most], group[most:]
+            else:
+                self._numbers.popleft()
+                self._groups.popleft()
+        return group[0] if len(group) == 1 else self._join(group), len(group)
 
     def clear(self) -> None:
         """Forget everything."""

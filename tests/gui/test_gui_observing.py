@@ -12,7 +12,8 @@ import pytest
 from reactivex import Subject, operators as ops
 
 from rx_assistant.errors import StreamOverflowError
-from rx_assistant.gui import TellsClosing, UiHost, UiScheduler, _frames, observe_on_ui
+from rx_assistant.gui import TellsClosing, UiHost, UiScheduler, _frames, _observing, observe_on_ui
+from rx_assistant.snapshots import RunSnapshot
 
 
 class ManualHost:
@@ -59,7 +60,8 @@ class ManualHost:
 def host(monkeypatch: pytest.MonkeyPatch) -> ManualHost:
     """A host whose clock is the operator's clock."""
     made = ManualHost()
-    monkeypatch.setattr(_frames, "time", SimpleNamespace(monotonic=lambda: made.now))
+    for module in (_frames, _observing):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: made.now))
     return made
 
 
@@ -302,3 +304,41 @@ def test_a_scheduler_on_a_host_measures_by_a_monotonic_clock(host: ManualHost) -
     scheduler.schedule(lambda *_: ran.append(host.now))
     host.pass_time(1)
     assert ran == [100.0, 100.5]
+
+
+def test_a_very_long_text_is_shown_in_parts_that_take_no_longer_than_a_draining_may(host: ManualHost) -> None:
+    source, parts = Subject[str](), []
+
+    def layout(text: str) -> None:
+        parts.append(len(text))
+        host.now += len(text) * 10e-6
+
+    source.pipe(observe_on_ui(host)).subscribe(layout)
+    push(source, "x" * 10_000)
+    host.pass_time(10)
+    assert sum(parts) == 10_000
+    assert max(parts) * 10e-6 < 0.011
+    assert len(parts) < 40
+
+
+def test_a_widget_that_is_slow_whatever_the_size_gets_everything_at_once(host: ManualHost) -> None:
+    source, parts = Subject[str](), []
+
+    def slow(text: str) -> None:
+        parts.append(len(text))
+        host.now += 0.05
+
+    source.pipe(observe_on_ui(host)).subscribe(slow)
+    push(source, "x" * 50_000)
+    host.pass_time(10)
+    assert parts == [1024, 512, 50_000 - 1536]
+
+
+def test_of_snapshots_only_the_newest_is_shown_however_many_there_were(host: ManualHost) -> None:
+    source, shown = Subject[RunSnapshot](), []
+    source.pipe(observe_on_ui(host)).subscribe(shown.append)
+    snapshots = [RunSnapshot() for _ in range(5_000)]
+    push(source, snapshots)
+    host.pass_time(1)
+    assert len(shown) == 1
+    assert shown[0] is snapshots[-1]
