@@ -81,7 +81,7 @@ class Feed:
         try:
             self._decoder.push(chunk, emit)
         except EventTooLargeError as error:
-            overflow = error
+            overflow = error.with_traceback(None)  # which would keep the stream alive, and tells nothing
         end = None if _NOTABLE.isdisjoint(kinds) else self._notice(kinds, payloads)
         if kinds:
             self._append(kinds, payloads)
