@@ -5,8 +5,8 @@ that callback is about, whatever the stream's other readers do. The order of cal
 
 1. `on_event`; 2. what the event shows for the first time: `on_message_created`, `on_run_step_created`,
 `on_text_created`, `on_tool_call_created`; 3. for each fragment its delta callback, then `on_annotation` or
-`on_code_output` for what it brings, and at last `on_message_delta` or `on_run_step_delta`; 4. what the event ends: parts
-and calls first, then their message or step; 5. `on_run_status` and `on_requires_action`.
+`on_code_output` for what it brings, and at last `on_message_delta` or `on_run_step_delta`; 4. what the event ends:
+parts and calls first, then their message or step; 5. `on_run_status` and `on_requires_action`.
 
 `created` and `delta` callbacks get views, which are as good as the models and cost next to nothing; `done` callbacks
 get the server's final objects. Each happens once for each message, part, call and step (law L5).
