@@ -98,19 +98,26 @@ MAKERS = [bare, doubled, numbered, held_back, two_operators, stock_map, stock_fi
 MAKERS += [stock_chain, fluent, mixed]
 
 
-class TestOnAHotLog(Contract):
-    @pytest.fixture(params=[SyncRoot, AsyncRoot], ids=["sync", "async"])
-    def root(self, request: pytest.FixtureRequest, keep: bool) -> Root:
-        root: Root = request.param(keep=keep)
-        return root
+def prepared(make: Callable[[Root], Rig], root: Root) -> Rig:
+    rig = make(root)
+    if make is not bare:
+        rig.many = 5_000
+    return rig
 
+
+class TestOnAHotLog(Contract):
     @pytest.fixture(params=[True, False], ids=["all", "none"])
     def keep(self, request: pytest.FixtureRequest) -> bool:
         return bool(request.param)
 
     @pytest.fixture(params=MAKERS, ids=lambda make: make.__name__)
-    def rig(self, request: pytest.FixtureRequest, root: Root) -> Rig:
-        rig: Rig = request.param(root)
-        if request.param is not bare:
-            rig.many = 10_000
-        return rig
+    def rig(self, request: pytest.FixtureRequest, keep: bool) -> Rig:
+        return prepared(request.param, SyncRoot(keep=keep))
+
+
+class TestOnTheAsyncFace(Contract):
+    """It shares all of this with the other face, so a sample will do."""
+
+    @pytest.fixture(params=[bare, fluent, mixed], ids=lambda make: make.__name__)
+    def rig(self, request: pytest.FixtureRequest) -> Rig:
+        return prepared(request.param, AsyncRoot())
