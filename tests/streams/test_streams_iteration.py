@@ -299,6 +299,16 @@ def test_a_loop_inside_the_body_of_a_loop_leaves_the_current_event_of_the_outer_
         assert stream.current_event == first
 
 
+def test_what_a_substream_leads_to_inside_a_loop_is_fed_by_that_loop() -> None:
+    with sync_stream(FedBody(*answer("a", "b"))) as one, sync_stream(FedBody(*answer("1", "2"))) as other:
+
+        def of_the_other(_: str) -> Any:
+            return other.text_deltas
+
+        inner = ops.flat_map(lambda text: text.pipe(ops.take(1), ops.flat_map(of_the_other)))
+        assert list(one.pipe(ax.texts(), inner)) == ["1", "2"]
+
+
 # -- what a loop does to others ----------------------------------------------------------------------------------------
 
 
