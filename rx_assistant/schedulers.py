@@ -37,15 +37,18 @@ class EventLoop(Protocol):
 
     def is_here(self) -> bool:
         """Whether this thread is running the loop."""
+        ...
 
     def call_soon(self, action: Callable[[], object]) -> None:
         """Run `action` on the loop; from any thread. A loop that is over drops it."""
 
     def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
         """Run `action` on the loop, `seconds` from now; from any thread. Gives what cancels it."""
+        ...
 
     def spawn(self, main: Main) -> Task:
         """Start a task that belongs to no scope of the caller; on the loop's own thread."""
+        ...
 
 
 def current_event_loop() -> EventLoop:

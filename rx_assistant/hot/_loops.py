@@ -347,7 +347,9 @@ class AsyncLoop(Loop[T]):
             origin = self._source.origin
             if origin is None or origin.driver is None:
                 raise TypeError("this stream is not fed by an event loop, so nothing can wake an `async for` on it")
-            self._waker = origin.driver.waker()
+            waker: Waker = origin.driver.waker()
+            self._waker = waker
+            return waker
         return self._waker
 
     def _wake(self) -> None:

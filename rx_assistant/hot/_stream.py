@@ -186,7 +186,9 @@ class Stream(_Face[T_co]):
         ) -> Stream[C]: ...
         @overload
         def pipe(self, /, *operators: Callable[[Any], Any]) -> Stream[Any]: ...
-        def pipe(self, /, *operators: Callable[[Any], Any]) -> Any: ...
+        def pipe(  # pyright: ignore[reportIncompatibleMethodOverride]
+            self, /, *operators: Callable[[Any], Any]
+        ) -> Any: ...
     else:
 
         def pipe(self, /, *operators):
@@ -254,7 +256,9 @@ class AsyncStream(_Face[T_co]):
         ) -> AsyncStream[C]: ...
         @overload
         def pipe(self, /, *operators: Callable[[Any], Any]) -> AsyncStream[Any]: ...
-        def pipe(self, /, *operators: Callable[[Any], Any]) -> Any: ...
+        def pipe(  # pyright: ignore[reportIncompatibleMethodOverride]
+            self, /, *operators: Callable[[Any], Any]
+        ) -> Any: ...
     else:
 
         def pipe(self, /, *operators):
@@ -325,7 +329,7 @@ def operator(start: Start[B, A]) -> Callable[[Observable[A]], Observable[B]]:
 def _link_lifted(
     source: Observable[A], start: Start[B, A], down: Subscriber[B], scheduler: abc.SchedulerBase | None
 ) -> abc.DisposableBase:
-    hooks = start(down, Scope(source, scheduler))
+    hooks = start(cast("Sink[B]", down), Scope(source, scheduler))
     if not isinstance(hooks, Hooks):
         hooks = Hooks(hooks)
     if hooks.error is not None:
@@ -376,7 +380,7 @@ def wrap(source: Any, *, like: Observable[Any]) -> Any:
         return source.subscribe(guard.on_next, guard.on_error, guard.on_completed, scheduler=scheduler)
 
     stream = face(link, origin)
-    stream.__dict__["_wrapped"] = source
+    vars(stream)["_wrapped"] = source
     return stream
 
 

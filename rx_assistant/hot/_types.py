@@ -34,6 +34,7 @@ class AsyncDriver(Protocol):
     @property
     def gated(self) -> bool:
         """Whether async handlers have to be awaited before an item is handed on."""
+        ...
 
     async def deliver(self, upto: int) -> None:
         """Let subscribers and async handlers have the items before `upto`."""
@@ -43,6 +44,7 @@ class AsyncDriver(Protocol):
 
     def waker(self) -> Waker:
         """Give something to sleep on that other threads may wake."""
+        ...
 
 
 class Waker(Protocol):

@@ -82,7 +82,9 @@ def _elsewhere() -> httpcore.AsyncNetworkBackend:
         on_asyncio = asyncio.current_task() is not None
     except RuntimeError:
         on_asyncio = False
-    return httpcore.AnyIOBackend() if on_asyncio else httpcore.TrioBackend()
+    if on_asyncio:
+        return httpcore.AnyIOBackend()  # pyright: ignore[reportReturnType]  # its stubs disagree among themselves
+    return httpcore.TrioBackend()  # pyright: ignore[reportReturnType]
 
 
 class AsyncioStream(httpcore.AsyncNetworkStream):

@@ -78,8 +78,6 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
     thread. Leaving the block closes the response.
     """
 
-    driver: AsyncPump
-
     def __init__(
         self,
         open: AsyncOpen,
@@ -103,7 +101,7 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
             max_event_bytes=max_event_bytes,
             identity=identity,
         )
-        self.driver = AsyncPump(self.log, self._feed, open, resume, self._folding.latest)
+        self.driver: AsyncPump = AsyncPump(self.log, self._feed, open, resume, self._folding.latest)
         self._post_cancel = post_cancel
         self._cancelling: Eager[Run] | None = None
 

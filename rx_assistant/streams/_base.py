@@ -18,10 +18,8 @@ from rx_assistant.streams._recording import Recording
 if TYPE_CHECKING:
     from rx_assistant.events import AssistantStreamEvent
     from rx_assistant.snapshots import RunSnapshot
-    from rx_assistant.streams._async_pump import AsyncPump
     from rx_assistant.streams._feed import RunIdentity
     from rx_assistant.streams._handling import Binding, Handler
-    from rx_assistant.streams._pump import Pump
     from rx_assistant.types import Message, Run, RunStep
 
 Replay: TypeAlias = Literal["all", "none"]
@@ -38,7 +36,7 @@ _GRACE = {"detach": 0.0, "close": 0.0, "cancel": 1.0}
 class StreamBase:
     """State and views of one stream; the faces add reading and waiting."""
 
-    driver: Pump | AsyncPump
+    driver: Any  # a Pump or an AsyncPump: each face says which
 
     def __init__(
         self,
@@ -63,7 +61,7 @@ class StreamBase:
             arrived=self._folding.arrived,
             identity=identity,
         )
-        self._on_idle = on_idle
+        self._on_idle: OnIdle = on_idle
         self._stop_idling: Callable[[], None] | None = None
         self._grace = _GRACE[on_idle] if idle_grace is None else idle_grace
         if on_idle != "detach":
@@ -126,12 +124,12 @@ class StreamBase:
 
     # -- Root ----------------------------------------------------------------------------------------------------
 
-    def link(self, subscriber: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
+    def link(self, down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
         """Seat a subscriber; or, for a loop, give the loop a cursor to feed it from."""
         loop = FEEDING.loop
         if loop is not None:
-            return loop.adopt(cast("Any", self), subscriber)
-        return self.log.subscribe(subscriber)
+            return loop.adopt(cast("Any", self), down)
+        return self.log.subscribe(down)
 
     @property
     def origin(self) -> Any:

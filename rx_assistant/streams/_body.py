@@ -14,6 +14,7 @@ class Body(Protocol):
 
     def read(self) -> bytes:
         """Give the next chunk; `b""` at the end. Raises errors of ours only."""
+        ...
 
     def saw_event(self) -> None:
         """Learn that a chunk held an event: for timeouts that count events, not bytes."""
@@ -34,6 +35,7 @@ class AsyncBody(Protocol):
 
     async def read(self) -> bytes:
         """Give the next chunk; `b""` at the end. Raises errors of ours only."""
+        ...
 
     def saw_event(self) -> None:
         """Learn that a chunk held an event: for timeouts that count events, not bytes."""

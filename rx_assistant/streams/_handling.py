@@ -32,3 +32,4 @@ class Handler(Protocol):
 
     def __rx_bind__(self, stream: Any) -> Binding:
         """Bind to `stream`; RuntimeError when it is bound already, TypeError when it cannot serve such a stream."""
+        ...

@@ -35,8 +35,6 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
     Leaving the block closes the response.
     """
 
-    driver: Pump
-
     def __init__(
         self,
         open: Open,
@@ -60,7 +58,7 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
             max_event_bytes=max_event_bytes,
             identity=identity,
         )
-        self.driver = Pump(self.log, self._feed, open, resume, self._folding.latest)
+        self.driver: Pump = Pump(self.log, self._feed, open, resume, self._folding.latest)
         self._post_cancel = post_cancel
         self._cancelling = threading.RLock()
         self._cancelled: Run | None = None

@@ -40,7 +40,7 @@ def test_the_package_is_typed_strictly() -> None:
 
 @pytest.mark.timeout(300)
 def test_what_is_public_is_typed_for_a_second_checker() -> None:
-    run("basedpyright", "--level", "error")
+    run("basedpyright", "--level", "error", "--pythonpath", sys.executable)
 
 
 def test_imports_point_down_the_map() -> None:
