@@ -374,6 +374,7 @@ async def test_empty_objects_call_nothing_that_would_break(face: Face) -> None:
     assert [name for name, given in told if given is None] == []
     assert {"on_text_delta", "on_message_delta", "on_run_step_delta"} <= {name for name, _ in told}
     assert {"on_text_done", "on_message_done", "on_run_step_done"} <= {name for name, _ in told}
+    assert all(given.to_model() is given for name, given in told if name.endswith("_done"))
 
 
 @on_every_face
