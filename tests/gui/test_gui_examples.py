@@ -5,14 +5,15 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gui_examples import CHATS, Chat
 
-from rx_assistant.local import Server, serve
+from rx_assistant.local import RunContext, Server, serve
+from rx_assistant.local.engine import Action, Arguments, Gate
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -79,22 +80,34 @@ def test_questions_are_answered_one_after_the_other(chat: Chat, server: Server) 
     assert (requests_of(server, "/runs"), requests_of(server, "/submit_tool_outputs")) == (2, 1)
 
 
-def test_tool_calls_are_shown_as_they_are_written_and_answered(chat: Chat, server: Server) -> None:
-    seen: list[str] = []
+def test_tool_calls_are_shown_as_they_are_written_and_answered(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    from concierge import Concierge
+
+    class Hesitant(Concierge):
+        """Stops in the middle of a call until it is released."""
+
+        async def run(self, context: RunContext) -> AsyncIterator[Action]:
+            async for action in super().run(context):
+                yield action
+                if isinstance(action, Arguments) and action.value == "on":
+                    yield Gate("half a city")
 
     def script(chat: Chat) -> Steps:
         chat.ask("What is the weather in Lisbon and in Tokyo?")
-        yield lambda: seen.append(chat.text()) or "Is there anything else" in chat.text()  # type: ignore[func-returns-value]
+        yield lambda: '{"city": "Lisbon' in chat.text()
+        assert '{"city": "Lisbon"}' not in chat.text()
+        server.release("half a city")
+        yield lambda: "Is there anything else" in chat.text()
         yield lambda: not chat.busy
         text = chat.text()
         assert text.count("get_weather") == 2
         assert text.count('{"city": "Lisbon"}') == text.count('{"city": "Tokyo"}') == 1
         assert text.count("24 °C, clear skies") == 2  # as the call's output, and in the answer
 
-    talk_in(chat, script)
-    half_written = [text for text in seen if '{"' in text and '"Lisbon"}' not in text]
-    assert half_written != []
-    assert requests_of(server, "/submit_tool_outputs") == 1
+    with serve(engine=Hesitant(0.001)) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        talk_in(chat, script)
+        assert requests_of(server, "/submit_tool_outputs") == 1
 
 
 def test_the_stop_button_cancels_the_run_on_the_server(chat: Chat, server: Server) -> None:
