@@ -348,7 +348,14 @@ class HotLog(Generic[T]):
                 self.delivering = None
                 FEEDING.loop = loop
                 self._delivery.release()
+                if self.finished:
+                    self._tell_end()
             # look again: a wish placed after the last look found the lock taken and left
+
+    @property
+    def settled(self) -> bool:
+        """Whether all is delivered, the ending included, and no other thread is at it any more."""
+        return self.finished and self.delivering in (None, threading.get_ident())
 
     def _pending(self) -> bool:
         if self._inbox:
@@ -434,7 +441,6 @@ class HotLog(Generic[T]):
             self._seats = (*self._seats, subscriber)
 
     def _finish(self) -> None:
-        self.finished = True
         seats, self._seats = self._seats, ()
         interrupt: BaseException | None = None
         for seat in seats:
@@ -442,10 +448,7 @@ class HotLog(Generic[T]):
                 _end(seat, self._error)
             except BaseException as error:
                 interrupt = error
-        with self._mutex:
-            listeners, self._listeners = self._listeners, ()
-        for changed in listeners:
-            changed()
+        self.finished = True  # only now: who waits for everything to be delivered waits for the endings, too
         if not self.keep:
             self._trim(least=1)
         self.on_idle = self.watch = self.inside = (
@@ -453,6 +456,13 @@ class HotLog(Generic[T]):
         )
         if interrupt is not None:
             raise interrupt
+
+    def _tell_end(self) -> None:
+        """Tell who listens that all is delivered, when the delivery lock is free: a latecomer is served at once."""
+        with self._mutex:
+            listeners, self._listeners = self._listeners, ()
+        for changed in listeners:
+            changed()
 
     # -- trimming ------------------------------------------------------------------------------------------------
 

@@ -80,7 +80,7 @@ class Pump:
         log = self._log
         log.retain()
         try:
-            while not log.finished:
+            while not log.settled:
                 if log.is_mine_to_drain:
                     log.want(FOREVER)
                 log.check()
@@ -89,9 +89,7 @@ class Pump:
                 elif log.delivering == threading.get_ident():
                     return
                 else:
-                    self._sleep(
-                        lambda: log.finished or log.alarmed or (log.delivering is None and log.is_mine_to_drain)
-                    )
+                    self._sleep(lambda: log.settled or log.alarmed or (log.delivering is None and log.is_mine_to_drain))
             log.check()
         finally:
             log.release()
