@@ -93,6 +93,7 @@ class HotLog(Generic[T]):
         self._ended = False
         self._error: Exception | None = None
         self.finished = False
+        self.settled = False  # finished, and the thread that finished it has let go
         self._holders = 0
         self._cursors: weakref.WeakSet[Cursor[T]] = weakref.WeakSet()
         self._listeners: tuple[Callable[[], None], ...] = ()
@@ -352,11 +353,6 @@ class HotLog(Generic[T]):
                     self._tell_end()
             # look again: a wish placed after the last look found the lock taken and left
 
-    @property
-    def settled(self) -> bool:
-        """Whether all is delivered, the ending included, and no other thread is at it any more."""
-        return self.finished and self.delivering in (None, threading.get_ident())
-
     def _pending(self) -> bool:
         if self._inbox:
             return True
@@ -459,6 +455,7 @@ class HotLog(Generic[T]):
 
     def _tell_end(self) -> None:
         """Tell who listens that all is delivered, when the delivery lock is free: a latecomer is served at once."""
+        self.settled = True
         with self._mutex:
             listeners, self._listeners = self._listeners, ()
         for changed in listeners:
