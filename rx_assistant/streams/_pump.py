@@ -233,8 +233,8 @@ class Pump:
         self._feed.stop_recording()
         self._settle()
         self._log.want(FOREVER)
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread() and self._log.delivering != thread.ident:
+        thread, here = self._thread, threading.get_ident()
+        if thread is not None and self._log.delivering not in (thread.ident, here) and thread.ident != here:
             thread.join(_JOIN)
 
     def _settle(self) -> None:

@@ -44,4 +44,5 @@ def toolkit(request: pytest.FixtureRequest) -> Iterator[Toolkit]:
     toolkit = kind()
     yield toolkit
     toolkit.forget_widgets()
-    gc.collect()  # a Tcl interpreter must not be collected on another thread later
+    if "tkinter" in kind.packages:
+        gc.collect()  # a Tcl interpreter must not be collected on another thread later

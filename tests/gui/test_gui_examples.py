@@ -50,7 +50,8 @@ def chat(request: pytest.FixtureRequest) -> Iterator[Chat]:
     made = kind()
     yield made
     made.__dict__.clear()
-    gc.collect()
+    if "tkinter" in kind.packages:
+        gc.collect()  # a Tcl interpreter must not be collected on another thread later
 
 
 def talk_in(chat: Chat, script: Callable[[Chat], Steps]) -> None:
