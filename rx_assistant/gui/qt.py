@@ -35,7 +35,8 @@ class QtHost(QueueHost):
         self._timers: dict[int, Action] = {}
         self._owner: Any = owner
         self._receiver: Any = _receiver(core, self)
-        owner.installEventFilter(self._receiver)
+        if not isinstance(owner, core.QCoreApplication):  # whose filter would see every event of every widget
+            owner.installEventFilter(self._receiver)
         owner.destroyed.connect(self.close)
         core.QCoreApplication.instance().aboutToQuit.connect(self.close)
 

@@ -30,7 +30,7 @@ class TkHost(QueueHost):
         self._timers: set[str] = set()
         self._pipe: tuple[int, int] | None = None
         window.bind("<Destroy>", self._destroyed, add="+")
-        if hasattr(window.tk, "createfilehandler"):
+        if self._can_watch(window):
             self._pipe = os.pipe()
             for end in self._pipe:
                 os.set_blocking(end, False)
@@ -57,6 +57,10 @@ class TkHost(QueueHost):
         timer = window.after(max(round(seconds * 1000), 1), due)
         self._timers.add(timer)
         return cancel
+
+    @staticmethod
+    def _can_watch(window: tkinter.Misc) -> bool:
+        return hasattr(window.tk, "createfilehandler")
 
     def _poke(self) -> None:
         if self._pipe is not None:

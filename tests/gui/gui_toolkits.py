@@ -156,6 +156,20 @@ class TkToplevel(Tk):
             self.spare.after(int(LOOK * 1000), self._look)
 
 
+class TkPolling(Tk):
+    """Tk as on Windows, where it cannot watch a pipe."""
+
+    def _loop(self, start: Start) -> None:
+        from rx_assistant.gui import TkHost
+
+        watches = TkHost._can_watch
+        TkHost._can_watch = staticmethod(lambda _: False)  # type: ignore[method-assign, assignment]
+        try:
+            super()._loop(start)
+        finally:
+            TkHost._can_watch = staticmethod(watches)  # type: ignore[method-assign]
+
+
 class Qt(Toolkit):
     """PySide6, or by QT_API=pyqt6 the other binding; one process can have only one of them."""
 
@@ -364,6 +378,7 @@ TOOLKITS: dict[str, type[Toolkit]] = {
     "qt": Qt,
     "textual": Textual,
     "tk": Tk,
+    "tk-polling": TkPolling,
     "tk-toplevel": TkToplevel,
     "trio": Trio,
     "wx": Wx,
