@@ -131,6 +131,12 @@ class _Observing(Intake[T]):
         if self._ending is not None:
             self._finish(self._ending[0])
 
+    def _end(self, error: Exception | None) -> None:
+        if self._host.closed:
+            self._down.dispose()
+        else:
+            super()._end(error)
+
     def _arrange(self) -> None:
         self._frames.wait(self)
 

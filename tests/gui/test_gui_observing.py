@@ -276,6 +276,16 @@ def test_a_host_that_does_not_tell_is_left_at_the_next_item(host: ManualHost) ->
     assert not isinstance(host, TellsClosing)
 
 
+@pytest.mark.parametrize("ending", ["on_completed", "on_error"])
+def test_an_ending_after_the_host_has_closed_is_told_to_nobody(host: ManualHost, ending: str) -> None:
+    source, told = Subject[str](), []
+    source.pipe(observe_on_ui(host)).subscribe(told.append, told.append, lambda: told.append("end"))
+    host.closed = True
+    source.on_completed() if ending == "on_completed" else source.on_error(OSError())
+    host.pass_time(1)
+    assert (told, len(host.posted)) == ([], 0)
+
+
 def test_a_nested_event_loop_inside_a_widget_delivers_nothing_out_of_turn(host: ManualHost) -> None:
     source, shown = Subject[str](), []
 
