@@ -79,6 +79,7 @@ class AsyncPump:
         self._sleepers: set[LoopWaker] = set()
         self._task: Task | None = None
         self._task_id: int | None = None
+        self._task_over = False
         log.inside = self._is_inside
         log.listen(self._notify)
 
@@ -189,6 +190,7 @@ class AsyncPump:
             await self._deliver_ending()
             await self.settle()
         finally:
+            self._task_over = True
             self._notify()
 
     async def _start(self) -> None:
@@ -296,13 +298,17 @@ class AsyncPump:
     async def deliver(self, upto: int) -> None:
         """Let subscribers and async handlers have the events before `upto`, and the ending if that lies before.
 
-        Returns early when a handler has raised something that is to come out of the caller.
+        After `connect()` its task does that, so that the caller may be cancelled freely. Returns early when a handler
+        has raised something that is to come out of the caller.
         """
-        await self._deliver(upto, lambda: self._log.alarmed)
+        if self._task is None or self._task_over or self._is_own_task() or self._is_inside():
+            await self._deliver(upto, lambda: self._log.alarmed)
+        elif self._behind(upto):
+            await self._sleep(lambda: not self._behind(upto) or self._log.alarmed or self._task_over)
 
     async def _deliver(self, upto: int, enough: Callable[[], bool] = lambda: False) -> None:
         while self._attached and not self._is_inside() and not enough():
-            behind = [a for a in self._attached if a.position < upto and self._has(a.position)]
+            behind = self._behind(upto)
             if not behind:
                 return
             if self._serving:
@@ -317,8 +323,10 @@ class AsyncPump:
                 self._serving = False
                 self._wake_sleepers()
 
-    def _has(self, position: int) -> bool:
-        return position < self._log.length or self._log.ended
+    def _behind(self, upto: int) -> list[_Attached]:
+        """Those who have not been given all that there is before `upto`; the ending is one more."""
+        there = self._log.length + self._log.ended
+        return [attached for attached in self._attached if attached.position < min(upto, there)]
 
     async def _serve(self, attached: _Attached) -> None:
         """Give one handler its next event, or the ending, after the sync subscribers have had it."""

@@ -274,6 +274,27 @@ async def test_after_connect_waiters_may_be_cancelled_freely(anyio_backend: str)
     assert note.got == [*TEXTS, "completed"]
 
 
+async def test_after_connect_a_cancelled_waiter_cancels_no_handler(anyio_backend: str) -> None:
+    gate = anyio.Event()
+
+    async def act(_: Any) -> None:
+        await gate.wait()
+
+    async with async_stream(AsyncFedBody(*answer(*TEXTS))) as stream:
+        handler = Handling(act)
+        stream.attach(handler)
+        await stream.connect()
+        for use in (stream.until_done, stream.get_final_run):
+            with anyio.move_on_after(0.01) as scope:
+                await use()
+            assert scope.cancelled_caught
+        assert handler.told == ["run.created"]
+        gate.set()
+        with anyio.fail_after(GUARD):
+            await stream.until_done()
+    assert handler.told == [*NAMES, "completed"]
+
+
 async def test_a_cancelled_block_closes_the_response(anyio_backend: str) -> None:
     """[C27]"""
     body = AsyncFedBody(*answer(*TEXTS)[:4])
