@@ -22,7 +22,7 @@ Endings. Append and ending are decided under `_mutex`, under which no foreign co
 after the ending; the ending is delivered after the last item. `cut()` drops what was not delivered yet.
 
 Leaving. Seats and cursors may be left anywhere, even by the garbage collector while this very thread holds `_mutex`.
-So leaving is an entry too: `release()` waits for no lock, and the idle hook is called by the drainer.
+So leaving is an entry too: `release()` waits for no lock that its own thread may hold, and the idle hook is called by the drainer.
 
 Isolation. A callback that raises costs its own seat only. KeyboardInterrupt and its like are raised after every
 seat has had the item or the ending; a newcomer whose replay was interrupted gets the rest of it later.
@@ -54,6 +54,7 @@ T = TypeVar("T")
 NOTHING: Any = object()
 FOREVER = 1 << 62
 _BLOCK = 256
+_INSIDE = 0.01  # seconds; nobody is under the mutex for longer than a microsecond or two
 _logger = logging.getLogger("rx_assistant")
 
 
@@ -171,6 +172,7 @@ class HotLog(Generic[T]):
         """Call `changed` no more."""
         with self._mutex:
             self._listeners = tuple([kept for kept in self._listeners if kept != changed])
+        self.drain()  # somebody may have left meanwhile
 
     def _tell(self) -> None:
         for changed in self._listeners:
@@ -259,10 +261,10 @@ class HotLog(Generic[T]):
     def release(self, subscriber: Subscriber[T] | None = None) -> None:
         """Count one holder less, and free its seat if it had one; the last before the ending calls `on_idle` (C25).
 
-        Works anywhere, and waits for nothing: the drainer does it.
+        Works anywhere: it only leaves word, and the drainer does it.
         """
         self._inbox.append(partial(self._count_down, subscriber))
-        if self._mutex.acquire(blocking=False):  # else this thread may be inside: whoever is will drain
+        if self._mutex.acquire(timeout=_INSIDE):  # another thread would be out by then: this one is inside, and drains
             self._mutex.release()
             self.drain()
 
