@@ -22,7 +22,8 @@ Endings. Append and ending are decided under `_mutex`, under which no foreign co
 after the ending; the ending is delivered after the last item. `cut()` drops what was not delivered yet.
 
 Leaving. Seats and cursors may be left anywhere, even by the garbage collector while this very thread holds `_mutex`.
-So leaving is an entry too: `release()` waits for no lock that its own thread may hold, and the idle hook is called by the drainer.
+So leaving is an entry too: `release()` waits for no lock that its own thread may hold, and the drainer calls the
+idle hook.
 
 Isolation. A callback that raises costs its own seat only. KeyboardInterrupt and its like are raised after every
 seat has had the item or the ending; a newcomer whose replay was interrupted gets the rest of it later.
