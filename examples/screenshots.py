@@ -104,8 +104,8 @@ async def textual(target: Path) -> None:
                     await pilot.pause(PACE)
             picture = app.export_screenshot()
     page = base64.b64encode(picture.encode()).decode()
-    with Browser(f"data:text/html;charset=utf-8;base64,{page}", (1180, 1080)) as browser:
-        browser.photograph(target / "chat_textual.png", "svg")
+    with Browser() as browser, browser.open(f"data:text/html;charset=utf-8;base64,{page}", 1180, 1080) as shown:
+        shown.photograph(target / "chat_textual.png", "svg")
 
 
 def web(target: Path) -> None:
@@ -116,34 +116,34 @@ def web(target: Path) -> None:
         server = uvicorn.Server(uvicorn.Config(application(talk), port=8089, log_level="error"))
         serving = threading.Thread(target=server.run)
         serving.start()
-        with Browser("http://127.0.0.1:8089/", (760, 790)) as browser:
+        with Browser() as browser, browser.open("http://127.0.0.1:8089/", 760, 700) as page:
             for question in QUESTIONS:
-                browser.wait("document.querySelector('form').className === '' && source.readyState === 1")
-                browser.run(f"field.value = {json.dumps(question)}; form.requestSubmit()")
-                browser.wait("document.querySelector('form').className === 'running'")
-            browser.wait("page.lastChild.className === 'message' && page.lastChild.textContent.split(':').length > 6")
-            browser.photograph(target / "web.png", "body")
+                page.wait("document.querySelector('form').className === '' && source.readyState === 1")
+                page.run(f"field.value = {json.dumps(question)}; form.requestSubmit()")
+                page.wait("document.querySelector('form').className === 'running'")
+            page.wait("page.lastChild.className === 'message' && page.lastChild.textContent.split(':').length > 6")
+            page.photograph(target / "web.png", "body")
         server.should_exit = True
         serving.join()
 
 
 class Browser:
-    """Headless Chromium with one page, told what to do over a pipe by the DevTools protocol."""
+    """Headless Chromium, told what to do over a pipe by the DevTools protocol."""
 
     FLAGS = (
-        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-        "--disable-component-update --disable-sync --hide-scrollbars --remote-debugging-pipe"
+        "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run --disable-sync "
+        "--disable-background-networking --disable-component-update --disable-default-apps --disable-extensions "
+        "--disable-breakpad --hide-scrollbars --remote-debugging-pipe"
     )
 
-    def __init__(self, url: str, size: tuple[int, int]) -> None:
-        self._url, self._size, self._number = url, size, 0
+    def __init__(self) -> None:
+        self._number = 0
 
     def __enter__(self) -> Self:
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         (its_in, our_out), (our_in, its_out) = os.pipe(), os.pipe()
         ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (its_in, its_out)]  # above 3 and 4, which they become
-        size = f"--window-size={self._size[0]},{self._size[1]}"
-        command = ["chromium", *self.FLAGS.split(), size, f"--user-data-dir={self._profile.name}", "about:blank"]
+        command = ["chromium", *self.FLAGS.split(), f"--user-data-dir={self._profile.name}", "about:blank"]
         become = "import os, sys; [os.dup2(int(end), 3 + n) for n, end in enumerate(sys.argv[1:3])]"
         self._process = subprocess.Popen(
             [sys.executable, "-c", f"{become}; os.execvp(sys.argv[3], sys.argv[3:])", *map(str, ends), *command],
@@ -153,23 +153,63 @@ class Browser:
         for end in (its_in, its_out, *ends):
             os.close(end)
         self._out, self._in = os.fdopen(our_out, "wb"), os.fdopen(our_in, "rb")
-        self._session: str | None = None
-        target = self._call("Target.createTarget", url=self._url)["targetId"]
-        self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self.wait("document.readyState === 'complete'")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._session = None
-        self._call("Browser.close")
+        self.call("Browser.close")
         self._process.wait(10)
         self._out.close()
         self._in.close()
         self._profile.cleanup()
 
+    def open(self, url: str, width: int, height: int) -> Page:
+        """A page in a profile of its own, with connections of its own, as another person's browser would have them."""
+        context = self.call("Target.createBrowserContext")["browserContextId"]
+        target = self.call("Target.createTarget", url=url, browserContextId=context, width=width, height=height)
+        session = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
+        page = Page(self, context, session)
+        page.wait("document.readyState === 'complete'")
+        return page
+
+    def call(self, method: str, session: str | None = None, **params: object) -> dict[str, Any]:
+        """What a method of the DevTools protocol gives."""
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": params}
+        if session is not None:
+            message["sessionId"] = session
+        self._out.write(json.dumps(message).encode() + b"\0")
+        self._out.flush()
+        while (answer := json.loads(self._read())).get("id") != self._number:
+            pass
+        if "error" in answer:
+            raise RuntimeError(f"{method}: {answer['error']['message']}")
+        return dict(answer["result"])
+
+    def _read(self) -> bytes:
+        message = bytearray()
+        while (byte := self._in.read(1)) != b"\0":
+            if not byte:
+                raise RuntimeError("the browser is gone")
+            message += byte
+        return bytes(message)
+
+
+class Page:
+    """A page that a browser has opened."""
+
+    def __init__(self, browser: Browser, context: str, session: str) -> None:
+        self._browser, self._context, self._session = browser, context, session
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._browser.call("Target.disposeBrowserContext", browserContextId=self._context)
+
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression in the page."""
-        return self._call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+        answer = self._browser.call("Runtime.evaluate", self._session, expression=script, returnByValue=True)
+        return answer["result"].get("value")
 
     def wait(self, condition: str) -> None:
         """Return when a JavaScript expression is true; TimeoutError when that does not happen."""
@@ -186,29 +226,8 @@ class Browser:
         self.wait(f"document.querySelector({selector!r})")
         box = self.run(f"JSON.stringify(document.querySelector({selector!r}).getBoundingClientRect())")
         area = {name: json.loads(box)[name] for name in ("x", "y", "width", "height")}
-        picture = self._call("Page.captureScreenshot", clip={**area, "scale": 1})["data"]
+        picture = self._browser.call("Page.captureScreenshot", self._session, clip={**area, "scale": 1})["data"]
         path.write_bytes(base64.b64decode(picture))
-
-    def _call(self, method: str, **params: object) -> dict[str, Any]:
-        self._number += 1
-        message = {"id": self._number, "method": method, "params": params}
-        if self._session is not None:
-            message["sessionId"] = self._session
-        self._out.write(json.dumps(message).encode() + b"\0")
-        self._out.flush()
-        while (answer := json.loads(self._read())).get("id") != self._number:
-            pass
-        if "error" in answer:
-            raise RuntimeError(f"{method}: {answer['error']['message']}")
-        return dict(answer["result"])
-
-    def _read(self) -> bytes:
-        message = bytearray()
-        while (byte := self._in.read(1)) != b"\0":
-            if not byte:
-                raise RuntimeError("the browser is gone")
-            message += byte
-        return bytes(message)
 
 
 @contextmanager

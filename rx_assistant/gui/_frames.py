@@ -82,7 +82,7 @@ class Frames:
         self._posted = False
         self._timer: Action | None = None
         self._draining = False
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()  # a widget that the garbage collector finds in here may close its host
 
     def wait(self, waiting: Waiting, urgent: int = 0) -> None:
         """List something that waits, with the number up to which it is urgent; from any thread."""

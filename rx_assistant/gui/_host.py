@@ -50,12 +50,17 @@ class TellsClosing(Protocol):
 
 
 class ClosingHost:
-    """The part of a host that knows whether it is closed, and tells. To be made on the UI thread."""
+    """The part of a host that knows whether it is closed, and tells. To be made on the UI thread.
+
+    The lock may be taken again by the thread that has it: a widget that the garbage collector finds inside of
+    `call_soon` closes its host there.
+    """
 
     def __init__(self) -> None:
         self._closed = False
         self._closing: list[Action] = []
         self._thread = threading.get_ident()
+        self._mutex = threading.RLock()
 
     @property
     def closed(self) -> bool:
@@ -68,28 +73,37 @@ class ClosingHost:
 
     def on_close(self, action: Action) -> Action:
         """Call `action` when the host closes, or at once if it is closed; gives what forgets it."""
-        if self._closed:
-            run(action)
-            return nothing
-        self._closing.append(action)
 
         def forget() -> None:
-            if action in self._closing:
-                self._closing.remove(action)
+            with self._mutex:
+                if action in self._closing:
+                    self._closing.remove(action)
 
-        return forget
+        with self._mutex:
+            if not self._closed:
+                self._closing.append(action)
+                return forget
+        run(action)
+        return nothing
 
     def close(self) -> None:
         """Run nothing any more and end the subscriptions that are observed here. On the UI thread; idempotent."""
-        if self._closed:
-            return
-        self._mark_closed()
-        while self._closing:
-            run(self._closing.pop())
+        with self._mutex:
+            if self._closed:
+                return
+            self._closed = True
+        while (action := self._next_to_tell()) is not None:
+            run(action)
         run(self._release)
 
-    def _mark_closed(self) -> None:
-        self._closed = True
+    def _next_to_tell(self) -> Action | None:
+        with self._mutex:
+            return self._closing.pop() if self._closing else None
+
+    def _run(self, action: Action) -> None:
+        """Run an action for the event loop, unless the host has closed since it was left here."""
+        if not self._closed:
+            run(action)
 
     def _release(self) -> None:
         """Give back what the host has taken of its toolkit."""
@@ -102,36 +116,45 @@ class QueueHost(ClosingHost):
         super().__init__()
         self._actions: deque[Action] = deque()
         self._poked = False
-        self._mutex = threading.Lock()
 
     def call_soon(self, action: Action) -> None:
         """Run `action` on the UI thread, soon; from any thread. A closed host drops it."""
-        with self._mutex:
-            if self._closed:
-                return
-            self._actions.append(action)
-            if self._poked:
-                return
-            self._poked = True
-            try:
-                self._poke()
-            except Exception:  # the toolkit is being torn down: nobody is left to whom it could matter
-                self._actions.clear()
+        with self._mutex:  # once it is closed, nobody pokes
+            if not self._closed:
+                self._actions.append(action)
+                self._poke_once()
 
-    def _mark_closed(self) -> None:
-        with self._mutex:  # nobody pokes from now on
-            self._closed = True
+    def close(self) -> None:
+        """Run nothing any more and end the subscriptions that are observed here. On the UI thread; idempotent."""
+        super().close()
+        self._actions.clear()
+
+    def _poke_once(self) -> None:
+        if self._poked:
+            return
+        self._poked = True
+        try:
+            self._poke()
+        except Exception:  # the toolkit is being torn down: nobody is left to whom it could matter
             self._actions.clear()
+            self._poked = False
 
     def _poke(self) -> None:
         """Let the event loop call `_run_actions`. From any thread, without waiting."""
         raise NotImplementedError
 
     def _run_actions(self) -> None:
-        """Run what waits now; what comes meanwhile pokes anew, so that the event loop gets its turns."""
-        self._poked = False
-        for _ in range(len(self._actions)):
-            if self._closed:
+        """Run what waits now; what comes meanwhile pokes anew, so that the event loop gets its turns.
+
+        An action may run an event loop of its own, as modal dialogs do: that one runs what waits behind the action.
+        """
+        with self._mutex:
+            self._poked = False
+            count = len(self._actions)
+            if count > 1:
+                self._poke_once()
+        for _ in range(count):
+            if self._closed or not self._actions:
                 return
             run(self._actions.popleft())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from rx_assistant.gui._host import Action, ClosingHost, run
+from rx_assistant.gui._host import Action, ClosingHost, nothing
 
 
 class AsyncioHost(ClosingHost):
@@ -24,10 +24,10 @@ class AsyncioHost(ClosingHost):
         if self._closed:
             return
         try:
-            self._loop.call_soon_threadsafe(run, action)
+            self._loop.call_soon_threadsafe(self._run, action)
         except RuntimeError:  # the loop is closed
             self.close()
 
     def call_later(self, seconds: float, action: Action) -> Action:
         """Run `action` on the loop, `seconds` from now; gives what cancels it."""
-        return self._loop.call_later(seconds, run, action).cancel
+        return nothing if self.closed else self._loop.call_later(seconds, self._run, action).cancel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rx_assistant.gui._host import Action, ClosingHost, run
+from rx_assistant.gui._host import Action, ClosingHost, nothing
 
 try:
     from gi.repository import GLib, GObject  # type: ignore[import-not-found, unused-ignore]
@@ -30,6 +30,8 @@ class GtkHost(ClosingHost):
 
     def call_later(self, seconds: float, action: Action) -> Action:
         """Run `action` on the GUI thread, `seconds` from now; gives what cancels it. On the GUI thread only."""
+        if self._closed:
+            return nothing
         pending: list[int] = []
 
         def due() -> bool:
@@ -44,8 +46,7 @@ class GtkHost(ClosingHost):
         return cancel
 
     def _once(self, action: Action) -> bool:
-        if not self._closed:
-            run(action)
+        self._run(action)
         return False  # GLib.SOURCE_REMOVE
 
     def _owner_gone(self, *_: object) -> None:

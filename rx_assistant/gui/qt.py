@@ -7,9 +7,10 @@ of that object. Nothing is a signal: signals of some bindings lose items, or abo
 from __future__ import annotations
 
 import importlib
+from functools import cache
 from typing import Any
 
-from rx_assistant.gui._host import Action, QueueHost, run
+from rx_assistant.gui._host import Action, QueueHost, nothing, run
 
 BINDINGS = ("PySide6", "PyQt6")
 
@@ -31,10 +32,10 @@ class QtHost(QueueHost):
         if owner.thread() != core.QThread.currentThread():
             raise RuntimeError("a QtHost is made on the GUI thread, where its owner lives")
         self._core = core
-        self._kind = core.QEvent.Type(core.QEvent.registerEventType())
         self._timers: dict[int, Action] = {}
         self._owner: Any = owner
-        self._receiver: Any = _receiver(core, self)
+        self._receiver: Any = _receivers(core)()
+        self._receiver.host = self
         if not isinstance(owner, core.QCoreApplication):  # whose filter would see every event of every widget
             owner.installEventFilter(self._receiver)
         owner.destroyed.connect(self.close)
@@ -42,6 +43,8 @@ class QtHost(QueueHost):
 
     def call_later(self, seconds: float, action: Action) -> Action:
         """Run `action` on the GUI thread, `seconds` from now; gives what cancels it. On the GUI thread only."""
+        if self._closed:
+            return nothing
         timer = self._receiver.startTimer(max(round(seconds * 1000), 1), self._core.Qt.TimerType.PreciseTimer)
         self._timers[timer] = action
 
@@ -52,19 +55,20 @@ class QtHost(QueueHost):
         return cancel
 
     def _poke(self) -> None:
-        self._core.QCoreApplication.postEvent(self._receiver, self._core.QEvent(self._kind))
+        self._core.QCoreApplication.postEvent(self._receiver, self._core.QEvent(self._receiver.WAKE_UP))
 
     def _release(self) -> None:
         for timer in self._timers:
             self._receiver.killTimer(timer)
         self._timers.clear()
+        self._owner = self._receiver.host = None
         self._receiver.deleteLater()
 
     # -- what the receiver is told -------------------------------------------------------------------------------
 
     def is_wake_up(self, event: Any) -> bool:
         """Run what waits, if the event is ours."""
-        if event.type() != self._kind:
+        if event.type() != self._receiver.WAKE_UP:
             return False
         self._run_actions()
         return True
@@ -82,7 +86,7 @@ class QtHost(QueueHost):
             self.call_soon(self._close_if_hidden)
 
     def _close_if_hidden(self) -> None:
-        if not self._owner.isVisible():
+        if self._owner is not None and not self._owner.isVisible():
             self.close()
 
 
@@ -97,18 +101,24 @@ def _binding_of(owner: object) -> str:
     )
 
 
-def _receiver(core: Any, host: QtHost) -> Any:
-    """Give an object of the binding's own that hands its events to the host."""
+@cache
+def _receivers(core: Any) -> Any:
+    """Give the class of objects that hand their events to a host: one for each binding, which never forgets a class."""
 
     class Receiver(core.QObject):  # type: ignore[misc]  # which binding it is, is known only now
+        WAKE_UP = core.QEvent.Type(core.QEvent.registerEventType())
+        host: QtHost | None = None
+
         def event(self, event: Any) -> bool:
-            return host.is_wake_up(event) or bool(super().event(event))
+            return (self.host is not None and self.host.is_wake_up(event)) or bool(super().event(event))
 
         def timerEvent(self, event: Any) -> None:
-            host.timer_due(event.timerId())
+            if self.host is not None:
+                self.host.timer_due(event.timerId())
 
         def eventFilter(self, _watched: Any, event: Any) -> bool:
-            host.owner_told(event)
+            if self.host is not None:
+                self.host.owner_told(event)
             return False
 
-    return Receiver()
+    return Receiver

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 from typing import Any
 
-from rx_assistant.gui._host import Action, ClosingHost, run
+from rx_assistant.gui._host import Action, ClosingHost, nothing
 
 try:
     from textual.dom import DOMNode
@@ -42,13 +42,15 @@ class TextualHost(ClosingHost):
         if self._closed:
             return
         try:
-            self._loop.call_soon_threadsafe(run, action, context=self._context)
+            self._loop.call_soon_threadsafe(self._run, action, context=self._context)
         except RuntimeError:  # the loop is closed
             self.close()
 
     def call_later(self, seconds: float, action: Action) -> Action:
         """Run `action` on the application's loop, `seconds` from now; gives what cancels it."""
-        return self._loop.call_later(seconds, run, action, context=self._context).cancel
+        if self._closed:
+            return nothing
+        return self._loop.call_later(seconds, self._run, action, context=self._context).cancel
 
     def _task_done(self, _task: asyncio.Task[Any]) -> None:
         self.close()

@@ -40,7 +40,6 @@ class TkHost(QueueHost):
 
     def call_later(self, seconds: float, action: Action) -> Action:
         """Run `action` on the GUI thread, `seconds` from now; gives what cancels it. On the GUI thread only."""
-
         window = self._window
         if window is None:
             return nothing
@@ -72,10 +71,9 @@ class TkHost(QueueHost):
             self._run_actions()
 
     def _poll(self) -> None:
+        self.call_later(_POLL / 1000, self._poll)
         if self._actions:
             self._run_actions()
-        if not self._closed:
-            self.call_later(_POLL / 1000, self._poll)
 
     def _destroyed(self, event: tkinter.Event[tkinter.Misc]) -> None:
         if event.widget is self._window:
@@ -86,10 +84,12 @@ class TkHost(QueueHost):
         pipe, self._pipe = self._pipe, None
         if window is None:
             return
-        for timer in tuple(self._timers):
-            window.after_cancel(timer)
-        self._timers.clear()
-        if pipe is not None:
-            window.tk.deletefilehandler(pipe[0])
-            for end in pipe:
+        try:
+            for timer in tuple(self._timers):
+                window.after_cancel(timer)
+            if pipe is not None:
+                window.tk.deletefilehandler(pipe[0])
+        finally:
+            self._timers.clear()
+            for end in pipe or ():
                 os.close(end)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from rx_assistant.gui._host import Action, ClosingHost, run
+from rx_assistant.gui._host import Action, ClosingHost, nothing
 
 try:
     wx: Any = importlib.import_module("wx")  # there are no types to be had for it
@@ -26,18 +26,16 @@ class WxHost(ClosingHost):
         if self._closed:
             return
         try:
-            wx.CallAfter(self._once, action)
+            wx.CallAfter(self._run, action)
         except (AssertionError, RuntimeError):  # the application is gone
             pass
 
     def call_later(self, seconds: float, action: Action) -> Action:
         """Run `action` on the GUI thread, `seconds` from now; gives what cancels it. On the GUI thread only."""
-        cancel: Action = wx.CallLater(max(round(seconds * 1000), 1), self._once, action).Stop
+        if self._closed:
+            return nothing
+        cancel: Action = wx.CallLater(max(round(seconds * 1000), 1), self._run, action).Stop
         return cancel
-
-    def _once(self, action: Action) -> None:
-        if not self._closed:
-            run(action)
 
     def _destroyed(self, event: Any) -> None:
         event.Skip()

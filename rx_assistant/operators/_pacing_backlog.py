@@ -76,7 +76,7 @@ class Backlog(Generic[T]):
         self._numbering = numbering
         self._numbers: deque[int] = deque()  # one for each group
         self._last: T = NOTHING
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()  # what the garbage collector finds in here may dispose the subscription
 
     def __len__(self) -> int:
         return len(self._groups)

@@ -28,6 +28,7 @@ class Toolkit(ABC):
 
     packages: ClassVar[tuple[str, ...]] = ()
     needs_display: ClassVar[bool] = False
+    nests: ClassVar[bool] = False  # whether there may be a loop inside the loop
     host: UiHost
 
     def __init__(self) -> None:
@@ -85,10 +86,15 @@ class Toolkit(ABC):
     def close_window(self) -> None:
         """Close the window as a person would."""
 
+    def turn(self) -> None:
+        """Let the event loop run from inside one of its own actions, as a modal dialog does."""
+        raise NotImplementedError
+
 
 class Tk(Toolkit):
     packages = ("tkinter",)
     needs_display = True
+    nests = True
 
     def _loop(self, start: Start) -> None:
         import tkinter
@@ -126,6 +132,9 @@ class Tk(Toolkit):
         self._text = self.text()
         self._open = False
         self.root.destroy()
+
+    def turn(self) -> None:
+        self.root.update()
 
 
 class TkToplevel(Tk):
@@ -175,6 +184,7 @@ class Qt(Toolkit):
 
     binding = "PyQt6" if os.environ.get("QT_API") == "pyqt6" else "PySide6"
     packages = (f"{binding}.QtWidgets",)
+    nests = True
 
     def _loop(self, start: Start) -> None:
         from rx_assistant.gui import QtHost
@@ -203,6 +213,9 @@ class Qt(Toolkit):
 
     def close_window(self) -> None:
         self.widget.close()
+
+    def turn(self) -> None:
+        self.app.processEvents()
 
 
 class Asyncio(Toolkit):
@@ -295,6 +308,7 @@ class Textual(Toolkit):
 class Gtk(Toolkit):
     packages = ("gi",)
     needs_display = True
+    nests = True
 
     def _loop(self, start: Start) -> None:
         warnings.simplefilter("ignore", ImportWarning)  # of PyGObject's own importer
@@ -334,10 +348,16 @@ class Gtk(Toolkit):
     def close_window(self) -> None:
         self.window.destroy()
 
+    def turn(self) -> None:
+        from gi.repository import GLib
+
+        GLib.MainContext.default().iteration(False)
+
 
 class Wx(Toolkit):
     packages = ("wx",)
     needs_display = True
+    nests = True
 
     def _loop(self, start: Start) -> None:
         import wx
@@ -370,6 +390,11 @@ class Wx(Toolkit):
     def close_window(self) -> None:
         self._text = self.text()
         self.frame.Close()
+
+    def turn(self) -> None:
+        import wx
+
+        wx.Yield()
 
 
 TOOLKITS: dict[str, type[Toolkit]] = {

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from gui_toolkits import Toolkit
+from gui_toolkits import GUARD, Toolkit
 from reactivex import Subject, interval, operators as ops
 
 from rx_assistant.gui import UiHost, UiScheduler, observe_on_ui
@@ -201,6 +203,64 @@ def test_actions_run_in_order_and_one_that_raises_costs_the_others_nothing(
     assert ran == [0, 1, 2, 3, 4]
     raised = [record for record in caplog.records if record.getMessage() == "an action on the UI thread raised"]
     assert len(raised) >= 4
+
+
+def test_a_dialog_inside_an_action_runs_what_waits_behind_it(toolkit: Toolkit) -> None:
+    if not toolkit.nests:
+        pytest.skip("there is no loop inside this loop")
+    ran: list[str] = []
+
+    def dialog() -> None:
+        ran.append("opened")
+        until = time.monotonic() + GUARD
+        while "in the dialog" not in ran and time.monotonic() < until:
+            toolkit.turn()
+        ran.append("closed")
+
+    def start(toolkit: Toolkit) -> None:
+        for action in (dialog, lambda: ran.append("before"), lambda: ran.append("in the dialog")):
+            toolkit.host.call_soon(action)
+
+    toolkit.run(start, lambda: "closed" in ran)
+    assert ran == ["opened", "before", "in the dialog", "closed"]
+
+
+def test_a_closed_host_runs_nothing_that_was_left_with_it(toolkit: Toolkit) -> None:
+    ran: list[str] = []
+    due: list[float] = []
+
+    def close() -> None:
+        toolkit.host.call_later(0.001, lambda: ran.append("timer"))
+        toolkit.host.call_soon(lambda: ran.append("action"))
+        toolkit.host.close()  # type: ignore[attr-defined]
+        toolkit.host.call_later(0.001, lambda: ran.append("late timer"))()
+        toolkit.host.call_later(0.001, lambda: ran.append("late timer"))
+        UiScheduler(toolkit.host).schedule_relative(0.001, lambda *_: ran.append("late schedule"))
+        due.append(time.monotonic() + 0.02)
+
+    toolkit.run(lambda toolkit: toolkit.host.call_soon(close), lambda: bool(due) and time.monotonic() > due[0])
+    assert toolkit.host.closed
+    assert ran == []
+
+
+def test_nothing_keeps_a_host_whose_window_is_gone(toolkit: Toolkit) -> None:
+    source: Subject[str] = Subject()
+    shown: list[str] = []
+
+    def start(toolkit: Toolkit) -> None:
+        source.pipe(observe_on_ui(toolkit.host)).subscribe(shown.append)
+        threading.Thread(target=source.on_next, args=("x",), daemon=True).start()
+
+    def done() -> bool:
+        if shown and not toolkit.host.closed:
+            toolkit.close_window()
+        return toolkit.host.closed
+
+    toolkit.run(start, done)
+    host = weakref.ref(toolkit.host)
+    toolkit.forget_widgets()
+    gc.collect()
+    assert host() is None
 
 
 def test_timers_fire_on_the_ui_thread_and_cancelled_ones_do_not(toolkit: Toolkit) -> None:

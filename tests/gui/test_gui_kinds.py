@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 
 import rx_assistant.gui
-from rx_assistant.gui import AsyncioHost, TellsClosing
+from rx_assistant.gui import AsyncioHost, QueueHost, TellsClosing, TrioHost
 
 
 def raised_on_a_thread(make: object) -> list[BaseException]:
@@ -93,3 +94,51 @@ async def test_what_is_registered_on_a_closed_host_is_told_at_once(anyio_backend
     host.close()
     host.on_close(lambda: told.append("late"))()
     assert told == ["told", "late"]
+
+
+def test_a_trio_host_closes_with_its_run() -> None:
+    trio = pytest.importorskip("trio", reason="trio is not installed")
+    hosts: list[TrioHost] = []
+    told: list[str] = []
+
+    async def main() -> None:
+        hosts.append(TrioHost())
+        hosts[0].on_close(lambda: told.append("closed"))
+
+    trio.run(main)
+    assert (told, hosts[0].closed) == (["closed"], True)
+
+
+class Poked(QueueHost):
+    """A host whose toolkit does what the test wants when it is poked."""
+
+    def __init__(self, poked: Callable[[QueueHost], object]) -> None:
+        super().__init__()
+        self.poked = poked
+
+    def _poke(self) -> None:
+        self.poked(self)
+
+
+def test_a_host_may_close_while_its_toolkit_is_poked() -> None:
+    told: list[str] = []
+
+    def poked(host: QueueHost) -> None:
+        host.on_close(lambda: told.append("closed"))
+        host.close()
+
+    Poked(poked).call_soon(lambda: told.append("ran"))
+    assert told == ["closed"]
+
+
+def test_a_toolkit_that_cannot_be_poked_costs_the_caller_nothing_and_is_tried_again() -> None:
+    tried: list[str] = []
+
+    def poked(_host: QueueHost) -> None:
+        tried.append("poked")
+        raise RuntimeError("the display is gone")
+
+    host = Poked(poked)
+    host.call_soon(tried.clear)
+    host.call_soon(tried.clear)
+    assert tried == ["poked", "poked"]

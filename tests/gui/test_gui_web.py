@@ -7,7 +7,7 @@ import shutil
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +50,21 @@ def page(server: Server) -> Iterator[str]:
         serving.join()
 
 
-def open_browser(page: str) -> Any:
-    from screenshots import Browser
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """One Chromium; what it opens has a profile and connections of its own, as another person's browser would."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(EXAMPLES))
+        from screenshots import Browser
 
-    return Browser(page, (800, 700))
+        with Browser() as browser:
+            yield browser
+
+
+@pytest.fixture
+def look(chromium: Any, page: str) -> Callable[[], Any]:
+    """One more person's browser on the page, for a `with` block."""
+    return lambda: chromium.open(page, 800, 700)
 
 
 def ask(browser: Any, question: str) -> None:
@@ -65,12 +76,12 @@ TEXT = "page.innerText"
 READY = "form.className === ''"
 
 
-def test_several_browsers_follow_one_run_and_late_ones_miss_nothing(server: Server, page: str) -> None:
-    with open_browser(page) as first, open_browser(page) as second:
+def test_several_browsers_follow_one_run_and_late_ones_miss_nothing(server: Server, look: Callable[[], Any]) -> None:
+    with look() as first, look() as second:
         ask(first, "What is the weather in Lisbon, and in Tokyo?")
         for browser in (first, second):
             browser.wait(f"{TEXT}.includes('anything else') && {READY}")
-        with open_browser(page) as late:
+        with look() as late:
             late.wait(f"{TEXT}.includes('anything else') && {READY}")
             texts = [browser.run(TEXT) for browser in (first, second, late)]
     assert texts[0] == texts[1] == texts[2]
@@ -80,8 +91,8 @@ def test_several_browsers_follow_one_run_and_late_ones_miss_nothing(server: Serv
     assert sum(request.method == "POST" and request.path.endswith("/runs") for request in server.requests) == 1
 
 
-def test_anybody_may_stop_the_run_and_errors_are_shown(server: Server, page: str) -> None:
-    with open_browser(page) as first, open_browser(page) as second:
+def test_anybody_may_stop_the_run_and_errors_are_shown(server: Server, look: Callable[[], Any]) -> None:
+    with look() as first, look() as second:
         ask(first, "Tell me a story")
         second.wait(f"{TEXT}.includes('A stream of small events') && form.className === 'running'")
         second.run("form.requestSubmit()")
