@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Protocol
 
 import anyio
 
@@ -20,7 +21,7 @@ from rx_assistant.http.content import EventStreamContent
 from rx_assistant.http.cutting import Cutter
 from rx_assistant.http.deadlines import Deadlines, Limit
 from rx_assistant.http.timeouts import Timeout
-from rx_assistant.http.transports import Response, translated, transport_errors
+from rx_assistant.http.transports import BODY, Response, translated, transport_errors
 
 CLOSE_SECONDS = 2.0
 
@@ -41,7 +42,7 @@ class AsyncResponseBody:
         self.request_id: str | None = response.headers.get("x-request-id")
         self._response = response
         self._content = EventStreamContent(response)
-        self._chunks: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]
+        self._source: Source = response.extensions.get(BODY) or _Iterated(response)
         self._cutter = Cutter(response)
         self._deadlines = Deadlines(timeout, clock, started)
         self._clock = clock
@@ -103,17 +104,21 @@ class AsyncResponseBody:
 
     async def _pull(self) -> bytes | None:
         """The next raw chunk, None at the end."""
-        if not await self._begin():
+        if self._failure is not None:
+            raise self._failure
+        if self._closed:
+            raise self._closed_error()
+        if self._released:
             return None
+        limit = await self._begin()
         chunk: bytes | None = None
-        limit = self._deadlines.nearest()
         try:
             if limit is None and self._network is not None:
-                chunk = await anext(self._chunks, None)
+                chunk = await self._source.read()
                 self._ended = chunk is None
             else:
                 with _until(limit, self._clock) as self._scope:
-                    chunk = await anext(self._chunks, None)
+                    chunk = await self._source.read()
                     self._ended = chunk is None
         except transport_errors() as cause:
             raise self._fail(translated(cause, "the connection broke while events were read")) from cause
@@ -121,34 +126,24 @@ class AsyncResponseBody:
             self._fail(StreamCancelledError("the task that read the stream was cancelled", request_id=self.request_id))
             raise
         finally:
-            await self._end()
+            self._scope = None
+            self._reading = False
+            self._deadlines.end_read()
+            if self._ended or self._closed or self._failure is not None:
+                await self._release()
         if self._closed or (chunk is None and not self._ended):
             late = limit.error() if limit is not None and not self._closed else None
             raise await self._give_up(late or self._closed_error())
         return chunk
 
-    async def _begin(self) -> bool:
-        """Claim the body for one read; False when it is at its end. Earlier failures are raised again."""
-        if self._failure is not None:
-            raise self._failure
-        if self._closed:
-            raise self._closed_error()
-        if self._released:
-            return False
+    async def _begin(self) -> Limit | None:
+        """Claim the body for one read; gives the limit that this read meets first."""
         passed = self._deadlines.passed()
         if passed is not None:
             raise await self._give_up(passed)
         self._deadlines.begin_read()
         self._reading = True
-        return True
-
-    async def _end(self) -> None:
-        """A read is over. If the body is at its end, was closed meanwhile, or broke, it is released here."""
-        self._scope = None
-        self._reading = False
-        self._deadlines.end_read()
-        if self._ended or self._closed or self._failure is not None:
-            await self._release()
+        return self._deadlines.nearest()
 
     def _closed_error(self) -> StreamClosedError:
         return StreamClosedError("the stream was closed", request_id=self.request_id)
@@ -172,15 +167,34 @@ class AsyncResponseBody:
         self._cutter.release()
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
             try:
-                await self._unwind()
+                if isinstance(self._source, _Iterated):
+                    await self._source.unwind()
                 await self._response.aclose()
             except Exception as error:
                 _log.debug("closing a response raised %r", error)
         if self._gone is not None:
             self._gone.set()
 
-    async def _unwind(self) -> None:
-        """End the transport's nested generators from within, by a cancelled read: none is left to the collector."""
+
+class Source(Protocol):
+    """What gives a response's bytes as they come: a transport of ours, or the response itself."""
+
+    async def read(self) -> bytes | None:
+        """The next bytes, None at the end."""
+        ...
+
+
+class _Iterated:
+    """A response of any transport, read through the nested generators of its library."""
+
+    def __init__(self, response: Response) -> None:
+        self._chunks: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]
+
+    async def read(self) -> bytes | None:
+        return await anext(self._chunks, None)
+
+    async def unwind(self) -> None:
+        """End the generators from within, by a cancelled read: none is left to the collector."""
         most = FINISH_BYTES
         with anyio.CancelScope() as scope:
             scope.cancel()

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     import httpx2
 
 
+BODY = "rx_assistant.body"
+"""The extension of a response under which a transport of ours gives its body, for reads without httpx in between."""
+
 _FINAL = frozenset({"InvalidURL", "LocalProtocolError", "UnsupportedProtocol"})
 
 SyncHTTP: TypeAlias = "httpx.Client | httpx2.Client"
