@@ -11,7 +11,7 @@ from rx_assistant.events._deltas import (
     ThreadMessageDelta,
     ThreadRunStepDelta,
 )
-from rx_assistant.events._frames import Kind, classify, frame
+from rx_assistant.events._frames import KINDS, Kind, classify, frame
 from rx_assistant.events._kinds import (
     BY_NAME,
     AssistantStreamEvent,
@@ -46,6 +46,7 @@ from rx_assistant.events._kinds import (
 
 __all__ = [
     "BY_NAME",
+    "KINDS",
     "AssistantStreamEvent",
     "DoneEvent",
     "ErrorEvent",

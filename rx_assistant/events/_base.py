@@ -64,6 +64,7 @@ class StreamEvent(Generic[Name, Data]):
     __slots__ = ("_data", "_raw")
     __match_args__ = ("data",)
     _model: ClassVar[str] = ""
+    _reader: ClassVar[Any] = None  # the model's validate_json: a builtin, which an instance does not bind
 
     if TYPE_CHECKING:
 
@@ -118,23 +119,28 @@ class StreamEvent(Generic[Name, Data]):
         return data
 
     def _decode(self) -> Data:
+        read = self._reader or self._find_reader()
+        data: Data
         try:
-            return self._validate(self._raw)
+            data = read(self._raw)
         except (ValueError, RecursionError) as error:
-            text = text_of(self._raw)
-            if text.encode() != self._raw:
-                return self._decode_repaired(text)
-            raise self._malformed(error) from error
-
-    def _decode_repaired(self, text: str) -> Data:
-        try:
-            return self._validate(text)
-        except (ValueError, RecursionError) as error:
-            raise self._malformed(error) from error
-
-    def _validate(self, payload: bytes | str) -> Data:
-        data: Data = validator(self._model)(payload)
+            data = self._decode_repaired(read, error)
         return data
+
+    def _decode_repaired(self, read: Callable[[str], Data], error: Exception) -> Data:
+        text = text_of(self._raw)
+        if text.encode() == self._raw:
+            raise self._malformed(error) from error
+        try:
+            return read(text)
+        except (ValueError, RecursionError) as again:
+            raise self._malformed(again) from again
+
+    @classmethod
+    def _find_reader(cls) -> Callable[[bytes | str], Any]:
+        """What reads payloads of this kind, kept from the first reading on."""
+        cls._reader = read = validator(cls._model)
+        return read
 
     def _malformed(self, error: Exception) -> EventDecodeError:
         return EventDecodeError(f"event {self.event!r}: the payload is no {self._model}: {reason(error)}", self)

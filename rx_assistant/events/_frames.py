@@ -18,7 +18,8 @@ from rx_assistant.events._kinds import BY_NAME, DoneEvent, ErrorEvent, UnknownEv
 Kind: TypeAlias = Callable[[bytes], StreamEvent]
 """Bytes of a payload → the event: an event class, or a small callable where the name is unknown."""
 
-_KINDS: Final[dict[bytes, Kind]] = {name.encode(): kind for name, kind in BY_NAME.items()}
+KINDS: Final[dict[bytes, Kind]] = {name.encode(): kind for name, kind in BY_NAME.items()}
+"""What `classify` looks up first. Who classifies by the thousand may look here itself."""
 _NAMELESS: Final = (b"", b"message")
 _DONE: Final = b"[DONE]"
 
@@ -37,7 +38,7 @@ def classify(name: bytes, data: bytes) -> tuple[Kind, bytes]:
 
     Neither reads the payload of a named frame nor raises.
     """
-    kind = _KINDS.get(name)
+    kind = KINDS.get(name)
     if kind is not None:
         return kind, data
     return _unwrap(data) if name in _NAMELESS else (_unknown(name), data)
@@ -67,7 +68,7 @@ def _unwrap(data: bytes) -> tuple[Kind, bytes]:
     if wrapped is not None:
         value, own_text = members["data"]
         inner = (value if isinstance(value, str) else own_text).encode("utf-8", "replace")
-        return _KINDS.get(wrapped) or _unknown(wrapped), inner
+        return KINDS.get(wrapped) or _unknown(wrapped), inner
     if "error" in members and isinstance(members["error"][0], dict):
         return ErrorEvent, data
     return _unknown(b"message"), data

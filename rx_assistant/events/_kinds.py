@@ -6,7 +6,7 @@ whole.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from rx_assistant.events._base import Name, StreamEvent, json_reader, text_of, validator
@@ -167,12 +167,17 @@ class ErrorEvent(StreamEvent[Literal["error"], "ErrorObject"], model="ErrorObjec
 
     __slots__ = ()
 
-    def _validate(self, payload: bytes | str) -> ErrorObject:
-        shape = json_reader()(payload)
-        nested = isinstance(shape, dict) and isinstance(shape.get("error"), dict)
-        found = validator("ErrorBody" if nested else "ErrorObject")(payload)
-        error: ErrorObject = found.error if nested else found
-        return error
+    @classmethod
+    def _find_reader(cls) -> Callable[[bytes | str], ErrorObject]:
+        return _read_error
+
+
+def _read_error(payload: bytes | str) -> ErrorObject:
+    shape = json_reader()(payload)
+    nested = isinstance(shape, dict) and isinstance(shape.get("error"), dict)
+    found = validator("ErrorBody" if nested else "ErrorObject")(payload)
+    error: ErrorObject = found.error if nested else found
+    return error
 
 
 class DoneEvent(StreamEvent[Literal["done"], str]):

@@ -292,6 +292,30 @@ class HotLog(Generic[T]):
                 self._wish = position
         self.drain()
 
+    def pass_by(self, position: int) -> T:
+        """Deliver the item at `position`, the next one, and give it; NOTHING if somebody else has to have it as well.
+
+        This is what a loop over a stream without other readers does for every item, at a fraction of a drain's cost.
+        """
+        if not self._delivery.acquire(blocking=False):
+            return cast("T", NOTHING)
+        try:  # whoever has the delivery lock alone changes seats and position
+            if self._seats or self._inbox or position >= self.gate or self.watch is not None or not self.keep:
+                return cast("T", NOTHING)
+            with self._mutex:
+                if position != self._pos or position >= self._length:
+                    return cast("T", NOTHING)
+                self._pos = position + 1
+                if position >= self._wish:
+                    self._wish = position + 1
+        finally:
+            self._delivery.release()
+        item = self._kinds[position](self._payloads[position])
+        self.shown = (position, item)
+        if self._inbox or self._pos < self._wish:  # placed meanwhile, by who found the lock taken
+            self.drain()
+        return item
+
     def pause(self) -> None:
         """Withdraw all wishes: nothing beyond the item in delivery is delivered until someone wants it."""
         with self._mutex:
@@ -523,12 +547,18 @@ class Cursor(Generic[T]):
         log, position = self.log, self.position
         if self._error is not None:
             raise self._error
-        if position >= log._wish:
-            if position >= log._length and not log._ended:
+        if position >= log._pos:
+            if position < log._length and log.alarm is None:
+                item = log.pass_by(position)
+                if item is not NOTHING:
+                    self.position = position + 1
+                    return item
+            elif position >= log._length and not log._ended:
                 return cast("T", NOTHING)
-            log.want(position + 1)
-        elif position >= log._pos and log.is_mine_to_drain:
-            log.drain()  # wanted by someone who could not wait for it
+            if position >= log._wish:
+                log.want(position + 1)
+            elif log.is_mine_to_drain:
+                log.drain()  # wanted by someone who could not wait for it
         if log.alarm is not None:
             log.check()
         item = log.item(position)

@@ -26,7 +26,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from reactivex import abc
 
@@ -61,8 +61,10 @@ class _Pull(abc.DisposableBase):
         self.cursor: Cursor[Any] = root.log.cursor(position)
 
     def dispose(self) -> None:
-        if self in self._loop.pulls:
-            self._loop.pulls = tuple(pull for pull in self._loop.pulls if pull is not self)
+        loop = self._loop
+        if self in loop.pulls:
+            loop.pulls = tuple(pull for pull in loop.pulls if pull is not self)
+            loop.direct = None
         self.cursor.close()
 
 
@@ -71,6 +73,7 @@ class Loop(Generic[T]):
 
     def __init__(self, source: Stream[T] | AsyncStream[T]) -> None:
         self.pulls: tuple[_Pull, ...] = ()
+        self.direct: _Pull | None = None  # the one pull of a loop over a root itself: its items need no step
         self.items: deque[T] = deque()
         self.over = False
         self._source = source
@@ -93,6 +96,7 @@ class Loop(Generic[T]):
         start = 0 if root.log.keep else root.log.position
         pull = _Pull(self, root, observer, self._starts.pop(id(root), start))
         self.pulls = (*self.pulls, pull)
+        self.direct = pull if cast("object", self._source) is root else None
         if self._listening:
             self._listen(root)
         return pull
@@ -370,7 +374,14 @@ class SyncItems(Generic[T]):
 
     def __next__(self) -> T:
         loop = self._loop
-        items = loop.items
+        items, direct = loop.items, loop.direct
+        if direct is not None and not items:
+            try:
+                item: T = direct.cursor.take()
+                if item is not NOTHING:
+                    return item
+            except Exception as raised:
+                direct.observer.fail(raised)
         loop.thread = threading.get_ident()
         while not items:
             if loop.over:

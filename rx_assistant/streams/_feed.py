@@ -20,7 +20,7 @@ from rx_assistant.errors import (
     StreamTruncatedError,
     TotalTimeoutError,
 )
-from rx_assistant.events import BY_NAME, DoneEvent, ErrorEvent, RunEvent, StreamEvent, classify
+from rx_assistant.events import BY_NAME, KINDS, DoneEvent, ErrorEvent, RunEvent, StreamEvent, classify
 from rx_assistant.lifecycle import RUN_STOPS
 from rx_assistant.sse import SSEDecoder
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rx_assistant.streams._recording import Recording
 
 _RUN_KINDS = frozenset(kind for kind in BY_NAME.values() if issubclass(kind, RunEvent))
+_known = KINDS.get
 _NOTABLE = _RUN_KINDS | {DoneEvent, ErrorEvent}
 
 
@@ -70,11 +71,14 @@ class Feed:
         """Append the events that `chunk` completes; gives their number. Ends the log when one of them is the end."""
         kinds: list[Kind] = []
         payloads: list[bytes] = []
+        add_kind, add_payload = kinds.append, payloads.append
 
         def emit(name: bytes, data: bytes) -> None:
-            kind, payload = classify(name, data)
-            kinds.append(kind)
-            payloads.append(payload)
+            kind = _known(name)
+            if kind is None:
+                kind, data = classify(name, data)
+            add_kind(kind)
+            add_payload(data)
 
         self._bytes += len(chunk)
         overflow: EventTooLargeError | None = None

@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 from reference import RECORDINGS
 
 from rx_assistant.errors import EventDecodeError
-from rx_assistant.events import ThreadMessageDelta, ThreadRunStepDelta, _base, classify
+from rx_assistant.events import StreamEvent, ThreadMessageDelta, ThreadRunStepDelta, classify
 from rx_assistant.sse import SSEDecoder
 
 TEXT = (
@@ -82,8 +82,8 @@ SPARED = [b'"plain"', b'""', b'" \xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"', b'"line
 
 @pytest.mark.parametrize("value", SPARED)
 def test_ordinary_fragments_build_no_model(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(_base, "validator", asked.append)
+    asked: list[object] = []
+    monkeypatch.setattr(StreamEvent, "_decode", asked.append)
     assert ThreadMessageDelta(TEXT % value).text_fragments == ((0, json.loads(value)),)
     assert ThreadRunStepDelta(STEP % value).input_fragments == ((0, "function", json.loads(value)),)
     assert asked == []
@@ -92,16 +92,16 @@ def test_ordinary_fragments_build_no_model(value: bytes, monkeypatch: pytest.Mon
 def test_both_readings_are_done_at_most_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def counting(model: str, validator: Callable[[str], Any] = _base.validator) -> Any:
-        asked.append(model)
-        return validator(model)
+    def counting(event: StreamEvent, decode: Callable[[StreamEvent], Any] = StreamEvent._decode) -> Any:
+        asked.append(event.event)
+        return decode(event)
 
-    monkeypatch.setattr(_base, "validator", counting)
+    monkeypatch.setattr(StreamEvent, "_decode", counting)
     for value in (b'"plain"', b"null"):
         event = ThreadMessageDelta(TEXT % value)
         for _ in range(3):
             assert (event.message_id, event.data.id, len(event.text_fragments)) == ("msg_1", "msg_1", value != b"null")
-    assert asked == ["MessageDeltaEvent"] * 2
+    assert asked == ["thread.message.delta"] * 2
 
 
 BROKEN = [b'"', b'"\\x"', b'"\\ud800"', b'"tab\t"', b'"nul\x00"', b'"a"b"', b'"a"}', b"7", b"[]", b'"a\\"', b'"\\u12"']
