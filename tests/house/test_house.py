@@ -1,4 +1,4 @@
-"""The state of the house: style, types, layers, and the list of public names. Each is one command for people, too."""
+"""The state of the house: style, layers, and the list of public names. Each is one command for people, too."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import pkgutil
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 import rx_assistant
 
@@ -21,7 +19,7 @@ def run(module: str, *arguments: str) -> None:
 
 
 def execute(*command: str) -> None:
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
 
 
@@ -31,16 +29,6 @@ def test_the_code_passes_ruff() -> None:
 
 def test_the_code_is_formatted() -> None:
     run("ruff", "format", "--check", "--quiet", *SOURCES)
-
-
-@pytest.mark.timeout(300)
-def test_the_package_is_typed_strictly() -> None:
-    run("mypy")
-
-
-@pytest.mark.timeout(300)
-def test_what_is_public_is_typed_for_a_second_checker() -> None:
-    run("basedpyright", "--level", "error", "--pythonpath", sys.executable)
 
 
 def test_imports_point_down_the_map() -> None:

@@ -130,3 +130,9 @@ def test_error_codes_that_are_numbers_are_read_as_text() -> None:
 def test_numbers_of_attributes_and_filters_stay_what_they_are() -> None:
     body = '{"attributes":{"year":2024,"share":0.5,"draft":true,"name":"a"}}'
     assert t.VectorStoreFile.model_validate_json(body).model_dump_json(exclude_unset=True) == body
+
+
+def test_at_run_time_the_type_of_an_unknown_member_is_the_wires_word() -> None:
+    details = t.RunStep.model_validate({"step_details": {"type": "thinking"}}).step_details
+    assert isinstance(details, t.UnknownStepDetails)
+    assert str(details.type) == "thinking"

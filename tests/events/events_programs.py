@@ -1,21 +1,14 @@
-"""What type checkers make of events and snapshots: names narrow, matching is exhaustive, nothing can be assigned."""
+"""Programs over events and snapshots: names narrow, matching is exhaustive, nothing can be assigned."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-from mypy import api
+from typed_programs import Programs
 
 from rx_assistant.events import BY_NAME
 
-ROOT = Path(__file__).resolve().parents[2]
-
-HEAD = """
+RIGHT = """
 from typing import assert_never, assert_type
 from rx_assistant import events as ev, types as t
 from rx_assistant.snapshots import RunSnapshot, advance, fold
@@ -55,9 +48,8 @@ WRONG = {
 }
 
 
-def programs() -> Iterator[str]:
+def matching() -> Iterator[str]:
     """Comparing each name, and matching each class, to the end of the union."""
-    yield HEAD
     yield "\n\ndef names(event: ev.AssistantStreamEvent) -> None:"
     for number, (name, kind) in enumerate(BY_NAME.items()):
         yield f'    {"el" if number else ""}if event.event == "{name}":'
@@ -72,42 +64,8 @@ def programs() -> Iterator[str]:
     yield "        case never:\n            assert_never(never)\n"
 
 
-@pytest.fixture(scope="module")
-def right(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("events") / "right_events.py"
-    path.write_text("\n".join(programs()), "utf-8")
-    return path
-
-
-def mypy(*paths: Path) -> str:
-    """What mypy says in strict mode."""
-    options = ["--strict", "--no-error-summary", "--config-file", str(ROOT / "pyproject.toml")]
-    report, complaint, _ = api.run([*options, *map(str, paths)])
-    return report + complaint
-
-
-def test_mypy_sees_every_name_and_class_narrow(right: Path) -> None:
-    assert mypy(right) == ""
-
-
-def test_mypy_refuses_each_wrong_program(tmp_path: Path) -> None:
-    head = "from rx_assistant import events as ev\nfrom rx_assistant.snapshots import RunSnapshot\n\n"
-    paths = [tmp_path / f"wrong_event_{number}.py" for number in range(len(WRONG))]
-    for path, program in zip(paths, WRONG.values(), strict=True):
-        path.write_text(f"{head}{program}\n", "utf-8")
-    report = mypy(*paths)
-    assert [wrong for path, wrong in zip(paths, WRONG, strict=True) if path.name not in report] == []
-
-
-def test_basedpyright_sees_the_same(right: Path, tmp_path: Path) -> None:
-    command = Path(sys.executable).with_name("basedpyright")
-    if not command.exists():
-        pytest.skip("basedpyright is not installed")
-    settings = tmp_path / "pyrightconfig.json"
-    settings.write_text(
-        json.dumps({"include": [str(right)], "extraPaths": [str(ROOT)], "typeCheckingMode": "standard"})
-    )
-    found = subprocess.run(
-        [str(command), "--outputjson", "-p", str(settings)], capture_output=True, text=True, check=False
-    )
-    assert [each["message"] for each in json.loads(found.stdout)["generalDiagnostics"]] == []
+PROGRAMS = Programs(
+    right="\n".join([RIGHT, *matching()]),
+    head="from rx_assistant import events as ev\nfrom rx_assistant.snapshots import RunSnapshot\n\n",
+    wrong=WRONG,
+)

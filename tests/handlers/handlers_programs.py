@@ -1,18 +1,10 @@
-"""What type checkers make of handlers: the page's own, overrides, narrowing in callbacks, and what a block gives."""
+"""Programs over handlers: the page's own, overrides, narrowing in callbacks, and what a block gives."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
-import pytest
 from handlers_page import HANDLER, example, ours, page
-from mypy import api
 from reference import SHARED
-
-ROOT = Path(__file__).resolve().parents[2]
+from typed_programs import Programs
 
 RIGHT = """
 from typing import assert_never, assert_type
@@ -242,52 +234,9 @@ from rx_assistant import AssistantClient
 client = AssistantClient()
 """
 
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What mypy says in strict mode of all the programs."""
-    programs = {"right": RIGHT, **{f"wrong_{number}": HEAD + lines for number, lines in enumerate(WRONG.values())}}
-    if SHARED.is_dir():
-        programs["page"] = CLIENT + ours(example(page(SHARED), HANDLER))
-    folder = tmp_path_factory.mktemp("typing")
-    for name, program in programs.items():
-        (folder / f"{name}.py").write_text(program, "utf-8")
-    options = ["--strict", "--no-error-summary", "--config-file", str(ROOT / "pyproject.toml")]
-    said, complaint, _ = api.run([*options, *(str(folder / f"{name}.py") for name in programs)])
-    assert complaint == ""
-    return said
+PROGRAMS = Programs(right=RIGHT, second=OPTIONAL, head=HEAD, wrong=WRONG)
 
 
-def test_mypy_accepts_what_is_right(report: str) -> None:
-    assert [line for line in report.splitlines() if "right.py:" in line] == []
-
-
-@pytest.mark.parametrize("number", range(len(WRONG)), ids=list(WRONG))
-def test_mypy_refuses_what_is_wrong(report: str, number: int) -> None:
-    assert f"wrong_{number}.py:" in report
-
-
-def test_mypy_accepts_the_pages_handler(shared: Path, report: str) -> None:
-    assert "@override" in example(page(shared), HANDLER)
-    assert [line for line in report.splitlines() if "page.py:" in line] == []
-
-
-def test_basedpyright_accepts_what_is_right(tmp_path: Path) -> None:
-    command = Path(sys.executable).with_name("basedpyright")
-    if not command.exists():
-        pytest.skip("basedpyright is not installed")
-    right = tmp_path / "right.py"
-    right.write_text(RIGHT + OPTIONAL, "utf-8")
-    settings = tmp_path / "pyrightconfig.json"
-    settings.write_text(
-        json.dumps({"include": [str(right)], "extraPaths": [str(ROOT)], "typeCheckingMode": "standard"})
-    )
-    found = subprocess.run(
-        [str(command), "--outputjson", "--pythonpath", sys.executable, "-p", str(settings)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    report = json.loads(found.stdout)
-    assert report["summary"]["filesAnalyzed"] == 1
-    assert [entry["message"] for entry in report["generalDiagnostics"] if entry["severity"] == "error"] == []
+def of_the_page() -> str:
+    """The page's handler with our imports; nothing when the reference data is not there."""
+    return CLIENT + ours(example(page(SHARED), HANDLER)) if SHARED.is_dir() else ""

@@ -1,21 +1,11 @@
-"""What type checkers make of the types: unions narrow by `type`, fields are the SDK's, requests fit `Unpack`."""
+"""Programs over the types: unions narrow by `type`, fields are the SDK's, requests fit `Unpack`."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-from mypy import api
+from typed_programs import Programs
 from types_catalogue import UNIONS, UNKNOWN, alternatives, tags
-
-from rx_assistant import types as t
-
-ROOT = Path(__file__).resolve().parents[2]
 
 RIGHT = """
 from typing import Literal, Unpack, assert_never, assert_type
@@ -108,53 +98,8 @@ def narrowing() -> Iterator[str]:
         yield f"    else:\n        assert_type(value, t.{unknown.__name__})\n\n"
 
 
-@pytest.fixture(scope="module")
-def right(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("narrowing") / "right.py"
-    path.write_text(RIGHT + "\n\n" + "\n".join(narrowing()), "utf-8")
-    return path
-
-
-def mypy(*paths: Path) -> str:
-    """What mypy says in strict mode."""
-    options = ["--strict", "--no-error-summary", "--config-file", str(ROOT / "pyproject.toml")]
-    report, complaint, _ = api.run([*options, *map(str, paths)])
-    return report + complaint
-
-
-def test_mypy_sees_every_union_narrow_and_every_field_as_annotated(right: Path) -> None:
-    assert mypy(right) == ""
-
-
-def test_mypy_refuses_each_wrong_program(tmp_path: Path) -> None:
-    paths = []
-    for number, program in enumerate(WRONG.values()):
-        paths.append(tmp_path / f"wrong_{number}.py")
-        paths[-1].write_text(f"from rx_assistant import types as t\n\n{program}\n", "utf-8")
-    report = mypy(*paths)
-    assert [path.name for path in paths if path.name not in report] == []
-
-
-def test_basedpyright_sees_the_same(right: Path, tmp_path: Path) -> None:
-    command = Path(sys.executable).with_name("basedpyright")
-    if not command.exists() and shutil.which("basedpyright") is None:
-        pytest.skip("basedpyright is not installed")
-    settings = tmp_path / "pyrightconfig.json"
-    settings.write_text(
-        json.dumps({"include": [str(right)], "extraPaths": [str(ROOT)], "typeCheckingMode": "standard"})
-    )
-    found = subprocess.run(
-        [str(command) if command.exists() else "basedpyright", "--outputjson", "-p", str(settings)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    report = json.loads(found.stdout)
-    assert report["summary"]["filesAnalyzed"] == 1
-    assert [entry["message"] for entry in report["generalDiagnostics"] if entry["severity"] == "error"] == []
-
-
-def test_at_run_time_the_type_of_an_unknown_member_is_the_wires_word() -> None:
-    details = t.RunStep.model_validate({"step_details": {"type": "thinking"}}).step_details
-    assert isinstance(details, t.UnknownStepDetails)
-    assert str(details.type) == "thinking"
+PROGRAMS = Programs(
+    right="\n".join([RIGHT, *narrowing()]),
+    head="from rx_assistant import types as t\n\n",
+    wrong=WRONG,
+)
