@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,19 @@ from reference import SHARED
 
 settings.register_profile("steady", deadline=None)  # machines are noisy: how long an example takes is no claim
 settings.load_profile("steady")
+
+
+def pytest_collection_finish() -> None:
+    """Take the tests themselves out of the collector's sight: many tests collect garbage, and each would walk them."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _leaks_are_told_where_they_arise() -> Iterator[None]:
+    """What a file leaves unclosed is an error of its last test, not of some other file's in the same process."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
