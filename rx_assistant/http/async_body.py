@@ -58,6 +58,8 @@ class AsyncResponseBody:
     async def read(self) -> bytes:
         """The next bytes, b"" at the end. Raises our errors only, and the same again when called again."""
         while (raw := await self._pull()) is not None:
+            if self._content.passes and raw:
+                return raw
             try:
                 chunk = self._content.feed(raw)
             except RxAssistantError as error:
@@ -70,7 +72,8 @@ class AsyncResponseBody:
 
     def saw_event(self) -> None:
         """The last bytes held an event: the limits on waiting for one start over."""
-        self._deadlines.saw_event()
+        if not self._deadlines.unlimited:
+            self._deadlines.saw_event()
 
     async def finish(self) -> None:
         """The stream has said all: read what is left, within bounds, so that the connection can be used again."""
@@ -110,8 +113,9 @@ class AsyncResponseBody:
             raise self._closed_error()
         if self._released:
             return None
-        limit = await self._begin()
+        limit = None if self._deadlines.unlimited else await self._begin()
         chunk: bytes | None = None
+        self._reading = True
         try:
             if limit is None and self._network is not None:
                 chunk = await self._source.read()
@@ -128,7 +132,8 @@ class AsyncResponseBody:
         finally:
             self._scope = None
             self._reading = False
-            self._deadlines.end_read()
+            if not self._deadlines.unlimited:
+                self._deadlines.end_read()
             if self._ended or self._closed or self._failure is not None:
                 await self._release()
         if self._closed or (chunk is None and not self._ended):
@@ -137,12 +142,11 @@ class AsyncResponseBody:
         return chunk
 
     async def _begin(self) -> Limit | None:
-        """Claim the body for one read; gives the limit that this read meets first."""
+        """A read with limits begins; gives the one that it meets first."""
         passed = self._deadlines.passed()
         if passed is not None:
             raise await self._give_up(passed)
         self._deadlines.begin_read()
-        self._reading = True
         return self._deadlines.nearest()
 
     def _closed_error(self) -> StreamClosedError:

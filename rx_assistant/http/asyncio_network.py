@@ -96,10 +96,16 @@ class AsyncioStream(httpcore.AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Some bytes, b"" once the peer has ended the connection."""
         protocol = self._protocol
-        if protocol.received:
+        if protocol.waiting:
             await checkpoint_if_cancelled()
-        else:
-            await protocol.arrival(timeout)
+        elif not protocol.over:
+            reader = protocol.reader = protocol.loop.create_future()
+            if timeout is not None:
+                protocol.watch(timeout)
+            try:
+                await reader
+            finally:
+                protocol.reader = protocol.due = None
         return protocol.take(max_bytes)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -139,7 +145,7 @@ class AsyncioStream(httpcore.AsyncNetworkStream):
         """What httpcore asks for, by its names."""
         protocol = self._protocol
         if info == "is_readable":
-            return bool(protocol.received) or protocol.over
+            return bool(protocol.waiting) or protocol.over
         name = {"client_addr": "sockname", "server_addr": "peername"}.get(info, info)
         return protocol.transport.get_extra_info(name)
 
@@ -151,47 +157,43 @@ class _Protocol(asyncio.Protocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.received = bytearray()
+        self.waiting = 0  # bytes that have arrived and were not taken
         self.over = False  # no more will arrive
+        self.reader: asyncio.Future[None] | None = None  # who waits for some
+        self.due: float | None = None  # by when, on the loop's clock
+        self._received: list[bytes] = []
         self._closed = False
         self._failure: Exception | None = None
         self._paused = False
-        self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._blocked = False
         self._timer: asyncio.TimerHandle | None = None
-        self._due: float | None = None
 
     # -- reading -------------------------------------------------------------------------------------------------
-
-    async def arrival(self, timeout: float | None) -> None:
-        """Wait until there is something to take."""
-        if self.over:
-            return
-        self._reader = self.loop.create_future()
-        if timeout is not None:
-            self._watch(self.loop.time() + timeout)
-        try:
-            await self._reader
-        finally:
-            self._reader = self._due = None
 
     def take(self, most: int) -> bytes:
         """What has arrived, b"" at the end; ReadError when the connection is closed or broken."""
         if self._closed:
             raise httpcore.ReadError("the connection has been closed")
-        if not self.received and self._failure is not None:
-            raise httpcore.ReadError(self._failure) from self._failure
-        taken = bytes(self.received[:most]) if len(self.received) > most else bytes(self.received)
-        del self.received[:most]
-        if self._paused and len(self.received) < HIGH_WATER:
+        if not self.waiting:
+            if self._failure is not None:
+                raise httpcore.ReadError(self._failure) from self._failure
+            return b""
+        received = self._received
+        taken = received.pop() if len(received) == 1 else b"".join(received)
+        received.clear()
+        if len(taken) > most:
+            received.append(taken[most:])
+            taken = taken[:most]
+        self.waiting -= len(taken)
+        if self._paused and self.waiting < HIGH_WATER:
             self._paused = False
             self.transport.resume_reading()
         return taken
 
-    def _watch(self, due: float) -> None:
+    def watch(self, timeout: float) -> None:
         """See to it that a read ends by then. A timer that fires earlier is left to look again."""
-        self._due = due
+        due = self.due = self.loop.time() + timeout
         if self._timer is not None and self._timer.when() > due:
             self._timer.cancel()
             self._timer = None
@@ -200,12 +202,12 @@ class _Protocol(asyncio.Protocol):
 
     def _look(self) -> None:
         self._timer = None
-        if self._due is None or self._reader is None or self._reader.done():
+        if self.due is None or self.reader is None or self.reader.done():
             return
-        if self._due > self.loop.time():
-            self._timer = self.loop.call_at(self._due, self._look)
+        if self.due > self.loop.time():
+            self._timer = self.loop.call_at(self.due, self._look)
         else:
-            self._reader.set_exception(httpcore.ReadTimeout("nothing arrived in time"))
+            self.reader.set_exception(httpcore.ReadTimeout("nothing arrived in time"))
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -239,7 +241,7 @@ class _Protocol(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        _wake(self._reader)
+        _wake(self.reader)
         if self._writer is not None and not self._writer.done():
             self._writer.set_exception(httpcore.WriteError(failure or "the connection has ended"))
 
@@ -250,15 +252,18 @@ class _Protocol(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self.received += data
-        _wake(self._reader)
-        if len(self.received) > HIGH_WATER and not self._paused:
+        self._received.append(data)
+        self.waiting += len(data)
+        reader = self.reader
+        if reader is not None and not reader.done():
+            reader.set_result(None)
+        if self.waiting > HIGH_WATER and not self._paused:
             self._paused = True
             self.transport.pause_reading()
 
     def eof_received(self) -> bool:
         self.over = True
-        _wake(self._reader)
+        _wake(self.reader)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:

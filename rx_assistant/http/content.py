@@ -27,7 +27,7 @@ _Decoder: TypeAlias = Callable[[bytes], bytes]
 class EventStreamContent:
     """Bytes of the wire in, bytes of the event stream out; the first are held back until it is clear what they are."""
 
-    __slots__ = ("_content_type", "_decided", "_decode", "_held", "_request_id", "_typed")
+    __slots__ = ("_content_type", "_decided", "_decode", "_held", "_request_id", "_typed", "passes")
 
     def __init__(self, response: Response) -> None:
         self._content_type: str | None = response.headers.get("content-type")
@@ -36,6 +36,7 @@ class EventStreamContent:
         self._decode = _decoder(response.headers.get("content-encoding"))
         self._held = b""
         self._decided = False
+        self.passes = False  # whether all that follows is passed on as it is
 
     def feed(self, raw: bytes) -> bytes:
         """What may be passed on, perhaps nothing yet; NotAnEventStreamError when it is no event stream."""
@@ -46,6 +47,7 @@ class EventStreamContent:
         if not self._is_clear(self._held.removeprefix(_BOM).lstrip()):
             return b""
         self._decided = True
+        self.passes = self._decode is _unchanged
         return self._held
 
     def end(self) -> None:

@@ -34,8 +34,8 @@ class Deadlines:
         "_seen",
         "_started",
         "_timeout",
-        "_unlimited",
         "_waited",
+        "unlimited",
     )
 
     def __init__(self, timeout: Timeout, clock: Callable[[], float], started: float | None) -> None:
@@ -47,10 +47,11 @@ class Deadlines:
         self._reading_since: float | None = None
         self._finish_by: float | None = None
         self._seen = False
-        self._unlimited = timeout.total is None and timeout.first_event is None and timeout.idle is None
+        unlimited = timeout.total is None and timeout.first_event is None and timeout.idle is None
+        self.unlimited = unlimited  # whether no limit can ever be met, so that nothing has to be told of reads
 
     def begin_read(self) -> None:
-        if not self._unlimited:
+        if not self.unlimited:
             self._reading_since = self._clock()
 
     def end_read(self) -> None:
@@ -66,11 +67,11 @@ class Deadlines:
     def finish_within(self, seconds: float) -> None:
         """The stream has said all; what follows is only waited for so long."""
         self._finish_by = self._clock() + seconds
-        self._unlimited = False
+        self.unlimited = False
 
     def nearest(self) -> Limit | None:
         """The limit that the current read, or one that began now, meets first."""
-        if self._unlimited:
+        if self.unlimited:
             return None
         timeout = self._timeout
         since = self._clock() if self._reading_since is None else self._reading_since
