@@ -14,11 +14,16 @@ thread leaves an action with the loop and goes on; nothing here waits for the lo
 and each call is one task. Leaving closes the streams first, so that their subscribers hear of a closed stream and not
 of a cancelled one; before that, runs that everybody has left are cancelled on the server where `on_idle` says so. Then
 it cancels the tasks, waits for them, and ends the thread.
+
+What other threads ask for at the very moment of leaving is refused: the stream is closed, the Future cancelled. The loop
+takes what it is asked for in order, and `_loop` is None before its ending is asked for: so whoever still finds `_loop`
+there after asking has been heard.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, ExitStack
@@ -56,7 +61,7 @@ class Background:
         self._loop: EventLoop | None = None
         self._streams: set[AsyncAssistantStream] = set()  # those below belong to the loop's thread
         self._tasks: set[Task] = set()
-        self._resources: list[tuple[anyio.Event, Task]] = []
+        self._resources: list[tuple[anyio.Event, Answer[Any], Task]] = []
 
     def __enter__(self) -> Self:
         if self._portal is not None:
@@ -88,13 +93,12 @@ class Background:
                 f"start() takes an AsyncAssistantStream, not {type(stream).__name__}: make it with an "
                 "AsyncAssistantClient; a synchronous stream has a thread of its own after connect()"
             )
-        loop = self._running()
 
-        def begin() -> None:
+        def begin(loop: EventLoop) -> None:
             self._streams.add(stream)
             self._spawn(loop, lambda: self._keep(stream))
 
-        loop.call_soon(begin)
+        self._ask(begin, stream.close)
         return stream
 
     def call(self, function: Callable[[Unpack[Args]], Coroutine[Any, Any, R]], *args: *Args) -> Future[R]:
@@ -103,14 +107,13 @@ class Background:
         Raises:
             RuntimeError: the block was not entered, or was left.
         """
-        loop = self._running()
-        future: Future[R] = Future()
+        future: Answer[R] = Answer()
 
-        def begin() -> None:
+        def begin(loop: EventLoop) -> None:
             task = self._spawn(loop, lambda: _settle(future, function, *args))
             future.add_done_callback(lambda done: loop.call_soon(task.cancel) if done.cancelled() else None)
 
-        loop.call_soon(begin)
+        self._ask(begin, future.cancel)
         return future
 
     def enter(self, resource: AbstractAsyncContextManager[R]) -> R:
@@ -119,17 +122,25 @@ class Background:
         It is left when the block is left: after all streams and calls, the last one first, by the task that entered it.
 
         Raises:
-            RuntimeError: the block was not entered, or was left.
+            RuntimeError: the block was not entered, or was left; or this is the loop's own thread.
         """
-        loop = self._running()
-        entered: Future[R] = Future()
+        if self._running().is_here():
+            raise RuntimeError("enter() waits for the loop, and this is the loop's thread: use `async with` here")
+        entered: Answer[R] = Answer()
 
-        def begin() -> None:
+        def begin(loop: EventLoop) -> None:
             leave = anyio.Event()
-            self._resources.append((leave, loop.spawn(lambda: _hold(resource, entered, leave))))
+            self._resources.append((leave, entered, loop.spawn(lambda: _hold(resource, entered, leave))))
 
-        loop.call_soon(begin)
+        self._ask(begin, entered.cancel)
         return entered.result()
+
+    def _ask(self, begin: Callable[[EventLoop], None], refuse: Callable[[], object]) -> None:
+        """Let `begin` run on the loop; or, if the block is left meanwhile, `refuse` anywhere, once or twice."""
+        loop = self._running()
+        loop.call_soon(lambda: refuse() if self._loop is None else begin(loop))
+        if self._loop is None:
+            refuse()
 
     def _running(self) -> EventLoop:
         if self._loop is None:
@@ -162,30 +173,55 @@ class Background:
             self._streams.discard(stream)
 
     async def _end(self) -> None:
-        for stream in tuple(self._streams):
-            if stream.on_idle == "cancel" and not (stream.log.holders or stream.log.ended):
-                await _cancelled(stream)
+        streams = tuple(self._streams)
+        async with anyio.create_task_group() as goodbyes:
+            for stream in streams:
+                if stream.on_idle == "cancel" and not (stream.log.holders or stream.log.ended):
+                    goodbyes.start_soon(_cancelled, stream)
+        for stream in streams:
             stream.close()
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
         for task in tasks:
             await task.wait()
-        for leave, task in reversed(self._resources):
+        for leave, entered, task in reversed(self._resources):
+            if entered.cancel():
+                task.cancel()
             leave.set()
             await task.wait()
 
 
-async def _hold(resource: AbstractAsyncContextManager[R], entered: Future[R], leave: anyio.Event) -> None:
+class Answer(Future[R]):
+    """A Future that, cancelled, ends `concurrent.futures.wait` and `as_completed` as well, which its base does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._claimed = threading.Lock()  # taken once, and never given back
+
+    def cancel(self) -> bool:
+        """Cancel it, and what works on it; False when it is done already."""
+        if not super().cancel():
+            return False
+        self.claim()
+        return True
+
+    def claim(self) -> bool:
+        """Give whether a result may be set now; if not, it is cancelled, and those who wait are told."""
+        return self._claimed.acquire(blocking=False) and self.set_running_or_notify_cancel()
+
+
+async def _hold(resource: AbstractAsyncContextManager[R], entered: Answer[R], leave: anyio.Event) -> None:
     """Enter a context manager, tell what it gives, and leave it when told to."""
     try:
         async with resource as value:
-            entered.set_result(value)
-            await leave.wait()
+            if entered.claim():
+                entered.set_result(value)
+                await leave.wait()
     except Exception as error:
         if entered.done():
             _log.exception("a resource of the background loop could not be left")
-        else:
+        elif entered.claim():
             entered.set_exception(error)
 
 
@@ -206,16 +242,16 @@ async def _cancelled(stream: AsyncAssistantStream) -> None:
             _log.warning("the run of an abandoned stream could not be cancelled: %s", error)
 
 
-async def _settle(future: Future[R], function: Callable[[Unpack[Args]], Coroutine[Any, Any, R]], *args: *Args) -> None:
+async def _settle(future: Answer[R], function: Callable[[Unpack[Args]], Coroutine[Any, Any, R]], *args: *Args) -> None:
     """Let a Future have what an async function gives or raises."""
     try:
         result = await function(*args)
-    except Exception as error:
-        if future.set_running_or_notify_cancel():
-            future.set_exception(error)
     except anyio.get_cancelled_exc_class():
         future.cancel()
         raise
+    except BaseException as error:  # SystemExit, too: it is the caller's, and not the loop's
+        if future.claim():
+            future.set_exception(error)
     else:
-        if future.set_running_or_notify_cancel():
+        if future.claim():
             future.set_result(result)

@@ -6,14 +6,15 @@ import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
+from contextlib import suppress
 from typing import Any, Literal, cast
 
 import anyio
 import anyio.lowlevel
 import pytest
-from loopback import GUARD, Loopback
-from run_server import finish, hang, refuse
+from loopback import GUARD, Loopback, Received, Wire
+from run_server import RUN, finish, hang, refuse
 
 from rx_assistant.client import AsyncAssistantClient
 from rx_assistant.errors import NotFoundError, StreamClosedError
@@ -192,6 +193,35 @@ def test_leaving_cancels_the_run_that_everybody_has_left_where_asked(anyio_backe
     assert posted == ["/v1/threads/thread_1/runs/run_1/cancel"]
 
 
+def test_leaving_cancels_abandoned_runs_all_at_once(anyio_backend: str) -> None:
+    waiting: dict[int, Wire] = {}
+    most: list[int] = [0]
+
+    async def patient(request: Received, wire: Wire) -> None:
+        """Answers no cancel before there are two of them."""
+        if not request.path.endswith("/cancel"):
+            await hang(request, wire)
+            return
+        waiting[wire.number] = wire
+        most[0] = max(most[0], len(waiting))
+        if len(waiting) == 2:
+            for other in waiting.values():
+                await other.json({**RUN, "status": "cancelling"})
+        await wire.peer_gone()
+        del waiting[wire.number]
+
+    with Loopback(patient) as server, background(cast("Backend", anyio_backend)) as bg:
+        client = bg.enter(AsyncAssistantClient(base_url=server.url))
+        for _ in range(2):
+            stream = client.threads.runs.stream("thread_1", assistant_id="asst_1", on_idle="cancel")
+            heard = Heard()
+            subscription = stream.pipe(text_deltas()).subscribe(heard)
+            bg.start(stream)
+            heard.wait(lambda heard=heard: len(heard.items) == 2)
+            subscription.dispose()
+    assert most == [2]
+
+
 def test_leaving_in_the_middle_of_a_request_closes_it(anyio_backend: str) -> None:
     arrived = threading.Event()
 
@@ -247,6 +277,75 @@ def test_leaving_cancels_calls(anyio_backend: str) -> None:
         assert began.wait(GUARD)
     with pytest.raises(CancelledError):
         future.result(GUARD)
+
+
+def test_whoever_asks_at_the_moment_of_leaving_gets_an_answer(anyio_backend: str) -> None:
+    futures: list[Future[int]] = []
+    streams: list[tuple[AsyncAssistantStream, Heard]] = []
+    busy = threading.Event()
+
+    def ask(bg: Background) -> None:
+        with suppress(RuntimeError):
+            while True:
+                stream, heard = replay_async(b""), Heard()
+                stream.subscribe(heard)
+                bg.start(stream)
+                streams.append((stream, heard))
+                futures.append(bg.call(double, 1))
+                if len(futures) > 20:
+                    busy.set()
+
+    for _ in range(5):
+        busy.clear()
+        with background(cast("Backend", anyio_backend)) as bg:
+            threads = [threading.Thread(target=ask, args=(bg,)) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            assert busy.wait(GUARD)
+        for thread in threads:
+            thread.join(GUARD)
+    assert not wait(futures, GUARD).not_done
+    for _, heard in streams:
+        heard.wait(lambda heard=heard: heard.ending)
+
+
+def test_what_is_no_exception_ends_the_call_as_well(bg: Background) -> None:
+    async def leave() -> None:
+        raise SystemExit(3)
+
+    future = bg.call(leave)
+    assert isinstance(future.exception(GUARD), SystemExit)
+
+
+def test_entering_on_the_loops_own_thread_is_refused(bg: Background) -> None:
+    async def enter() -> None:
+        bg.enter(Resource([], "a"))
+
+    with pytest.raises(RuntimeError, match="use `async with` here"):
+        bg.call(enter).result(GUARD)
+
+
+def test_a_resource_that_is_never_entered_does_not_hold_up_the_leaving(anyio_backend: str) -> None:
+    entering, told = threading.Event(), list[BaseException]()
+
+    class Endless(Resource):
+        async def __aenter__(self) -> str:
+            entering.set()
+            await anyio.sleep_forever()
+            return self.name
+
+    def enter(bg: Background) -> None:
+        try:
+            bg.enter(Endless([], "endless"))
+        except CancelledError as error:
+            told.append(error)
+
+    with background(cast("Backend", anyio_backend)) as bg:
+        thread = threading.Thread(target=enter, args=(bg,))
+        thread.start()
+        assert entering.wait(GUARD)
+    thread.join(GUARD)
+    assert len(told) == 1
 
 
 def test_a_busy_loop_never_holds_up_the_caller(bg: Background) -> None:
