@@ -1,26 +1,25 @@
 """The pump of an asynchronous stream: the same turns as `_pump`, taken by tasks of one event loop.
 
-Sync subscribers are called by the log. Async handlers are awaited here, event by event, after them: while any is
-attached, the log's gate stands one event ahead of the slowest, so that nobody overtakes it. A task that is cancelled
-while it reads, or while it awaits a handler, ends the stream for everybody: the transport has closed the response.
-No cancel scope and no task group is open while user code runs.
+Sync subscribers are called by the log, async handlers are awaited by `_async_handlers`. A task that is cancelled while
+it reads, or while it awaits a handler, ends the stream for everybody: the transport has closed the response. No cancel
+scope and no task group is open while user code runs.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from rx_assistant.errors import RxAssistantError, StreamCancelledError, StreamClosedError
-from rx_assistant.hot import FOREVER, TIMERS
-from rx_assistant.schedulers import EventLoop, LoopWaker, Task, current_event_loop
+from rx_assistant.hot import FOREVER
+from rx_assistant.streams._async_handlers import AsyncHandlers
+from rx_assistant.streams._async_home import Home
 
 if TYPE_CHECKING:
     from rx_assistant.hot import HotLog
+    from rx_assistant.schedulers import EventLoop, LoopWaker, Task
     from rx_assistant.snapshots import RunSnapshot
     from rx_assistant.streams._body import AsyncBody
     from rx_assistant.streams._feed import Feed, RunIdentity
@@ -33,22 +32,6 @@ AsyncResume = Callable[["RunIdentity", "RunSnapshot"], Awaitable["AsyncBody"]]
 """Gives a body that goes on where a broken one stopped, from what has been folded so far."""
 
 _GOODBYE = 5.0  # seconds that handlers get to hear of a cancellation
-
-_serving: ContextVar[frozenset[int]] = ContextVar("rx_assistant.serving", default=frozenset())
-"""The pumps whose handler is running in this task: inside it one reads ahead instead of waiting for oneself."""
-
-_log = logging.getLogger("rx_assistant")
-
-
-class _Attached:
-    """An async handler, and how many events it has had."""
-
-    __slots__ = ("binding", "position", "raises")
-
-    def __init__(self, binding: Binding, raises: bool) -> None:
-        self.binding = binding
-        self.raises = raises
-        self.position = 0
 
 
 class AsyncPump:
@@ -63,7 +46,7 @@ class AsyncPump:
         snapshot: Callable[[], RunSnapshot],
     ) -> None:
         self.pumped = False
-        self.loop: EventLoop | None = None
+        self._home = Home()
         self._log = log
         self._feed = feed
         self._open = open
@@ -74,30 +57,29 @@ class AsyncPump:
         self._cleaning = False
         self._cleaned = False
         self._reading = False
-        self._serving = False
-        self._attached: list[_Attached] = []
-        self._sleepers: set[LoopWaker] = set()
+        self._handlers = AsyncHandlers(log, self._home)
         self._task: Task | None = None
         self._task_id: int | None = None
         self._task_over = False
-        log.inside = self._is_inside
-        log.listen(self._notify)
+        log.inside = self._handlers.is_inside
+        log.listen(self._home.wake)
 
-    # -- the event loop ------------------------------------------------------------------------------------------
+    @property
+    def loop(self) -> EventLoop | None:
+        """The stream's event loop; None before its first use."""
+        return self._home.loop
 
     def here(self) -> EventLoop:
         """Give the stream's event loop; the first use decides which."""
-        if self.loop is None:
-            self.loop = current_event_loop()
-        return self.loop
+        return self._home.here()
 
     def waker(self) -> LoopWaker:
         """Give something to sleep on that any thread may wake."""
-        return LoopWaker(self.here())
+        return self._home.waker()
 
     def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
         """Run `action` on the stream's event loop, `seconds` from now; on a thread while it has none."""
-        return (TIMERS if self.loop is None else self.loop).call_later(seconds, action)
+        return self._home.call_later(seconds, action)
 
     @property
     def connected(self) -> bool:
@@ -124,7 +106,7 @@ class AsyncPump:
                 finally:
                     self._leave_turn()
             else:
-                await self._sleep(lambda: self._body is not None or self._log.ended or self._is_free())
+                await self._home.sleep(lambda: self._body is not None or self._log.ended or self._is_free())
         if self._body is None and self._log.failure is not None:
             raise self._log.failure
 
@@ -133,14 +115,15 @@ class AsyncPump:
         log = self._log
         self.here()
         while log.length <= position and not log.ended:
-            log.check()
+            if log.alarm is not None:
+                log.check()
             if self._take_turn():
                 try:
                     await self._read()
                 finally:
                     self._leave_turn()
             else:
-                await self._sleep(lambda: log.length > position or log.ended or log.alarmed or self._is_free())
+                await self._home.sleep(lambda: log.length > position or log.ended or log.alarmed or self._is_free())
 
     async def finish(self) -> None:
         """Return once everything is delivered; inside a delivery, once everything has arrived."""
@@ -149,17 +132,19 @@ class AsyncPump:
         try:
             while not self._is_over():
                 log.want(FOREVER)
-                upto = log.length + 1
-                await self.deliver(upto)
-                log.check()
-                if log.length >= upto:
-                    continue  # a handler has read ahead
+                if self._handlers:
+                    upto = log.length + 1
+                    await self.deliver(upto)
+                    if log.length >= upto:
+                        continue  # a handler has read ahead
+                if log.alarm is not None:
+                    log.check()
                 if not log.ended:
                     await self.advance(log.length)
-                elif self._is_inside():
+                elif self._handlers.is_inside():
                     return
                 else:
-                    await self._sleep(lambda: self._is_over() or log.alarmed)
+                    await self._home.sleep(lambda: self._is_over() or log.alarmed)
             log.check()
         finally:
             log.release()
@@ -168,6 +153,7 @@ class AsyncPump:
     async def connect(self) -> None:
         """Read and deliver in a task of its own from now on."""
         if self._task is None and not self._log.finished:
+            self._handlers.connected = True
             self._task = self.here().spawn(self._run)
 
     async def _run(self) -> None:
@@ -177,7 +163,7 @@ class AsyncPump:
             while not log.ended:
                 log.want(FOREVER)
                 upto = log.length
-                await self._deliver(upto)
+                await self._serve(upto)
                 if log.length > upto:
                     continue  # a handler has read ahead
                 if self._take_turn():
@@ -186,12 +172,12 @@ class AsyncPump:
                     finally:
                         self._leave_turn()
                 else:
-                    await self._sleep(lambda: not self._reading or log.ended)
+                    await self._home.sleep(lambda: not self._reading or log.ended)
             await self._deliver_ending()
             await self.settle()
         finally:
             self._task_over = True
-            self._notify()
+            self._home.wake()
 
     async def _start(self) -> None:
         self.here()
@@ -261,39 +247,18 @@ class AsyncPump:
     @property
     def gated(self) -> bool:
         """Whether async handlers have to be awaited before an event is handed on."""
-        return bool(self._attached)
+        return bool(self._handlers)
 
     def attach(self, binding: Binding, *, raises: bool) -> Callable[[], None]:
         """Add an async handler: it gets everything that the log keeps, then each event. Gives what removes it."""
-        attached = _Attached(binding, raises)
-        attached.position = self._log.base if self._log.keep else self._log.position
-        self._attached.append(attached)
-        self._log.retain()
-        self._set_gate()
+        detach = self._handlers.attach(binding, raises=raises)
         if self._log.position or self._log.finished:
-            self._spawn(self._catch_up)
-        return lambda: self._detach(attached)
-
-    def _detach(self, attached: _Attached) -> None:
-        if attached in self._attached:
-            self._attached.remove(attached)
-            self._set_gate()
-            self._log.release()
-            self._log.drain()
-            self._wake_sleepers()
-
-    def _set_gate(self) -> None:
-        ended = self._log.ended
-        positions = [a.position for a in self._attached if not (ended and a.position >= self._log.length)]
-        self._log.gate = min(positions) + 1 if positions else FOREVER
+            self._home.spawn(self._catch_up)
+        return detach
 
     async def _catch_up(self) -> None:
         """Let a handler that came late have what the subscribers have had."""
-        await self._deliver(self._log.position + self._log.finished)
-
-    async def _deliver_ending(self) -> None:
-        self._log.want(FOREVER)
-        await self._deliver(self._log.length + 1)
+        await self._serve(self._log.position + self._log.finished)
 
     async def deliver(self, upto: int) -> None:
         """Let subscribers and async handlers have the events before `upto`, and the ending if that lies before.
@@ -301,97 +266,23 @@ class AsyncPump:
         After `connect()` its task does that, so that the caller may be cancelled freely. Returns early when a handler
         has raised something that is to come out of the caller.
         """
-        if self._task is None or self._task_over or self._is_own_task() or self._is_inside():
-            await self._deliver(upto, lambda: self._log.alarmed)
-        elif self._behind(upto):
-            await self._sleep(lambda: not self._behind(upto) or self._log.alarmed or self._task_over)
+        handlers, log = self._handlers, self._log
+        if self._task is None or self._task_over or self._is_own_task() or handlers.is_inside():
+            await handlers.deliver(upto, self._cancelled, lambda: log.alarmed)
+        elif handlers.is_behind(upto):
+            await self._home.sleep(lambda: not handlers.is_behind(upto) or log.alarmed or self._task_over)
 
-    async def _deliver(self, upto: int, enough: Callable[[], bool] = lambda: False) -> None:
-        while self._attached and not self._is_inside() and not enough():
-            behind = self._behind(upto)
-            if not behind:
-                return
-            if self._serving:
-                await self._sleep(lambda: not self._serving)
-                continue
-            self._serving = True
-            token = _serving.set(_serving.get() | {id(self)})
-            try:
-                await self._serve(min(behind, key=lambda attached: attached.position))
-            finally:
-                _serving.reset(token)
-                self._serving = False
-                self._wake_sleepers()
+    async def _deliver_ending(self) -> None:
+        self._log.want(FOREVER)
+        await self._serve(self._log.length + 1)
 
-    def _behind(self, upto: int) -> list[_Attached]:
-        """Those who have not been given all that there is before `upto`; the ending is one more."""
-        there = self._log.length + self._log.ended
-        return [attached for attached in self._attached if attached.position < min(upto, there)]
-
-    async def _serve(self, attached: _Attached) -> None:
-        """Give one handler its next event, or the ending, after the sync subscribers have had it."""
-        log, position = self._log, attached.position
-        pair = log.peek(position)
-        if pair is None:
-            await self._serve_ending(attached)
-            return
-        log.want(position + 1)
-        event = log.item(position)
-        if log.shown[0] <= position:
-            log.shown = (position, event)  # whoever comes after gets the same, parsed once
-        attached.position += 1
-        try:
-            await _maybe(attached.binding.next(event))
-        except Exception as error:
-            await self._failed(attached, error)
-        except BaseException:
-            await self._cancelled_in(attached)
-            raise
-        self._set_gate()
-
-    async def _serve_ending(self, attached: _Attached) -> None:
-        log = self._log
-        attached.position = FOREVER
-        self._set_gate()
-        log.want(FOREVER)
-        binding, failure = attached.binding, log.failure
-        try:
-            await _maybe(binding.completed() if failure is None else binding.error(failure))
-        except Exception as error:
-            if attached.raises:
-                log.raise_alarm(error, pause=not self.connected)
-            else:
-                _log.exception("a handler raised at the end of its stream")
-        finally:
-            self._detach(attached)
-
-    async def _failed(self, attached: _Attached, error: Exception) -> None:
-        self._detach(attached)
-        try:
-            await _maybe(attached.binding.error(error))
-        except Exception:
-            _log.exception("a handler raised while it was told of an exception")
-        finally:
-            if attached.raises:
-                self._log.raise_alarm(error, pause=not self.connected)
-            else:
-                _log.error("an attached handler raised and was detached", exc_info=error)
-
-    async def _cancelled_in(self, attached: _Attached) -> None:
-        self._set_gate()
-        self._serving = False
-        token = _serving.set(_serving.get() - {id(self)})
-        try:
-            await self._cancelled("the task that was awaiting a handler of the stream was cancelled")
-        finally:
-            _serving.reset(token)
+    async def _serve(self, upto: int) -> None:
+        if self._handlers:
+            await self._handlers.deliver(upto, self._cancelled)
 
     def _is_over(self) -> bool:
         """Whether the ending was delivered to everybody."""
-        return self._log.finished and not self._attached
-
-    def _is_inside(self) -> bool:
-        return id(self) in _serving.get()
+        return self._log.finished and not self._handlers
 
     # -- turns ---------------------------------------------------------------------------------------------------
 
@@ -403,41 +294,18 @@ class AsyncPump:
 
     def _may_read(self) -> bool:
         """After `connect()` only its task reads, and whoever keeps it waiting: a handler that reads ahead."""
-        return self._task is None or self._is_own_task() or self._is_inside()
+        return self._task is None or self._is_own_task() or self._handlers.is_inside()
 
     def _is_own_task(self) -> bool:
         return self._task_id is not None and anyio.get_current_task().id == self._task_id
 
     def _leave_turn(self) -> None:
         self._reading = False
-        self._wake_sleepers()
-
-    async def _sleep(self, enough: Callable[[], bool]) -> None:
-        waker = self.waker()
-        self._sleepers.add(waker)
-        try:
-            while not enough():
-                await waker.sleep(None)
-        finally:
-            self._sleepers.discard(waker)
+        self._home.wake()
 
     def _is_free(self) -> bool:
         """Whether this task could take the turn, and there is something to read."""
         return not self._reading and not self._log.ended and self._may_read()
-
-    def _wake_sleepers(self) -> None:
-        for waker in tuple(self._sleepers):
-            waker.wake()
-
-    _notify = _wake_sleepers
-
-    def _spawn(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Start a task on the stream's event loop, if it has one; from any thread."""
-        loop = self.loop
-        if loop is not None and loop.is_here():
-            loop.spawn(main)
-        elif loop is not None:
-            loop.call_soon(lambda: loop.spawn(main))
 
     # -- endings -------------------------------------------------------------------------------------------------
 
@@ -448,20 +316,20 @@ class AsyncPump:
         error.carry(self._snapshot, self._feed.request_id)
         self._log.cut(error)
         self._feed.stop_recording()
-        self._set_gate()
+        self._handlers.set_gate()
         self._log.want(FOREVER)
         if self._cleaned:
             return
-        if self._body is not None and not self._feed.done and not (self.loop is not None and self.loop.is_here()):
+        if self._body is not None and not self._feed.done and not self._home.is_here:
             self._body.close_soon()
-        self._spawn(self.settle)
+        self._home.spawn(self.settle)
 
     async def closed(self) -> None:
         """Return when nothing of the stream is left: no response, no task."""
         with anyio.CancelScope(shield=True):
             await self.settle()
             task = self._task
-            if task is not None and not (self._is_own_task() or self._is_inside()):
+            if task is not None and not (self._is_own_task() or self._handlers.is_inside()):
                 task.cancel()
                 await task.wait()
             await self._deliver_ending()
@@ -470,7 +338,7 @@ class AsyncPump:
         """Give the connection back after a good end, else close it. Once; others wait until it is done."""
         if self._cleaning:
             if not self._cleaned:
-                await self._sleep(lambda: self._cleaned)
+                await self._home.sleep(lambda: self._cleaned)
             return
         if not self._log.ended or (self._body is None and self._reading):
             return
@@ -487,14 +355,9 @@ class AsyncPump:
                 await _closed_whatever_happens(body)
         finally:
             self._cleaned = True
-            self._wake_sleepers()
+            self._home.wake()
 
 
 async def _closed_whatever_happens(body: AsyncBody) -> None:
     with anyio.CancelScope(shield=True):
         await body.aclose()
-
-
-async def _maybe(result: Awaitable[None] | None) -> None:
-    if result is not None:
-        await result
