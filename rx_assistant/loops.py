@@ -15,9 +15,9 @@ and each call is one task. Leaving closes the streams first, so that their subsc
 of a cancelled one; before that, runs that everybody has left are cancelled on the server where `on_idle` says so. Then
 it cancels the tasks, waits for them, and ends the thread.
 
-What other threads ask for at the very moment of leaving is refused: the stream is closed, the Future cancelled. The loop
-takes what it is asked for in order, and `_loop` is None before its ending is asked for: so whoever still finds `_loop`
-there after asking has been heard.
+What other threads ask for at the very moment of leaving is refused: the stream is closed, the Future cancelled. The
+loop does what it is asked for in order, and `_loop` is None before its ending is asked for: so whoever still finds
+`_loop` there after asking has been heard.
 """
 
 from __future__ import annotations
