@@ -214,7 +214,7 @@ def test_leaving_cancels_abandoned_runs_all_at_once(anyio_backend: str, monkeypa
     with Loopback(patient) as server, background(cast("Backend", anyio_backend)) as bg:
         client = bg.enter(AsyncAssistantClient(base_url=server.url))
         for _ in range(2):
-            stream = client.threads.runs.stream("thread_1", assistant_id="asst_1", on_idle="cancel", idle_grace=GUARD)
+            stream = client.threads.runs.stream("thread_1", assistant_id="asst_1", on_idle="cancel", idle_grace=1000)
             heard = Heard()
             subscription = stream.pipe(text_deltas()).subscribe(heard)
             bg.start(stream)
