@@ -11,7 +11,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rx_assistant.events import RunEvent, StreamEvent, ThreadMessageDelta, ThreadRunStepDelta
-from rx_assistant.snapshots import CallState, Change, MessageState, PartState, RunSnapshot, State, StepState, advance
+from rx_assistant.snapshots import (
+    CallState,
+    Change,
+    MessageState,
+    PartState,
+    RunSnapshot,
+    State,
+    StepState,
+    advance,
+    readers,
+)
 
 if TYPE_CHECKING:
     from rx_assistant.types import Run
@@ -39,6 +49,8 @@ class Calls:
         self._status: str | None = None
         names = [name for name in vars(base) if name.startswith("on_")]
         self.on = {name: callback for name in names if (callback := own_callback(handler, base, name)) is not None}
+        self._on_text_delta = self.on.get("on_text_delta")
+        self._text_delta, self._text, self._delta, self._call = readers()
         self._tell_delta = {kind: tell for kind, (tell, wanted) in _TELL_DELTA.items() if wanted & self.on.keys()}
 
     def of(self, event: StreamEvent) -> Sequence[Call]:
@@ -105,13 +117,12 @@ class Calls:
     def _part_delta(self, calls: list[Call], event: ThreadMessageDelta, part: PartState, position: int) -> None:
         on, version = self.on, self.snapshot.version
         if part.kind == "text":
-            text_callback = on.get("on_text_delta")
+            text_callback, annotation_callback = self._on_text_delta, on.get("on_annotation")
             if text_callback is not None:
-                calls.append((text_callback, (part.text_delta(event, position), part.text(version))))
-            annotation_callback = on.get("on_annotation")
+                calls.append((text_callback, (self._text_delta(event, position), self._text(part, version))))
             if annotation_callback is not None and not event.is_plain:
-                text = part.text(version)
-                annotations = part.text_delta(event, position).annotations or ()
+                text = self._text(part, version)
+                annotations = self._text_delta(event, position).annotations or ()
                 calls += [(annotation_callback, (annotation, text)) for annotation in annotations]
         elif part.kind == "refusal" and (callback := on.get("on_refusal_delta")) is not None:
             calls.append((callback, (part.delta(event, position), part.view(version))))
@@ -119,9 +130,9 @@ class Calls:
     def _call_delta(self, calls: list[Call], event: ThreadRunStepDelta, call: CallState, position: int) -> None:
         on, version = self.on, self.snapshot.version
         if (callback := on.get("on_tool_call_delta")) is not None:
-            calls.append((callback, (call.delta(event, position), call.view(version))))
+            calls.append((callback, (self._delta(event, position), self._call(call, version))))
         if (callback := on.get("on_code_output")) is not None and not event.is_plain:
-            delta, view = call.delta(event, position), call.view(version)
+            delta, view = self._delta(event, position), self._call(call, version)
             if delta.type == "code_interpreter" and delta.code_interpreter:
                 calls += [(callback, (output, view)) for output in delta.code_interpreter.outputs or ()]
 

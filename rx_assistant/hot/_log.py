@@ -389,7 +389,7 @@ class HotLog(Generic[T]):
         return at < self._length or (self._ended and not self.finished)
 
     def _work(self) -> None:
-        inbox, keep = self._inbox, self.keep
+        inbox, keep, mutex, kinds, payloads = self._inbox, self.keep, self._mutex, self._kinds, self._payloads
         while True:
             if inbox:
                 self._run(inbox.popleft())
@@ -399,11 +399,16 @@ class HotLog(Generic[T]):
                 return
             if at >= self._length and not self._ended:
                 return
-            pair = self._take(at)
-            if pair is not None:
+            with mutex:
+                index = at - self._base
+                if index < len(payloads):
+                    kind, payload = kinds[index], payloads[index]
+                    self._pos = at + 1
+                else:
+                    kind = None
+            if kind is not None:
                 seats = self._seats
                 if seats or self.watch is not None:
-                    kind, payload = pair
                     item = kind(payload)
                     if self.watch is not None:
                         self.watch(item)
@@ -423,14 +428,6 @@ class HotLog(Generic[T]):
             entry()
         except Exception:
             _logger.exception("an action scheduled on a stream raised")
-
-    def _take(self, at: int) -> tuple[Callable[[Any], T], Any] | None:
-        with self._mutex:
-            index = at - self._base
-            if index >= len(self._payloads):
-                return None
-            self._pos = at + 1
-            return self._kinds[index], self._payloads[index]
 
     def _deliver(self, seats: tuple[Subscriber[T], ...], item: T) -> None:
         interrupt: BaseException | None = None

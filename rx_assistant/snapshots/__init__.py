@@ -15,6 +15,7 @@ from rx_assistant.snapshots._states import CallState, MessageState, PartState, S
 
 if TYPE_CHECKING:
     from rx_assistant.snapshots._model import RunState
+    from rx_assistant.snapshots._readers import Readers
 
 __all__ = [
     "CallState",
@@ -30,7 +31,15 @@ __all__ = [
     "advance",
     "diff",
     "fold",
+    "readers",
 ]
+
+
+def readers() -> Readers:
+    """What a state's and a delta's own methods call, for those who read every event. Loads the models."""
+    from rx_assistant.snapshots._readers import READERS
+
+    return READERS
 
 
 def __getattr__(name: str) -> object:

@@ -50,13 +50,16 @@ def _call_of(view: Any) -> Any:
     return view._source.data.delta.step_details.tool_calls[view._at]
 
 
+# A plain delta's view is made by who has just read it narrowly, so that `_narrow` is there.
+
+
 def _index(view: Any) -> int:
-    index: int = view._source.narrow[1][0][0]
+    index: int = view._source._narrow[1][0][0]
     return index
 
 
 def _appended(view: Any) -> str:
-    text: str = view._source.narrow[1][0][-1]
+    text: str = view._source._narrow[1][0][-1]
     return text
 
 
@@ -95,10 +98,10 @@ def content_delta(event: ThreadMessageDelta, position: int) -> MessageContentDel
 
 def text_delta(event: ThreadMessageDelta, position: int) -> TextDelta:
     """What is inside the piece of text at `position` of the event's list."""
-    _, _, plain, mark = event.narrow
-    if plain:
+    narrow = event.narrow
+    if narrow[2]:
         return _plain_text.view(event, position)
-    if mark is not None:
+    if narrow[3] is not None:
         return _text.view(event, position)
     piece = event.payload["delta"]["content"][position]
     return _text.view(event, position) if piece.get("text") else TextDelta()

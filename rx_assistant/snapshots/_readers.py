@@ -1,0 +1,24 @@
+"""The functions behind `view` and `delta` of texts and tool calls, without the way through their states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from rx_assistant.events import ThreadMessageDelta, ThreadRunStepDelta
+from rx_assistant.snapshots._delta_views import call_delta, text_delta
+from rx_assistant.snapshots._states import CallState, PartState
+from rx_assistant.snapshots._views import call_view, text_view
+from rx_assistant.types import Text, TextDelta, ToolCall, ToolCallDelta
+
+
+class Readers(NamedTuple):
+    """What a delta event says of a part or call at a position of its list, and what they are at a version."""
+
+    text_delta: Callable[[ThreadMessageDelta, int], TextDelta]
+    text: Callable[[PartState, int], Text]
+    call_delta: Callable[[ThreadRunStepDelta, int], ToolCallDelta]
+    call: Callable[[CallState, int], ToolCall]
+
+
+READERS: Final = Readers(text_delta, text_view, call_delta, call_view)
