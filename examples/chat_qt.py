@@ -8,8 +8,8 @@ One subscription does it all. Snapshots arrive at most once a frame, and at once
 
 from __future__ import annotations
 
-import math
 import sys
+from html import escape
 
 from concierge import WELCOME, Conversation, answer, complaint, conversation, status_line
 from PySide6.QtCore import Qt
@@ -36,10 +36,11 @@ QWidget#window, QScrollArea, QWidget#page { background: #eef1f6; border: none; }
 QLabel#title { font-size: 17px; font-weight: 600; }
 QLabel#status { color: #6b7487; font-size: 12px; }
 QFrame#top, QFrame#bottom { background: #ffffff; }
-QLabel[kind="user"] { background: #3b5bfd; color: white; border-radius: 14px; padding: 10px 14px; }
-QLabel[kind="assistant"] { background: #ffffff; border-radius: 14px; padding: 10px 14px; }
-QLabel[kind="error"] { background: #fdecea; color: #b3261e; border-radius: 14px; padding: 10px 14px; }
-QLabel[kind="tool"] { background: #e3e8f1; color: #39435a; border-radius: 10px; padding: 7px 12px;
+QLabel[kind] { border-radius: 14px; padding: 10px 14px; }
+QLabel[kind="user"] { background: #3b5bfd; color: white; }
+QLabel[kind="assistant"] { background: #ffffff; }
+QLabel[kind="error"] { background: #fdecea; color: #b3261e; }
+QLabel[kind="tool"] { background: #e3e8f1; color: #1d2433; border-radius: 10px;
     font-family: 'JetBrains Mono', Consolas, 'DejaVu Sans Mono'; font-size: 12px; }
 QLineEdit { background: #f4f6fa; border: 1px solid #dce1ea; border-radius: 17px; padding: 8px 16px; }
 QPushButton { background: #3b5bfd; color: white; border: none; border-radius: 16px; padding: 9px 22px; }
@@ -48,6 +49,10 @@ QScrollBar:vertical { background: #eef1f6; width: 8px; }
 QScrollBar::handle { background: #c9d0dd; border-radius: 4px; }
 QScrollBar::add-line, QScrollBar::sub-line { height: 0; }
 """
+
+FORMATS = {"assistant": Qt.TextFormat.MarkdownText, "tool": Qt.TextFormat.RichText}
+PADDING, WIDEST = 14, 540  # pixels, of a bubble
+CALL, ANSWER = "<b>{}</b> &nbsp;<span style='color:#6b7487'>{}</span>", "<br><span style='color:#16815d'>→ {}</span>"
 
 
 class ChatWindow(QWidget):
@@ -98,8 +103,9 @@ class ChatWindow(QWidget):
         self.status.setText(status_line(snapshot))
         for call in snapshot.tool_calls:
             if call.type == "function" and call.id and call.function:
-                answered = f"\n→ {call.function.output}" if call.function.output else ""
-                self.say("tool", f"{call.function.name}  {call.function.arguments or ''}{answered}", call.id)
+                name, arguments, output = call.function.name, call.function.arguments, call.function.output
+                card = CALL.format(escape(name or "", quote=False), escape(arguments or "", quote=False))
+                self.say("tool", card + (ANSWER.format(escape(output, quote=False)) if output else ""), call.id)
         for message in snapshot.messages:
             self.say("assistant", "".join(p.text.value for p in message.content if p.type == "text"), message.id)
 
@@ -107,14 +113,12 @@ class ChatWindow(QWidget):
         """The stream has ended: answer the calls that the run waits for, or wait for the next question."""
         self.stream, action, run = None, self.snapshot.required_action, self.snapshot.run
         if action is not None and run is not None:
+            runs, outputs = self.client.threads.runs, answer(action)
             self.follow(
-                self.client.threads.runs.submit_tool_outputs_stream(
-                    run.id, self.talk.thread_id, tool_outputs=answer(action), on_idle="cancel"
-                )
+                runs.submit_tool_outputs_stream(run.id, self.talk.thread_id, tool_outputs=outputs, on_idle="cancel")
             )
             return
-        problem = complaint(self.snapshot.run)
-        if problem:
+        if problem := complaint(self.snapshot.run):
             self.say("error", problem)
         self.show_running(False)
 
@@ -130,17 +134,19 @@ class ChatWindow(QWidget):
         """Show a text in a bubble: the one of its key, or a new one at the end of the page."""
         key = key or f"bubble {len(self.bubbles)}"
         if key not in self.bubbles:
-            label = QLabel(wordWrap=True, textInteractionFlags=Qt.TextInteractionFlag.TextSelectableByMouse)
-            label.setTextFormat(Qt.TextFormat.MarkdownText if kind == "assistant" else Qt.TextFormat.PlainText)
+            label = QLabel(wordWrap=True, indent=0, textInteractionFlags=Qt.TextInteractionFlag.TextSelectableByMouse)
+            label.setTextFormat(FORMATS.get(kind, Qt.TextFormat.PlainText))
             label.setProperty("kind", kind)
             side = Qt.AlignmentFlag.AlignRight if kind == "user" else Qt.AlignmentFlag.AlignLeft
             self.lines.insertWidget(self.lines.count() - 1, label, 0, side)
             label.ensurePolished()
             self.bubbles[key] = label
-        label, paper = self.bubbles[key], QTextDocument(defaultFont=self.bubbles[key].font())
-        paper.setMarkdown(text) if kind == "assistant" else paper.setPlainText(text)
+        if (label := self.bubbles[key]).text() == text:
+            return
         label.setText(text)
-        width = min(540, math.ceil(paper.idealWidth()) + 40)
+        paper = QTextDocument(defaultFont=label.font(), documentMargin=0)
+        {"assistant": paper.setMarkdown, "tool": paper.setHtml}.get(kind, paper.setPlainText)(text)
+        width = min(WIDEST, int(paper.idealWidth()) + 2 * PADDING + 2)
         label.setFixedSize(width, label.heightForWidth(width))
 
     def show_running(self, running: bool) -> None:

@@ -11,11 +11,12 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import ClassVar
 
-from concierge import WELCOME, Conversation, answer, complaint, conversation, status_line
+from concierge import WELCOME, Conversation, answer, complaint, conversation, status_line, told_elsewhere
 from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.widgets import Footer, Input, Markdown, Static
 
 from rx_assistant import (
@@ -31,6 +32,27 @@ from rx_assistant.operators import AsyncMessageStream, AsyncToolCallStream
 from rx_assistant.types import Run
 
 
+class ToolCard(Static):
+    """A tool call: its arguments, which may still come when its output is there already, and its output."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name_shown, self.arguments, self.output = name, "", ""
+
+    def write_arguments(self, text: str) -> None:
+        self.arguments += text
+        self.show()
+
+    def write_output(self, text: str) -> None:
+        self.output = f"\n→ {text}"
+        self.show()
+
+    def show(self) -> None:
+        self.update(
+            Content.assemble((self.name_shown, "bold $text"), f"  {self.arguments}", (self.output, "$text-success"))
+        )
+
+
 class Chat(App[None]):
     """One conversation: the transcript, the run's status, a line to write in."""
 
@@ -40,12 +62,13 @@ class Chat(App[None]):
     Screen { background: $background; }
     #title { padding: 1 3 0 3; text-style: bold; color: $primary; }
     #status { padding: 0 3 1 3; color: $text-muted; }
-    #page { padding: 0 2; scrollbar-size-vertical: 1; }
+    #page { padding: 0 2; scrollbar-size-vertical: 1; scrollbar-color: $panel; scrollbar-background: $background; }
     #page Markdown { margin: 1 12 0 0; padding: 1 2 0 2; background: $surface; border-left: outer $success; }
     #page .user { margin: 1 0 1 12; padding: 1 2; background: $primary 25%; border-right: outer $primary; }
-    #page .tool { margin: 0 12 0 0; padding: 0 2; color: $text-muted; border-left: outer $warning; }
+    #page ToolCard { margin: 1 12 0 0; padding: 0 2; color: $text-muted; border-left: outer $warning; }
     #page .error { margin: 1 12 0 0; padding: 1 2; color: $text-error; border-left: outer $error; }
-    Input { margin: 1 2; }
+    Input { margin: 1 2; border: round $panel; background: $background; }
+    Input:focus { border: round $primary; }
     """
 
     def __init__(self, talk: Conversation) -> None:
@@ -53,7 +76,7 @@ class Chat(App[None]):
         self.talk = talk
         self.client = AsyncAssistantClient(base_url=talk.base_url)
         self.stream: AsyncAssistantStream | None = None
-        self.calls: dict[str, Static] = {}
+        self.calls: dict[str, ToolCard] = {}
 
     # -- a run -----------------------------------------------------------------------------------------------------
 
@@ -77,7 +100,7 @@ class Chat(App[None]):
             while run.required_action:
                 outputs = answer(run.required_action)
                 for output in outputs:
-                    self.add(self.calls[output["tool_call_id"]], f"\n→ {output['output']}")
+                    self.calls[output["tool_call_id"]].write_output(output["output"])
                 stream = runs.submit_tool_outputs_stream(run.id, thread, tool_outputs=outputs)
                 run = await self.follow(stream)
             problem = complaint(run)
@@ -91,9 +114,9 @@ class Chat(App[None]):
     async def follow(self, stream: AsyncAssistantStream) -> Run:
         """Show a stream, and give the run as it is at its end: all that this example is about."""
         self.stream = stream
-        stream.pipe(ax.message_streams(), observe_on_ui(self.host)).subscribe(self.show_message, told_by_converse)
-        stream.pipe(ax.tool_calls("function"), observe_on_ui(self.host)).subscribe(self.show_call, told_by_converse)
-        stream.pipe(ax.snapshots(), observe_on_ui(self.host)).subscribe(self.show_status, told_by_converse)
+        stream.pipe(ax.message_streams(), observe_on_ui(self.host)).subscribe(self.show_message, told_elsewhere)
+        stream.pipe(ax.tool_calls("function"), observe_on_ui(self.host)).subscribe(self.show_call, told_elsewhere)
+        stream.pipe(ax.snapshots(), observe_on_ui(self.host)).subscribe(self.show_status, told_elsewhere)
         async with stream:
             return await stream.get_final_run()
 
@@ -114,13 +137,9 @@ class Chat(App[None]):
         """Begin a line for a tool call, which its arguments write themselves into."""
         if call.id in self.calls:
             return  # the rest of a run begins with the calls that were answered
-        line = self.calls[call.id] = Static(f"{call.name}  ", classes="tool", markup=False)
-        self.say(line)
-
-        def write(text: str) -> None:
-            self.add(line, text)
-
-        call.argument_deltas.pipe(observe_on_ui(self.host)).subscribe(write, told_by_converse)
+        card = self.calls[call.id] = ToolCard(call.name or "")
+        self.say(card)
+        call.argument_deltas.pipe(observe_on_ui(self.host)).subscribe(card.write_arguments, told_elsewhere)
 
     def show_status(self, snapshot: RunSnapshot) -> None:
         self.query_one("#status", Static).update(status_line(snapshot))
@@ -154,13 +173,6 @@ class Chat(App[None]):
 
     def say(self, widget: Static | Markdown) -> None:
         self.query_one("#page", VerticalScroll).mount(widget)
-
-    def add(self, line: Static, text: str) -> None:
-        line.update(f"{line.content}{text}")
-
-
-def told_by_converse(_error: Exception) -> None:
-    """Every subscription hears of a broken stream; `converse` shows it."""
 
 
 def main() -> None:

@@ -11,15 +11,15 @@ import tkinter as tk
 from tkinter import font, ttk
 from typing import Any
 
-from concierge import WELCOME, Conversation, answer, complaint, conversation, status_line
+from concierge import WELCOME, Conversation, answer, complaint, conversation, status_line, told_elsewhere
 
 from rx_assistant import AsyncAssistantClient, AsyncAssistantStream, RunSnapshot, background, operators as ax
 from rx_assistant.gui import TkHost, observe_on_ui
 from rx_assistant.loops import Background
 from rx_assistant.operators import AsyncToolCallStream
 
-PAPER, PANEL, INK, FAINT, LINE = "#ffffff", "#f4f5f7", "#1f2430", "#7a8294", "#e3e6eb"
-BLUE, GREEN, RED = "#3355dd", "#16815d", "#c0332b"
+PAPER, PANEL, INK, FAINT, LINE = "#ffffff", "#f1f3f7", "#1d2433", "#6b7487", "#dce1ea"
+BLUE, GREEN, RED = "#3b5bfd", "#16815d", "#d5453b"
 
 
 class ChatWindow:
@@ -57,8 +57,8 @@ class ChatWindow:
     def follow(self, stream: AsyncAssistantStream) -> None:
         """Show a stream in the window: all that this example is about."""
         self.stream = stream
-        stream.pipe(ax.text_deltas(), observe_on_ui(self.host)).subscribe(self.write, told_below)
-        stream.pipe(ax.tool_calls("function"), observe_on_ui(self.host)).subscribe(self.show_call, told_below)
+        stream.pipe(ax.text_deltas(), observe_on_ui(self.host)).subscribe(self.write, told_elsewhere)
+        stream.pipe(ax.tool_calls("function"), observe_on_ui(self.host)).subscribe(self.show_call, told_elsewhere)
         stream.pipe(ax.snapshots(), observe_on_ui(self.host)).subscribe(self.show_status, self.fail, self.finish)
         self.bg.start(stream)
         self.show_running(True)
@@ -67,7 +67,7 @@ class ChatWindow:
         """Begin a line for a tool call, which its arguments write themselves into."""
         if call.id in self.paper.mark_names():
             return  # the rest of a run begins with the calls that were answered
-        self.write(f"  {call.name}  ", "tool")
+        self.write(f"   {call.name}  ", "tool")
         self.paper.mark_set(call.id, "end-1c")
         self.paper.mark_gravity(call.id, "left")
         self.write("\n", "tool")
@@ -76,7 +76,7 @@ class ChatWindow:
         def write_arguments(text: str) -> None:
             self.write(text, "arguments", at=call.id)
 
-        call.argument_deltas.pipe(observe_on_ui(self.host)).subscribe(write_arguments, told_below)
+        call.argument_deltas.pipe(observe_on_ui(self.host)).subscribe(write_arguments, told_elsewhere)
 
     def show_status(self, snapshot: RunSnapshot) -> None:
         self.snapshot = snapshot
@@ -131,61 +131,61 @@ class ChatWindow:
     def build(self) -> None:
         self.root.title("Concierge")
         self.root.geometry("760x700")
-        self.root.configure(bg=PANEL)
+        self.root.minsize(420, 320)
         self.style()
         self.status = tk.StringVar(value="ready")
+        top, bottom = ttk.Frame(self.root, padding=(28, 14, 28, 12)), ttk.Frame(self.root, padding=(28, 14))
+        ttk.Label(top, text="Concierge", style="Title.TLabel").pack(anchor="w")
+        ttk.Label(top, textvariable=self.status, style="Status.TLabel").pack(anchor="w")
         self.paper = tk.Text(
-            self.root, wrap="word", state="disabled", relief="flat", bg=PAPER, fg=INK, padx=28, pady=20
+            self.root, wrap="word", state="disabled", bg=PAPER, fg=INK, font=self.plain, padx=28, pady=18
         )
-        self.paper.configure(highlightthickness=0, spacing1=2, spacing2=4, spacing3=2, cursor="arrow", font=self.plain)
+        self.paper.configure(relief="flat", highlightthickness=1, highlightbackground=LINE, highlightcolor=LINE)
+        self.paper.configure(spacing1=3, spacing2=5, spacing3=3, cursor="arrow", selectbackground=LINE)
         for name, options in self.tags().items():
             self.paper.tag_configure(name, **options)
-        bottom = ttk.Frame(self.root, padding=(20, 12))
         self.entry = ttk.Entry(bottom, font=self.plain)
         self.button = ttk.Button(bottom, text="Send", command=self.send, style="Send.TButton", width=8)
-        ttk.Label(self.root, textvariable=self.status, style="Status.TLabel").pack(side="top", fill="x")
+        top.pack(side="top", fill="x")
         bottom.pack(side="bottom", fill="x")
         self.paper.pack(fill="both", expand=True)
-        self.button.pack(side="right", padx=(10, 0))
-        self.entry.pack(side="left", fill="x", expand=True, ipady=6)
+        self.button.pack(side="right", padx=(12, 0))
+        self.entry.pack(side="left", fill="x", expand=True)
         self.entry.bind("<Return>", self.send)
         self.entry.focus()
 
     def style(self) -> None:
-        family = next((name for name in ("Inter", "Segoe UI", "DejaVu Sans") if name in font.families()), "Helvetica")
-        self.plain, self.bold = font.Font(family=family, size=11), font.Font(family=family, size=10, weight="bold")
-        self.fixed = font.Font(family="DejaVu Sans Mono", size=10)
+        families = font.families()
+        sans = next(
+            (name for name in ("Inter", "Segoe UI", "SF Pro Text", "DejaVu Sans") if name in families), "Helvetica"
+        )
+        mono = next((name for name in ("JetBrains Mono", "Consolas", "Menlo") if name in families), "DejaVu Sans Mono")
+        self.plain, self.bold = font.Font(family=sans, size=11), font.Font(family=sans, size=10, weight="bold")
+        self.fixed = font.Font(family=mono, size=10)
         style = ttk.Style(self.root)
         style.theme_use("clam")
-        style.configure("TFrame", background=PANEL)
-        style.configure("TEntry", fieldbackground=PAPER, bordercolor=LINE, lightcolor=PAPER, padding=6)
-        style.configure("Status.TLabel", background=PANEL, foreground=FAINT, padding=(28, 10), font=self.bold)
+        style.configure("TFrame", background=PAPER)
+        style.configure("TEntry", fieldbackground=PANEL, foreground=INK, bordercolor=LINE, lightcolor=PANEL, padding=9)
+        style.map("TEntry", bordercolor=[("focus", BLUE)], lightcolor=[("focus", PANEL)])
+        style.configure("Title.TLabel", background=PAPER, foreground=INK, font=(sans, 13, "bold"))
+        style.configure("Status.TLabel", background=PAPER, foreground=FAINT, font=(sans, 9))
         for name, colour in (("Send", BLUE), ("Stop", RED)):
-            style.configure(f"{name}.TButton", background=colour, foreground=PAPER, borderwidth=0, padding=8)
+            style.configure(
+                f"{name}.TButton", background=colour, foreground=PAPER, borderwidth=0, padding=9, font=self.bold
+            )
             style.map(f"{name}.TButton", background=[("active", colour)])
 
     def tags(self) -> dict[str, dict[str, Any]]:
-        indent = {"lmargin1": 18, "lmargin2": 18}
+        card = {"font": self.fixed, "background": PANEL, "spacing1": 6, "spacing3": 6, "lmargin2": 24}
         return {
             "text": {},
-            "user": {"foreground": BLUE, "font": self.bold, "spacing1": 8},
-            "assistant": {"foreground": GREEN, "font": self.bold},
-            "tool": {
-                "foreground": INK,
-                "font": self.fixed,
-                "background": PANEL,
-                "spacing1": 5,
-                "spacing3": 5,
-                **indent,
-            },
-            "arguments": {"foreground": FAINT, "font": self.fixed, "background": PANEL, **indent},
-            "output": {"foreground": GREEN, "font": self.fixed, "background": PANEL, **indent},
+            "user": {"foreground": BLUE, "font": self.bold, "spacing1": 4},
+            "assistant": {"foreground": GREEN, "font": self.bold, "spacing1": 4},
+            "tool": {**card, "foreground": INK},
+            "arguments": {**card, "foreground": FAINT},
+            "output": {**card, "foreground": GREEN},
             "error": {"foreground": RED},
         }
-
-
-def told_below(_error: Exception) -> None:
-    """Every subscription hears of a broken stream; one of them shows it."""
 
 
 def main() -> None:

@@ -70,6 +70,10 @@ def complaint(run: Run | None) -> str | None:
     return f"The run {run.status}: {run.last_error.message}" if run and run.last_error else None
 
 
+def told_elsewhere(_error: Exception) -> None:
+    """Every subscription hears of a broken stream; one of them shows it."""
+
+
 @dataclass(frozen=True)
 class Conversation:
     """Where to talk, with whom, and in which thread."""

@@ -116,7 +116,7 @@ def web(target: Path) -> None:
         server = uvicorn.Server(uvicorn.Config(application(talk), port=8089, log_level="error"))
         serving = threading.Thread(target=server.run)
         serving.start()
-        with Browser() as browser, browser.open("http://127.0.0.1:8089/", 760, 700) as page:
+        with Browser() as browser, browser.open("http://127.0.0.1:8089/", 760, 790) as page:
             for question in QUESTIONS:
                 page.wait("document.querySelector('form').className === '' && source.readyState === 1")
                 page.run(f"field.value = {json.dumps(question)}; form.requestSubmit()")
