@@ -366,8 +366,10 @@ class HotLog(Generic[T]):
                 return
             loop, FEEDING.loop = FEEDING.loop, None
             self.delivering = threading.get_ident()
+            interrupted = True
             try:
                 self._work()
+                interrupted = False
             except BaseException:  # an interrupt: whoever sleeps until this delivery is over must look again
                 self.delivering = None
                 self._tell()
@@ -376,9 +378,11 @@ class HotLog(Generic[T]):
                 self.delivering = None
                 FEEDING.loop = loop
                 self._delivery.release()
-                if self.finished:
+                if interrupted and self.finished:
                     self._tell_end()
             # look again: a wish placed after the last look found the lock taken and left
+        if self.finished and not self.settled and not self._delivery.locked():
+            self._tell_end()  # after the last look: whoever subscribes once it is told is served on its own thread
 
     def _pending(self) -> bool:
         if self._inbox:
@@ -478,7 +482,7 @@ class HotLog(Generic[T]):
             raise interrupt
 
     def _tell_end(self) -> None:
-        """Tell who listens that all is delivered, when the delivery lock is free: a latecomer is served at once."""
+        """Tell who listens that all is delivered, and that nobody delivers: a latecomer is served at once."""
         self.settled = True
         with self._mutex:
             listeners, self._listeners = self._listeners, ()

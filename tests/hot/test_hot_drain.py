@@ -60,6 +60,9 @@ class Doorway:
         self.turned_away += not got
         return got
 
+    def locked(self) -> bool:
+        return self._lock.locked()
+
     def release(self) -> None:
         visitor, self._visitor = self._visitor, None
         if visitor is not None:
@@ -119,6 +122,47 @@ def test_an_ending_wanted_while_the_lock_is_being_released_is_delivered() -> Non
     log.push(1)
     assert seat.got == [1, "completed"]
     assert log.finished
+
+
+class PatientDoor(Doorway):
+    """The delivery lock, before which one thread waits until the one that delivered has gone."""
+
+    def __init__(self, log: HotLog[Any], waiting: threading.Event, gone: threading.Event) -> None:
+        super().__init__(log, lambda: None)
+        self._patient, self._waiting, self._gone = threading.get_ident(), waiting, gone
+
+    def acquire(self, blocking: bool = True) -> bool:
+        if threading.get_ident() == self._patient:
+            self._waiting.set()
+            assert self._gone.wait(GUARD)
+        return super().acquire(blocking)
+
+
+def test_who_subscribes_once_all_is_told_to_be_delivered_is_served_on_its_own_thread() -> None:
+    log: HotLog[int] = HotLog()
+    fill(log, 1)
+    log.end()
+    told, waiting, gone = threading.Event(), threading.Event(), threading.Event()
+    PatientDoor(log, waiting, gone)
+
+    def changed() -> None:
+        if log.settled:
+            told.set()
+            assert waiting.wait(GUARD)  # until the latecomer has left word and is at the door
+
+    def deliver() -> None:
+        log.want(FOREVER)
+        gone.set()
+
+    log.listen(changed)
+    deliverer = threading.Thread(target=deliver, daemon=True)
+    deliverer.start()
+    assert told.wait(GUARD)
+    threads: list[int] = []
+    seat = Seat(log, lambda _: threads.append(threading.get_ident()))
+    assert seat.got == [1, "completed"]
+    assert threads == [threading.get_ident()]
+    deliverer.join(GUARD)
 
 
 def test_one_who_leaves_while_the_lock_is_being_released_is_counted() -> None:
