@@ -345,7 +345,7 @@ class AsyncPump:
         self._cleaning = True
         try:
             body = self._body
-            if body is not None and self._feed.done and not self._closed:
+            if body is not None and self._feed.done and self._log.failure is None:
                 try:
                     await body.finish()
                 except BaseException:

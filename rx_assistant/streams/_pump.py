@@ -240,7 +240,7 @@ class Pump:
     def _settle(self) -> None:
         """Give the connection back after a good end, else close it."""
         with self._changed:
-            good = self._feed.done and not self._closed
+            good = self._feed.done and self._log.failure is None
             if self._settled or self._body is None or (good and self._reader is not None):
                 return  # the reader has read the end, and settles when it leaves its turn
             self._settled = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -121,14 +120,6 @@ def raising(failure: Exception | None) -> Iterator[None]:
     assert raised.value is failure
 
 
-def eventually(claim: Any) -> None:
-    for _ in range(500):
-        if claim():
-            return
-        time.sleep(0.01)
-    assert claim()
-
-
 @pytest.mark.parametrize("connected", [False, True], ids=["", "connected"])
 def test_a_stream_ends_well_or_with_a_typed_error_after_everything_that_came(ending: Ending, connected: bool) -> None:
     body = FedBody(*ending.chunks)
@@ -151,9 +142,8 @@ def test_a_stream_ends_well_or_with_a_typed_error_after_everything_that_came(end
         assert looped == got
         late: list[Any] = []
         stream.subscribe(late.append, late.append, lambda: late.append("completed"))
-        eventually(lambda: late == [*got, *endings])  # the reader's thread may be the one that serves a latecomer
-    eventually(lambda: len(body.endings) == 1)
-    assert body.endings[0] == ("finish" if ending.outcome is None else "close")
+        assert late == [*got, *endings]
+    assert body.endings == ["finish" if ending.outcome is None else "close"]
 
 
 @pytest.mark.anyio
@@ -177,8 +167,31 @@ async def test_an_async_stream_ends_well_or_with_a_typed_error_after_everything_
             async for item in stream:
                 looped.append(item)  # noqa: PERF401
         assert looped == got
-    assert len(body.endings) == 1
-    assert body.endings[0] == ("finish" if ending.outcome is None else "close")
+    assert body.endings == ["finish" if ending.outcome is None else "close"]
+
+
+@pytest.mark.parametrize("connected", [False, True], ids=["", "connected"])
+def test_closing_what_has_ended_well_gives_the_connection_back(connected: bool) -> None:
+    body = FedBody(*BEGUN, DONE)
+    errors: list[Exception] = []
+    with sync_stream(body) as stream:
+        stream.subscribe(on_error=errors.append, on_completed=stream.close)
+        if connected:
+            stream.connect()
+        stream.until_done()
+    assert body.endings == ["finish"]
+    assert errors == []
+
+
+@pytest.mark.anyio
+async def test_closing_an_async_stream_that_has_ended_well_gives_the_connection_back(anyio_backend: str) -> None:
+    body = AsyncFedBody(*BEGUN, DONE)
+    errors: list[Exception] = []
+    async with async_stream(body) as stream:
+        stream.subscribe(on_error=errors.append, on_completed=lambda: stream.close() and None)
+        await stream.until_done()
+    assert body.endings == ["finish"]
+    assert errors == []
 
 
 @pytest.mark.parametrize("name", WELL)
