@@ -29,6 +29,7 @@ def is_early(event: AssistantStreamEvent) -> bool:
 
 
 def flat(stream: AssistantStream) -> None:
+    assert_type(stream.text_deltas, Stream[str])
     assert_type(stream.pipe(ax.text_deltas()), Stream[str])
     assert_type(stream.pipe(ax.text_snapshots()), Stream[ax.TextSnapshot])
     assert_type(stream.pipe(ax.messages()), Stream[t.Message])
@@ -79,6 +80,7 @@ def substreams(stream: AssistantStream) -> None:
 
 
 async def asynchronous(stream: AsyncAssistantStream) -> None:
+    assert_type(stream.text_deltas, AsyncStream[str])
     assert_type(stream.pipe(ax.text_deltas()), AsyncStream[str])
     async for text in stream.pipe(ax.texts()):
         assert_type(text, ax.AsyncTextStream)
