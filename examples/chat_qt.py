@@ -8,63 +8,51 @@ One subscription does it all. Snapshots arrive at most once a frame, and at once
 
 from __future__ import annotations
 
-import sys
 from html import escape
 
 from concierge import WELCOME, Conversation, answer, complaint, conversation, status_line
+from PySide6 import QtWidgets as qt
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QTextDocument
-from PySide6.QtWidgets import (
-    QApplication,
-    QFrame,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QPushButton,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtGui import QResizeEvent, QTextDocument
 
 from rx_assistant import AsyncAssistantClient, AsyncAssistantStream, RunSnapshot, background, operators as ax
 from rx_assistant.gui import QtHost, observe_on_ui
 from rx_assistant.loops import Background
 
 STYLE = """
-* { font-family: Inter, 'Segoe UI', 'Helvetica Neue', 'DejaVu Sans'; font-size: 14px; color: #1d2433; }
+* { font-family: Inter, 'Segoe UI', 'Helvetica Neue', 'DejaVu Sans'; font-size: 10.5pt; color: #1d2433; }
 QWidget#window, QScrollArea, QWidget#page { background: #eef1f6; border: none; }
-QLabel#title { font-size: 17px; font-weight: 600; }
-QLabel#status { color: #6b7487; font-size: 12px; }
+QLabel#title { font-size: 13pt; font-weight: 600; }
+QLabel#status { color: #6b7487; font-size: 9pt; }
 QFrame#top, QFrame#bottom { background: #ffffff; }
 QLabel[kind] { border-radius: 14px; padding: 10px 14px; }
 QLabel[kind="user"] { background: #3b5bfd; color: white; }
 QLabel[kind="assistant"] { background: #ffffff; }
 QLabel[kind="error"] { background: #fdecea; color: #b3261e; }
 QLabel[kind="tool"] { background: #e3e8f1; color: #1d2433; border-radius: 10px;
-    font-family: 'JetBrains Mono', Consolas, 'DejaVu Sans Mono'; font-size: 12px; }
+    font-family: 'JetBrains Mono', Consolas, 'DejaVu Sans Mono'; font-size: 9pt; }
 QLineEdit { background: #f4f6fa; border: 1px solid #dce1ea; border-radius: 17px; padding: 8px 16px; }
 QPushButton { background: #3b5bfd; color: white; border: none; border-radius: 16px; padding: 9px 22px; }
 QPushButton[running="true"] { background: #d5453b; }
-QScrollBar:vertical { background: #eef1f6; width: 8px; }
+QScrollBar:vertical { background: #eef1f6; width: 8px; } QScrollBar::add-line, QScrollBar::sub-line { height: 0; }
 QScrollBar::handle { background: #c9d0dd; border-radius: 4px; }
-QScrollBar::add-line, QScrollBar::sub-line { height: 0; }
 """
 
 FORMATS = {"assistant": Qt.TextFormat.MarkdownText, "tool": Qt.TextFormat.RichText}
-PADDING, WIDEST = 14, 540  # pixels, of a bubble
+MARGIN, PADDING, WIDEST = 24, 14, 540  # pixels
 CALL, ANSWER = "<b>{}</b> &nbsp;<span style='color:#6b7487'>{}</span>", "<br><span style='color:#16815d'>→ {}</span>"
 
 
-class ChatWindow(QWidget):
+class ChatWindow(qt.QWidget):
     """One conversation as bubbles, with an entry below and the run's status above."""
 
     def __init__(self, bg: Background, client: AsyncAssistantClient, talk: Conversation) -> None:
-        super().__init__(objectName="window")
-        self.bg, self.client, self.talk = bg, client, talk
+        super().__init__(objectName="window", windowTitle="Concierge", styleSheet=STYLE)
+        self.bg, self.runs, self.talk = bg, client.threads.runs, talk
         self.host = QtHost(self)
         self.stream: AsyncAssistantStream | None = None
         self.snapshot = RunSnapshot()
-        self.bubbles: dict[str, QLabel] = {}  # by the id of what they show
+        self.bubbles, self.end = dict[str, qt.QLabel](), 0  # by the id of what they show; where the page ends
         self.build()
         self.say("assistant", WELCOME)
 
@@ -82,7 +70,7 @@ class ChatWindow(QWidget):
         self.entry.clear()
         self.say("user", text)
         self.follow(
-            self.client.threads.runs.stream(
+            self.runs.stream(
                 self.talk.thread_id,
                 assistant_id=self.talk.assistant_id,
                 additional_messages=[{"role": "user", "content": text}],
@@ -113,10 +101,8 @@ class ChatWindow(QWidget):
         """The stream has ended: answer the calls that the run waits for, or wait for the next question."""
         self.stream, action, run = None, self.snapshot.required_action, self.snapshot.run
         if action is not None and run is not None:
-            runs, outputs = self.client.threads.runs, answer(action)
-            self.follow(
-                runs.submit_tool_outputs_stream(run.id, self.talk.thread_id, tool_outputs=outputs, on_idle="cancel")
-            )
+            thread, outputs = self.talk.thread_id, answer(action)
+            self.follow(self.runs.submit_tool_outputs_stream(run.id, thread, tool_outputs=outputs, on_idle="cancel"))
             return
         if problem := complaint(self.snapshot.run):
             self.say("error", problem)
@@ -134,20 +120,31 @@ class ChatWindow(QWidget):
         """Show a text in a bubble: the one of its key, or a new one at the end of the page."""
         key = key or f"bubble {len(self.bubbles)}"
         if key not in self.bubbles:
-            label = QLabel(wordWrap=True, indent=0, textInteractionFlags=Qt.TextInteractionFlag.TextSelectableByMouse)
+            selectable = Qt.TextInteractionFlag.TextSelectableByMouse
+            label = qt.QLabel(wordWrap=True, indent=0, textInteractionFlags=selectable)
             label.setTextFormat(FORMATS.get(kind, Qt.TextFormat.PlainText))
             label.setProperty("kind", kind)
             side = Qt.AlignmentFlag.AlignRight if kind == "user" else Qt.AlignmentFlag.AlignLeft
             self.lines.insertWidget(self.lines.count() - 1, label, 0, side)
             label.ensurePolished()
             self.bubbles[key] = label
-        if (label := self.bubbles[key]).text() == text:
-            return
-        label.setText(text)
-        paper = QTextDocument(defaultFont=label.font(), documentMargin=0)
-        {"assistant": paper.setMarkdown, "tool": paper.setHtml}.get(kind, paper.setPlainText)(text)
-        width = min(WIDEST, int(paper.idealWidth()) + 2 * PADDING + 2)
-        label.setFixedSize(width, label.heightForWidth(width))
+        if (bubble := self.bubbles[key]).text() != text:
+            bubble.setText(text)
+            self.fit(bubble)
+
+    def fit(self, bubble: qt.QLabel) -> None:
+        """Make a bubble as wide as its text, but not wider than the page."""
+        paper, form = QTextDocument(defaultFont=bubble.font(), documentMargin=0), bubble.textFormat()
+        write = {Qt.TextFormat.MarkdownText: paper.setMarkdown, Qt.TextFormat.RichText: paper.setHtml}
+        write.get(form, paper.setPlainText)(bubble.text())
+        page = self.pane.viewport().width() - 2 * MARGIN
+        width = min(int(paper.idealWidth()) + 2 * PADDING + 2, WIDEST, page)
+        bubble.setMinimumHeight(0)
+        bubble.setFixedSize(width, bubble.heightForWidth(width))
+
+    def resizeEvent(self, _event: QResizeEvent) -> None:
+        for bubble in self.bubbles.values():
+            self.fit(bubble)
 
     def show_running(self, running: bool) -> None:
         self.button.setText("Stop" if running else "Send")
@@ -155,40 +152,43 @@ class ChatWindow(QWidget):
         self.button.style().polish(self.button)
 
     def follow_the_end(self, _low: int, high: int) -> None:
-        self.pane.verticalScrollBar().setValue(high)
+        """Scroll with what is written, unless a person has scrolled back."""
+        if (scrollbar := self.pane.verticalScrollBar()).value() >= self.end:
+            scrollbar.setValue(high)
+        self.end = high
 
     def build(self) -> None:
-        self.setWindowTitle("Concierge")
-        self.setStyleSheet(STYLE)
         self.resize(760, 640)
-        self.status = QLabel("ready", objectName="status")
-        self.entry = QLineEdit(placeholderText="Write to the concierge")
-        self.button = QPushButton("Send", clicked=self.send)
+        self.status = qt.QLabel("ready", objectName="status")
+        self.entry = qt.QLineEdit(placeholderText="Write to the concierge")
+        self.button = qt.QPushButton("Send", clicked=self.send)
         self.entry.returnPressed.connect(self.button.click)
-        page = QWidget(objectName="page")
-        self.lines = QVBoxLayout(page, spacing=10)
-        self.lines.setContentsMargins(24, 20, 24, 20)
+        page = qt.QWidget(objectName="page")
+        self.lines = qt.QVBoxLayout(page, spacing=10)
+        self.lines.setContentsMargins(MARGIN, 20, MARGIN, 20)
         self.lines.addStretch()
-        self.pane = QScrollArea(widgetResizable=True, horizontalScrollBarPolicy=Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        never = Qt.ScrollBarPolicy.ScrollBarAlwaysOff
+        self.pane = qt.QScrollArea(widgetResizable=True, horizontalScrollBarPolicy=never)
         self.pane.setWidget(page)
         self.pane.verticalScrollBar().rangeChanged.connect(self.follow_the_end)
-        whole = QVBoxLayout(self, spacing=0)
+        whole = qt.QVBoxLayout(self, spacing=0)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(self.bar("top", QVBoxLayout(spacing=3), QLabel("Concierge", objectName="title"), self.status))
+        title = qt.QLabel("Concierge", objectName="title")
+        whole.addWidget(self.bar("top", qt.QVBoxLayout(spacing=3), title, self.status))
         whole.addWidget(self.pane, 1)
-        whole.addWidget(self.bar("bottom", QHBoxLayout(spacing=10), self.entry, self.button))
+        whole.addWidget(self.bar("bottom", qt.QHBoxLayout(spacing=10), self.entry, self.button))
 
-    def bar(self, name: str, layout: QVBoxLayout | QHBoxLayout, *widgets: QWidget) -> QFrame:
-        frame = QFrame(objectName=name)
+    def bar(self, name: str, layout: qt.QVBoxLayout | qt.QHBoxLayout, *widgets: qt.QWidget) -> qt.QFrame:
+        frame = qt.QFrame(objectName=name)
         frame.setLayout(layout)
-        layout.setContentsMargins(24, 12, 24, 12)
+        layout.setContentsMargins(MARGIN, 12, MARGIN, 12)
         for widget in widgets:
             layout.addWidget(widget)
         return frame
 
 
 def main() -> None:
-    app = QApplication(sys.argv)
+    app = qt.QApplication([])
     with conversation() as talk, background() as bg:
         window = ChatWindow(bg, bg.enter(AsyncAssistantClient(base_url=talk.base_url)), talk)
         window.show()

@@ -129,7 +129,6 @@ class ChatWindow:
         self.root.title("Concierge …" if running else "Concierge")
 
     def build(self) -> None:
-        self.root.title("Concierge")
         self.root.geometry("760x700")
         self.root.minsize(420, 320)
         self.style()
@@ -149,6 +148,7 @@ class ChatWindow:
         top.pack(side="top", fill="x")
         bottom.pack(side="bottom", fill="x")
         self.paper.pack(fill="both", expand=True)
+        self.paper.bind("<Configure>", lambda _: self.paper.see("end"))
         self.button.pack(side="right", padx=(12, 0))
         self.entry.pack(side="left", fill="x", expand=True)
         self.entry.bind("<Return>", self.send)
@@ -190,7 +190,7 @@ class ChatWindow:
 
 def main() -> None:
     with conversation() as talk, background() as bg:
-        root = tk.Tk()
+        root = tk.Tk(className="Concierge")
         ChatWindow(root, bg, bg.enter(AsyncAssistantClient(base_url=talk.base_url)), talk)
         root.mainloop()
 

@@ -72,7 +72,7 @@ def qt(target: Path) -> None:
     questions, app = QUESTIONS.copy(), QApplication([])
     with conversation(PACE) as talk, background() as bg:
         window = ChatWindow(bg, bg.enter(AsyncAssistantClient(base_url=talk.base_url)), talk)
-        window.resize(760, 700)
+        window.resize(760, 750)
         window.show()
 
         def look() -> None:
