@@ -69,8 +69,8 @@ def decode_only(pieces: list[bytes]) -> None:
     events = []
     decoder = SSEDecoder()
 
-    def emit(name: bytes, data: bytes) -> None:
-        kind, payload = classify(name, data)
+    def emit(frame: tuple[bytes, bytes]) -> None:
+        kind, payload = classify(*frame)
         events.append(kind(payload))
 
     for piece in pieces:

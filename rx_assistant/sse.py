@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from rx_assistant.errors import EventTooLargeError
 
 __all__ = ["SSEDecoder", "ServerSentEvent", "encode"]
+
+Frame: TypeAlias = tuple[bytes, bytes]
+"""The name and the data of an event, as they came."""
 
 _BOM = b"\xef\xbb\xbf"
 _LF, _CR = b"\n\r"
@@ -101,7 +104,8 @@ class SSEDecoder:
         """
         events: list[ServerSentEvent] = []
 
-        def collect(name: bytes, data: bytes) -> None:
+        def collect(frame: Frame) -> None:
+            name, data = frame
             event = name.decode("utf-8", "replace") or "message"
             text = data.decode("utf-8", "replace")
             events.append(ServerSentEvent(event, text, self.last_event_id, self._block_retry))
@@ -113,8 +117,8 @@ class SSEDecoder:
                 raise
         return events
 
-    def push(self, chunk: bytes, emit: Callable[[bytes, bytes], object]) -> None:
-        """Calls `emit(name, data)` for each event that this chunk completes: the cheap form of `feed`.
+    def push(self, chunk: bytes, emit: Callable[[Frame], object]) -> None:
+        """Calls `emit((name, data))` for each event that this chunk completes: the cheap form of `feed`.
 
         Both are bytes as they came, bad UTF-8 included: decode them with `errors="replace"`. `name` is
         empty where the block names no type; data lines are joined by LF. `emit` must neither raise nor
@@ -137,7 +141,7 @@ class SSEDecoder:
             for block in chunk[7:end].split(b"\n\nevent: "):
                 name, found, data = block.partition(b"\ndata: ")
                 if found and _LF not in data and _LF not in name:
-                    emit(name, data)
+                    emit((name, data))
                 else:
                     self._dispatch(b"event: " + block, emit)
         else:
@@ -145,7 +149,7 @@ class SSEDecoder:
         if end + 2 < len(chunk):
             self._keep(chunk[end + 2 :])
 
-    def _push_slices(self, chunk: bytes, emit: Callable[[bytes, bytes], object]) -> None:
+    def _push_slices(self, chunk: bytes, emit: Callable[[Frame], object]) -> None:
         for start in range(0, len(chunk), self._limit):
             self.push(chunk[start : start + self._limit], emit)
 
@@ -196,7 +200,7 @@ class SSEDecoder:
             raise EventTooLargeError(self._limit)
         self._open += part
 
-    def _dispatch(self, blocks: bytes, emit: Callable[[bytes, bytes], object]) -> None:
+    def _dispatch(self, blocks: bytes, emit: Callable[[Frame], object]) -> None:
         """Reads blocks of any shape; blank lines around them do no harm."""
         for block in blocks.split(b"\n\n"):
             name, data, last_event_id, retry = _read_block(block)
@@ -206,7 +210,7 @@ class SSEDecoder:
                 self._retry = retry
             if data is not None:
                 self._block_retry = retry
-                emit(name, data)
+                emit((name, data))
                 self._block_retry = None
 
 

@@ -138,7 +138,7 @@ def encoded(frames: list[Frame]) -> list[Frame]:
     """The frames after a way through the wire."""
     found: list[Frame] = []
     kinds = [kind(payload) for kind, payload in (classify(*each) for each in frames)]
-    SSEDecoder().push(b"".join(map(frame, kinds)), lambda name, data: found.append((name, data)))
+    SSEDecoder().push(b"".join(map(frame, kinds)), found.append)
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rx_assistant.errors import (
     APIConnectionError,
@@ -22,7 +22,7 @@ from rx_assistant.errors import (
 )
 from rx_assistant.events import BY_NAME, KINDS, DoneEvent, ErrorEvent, RunEvent, StreamEvent, classify
 from rx_assistant.lifecycle import RUN_STOPS
-from rx_assistant.sse import SSEDecoder
+from rx_assistant.sse import Frame, SSEDecoder
 
 if TYPE_CHECKING:
     from rx_assistant.events import Kind
@@ -69,23 +69,14 @@ class Feed:
 
     def take(self, chunk: bytes) -> int:
         """Append the events that `chunk` completes; gives their number. Ends the log when one of them is the end."""
-        kinds: list[Kind] = []
-        payloads: list[bytes] = []
-        add_kind, add_payload = kinds.append, payloads.append
-
-        def emit(name: bytes, data: bytes) -> None:
-            kind = _known(name)
-            if kind is None:
-                kind, data = classify(name, data)
-            add_kind(kind)
-            add_payload(data)
-
+        frames: list[Frame] = []
         self._bytes += len(chunk)
         overflow: EventTooLargeError | None = None
         try:
-            self._decoder.push(chunk, emit)
+            self._decoder.push(chunk, frames.append)
         except EventTooLargeError as error:
             overflow = error.with_traceback(None)  # which would keep the stream alive, and tells nothing
+        kinds, payloads = _classified(frames)
         end = None if _NOTABLE.isdisjoint(kinds) else self._notice(kinds, payloads)
         if kinds:
             self._append(kinds, payloads)
@@ -211,6 +202,15 @@ class Feed:
             recordings, self._recordings = self._recordings, ()
             for recording in recordings:
                 recording.close()
+
+
+def _classified(frames: list[Frame]) -> tuple[list[Kind], list[bytes]]:
+    """What `classify` makes of each frame; where all have known names, as nearly always, without a call for each."""
+    kinds = [_known(name) for name, _ in frames]
+    if None not in kinds:
+        return cast("list[Kind]", kinds), [payload for _, payload in frames]
+    pairs = [classify(*frame) for frame in frames]
+    return [kind for kind, _ in pairs], [payload for _, payload in pairs]
 
 
 def _server_error(payload: bytes) -> RxAssistantError:

@@ -51,7 +51,7 @@ def is_spared(event: ThreadMessageDelta | ThreadRunStepDelta) -> bool:
 @pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem[:60])
 def test_the_narrow_reading_of_every_recorded_delta_is_the_models(path: Path) -> None:
     found: list[Any] = []
-    SSEDecoder().push(path.read_bytes(), lambda name, data: found.append(classify(name, data)))
+    SSEDecoder().push(path.read_bytes(), lambda frame: found.append(classify(*frame)))
     for kind, payload in found:
         event = kind(payload)
         if isinstance(event, ThreadMessageDelta | ThreadRunStepDelta):

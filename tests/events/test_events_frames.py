@@ -19,8 +19,8 @@ from rx_assistant.types import Message, Run, RunStep, RunStepDeltaEvent, Thread
 def decode(body: bytes) -> list[ev.StreamEvent]:
     found: list[ev.StreamEvent] = []
 
-    def emit(name: bytes, data: bytes) -> None:
-        kind, payload = ev.classify(name, data)
+    def emit(frame: tuple[bytes, bytes]) -> None:
+        kind, payload = ev.classify(*frame)
         found.append(kind(payload))
 
     SSEDecoder().push(body, emit)

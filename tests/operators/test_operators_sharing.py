@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from operators_wire import (
 from reference import RECORDINGS
 
 from rx_assistant import AssistantStream, operators as ax, replay
-from rx_assistant.events import ThreadMessageDelta, ThreadRunStepDelta, _base
+from rx_assistant.events import BY_NAME, ThreadMessageDelta, ThreadRunStepDelta, _base
 
 EVERY_RECORDING = pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem[:70])
 
@@ -58,9 +59,11 @@ def models(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
             counts[model] += 1
             return validate(payload)
 
-        return validate_and_count
+        return partial(validate_and_count)  # no function, which an event would bind
 
     monkeypatch.setattr(_base, "validator", counting)
+    for kind in BY_NAME.values():
+        monkeypatch.setattr(kind, "_reader", None)  # found by others before
     return counts
 
 

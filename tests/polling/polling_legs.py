@@ -158,8 +158,8 @@ def events_of(body: bytes) -> list[StreamEvent]:
     """The events whose last byte is in."""
     found: list[StreamEvent] = []
 
-    def emit(name: bytes, data: bytes) -> None:
-        kind, payload = classify(name, data)
+    def emit(frame: tuple[bytes, bytes]) -> None:
+        kind, payload = classify(*frame)
         found.append(kind(payload))
 
     SSEDecoder().push(body, emit)

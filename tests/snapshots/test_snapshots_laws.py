@@ -38,8 +38,8 @@ EVERY_RECORDING = pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: p
 def events_of(path: Path) -> list[StreamEvent]:
     found: list[StreamEvent] = []
 
-    def emit(name: bytes, data: bytes) -> None:
-        kind, payload = classify(name, data)
+    def emit(frame: tuple[bytes, bytes]) -> None:
+        kind, payload = classify(*frame)
         found.append(kind(payload))
 
     SSEDecoder().push(path.read_bytes(), emit)

@@ -305,10 +305,10 @@ def test_a_deltas_view_is_the_events_own_delta(delta: StreamEvent, model_first: 
 
 
 def test_reading_the_text_of_a_delta_builds_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rx_assistant.events import _base
+    from rx_assistant.events import StreamEvent
 
     snapshot, asked = snapshot_of(EVENTS), []
-    monkeypatch.setattr(_base, "validator", asked.append)
+    monkeypatch.setattr(StreamEvent, "_decode", asked.append)
     for delta in (DELTAS[0], DELTAS[2], DELTAS[5], DELTAS[7]):
         delta = type(delta)(delta.raw)
         snapshot, changes = advance(snapshot, delta)

@@ -137,7 +137,8 @@ def test_an_event_is_out_with_its_last_byte(body: bytes) -> None:
 def test_pushed_bytes_are_the_fed_text(chunks: list[bytes]) -> None:
     pushed: list[tuple[str, str]] = []
 
-    def emit(name: bytes, data: bytes) -> None:
+    def emit(frame: tuple[bytes, bytes]) -> None:
+        name, data = frame
         pushed.append((name.decode("utf-8", "replace") or "message", data.decode("utf-8", "replace")))
 
     decoder = SSEDecoder()
@@ -148,7 +149,7 @@ def test_pushed_bytes_are_the_fed_text(chunks: list[bytes]) -> None:
 
 def test_an_unnamed_event_is_pushed_without_a_name() -> None:
     pushed: list[tuple[bytes, bytes]] = []
-    SSEDecoder().push(b"data: a\ndata: b\n\n", lambda name, data: pushed.append((name, data)))
+    SSEDecoder().push(b"data: a\ndata: b\n\n", pushed.append)
     assert pushed == [(b"", b"a\nb")]
 
 
@@ -284,7 +285,7 @@ def test_feed_gives_the_events_before_the_large_one_then_raises() -> None:
 def test_push_emits_the_events_before_the_large_one_then_raises() -> None:
     emitted: list[bytes] = []
     with pytest.raises(EventTooLargeError):
-        SSEDecoder(max_event_bytes=100).push(FRAME + b"x" * 200, lambda name, _: emitted.append(name))
+        SSEDecoder(max_event_bytes=100).push(FRAME + b"x" * 200, lambda frame: emitted.append(frame[0]))
     assert emitted == [b"thread.message.delta"]
 
 
