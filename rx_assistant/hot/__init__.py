@@ -6,10 +6,12 @@ It knows no event types: a log keeps pairs `(kind, payload)` and makes an item b
 from __future__ import annotations
 
 from rx_assistant.hot._clock import TIMERS, StreamScheduler, Timers
+from rx_assistant.hot._cursor import NOTHING, Cursor
 from rx_assistant.hot._feeding import FEEDING
-from rx_assistant.hot._log import FOREVER, NOTHING, Cursor, HotLog
+from rx_assistant.hot._log import FOREVER, HotLog
 from rx_assistant.hot._loops import position_in
-from rx_assistant.hot._stream import AsyncStream, Birth, Hooks, Scope, Stream, operator, wrap
+from rx_assistant.hot._operator import Birth, Hooks, Scope, operator
+from rx_assistant.hot._stream import AsyncStream, Stream, wrap
 from rx_assistant.hot._subscriber import Sink, Subscriber
 from rx_assistant.hot._types import AsyncDriver, Driver, Root, Waker
 

@@ -1,4 +1,4 @@
-"""The hot log: an append-only list that is its own delivery queue.
+"""The hot log: an append-only list that is its own delivery queue. What it holds is in `_kept`.
 
 Theory of operation
 
@@ -29,37 +29,32 @@ Isolation. A callback that raises costs its own seat only. KeyboardInterrupt and
 seat has had the item or the ending; a newcomer whose replay was interrupted gets the rest of it later.
 
 Cursors read the same list at their own position and never wait for the delivery lock.
-
-Trimming (`keep=False`): what every seat and cursor has passed is dropped in blocks of 256. A cursor that holds more
-than `max_pending` bytes back is cut loose with a StreamOverflowError of its own.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from reactivex import abc
 
-from rx_assistant.errors import StreamOverflowError
+from rx_assistant.hot._cursor import NOTHING, Cursor
 from rx_assistant.hot._feeding import FEEDING
+from rx_assistant.hot._kept import BLOCK, Kept, weight
 from rx_assistant.hot._subscriber import Subscriber
 
 T = TypeVar("T")
 
-NOTHING: Any = object()
 FOREVER = 1 << 62
-_BLOCK = 256
 _INSIDE = 0.01  # seconds; nobody is under the mutex for longer than a microsecond or two
 _logger = logging.getLogger("rx_assistant")
 
 
-class HotLog(Generic[T]):
+class HotLog(Kept[T]):
     """Append-only items with seats (pushed to) and cursors (pulled from); see the module's text.
 
     `keep=False` drops what everybody has passed. `on_idle` is called, outside all locks, whenever the number of seats,
@@ -69,51 +64,23 @@ class HotLog(Generic[T]):
     def __init__(
         self, *, keep: bool = True, max_pending: int = 16 * 2**20, on_idle: Callable[[], None] | None = None
     ) -> None:
-        self.keep = keep
-        self.max_pending = max_pending
+        super().__init__(keep=keep, max_pending=max_pending)
         self.on_idle = on_idle
-        self.shown: tuple[int, T] = (-1, NOTHING)  # the item last handed to anybody, and its position
         self.emitting = -1  # the position that the drainer is handing out
         self.delivering: int | None = None  # the thread that drains
-        self.drainer: threading.Thread | None = (
-            None  # the thread that has promised to drain whatever comes: others leave it to it
-        )
+        self.drainer: threading.Thread | None = None  # has promised to drain whatever comes: others leave it to it
         self.watch: Callable[[T], None] | None = None  # sees each item before the seats do
         self.gate = FOREVER  # nothing beyond is delivered, whatever is wanted: async handlers are awaited in between
         self.alarm: Exception | None = None  # what a handler raised, for the next one who waits
         self.inside: Callable[[], bool] | None = None  # whether the caller is within a delivery that is not ours
-        self._kinds: list[Callable[[Any], T]] = []
-        self._payloads: list[Any] = []
-        self._read = self.reader()
-        self._base = 0
-        self._length = 0
-        self._bytes = 0
-        self._pos = 0
         self._wish = 0
         self._seats: tuple[Subscriber[T], ...] = ()
         self._inbox: deque[Callable[[], None]] = deque()
-        self._ended = False
-        self._error: Exception | None = None
-        self.finished = False
         self.settled = False  # finished, and the thread that finished it has let go
         self._holders = 0
-        self._cursors: weakref.WeakSet[Cursor[T]] = weakref.WeakSet()
-        self._listeners: tuple[Callable[[], None], ...] = ()
-        self._mutex = threading.Lock()
         self._delivery = threading.Lock()
 
-    # -- what the reader does ------------------------------------------------------------------------------------
-
-    def append(self, kinds: list[Callable[[Any], T]], payloads: list[Any]) -> bool:
-        """Append items in order; False, and nothing appended, after the ending. Delivers nothing by itself."""
-        with self._mutex:
-            if self._ended:
-                return False
-            self._add(kinds, payloads)
-        if not self.keep:
-            self._trim()
-        self._tell()
-        return True
+    # -- what comes in -------------------------------------------------------------------------------------------
 
     def push(self, payload: Any, kind: Callable[[Any], T] | None = None) -> None:
         """Append one item, `kind(payload)` or a ready-made one, and deliver it: for logs that an operator fills."""
@@ -124,120 +91,16 @@ class HotLog(Generic[T]):
             self._payloads.append(payload)
             self._length += 1
             if not self.keep:
-                self._bytes += _weight([payload])
+                self._bytes += weight([payload])
             self._wish = FOREVER
         self._tell()
         self.drain()
-
-    def end(self, error: Exception | None = None) -> bool:
-        """End after the last item, well or with `error`; False if it had ended already."""
-        with self._mutex:
-            if self._ended:
-                return False
-            self._ended, self._error = True, error
-        self._tell()
-        return True
-
-    def cut(self, error: Exception) -> bool:
-        """End with `error` right after the item in delivery, dropping later ones; False if all was delivered.
-
-        The ending still has to be delivered: `want(FOREVER)`.
-        """
-        with self._mutex:
-            if self.finished or (self._ended and self._pos == self._length):
-                return False
-            delivered = self._pos - self._base
-            if not self.keep:
-                self._bytes -= _weight(self._payloads[delivered:])
-            del self._kinds[delivered:], self._payloads[delivered:]
-            self._length = self._pos
-            self._ended, self._error = True, error
-        self._tell()
-        return True
-
-    def _add(self, kinds: list[Callable[[Any], T]], payloads: list[Any]) -> None:
-        self._kinds.extend(kinds)
-        self._payloads.extend(payloads)
-        self._length += len(payloads)
-        if not self.keep:
-            self._bytes += _weight(payloads)
-
-    # -- who is told of changes ----------------------------------------------------------------------------------
-
-    def listen(self, changed: Callable[[], None]) -> None:
-        """Call `changed` after each change of what is in the log and of what was delivered, until the ending was."""
-        with self._mutex:
-            self._listeners = (*self._listeners, changed)
 
     def unlisten(self, changed: Callable[[], None]) -> None:
         """Call `changed` no more."""
         with self._mutex:
             self._listeners = tuple([kept for kept in self._listeners if kept != changed])
         self.drain()  # somebody may have left meanwhile
-
-    def _tell(self) -> None:
-        for changed in self._listeners:
-            changed()
-
-    # -- what is in it -------------------------------------------------------------------------------------------
-
-    @property
-    def length(self) -> int:
-        """How many items were ever appended."""
-        return self._length
-
-    @property
-    def base(self) -> int:
-        """The position of the first item that is still kept."""
-        return self._base
-
-    @property
-    def position(self) -> int:
-        """How many items have been delivered, the one in delivery included."""
-        return self._pos
-
-    @property
-    def ended(self) -> bool:
-        """Whether the ending is decided (it may still have to be delivered)."""
-        return self._ended
-
-    @property
-    def failure(self) -> Exception | None:
-        """The error it ended with, if it has."""
-        return self._error
-
-    @property
-    def seats(self) -> int:
-        """How many live subscribers there are."""
-        return len(self._seats)
-
-    def peek(self, position: int) -> tuple[Callable[[Any], T], Any] | None:
-        """Give the pair `(kind, payload)` at `position`; None when it is not there yet, or no longer."""
-        if self.keep:
-            return self._read(position)
-        with self._mutex:
-            index = position - self._base
-            return (self._kinds[index], self._payloads[index]) if 0 <= index < len(self._payloads) else None
-
-    def reader(self) -> Callable[[int], tuple[Callable[[Any], T], Any] | None]:
-        """Give what `peek` is for a log that keeps everything, without a reference to the log."""
-        kinds, payloads = self._kinds, self._payloads
-
-        def read(position: int) -> tuple[Callable[[Any], T], Any] | None:
-            try:
-                return kinds[position], payloads[position]
-            except IndexError:
-                return None
-
-        return read
-
-    def item(self, position: int) -> T:
-        """Give the item at `position`, the very object that was handed out last if it is that; NOTHING without one."""
-        at, item = self.shown
-        if at == position and item is not NOTHING:
-            return item
-        pair = self.peek(position)
-        return cast("T", NOTHING) if pair is None else pair[0](pair[1])
 
     # -- who reads it --------------------------------------------------------------------------------------------
 
@@ -277,6 +140,11 @@ class HotLog(Generic[T]):
             idle = self._holders == 0 and not self._ended
         if idle and self.on_idle is not None:
             self.on_idle()
+
+    @property
+    def seats(self) -> int:
+        """How many live subscribers there are."""
+        return len(self._seats)
 
     @property
     def holders(self) -> int:
@@ -420,8 +288,8 @@ class HotLog(Generic[T]):
                     self._deliver(seats, item)
                 else:
                     self.shown = (at, NOTHING)
-                if not keep and at & (_BLOCK - 1) == 0:
-                    self._trim()
+                if not keep and at & (BLOCK - 1) == 0:
+                    self.trim()
             elif self._ended and not self.finished:
                 self._finish()
             else:
@@ -474,10 +342,8 @@ class HotLog(Generic[T]):
                 interrupt = error
         self.finished = True  # only now: who waits for everything to be delivered waits for the endings, too
         if not self.keep:
-            self._trim(least=1)
-        self.on_idle = self.watch = self.inside = (
-            None  # nothing points back to the stream any more: dropping it frees the log
-        )
+            self.trim(least=1)
+        self.on_idle = self.watch = self.inside = None  # nothing points back: dropping the stream frees the log
         if interrupt is not None:
             raise interrupt
 
@@ -488,100 +354,6 @@ class HotLog(Generic[T]):
             listeners, self._listeners = self._listeners, ()
         for changed in listeners:
             changed()
-
-    # -- trimming ------------------------------------------------------------------------------------------------
-
-    def _trim(self, least: int = _BLOCK) -> None:
-        """Drop what everybody has passed, `least` items at a time; cut loose whoever holds too much back."""
-        with self._mutex:
-            low = self._pos - (not self.finished)  # the item in delivery stays: substreams start there
-            lagging = [cursor for cursor in self._cursors if cursor.is_open]
-            if self._bytes > self.max_pending and lagging and min(c.position for c in lagging) < low:
-                low_cursor = min(lagging, key=lambda cursor: cursor.position)
-                low_cursor.overflow(self._bytes)
-                lagging.remove(low_cursor)
-            for cursor in lagging:
-                low = min(low, cursor.position)
-            drop = low - self._base
-            if drop < least and self._bytes <= self.max_pending:
-                return
-            if drop > 0:
-                self._bytes -= _weight(self._payloads[:drop])
-                del self._kinds[:drop], self._payloads[:drop]
-                self._base = low
-
-    def _register(self, cursor: Cursor[T]) -> None:
-        with self._mutex:
-            cursor.position = max(cursor.position, self._base)
-            self._cursors.add(cursor)
-
-
-class Cursor(Generic[T]):
-    """A private position in a log. `take()` gives the next item, or NOTHING when it is not there yet."""
-
-    __slots__ = ("__weakref__", "_error", "_open", "log", "position")
-
-    def __init__(self, log: HotLog[T], position: int) -> None:
-        self.log = log
-        self.position = position
-        self._error: StreamOverflowError | None = None
-        self._open = True
-        if not log.keep:
-            log._register(self)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether someone reads here: it was not closed, and the log did not have to go on without it."""
-        return self._open and self._error is None
-
-    def overflow(self, pending: int) -> None:
-        """Mark the cursor as too slow; its next `take()` raises."""
-        capacity = self.log.max_pending
-        self._error = StreamOverflowError(
-            f"this reader fell {pending} bytes behind the stream; max_pending is {capacity} bytes",
-            capacity=capacity,
-            pending=pending,
-        )
-
-    def take(self) -> T:
-        """Give the next item, after the seats have had it, unless they are having it right now on another thread."""
-        log, position = self.log, self.position
-        if self._error is not None:
-            raise self._error
-        if position >= log._pos:
-            if position < log._length and log.alarm is None:
-                item = log.pass_by(position)
-                if item is not NOTHING:
-                    self.position = position + 1
-                    return item
-            elif position >= log._length and not log._ended:
-                return cast("T", NOTHING)
-            if position >= log._wish:
-                log.want(position + 1)
-            elif log.is_mine_to_drain:
-                log.drain()  # wanted by someone who could not wait for it
-        if log.alarm is not None:
-            log.check()
-        item = log.item(position)
-        if item is NOTHING:
-            return item
-        self.position = position + 1
-        log.shown = (position, item)
-        return item
-
-    @property
-    def at_end(self) -> bool:
-        """Whether every item was taken and the log has ended."""
-        return self.log._ended and self.position >= self.log.length
-
-    def close(self) -> None:
-        """Leave. Idempotent."""
-        if self._open:
-            self._open = False
-            self.log.release()
-
-    def __del__(self) -> None:
-        self.close()
 
 
 class _Seat(abc.DisposableBase):
@@ -609,8 +381,3 @@ def _end(subscriber: Subscriber[Any], error: Exception | None) -> None:
 
 def _itself(item: Any) -> Any:
     return item
-
-
-def _weight(payloads: list[Any]) -> int:
-    """Bytes that payloads hold; items that an operator made weigh nothing."""
-    return sum([len(payload) for payload in payloads if type(payload) is bytes])

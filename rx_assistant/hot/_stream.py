@@ -1,4 +1,4 @@
-"""Stream and AsyncStream: Observables that can be iterated, waited for and composed, and the making of operators.
+"""Stream and AsyncStream: Observables that can be iterated, waited for and composed.
 
 Everything that our operators, `pipe` and the fluent methods make of a stream is a stream of the same face. A plain
 reactivex Observable has `__getitem__` and would loop for ever in a `for`, so none is handed out.
@@ -10,17 +10,18 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import aclosing, closing
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from reactivex import Observable, Subject, abc
 from reactivex.internal import SequenceContainsNoElementsError
 
+from rx_assistant.hot._async_loop import AsyncItems, AsyncLoop
 from rx_assistant.hot._feeding import FEEDING
-from rx_assistant.hot._loops import AsyncItems, AsyncLoop, Loop, SyncItems, SyncLoop, position_in
+from rx_assistant.hot._loops import Loop
 from rx_assistant.hot._subscriber import Guard, Subscriber, subscriber_of
+from rx_assistant.hot._sync_loop import SyncItems, SyncLoop
 
 if TYPE_CHECKING:
-    from rx_assistant.hot._subscriber import Sink
     from rx_assistant.hot._types import Root
 
 A = TypeVar("A")
@@ -32,7 +33,7 @@ Link = Callable[[Subscriber[Any], abc.SchedulerBase | None], abc.DisposableBase 
 """Connects a subscriber to what is upstream, and gives what disconnects it."""
 
 
-class _Face(Observable[T_co]):
+class Face(Observable[T_co]):
     """What both faces share: our own `subscribe` and `pipe`. A root overrides `link` and `origin`."""
 
     feeder: Loop[Any] | None = None  # the loop that feeds a group or window of a stock operator
@@ -117,16 +118,16 @@ def _fluent(method: Callable[..., Any]) -> Callable[..., Any]:
 def _keep_faces() -> None:
     """Let each fluent method give a stream: some of reactivex's go past `pipe`."""
     for name in dir(Observable):
-        if not (name.startswith("_") or name in ("run", "to_future") or name in vars(_Face)):
+        if not (name.startswith("_") or name in ("run", "to_future") or name in vars(Face)):
             method = getattr(Observable, name)
             if callable(method):
-                setattr(_Face, name, _fluent(method))
+                setattr(Face, name, _fluent(method))
 
 
 _keep_faces()
 
 
-class Stream(_Face[T_co]):
+class Stream(Face[T_co]):
     """An Observable that is also iterable: `for item in stream`, `stream.run()`.
 
     Each loop is a fresh subscription of its own. It pumps the source by itself when nobody else does.
@@ -196,7 +197,7 @@ class Stream(_Face[T_co]):
             return _pipe(self, operators)
 
 
-class AsyncStream(_Face[T_co]):
+class AsyncStream(Face[T_co]):
     """An Observable that is also async iterable: `async for item in stream`, `await stream`.
 
     Each loop is a fresh subscription of its own. It pumps the source by itself when nobody else does.
@@ -266,103 +267,6 @@ class AsyncStream(_Face[T_co]):
             return _pipe(self, operators)
 
 
-# -- operators -----------------------------------------------------------------------------------------------------
-
-
-class Hooks(NamedTuple):
-    """What an operator does with upstream's signals. A hook that is None passes the signal on.
-
-    `dispose` runs once, when downstream lets go: because it was disposed, or got its ending. Upstream's own ending
-    only calls `error` or `completed`, which may still have items to hand on.
-    """
-
-    next: Callable[[Any], object]
-    error: Callable[[Exception], object] | None = None
-    completed: Callable[[], object] | None = None
-    dispose: Callable[[], object] | None = None
-
-
-class Scope(Generic[A]):
-    """What an operator may know of its subscription: the source, the scheduler, and whence it is being fed."""
-
-    __slots__ = ("scheduler", "source")
-
-    def __init__(self, source: Observable[A], scheduler: abc.SchedulerBase | None) -> None:
-        self.source = source
-        self.scheduler = scheduler
-
-    def birth(self) -> Birth:
-        """Give where, in the source, the item now being handled stands: where a substream starts."""
-        source = self.source
-        is_root = isinstance(source, _Face) and cast("object", source.origin) is source
-        root = cast("Root", source) if is_root else None
-        return Birth(FEEDING.loop, root, -1 if root is None else position_in(root))
-
-
-class Birth(NamedTuple):
-    """Where a substream began: the loop that was feeding it, and the root and position if its source is one."""
-
-    loop: Loop[Any] | None
-    root: Root | None
-    position: int
-
-
-Start = Callable[["Sink[B]", Scope[A]], "Callable[[A], object] | Hooks"]
-"""Begins one subscription of an operator: state is made here, never in the factory."""
-
-
-def operator(start: Start[B, A]) -> Callable[[Observable[A]], Observable[B]]:
-    """Give an operator from what it does in one subscription; its result has the face of its source.
-
-    `start(down, scope)` is called at each subscription and gives the callable for upstream's items, or Hooks.
-    """
-
-    def lift(source: Observable[A]) -> Observable[B]:
-        def link(down: Subscriber[B], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
-            return _link_lifted(source, start, down, scheduler)
-
-        return face_of(source)(link, origin_of(source))
-
-    return lift
-
-
-def _link_lifted(
-    source: Observable[A], start: Start[B, A], down: Subscriber[B], scheduler: abc.SchedulerBase | None
-) -> abc.DisposableBase:
-    hooks = start(cast("Sink[B]", down), Scope(source, scheduler))
-    if not isinstance(hooks, Hooks):
-        hooks = Hooks(hooks)
-    if hooks.error is not None:
-        down.isolate()
-    up: Subscriber[A] = _Link(hooks, down)
-    if isinstance(source, _Face):
-        up.hold(source.link(up, scheduler))
-    else:
-        guard = Guard(up)
-        up.hold(source.subscribe(guard.on_next, guard.on_error, guard.on_completed, scheduler=scheduler))
-    return up
-
-
-class _Link(Subscriber[A]):
-    """An operator's subscription to its source, with what the operator itself has to clean up."""
-
-    __slots__ = ("_cleanup", "_down")
-
-    def __init__(self, hooks: Hooks, down: Subscriber[Any]) -> None:
-        super().__init__(hooks.next, hooks.error or down.error, hooks.completed or down.completed)
-        self._cleanup = hooks.dispose
-        self._down = down
-
-    def _ending_raised(self, callback: str, error: Exception) -> None:
-        self._down.error(error)  # what an operator's own hook raises ends its chain
-
-    def dispose(self) -> None:
-        cleanup, self._cleanup = self._cleanup, None
-        super().dispose()
-        if cleanup is not None:
-            cleanup()
-
-
 def wrap(source: Any, *, like: Observable[Any]) -> Any:
     """Give a stream with the face of `like` over a plain Observable, or over each of a list of them.
 
@@ -371,7 +275,7 @@ def wrap(source: Any, *, like: Observable[Any]) -> Any:
     """
     if type(source) is list:
         return [wrap(one, like=like) for one in source]
-    if isinstance(source, _Face) or not isinstance(source, Observable):
+    if isinstance(source, Face) or not isinstance(source, Observable):
         return source
     face, origin = face_of(like), origin_of(like)
 
@@ -394,7 +298,7 @@ class _Wrapping(Guard[Any]):
         self._like = like
 
     def on_next(self, item: Any) -> None:
-        if isinstance(item, Observable) and not isinstance(item, (_Face, Subject)):
+        if isinstance(item, Observable) and not isinstance(item, (Face, Subject)):
             item = wrap(item, like=self._like)
             item.feeder = FEEDING.loop
         super().on_next(item)
@@ -407,7 +311,7 @@ def face_of(source: Observable[Any]) -> type[Stream[Any]] | type[AsyncStream[Any
 
 def origin_of(source: Observable[Any]) -> Root | None:
     """Give the root whose driver and scheduler serve what is derived from `source`."""
-    return source.origin if isinstance(source, _Face) else None
+    return source.origin if isinstance(source, Face) else None
 
 
 def _pipe(source: Any, operators: tuple[Callable[[Any], Any], ...]) -> Any:

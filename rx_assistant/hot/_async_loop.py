@@ -1,0 +1,103 @@
+"""`async for` over a stream: the loop that waits in its task, and the iterator that holds it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from rx_assistant.hot._loops import Loop
+
+if TYPE_CHECKING:
+    from rx_assistant.hot._stream import AsyncStream
+    from rx_assistant.hot._types import Waker
+
+T = TypeVar("T")
+
+
+class AsyncLoop(Loop[T]):
+    """A loop that waits in its task."""
+
+    def __init__(self, source: AsyncStream[T]) -> None:
+        super().__init__(source)
+        self._waker: Waker | None = None
+        self._open()
+
+    async def serve(self) -> None:
+        """Let async handlers have what this loop will hand on next."""
+        for pull in self.pulls:
+            driver = pull.root.driver
+            if driver is not None and driver.gated:
+                await driver.deliver(pull.cursor.position + 1)
+
+    async def wait(self) -> None:
+        """Return when another step may do something."""
+        sole = self._sole()
+        if sole is not None:
+            await sole.root.driver.advance(sole.cursor.position)
+            return
+        waker = self._own_waker()
+        self._asleep = True
+        try:
+            for root in self._roots():
+                self._listen(root)
+                if root.driver is not None:
+                    await root.driver.connect()
+            if not self._has_something():
+                await waker.sleep(self._seconds_left())
+        finally:
+            self._asleep = False
+
+    async def settle(self) -> None:
+        """Return when a stream that has ended has given its connection back."""
+        origin = self._source.origin
+        if origin is not None and origin.driver is not None:
+            await origin.driver.settle()
+
+    def _own_waker(self) -> Waker:
+        if self._waker is None:
+            origin = self._source.origin
+            if origin is None or origin.driver is None:
+                raise TypeError("this stream is not fed by an event loop, so nothing can wake an `async for` on it")
+            waker: Waker = origin.driver.waker()
+            self._waker = waker
+            return waker
+        return self._waker
+
+    def _wake(self) -> None:
+        if self._waker is not None:
+            self._waker.wake()
+
+
+class AsyncItems(Generic[T]):
+    """What `async for item in stream` iterates."""
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: AsyncLoop[T]) -> None:
+        self._loop = loop
+
+    def __aiter__(self) -> AsyncItems[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        loop = self._loop
+        items = loop.items
+        loop.thread = threading.get_ident()
+        while not items:
+            if loop.over:
+                error = loop.finish()
+                await loop.settle()
+                if error is not None:
+                    raise error
+                raise StopAsyncIteration
+            await loop.serve()
+            if not loop.step():
+                await loop.wait()
+        return items.popleft()
+
+    async def aclose(self) -> None:
+        """Leave the stream; for `contextlib.aclosing`. Dropping the last reference does so too."""
+        self._loop.close()
+
+    def __del__(self) -> None:
+        self._loop.close()

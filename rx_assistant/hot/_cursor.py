@@ -1,0 +1,83 @@
+"""A private position in a hot log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from rx_assistant.errors import StreamOverflowError
+
+if TYPE_CHECKING:
+    from rx_assistant.hot._log import HotLog
+
+T = TypeVar("T")
+
+NOTHING: Any = object()
+"""What stands for an item where there is none."""
+
+
+class Cursor(Generic[T]):
+    """A private position in a log. `take()` gives the next item, or NOTHING when it is not there yet."""
+
+    __slots__ = ("__weakref__", "_error", "_open", "log", "position")
+
+    def __init__(self, log: HotLog[T], position: int) -> None:
+        self.log = log
+        self.position = position
+        self._error: StreamOverflowError | None = None
+        self._open = True
+        if not log.keep:
+            log.register(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether someone reads here: it was not closed, and the log did not have to go on without it."""
+        return self._open and self._error is None
+
+    def overflow(self, pending: int) -> None:
+        """Mark the cursor as too slow; its next `take()` raises."""
+        capacity = self.log.max_pending
+        self._error = StreamOverflowError(
+            f"this reader fell {pending} bytes behind the stream; max_pending is {capacity} bytes",
+            capacity=capacity,
+            pending=pending,
+        )
+
+    def take(self) -> T:
+        """Give the next item, after the seats have had it, unless they are having it right now on another thread."""
+        log, position = self.log, self.position
+        if self._error is not None:
+            raise self._error
+        if position >= log._pos:
+            if position < log._length and log.alarm is None:
+                item = log.pass_by(position)
+                if item is not NOTHING:
+                    self.position = position + 1
+                    return item
+            elif position >= log._length and not log._ended:
+                return cast("T", NOTHING)
+            if position >= log._wish:
+                log.want(position + 1)
+            elif log.is_mine_to_drain:
+                log.drain()  # wanted by someone who could not wait for it
+        if log.alarm is not None:
+            log.check()
+        item = log.item(position)
+        if item is NOTHING:
+            return item
+        self.position = position + 1
+        log.shown = (position, item)
+        return item
+
+    @property
+    def at_end(self) -> bool:
+        """Whether every item was taken and the log has ended."""
+        return self.log._ended and self.position >= self.log.length
+
+    def close(self) -> None:
+        """Leave. Idempotent."""
+        if self._open:
+            self._open = False
+            self.log.release()
+
+    def __del__(self) -> None:
+        self.close()

@@ -1,0 +1,114 @@
+"""The making of operators: what one does in a subscription becomes a function from stream to stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
+
+from reactivex import Observable, abc
+
+from rx_assistant.hot._feeding import FEEDING
+from rx_assistant.hot._loops import Loop, position_in
+from rx_assistant.hot._stream import Face, face_of, origin_of
+from rx_assistant.hot._subscriber import Guard, Subscriber
+
+if TYPE_CHECKING:
+    from rx_assistant.hot._subscriber import Sink
+    from rx_assistant.hot._types import Root
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class Hooks(NamedTuple):
+    """What an operator does with upstream's signals. A hook that is None passes the signal on.
+
+    `dispose` runs once, when downstream lets go: because it was disposed, or got its ending. Upstream's own ending
+    only calls `error` or `completed`, which may still have items to hand on.
+    """
+
+    next: Callable[[Any], object]
+    error: Callable[[Exception], object] | None = None
+    completed: Callable[[], object] | None = None
+    dispose: Callable[[], object] | None = None
+
+
+class Scope(Generic[A]):
+    """What an operator may know of its subscription: the source, the scheduler, and whence it is being fed."""
+
+    __slots__ = ("scheduler", "source")
+
+    def __init__(self, source: Observable[A], scheduler: abc.SchedulerBase | None) -> None:
+        self.source = source
+        self.scheduler = scheduler
+
+    def birth(self) -> Birth:
+        """Give where, in the source, the item now being handled stands: where a substream starts."""
+        source = self.source
+        is_root = isinstance(source, Face) and cast("object", source.origin) is source
+        root = cast("Root", source) if is_root else None
+        return Birth(FEEDING.loop, root, -1 if root is None else position_in(root))
+
+
+class Birth(NamedTuple):
+    """Where a substream began: the loop that was feeding it, and the root and position if its source is one."""
+
+    loop: Loop[Any] | None
+    root: Root | None
+    position: int
+
+
+Start = Callable[["Sink[B]", Scope[A]], "Callable[[A], object] | Hooks"]
+"""Begins one subscription of an operator: state is made here, never in the factory."""
+
+
+def operator(start: Start[B, A]) -> Callable[[Observable[A]], Observable[B]]:
+    """Give an operator from what it does in one subscription; its result has the face of its source.
+
+    `start(down, scope)` is called at each subscription and gives the callable for upstream's items, or Hooks.
+    """
+
+    def lift(source: Observable[A]) -> Observable[B]:
+        def link(down: Subscriber[B], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
+            return _link_lifted(source, start, down, scheduler)
+
+        return face_of(source)(link, origin_of(source))
+
+    return lift
+
+
+def _link_lifted(
+    source: Observable[A], start: Start[B, A], down: Subscriber[B], scheduler: abc.SchedulerBase | None
+) -> abc.DisposableBase:
+    hooks = start(cast("Sink[B]", down), Scope(source, scheduler))
+    if not isinstance(hooks, Hooks):
+        hooks = Hooks(hooks)
+    if hooks.error is not None:
+        down.isolate()
+    up: Subscriber[A] = _Link(hooks, down)
+    if isinstance(source, Face):
+        up.hold(source.link(up, scheduler))
+    else:
+        guard = Guard(up)
+        up.hold(source.subscribe(guard.on_next, guard.on_error, guard.on_completed, scheduler=scheduler))
+    return up
+
+
+class _Link(Subscriber[A]):
+    """An operator's subscription to its source, with what the operator itself has to clean up."""
+
+    __slots__ = ("_cleanup", "_down")
+
+    def __init__(self, hooks: Hooks, down: Subscriber[Any]) -> None:
+        super().__init__(hooks.next, hooks.error or down.error, hooks.completed or down.completed)
+        self._cleanup = hooks.dispose
+        self._down = down
+
+    def _ending_raised(self, callback: str, error: Exception) -> None:
+        self._down.error(error)  # what an operator's own hook raises ends its chain
+
+    def dispose(self) -> None:
+        cleanup, self._cleanup = self._cleanup, None
+        super().dispose()
+        if cleanup is not None:
+            cleanup()

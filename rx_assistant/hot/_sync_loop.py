@@ -1,0 +1,84 @@
+"""`for` over a stream: the loop that waits on its thread, and the iterator that holds it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from rx_assistant.hot._cursor import NOTHING
+from rx_assistant.hot._loops import Loop
+
+if TYPE_CHECKING:
+    from rx_assistant.hot._stream import Stream
+
+T = TypeVar("T")
+
+
+class SyncLoop(Loop[T]):
+    """A loop that waits on its thread."""
+
+    def __init__(self, source: Stream[T]) -> None:
+        super().__init__(source)
+        self._event = threading.Event()
+        self._open()
+
+    def wait(self) -> None:
+        """Return when another step may do something."""
+        sole = self._sole()
+        if sole is not None:
+            sole.root.driver.advance(sole.cursor.position)
+            return
+        self._asleep = True
+        try:
+            for root in self._roots():
+                self._listen(root)
+                if root.driver is not None:
+                    root.driver.connect()
+            if not self._has_something():
+                self._event.wait(self._seconds_left())
+        finally:
+            self._asleep = False
+        self._event.clear()
+
+    def _wake(self) -> None:
+        self._event.set()
+
+
+class SyncItems(Generic[T]):
+    """What `for item in stream` iterates."""
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: SyncLoop[T]) -> None:
+        self._loop = loop
+
+    def __iter__(self) -> SyncItems[T]:
+        return self
+
+    def __next__(self) -> T:
+        loop = self._loop
+        items, direct = loop.items, loop.direct
+        if direct is not None and not items:
+            try:
+                item: T = direct.cursor.take()
+                if item is not NOTHING:
+                    return item
+            except Exception as raised:
+                direct.observer.fail(raised)
+        loop.thread = threading.get_ident()
+        while not items:
+            if loop.over:
+                error = loop.finish()
+                if error is not None:
+                    raise error
+                raise StopIteration
+            if not loop.step():
+                loop.wait()
+        return items.popleft()
+
+    def close(self) -> None:
+        """Leave the stream; for `contextlib.closing`. Dropping the last reference does so too."""
+        self._loop.close()
+
+    def __del__(self) -> None:
+        self._loop.close()
