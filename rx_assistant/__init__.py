@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from rx_assistant.http.dialects import Azure, Foundry
     from rx_assistant.http.timeouts import Timeout
     from rx_assistant.loops import background
-    from rx_assistant.polling import Polled, watch, watch_async
+    from rx_assistant.polling import Backoff, Polled, UploadProgress, watch, watch_async
     from rx_assistant.snapshots import RunSnapshot, fold
     from rx_assistant.sse import ServerSentEvent, SSEDecoder
     from rx_assistant.streams import (
@@ -116,7 +116,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "http.dialects": ("Azure", "Foundry"),
     "http.timeouts": ("Timeout",),
     "loops": ("background",),
-    "polling": ("Polled", "watch", "watch_async"),
+    "polling": ("Backoff", "Polled", "UploadProgress", "watch", "watch_async"),
     "snapshots": ("RunSnapshot", "fold"),
     "sse": ("SSEDecoder", "ServerSentEvent"),
     "streams": (
@@ -147,6 +147,7 @@ __all__ = [
     "AsyncStream",
     "AuthenticationError",
     "Azure",
+    "Backoff",
     "BadRequestError",
     "ConfigurationError",
     "ConflictError",
@@ -185,6 +186,7 @@ __all__ = [
     "Timeout",
     "TotalTimeoutError",
     "UnprocessableEntityError",
+    "UploadProgress",
     "background",
     "errors",
     "events",

@@ -132,6 +132,9 @@ class WireModel(BaseModel):
         defer_build=True,
     )
 
+    def __str__(self) -> str:
+        return repr(self)  # what `print(run)` shows has the run's type in front, as with the SDK
+
     def to_model(self) -> Self:
         """A plain model: itself. Views in snapshots look like models and give a real one here."""
         return self

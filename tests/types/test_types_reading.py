@@ -97,3 +97,7 @@ print(failures)
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_printed_model_says_what_it_is() -> None:
+    assert str(t.Run(id="run_1")).startswith("Run(id='run_1', object='thread.run'")
