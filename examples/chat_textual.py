@@ -11,18 +11,19 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import ClassVar
 
+import anyio
 from concierge import WELCOME, Conversation, answer, complaint, conversation, status_line, told_elsewhere
+from rich.markdown import Markdown as RichMarkdown
 from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Footer, Input, Markdown, Static
+from textual.widgets import Footer, Input, Static
 
 from rx_assistant import (
     AsyncAssistantClient,
     AsyncAssistantStream,
-    AsyncStream,
     RunSnapshot,
     RxAssistantError,
     operators as ax,
@@ -30,6 +31,18 @@ from rx_assistant import (
 from rx_assistant.gui import TextualHost, observe_on_ui
 from rx_assistant.operators import AsyncMessageStream, AsyncToolCallStream
 from rx_assistant.types import Run
+
+
+class Paper(Static):
+    """What the assistant writes. (Textual's own Markdown widget flickers while a list grows.)"""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(RichMarkdown(text))
+        self.text = text
+
+    def write(self, text: str) -> None:
+        self.text += text
+        self.update(RichMarkdown(self.text))
 
 
 class ToolCard(Static):
@@ -63,7 +76,7 @@ class Chat(App[None]):
     #title { padding: 1 3 0 3; text-style: bold; color: $primary; }
     #status { padding: 0 3 1 3; color: $text-muted; }
     #page { padding: 0 2; scrollbar-size-vertical: 1; scrollbar-color: $panel; scrollbar-background: $background; }
-    #page Markdown { margin: 1 12 0 0; padding: 1 2 0 2; background: $surface; border-left: outer $success; }
+    #page Paper { margin: 1 12 0 0; padding: 1 2; background: $surface; border-left: outer $success; }
     #page .user { margin: 1 0 1 12; padding: 1 2; background: $primary 25%; border-right: outer $primary; }
     #page ToolCard { margin: 1 12 0 0; padding: 0 2; color: $text-muted; border-left: outer $warning; }
     #page .error { margin: 1 12 0 0; padding: 1 2; color: $text-error; border-left: outer $error; }
@@ -106,6 +119,7 @@ class Chat(App[None]):
             problem = complaint(run)
         except RxAssistantError as error:
             problem = str(error)
+            self.status("broken off")
         finally:
             self.stream = None
         if problem:
@@ -122,16 +136,9 @@ class Chat(App[None]):
 
     def show_message(self, message: AsyncMessageStream) -> None:
         """Begin a paper, which the message's text writes itself onto."""
-        paper = Markdown()
+        paper = Paper()
         self.say(paper)
-        self.write(paper, message.text_deltas)
-
-    @work
-    async def write(self, paper: Markdown, text_deltas: AsyncStream[str]) -> None:
-        """A widget that has to be awaited gets a loop of its own; it is slower than the text, and misses nothing."""
-        with suppress(RxAssistantError):
-            async for text in text_deltas.pipe(ax.coalesce(1 / 30)):
-                await paper.append(text)
+        message.text_deltas.pipe(observe_on_ui(self.host)).subscribe(paper.write, told_elsewhere)
 
     def show_call(self, call: AsyncToolCallStream) -> None:
         """Begin a line for a tool call, which its arguments write themselves into."""
@@ -142,16 +149,18 @@ class Chat(App[None]):
         call.argument_deltas.pipe(observe_on_ui(self.host)).subscribe(card.write_arguments, told_elsewhere)
 
     def show_status(self, snapshot: RunSnapshot) -> None:
-        self.query_one("#status", Static).update(status_line(snapshot))
+        self.status(status_line(snapshot))
 
     def action_stop(self) -> None:
         """Cancel the run on the server; the stream goes on to the server's own ending."""
         if self.stream is not None:
             self.stream.cancel()
+            self.status("cancelling …")
 
     async def action_quit(self) -> None:
         if self.stream is not None:
-            await self.stream.cancel()
+            with anyio.move_on_after(2), suppress(RxAssistantError):
+                await self.stream.cancel()
         self.exit()
 
     # -- widgets ---------------------------------------------------------------------------------------------------
@@ -159,7 +168,7 @@ class Chat(App[None]):
     def compose(self) -> ComposeResult:
         yield Static(self.TITLE, id="title")
         yield Static("ready", id="status")
-        yield VerticalScroll(Markdown(WELCOME), id="page")
+        yield VerticalScroll(Paper(WELCOME), id="page")
         yield Input(placeholder="Write to the concierge")
         yield Footer()
 
@@ -171,7 +180,10 @@ class Chat(App[None]):
     async def on_unmount(self) -> None:
         await self.client.aclose()
 
-    def say(self, widget: Static | Markdown) -> None:
+    def status(self, text: str) -> None:
+        self.query_one("#status", Static).update(text)
+
+    def say(self, widget: Static) -> None:
         self.query_one("#page", VerticalScroll).mount(widget)
 
 

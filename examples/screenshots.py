@@ -80,6 +80,7 @@ def qt(target: Path) -> None:
                 window.entry.setText(questions.pop(0))
                 window.send()
             elif not questions and is_telling(window.stream):
+                app.processEvents()  # what has been written is laid out
                 window.grab().save(str(target / "chat_qt.png"))
                 window.close()
 
@@ -90,18 +91,19 @@ def qt(target: Path) -> None:
 
 
 async def textual(target: Path) -> None:
-    from chat_textual import Chat
+    from chat_textual import Chat, Paper
     from textual.widgets import Input
 
-    with conversation(PACE) as talk:
+    with conversation(5 * PACE) as talk:
         app = Chat(talk)
         async with app.run_test(size=(96, 38)) as pilot:
             for question in QUESTIONS:
                 app.on_input_submitted(Input.Submitted(app.query_one(Input), question))
                 begun = False
-                while not begun or (app.stream is not None and not is_telling(app.stream)):
+                while not begun or (app.stream is not None and app.query(Paper).last().text.count(":") < 5):
                     begun = begun or app.stream is not None
                     await pilot.pause(PACE)
+            await pilot.pause(5 * PACE)  # what has been written is painted
             picture = app.export_screenshot()
     page = base64.b64encode(picture.encode()).decode()
     with Browser() as browser, browser.open(f"data:text/html;charset=utf-8;base64,{page}", 1180, 1080) as shown:

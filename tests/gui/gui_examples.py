@@ -174,12 +174,7 @@ class TextualChat(Chat):
         self.window.action_stop()
 
     def text(self) -> str:
-        from textual.widgets import Markdown, Static
-
-        shown = self.window.query("#page Markdown, #page > Static")
-        return "\n".join(
-            w.source if isinstance(w, Markdown) else str(w.content) for w in shown.results(Static | Markdown)
-        )
+        return "\n".join(getattr(shown, "text", str(shown.content)) for shown in self.window.query("#page > Static"))
 
     def status(self) -> str:
         return str(self.window.query_one("#status").content)
