@@ -80,7 +80,8 @@ def qt(target: Path) -> None:
                 window.entry.setText(questions.pop(0))
                 window.send()
             elif not questions and is_telling(window.stream):
-                app.processEvents()  # what has been written is laid out
+                for _ in range(5):
+                    app.processEvents()  # what has been written is laid out, and the page scrolls with it
                 window.grab().save(str(target / "chat_qt.png"))
                 window.close()
 
