@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol
 
 import anyio
 
@@ -20,8 +19,9 @@ from rx_assistant.http.body import FINISH_BYTES, FINISH_SECONDS
 from rx_assistant.http.content import EventStreamContent
 from rx_assistant.http.cutting import Cutter
 from rx_assistant.http.deadlines import Deadlines, Limit
+from rx_assistant.http.source import BODY, AsyncSource
 from rx_assistant.http.timeouts import Timeout
-from rx_assistant.http.transports import BODY, Response, translated, transport_errors
+from rx_assistant.http.transports import Response, translated, transport_errors
 
 CLOSE_SECONDS = 2.0
 
@@ -42,7 +42,7 @@ class AsyncResponseBody:
         self.request_id: str | None = response.headers.get("x-request-id")
         self._response = response
         self._content = EventStreamContent(response)
-        self._source: Source = response.extensions.get(BODY) or _Iterated(response)
+        self._source: AsyncSource = response.extensions.get(BODY) or _Iterated(response)
         self._cutter = Cutter(response)
         self._deadlines = Deadlines(timeout, clock, started)
         self._clock = clock
@@ -178,14 +178,6 @@ class AsyncResponseBody:
                 _log.debug("closing a response raised %r", error)
         if self._gone is not None:
             self._gone.set()
-
-
-class Source(Protocol):
-    """What gives a response's bytes as they come: a transport of ours, or the response itself."""
-
-    async def read(self) -> bytes | None:
-        """The next bytes, None at the end."""
-        ...
 
 
 class _Iterated:

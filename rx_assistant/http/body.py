@@ -17,6 +17,7 @@ from rx_assistant.errors import RxAssistantError, StreamCancelledError, StreamCl
 from rx_assistant.http.content import EventStreamContent
 from rx_assistant.http.cutting import Cutter
 from rx_assistant.http.deadlines import Deadlines
+from rx_assistant.http.source import BODY, Source
 from rx_assistant.http.timeouts import Timeout
 from rx_assistant.http.transports import Response, translated, transport_errors
 from rx_assistant.http.watchdog import Watchdog
@@ -41,7 +42,7 @@ class ResponseBody:
         self.request_id: str | None = response.headers.get("x-request-id")
         self._response = response
         self._content = EventStreamContent(response)
-        self._chunks: Iterator[bytes] = iter(response.stream)  # type: ignore[arg-type]
+        self._source: Source = response.extensions.get(BODY) or _Iterated(response)
         self._cutter = Cutter(response)
         self._deadlines = Deadlines(timeout, clock, started)
         self._watchdog = Watchdog(self._expire, clock)
@@ -55,6 +56,8 @@ class ResponseBody:
     def read(self) -> bytes:
         """The next bytes, b"" at the end. Raises our errors only, and the same again when called again."""
         while (raw := self._pull()) is not None:
+            if self._content.passes and raw:
+                return raw
             try:
                 chunk = self._content.feed(raw)
             except RxAssistantError as error:
@@ -93,7 +96,7 @@ class ResponseBody:
         if not self._begin():
             return None
         try:
-            chunk = next(self._chunks, None)
+            chunk = self._source.read()
         except transport_errors() as cause:
             raise self._fail(translated(cause, "the connection broke while events were read")) from cause
         except BaseException as cause:
@@ -176,9 +179,23 @@ class ResponseBody:
         self._watchdog.stop()
         self._cutter.release()
         try:
-            close_chunks = getattr(self._chunks, "close", None)
-            if close_chunks is not None:
-                close_chunks()
+            if isinstance(self._source, _Iterated):
+                self._source.close()
             self._response.close()
         except Exception as error:
             _log.debug("closing a response raised %r", error)
+
+
+class _Iterated:
+    """A response of any transport, read through the nested generators of its library."""
+
+    def __init__(self, response: Response) -> None:
+        self._chunks: Iterator[bytes] = iter(response.stream)  # type: ignore[arg-type]
+
+    def read(self) -> bytes | None:
+        return next(self._chunks, None)
+
+    def close(self) -> None:
+        close = getattr(self._chunks, "close", None)
+        if close is not None:
+            close()

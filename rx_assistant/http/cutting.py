@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import socket
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rx_assistant.http.transports import Response
+if TYPE_CHECKING:
+    from rx_assistant.http.transports import Response
 
 
 class Cutter:

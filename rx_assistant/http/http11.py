@@ -10,7 +10,7 @@ import h11
 
 from rx_assistant.http.chunked import Chunks
 
-READ_BYTES = 256 * 1024
+READ_BYTES = 64 * 1024
 _MOST_HEAD = 100 * 1024
 _BODILESS = frozenset({204, 304})
 

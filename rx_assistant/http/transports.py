@@ -1,4 +1,4 @@
-"""The HTTP libraries, httpx and httpx2: all that the package knows of them, but for the transport in `connections`.
+"""The HTTP libraries, httpx and httpx2: all that the package knows of them, but for its own transports.
 
 httpx is loaded only when a client is made, httpx2 never. Both have the same classes under the same names, but not
 the same classes. Whoever holds a client or a response of either gets from here what differs: the exceptions, and
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     import httpx2
 
 
-BODY = "rx_assistant.body"
-"""The extension of a response under which a transport of ours gives its body, for reads without httpx in between."""
-
 _FINAL = frozenset({"InvalidURL", "LocalProtocolError", "UnsupportedProtocol"})
 
 SyncHTTP: TypeAlias = "httpx.Client | httpx2.Client"
@@ -49,9 +46,16 @@ def _without_limit() -> httpx.Limits:
 
 
 def sync_client() -> httpx.Client:
-    """A client of our own: verifies TLS, opens as many connections as there are streams, follows no redirect."""
+    """A client of our own, over connections of ours; over httpx's own where the environment names a proxy.
+
+    It verifies TLS, opens as many connections as there are streams, and follows no redirect.
+    """
     import httpx
 
+    if {"http", "https", "all"}.isdisjoint(getproxies()):
+        from rx_assistant.http.sync_connections import SyncLines
+
+        return httpx.Client(transport=SyncLines(_tls_of_environment()), timeout=None, follow_redirects=False)
     return httpx.Client(limits=_without_limit(), timeout=None, follow_redirects=False)
 
 
@@ -77,7 +81,7 @@ def _tls(*_certificates: str | None) -> ssl.SSLContext:
 
 
 def async_client() -> httpx.AsyncClient:
-    """The same for asyncio and trio, over connections of ours; over httpx's own where the environment names a proxy."""
+    """The same for asyncio and trio."""
     import httpx
 
     if {"http", "https", "all"}.isdisjoint(getproxies()):

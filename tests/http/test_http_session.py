@@ -122,7 +122,9 @@ class TestWhatGoesOut:
             await wire.end()
 
         with Loopback(stream) as server:
-            Session(Settings(base_url=server.url)).open(runs.create("t", {"assistant_id": "a"}).streamed()).close()
+            session = Session(Settings(base_url=server.url))
+            session.open(runs.create("t", {"assistant_id": "a"}).streamed()).close()
+            session.close()
         [request] = server.requests
         assert (request.headers["accept"], request.headers["accept-encoding"]) == ("text/event-stream", "identity")
         assert request.json == {"assistant_id": "a", "stream": True}

@@ -1,0 +1,25 @@
+"""What gives the bytes of a response as they come. A transport of ours offers one with its response, so that a stream
+reads without the library's nested generators in between; other transports' responses are iterated."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+BODY = "rx_assistant.body"
+"""The extension of a response under which its transport offers a Source or AsyncSource."""
+
+
+class Source(Protocol):
+    """The bytes of one response, for one thread at a time."""
+
+    def read(self) -> bytes | None:
+        """The next bytes, None at the end."""
+        ...
+
+
+class AsyncSource(Protocol):
+    """The bytes of one response, for one task."""
+
+    async def read(self) -> bytes | None:
+        """The next bytes, None at the end."""
+        ...

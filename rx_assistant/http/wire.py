@@ -1,0 +1,73 @@
+"""What httpx sees of our transports, the same in both colours: who a request is for, its response, what goes wrong."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import h11
+import httpcore
+import httpx
+
+from rx_assistant.http.chunked import ChunkedError
+from rx_assistant.http.http11 import Exchange
+from rx_assistant.http.source import BODY
+
+Limits: TypeAlias = "dict[str, float | None]"
+"""httpx's time limits, in seconds: `connect`, `read`, `write`."""
+
+Key: TypeAlias = tuple[str, str, int]
+"""Scheme, host and port: requests with the same key may share a connection."""
+
+SEND_AT_ONCE = 64 * 1024  # bytes of a request that are gathered before they are written
+_PORTS = {"http": 80, "https": 443}
+
+
+def key_of(request: httpx.Request) -> Key:
+    """Where a request has to be sent."""
+    url = request.url
+    if url.scheme not in _PORTS:
+        raise httpx.UnsupportedProtocol(f"a URL begins with http:// or https://, not {url.scheme!r}")
+    return url.scheme, url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme]
+
+
+def response_of(exchange: Exchange, network: object, body: Any) -> httpx.Response:
+    """The response whose head has arrived."""
+    head = exchange.head
+    assert head is not None
+    return httpx.Response(
+        head.status_code,
+        headers=head.headers.raw_items(),
+        stream=body,
+        extensions={
+            "http_version": b"HTTP/" + head.http_version,
+            "reason_phrase": head.reason,
+            "network_stream": network,
+            BODY: body,
+        },
+    )
+
+
+class _AsHttpx:
+    """Errors of the connection that pass through here leave as httpx's."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        failure = None if error is None else _as_httpx(error)
+        if failure is not None:
+            raise failure from error
+
+
+AS_HTTPX = _AsHttpx()
+
+
+def _as_httpx(error: BaseException) -> httpx.HTTPError | None:
+    """The error that httpx raises in such a case; None for what is no failure of the connection."""
+    if isinstance(error, (h11.RemoteProtocolError, ChunkedError)):
+        return httpx.RemoteProtocolError(str(error))
+    if isinstance(error, h11.LocalProtocolError):
+        return httpx.LocalProtocolError(str(error))
+    if type(error).__module__.partition(".")[0] != httpcore.__name__:
+        return None
+    kind = getattr(httpx, type(error).__name__, None)  # they bear the same names
+    return None if kind is None else kind(str(error))
