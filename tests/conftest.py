@@ -14,17 +14,20 @@ settings.register_profile("steady", deadline=None)  # machines are noisy: how lo
 settings.load_profile("steady")
 
 
-def pytest_collection_finish() -> None:
-    """Take the tests themselves out of the collector's sight: many tests collect garbage, and each would walk them."""
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _leaks_are_told_where_they_arise() -> Iterator[None]:
-    """What a file leaves unclosed is an error of its last test, not of some other file's in the same process."""
+    """What a file leaves unclosed is an error of its last test, not of some other file's in the same process.
+
+    What was there before is hidden from the collector, so that the many tests that collect need not wait for it.
+    """
+    gc.freeze()
     yield
     gc.collect()
+
+
+def pytest_sessionfinish() -> None:
+    """Hide nothing from the last collection, which pytest makes."""
+    gc.unfreeze()
 
 
 @pytest.fixture

@@ -79,15 +79,6 @@ def no_time_to_lose(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(async_body, "FINISH_SECONDS", 0.05)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def collecting_is_cheap() -> Iterator[None]:
-    """The collector need not look at what was there before: it runs after every test."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
     before = {*threading.enumerate()}

@@ -24,14 +24,6 @@ from rx_assistant.streams import AssistantStream
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def collecting_is_cheap() -> Iterator[None]:
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
     """No thread of ours, and nothing that warns when it is collected (C35)."""
