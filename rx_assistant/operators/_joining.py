@@ -54,6 +54,11 @@ def grows(item: object) -> bool:
     return type(item) in _GROWING
 
 
+def gives_way(item: object) -> bool:
+    """Tell whether an item like this is nothing any more once a later one may join it."""
+    return type(item) in _NEWEST
+
+
 def newest(items: Sequence[T]) -> T:
     """Give the last item, which says all that those before it said."""
     return items[-1]
@@ -113,7 +118,8 @@ def _same_text(earlier: TextSnapshot, later: TextSnapshot) -> bool:
     return earlier.index == later.index and earlier.message_id == later.message_id
 
 
-_GROWING: Final = (str, ThreadMessageDelta, ThreadRunStepDelta)
+_GROWING: Final = frozenset((str, ThreadMessageDelta, ThreadRunStepDelta))
+_NEWEST: Final = frozenset((RunSnapshot, TextSnapshot))
 _RULES: Final[dict[type, Rule]] = {
     ThreadMessageDelta: Rule(_same_part, _longer_message_delta),
     ThreadRunStepDelta: Rule(_same_call, _longer_step_delta),

@@ -3,8 +3,8 @@
 Theory of operation
 
 A `Backlog` is filled by whoever pushes and emptied by whoever drains, on any threads. Joining two neighbours costs
-nothing but the question whether they may: a group is a list, joined when it is taken. Only groups count against the
-capacity, since a longer text is no longer queue.
+nothing but the question whether they may: a group is a list, joined when it is taken; of things that give way to the
+newest, such as snapshots, it holds one. Only groups count against the capacity, since a longer text is no longer queue.
 
 A `Handoff` gives a backlog to a sink. The lock is only ever try-acquired: the thread that gets it delivers, and looks
 again after releasing; a thread that does not get it has left its wish as state (`_wanted`). So delivery is serial and
@@ -23,7 +23,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 from rx_assistant.errors import StreamOverflowError
 from rx_assistant.hot import Hooks, Sink
-from rx_assistant.operators._joining import grows
+from rx_assistant.operators._joining import gives_way, grows, joined
 
 T = TypeVar("T")
 
@@ -104,7 +104,10 @@ class Backlog(Generic[T]):
         if joins:
             with self._mutex:
                 if self._groups:
-                    self._groups[-1].append(item)
+                    if self._join is joined and gives_way(item):
+                        self._groups[-1][-1] = item
+                    else:
+                        self._groups[-1].append(item)
                     self._last = item
                     return None
         if self._capacity is not None and not self._make_room(item):

@@ -100,7 +100,7 @@ def test_everything_arrives_in_order_on_the_ui_thread_with_one_wake_up_pending(t
     assert "".join(groups) == "".join(DELTAS)
     assert ended[0] == "".join(DELTAS)
     assert threads == {threading.get_ident()}
-    assert len(groups) < 200
+    assert len(groups) < len(DELTAS) / 10
     assert (hosts[0].most_posted, hosts[0].most_timers <= 1) == (1, True)
 
 
@@ -121,7 +121,7 @@ def test_a_slow_widget_gets_fewer_larger_items_and_never_blocks_the_reader(toolk
     toolkit.run(start, lambda: bool(ended))
     reader.join()
     assert "".join(groups) == "".join(DELTAS)
-    assert len(groups) <= reader.seconds / 0.05 + 5
+    assert len(groups) <= reader.seconds / 0.05 + 20  # what is left at the end is shown in a few parts
 
 
 def test_a_widget_that_raises_gets_its_error_on_the_ui_thread_and_costs_the_reader_nothing(toolkit: Toolkit) -> None:
