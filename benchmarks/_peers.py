@@ -1,4 +1,4 @@
-"""The others: the official SDK on bytes in memory, and SSE parsers."""
+"""The others, on bytes in memory: the official SDK, SSE parsers, and what people write with them by hand."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Any
 
 warnings.filterwarnings("ignore", category=DeprecationWarning)
 
+import httpx  # noqa: E402
 import httpx2  # noqa: E402
+import httpx_sse as httpx_sse_  # noqa: E402
 import openai  # noqa: E402
 from openai import AssistantEventHandler  # noqa: E402
+from pydantic import BaseModel  # noqa: E402
 
 
 class _Body(httpx2.SyncByteStream):
@@ -55,28 +58,35 @@ def sdk_text(client: openai.OpenAI) -> int:
         return sum(1 for _ in stream.text_deltas)
 
 
+class _ByteStream(httpx.SyncByteStream):
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._chunks
+
+
+def httpx_sse(chunks: Iterable[bytes]) -> Iterator[httpx_sse_.ServerSentEvent]:
+    """What httpx-sse makes of a response with these chunks."""
+    response = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=_ByteStream(chunks))
+    return httpx_sse_.EventSource(response).iter_sse()
+
+
+def httpx_sse_models(chunks: Iterable[bytes], model: type[BaseModel]) -> int:
+    """What people write by hand: httpx-sse, and a pydantic model of each message delta."""
+    count = 0
+    for event in httpx_sse(chunks):
+        if event.event == "thread.message.delta":
+            model.model_validate_json(event.data)
+            count += 1
+    return count
+
+
 def sse_parsers() -> dict[str, Callable[[list[bytes]], int]]:
     """Other Python parsers of server-sent events: chunks → number of events."""
-    parsers: dict[str, Callable[[list[bytes]], int]] = {}
-
-    try:
-        import httpx
-        from httpx_sse import EventSource
-
-        def httpx_sse(chunks: list[bytes]) -> int:
-            response = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=_ByteStream(chunks))
-            return sum(1 for _ in EventSource(response).iter_sse())
-
-        class _ByteStream(httpx.SyncByteStream):
-            def __init__(self, chunks: list[bytes]) -> None:
-                self._chunks = chunks
-
-            def __iter__(self) -> Iterator[bytes]:
-                yield from self._chunks
-
-        parsers[f"httpx-sse {version('httpx-sse')}"] = httpx_sse
-    except ImportError:
-        pass
+    parsers: dict[str, Callable[[list[bytes]], int]] = {
+        f"httpx-sse {version('httpx-sse')}": lambda chunks: sum(1 for _ in httpx_sse(chunks))
+    }
     try:
         import sseclient
 

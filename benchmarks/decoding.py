@@ -107,6 +107,8 @@ def rows() -> list[Row]:
             limit=1.6,
         ),
     ]
+    ours, by_hand = race(lambda: read_all(pieces), lambda: _peers.httpx_sse_models(pieces, ReferenceModel))
+    found.append(times_faster("bytes → events, .data read for each", ours, by_hand, N, name="httpx-sse + pydantic"))
     alone, plain = race(lambda: decode_only(pieces), lambda: _peers.sdk_events(client))
     found.append(times_faster("bytes → events, nothing read", alone, plain, N, name="openai", at_least=60))
     text, loop, theirs = race(
