@@ -124,6 +124,27 @@ def test_a_slow_widget_gets_fewer_larger_items_and_never_blocks_the_reader(toolk
     assert len(groups) <= reader.seconds / 0.05 + 20  # what is left at the end is shown in a few parts
 
 
+def test_the_reader_comes_to_its_end_while_a_widget_hangs(toolkit: Toolkit) -> None:
+    source: Subject[str] = Subject()
+    reader = Reader(source)
+    groups: list[str] = []
+    ended: list[bool] = []
+    waited_in_vain: list[bool] = []
+
+    def show(text: str) -> None:
+        reader.join(GUARD / 2)
+        waited_in_vain.append(reader.is_alive())
+        groups.append(text)
+
+    def start(toolkit: Toolkit) -> None:
+        source.pipe(observe_on_ui(toolkit.host)).subscribe(show, on_completed=lambda: ended.append(True))
+        reader.start()
+
+    toolkit.run(start, lambda: bool(ended))
+    assert True not in waited_in_vain
+    assert "".join(groups) == "".join(DELTAS)
+
+
 def test_a_widget_that_raises_gets_its_error_on_the_ui_thread_and_costs_the_reader_nothing(toolkit: Toolkit) -> None:
     source: Subject[str] = Subject()
     reader = Reader(source)
