@@ -132,7 +132,8 @@ def application(talk: Conversation) -> Starlette:
 
 def main() -> None:
     with conversation() as talk:
-        uvicorn.run(application(talk), port=8080, timeout_graceful_shutdown=1)
+        print("Open http://127.0.0.1:8080 in as many browsers as you like. Ctrl-C ends it.")
+        uvicorn.run(application(talk), port=8080, log_level="warning", timeout_graceful_shutdown=1)
 
 
 if __name__ == "__main__":
