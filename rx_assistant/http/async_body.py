@@ -77,14 +77,17 @@ class AsyncResponseBody:
 
     async def finish(self) -> None:
         """The stream has said all: read what is left, within bounds, so that the connection can be used again."""
+        if not self._source.is_over:
+            await self._read_rest(FINISH_BYTES)
+        await self.aclose()
+
+    async def _read_rest(self, most: int) -> None:
         self._deadlines.finish_within(FINISH_SECONDS)
-        most = FINISH_BYTES
         try:
             while most > 0 and (chunk := await self._pull()) is not None:
                 most -= len(chunk)
         except RxAssistantError:
             pass
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Stop, from any task of the loop; a waiting `read()` ends."""
@@ -169,13 +172,15 @@ class AsyncResponseBody:
             return
         self._released = True
         self._cutter.release()
-        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-            try:
-                if isinstance(self._source, _Iterated):
+        try:
+            if isinstance(self._source, _Iterated):
+                with anyio.move_on_after(CLOSE_SECONDS, shield=True):
                     await self._source.unwind()
-                await self._response.aclose()
-            except Exception as error:
-                _log.debug("closing a response raised %r", error)
+                    await self._response.aclose()
+            else:
+                await self._response.aclose()  # a transport of ours waits for nobody, and shields what it does
+        except Exception as error:
+            _log.debug("closing a response raised %r", error)
         if self._gone is not None:
             self._gone.set()
 
@@ -185,6 +190,7 @@ class _Iterated:
 
     def __init__(self, response: Response) -> None:
         self._chunks: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]
+        self.is_over = False  # only a read can tell
 
     async def read(self) -> bytes | None:
         return await anext(self._chunks, None)

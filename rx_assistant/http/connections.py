@@ -25,6 +25,7 @@ from rx_assistant.http.idle import IdleConnections
 from rx_assistant.http.wire import AS_HTTPX, SEND_AT_ONCE, Key, Limits, key_of, response_of
 
 _Network: TypeAlias = httpcore.AsyncNetworkStream
+_CLOSE_SECONDS = 2.0  # TLS says goodbye, on trio; a peer that takes nothing cannot hold us
 
 
 class Lines(httpx.AsyncBaseTransport):
@@ -95,7 +96,7 @@ class Lines(httpx.AsyncBaseTransport):
 
     async def _drop(self, network: _Network) -> None:
         self._busy.discard(network)
-        with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
             await network.aclose()
 
 
@@ -132,6 +133,11 @@ class _Body(httpx.AsyncByteStream):
         self._network = network
         self._limits = limits
         self._used = used
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all has arrived and was read."""
+        return self._exchange.is_over and not self._exchange.early
 
     async def read(self) -> bytes | None:
         """All that has arrived since the last time, as soon as there is something; None at the end."""

@@ -20,6 +20,11 @@ class Source(Protocol):
 class AsyncSource(Protocol):
     """The bytes of one response, for one task."""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it is known that nothing more will come."""
+        ...
+
     async def read(self) -> bytes | None:
         """The next bytes, None at the end."""
         ...

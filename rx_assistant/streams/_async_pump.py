@@ -326,6 +326,8 @@ class AsyncPump:
 
     async def closed(self) -> None:
         """Return when nothing of the stream is left: no response, no task."""
+        if self._cleaned and self._task is None and not self._handlers:
+            return
         with anyio.CancelScope(shield=True):
             await self.settle()
             task = self._task

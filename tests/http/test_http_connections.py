@@ -21,6 +21,7 @@ from rx_assistant.http.connections import Lines
 
 pytestmark = pytest.mark.anyio
 
+HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 TLS = pytest.mark.parametrize("tls", [None, "tls"], ids=["plain", "tls"])
 
 
@@ -165,6 +166,26 @@ class TestFailures:
         async with client_of(Lines(client_tls())) as http:
             with pytest.raises(httpx.UnsupportedProtocol):
                 await http.get("ftp://127.0.0.1/")
+
+    @pytest.mark.parametrize("sent", [b"", b"SSH-2.0-x\r\n\r\n", HEAD + b"x\r\n", HEAD + b"5\r\nabc"])
+    async def test_what_is_no_response_is_a_protocol_error(self, sent: bytes) -> None:
+        async def talk(request: Received, wire: Wire) -> None:
+            await wire.send(sent)
+            wire.hang_up()
+
+        with server_for(talk) as server:
+            async with client_of(Lines(client_tls())) as http:
+                with pytest.raises(httpx.RemoteProtocolError):
+                    await http.get(server.url)
+            await until(server, 0)
+
+    async def test_a_header_that_cannot_be_sent_is_our_own_fault(self) -> None:
+        with server_for(ok) as server:
+            async with client_of(Lines(client_tls())) as http:
+                await http.get(server.url)
+                with pytest.raises(httpx.LocalProtocolError):
+                    await http.get(server.url, headers={"x-a": "b\r\nc: d"})
+                await until(server, 0)
 
     @TLS
     async def test_silence_is_a_read_timeout_and_steady_bytes_are_none(self, tls: str | None) -> None:
