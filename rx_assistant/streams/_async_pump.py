@@ -128,6 +128,7 @@ class AsyncPump:
     async def finish(self) -> None:
         """Return once everything is delivered; inside a delivery, once everything has arrived."""
         log = self._log
+        self.here()
         log.retain()
         try:
             while not self._is_over():
@@ -140,7 +141,13 @@ class AsyncPump:
                 if log.alarm is not None:
                     log.check()
                 if not log.ended:
-                    await self.advance(log.length)
+                    if self._take_turn():
+                        try:
+                            await self._read()
+                        finally:
+                            self._leave_turn()
+                    else:
+                        await self.advance(log.length)
                 elif self._handlers.is_inside():
                     return
                 else:
@@ -287,7 +294,7 @@ class AsyncPump:
     # -- turns ---------------------------------------------------------------------------------------------------
 
     def _take_turn(self) -> bool:
-        if self._reading or not self._may_read():
+        if self._reading or not (self._task is None or self._may_read()):
             return False
         self._reading = True
         return True
