@@ -148,12 +148,15 @@ class _Server:
     tls: ssl.SSLContext | None = None
 
     def __enter__(self) -> Self:
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._served: dict[asyncio.Task[None], socket.socket] = {}
+        self._transports: set[asyncio.BaseTransport] = set()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
         self._loop = asyncio.new_event_loop()
+        self._loop.add_reader(self._listener, self._accept)
         self._thread = threading.Thread(target=self._loop.run_forever, name=type(self).__name__, daemon=True)
         self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(GUARD)
-        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -170,29 +173,46 @@ class _Server:
         """Serve one connection; closed afterwards."""
         raise NotImplementedError
 
-    async def _start(self) -> asyncio.Server:
-        return await asyncio.start_server(self._track, "127.0.0.1", 0, ssl=self.tls, backlog=2048, limit=2**20)
+    def _accept(self) -> None:
+        try:
+            peer, _ = self._listener.accept()
+        except OSError:  # gone again
+            return
+        peer.setblocking(False)
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what was sent is out, also before a reset
+        task = self._loop.create_task(self._track(peer))
+        self._served[task] = peer
+        task.add_done_callback(self._served.pop)
 
-    async def _track(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    async def _track(self, peer: socket.socket) -> None:
+        reader = asyncio.StreamReader(limit=2**20, loop=self._loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=self._loop)
+        try:
+            transport, _ = await self._loop.connect_accepted_socket(lambda: protocol, peer, ssl=self.tls)
+        except OSError:
+            return
+        self._transports.add(transport)
+        writer = asyncio.StreamWriter(transport, protocol, reader, self._loop)
         try:
             await self.serve(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
             pass
         finally:
-            self._tasks.discard(task)
             writer.close()
 
     async def _stop(self) -> None:
-        self._server.close()
-        for _ in range(10):  # what was accepted a moment ago gets its task
-            await asyncio.sleep(0)
-        for task in [*self._tasks]:
+        """Leave nothing open, however far each connection had come."""
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+        served = dict(self._served)
+        for task in served:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*served, return_exceptions=True)
+        for transport in self._transports:
+            transport.abort()
         await asyncio.sleep(0.001)
+        for peer in served.values():
+            peer.close()  # where its task never began
 
 
 class Loopback(_Server):
