@@ -1,7 +1,6 @@
 """A chat window in Qt that shows snapshots: what is on the screen is a function of the run's state.
 
-    pip install 'rx_assistant[qt]'
-    python examples/chat_qt.py
+    pip install 'rx_assistant[local,qt]' && python examples/chat_qt.py
 
 One subscription does it all. Snapshots arrive at most once a frame, and at once when the run wants something.
 """

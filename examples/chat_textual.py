@@ -1,7 +1,6 @@
 """A chat in the terminal, with Textual: everything on one event loop, which the application and its streams share.
 
-    pip install 'rx_assistant[textual]'
-    python examples/chat_textual.py
+    pip install 'rx_assistant[local,textual]' && python examples/chat_textual.py
 
 The run is an ordinary coroutine that waits for its stream; what the stream says is shown once a frame.
 """

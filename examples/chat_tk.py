@@ -1,6 +1,6 @@
 """A chat window in Tk, made of substreams: text as it is written, each tool call as it is made, the run's status.
 
-    python examples/chat_tk.py
+    pip install 'rx_assistant[local]' && python examples/chat_tk.py
 
 One background loop reads; `observe_on_ui` brings every substream to the window, joined to one item per frame.
 """

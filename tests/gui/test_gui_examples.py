@@ -146,6 +146,7 @@ def test_a_server_that_goes_away_is_an_error_in_the_window(chat: Chat, server: S
         server.stop()
         yield lambda: not chat.busy
         yield lambda: "the stream ended after" in chat.text()
+        yield lambda: chat.status() == "broken off"
 
     talk_in(chat, script)
 
