@@ -1,9 +1,10 @@
 """A thousand streams at once on one core: does everybody keep up, how late is an event, and what does it cost?
 
-The server begins when all are open. How long opening takes is printed beside it; the figures are of what follows,
-to the end of the last stream, with the garbage collector on. Each event holds the time at which the server wrote it, on
-the machine's monotonic clock, which is read again by the subscriber. The reader is kept on one core, the server on
-another; what else runs on the reader's core makes both contestants late, so look at the bare sockets first.
+The server begins a second after all are open. How long opening takes is printed beside it; the figures are of what
+follows, to the end of the last stream. The garbage collector is on, and begins with nothing to collect. Each event
+holds the time at which the server wrote it, on the machine's monotonic clock, which the subscriber reads again. The
+reader is kept on one core, the server on another; what else runs on the reader's core makes both contestants late, so
+look at the bare sockets first. All streams end within the last 50 ms, and what ending them costs counts.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Course:
         self.opened += 1
         if self.opened == STREAMS:
             self.ramp = time.monotonic() - self.begun
+            gc.collect()  # what opening left behind; the server waits for a second
             self.cpu, self.took = -time.process_time(), -time.monotonic()
 
     def over(self) -> None:
