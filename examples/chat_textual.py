@@ -118,7 +118,6 @@ class Chat(App[None]):
             problem = complaint(run)
         except RxAssistantError as error:
             problem = str(error)
-            self.status("broken off")
         finally:
             self.stream = None
         if problem:
@@ -129,7 +128,7 @@ class Chat(App[None]):
         self.stream = stream
         stream.pipe(ax.message_streams(), observe_on_ui(self.host)).subscribe(self.show_message, told_elsewhere)
         stream.pipe(ax.tool_calls("function"), observe_on_ui(self.host)).subscribe(self.show_call, told_elsewhere)
-        stream.pipe(ax.snapshots(), observe_on_ui(self.host)).subscribe(self.show_status, told_elsewhere)
+        stream.pipe(ax.snapshots(), observe_on_ui(self.host)).subscribe(self.show_status, self.show_broken)
         async with stream:
             return await stream.get_final_run()
 
@@ -149,6 +148,9 @@ class Chat(App[None]):
 
     def show_status(self, snapshot: RunSnapshot) -> None:
         self.status(status_line(snapshot))
+
+    def show_broken(self, _error: Exception) -> None:
+        self.status("broken off")
 
     def action_stop(self) -> None:
         """Cancel the run on the server; the stream goes on to the server's own ending."""
