@@ -98,8 +98,8 @@ def printed_by_the_sdk(program: str, body: bytes) -> str:
 
 
 def values(told: str) -> list[str]:
-    """The lines; of a printed text delta, which models show in words of their own, its value."""
-    delta = re.compile(r"TextDelta\(annotations=.*, value=(?P<theirs>.*)\)|value=(?P<ours>.*) annotations=.*")
+    """The lines; of a printed text delta, whose fields come in another order, its value."""
+    delta = re.compile(r"TextDelta\((?:annotations=.*, value=(?P<theirs>.*)|value=(?P<ours>.*), annotations=.*)\)")
     found = [(line, delta.fullmatch(line)) for line in told.splitlines()]
     return [(match["theirs"] or match["ours"]) if match else line for line, match in found]
 
