@@ -277,7 +277,7 @@ class HotLog(Kept[T]):
                     kind, payload = kinds[index], payloads[index]
                     self._pos = at + 1
                 else:
-                    kind = None
+                    kind, payload = None, None
             if kind is not None:
                 seats = self._seats
                 if seats or self.watch is not None:
