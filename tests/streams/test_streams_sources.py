@@ -15,9 +15,11 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+import trio
 from loopback import Loopback, Received, Wire
 from reference import RECORDINGS
 from streams_bodies import GUARD, answer, delta, elsewhere, joined, names, run, until
+from trio.testing import MockClock
 
 from rx_assistant import from_events, from_response, replay, replay_async
 from rx_assistant.errors import NotAnEventStreamError, StreamClosedError, StreamTruncatedError
@@ -199,7 +201,41 @@ async def test_with_a_pace_one_event_comes_at_a_time_on_an_event_loop(shape: str
     gaps = [later - earlier for earlier, later in pairwise(times)]
     assert len(gaps) == len(answer(*TEXTS)) - 1
     assert min(gaps) >= 0.0045
-    assert sum(gaps) < 0.5
+    assert sum(gaps) < GUARD
+
+
+@pytest.mark.parametrize("size", [1, 7, len(WHOLE)])
+@pytest.mark.parametrize("shape", ["list", "async generator"])
+def test_the_pace_is_exact_however_the_source_is_cut(shape: str, size: int) -> None:
+    times: list[float] = []
+
+    async def main() -> None:
+        source = async_pieces(size) if shape == "async generator" else [*pieces(size)]
+        async with replay_async(source, events_per_second=0.1) as stream:
+            stream.subscribe(lambda _: times.append(trio.current_time()))
+            await stream.until_done()
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+    assert len(times) == len(answer(*TEXTS))
+    assert [later - earlier for earlier, later in pairwise(times)] == pytest.approx([10.0] * (len(times) - 1))
+
+
+def test_a_pace_does_not_hurry_a_source_that_is_slower() -> None:
+    times: list[float] = []
+
+    async def slowly() -> Any:
+        for each in answer(*TEXTS):
+            await trio.sleep(25)
+            yield each
+
+    async def main() -> None:
+        async with replay_async(slowly(), events_per_second=0.1) as stream:
+            stream.subscribe(lambda _: times.append(trio.current_time()))
+            await stream.until_done()
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+    assert len(times) == len(answer(*TEXTS))
+    assert min(later - earlier for earlier, later in pairwise(times)) >= 25
 
 
 def test_closing_does_not_wait_for_the_pace() -> None:
