@@ -10,6 +10,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import aclosing, closing
 from functools import wraps
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from reactivex import Observable, Subject, abc
@@ -317,8 +318,30 @@ def origin_of(source: Observable[Any]) -> Root | None:
 def _pipe(source: Any, operators: tuple[Callable[[Any], Any], ...]) -> Any:
     result = source
     for apply in operators:
-        result = wrap(apply(result), like=source)
+        result = wrap(_applied(apply, result), like=source)
     return result
+
+
+def _applied(apply: Any, source: Any) -> Any:
+    """Apply one operator; a TypeError says so when it is none, or was handed over without its parentheses."""
+    if not callable(apply):
+        raise TypeError(f"pipe() takes operators, one after the other, not {apply!r}")
+    if inspect.isfunction(apply) and not _takes_a_source(apply):
+        raise _without_parentheses(apply)
+    result = apply(source)
+    if inspect.isfunction(result):  # what it gave is the operator
+        raise _without_parentheses(apply)
+    return result
+
+
+def _takes_a_source(apply: FunctionType) -> bool:
+    code = apply.__code__
+    return code.co_argcount > 0 or bool(code.co_flags & inspect.CO_VARARGS)
+
+
+def _without_parentheses(apply: Any) -> TypeError:
+    name = getattr(apply, "__name__", "it")
+    return TypeError(f"pipe() takes operators, and {name} makes one: call it, as in pipe({name}())")
 
 
 _NONE: Any = object()

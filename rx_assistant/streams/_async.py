@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
@@ -17,10 +17,11 @@ from rx_assistant.events import AssistantStreamEvent
 from rx_assistant.hot import AsyncStream, StreamScheduler
 from rx_assistant.streams._async_pump import AsyncOpen, AsyncPump, AsyncResume
 from rx_assistant.streams._base import OnIdle, Replay, StreamBase
+from rx_assistant.streams._handling import bound
 
 if TYPE_CHECKING:
     from rx_assistant.streams._feed import RunIdentity
-    from rx_assistant.streams._handling import Binding, Handler
+    from rx_assistant.streams._handling import Binding
     from rx_assistant.types import Message, Run, RunStep
 
 H = TypeVar("H")
@@ -231,7 +232,7 @@ class HandledAsyncStream(AsyncAssistantStream, Generic[H]):
     def __init__(self, open: AsyncOpen, *, handler: H, **options: Any) -> None:
         super().__init__(open, **options)
         self.handler = handler
-        self._seat(cast("Handler", handler).__rx_bind__(self), raises=True)
+        self._seat(bound(handler, self), raises=True)
 
     async def __aenter__(self) -> H:  # type: ignore[override]  # the block gives the handler, as SDK users expect
         await super().__aenter__()

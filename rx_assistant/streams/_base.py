@@ -13,6 +13,7 @@ from rx_assistant.errors import StreamError
 from rx_assistant.hot import FEEDING, NOTHING, HotLog, Subscriber
 from rx_assistant.streams._context import Folding, message_around, step_around
 from rx_assistant.streams._feed import Feed
+from rx_assistant.streams._handling import bound
 from rx_assistant.streams._recording import Recording
 
 if TYPE_CHECKING:
@@ -145,9 +146,9 @@ class StreamBase:
 
         Raises:
             RuntimeError: the handler is bound to a stream already.
-            TypeError: an asynchronous handler on a synchronous stream.
+            TypeError: it is no handler, or an asynchronous one on a synchronous stream.
         """
-        return self._seat(handler.__rx_bind__(self), raises=False)
+        return self._seat(bound(handler, self), raises=False)
 
     def _seat(self, binding: Binding, *, raises: bool) -> abc.DisposableBase:
         """Seat a bound handler; with `raises`, what it raises comes out of whoever waits, not out of the log."""

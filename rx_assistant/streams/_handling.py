@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -33,3 +33,16 @@ class Handler(Protocol):
     def __rx_bind__(self, stream: Any) -> Binding:
         """Bind to `stream`; RuntimeError when it is bound already, TypeError when it cannot serve such a stream."""
         ...
+
+
+def bound(handler: object, stream: Any) -> Binding:
+    """Bind a handler to `stream`; a TypeError says what is no handler, such as a class or one of the official SDK's."""
+    if isinstance(handler, type):
+        raise TypeError(f"an event handler is an object, not a class: write {handler.__name__}()")
+    if not hasattr(handler, "__rx_bind__"):
+        kind = type(handler)
+        raise TypeError(
+            f"{kind.__module__}.{kind.__qualname__} is no event handler: derive it from "
+            "rx_assistant.AssistantEventHandler or rx_assistant.AsyncAssistantEventHandler"
+        )
+    return cast("Handler", handler).__rx_bind__(stream)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from reactivex import Observable, abc
 
@@ -15,11 +15,11 @@ from rx_assistant.errors import RxAssistantError
 from rx_assistant.events import AssistantStreamEvent
 from rx_assistant.hot import TIMERS, Stream, StreamScheduler
 from rx_assistant.streams._base import OnIdle, Post, Replay, StreamBase
+from rx_assistant.streams._handling import bound
 from rx_assistant.streams._pump import Open, Pump, Resume
 
 if TYPE_CHECKING:
     from rx_assistant.streams._feed import RunIdentity
-    from rx_assistant.streams._handling import Handler
     from rx_assistant.types import Message, Run, RunStep
 
 H = TypeVar("H")
@@ -179,7 +179,7 @@ class HandledStream(AssistantStream, Generic[H]):
     def __init__(self, open: Open, *, handler: H, **options: Any) -> None:
         super().__init__(open, **options)
         self.handler = handler
-        self._seat(cast("Handler", handler).__rx_bind__(self), raises=True)
+        self._seat(bound(handler, self), raises=True)
 
     def __enter__(self) -> H:  # type: ignore[override]  # the block gives the handler, as SDK users expect
         super().__enter__()

@@ -364,3 +364,23 @@ async def test_a_handler_and_its_stream_are_freed_together(face: Face) -> None:
     left = await used()
     gc.collect()
     assert [one() for one in left] == [None] * 4
+
+
+class Foreign:
+    """A handler of another library: the import was forgotten."""
+
+
+@pytest.mark.parametrize(
+    ("handler", "told"),
+    [
+        (AssistantEventHandler, r"an object, not a class: write AssistantEventHandler\(\)"),
+        (Foreign(), r"Foreign is no event handler: derive it from rx_assistant\.AssistantEventHandler"),
+        (print, "builtin_function_or_method is no event handler"),
+    ],
+)
+@on_every_face
+async def test_what_is_no_handler_is_told_so(face: Face, handler: Any, told: str) -> None:
+    with pytest.raises(TypeError, match=told):
+        face.stream(*TEXT, handler=handler)
+    with pytest.raises(TypeError, match=told):
+        face.stream(*TEXT).attach(handler)

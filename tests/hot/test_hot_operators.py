@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import reactivex
 from hot.hot_rigs import AsyncRoot, SyncRoot
-from reactivex import Observable, Subject
+from reactivex import Observable, Subject, operators as ops
 
+from rx_assistant import operators as ax
 from rx_assistant.hot import AsyncStream, Birth, Hooks, Scope, Sink, Stream, operator
 
 
@@ -311,3 +312,18 @@ def test_behind_another_operator_there_is_no_position() -> None:
     root.pipe(operator(counting), births(seen)).subscribe(lambda _: None)
     root.log.push("a")
     assert [(birth.root, birth.position) for _, birth in seen] == [(None, -1)]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (ax.text_deltas, r"text_deltas makes one: call it, as in pipe\(text_deltas\(\)\)"),
+        (ax.tool_calls, "tool_calls makes one"),
+        (ops.first, "first makes one"),
+        (ops.map, "map_? makes one"),
+        ([ax.text_deltas()], "one after the other, not \\["),
+    ],
+)
+def test_an_operator_without_its_parentheses_is_told_so(given: Any, told: str) -> None:
+    with pytest.raises(TypeError, match=told):
+        SyncRoot().pipe(given)
