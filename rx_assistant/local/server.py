@@ -19,6 +19,7 @@ from rx_assistant.local.application import build
 from rx_assistant.local.state import RequestRecord, State
 
 _PATIENCE = 0.5
+_BACKLOG = 2048  # as uvicorn has it
 
 
 class Listener(uvicorn.Server):
@@ -204,13 +205,14 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 takes a free one."""
+    """A socket that takes connections from now on, so that its address may be told; port 0 takes a free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns Nagle's algorithm off only where the protocol is named
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen(_BACKLOG)
     except OSError:
         listener.close()
         raise

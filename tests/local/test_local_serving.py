@@ -441,6 +441,11 @@ def test_small_replies_do_not_wait_for_acknowledgements():
         assert listener.proto == socket.IPPROTO_TCP  # or asyncio leaves Nagle's algorithm on: 40 ms per request
 
 
+def test_an_address_that_is_told_takes_connections_already():
+    with listening_socket("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname(), timeout=5):
+        pass
+
+
 @pytest.mark.parametrize("package", ["starlette", "uvicorn", "python_multipart", "yaml"])
 def test_a_missing_package_names_the_extra(package):
     code = f"import sys; sys.modules[{package!r}] = None; import rx_assistant.local"
