@@ -45,7 +45,6 @@ class Pump:
         self._resume = resume
         self._snapshot = snapshot
         self._body: Body | None = None
-        self._closed = False
         self._settled = False
         self._changed = threading.Condition()
         self._reader: int | None = None  # the thread that has the turn
@@ -150,8 +149,6 @@ class Pump:
             raise
         self._body = body
         self._feed.request_id = body.request_id
-        if self._closed:
-            body.close()
 
     def _read(self) -> None:
         """Read one chunk into the log. What goes wrong is the stream's ending, not the caller's exception."""
@@ -226,7 +223,6 @@ class Pump:
 
     def close(self) -> None:
         """Stop reading and end the stream where delivery stands; from any thread."""
-        self._closed = True
         error = StreamClosedError("the stream was closed before it had ended")
         error.carry(self._snapshot, self._feed.request_id)
         self._log.cut(error)
