@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +15,7 @@ import click
 
 import rx_assistant
 from rx_assistant.cli._failure import RunFailed
-from rx_assistant.errors import ConfigurationError, RxAssistantError
+from rx_assistant.errors import APIConnectionError, ConfigurationError, RxAssistantError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,6 +25,7 @@ OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 def run(arguments: list[str] | None = None) -> int:
     """Run a command line and give its exit code: 0 done, 1 failed or broke, 2 usage, 130 interrupted."""
     debug = "--debug" in (sys.argv[1:] if arguments is None else arguments)
+    _let_any_text_through()
     try:
         code = cli.main(args=arguments, prog_name="rx-assistant", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
@@ -29,6 +33,9 @@ def run(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except BrokenPipeError:  # whoever read, such as `head`, has seen enough
+        _forget_stdout()
+        return FAILED
     except ConfigurationError as error:
         return _complain(error, USAGE, debug)
     except (RxAssistantError, RunFailed, OSError) as error:
@@ -41,8 +48,35 @@ def _complain(error: Exception, code: int, debug: bool) -> int:
         traceback.print_exception(error)
     else:
         message = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, APIConnectionError) and (url := getattr(error.request, "url", None)):
+            message += f" ({url})"
         click.echo(f"rx-assistant: {message}", err=True)
     return code
+
+
+def _let_any_text_through() -> None:
+    """Show what a terminal's encoding has no character for as `?`, instead of losing the text."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _forget_stdout() -> None:
+    """Let what is still buffered go nowhere, so that the interpreter's last flush says nothing."""
+    with suppress(OSError, ValueError):  # no descriptor
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _named(context: click.Context, _option: click.Parameter, base_url: str | None) -> str:
+    """Refuse to look for what is there already on no server."""
+    if not base_url:
+        raise click.UsageError(
+            "no server to ask: give --base-url or set OPENAI_BASE_URL; `rx-assistant serve` is one on this machine",
+            context,
+        )
+    return base_url
 
 
 def server_options(command: F) -> F:
@@ -58,7 +92,9 @@ def server_options(command: F) -> F:
 def remote_options(command: F) -> F:
     """Where the server is, for commands about what is there already."""
     command = click.option("--api-key", envvar="OPENAI_API_KEY", help="Key for the server (OPENAI_API_KEY).")(command)
-    return click.option("--base-url", envvar="OPENAI_BASE_URL", help="Server to talk to (OPENAI_BASE_URL).")(command)
+    return click.option(
+        "--base-url", envvar="OPENAI_BASE_URL", callback=_named, help="Server to talk to (OPENAI_BASE_URL)."
+    )(command)
 
 
 def timeout_option(command: F) -> F:

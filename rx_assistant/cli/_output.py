@@ -15,8 +15,10 @@ class Output:
 
     The text goes to stdout untouched, so that a pipe gets exactly what the assistant wrote. Notes go to stderr, a line
     each; in a terminal they start on a line of their own, and arguments of tool calls can be followed as they are
-    written.
+    written. When stdout takes no more, a full disk or a closed pipe, that is kept in `failure`.
     """
+
+    failure: OSError | None = None
 
     def __init__(self, stdout: TextIO | None = None, console: Console | None = None) -> None:
         self._stdout = stdout or sys.stdout
@@ -33,8 +35,12 @@ class Output:
         with self._lock:
             if self._open not in ("", "text"):
                 self._break_line()
-            self._stdout.write(piece)
-            self._stdout.flush()
+            try:
+                self._stdout.write(piece)
+                self._stdout.flush()
+            except OSError as error:
+                self.failure = error
+                raise
             self._ends_line = piece.endswith("\n")
             self._open = "" if self._ends_line else "text"
 
@@ -77,7 +83,9 @@ class Output:
         self.note(f"  → {text}", "green")
 
     def finish(self) -> None:
-        """End the last line."""
+        """End the last line; raise what kept the text from being written."""
+        if self.failure is not None:
+            raise self.failure
         with self._lock:
             if self._open == "text" or not self._ends_line:
                 self._stdout.write("\n")

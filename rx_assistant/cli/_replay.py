@@ -18,8 +18,7 @@ def replay(file: Path, *, as_json: bool, events_per_second: float | None) -> Non
         try:
             stream.until_done()
         finally:
-            if not as_json:
-                output.finish()
+            output.finish()
         run = stream.snapshot.run
     failure = None if run is None else describe_end(run)
     if failure is not None:

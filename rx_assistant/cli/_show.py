@@ -39,7 +39,9 @@ def show(stream: AssistantStream, output: Output) -> None:
             output.note(f"· {step.type} {step.status}")
 
     def complain(error: Exception) -> None:
-        if not isinstance(error, StreamError):  # how the stream itself ended, the command that waits for it tells
+        if error is output.failure:
+            stream.close()  # nobody can see the rest
+        elif not isinstance(error, StreamError):  # how the stream itself ended, the command that waits for it tells
             output.note(f"! {error}", "red")
 
     stream.pipe(ax.text_deltas()).subscribe(output.text, complain)
@@ -54,7 +56,11 @@ def show_json(stream: AssistantStream, output: Output) -> None:
     def line(event: StreamEvent) -> None:
         output.text(json.dumps({"event": event.event, "data": payload(event)}, ensure_ascii=False) + "\n")
 
-    stream.subscribe(line, lambda _: None)  # the command that waits for the stream tells how it ended
+    def stop(error: Exception) -> None:
+        if error is output.failure:
+            stream.close()
+
+    stream.subscribe(line, stop)  # the command that waits for the stream tells how it ended
 
 
 def payload(event: StreamEvent) -> Any:

@@ -217,7 +217,17 @@ def test_a_server_that_is_not_there_is_one_sentence_and_exit_code_1() -> None:
     done = rx("ask", "x", "--base-url", "http://127.0.0.1:9/v1")
     assert done.returncode == 1
     assert done.stderr.startswith("rx-assistant: ")
+    assert "127.0.0.1:9" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["watch", "run_1", "--thread", "thread_1"], ["upload", __file__, "--vector-store", "v"]]
+)
+def test_without_a_server_the_options_are_named_that_give_one(arguments: list[str]) -> None:
+    done = rx(*arguments)
+    assert done.returncode == 2
+    assert "give --base-url or set OPENAI_BASE_URL" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["ask"], ["replay", "no such file"], ["dance"], ["serve", "--port", "x"]])
@@ -325,3 +335,40 @@ def test_without_the_extra_it_says_which_extra_to_install() -> None:
     assert done.returncode == 1
     assert "pip install 'rx_assistant[cli]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    file = tmp_path / "run.sse"
+    body = frame("thread.run.created", run_object("queued")) + delta("Grüße – ✓\n") * 3000
+    file.write_bytes(body + frame("thread.run.completed", run_object("completed")) + frame("done", "[DONE]"))
+    return file
+
+
+def test_what_the_terminal_has_no_character_for_is_a_question_mark(recording: Path) -> None:
+    done = rx("replay", str(recording), PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Gr??e ? ?\n")
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_text_that_cannot_be_written_is_exit_code_1(recording: Path, more: list[str]) -> None:
+    command = [sys.executable, "-m", "rx_assistant", "replay", str(recording), *more]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=GUARD, env=environment(), check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("rx-assistant: [Errno 28]")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_pipe_that_is_closed_early_ends_the_command_in_silence(recording: Path, more: list[str]) -> None:
+    with start("replay", str(recording), *more) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(GUARD) == 1
+        assert process.stderr.read() == ""
