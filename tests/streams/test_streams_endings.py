@@ -194,6 +194,24 @@ async def test_closing_an_async_stream_that_has_ended_well_gives_the_connection_
     assert errors == []
 
 
+BREATH = [b": still there\n\n", run("queued")[:9], run("queued")[9:], b": still there\n\n", run("completed"), DONE]
+
+
+def test_a_body_is_told_of_events_and_not_of_comments_or_parts_of_events() -> None:
+    body = FedBody(*BREATH)
+    with sync_stream(body) as stream:
+        stream.until_done()
+    assert (body.reads, body.seen) == (len(BREATH), 3)
+
+
+@pytest.mark.anyio
+async def test_an_async_body_is_told_of_events_and_not_of_comments_or_parts_of_events(anyio_backend: str) -> None:
+    body = AsyncFedBody(*BREATH)
+    async with async_stream(body) as stream:
+        await stream.until_done()
+    assert (body.reads, body.seen) == (len(BREATH), 3)
+
+
 @pytest.mark.parametrize("name", WELL)
 def test_after_a_good_end_the_getters_give_what_there_is(name: str) -> None:
     with sync_stream(FedBody(*WELL[name].chunks)) as stream:
