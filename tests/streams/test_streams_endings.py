@@ -212,6 +212,32 @@ async def test_an_async_body_is_told_of_events_and_not_of_comments_or_parts_of_e
     assert (body.reads, body.seen) == (len(BREATH), 3)
 
 
+def test_what_breaks_again_after_it_was_resumed_is_truncated() -> None:
+    second, resumed = FedBody(delta("b"), END), []
+    with sync_stream(FedBody(*BEGUN, END), resume=lambda *point: resumed.append(point) or second) as stream:
+        with pytest.raises(StreamTruncatedError):
+            stream.until_done()
+        assert stream.snapshot.text == "ab"
+    assert len(resumed) == 1
+    assert second.endings == ["close"]
+
+
+@pytest.mark.anyio
+async def test_what_breaks_again_after_an_async_stream_was_resumed_is_truncated(anyio_backend: str) -> None:
+    second, resumed = AsyncFedBody(delta("b"), END), []
+
+    async def resume(*point: Any) -> AsyncFedBody:
+        resumed.append(point)
+        return second
+
+    async with async_stream(AsyncFedBody(*BEGUN, END), resume=resume) as stream:
+        with pytest.raises(StreamTruncatedError):
+            await stream.until_done()
+        assert stream.snapshot.text == "ab"
+    assert len(resumed) == 1
+    assert second.endings == ["close"]
+
+
 @pytest.mark.parametrize("name", WELL)
 def test_after_a_good_end_the_getters_give_what_there_is(name: str) -> None:
     with sync_stream(FedBody(*WELL[name].chunks)) as stream:
