@@ -28,18 +28,17 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, ExitStack
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, ParamSpec, Self, TypeVar
 
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from typing_extensions import TypeVarTuple, Unpack
 
 from rx_assistant.schedulers import EventLoop, Task, current_event_loop
 from rx_assistant.streams import AsyncAssistantStream
 
 R = TypeVar("R")
 S = TypeVar("S", bound=AsyncAssistantStream)
-Args = TypeVarTuple("Args")
+P = ParamSpec("P")
 
 _GOODBYE = 2.0  # seconds that a cancel may take while the loop ends
 
@@ -101,8 +100,8 @@ class Background:
         self._ask(begin, stream.close)
         return stream
 
-    def call(self, function: Callable[[Unpack[Args]], Coroutine[Any, Any, R]], *args: *Args) -> Future[R]:
-        """Run an async function on the loop: its Future, whose `cancel()` cancels the task.
+    def call(self, function: Callable[P, Coroutine[Any, Any, R]], *args: P.args, **options: P.kwargs) -> Future[R]:
+        """Call an async function on the loop with these arguments: its Future, whose `cancel()` cancels the task.
 
         Raises:
             RuntimeError: the block was not entered, or was left.
@@ -110,7 +109,7 @@ class Background:
         future: Answer[R] = Answer()
 
         def begin(loop: EventLoop) -> None:
-            task = self._spawn(loop, lambda: _settle(future, function, *args))
+            task = self._spawn(loop, lambda: _settle(future, lambda: function(*args, **options)))
             future.add_done_callback(lambda done: loop.call_soon(task.cancel) if done.cancelled() else None)
 
         self._ask(begin, future.cancel)
@@ -242,10 +241,10 @@ async def _cancelled(stream: AsyncAssistantStream) -> None:
             _log.warning("the run of an abandoned stream could not be cancelled: %s", error)
 
 
-async def _settle(future: Answer[R], function: Callable[[Unpack[Args]], Coroutine[Any, Any, R]], *args: *Args) -> None:
+async def _settle(future: Answer[R], work: Callable[[], Coroutine[Any, Any, R]]) -> None:
     """Let a Future have what an async function gives or raises."""
     try:
-        result = await function(*args)
+        result = await work()
     except anyio.get_cancelled_exc_class():
         future.cancel()
         raise

@@ -239,14 +239,15 @@ def test_leaving_in_the_middle_of_a_request_closes_it(anyio_backend: str) -> Non
 
 
 def test_a_call_gives_its_result_or_its_exception(bg: Background) -> None:
-    async def double(number: int) -> int:
+    async def double(number: int, *, times: int = 1) -> int:
         await anyio.lowlevel.checkpoint()
-        return 2 * number
+        return 2**times * number
 
     async def fail(message: str) -> None:
         raise KeyError(message)
 
     assert bg.call(double, 21).result(GUARD) == 42
+    assert bg.call(double, 21, times=2).result(GUARD) == 84
     assert repr(bg.call(fail, "no").exception(GUARD)) == "KeyError('no')"
 
 
