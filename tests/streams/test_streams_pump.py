@@ -324,6 +324,23 @@ def test_closing_after_the_end_changes_nothing() -> None:
     assert body.endings == ["finish"]
 
 
+def test_closing_a_connected_stream_waits_until_its_thread_has_gone() -> None:
+    class SlowToLeave(FedBody):
+        def read(self) -> bytes:
+            chunk = super().read()
+            if self.endings:
+                threading.Event().wait(0.05)
+            return chunk
+
+    body = SlowToLeave(*answer(*TEXTS)[:3])
+    with sync_stream(body) as stream:
+        stream.connect()
+        assert body.waiting.wait(GUARD)
+        readers = [thread for thread in threading.enumerate() if thread.ident in body.readers]
+        assert [thread.is_alive() for thread in readers] == [True]
+    assert [thread.is_alive() for thread in readers] == [False]
+
+
 def test_closing_before_the_first_use_sends_nothing() -> None:
     def open() -> FedBody:
         raise AssertionError("nothing was to be sent")
