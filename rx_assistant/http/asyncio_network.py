@@ -11,6 +11,7 @@ On trio, and on event loops that are not asyncio's own, httpcore's backends do t
 from __future__ import annotations
 
 import asyncio
+import select
 import ssl
 from collections.abc import Iterable
 from typing import Any, TypeAlias
@@ -18,6 +19,8 @@ from typing import Any, TypeAlias
 import anyio
 import httpcore
 from anyio.lowlevel import checkpoint_if_cancelled
+
+from rx_assistant.http.cutting import shut_down
 
 SocketOption: TypeAlias = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 
@@ -115,8 +118,15 @@ class AsyncioStream(httpcore.AsyncNetworkStream):
 
     async def aclose(self) -> None:
         """Give the connection up, whatever is under way."""
-        self._protocol.close()
-        await asyncio.sleep(0)  # the loop closes the socket in its next turn
+        protocol = self._protocol
+        if protocol.loop is _loop():
+            protocol.close()
+            await asyncio.sleep(0)  # the loop closes the socket in its next turn
+            return
+        try:
+            protocol.loop.call_soon_threadsafe(protocol.close)
+        except RuntimeError:  # that loop is closed, and leaves what it had open to the collector
+            shut_down(protocol.transport.get_extra_info("socket"))
 
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
@@ -145,9 +155,21 @@ class AsyncioStream(httpcore.AsyncNetworkStream):
         """What httpcore asks for, by its names."""
         protocol = self._protocol
         if info == "is_readable":
-            return bool(protocol.waiting) or protocol.over
+            return bool(protocol.waiting) or protocol.over or protocol.loop is not _loop() or _stirs(protocol.transport)
         name = {"client_addr": "sockname", "server_addr": "peername"}.get(info, info)
         return protocol.transport.get_extra_info(name)
+
+
+def _stirs(transport: asyncio.Transport) -> bool:
+    """Whether something has arrived, or the end, that the loop has had no time to notice."""
+    descriptor = transport.get_extra_info("socket").fileno()
+    if descriptor < 0:
+        return True
+    if not hasattr(select, "poll"):  # Windows; elsewhere select is at a loss with more than 1024 open files
+        return bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class _Protocol(asyncio.Protocol):
@@ -163,6 +185,7 @@ class _Protocol(asyncio.Protocol):
         self.due: float | None = None  # by when, on the loop's clock
         self._received: list[bytes] = []
         self._closed = False
+        self._lost = False  # its transport is at its end: from then on it bears no `abort`
         self._failure: Exception | None = None
         self._paused = False
         self._writer: asyncio.Future[None] | None = None
@@ -232,8 +255,9 @@ class _Protocol(asyncio.Protocol):
         """Stop at once; who waits gets an error."""
         self._closed = True
         self._end(None)
-        self.transport.close()
-        self.transport.abort()
+        if not self._lost:
+            self.transport.close()
+            self.transport.abort()
 
     def _end(self, failure: Exception | None) -> None:
         self.over = True
@@ -267,6 +291,7 @@ class _Protocol(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
         self._end(exc)
 
     def pause_writing(self) -> None:

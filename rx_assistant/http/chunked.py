@@ -10,7 +10,8 @@ import re
 from functools import lru_cache
 
 _LONGEST = 16 * 1024  # bytes of a size line with its extensions, or of all trailers
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\0]*)?")
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,20})[ \t]*(?:;[^\r\n\0]*)?")
+_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:")
 
 _IN_SIZE, _IN_CONTENT, _BEHIND_CONTENT, _IN_TRAILERS, _OVER = range(5)
 
@@ -99,6 +100,8 @@ class Chunks:
                 raise ChunkedError("the trailers do not end")
             if end == at:
                 self._place = _OVER
+            elif not _TRAILER.match(data, at, end):
+                raise ChunkedError(f"a trailer has a name and a colon, unlike {data[at:end][:40]!r}")
         return end + 2
 
 

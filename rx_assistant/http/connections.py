@@ -22,7 +22,7 @@ import httpx
 from rx_assistant.http.asyncio_network import AsyncioBackend
 from rx_assistant.http.http11 import READ_BYTES, Exchange
 from rx_assistant.http.idle import IdleConnections
-from rx_assistant.http.wire import AS_HTTPX, SEND_AT_ONCE, Key, Limits, key_of, response_of
+from rx_assistant.http.wire import AS_HTTPX, CLOSED, SEND_AT_ONCE, Key, Limits, key_of, response_of
 
 _Network: TypeAlias = httpcore.AsyncNetworkStream
 _CLOSE_SECONDS = 2.0  # TLS says goodbye, on trio; a peer that takes nothing cannot hold us
@@ -45,6 +45,7 @@ class Lines(httpx.AsyncBaseTransport):
         self._network = network or AsyncioBackend()
         self._idle: IdleConnections[_Network] = IdleConnections(max_idle, idle_seconds, clock)
         self._busy: set[_Network] = set()
+        self._closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; its response holds a connection until it is closed."""
@@ -62,7 +63,8 @@ class Lines(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close every connection, also those in use."""
-        for network in [*self._busy, *self._idle.clear()]:
+        self._closed = True
+        for network in [*self._busy, *self._idle.close()]:
             await self._drop(network)
 
     async def _connection(self, key: Key, timeout: float | None) -> _Network:
@@ -82,6 +84,9 @@ class Lines(httpx.AsyncBaseTransport):
             except BaseException:
                 await self._drop(network)
                 raise
+        if self._closed:
+            await self._drop(network)
+            raise httpcore.ConnectError(CLOSED)
         self._busy.add(network)
         return network
 
@@ -133,6 +138,7 @@ class _Body(httpx.AsyncByteStream):
         self._network = network
         self._limits = limits
         self._used = used
+        self._closed = False
 
     @property
     def is_over(self) -> bool:
@@ -163,4 +169,6 @@ class _Body(httpx.AsyncByteStream):
         return content
 
     async def aclose(self) -> None:
-        await self._used()
+        if not self._closed:  # once only: later the connection may be another's
+            self._closed = True
+            await self._used()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from os import getpid
 from threading import Lock
 from typing import Generic, NamedTuple, TypeVar
 
@@ -26,6 +27,7 @@ class IdleConnections(Generic[N]):
         self._clock = clock
         self._rows: dict[Key, deque[_Idle[N]]] = {}
         self._count = 0
+        self._process = getpid()
         self._lock = Lock()
 
     def pop(self, key: Key) -> N | None:
@@ -45,7 +47,10 @@ class IdleConnections(Generic[N]):
             return self._taken(oldest, self._rows[oldest], self._rows[oldest].popleft)
 
     def expired(self) -> list[N]:
-        """Those that nobody has used for too long."""
+        """Those that nobody has used for too long; in the child of a fork all that its parent has left in it."""
+        if self._process != getpid():
+            self._process = getpid()
+            return self._clear()
         before = self._clock() - self._seconds
         gone: list[N] = []
         with self._lock:
@@ -54,8 +59,12 @@ class IdleConnections(Generic[N]):
                     gone.append(self._taken(key, row, row.popleft))
         return gone
 
-    def clear(self) -> list[N]:
-        """All of them."""
+    def close(self) -> list[N]:
+        """All of them; from now on none is kept."""
+        self._most = 0
+        return self._clear()
+
+    def _clear(self) -> list[N]:
         with self._lock:
             rows, self._rows, self._count = self._rows, {}, 0
         return [idle.network for row in rows.values() for idle in row]

@@ -5,9 +5,11 @@ A connection serves one thread at a time, and a read gives all that has arrived,
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from collections.abc import Callable
+from functools import partial
 from threading import Lock
 from typing import TypeAlias
 
@@ -17,7 +19,7 @@ import httpx
 from rx_assistant.http.cutting import duplicate, shut_down
 from rx_assistant.http.http11 import READ_BYTES, Exchange
 from rx_assistant.http.idle import IdleConnections
-from rx_assistant.http.wire import AS_HTTPX, SEND_AT_ONCE, Key, Limits, key_of, response_of
+from rx_assistant.http.wire import AS_HTTPX, CLOSED, SEND_AT_ONCE, Key, Limits, key_of, response_of
 
 _Network: TypeAlias = httpcore.NetworkStream
 
@@ -31,13 +33,16 @@ class SyncLines(httpx.BaseTransport):
         *,
         max_idle: int = 100,
         idle_seconds: float = 15.0,
+        network: httpcore.NetworkBackend | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tls = verify or httpx.create_ssl_context()
         self._tls.set_alpn_protocols(["http/1.1"])
-        self._network = httpcore.SyncBackend()
+        self._network = network or httpcore.SyncBackend()
         self._idle: IdleConnections[_Network] = IdleConnections(max_idle, idle_seconds, clock)
         self._busy: dict[_Network, _Body | None] = {}  # without a body while a head is waited for
+        self._greeting: set[socket.socket] = set()  # duplicates, while TLS begins: it takes the sockets over
+        self._closed = False
         self._lock = Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -51,19 +56,24 @@ class SyncLines(httpx.BaseTransport):
             except BaseException:
                 self._drop(network)
                 raise
-        body = _Body(exchange, network, limits, lambda: self._used(key, network, exchange.leaves_connection))
-        self._hold(network, body)
+        body = _Body(exchange, network, limits, partial(self._used, key))
+        with self._lock:
+            self._busy[network] = body
         return response_of(exchange, network, body)
 
     def close(self) -> None:
         """Close every connection; one that is being read is cut, and its reader, who gets an error, closes it."""
         with self._lock:
+            self._closed = True
             busy = [*self._busy.items()]
+            for greeting in self._greeting:
+                shut_down(greeting)
         for network, body in busy:
             _cut(network)
-            if body is not None and not body.is_read:
+            if body is not None and body.reading.acquire(blocking=False):
                 self._drop(network)
-        for network in self._idle.clear():
+                body.reading.release()
+        for network in self._idle.close():
             network.close()
 
     def _connection(self, key: Key, timeout: float | None) -> _Network:
@@ -76,26 +86,42 @@ class SyncLines(httpx.BaseTransport):
             idle.close()
         scheme, host, port = key
         network = self._network.connect_tcp(host, port, timeout)
-        if scheme == "https":
-            try:
-                network = network.start_tls(self._tls, host, timeout)
-            except BaseException:
-                network.close()
-                raise
-        return self._hold(network)
+        return self._hold(self._encrypted(network, host, timeout) if scheme == "https" else network)
 
-    def _hold(self, network: _Network, body: _Body | None = None) -> _Network:
+    def _encrypted(self, network: _Network, host: str, timeout: float | None) -> _Network:
+        copy = duplicate(network)
+        if copy is not None:
+            with self._lock:
+                self._greeting.add(copy)
+                if self._closed:
+                    shut_down(copy)
+        try:
+            return network.start_tls(self._tls, host, timeout)
+        except BaseException:
+            network.close()
+            raise
+        finally:
+            if copy is not None:
+                with self._lock:
+                    self._greeting.remove(copy)
+                copy.close()
+
+    def _hold(self, network: _Network) -> _Network:
         with self._lock:
-            self._busy[network] = body
-        return network
+            if not self._closed:
+                self._busy[network] = None
+                return network
+        network.close()
+        raise httpcore.ConnectError(CLOSED)
 
-    def _used(self, key: Key, network: _Network, whole: bool) -> None:
+    def _used(self, key: Key, body: _Body) -> None:
         """A response was closed: its connection serves the next request, if it still can."""
+        network = body.network
         with self._lock:
-            if network not in self._busy:
+            if self._busy.get(network) is not body:  # closed before: the connection may be another's by now
                 return
             del self._busy[network]
-        dropped = self._idle.push(key, network) if whole else network
+        dropped = self._idle.push(key, network) if body.exchange.leaves_connection else network
         if dropped is not None:
             dropped.close()
 
@@ -139,26 +165,23 @@ def _send(exchange: Exchange, network: _Network, request: httpx.Request, timeout
 class _Body(httpx.SyncByteStream):
     """A response's bytes, and what happens to its connection when it is closed."""
 
-    def __init__(self, exchange: Exchange, network: _Network, limits: Limits, used: Callable[[], None]) -> None:
-        self._exchange = exchange
-        self._network = network
+    def __init__(self, exchange: Exchange, network: _Network, limits: Limits, used: Callable[[_Body], None]) -> None:
+        self.exchange = exchange
+        self.network = network
+        self.reading = Lock()  # held while a thread waits for bytes: nobody may close the connection then
         self._limits = limits
         self._used = used
-        self.is_read = False  # whether a thread waits for bytes
 
     def read(self) -> bytes | None:
         """All that has arrived since the last time, as soon as there is something; None at the end."""
-        exchange = self._exchange
+        exchange = self.exchange
         with AS_HTTPX:
             if exchange.early:
                 content, exchange.early = exchange.early, b""
                 return content
             while not exchange.is_over:
-                self.is_read = True
-                try:
-                    data = self._network.read(READ_BYTES, self._limits.get("read"))
-                finally:
-                    self.is_read = False
+                with self.reading:
+                    data = self.network.read(READ_BYTES, self._limits.get("read"))
                 content = exchange.receive(data) if data else exchange.receive_end()
                 if content:
                     return content
@@ -174,4 +197,4 @@ class _Body(httpx.SyncByteStream):
         return content
 
     def close(self) -> None:
-        self._used()
+        self._used(self)

@@ -19,7 +19,9 @@ Key: TypeAlias = tuple[str, str, int]
 """Scheme, host and port: requests with the same key may share a connection."""
 
 SEND_AT_ONCE = 64 * 1024  # bytes of a request that are gathered before they are written
+CLOSED = "the transport has been closed"
 _PORTS = {"http": 80, "https": 443}
+_LAST_PORT = 65535
 
 
 def key_of(request: httpx.Request) -> Key:
@@ -27,7 +29,15 @@ def key_of(request: httpx.Request) -> Key:
     url = request.url
     if url.scheme not in _PORTS:
         raise httpx.UnsupportedProtocol(f"a URL begins with http:// or https://, not {url.scheme!r}")
-    return url.scheme, url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme]
+    host = url.raw_host.decode("ascii")
+    port = _PORTS[url.scheme] if url.port is None else url.port
+    try:
+        host.encode("idna")  # what the resolver does with it
+    except UnicodeError as error:
+        raise httpx.InvalidURL(f"no host can have the name {host!r}") from error
+    if port > _LAST_PORT:
+        raise httpx.InvalidURL(f"ports end with {_LAST_PORT}; there is no {port}")
+    return url.scheme, host, port
 
 
 def response_of(exchange: Exchange, network: object, body: Any) -> httpx.Response:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import select
 import socket
 import ssl
 from collections.abc import Iterator
+from typing import Any
 
 import anyio
+import anyio.from_thread
 import anyio.to_thread
 import httpcore
 import httpx
@@ -139,8 +142,73 @@ class TestLines:
             await response.aclose()
             await http.aclose()
 
+    @TLS
+    async def test_closing_leaves_none_that_was_about_to_be_opened(self, tls: str | None) -> None:
+        asked, may_go_on = anyio.Event(), anyio.Event()
+
+        class Slow(AsyncioBackend):
+            async def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore.AsyncNetworkStream:
+                asked.set()
+                await may_go_on.wait()
+                return await super().connect_tcp(*args, **kwargs)
+
+        async def refused() -> None:
+            with pytest.raises(httpx.ConnectError):
+                await http.get(server.url)
+
+        with server_for(ok, tls) as server:
+            http = client_of(Lines(client_tls(), network=Slow()))
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(refused)
+                await asked.wait()
+                await http.aclose()
+                may_go_on.set()
+            await until(server, 0)
+            assert not server.requests
+
+    async def test_closing_a_response_again_gives_nobody_elses_connection_away(self) -> None:
+        with server_for(ok) as server:
+            async with client_of(Lines(client_tls())) as http:
+                first = await http.get(server.url)
+                async with http.stream("GET", server.url):
+                    assert isinstance(first.stream, httpx.AsyncByteStream)
+                    await first.stream.aclose()
+                    await http.get(server.url)
+                    assert server.opened == 2
+
+    async def test_what_the_server_closed_while_the_loop_had_no_time_serves_nobody(self) -> None:
+        async def once(request: Received, wire: Wire) -> None:
+            await wire.json({})
+            wire.hang_up()
+
+        with server_for(once) as server:
+            async with client_of(Lines(client_tls())) as http:
+                for _ in range(3):
+                    response = await http.post(server.url)
+                    raw = response.extensions["network_stream"].get_extra_info("socket")
+                    while not select.select([raw.fileno()], [], [], GUARD)[0]:
+                        pytest.fail("the server never hung up")
+                assert server.opened == 3
+
 
 class TestFailures:
+    async def test_a_refusal_is_read_though_the_request_is_still_on_its_way(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+
+            def answer() -> None:
+                peer, _ = listening.accept()
+                with peer:
+                    peer.recv(100)
+                    peer.sendall(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno")
+                    peer.shutdown(socket.SHUT_WR)
+                    while peer.recv(65536):
+                        pass
+
+            async with client_of(Lines(client_tls())) as http, anyio.create_task_group() as tasks:
+                tasks.start_soon(anyio.to_thread.run_sync, answer)
+                response = await http.post(f"http://127.0.0.1:{listening.getsockname()[1]}/", content=bytes(2**24))
+                assert (response.status_code, response.content) == (413, b"no")
+
     async def test_nobody_listens(self) -> None:
         with socket.socket() as bound:
             bound.bind(("127.0.0.1", 0))
@@ -304,6 +372,24 @@ class TestOnAsyncio:
         timers = [item for item in gc.get_objects() if isinstance(item, asyncio.TimerHandle)]
         ours = [timer for timer in timers if not timer.cancelled() and asyncio_network.__file__ in repr(timer)]
         assert ours == []
+
+
+@TLS
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # left behind by a loop that is no more
+def test_a_connection_of_another_loop_serves_nobody_and_is_closed_where_that_loop_runs(
+    tls: str | None, anyio_backend: str
+) -> None:
+    with server_for(ok, tls) as server, anyio.from_thread.start_blocking_portal() as elsewhere:
+        http = client_of(Lines(client_tls()))
+        for opened in (1, 2):
+            assert asyncio.run(http.get(server.url)).status_code == 200
+            assert server.opened == opened
+        assert elsewhere.call(http.get, server.url).status_code == 200
+        assert asyncio.run(http.get(server.url)).status_code == 200
+        assert server.opened == 4
+        asyncio.run(http.aclose())
+        server.wait_for(lambda: server.open_connections == 0)
 
 
 class TestTheDefaultClient:

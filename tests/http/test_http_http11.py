@@ -14,13 +14,14 @@ from rx_assistant.http.http11 import Exchange
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 contents = st.lists(st.binary(min_size=1, max_size=40), max_size=8)
+sizes = st.sampled_from([b"%X", b"%x", b"%08x", b"%020X"])
 extensions = st.sampled_from([b"", b";a=b", b';name="x y"', b"  "])
 trailers = st.sampled_from([b"", b"x-a: b\r\n", b"x-a: b\r\nx-c: d\r\n"])
 cuts = st.lists(st.integers(min_value=0, max_value=400), max_size=12)
 
 
-def coded(pieces: list[bytes], extension: bytes = b"", trailer: bytes = b"") -> bytes:
-    chunks = b"".join(b"%X%b\r\n%b\r\n" % (len(piece), extension, piece) for piece in pieces)
+def coded(pieces: list[bytes], extension: bytes = b"", trailer: bytes = b"", size: bytes = b"%X") -> bytes:
+    chunks = b"".join((size + b"%b\r\n%b\r\n") % (len(piece), extension, piece) for piece in pieces)
     return chunks + b"0" + extension + b"\r\n" + trailer + b"\r\n"
 
 
@@ -51,11 +52,11 @@ def asked(method: str = "GET", **headers: str) -> Exchange:
 
 
 class TestChunks:
-    @given(contents, extensions, trailers, cuts, st.binary(max_size=5))
+    @given(contents, sizes, extensions, trailers, cuts, st.binary(max_size=5))
     def test_however_it_is_cut_the_content_is_what_h11_reads(
-        self, pieces: list[bytes], extension: bytes, trailer: bytes, at: list[int], behind: bytes
+        self, pieces: list[bytes], size: bytes, extension: bytes, trailer: bytes, at: list[int], behind: bytes
     ) -> None:
-        data = coded(pieces, extension, trailer)
+        data = coded(pieces, extension, trailer, size)
         chunks = Chunks()
         parts = cut(data + behind, at)
         received = [chunks.feed(part) for part in parts]
@@ -98,6 +99,9 @@ class TestChunks:
             b"1\r\nx\n0\r\n\r\n",
             b"1234567890abcdef1234567890abcdef\r\n",
             b"1;" + b"x" * 20_000,
+            b"0\r\nno trailer\r\n\r\n",
+            b"0\r\n x: folded\r\n\r\n",
+            b"0\r\nx: y\r\nHTTP/1.1 200 OK\r\n",
             b"0\r\n" + b"x: y\r\n" * 5_000,
         ],
     )

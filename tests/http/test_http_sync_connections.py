@@ -10,12 +10,14 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
+import httpcore
 import httpx
 import pytest
 from loopback import GUARD, ConnectProxy, Loopback, Received, Wire, client_tls, server_tls, untrusted_tls
 
-from rx_assistant.http import transports
+from rx_assistant.http import idle, transports
 from rx_assistant.http.sync_connections import SyncLines
 
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -145,6 +147,55 @@ class TestConnections:
             http.send(http.build_request("GET", server.url), stream=True)
             http.close()
             until(server, 0)
+
+    @TLS
+    def test_closing_leaves_none_that_was_about_to_be_opened(self, tls: str | None) -> None:
+        asked, may_go_on = threading.Event(), threading.Event()
+
+        class Slow(httpcore.SyncBackend):
+            def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
+                asked.set()
+                assert may_go_on.wait(GUARD)
+                return super().connect_tcp(*args, **kwargs)
+
+        with server_for(ok, tls) as server, ThreadPoolExecutor(1) as threads:
+            http = client_of(SyncLines(client_tls(), network=Slow()))
+            request = threads.submit(http.get, server.url)
+            assert asked.wait(GUARD)
+            http.close()
+            may_go_on.set()
+            with pytest.raises(httpx.ConnectError):
+                request.result(GUARD)
+            until(server, 0)
+            assert not server.requests
+
+    def test_closing_ends_a_greeting_of_tls_that_nobody_answers(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as deaf, ThreadPoolExecutor(1) as threads:
+            http = client_of(SyncLines(client_tls()), timeout=None)
+            request = threads.submit(http.get, f"https://127.0.0.1:{deaf.getsockname()[1]}/")
+            peer, _ = deaf.accept()
+            with peer:
+                assert peer.recv(1)
+                http.close()
+                with pytest.raises(httpx.ConnectError):
+                    request.result(GUARD)
+
+    def test_closing_a_response_again_gives_nobody_elses_connection_away(self) -> None:
+        with server_for(ok) as server, client_of(SyncLines(client_tls())) as http:
+            first = http.get(server.url)
+            with http.stream("GET", server.url):
+                assert isinstance(first.stream, httpx.SyncByteStream)
+                first.stream.close()
+                http.get(server.url)
+                assert server.opened == 2
+
+    def test_the_child_of_a_fork_uses_none_of_its_parents(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with server_for(ok) as server, client_of(SyncLines(client_tls())) as http:
+            http.get(server.url)
+            monkeypatch.setattr(idle, "getpid", lambda: -1)
+            for _ in range(2):
+                http.get(server.url)
+            assert server.opened == 2
 
 
 class TestFailures:
