@@ -107,9 +107,12 @@ class Server:
         self._listener: Listener | None = None
         self._thread: threading.Thread | None = None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_url!r})"
+
     @property
     def base_url(self) -> str:
-        """Where clients send their requests, ending in `/v1`."""
+        """Where clients send their requests, ending in `/v1`; on a port of its own choice, once it listens."""
         return base_url(self._host, self._port)
 
     @property

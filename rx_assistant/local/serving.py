@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from rx_assistant.errors import ConfigurationError
 from rx_assistant.local.application import build
-from rx_assistant.local.engine import Engine, Json
+from rx_assistant.local.engine import Engine
 from rx_assistant.local.engines import ScriptedEngine, load_engine
 from rx_assistant.local.faults import Faults
 from rx_assistant.local.server import Listener, Server, base_url, listening_socket, refuse_open_host
@@ -18,7 +18,7 @@ from rx_assistant.local.state import Settings, State
 
 _log = logging.getLogger("rx_assistant.local")
 
-Script = str | Path | Mapping[str, Json]
+Script = str | Path | Mapping[str, object]
 
 
 def serve(

@@ -42,6 +42,12 @@ def test_loopback_hosts_need_none(host):
         assert httpx.get(server.base_url.replace("/v1", "/healthz")).json() == {"status": "ok"}
 
 
+def test_a_server_shows_its_address():
+    with rx_assistant.local.serve() as server:
+        assert repr(server) == f"Server('{server.base_url}')"
+        assert not server.base_url.endswith(":0/v1")
+
+
 def test_health_needs_no_key():
     with rx_assistant.local.serve(api_key="secret") as server:
         assert httpx.get(server.base_url.replace("/v1", "/healthz")).status_code == 200

@@ -52,7 +52,6 @@ from typing import cast
 import yaml
 
 from rx_assistant.errors import ConfigurationError
-from rx_assistant.local.engine import Json
 from rx_assistant.local.errors import ApiError, bad_request
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.schema import (
@@ -184,7 +183,7 @@ class Scenario:
     value: JsonObject
 
     @classmethod
-    def load(cls, source: str | Path | Mapping[str, Json]) -> Scenario:
+    def load(cls, source: str | Path | Mapping[str, object]) -> Scenario:
         """From a file's path or from data; ConfigurationError says what is wrong where."""
         if isinstance(source, Mapping):
             return cls._checked(json.loads(json.dumps(source)), "the scenario")

@@ -32,7 +32,6 @@ from rx_assistant.local.engine import (
     ImageFile,
     ImageUrl,
     Incomplete,
-    Json,
     NewPart,
     RawBytes,
     Refusal,
@@ -61,7 +60,7 @@ class ScriptedError(Exception):
 class ScriptedEngine:
     """Plays a scenario; a run that no entry fits completes without a word."""
 
-    def __init__(self, scenario: Scenario | Mapping[str, Json] | str | Path) -> None:
+    def __init__(self, scenario: Scenario | Mapping[str, object] | str | Path) -> None:
         loaded = scenario if isinstance(scenario, Scenario) else Scenario.load(scenario)
         self._scenario = loaded.value
         self._left = [entry.get("times") for entry in self._entries()]
