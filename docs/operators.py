@@ -38,7 +38,8 @@ stream.pipe(ax.text_deltas()).subscribe(print)
 ```
 
 An operator's state belongs to the subscription, so one value may be used any number of times. An observer that raises
-is detached alone and gets its own `on_error`. The examples run over this stream, a function call and an answer:
+is detached alone and gets its own `on_error`. How a `pipe` is typed: [streams](streams.md#operators-and-type-checkers).
+The examples run over this stream, a function call and an answer:
 
 ```text
 """

@@ -1,0 +1,60 @@
+"""What the pages in docs/ promise: each is a program from its first block to its last, and their links are real.
+
+A block with tests in it is run by pytest. `operators.md` is tested beside the operators, `gui.md` needs a screen.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = sorted(page.name for page in DOCS.glob("*.md"))
+PROGRAMS = [page for page in PAGES if page not in ("gui.md", "operators.md")]
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (DOCS / page).read_text("utf-8"), re.DOTALL)
+
+
+def is_test(block: str) -> bool:
+    return "\ndef test_" in block
+
+
+def run(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Error" not in done.stderr, done.stderr
+    return done.stdout
+
+
+def test_the_pages_are_found() -> None:
+    assert {"local.md", "sdk.md", "streams.md"} <= set(PROGRAMS)
+
+
+@pytest.mark.parametrize("page", PROGRAMS)
+def test_a_page_runs_from_its_first_block_to_its_last(page: str, tmp_path: Path) -> None:
+    program = "\n".join(block for block in blocks(page) if not is_test(block))
+    (tmp_path / "page.py").write_text(program, "utf-8")
+    assert run(tmp_path, "page.py")
+
+
+@pytest.mark.parametrize("page", [page for page in PROGRAMS if any(map(is_test, blocks(page)))])
+def test_the_tests_of_a_page_pass(page: str, tmp_path: Path) -> None:
+    (block,) = (block for block in blocks(page) if is_test(block))
+    (tmp_path / "test_page.py").write_text(block, "utf-8")
+    told = run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_page.py")
+    assert f"{block.count('def test_')} passed" in told
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_links_of_a_page_lead_somewhere(page: str) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", (DOCS / page).read_text("utf-8"))
+    missing = [link for link in links if "://" not in link and not (DOCS / link.partition("#")[0]).exists()]
+    assert missing == []
