@@ -103,10 +103,13 @@ class Calls:
             calls.append((callback, (state.text(self.snapshot.version),)))
 
     def _contents(self, calls: list[Call], state: State, since: int) -> None:
-        """Tell of the annotations or outputs that a whole object shows, but for the first `since` of them."""
+        """Tell of the annotations or outputs that a whole object shows, but for the first `since` of them.
+
+        What a part is, the whole object says: a lossy stream's deltas may have been of another part.
+        """
         version = self.snapshot.version
         if isinstance(state, PartState) and (callback := self.on.get("on_annotation")) is not None:
-            if state.kind == "text":
+            if state.view(version).type == "text":
                 text = state.text(version)
                 calls += [(callback, (annotation, text)) for annotation in (text.annotations or ())[since:]]
         elif isinstance(state, CallState) and (callback := self.on.get("on_code_output")) is not None:

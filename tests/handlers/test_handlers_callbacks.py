@@ -239,6 +239,14 @@ ANNOTATED = {
         ],
         [(0, "[0][3]", [0]), (3, "[0][3]", [0, 3])],
     ),
+    "in a completed part that was something else in the deltas": (
+        [
+            message("created"),
+            message_delta({"index": 0, **image_file("file_7")}),
+            message("completed", [text("[0]", [citation(0, 3)])]),
+        ],
+        [(0, "[0]", [0])],
+    ),
     "with a part that only the completed message has": (
         [message("created"), message("completed", [text("[0]", [citation(0, 3)])])],
         [(0, "[0]", [0])],
