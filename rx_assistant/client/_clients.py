@@ -61,6 +61,10 @@ class AssistantClient:
 
         with rx_assistant.local.serve() as server, AssistantClient(base_url=server.base_url) as client:
             assistant = client.assistants.create(model="local")
+
+    `timeout` is seconds or a `Timeout`; by default 5 s until the connection stands, 600 s without a byte. After a
+    connection error, 408, 409, 429 or 5xx a request is sent again, up to `max_retries` times. `dialect` is `Azure(…)`
+    or `Foundry(…)`. The logger `rx_assistant.http` tells of each request, with `log="content"` of what it holds as well.
     """
 
     def __init__(

@@ -83,7 +83,14 @@ class RunPolling(Resource):
         return made(self._session, open, event_handler, {**policies, "identity": identity})
 
     def create_and_poll(self, thread_id: str, **params: Unpack[RunCreateAndPoll]) -> Run:
-        """Start a run, and give it once it has ended or requires action."""
+        """Start a run, and give it once it has ended or requires action.
+
+        Polls every `poll_interval_ms`, else as the server asks, else every 1 000. Look at its `status`: a run that
+        fails is given like any other.
+
+        Raises:
+            PollTimeoutError: it took more than `max_wait_seconds`.
+        """
         given, waiting = taken_waiting(params)
         body, options = taken(given, RunCreateAndPoll)
         return watched(self._session, _begun(runs.create(thread_id, body), options), waiting).run()
@@ -148,7 +155,14 @@ class AsyncRunPolling(AsyncResource):
         return async_made(self._session, open, event_handler, {**policies, "identity": identity})
 
     async def create_and_poll(self, thread_id: str, **params: Unpack[RunCreateAndPoll]) -> Run:
-        """Start a run, and give it once it has ended or requires action."""
+        """Start a run, and give it once it has ended or requires action.
+
+        Polls every `poll_interval_ms`, else as the server asks, else every 1 000. Look at its `status`: a run that
+        fails is given like any other.
+
+        Raises:
+            PollTimeoutError: it took more than `max_wait_seconds`.
+        """
         given, waiting = taken_waiting(params)
         body, options = taken(given, RunCreateAndPoll)
         return await watched_async(self._session, _begun(runs.create(thread_id, body), options), waiting)
@@ -168,7 +182,14 @@ class ThreadPolling(Resource):
     """What `client.threads` has of it."""
 
     def create_and_run_poll(self, **params: Unpack[CreateAndRunPoll]) -> Run:
-        """Create a thread and a run on it, and give the run once it has ended or requires action."""
+        """Create a thread and a run on it, and give the run once it has ended or requires action.
+
+        Polls every `poll_interval_ms`, else as the server asks, else every 1 000. Look at its `status`: a run that
+        fails is given like any other.
+
+        Raises:
+            PollTimeoutError: it took more than `max_wait_seconds`.
+        """
         given, waiting = taken_waiting(params)
         body, options = taken(given, CreateAndRunPoll)
         return watched(self._session, _begun(threads.create_and_run(body), options), waiting).run()
@@ -178,7 +199,14 @@ class AsyncThreadPolling(AsyncResource):
     """The same for asyncio and trio."""
 
     async def create_and_run_poll(self, **params: Unpack[CreateAndRunPoll]) -> Run:
-        """Create a thread and a run on it, and give the run once it has ended or requires action."""
+        """Create a thread and a run on it, and give the run once it has ended or requires action.
+
+        Polls every `poll_interval_ms`, else as the server asks, else every 1 000. Look at its `status`: a run that
+        fails is given like any other.
+
+        Raises:
+            PollTimeoutError: it took more than `max_wait_seconds`.
+        """
         given, waiting = taken_waiting(params)
         body, options = taken(given, CreateAndRunPoll)
         return await watched_async(self._session, _begun(threads.create_and_run(body), options), waiting)

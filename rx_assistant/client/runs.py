@@ -128,7 +128,22 @@ class Runs(RunPolling):
     def stream(
         self, thread_id: str, *, event_handler: H | None = None, **params: Unpack[RunStream]
     ) -> HandledStream[H] | AssistantStream:
-        """Start a run and stream it. The request is sent when the stream is entered, or first asked for events."""
+        """Start a run and stream it. The request is sent when the stream is entered, or first asked for events.
+
+            with client.threads.runs.stream(thread_id, assistant_id=assistant_id) as stream:
+                for text in stream.text_deltas:
+                    print(text, end="", flush=True)
+
+        Beside the run's own parameters:
+
+        Args:
+            event_handler: The block gives it instead of the stream.
+            timeout: Seconds, or a `Timeout`.
+            on_disconnect: `"poll"` goes on by polling the run when the connection breaks; `"fail"` is the default.
+            on_idle: When nobody reads any more, `"close"` the response, or `"cancel"` the run as well; `idle_grace`
+                seconds later.
+            replay: `"none"` gives late subscribers only what comes; `"all"` is the default.
+        """
         given, options = taken(params, RunStream)
         body, policies = without_policies(given)
         return streamed(self._session, runs.create(thread_id, body), options, event_handler, policies)
@@ -150,7 +165,10 @@ class Runs(RunPolling):
     def submit_tool_outputs_stream(
         self, run_id: str, thread_id: str, *, event_handler: H | None = None, **params: Unpack[SubmitStream]
     ) -> HandledStream[H] | AssistantStream:
-        """Give the outputs of all calls that the run asks for, and stream the rest of the run."""
+        """Give the outputs of all calls that the run asks for, and stream the rest of the run. Options as for `stream`.
+
+        `tool_outputs` are dicts with `tool_call_id` and `output`, one for each call.
+        """
         given, options = taken(params, SubmitStream)
         body, policies = without_policies(given)
         request = runs.submit_tool_outputs(run_id, thread_id, body)
@@ -257,7 +275,22 @@ class AsyncRuns(AsyncRunPolling):
     def stream(
         self, thread_id: str, *, event_handler: H | None = None, **params: Unpack[RunStream]
     ) -> HandledAsyncStream[H] | AsyncAssistantStream:
-        """Start a run and stream it. The request is sent when the stream is entered, or first asked for events."""
+        """Start a run and stream it. The request is sent when the stream is entered, or first asked for events.
+
+            async with client.threads.runs.stream(thread_id, assistant_id=assistant_id) as stream:
+                async for text in stream.text_deltas:
+                    print(text, end="", flush=True)
+
+        Beside the run's own parameters:
+
+        Args:
+            event_handler: The block gives it instead of the stream.
+            timeout: Seconds, or a `Timeout`.
+            on_disconnect: `"poll"` goes on by polling the run when the connection breaks; `"fail"` is the default.
+            on_idle: When nobody reads any more, `"close"` the response, or `"cancel"` the run as well; `idle_grace`
+                seconds later.
+            replay: `"none"` gives late subscribers only what comes; `"all"` is the default.
+        """
         given, options = taken(params, RunStream)
         body, policies = without_policies(given)
         return async_streamed(self._session, runs.create(thread_id, body), options, event_handler, policies)
@@ -279,7 +312,10 @@ class AsyncRuns(AsyncRunPolling):
     def submit_tool_outputs_stream(
         self, run_id: str, thread_id: str, *, event_handler: H | None = None, **params: Unpack[SubmitStream]
     ) -> HandledAsyncStream[H] | AsyncAssistantStream:
-        """Give the outputs of all calls that the run asks for, and stream the rest of the run."""
+        """Give the outputs of all calls that the run asks for, and stream the rest of the run. Options as for `stream`.
+
+        `tool_outputs` are dicts with `tool_call_id` and `output`, one for each call.
+        """
         given, options = taken(params, SubmitStream)
         body, policies = without_policies(given)
         request = runs.submit_tool_outputs(run_id, thread_id, body)

@@ -87,7 +87,10 @@ class Threads(ThreadPolling):
     def create_and_run_stream(
         self, *, event_handler: H | None = None, **params: Unpack[CreateAndRunStream]
     ) -> HandledStream[H] | AssistantStream:
-        """Create a thread and a run on it, and stream the run. The request is sent when the stream is entered."""
+        """Create a thread and a run on it, and stream the run. The request is sent when the stream is entered.
+
+        Options as for `threads.runs.stream`.
+        """
         given, options = taken(params, CreateAndRunStream)
         body, policies = without_policies(given)
         return streamed(self._session, threads.create_and_run(body), options, event_handler, policies)
@@ -158,7 +161,10 @@ class AsyncThreads(AsyncThreadPolling):
     def create_and_run_stream(
         self, *, event_handler: H | None = None, **params: Unpack[CreateAndRunStream]
     ) -> HandledAsyncStream[H] | AsyncAssistantStream:
-        """Create a thread and a run on it, and stream the run. The request is sent when the stream is entered."""
+        """Create a thread and a run on it, and stream the run. The request is sent when the stream is entered.
+
+        Options as for `threads.runs.stream`.
+        """
         given, options = taken(params, CreateAndRunStream)
         body, policies = without_policies(given)
         return async_streamed(self._session, threads.create_and_run(body), options, event_handler, policies)
