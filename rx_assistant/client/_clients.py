@@ -64,7 +64,7 @@ class AssistantClient:
 
     `timeout` is seconds or a `Timeout`; by default 5 s until the connection stands, 600 s without a byte. After a
     connection error, 408, 409, 429 or 5xx a request is sent again, up to `max_retries` times. `dialect` is `Azure(…)`
-    or `Foundry(…)`. The logger `rx_assistant.http` tells of each request, with `log="content"` of what it holds as well.
+    or `Foundry(…)`. The logger `rx_assistant.http` tells of requests at DEBUG; `log="content"` adds what they hold.
     """
 
     def __init__(
