@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import logging
 import socket
@@ -216,9 +217,10 @@ def listening_socket(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        hint = "; port 0 takes a free one" if error.errno == errno.EADDRINUSE else ""
+        raise type(error)(error.errno, f"cannot listen on {host}:{port}: {error.strerror or error}{hint}") from error
     return listener
 
 
