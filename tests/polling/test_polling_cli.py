@@ -114,7 +114,7 @@ class TestWatch:
         with pytest.MonkeyPatch.context() as patch:
             patch.delenv("OPENAI_BASE_URL", raising=False)
             assert run(["watch", "run_1", "--thread", "t"]) == 2
-        assert "base_url" in capsys.readouterr().err
+        assert "--base-url" in capsys.readouterr().err
 
     def test_in_a_terminal_a_bar_moves(self) -> None:
         with Loopback(Answers(["queued", "in_progress", "completed"])) as server:

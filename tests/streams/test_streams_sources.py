@@ -220,6 +220,20 @@ def test_the_pace_is_exact_however_the_source_is_cut(shape: str, size: int) -> N
     assert [later - earlier for earlier, later in pairwise(times)] == pytest.approx([10.0] * (len(times) - 1))
 
 
+@pytest.mark.parametrize("shape", ["list", "async generator"])
+def test_with_a_pace_what_has_no_blank_line_is_read_for_the_ending(shape: str) -> None:
+    async def later() -> Any:
+        for each in frames:
+            yield each
+
+    async def main() -> None:
+        async with replay_async(frames if shape == "list" else later(), events_per_second=0.1) as stream:
+            await stream.until_done()
+
+    frames = [run("queued"), run("in_progress"), b"event: done\ndata: [DONE]"]
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
 def test_a_pace_does_not_hurry_a_source_that_is_slower() -> None:
     times: list[float] = []
 
