@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -54,6 +55,8 @@ def taken_waiting(params: Mapping[str, Any]) -> tuple[dict[str, Any], Waiting]:
     milliseconds, on_failure = given.get("poll_interval_ms"), given.get("on_failure", "return")
     if on_failure not in ("return", "raise"):
         raise ValueError(f"on_failure must be 'return' or 'raise', not {on_failure!r}")
+    if milliseconds is not None and not (isinstance(milliseconds, int | float) and 0 <= milliseconds < math.inf):
+        raise ValueError(f"poll_interval_ms must be a number of milliseconds, 0 or more, not {milliseconds!r}")
     interval = None if milliseconds is None else milliseconds / 1000
     return own, Waiting(interval, given.get("max_wait_seconds"), given.get("backoff"), on_failure)
 

@@ -70,6 +70,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
     """404 and 405 for what is no operation."""
     status = error.status_code if isinstance(error, HTTPException) else 404
     what = "Invalid URL" if status == 404 else "Invalid method for URL"
-    response = error_reply(ApiError(status, f"{what} ({request.method} {request.url.path})"))
+    path = request.url.path
+    hint = "" if path.startswith("/v1/") else ". Paths begin with /v1 here: let the client's base URL end with it."
+    response = error_reply(ApiError(status, f"{what} ({request.method} {path}){hint}"))
     sign(response, new_id("req_"), time.perf_counter())
     return response

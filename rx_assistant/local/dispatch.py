@@ -125,6 +125,9 @@ def _response(state: State, reply: Reply) -> Response:
     return json_reply(reply)
 
 
+_NO_KEY = "You didn't provide an API key: give your client one, which it sends in the Authorization header."
+
+
 def check_key(api_key: str | None, headers: Headers) -> None:
     """401 unless the request carries the configured key; `api-key` is how Azure's clients send it."""
     if api_key is None:
@@ -136,7 +139,7 @@ def check_key(api_key: str | None, headers: Headers) -> None:
     if given:
         message, code = f"Incorrect API key provided: {_masked(given)}.", "invalid_api_key"
     else:
-        message, code = "You didn't provide an API key. Send it as `Authorization: Bearer KEY`.", None
+        message, code = _NO_KEY, None
     raise ApiError(401, message, code=code, headers={"www-authenticate": 'Bearer realm="OpenAI API"'})
 
 

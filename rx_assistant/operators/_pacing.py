@@ -145,9 +145,13 @@ def _never(_earlier: object, _later: object) -> bool:
     return False
 
 
-def _check(*, interval: float = FRAME, capacity: int | None = None, overflow: str = "error") -> None:
+def _check(*, interval: object = FRAME, capacity: object = None, overflow: str = "error") -> None:
+    if not isinstance(interval, int | float):  # a stream, when the parentheses were forgotten in a pipe
+        raise TypeError(f"interval is a number of seconds, not {interval!r}")
     if not interval > 0:
         raise ValueError(f"interval is a number of seconds, more than 0, not {interval!r}")
+    if not isinstance(capacity, int | None):
+        raise TypeError(f"the capacity is a number of items, not {capacity!r}")
     if capacity is not None and capacity < 1:
         raise ValueError(f"the capacity is a number of items, at least 1, not {capacity!r}")
     if overflow not in ("error", "drop_oldest", "drop_newest"):

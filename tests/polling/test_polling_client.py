@@ -114,7 +114,9 @@ class TestHowItPolls:
                 on("sync", server.url, lambda c: c.threads.runs.watch("", "thread_1"))
             with pytest.raises(TypeError, match="poll_interval_ms"):
                 on("sync", server.url, lambda c: c.threads.runs.watch("run_1", "thread_1", poll_interval=1))
-            with pytest.raises(ValueError, match="interval"):
+            with pytest.raises(
+                ValueError, match="poll_interval_ms must be a number of milliseconds, 0 or more, not -1"
+            ):
                 on("sync", server.url, poll_run(poll_interval_ms=-1))
             with pytest.raises(ValueError, match="on_failure"):
                 on("sync", server.url, lambda c: c.vector_stores.files.poll("f", "vs", on_failure="explode"))
