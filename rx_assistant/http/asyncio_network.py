@@ -21,11 +21,11 @@ import httpcore
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from rx_assistant.http.cutting import shut_down
+from rx_assistant.http.dialling import dial
 
 SocketOption: TypeAlias = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 
 HIGH_WATER = 256 * 1024  # bytes that wait to be read before the socket is left alone
-_EYEBALLS = 0.25  # seconds until the next address of a host is tried beside the first
 
 
 class AsyncioBackend(httpcore.AsyncNetworkBackend):
@@ -44,12 +44,10 @@ class AsyncioBackend(httpcore.AsyncNetworkBackend):
         if loop is None:
             return await _elsewhere().connect_tcp(host, port, timeout, local_address, socket_options)
         protocol = _Protocol(loop)
-        local = None if local_address is None else (local_address, 0)
         try:
             with anyio.fail_after(timeout):
-                await loop.create_connection(
-                    lambda: protocol, host, port, local_addr=local, happy_eyeballs_delay=_EYEBALLS
-                )
+                connected = await dial(host, port, local_address)
+                await loop.create_connection(lambda: protocol, sock=connected)
         except TimeoutError as error:
             raise httpcore.ConnectTimeout(error) from error
         except OSError as error:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TypeAlias
 
 import anyio
@@ -120,11 +120,16 @@ async def _exchange(network: _Network, request: httpx.Request, limits: Limits) -
 async def _send(exchange: Exchange, network: _Network, request: httpx.Request, timeout: float | None) -> None:
     assert isinstance(request.stream, httpx.AsyncByteStream)
     gathered = exchange.request(request.url.raw_path, request.headers.raw)
-    async for piece in request.stream:
-        gathered += exchange.content(piece)
-        if len(gathered) >= SEND_AT_ONCE:
-            await network.write(gathered, timeout)
-            gathered = b""
+    pieces = aiter(request.stream)
+    try:
+        async for piece in pieces:
+            gathered += exchange.content(piece)
+            if len(gathered) >= SEND_AT_ONCE:
+                await network.write(gathered, timeout)
+                gathered = b""
+    finally:
+        if isinstance(pieces, AsyncGenerator):
+            await pieces.aclose()
     await network.write(gathered + exchange.end(), timeout)
 
 
