@@ -68,6 +68,17 @@ class StreamBase:
         if on_idle != "detach":
             self.log.listen(self._stop_waiting_for_readers)
 
+    def __repr__(self) -> str:
+        identity, log = self._feed.identity, self.log
+        run = None if identity is None else identity.run_id
+        return f"{type(self).__name__}(run={run!r}, events={log.length}, {self._state()})"
+
+    def _state(self) -> str:
+        if not self.log.ended:
+            return "open" if self._is_sent() else "not sent"
+        failure = self.log.failure
+        return "ended" if failure is None else f"ended by {type(failure).__name__}"
+
     # -- context -------------------------------------------------------------------------------------------------
 
     @property

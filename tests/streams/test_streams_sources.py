@@ -91,6 +91,21 @@ async def test_a_recording_of_any_shape_is_an_async_stream(
         assert (await stream.get_final_run()).status == "completed"
 
 
+def test_a_stream_shows_its_run_how_much_has_come_and_its_state() -> None:
+    stream = replay(WHOLE, chunk_size=1)
+    assert repr(stream) == "AssistantStream(run=None, events=0, not sent)"
+    next(iter(stream))
+    assert stream.current_run is not None
+    run_id = stream.current_run.id
+    assert repr(stream) == f"AssistantStream(run={run_id!r}, events=1, open)"
+    stream.until_done()
+    assert repr(stream) == f"AssistantStream(run={run_id!r}, events={len(answer(*TEXTS))}, ended)"
+    broken = replay(b"")
+    with pytest.raises(StreamTruncatedError):
+        broken.until_done()
+    assert repr(broken) == "AssistantStream(run=None, events=0, ended by StreamTruncatedError)"
+
+
 def test_a_chunk_size_bounds_the_chunks() -> None:
     with replay(WHOLE, chunk_size=16) as stream:
         reads = 0
