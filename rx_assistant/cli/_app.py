@@ -113,7 +113,10 @@ def debug_option(command: F) -> F:
 @click.version_option(rx_assistant.__version__, "--version", message="rx-assistant %(version)s")
 @debug_option
 def cli() -> None:
-    """Talk to an Assistants server, replay its streams, or be one."""
+    """Talk to an Assistants server, replay its streams, or be one.
+
+    A first try, which needs no server: rx-assistant ask "What time is it?"
+    """
 
 
 @cli.command()
@@ -187,7 +190,7 @@ def watch(
     follow(run_id, thread_id=thread_id, base_url=base_url, api_key=api_key, interval=interval, timeout=timeout)
 
 
-@cli.command()
+@cli.command(short_help="Upload each FILE into a vector store.")
 @click.argument(
     "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
