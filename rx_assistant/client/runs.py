@@ -130,10 +130,6 @@ class Runs(RunPolling):
     ) -> HandledStream[H] | AssistantStream:
         """Start a run and stream it. The request is sent when the stream is entered, or first asked for events.
 
-            with client.threads.runs.stream(thread_id, assistant_id=assistant_id) as stream:
-                for text in stream.text_deltas:
-                    print(text, end="", flush=True)
-
         Beside the run's own parameters:
 
         Args:
@@ -276,10 +272,6 @@ class AsyncRuns(AsyncRunPolling):
         self, thread_id: str, *, event_handler: H | None = None, **params: Unpack[RunStream]
     ) -> HandledAsyncStream[H] | AsyncAssistantStream:
         """Start a run and stream it. The request is sent when the stream is entered, or first asked for events.
-
-            async with client.threads.runs.stream(thread_id, assistant_id=assistant_id) as stream:
-                async for text in stream.text_deltas:
-                    print(text, end="", flush=True)
 
         Beside the run's own parameters:
 

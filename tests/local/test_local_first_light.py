@@ -61,7 +61,7 @@ def test_stopping_with_a_stream_open_leaves_no_thread_and_no_socket():
         context = httpx.stream("POST", f"{base}/threads/runs", json=body)
         response = context.__enter__()
         next(response.iter_raw())
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{base}/assistants")
     context.__exit__(None, None, None)
