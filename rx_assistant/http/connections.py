@@ -22,7 +22,7 @@ import httpx
 from rx_assistant.http.asyncio_network import AsyncioBackend
 from rx_assistant.http.http11 import READ_BYTES, Exchange
 from rx_assistant.http.idle import IdleConnections
-from rx_assistant.http.wire import AS_HTTPX, CLOSED, SEND_AT_ONCE, Key, Limits, key_of, response_of
+from rx_assistant.http.wire import AS_HTTPX, CLOSED, SEND_AT_ONCE, Key, Limits, key_of, limit_of, response_of
 
 _Network: TypeAlias = httpcore.AsyncNetworkStream
 _CLOSE_SECONDS = 2.0  # TLS says goodbye, on trio; a peer that takes nothing cannot hold us
@@ -52,7 +52,7 @@ class Lines(httpx.AsyncBaseTransport):
         key = key_of(request)
         limits: Limits = request.extensions.get("timeout", {})
         with AS_HTTPX:
-            network = await self._connection(key, limits.get("connect"))
+            network = await self._connection(key, limits)
             try:
                 exchange = await _exchange(network, request, limits)
             except BaseException:
@@ -67,7 +67,7 @@ class Lines(httpx.AsyncBaseTransport):
         for network in [*self._busy, *self._idle.close()]:
             await self._drop(network)
 
-    async def _connection(self, key: Key, timeout: float | None) -> _Network:
+    async def _connection(self, key: Key, limits: Limits) -> _Network:
         """A connection for one request: the one that was used last, if it still stands."""
         for network in self._idle.expired():
             await self._drop(network)
@@ -77,10 +77,10 @@ class Lines(httpx.AsyncBaseTransport):
                 return idle
             await self._drop(idle)
         scheme, host, port = key
-        network = await self._network.connect_tcp(host, port, timeout)
+        network = await self._network.connect_tcp(host, port, limit_of(limits, "connect"))
         if scheme == "https":
             try:
-                network = await network.start_tls(self._tls, host, timeout)
+                network = await network.start_tls(self._tls, host, limit_of(limits, "connect"))
             except BaseException:
                 await self._drop(network)
                 raise
@@ -109,15 +109,15 @@ async def _exchange(network: _Network, request: httpx.Request, limits: Limits) -
     """Send a request and read the head of its response."""
     exchange = Exchange(request.method)
     try:
-        await _send(exchange, network, request, limits.get("write"))
+        await _send(exchange, network, request, limits)
     except httpcore.WriteError:
         pass  # a server that has seen enough may answer all the same
     while exchange.head is None:
-        exchange.receive_head(await network.read(READ_BYTES, limits.get("read")))
+        exchange.receive_head(await network.read(READ_BYTES, limit_of(limits, "read")))
     return exchange
 
 
-async def _send(exchange: Exchange, network: _Network, request: httpx.Request, timeout: float | None) -> None:
+async def _send(exchange: Exchange, network: _Network, request: httpx.Request, limits: Limits) -> None:
     assert isinstance(request.stream, httpx.AsyncByteStream)
     gathered = exchange.request(request.url.raw_path, request.headers.raw)
     pieces = aiter(request.stream)
@@ -125,12 +125,12 @@ async def _send(exchange: Exchange, network: _Network, request: httpx.Request, t
         async for piece in pieces:
             gathered += exchange.content(piece)
             if len(gathered) >= SEND_AT_ONCE:
-                await network.write(gathered, timeout)
+                await network.write(gathered, limit_of(limits, "write"))
                 gathered = b""
     finally:
         if isinstance(pieces, AsyncGenerator):
             await pieces.aclose()
-    await network.write(gathered + exchange.end(), timeout)
+    await network.write(gathered + exchange.end(), limit_of(limits, "write"))
 
 
 class _Body(httpx.AsyncByteStream):
@@ -158,7 +158,7 @@ class _Body(httpx.AsyncByteStream):
                 content, exchange.early = exchange.early, b""
                 return content
             while not exchange.is_over:
-                data = await self._network.read(READ_BYTES, self._limits.get("read"))
+                data = await self._network.read(READ_BYTES, limit_of(self._limits, "read"))
                 content = exchange.receive(data) if data else exchange.receive_end()
                 if content:
                     return content

@@ -50,12 +50,16 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send this and tell what came: an `Incoming`, or one of our connection errors. Limits in seconds."""
+    """Send this and tell what came: an `Incoming`, or one of our connection errors. Limits in seconds.
+
+    `read` is for each wait, `within` for all of it: to the head of a stream, or to the end of any other reply.
+    """
 
     outgoing: Outgoing
     connect: float | None
     read: float | None
     stream: bool
+    within: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +199,7 @@ class _Course:
         timeout, left = self._call.timeout, self._left()
         if left is not None and left <= 0:
             raise self._limit_error()
-        return Send(outgoing, _least(timeout.connect, left), _least(timeout.read, left), self._call.stream)
+        return Send(outgoing, _least(timeout.connect, left), _least(timeout.read, left), self._call.stream, left)
 
     def _left(self) -> float | None:
         """Seconds until the nearest limit that counts from the start of the call."""

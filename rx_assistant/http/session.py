@@ -24,6 +24,7 @@ from rx_assistant.http.exchange import Clock, Course, FetchKey, Incoming, Outcom
 from rx_assistant.http.options import NO_OPTIONS, CallOptions
 from rx_assistant.http.request import Request
 from rx_assistant.http.settings import Settings
+from rx_assistant.http.source import DEADLINE
 from rx_assistant.http.transports import (
     AsyncHTTP,
     Response,
@@ -244,6 +245,8 @@ def _build(http: Any, step: Send, file: OpenFile | None) -> Any:
         data=None if outgoing.upload is None else dict(outgoing.upload.fields),
         timeout=(step.connect, step.read, step.read, step.read),
     )
+    if step.within is not None:
+        request.extensions["timeout"][DEADLINE] = time.monotonic() + step.within
     if not outgoing.trusted:
         _strip(request.headers, outgoing.headers)
     return request
@@ -268,6 +271,7 @@ def _expect(response: Response, call: Call) -> None:
     limits = response.request.extensions.get("timeout")
     if isinstance(limits, dict):
         limits["read"] = call.timeout.read
+        limits.pop(DEADLINE, None)
 
 
 def _refuse_closed(http: Any) -> None:

@@ -9,6 +9,10 @@ BODY = "rx_assistant.body"
 """The extension of a response under which its transport offers a Source or AsyncSource."""
 
 
+DEADLINE = "deadline"
+"""Beside httpx's time limits of a request: when it has to be over, on the monotonic clock. Only our transports look."""
+
+
 class Source(Protocol):
     """The bytes of one response, for one thread at a time."""
 

@@ -19,7 +19,7 @@ import httpx
 from rx_assistant.http.cutting import duplicate, shut_down
 from rx_assistant.http.http11 import READ_BYTES, Exchange
 from rx_assistant.http.idle import IdleConnections
-from rx_assistant.http.wire import AS_HTTPX, CLOSED, SEND_AT_ONCE, Key, Limits, key_of, response_of
+from rx_assistant.http.wire import AS_HTTPX, CLOSED, SEND_AT_ONCE, Key, Limits, key_of, limit_of, response_of
 
 _Network: TypeAlias = httpcore.NetworkStream
 
@@ -50,7 +50,7 @@ class SyncLines(httpx.BaseTransport):
         key = key_of(request)
         limits: Limits = request.extensions.get("timeout", {})
         with AS_HTTPX:
-            network = self._connection(key, limits.get("connect"))
+            network = self._connection(key, limits)
             try:
                 exchange = _exchange(network, request, limits)
             except BaseException:
@@ -76,7 +76,7 @@ class SyncLines(httpx.BaseTransport):
         for network in self._idle.close():
             network.close()
 
-    def _connection(self, key: Key, timeout: float | None) -> _Network:
+    def _connection(self, key: Key, limits: Limits) -> _Network:
         """A connection for one request: the one that was used last, if it still stands."""
         for network in self._idle.expired():
             network.close()
@@ -85,10 +85,10 @@ class SyncLines(httpx.BaseTransport):
                 return self._hold(idle)
             idle.close()
         scheme, host, port = key
-        network = self._network.connect_tcp(host, port, timeout)
-        return self._hold(self._encrypted(network, host, timeout) if scheme == "https" else network)
+        network = self._network.connect_tcp(host, port, limit_of(limits, "connect"))
+        return self._hold(self._encrypted(network, host, limits) if scheme == "https" else network)
 
-    def _encrypted(self, network: _Network, host: str, timeout: float | None) -> _Network:
+    def _encrypted(self, network: _Network, host: str, limits: Limits) -> _Network:
         copy = duplicate(network)
         if copy is not None:
             with self._lock:
@@ -96,7 +96,7 @@ class SyncLines(httpx.BaseTransport):
                 if self._closed:
                     shut_down(copy)
         try:
-            return network.start_tls(self._tls, host, timeout)
+            return network.start_tls(self._tls, host, limit_of(limits, "connect"))
         except BaseException:
             network.close()
             raise
@@ -143,23 +143,23 @@ def _exchange(network: _Network, request: httpx.Request, limits: Limits) -> Exch
     """Send a request and read the head of its response."""
     exchange = Exchange(request.method)
     try:
-        _send(exchange, network, request, limits.get("write"))
+        _send(exchange, network, request, limits)
     except httpcore.WriteError:
         pass  # a server that has seen enough may answer all the same
     while exchange.head is None:
-        exchange.receive_head(network.read(READ_BYTES, limits.get("read")))
+        exchange.receive_head(network.read(READ_BYTES, limit_of(limits, "read")))
     return exchange
 
 
-def _send(exchange: Exchange, network: _Network, request: httpx.Request, timeout: float | None) -> None:
+def _send(exchange: Exchange, network: _Network, request: httpx.Request, limits: Limits) -> None:
     assert isinstance(request.stream, httpx.SyncByteStream)
     gathered = exchange.request(request.url.raw_path, request.headers.raw)
     for piece in request.stream:
         gathered += exchange.content(piece)
         if len(gathered) >= SEND_AT_ONCE:
-            network.write(gathered, timeout)
+            network.write(gathered, limit_of(limits, "write"))
             gathered = b""
-    network.write(gathered + exchange.end(), timeout)
+    network.write(gathered + exchange.end(), limit_of(limits, "write"))
 
 
 class _Body(httpx.SyncByteStream):
@@ -181,7 +181,7 @@ class _Body(httpx.SyncByteStream):
                 return content
             while not exchange.is_over:
                 with self.reading:
-                    data = self.network.read(READ_BYTES, self._limits.get("read"))
+                    data = self.network.read(READ_BYTES, limit_of(self._limits, "read"))
                 content = exchange.receive(data) if data else exchange.receive_end()
                 if content:
                     return content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, TypeAlias
 
 import h11
@@ -10,10 +11,10 @@ import httpx
 
 from rx_assistant.http.chunked import ChunkedError
 from rx_assistant.http.http11 import Exchange
-from rx_assistant.http.source import BODY
+from rx_assistant.http.source import BODY, DEADLINE
 
 Limits: TypeAlias = "dict[str, float | None]"
-"""httpx's time limits, in seconds: `connect`, `read`, `write`."""
+"""httpx's time limits, in seconds: `connect`, `read`, `write`; and our DEADLINE."""
 
 Key: TypeAlias = tuple[str, str, int]
 """Scheme, host and port: requests with the same key may share a connection."""
@@ -22,6 +23,7 @@ SEND_AT_ONCE = 64 * 1024  # bytes of a request that are gathered before they are
 CLOSED = "the transport has been closed"
 _PORTS = {"http": 80, "https": 443}
 _LAST_PORT = 65535
+_SHORTEST = 0.0005  # seconds; none at all would mean to sockets that they must not wait
 
 
 def key_of(request: httpx.Request) -> Key:
@@ -38,6 +40,15 @@ def key_of(request: httpx.Request) -> Key:
     if port > _LAST_PORT:
         raise httpx.InvalidURL(f"ports end with {_LAST_PORT}; there is no {port}")
     return url.scheme, host, port
+
+
+def limit_of(limits: Limits, name: str) -> float | None:
+    """Seconds that one wait may last: a peer that sends a byte now and then keeps us no longer than the deadline."""
+    limit, deadline = limits.get(name), limits.get(DEADLINE)
+    if deadline is None:
+        return limit
+    left = max(deadline - time.monotonic(), _SHORTEST)
+    return left if limit is None else min(left, limit)
 
 
 def response_of(exchange: Exchange, network: object, body: Any) -> httpx.Response:
