@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+import anyio
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
@@ -16,7 +16,7 @@ from rx_assistant.errors import RxAssistantError
 from rx_assistant.events import AssistantStreamEvent
 from rx_assistant.hot import AsyncStream, StreamScheduler
 from rx_assistant.streams._async_pump import AsyncOpen, AsyncPump, AsyncResume
-from rx_assistant.streams._base import OnIdle, Replay, StreamBase
+from rx_assistant.streams._base import GOODBYE, OnIdle, Replay, StreamBase, log_uncancelled
 from rx_assistant.streams._handling import bound
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ R = TypeVar("R")
 
 AsyncPost = Callable[[str, str], Awaitable[Any]]
 """Posts the cancel of a run: `(run_id, thread_id)` → the Run that the server answered."""
-
-_log = logging.getLogger("rx_assistant")
 
 
 class Eager(Generic[R]):
@@ -76,7 +74,7 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
 
     Entering it sends the request and raises what the API answers. Events flow while someone iterates, waits
     (`until_done`, `get_final_…`, `await`) or after `connect()`. Subscribing, `close()` and `cancel()` work from any
-    thread. Leaving the block closes the response.
+    thread. Leaving the block closes the response; with `on_idle="cancel"` it cancels the run if that goes on.
     """
 
     def __init__(
@@ -115,6 +113,8 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
     ) -> None:
         if error is None:
             self._warn_if_unread(self.driver.pumped)
+        if self._is_abandoned and self._cancelling is None:
+            await self._say_goodbye()
         self.driver.close_soon()
         await self.driver.closed()
         self._log_unheard()
@@ -212,11 +212,25 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
             try:
                 await self.cancel()
             except RxAssistantError as error:
-                _log.warning("the run of an abandoned stream could not be cancelled: %s", error)
+                log_uncancelled(error)
             finally:
                 self.driver.close_soon()
 
         Eager(self.driver, main)
+
+    async def _say_goodbye(self) -> None:
+        """Let the run be cancelled, also while the task that leaves the block is."""
+        identity, post = self._feed.identity, self._post_cancel
+        if post is None:
+            return
+        with anyio.move_on_after(GOODBYE, shield=True):
+            try:
+                if not self.log.ended:
+                    await self.cancel()
+                elif identity is not None:
+                    await post(identity.run_id, identity.thread_id)
+            except RxAssistantError as error:
+                log_uncancelled(error)
 
     # -- Root ----------------------------------------------------------------------------------------------------
 

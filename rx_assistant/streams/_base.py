@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from reactivex import abc
 
-from rx_assistant.errors import StreamError
+from rx_assistant.errors import BadRequestError, ConflictError, StreamCancelledError, StreamError
 from rx_assistant.hot import FEEDING, NOTHING, HotLog, Subscriber
 from rx_assistant.streams._context import Folding, message_around, step_around
 from rx_assistant.streams._feed import Feed
@@ -32,6 +32,14 @@ OnIdle: TypeAlias = Literal["detach", "close", "cancel"]
 _log = logging.getLogger("rx_assistant")
 
 _GRACE = {"detach": 0.0, "close": 0.0, "cancel": 1.0}
+GOODBYE: Final = 2.0
+"""Seconds that the cancel of an abandoned run may take while its block is left."""
+
+
+def log_uncancelled(error: Exception) -> None:
+    """Say that an abandoned run goes on; without ado when it was the server that refused: it has ended by itself."""
+    level = logging.DEBUG if isinstance(error, (BadRequestError, ConflictError)) else logging.WARNING
+    _log.log(level, "the run of an abandoned stream could not be cancelled: %s", error)
 
 
 class StreamBase:
@@ -207,7 +215,7 @@ class StreamBase:
         """Whether there is a request that could have started a run."""
         raise NotImplementedError
 
-    def _cancel_and_close(self) -> None:
+    def _cancel_and_close(self) -> object:
         raise NotImplementedError
 
     @property
@@ -241,6 +249,16 @@ class StreamBase:
             self.close()
         else:
             self._cancel_and_close()
+
+    @property
+    def _is_abandoned(self) -> bool:
+        """Whether leaving the block now leaves a run to itself that `on_idle` wants cancelled.
+
+        One that has ended, or waits for the outputs of its tools, is not abandoned.
+        """
+        if self._on_idle != "cancel" or not self._is_sent() or self._feed.is_settled:
+            return False
+        return not self.log.ended or isinstance(self.log.failure, StreamCancelledError)
 
     def _warn_if_unread(self, pumped: bool) -> None:
         if self.log.holders and not pumped and not self.log.ended:

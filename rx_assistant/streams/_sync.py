@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from functools import cached_property
@@ -14,7 +13,7 @@ from reactivex import Observable, abc
 from rx_assistant.errors import RxAssistantError
 from rx_assistant.events import AssistantStreamEvent
 from rx_assistant.hot import TIMERS, Stream, StreamScheduler
-from rx_assistant.streams._base import OnIdle, Post, Replay, StreamBase
+from rx_assistant.streams._base import GOODBYE, OnIdle, Post, Replay, StreamBase, log_uncancelled
 from rx_assistant.streams._handling import bound
 from rx_assistant.streams._pump import Open, Pump, Resume
 
@@ -24,15 +23,13 @@ if TYPE_CHECKING:
 
 H = TypeVar("H")
 
-_log = logging.getLogger("rx_assistant")
-
 
 class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
     """One run as a hot Observable of typed events: one request, however many look on.
 
     Entering it sends the request and raises what the API answers. Events flow while someone iterates, waits
     (`until_done`, `get_final_…`, `run`) or after `connect()`; subscribers are called on the thread that does so.
-    Leaving the block closes the response.
+    Leaving the block closes the response; with `on_idle="cancel"` it cancels the run if that goes on.
     """
 
     def __init__(
@@ -72,6 +69,8 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
     ) -> None:
         if error is None:
             self._warn_if_unread(self.driver.pumped)
+        if self._is_abandoned and self._post_cancel is not None and self._cancelled is None:
+            self._cancel_and_close().join(GOODBYE)
         self.close()
         self._log_unheard()
 
@@ -154,14 +153,16 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
     def _is_sent(self) -> bool:
         return self.driver.is_sent
 
-    def _cancel_and_close(self) -> None:
-        threading.Thread(target=self._cancel_then_close, name="rx-assistant-cancel", daemon=True).start()
+    def _cancel_and_close(self) -> threading.Thread:
+        thread = threading.Thread(target=self._cancel_then_close, name="rx-assistant-cancel", daemon=True)
+        thread.start()
+        return thread
 
     def _cancel_then_close(self) -> None:
         try:
             self.cancel()
         except RxAssistantError as error:
-            _log.warning("the run of an abandoned stream could not be cancelled: %s", error)
+            log_uncancelled(error)
         finally:
             self.close()
 
