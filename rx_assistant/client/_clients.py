@@ -57,7 +57,8 @@ class AssistantClient:
 
     `base_url` defaults to OPENAI_BASE_URL, `api_key` to OPENAI_API_KEY; without a key no credentials are sent. The
     key may be a function that gives a token, which is called for every request. A given `http_client`, of httpx or
-    httpx2, stays open when this client is closed.
+    httpx2, stays open when this client is closed; it brings HTTP/2, proxies, certificates and hooks of yours. Without
+    one, connections are our own, HTTP/1.1; httpx's where the environment names a proxy, or with `httpx.Client()`.
 
         with rx_assistant.local.serve() as server, AssistantClient(base_url=server.base_url) as client:
             assistant = client.assistants.create(model="local")

@@ -27,9 +27,10 @@ def nothing_left_for_the_collector() -> Iterator[None]:
 
 
 async def drips(wire: Wire) -> None:
-    for _ in range(500):
+    for _ in range(200):
         await wire.send(b" ")
         await asyncio.sleep(0.01)
+    raise AssertionError("nobody gave up")
 
 
 async def drips_a_head(request: Received, wire: Wire) -> None:
