@@ -51,8 +51,10 @@ def main(names: list[str]) -> int:
     console.print(f"{machine}; " + ", ".join(f"{name} {version}" for name, version in _peers.versions().items()))
     begun = time.perf_counter()
     for name in names or TABLES:
+        started = time.perf_counter()
         module = importlib.import_module(f"benchmarks.{name}")
-        show(f"{name}: {module.__doc__.strip()}", module.rows(), console)
+        rows = module.rows()
+        show(f"{name} ({time.perf_counter() - started:.0f} s): {module.__doc__.strip()}", rows, console)
     console.print(f"{time.perf_counter() - begun:.0f} s in all")
     return 0
 

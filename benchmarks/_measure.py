@@ -26,7 +26,7 @@ class Row:
 
 @contextmanager
 def no_collector() -> Iterator[None]:
-    """Collect before, not during."""
+    """Collect before, not during: for what shall be told without the collector's share."""
     gc.collect()
     gc.disable()
     try:

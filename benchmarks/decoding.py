@@ -95,7 +95,9 @@ def rows() -> list[Row]:
     """The rows of this table."""
     pieces = chunks(text_events(N))
     client = _peers.sdk(pieces)
-    ours, plain, low = race(lambda: read_all(pieces), lambda: _peers.sdk_events(client), lambda: floor(pieces))
+    ours, plain, low = race(
+        lambda: read_all(pieces), lambda: _peers.sdk_events(client), lambda: floor(pieces), rounds=9
+    )
     found = [
         times_faster("bytes → events, .data read for each", ours, plain, N, name="openai", at_least=15),
         at_most(

@@ -49,7 +49,11 @@ class Calls:
         self._status: str | None = None
         names = [name for name in vars(base) if name.startswith("on_")]
         self.on = {name: callback for name in names if (callback := own_callback(handler, base, name)) is not None}
-        self._on_text_delta = self.on.get("on_text_delta")
+        self._on_text_delta, self._on_annotation = self.on.get("on_text_delta"), self.on.get("on_annotation")
+        self._on_tool_call_delta, self._on_code_output = (
+            self.on.get("on_tool_call_delta"),
+            self.on.get("on_code_output"),
+        )
         self._text_delta, self._text, self._delta, self._call = readers()
         self._tell_delta = {kind: tell for kind, (tell, wanted) in _TELL_DELTA.items() if wanted & self.on.keys()}
 
@@ -118,23 +122,23 @@ class Calls:
                 calls += [(callback, (output, call)) for output in (call.code_interpreter.outputs or ())[since:]]
 
     def _part_delta(self, calls: list[Call], event: ThreadMessageDelta, part: PartState, position: int) -> None:
-        on, version = self.on, self.snapshot.version
+        version = self.snapshot.version
         if part.kind == "text":
-            text_callback, annotation_callback = self._on_text_delta, on.get("on_annotation")
+            text_callback, annotation_callback = self._on_text_delta, self._on_annotation
             if text_callback is not None:
                 calls.append((text_callback, (self._text_delta(event, position), self._text(part, version))))
             if annotation_callback is not None and not event.is_plain:
                 text = self._text(part, version)
                 annotations = self._text_delta(event, position).annotations or ()
                 calls += [(annotation_callback, (annotation, text)) for annotation in annotations]
-        elif part.kind == "refusal" and (callback := on.get("on_refusal_delta")) is not None:
+        elif part.kind == "refusal" and (callback := self.on.get("on_refusal_delta")) is not None:
             calls.append((callback, (part.delta(event, position), part.view(version))))
 
     def _call_delta(self, calls: list[Call], event: ThreadRunStepDelta, call: CallState, position: int) -> None:
-        on, version = self.on, self.snapshot.version
-        if (callback := on.get("on_tool_call_delta")) is not None:
+        version = self.snapshot.version
+        if (callback := self._on_tool_call_delta) is not None:
             calls.append((callback, (self._delta(event, position), self._call(call, version))))
-        if (callback := on.get("on_code_output")) is not None and not event.is_plain:
+        if (callback := self._on_code_output) is not None and not event.is_plain:
             delta, view = self._delta(event, position), self._call(call, version)
             if delta.type == "code_interpreter" and delta.code_interpreter:
                 calls += [(callback, (output, view)) for output in delta.code_interpreter.outputs or ()]

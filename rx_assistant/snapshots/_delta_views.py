@@ -90,6 +90,9 @@ _code_call = maker_of(
 )
 
 
+_view_plain_text, _view_function, _view_code = _plain_text.view, _function_call.view, _code_call.view
+
+
 def content_delta(event: ThreadMessageDelta, position: int) -> MessageContentDelta:
     """The piece of content at `position` of the event's list."""
     content = event.data.delta.content or ()
@@ -98,9 +101,9 @@ def content_delta(event: ThreadMessageDelta, position: int) -> MessageContentDel
 
 def text_delta(event: ThreadMessageDelta, position: int) -> TextDelta:
     """What is inside the piece of text at `position` of the event's list."""
-    narrow = event.narrow
+    narrow = event._narrow or event.narrow  # mostly the fold has read it
     if narrow[2]:
-        return _plain_text.view(event, position)
+        return _view_plain_text(event, position)
     if narrow[3] is not None:
         return _text.view(event, position)
     piece = event.payload["delta"]["content"][position]
@@ -109,8 +112,8 @@ def text_delta(event: ThreadMessageDelta, position: int) -> TextDelta:
 
 def call_delta(event: ThreadRunStepDelta, position: int) -> ToolCallDelta:
     """The piece of a tool call at `position` of the event's list."""
-    narrow = event.narrow
+    narrow = event._narrow or event.narrow
     if narrow[2]:
-        return (_function_call if narrow[1][0][1] == "function" else _code_call).view(event, position)
+        return (_view_function if narrow[1][0][1] == "function" else _view_code)(event, position)
     call: ToolCallDelta = event.data.delta.step_details.tool_calls[position]  # type: ignore[union-attr,index]
     return call
