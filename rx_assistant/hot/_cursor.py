@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rx_assistant.errors import StreamOverflowError
 
@@ -48,13 +48,12 @@ class Cursor(Generic[T]):
         if self._error is not None:
             raise self._error
         if position >= log._pos:
-            if position < log._length and log.alarm is None:
-                item = log.pass_by(position)
-                if item is not NOTHING:
-                    self.position = position + 1
-                    return item
-            elif position >= log._length and not log._ended:
-                return cast("T", NOTHING)
+            item = log.pass_by(position)
+            if item is not NOTHING:
+                self.position = position + 1
+                return item
+            if position >= log._length and not log._ended:
+                return item
             if position >= log._wish:
                 log.want(position + 1)
             elif log.is_mine_to_drain:

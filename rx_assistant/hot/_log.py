@@ -161,17 +161,17 @@ class HotLog(Kept[T]):
         self.drain()
 
     def pass_by(self, position: int) -> T:
-        """Deliver the item at `position`, the next one, and give it; NOTHING if somebody else has to have it as well.
+        """Deliver the item at `position` and give it; NOTHING unless it is the next one and nobody else is to have it.
 
         This is what a loop over a stream without other readers does for every item, at a fraction of a drain's cost.
         """
-        if not self._delivery.acquire(blocking=False):
+        if position >= self._length or self.alarm is not None or not self._delivery.acquire(False):
             return cast("T", NOTHING)
         try:  # whoever has the delivery lock alone changes seats and position
             if self._seats or self._inbox or position >= self.gate or self.watch is not None or not self.keep:
                 return cast("T", NOTHING)
             with self._mutex:
-                if position != self._pos or position >= self._length:
+                if position != self._pos or position >= self._length:  # another loop has, or all of it was cut off
                     return cast("T", NOTHING)
                 self._pos = position + 1
                 if position >= self._wish:
@@ -230,7 +230,7 @@ class HotLog(Kept[T]):
     def drain(self) -> None:
         """Deliver what is pending, unless another thread, or a caller further up this stack, is doing so."""
         while self._pending():
-            if not self._delivery.acquire(blocking=False):
+            if not self._delivery.acquire(False):
                 return
             loop, FEEDING.loop = FEEDING.loop, None
             self.delivering = threading.get_ident()

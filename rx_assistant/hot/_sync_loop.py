@@ -59,12 +59,11 @@ class SyncItems(Generic[T]):
         loop = self._loop
         items, direct = loop.items, loop.direct
         if direct is not None and not items:
-            try:
-                item: T = direct.cursor.take()
-                if item is not NOTHING:
-                    return item
-            except Exception as raised:
-                direct.observer.fail(raised)
+            cursor = direct.cursor
+            item: T = cursor.log.pass_by(cursor.position)
+            if item is not NOTHING:
+                cursor.position += 1
+                return item
         loop.thread = threading.get_ident()
         while not items:
             if loop.over:
