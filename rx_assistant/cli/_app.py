@@ -15,7 +15,7 @@ import click
 
 import rx_assistant
 from rx_assistant.cli._failure import RunFailed
-from rx_assistant.errors import APIConnectionError, ConfigurationError, RxAssistantError
+from rx_assistant.errors import ConfigurationError, RxAssistantError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,8 +48,6 @@ def _complain(error: Exception, code: int, debug: bool) -> int:
         traceback.print_exception(error)
     else:
         message = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, APIConnectionError) and (url := getattr(error.request, "url", None)):
-            message += f" ({url})"
         click.echo(f"rx-assistant: {message}", err=True)
     return code
 

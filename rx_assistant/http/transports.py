@@ -118,8 +118,8 @@ def transport_errors() -> tuple[type[Exception], ...]:
 def translated(cause: Exception, doing: str) -> APIConnectionError:
     """Our error for a transport's, with the latter as its cause. Both libraries know the same names."""
     names = {base.__name__ for base in type(cause).__mro__}
-    request = getattr(cause, "_request", None)
-    text = f"{doing}: {str(cause) or type(cause).__name__}"
+    request = _request_of(cause)
+    text = f"{doing}{_to(request)}: {str(cause) or type(cause).__name__}"
     error: APIConnectionError
     if "ConnectTimeout" in names:
         error = ConnectTimeoutError(text, request=request)
@@ -131,6 +131,22 @@ def translated(cause: Exception, doing: str) -> APIConnectionError:
         error = APIConnectionError(text, request=request)
     error.__cause__ = cause
     return error
+
+
+def _request_of(cause: Exception) -> httpx.Request | httpx2.Request | None:
+    try:
+        request: httpx.Request | httpx2.Request | None = getattr(cause, "request", None)
+    except RuntimeError:  # what both libraries say of an error without one
+        return None
+    return request
+
+
+def _to(request: httpx.Request | httpx2.Request | None) -> str:
+    """Where the request went: without a user's name, a password, or a query, which may hold keys."""
+    if request is None:
+        return ""
+    url = request.url
+    return f" ({request.method} {url.scheme}://{url.netloc.decode('ascii', 'replace')}{url.path})"
 
 
 def is_final(error: APIConnectionError) -> bool:
