@@ -197,6 +197,24 @@ def elsewhere(action: Callable[[], object]) -> threading.Thread:
     return thread
 
 
+class CancelServer:
+    """Where cancels are posted to. It answers with what the run has become."""
+
+    def __init__(self) -> None:
+        self.posts: list[tuple[str, str]] = []
+        self.refusal: Exception | None = None
+
+    def post(self, run_id: str, thread_id: str) -> str:
+        self.posts.append((run_id, thread_id))
+        if self.refusal is not None:
+            raise self.refusal
+        return "cancelling"
+
+    async def post_async(self, run_id: str, thread_id: str) -> str:
+        await anyio.lowlevel.checkpoint()
+        return self.post(run_id, thread_id)
+
+
 def joined(*threads: threading.Thread) -> None:
     """Wait for threads that end at once."""
     for thread in threads:

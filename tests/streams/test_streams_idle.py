@@ -13,6 +13,7 @@ from streams_bodies import (
     DONE,
     GUARD,
     AsyncFedBody,
+    CancelServer,
     FedBody,
     answer,
     async_stream,
@@ -31,27 +32,9 @@ TEXTS = ("a", "b")
 GRACE = 0.03
 
 
-class Server:
-    """Where cancels are posted to. It answers with what the run has become."""
-
-    def __init__(self) -> None:
-        self.posts: list[tuple[str, str]] = []
-        self.refusal: Exception | None = None
-
-    def post(self, run_id: str, thread_id: str) -> str:
-        self.posts.append((run_id, thread_id))
-        if self.refusal is not None:
-            raise self.refusal
-        return "cancelling"
-
-    async def post_async(self, run_id: str, thread_id: str) -> str:
-        await anyio.lowlevel.checkpoint()
-        return self.post(run_id, thread_id)
-
-
 @pytest.fixture
-def server() -> Server:
-    return Server()
+def server() -> CancelServer:
+    return CancelServer()
 
 
 def timers() -> list[threading.Thread]:
@@ -164,7 +147,7 @@ def test_closing_leaves_no_timer_behind() -> None:
     until(lambda: not timers())
 
 
-def test_idleness_after_the_end_does_nothing(server: Server) -> None:
+def test_idleness_after_the_end_does_nothing(server: CancelServer) -> None:
     body = FedBody(*answer(*TEXTS))
     with sync_stream(body, on_idle="cancel", idle_grace=0, post_cancel=server.post) as stream:
         list(stream)
@@ -174,7 +157,7 @@ def test_idleness_after_the_end_does_nothing(server: Server) -> None:
 
 
 @pytest.mark.parametrize("grace", [0, GRACE])
-def test_cancel_posts_the_cancel_once_then_closes(server: Server, grace: float) -> None:
+def test_cancel_posts_the_cancel_once_then_closes(server: CancelServer, grace: float) -> None:
     body = FedBody(*answer(*TEXTS))
     with sync_stream(body, on_idle="cancel", idle_grace=grace, post_cancel=server.post) as stream:
         for _ in stream.text_deltas:
@@ -184,7 +167,7 @@ def test_cancel_posts_the_cancel_once_then_closes(server: Server, grace: float) 
     assert body.endings == ["close"]
 
 
-def test_cancel_waits_for_the_runs_id(server: Server) -> None:
+def test_cancel_waits_for_the_runs_id(server: CancelServer) -> None:
     body = FedBody()
     with sync_stream(body, on_idle="cancel", idle_grace=0, post_cancel=server.post) as stream:
         stream.connect()
@@ -196,7 +179,7 @@ def test_cancel_waits_for_the_runs_id(server: Server) -> None:
     assert server.posts == [("run_1", "thread_1")]
 
 
-def test_a_reader_who_comes_back_within_the_grace_keeps_the_run_alive(server: Server) -> None:
+def test_a_reader_who_comes_back_within_the_grace_keeps_the_run_alive(server: CancelServer) -> None:
     body = FedBody(*answer(*TEXTS))
     with sync_stream(body, on_idle="cancel", idle_grace=GRACE, post_cancel=server.post) as stream:
         for _ in stream.text_deltas:
@@ -209,7 +192,7 @@ def test_a_reader_who_comes_back_within_the_grace_keeps_the_run_alive(server: Se
 
 
 def test_a_cancel_that_fails_is_logged_and_the_stream_is_closed(
-    server: Server, caplog: pytest.LogCaptureFixture
+    server: CancelServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.refusal = APIConnectionError("no route")
     body = FedBody(*answer(*TEXTS))
@@ -220,7 +203,7 @@ def test_a_cancel_that_fails_is_logged_and_the_stream_is_closed(
 
 
 @pytest.mark.parametrize("policy", ["close", "cancel"])
-def test_leaving_before_the_first_step_sends_no_request(server: Server, policy: Any) -> None:
+def test_leaving_before_the_first_step_sends_no_request(server: CancelServer, policy: Any) -> None:
     """[C29]"""
 
     def open() -> FedBody:
@@ -242,7 +225,7 @@ def test_policies_that_nobody_knows_are_refused() -> None:
 # -- cancel() ----------------------------------------------------------------------------------------------------------
 
 
-def test_cancel_gives_the_servers_answer_posts_once_and_keeps_streaming(server: Server) -> None:
+def test_cancel_gives_the_servers_answer_posts_once_and_keeps_streaming(server: CancelServer) -> None:
     body = FedBody(run("queued"))
     with sync_stream(body, post_cancel=server.post) as stream:
         got: list[str] = []
@@ -258,7 +241,7 @@ def test_cancel_gives_the_servers_answer_posts_once_and_keeps_streaming(server: 
     assert got[-1] == "done"
 
 
-def test_cancel_inside_a_callback_waits_for_nothing_but_the_server(server: Server) -> None:
+def test_cancel_inside_a_callback_waits_for_nothing_but_the_server(server: CancelServer) -> None:
     answers: list[Any] = []
     body = FedBody(run("queued"), run("cancelled"), DONE)
     with sync_stream(body, post_cancel=server.post) as stream:
@@ -267,7 +250,7 @@ def test_cancel_inside_a_callback_waits_for_nothing_but_the_server(server: Serve
     assert answers == ["cancelling"]
 
 
-def test_two_that_cancel_before_the_id_is_known_do_not_lock_each_other_out(server: Server) -> None:
+def test_two_that_cancel_before_the_id_is_known_do_not_lock_each_other_out(server: CancelServer) -> None:
     body = FedBody()
     answers: list[Any] = []
     with sync_stream(body, post_cancel=server.post) as stream:
@@ -282,14 +265,14 @@ def test_two_that_cancel_before_the_id_is_known_do_not_lock_each_other_out(serve
     assert len(server.posts) == 1
 
 
-def test_after_the_end_cancel_posts_nothing_and_gives_the_run(server: Server) -> None:
+def test_after_the_end_cancel_posts_nothing_and_gives_the_run(server: CancelServer) -> None:
     with sync_stream(FedBody(*answer(*TEXTS)), post_cancel=server.post) as stream:
         stream.until_done()
         assert stream.cancel().status == "completed"
     assert server.posts == []
 
 
-def test_after_a_break_cancel_posts_nothing_and_raises_it(server: Server) -> None:
+def test_after_a_break_cancel_posts_nothing_and_raises_it(server: CancelServer) -> None:
     with sync_stream(FedBody(run("queued"), over=True), post_cancel=server.post) as stream:
         with pytest.raises(StreamTruncatedError):
             stream.until_done()
@@ -331,7 +314,9 @@ async def test_an_async_stream_is_closed_when_the_last_one_leaves_on_another_thr
 
 
 @pytest.mark.anyio
-async def test_an_async_stream_keeps_its_grace_and_posts_the_cancel_once(anyio_backend: str, server: Server) -> None:
+async def test_an_async_stream_keeps_its_grace_and_posts_the_cancel_once(
+    anyio_backend: str, server: CancelServer
+) -> None:
     body = AsyncFedBody(*answer(*TEXTS))
     stream = async_stream(body, on_idle="cancel", idle_grace=GRACE, post_cancel=server.post_async)
     async with stream:
@@ -360,7 +345,7 @@ async def test_leaving_an_async_stream_before_the_first_step_sends_no_request(an
 
 @pytest.mark.anyio
 async def test_cancelling_an_async_stream_is_under_way_at_once_and_may_be_awaited(
-    anyio_backend: str, server: Server
+    anyio_backend: str, server: CancelServer
 ) -> None:
     body = AsyncFedBody(run("queued"))
     async with async_stream(body, post_cancel=server.post_async) as stream:
@@ -375,7 +360,7 @@ async def test_cancelling_an_async_stream_is_under_way_at_once_and_may_be_awaite
 
 
 @pytest.mark.anyio
-async def test_an_async_stream_may_be_cancelled_from_another_thread(anyio_backend: str, server: Server) -> None:
+async def test_an_async_stream_may_be_cancelled_from_another_thread(anyio_backend: str, server: CancelServer) -> None:
     body = AsyncFedBody(run("queued"))
     async with async_stream(body, post_cancel=server.post_async) as stream:
         await stream.connect()
@@ -384,7 +369,7 @@ async def test_an_async_stream_may_be_cancelled_from_another_thread(anyio_backen
 
 
 @pytest.mark.anyio
-async def test_cancelling_an_async_stream_waits_for_the_runs_id(anyio_backend: str, server: Server) -> None:
+async def test_cancelling_an_async_stream_waits_for_the_runs_id(anyio_backend: str, server: CancelServer) -> None:
     body = AsyncFedBody()
     async with async_stream(body, post_cancel=server.post_async) as stream:
         pending = stream.cancel()
@@ -395,7 +380,7 @@ async def test_cancelling_an_async_stream_waits_for_the_runs_id(anyio_backend: s
 
 
 @pytest.mark.anyio
-async def test_an_async_stream_that_has_ended_posts_no_cancel(anyio_backend: str, server: Server) -> None:
+async def test_an_async_stream_that_has_ended_posts_no_cancel(anyio_backend: str, server: CancelServer) -> None:
     async with async_stream(AsyncFedBody(*answer(*TEXTS)), post_cancel=server.post_async) as stream:
         await stream.until_done()
         assert (await stream.cancel()).status == "completed"
