@@ -80,7 +80,7 @@ def bare(port: int, ends: Queue[float]) -> list[float]:
             connection.sendall(b"POST / HTTP/1.1\r\n\r\n")
             while EVENT not in connection.recv(65536):
                 pass
-            took = closed_after(lambda held=connection: held.shutdown(socket.SHUT_RDWR), ends)  # type: ignore[misc]
+            took = closed_after(lambda held=connection: held.shutdown(socket.SHUT_RDWR), ends)
             connection.recv(65536)
             laps.append(took())
     return laps

@@ -324,7 +324,7 @@ def naively_closed() -> str:
     arrived, task = threading.Event(), Queue[asyncio.Task[None]]()
 
     async def read(port: int) -> None:
-        task.put(asyncio.current_task())  # type: ignore[arg-type]
+        task.put(asyncio.current_task())
         with suppress(httpx.ReadTimeout, asyncio.CancelledError):
             async with httpx.AsyncClient() as client, client.stream("POST", f"http://127.0.0.1:{port}/") as response:
                 async for _ in response.aiter_bytes():

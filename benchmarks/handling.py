@@ -14,18 +14,18 @@ from rx_assistant import AssistantEventHandler
 
 
 class _Read:
-    """Reads the delta and the whole text so far, at each delta."""
+    """Reads the delta and the whole text so far, at each delta, of our types and of the SDK's."""
 
     read = 0
 
-    def on_text_delta(self, delta, snapshot):  # type: ignore[no-untyped-def]  # both SDKs' types
+    def on_text_delta(self, delta, snapshot):
         self.read += len(delta.value) + len(snapshot.value)
 
 
 class _ReadCode:
     read = 0
 
-    def on_tool_call_delta(self, delta, snapshot):  # type: ignore[no-untyped-def]
+    def on_tool_call_delta(self, delta, snapshot):
         if delta.code_interpreter.input:
             self.read += len(delta.code_interpreter.input) + len(snapshot.code_interpreter.input)
 
@@ -33,14 +33,14 @@ class _ReadCode:
 class _Unread:
     read = 0
 
-    def on_text_delta(self, delta, snapshot):  # type: ignore[no-untyped-def]
+    def on_text_delta(self, delta, snapshot):
         self.read += 1
 
 
 class _ReadAnnotations:
     read = 0
 
-    def on_text_delta(self, delta, snapshot):  # type: ignore[no-untyped-def]
+    def on_text_delta(self, delta, snapshot):
         self.read += delta.annotations[0].start_index + snapshot.annotations[-1].end_index
 
 
@@ -59,7 +59,7 @@ def contest(what: type, pieces: list[bytes]) -> tuple[Callable[[], None], Callab
         assert handler.exception is None
 
     def run_theirs() -> None:
-        assert _peers.sdk_handler(client, theirs).read > 0  # type: ignore[attr-defined]
+        assert _peers.sdk_handler(client, theirs).read > 0
 
     return run_ours, run_theirs
 

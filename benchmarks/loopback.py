@@ -19,14 +19,14 @@ N = 3_000
 class _Ours(AssistantEventHandler):
     read = 0
 
-    def on_text_delta(self, delta, snapshot):  # type: ignore[no-untyped-def]
+    def on_text_delta(self, delta, snapshot):
         self.read += len(delta.value)
 
 
 class _Theirs(SdkHandler):
     read = 0
 
-    def on_text_delta(self, delta, snapshot):  # type: ignore[no-untyped-def]
+    def on_text_delta(self, delta, snapshot):
         self.read += len(delta.value)
 
 

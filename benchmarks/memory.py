@@ -19,7 +19,7 @@ def kept(replay: Literal["all", "none"]) -> tuple[int, int]:
     """Bytes of memory after the stream, a snapshot kept every 10 deltas; and bytes received."""
     received = 0
 
-    def source():  # type: ignore[no-untyped-def]
+    def source():
         nonlocal received
         batch: list[bytes] = []
         for event in text_events(N):
