@@ -249,6 +249,7 @@ def _settings(
 ) -> Settings:
     return Settings(
         base_url=base_url_or_environment(base_url),
+        # mypy thinks that a str could be callable
         api_key=api_key if callable(api_key) else from_environment(api_key, "OPENAI_API_KEY"),  # type: ignore[arg-type]
         organization=from_environment(organization, "OPENAI_ORG_ID"),
         project=from_environment(project, "OPENAI_PROJECT_ID"),

@@ -30,7 +30,7 @@ class Resource:
 
     def _page(self, item: type[M], request: Request, options: CallOptions) -> Page[M]:
         """The first page of a list, which fetches the others when it is iterated."""
-        page = parsed(ListPage[item], self._session.send(request, options))  # type: ignore[valid-type]
+        page = parsed(ListPage[item], self._session.send(request, options))  # type: ignore[valid-type]  # a type made now
         return Page(page, lambda last: self._next(item, request, options, last))
 
     def _next(self, item: type[M], request: Request, options: CallOptions, last: str) -> Page[M] | None:
@@ -53,7 +53,7 @@ class AsyncResource:
         return AsyncPaginator(lambda: self._page(item, request, options))
 
     async def _page(self, item: type[M], request: Request, options: CallOptions) -> AsyncPage[M]:
-        page = parsed(ListPage[item], await self._session.send(request, options))  # type: ignore[valid-type]
+        page = parsed(ListPage[item], await self._session.send(request, options))  # type: ignore[valid-type]  # a type made now
         return AsyncPage(page, lambda last: self._next(item, request, options, last))
 
     async def _next(self, item: type[M], request: Request, options: CallOptions, last: str) -> AsyncPage[M] | None:

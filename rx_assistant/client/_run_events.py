@@ -117,7 +117,7 @@ def _all(item: type[_T], request: Request) -> Generator[Request, Reply, list[_T]
     found: list[_T] = []
     following: Request | None = request
     while following is not None:
-        page = parsed(ListPage[item], (yield following))  # type: ignore[valid-type]
+        page = parsed(ListPage[item], (yield following))  # type: ignore[valid-type]  # a type made now
         found += page.data
         last: str | None = page.last_id or getattr(found[-1], "id", None) if page.data else None
         following = next_request(following, last) if page.has_more and last else None

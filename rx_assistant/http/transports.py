@@ -105,11 +105,6 @@ def checked_async(client: AsyncHTTP) -> AsyncHTTP:
     raise _wrong_client(client, "AsyncAssistantClient", "httpx.AsyncClient or httpx2.AsyncClient", "AssistantClient")
 
 
-def is_response(value: object) -> bool:
-    """Whether this is a response of either library."""
-    return isinstance(value, _classes("Response"))
-
-
 def transport_errors() -> tuple[type[Exception], ...]:
     """What the libraries raise when an exchange fails, for an `except` clause."""
     return _classes("HTTPError") + _classes("StreamError") + _classes("InvalidURL") + (OSError,)

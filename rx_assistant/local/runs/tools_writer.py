@@ -131,9 +131,3 @@ def _result(found: engine.SearchResult) -> JsonObject:
         "attributes": dict(found.attributes),
         "content": [{"type": "text", "text": found.text}],
     }
-
-
-def _without_output(call: JsonObject) -> JsonObject:
-    function = call["function"]
-    inner = {"name": function["name"], "arguments": function["arguments"]}
-    return {"id": call["id"], "type": "function", "function": inner}
