@@ -40,7 +40,7 @@ def test_each_class_has_its_name_and_its_model(kind: type[ev.StreamEvent]) -> No
 
 
 def test_the_classes_bear_the_sdks_names() -> None:
-    sdk = pytest.importorskip("openai.types.beta.assistant_stream_event")
+    sdk = pytest.importorskip("openai.types.beta.assistant_stream_event", reason="the SDK is not installed")
     theirs = {
         name: value.model_fields["event"].annotation.__args__[0]
         for name, value in vars(sdk).items()

@@ -82,9 +82,8 @@ def test_unknown_names_are_unknown() -> None:
         _ = rx_assistant.gui.MotifHost
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_what_is_registered_on_a_closed_host_is_told_at_once(anyio_backend: str) -> None:
-    if anyio_backend != "asyncio":
-        pytest.skip("an AsyncioHost lives on asyncio")
     host, told = AsyncioHost(), []
     assert isinstance(host, TellsClosing)
     forget = host.on_close(lambda: told.append("forgotten"))

@@ -11,8 +11,8 @@ from handlers_faces import driven
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    openai = pytest.importorskip("openai", minversion="3.52.0")
-    httpx2 = pytest.importorskip("httpx2")
+    openai = pytest.importorskip("openai", minversion="3.52.0", reason="the SDK is not installed")
+    httpx2 = pytest.importorskip("httpx2", reason="the SDK's httpx2 is not installed")
 
 
 class _Body(httpx2.SyncByteStream):  # type: ignore[misc,name-defined]

@@ -16,7 +16,7 @@ from rx_assistant.errors import BadRequestError, PollTimeoutError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    openai = pytest.importorskip("openai", minversion="3.52.0")
+    openai = pytest.importorskip("openai", minversion="3.52.0", reason="the SDK is not installed")
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

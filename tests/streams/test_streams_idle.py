@@ -206,13 +206,17 @@ def test_a_cancel_that_fails_is_logged_and_the_stream_is_closed(
 def test_leaving_before_the_first_step_sends_no_request(server: CancelServer, policy: Any) -> None:
     """[C29]"""
 
+    opened: list[None] = []
+
     def open() -> FedBody:
-        raise AssertionError("nothing was to be sent")
+        opened.append(None)
+        return FedBody(*answer(*TEXTS))
 
     stream = AssistantStream(open, on_idle=policy, idle_grace=0, post_cancel=server.post)
     stream.subscribe(lambda _: None, lambda _: None).dispose()
     until(lambda: stream.log.finished)
-    assert server.posts == []
+    assert isinstance(stream.log.failure, StreamClosedError)
+    assert (opened, server.posts) == ([], [])
 
 
 def test_policies_that_nobody_knows_are_refused() -> None:
@@ -332,15 +336,21 @@ async def test_an_async_stream_keeps_its_grace_and_posts_the_cancel_once(
 
 
 @pytest.mark.anyio
-async def test_leaving_an_async_stream_before_the_first_step_sends_no_request(anyio_backend: str) -> None:
+async def test_leaving_an_async_stream_before_the_first_step_sends_no_request(
+    anyio_backend: str, server: CancelServer
+) -> None:
     """[C29]"""
+    opened: list[None] = []
 
     async def open() -> Any:
-        raise AssertionError("nothing was to be sent")
+        opened.append(None)
+        return AsyncFedBody(*answer(*TEXTS))
 
-    stream = AsyncAssistantStream(open, on_idle="cancel", idle_grace=0)
+    stream = AsyncAssistantStream(open, on_idle="cancel", idle_grace=0, post_cancel=server.post_async)
     stream.subscribe(lambda _: None, lambda _: None).dispose()
     await until_async(lambda: stream.log.finished)
+    assert isinstance(stream.log.failure, StreamClosedError)
+    assert (opened, server.posts) == ([], [])
 
 
 @pytest.mark.anyio

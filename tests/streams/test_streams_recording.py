@@ -180,7 +180,9 @@ def test_closing_while_frames_are_written_harms_nobody(tmp_path: Path) -> None:
             until(lambda body=body: body.reads > 5)
             stream.close()
         kept = b"".join(delta(str(n)) for n in range(200)) + b"".join(answer())
-        assert kept.startswith(recording.path.read_bytes())
+        written = recording.path.read_bytes()
+        assert written
+        assert kept.startswith(written)
         assert recording.error is None
 
 

@@ -244,6 +244,7 @@ def test_with_a_pace_what_has_no_blank_line_is_read_for_the_ending(shape: str) -
     async def main() -> None:
         async with replay_async(frames if shape == "list" else later(), events_per_second=0.1) as stream:
             await stream.until_done()
+            assert stream.log.length == 2
 
     frames = [run("queued"), run("in_progress"), b"event: done\ndata: [DONE]"]
     trio.run(main, clock=MockClock(autojump_threshold=0))
