@@ -1,9 +1,9 @@
-"""TCP and TLS connections for httpcore on asyncio: bytes are taken as they come, a read waits for one future.
+"""Connections on asyncio, with httpcore's interface: bytes are taken as they come, a read waits for one future.
 
 httpcore's own backend enters a cancel scope, sets a timer and passes a checkpoint for every read. Here a protocol
-collects the bytes, and one timer per connection, moved on only when it fires, watches all its reads. A read that
-finds bytes does not yield: there are never more of them than the loop has delivered since the last wait, so nobody
-starves. `aclose()` fails a read in which another task waits, on the spot.
+collects the bytes, and one timer per connection, moved when it fires or a nearer limit comes, watches all its reads.
+A read that finds bytes does not yield: there are never more of them than the loop has delivered since the last wait,
+so nobody starves. `aclose()` fails a read in which another task waits, on the spot.
 
 On trio, and on event loops that are not asyncio's own, httpcore's backends do the work.
 """
@@ -29,7 +29,7 @@ HIGH_WATER = 256 * 1024  # bytes that wait to be read before the socket is left 
 
 
 class AsyncioBackend(httpcore.AsyncNetworkBackend):
-    """Connects for httpcore's pools, in the way of the loop that runs."""
+    """Connects in the way of the loop that runs."""
 
     async def connect_tcp(
         self,

@@ -3,7 +3,7 @@
 httpcore's pool looks at each of its connections for every request and every end of one, several times, and at all
 of them again for each idle one: a thousand streams keep it busy for seconds; and it wakes up for each chunk of a body
 by itself. Here a request takes the connection that was used last and is idle, or a new one, whatever the others do,
-and a read gives all that has arrived. On asyncio they read through `asyncio_network`.
+and a read gives up to 64 KiB of what has arrived. On asyncio they read through `asyncio_network`.
 
 HTTP/1.1 without a proxy: what needs more is left to httpx's own transport. With httpx2 this cannot be used.
 """
@@ -151,7 +151,7 @@ class _Body(httpx.AsyncByteStream):
         return self._exchange.is_over and not self._exchange.early
 
     async def read(self) -> bytes | None:
-        """All that has arrived since the last time, as soon as there is something; None at the end."""
+        """What has arrived since the last time, as soon as there is something; None at the end."""
         exchange = self._exchange
         with AS_HTTPX:
             if exchange.early:

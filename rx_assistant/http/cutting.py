@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 class Cutter:
     """A way to cut one response's connection, until it is released. All methods may be called from any thread."""
 
-    __slots__ = ("_lock", "_socket", "cut_happened")
+    __slots__ = ("_lock", "_socket")
 
     def __init__(self, response: Response) -> None:
         self._lock = RLock()
         self._socket = _duplicate(response)
-        self.cut_happened = False
 
     @property
     def possible(self) -> bool:
@@ -34,10 +33,8 @@ class Cutter:
     def cut(self) -> None:
         """Shut the connection down, if it is still ours. A blocked read ends at once. Never blocks, never raises."""
         with self._lock:
-            if self._socket is None:
-                return
-            self.cut_happened = True
-            shut_down(self._socket)
+            if self._socket is not None:
+                shut_down(self._socket)
 
     def release(self) -> None:
         """From here on `cut` does nothing: the connection is about to serve others."""

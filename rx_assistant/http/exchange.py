@@ -82,7 +82,6 @@ class Incoming:
 
     response: Response
     content: bytes | None = field(default=None, repr=False)
-    started: float = 0.0
 
     @property
     def status(self) -> int:

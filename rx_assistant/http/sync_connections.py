@@ -1,6 +1,7 @@
 """The synchronous twin of `connections`: `httpx.Client(transport=SyncLines())`, from any number of threads.
 
-A connection serves one thread at a time, and a read gives all that has arrived, however many chunks it holds.
+A connection serves one thread at a time, and a read gives up to 64 KiB of what has arrived, however many chunks it
+holds.
 """
 
 from __future__ import annotations
@@ -173,7 +174,7 @@ class _Body(httpx.SyncByteStream):
         self._used = used
 
     def read(self) -> bytes | None:
-        """All that has arrived since the last time, as soon as there is something; None at the end."""
+        """What has arrived since the last time, as soon as there is something; None at the end."""
         exchange = self.exchange
         with AS_HTTPX:
             if exchange.early:

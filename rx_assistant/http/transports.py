@@ -1,4 +1,4 @@
-"""The HTTP libraries, httpx and httpx2: all that the package knows of them, but for its own transports.
+"""The HTTP libraries, httpx and httpx2: their classes, the clients that are made of them, and their errors.
 
 httpx is loaded only when a client is made, httpx2 never. Both have the same classes under the same names, but not
 the same classes. Whoever holds a client or a response of either gets from here what differs: the exceptions, and
@@ -52,11 +52,22 @@ def sync_client() -> httpx.Client:
     """
     import httpx
 
-    if {"http", "https", "all"}.isdisjoint(getproxies()):
+    if _is_direct():
         from rx_assistant.http.sync_connections import SyncLines
 
         return httpx.Client(transport=SyncLines(_tls_of_environment()), timeout=None, follow_redirects=False)
     return httpx.Client(limits=_without_limit(), timeout=None, follow_redirects=False)
+
+
+def async_client() -> httpx.AsyncClient:
+    """The same for asyncio and trio."""
+    import httpx
+
+    if _is_direct():
+        from rx_assistant.http.connections import Lines
+
+        return httpx.AsyncClient(transport=Lines(_tls_of_environment()), timeout=None, follow_redirects=False)
+    return httpx.AsyncClient(limits=_without_limit(), timeout=None, follow_redirects=False)
 
 
 def line_client() -> httpx.Client:
@@ -66,6 +77,11 @@ def line_client() -> httpx.Client:
     tls = _tls_of_environment()
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=15.0)
     return httpx.Client(verify=tls, limits=limits, timeout=None, follow_redirects=False)
+
+
+def _is_direct() -> bool:
+    """Whether the environment names no proxy, which would be httpx's business."""
+    return {"http", "https", "all"}.isdisjoint(getproxies())
 
 
 def _tls_of_environment() -> ssl.SSLContext:
@@ -78,17 +94,6 @@ def _tls(*_certificates: str | None) -> ssl.SSLContext:
     import httpx
 
     return httpx.create_ssl_context()
-
-
-def async_client() -> httpx.AsyncClient:
-    """The same for asyncio and trio."""
-    import httpx
-
-    if {"http", "https", "all"}.isdisjoint(getproxies()):
-        from rx_assistant.http.connections import Lines
-
-        return httpx.AsyncClient(transport=Lines(_tls_of_environment()), timeout=None, follow_redirects=False)
-    return httpx.AsyncClient(limits=_without_limit(), timeout=None, follow_redirects=False)
 
 
 def checked_sync(client: SyncHTTP) -> SyncHTTP:

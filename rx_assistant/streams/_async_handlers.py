@@ -1,7 +1,8 @@
 """Async handlers of a stream: awaited event by event, each after the sync subscribers have had the event.
 
 While any is attached, the log's gate stands one event ahead of the slowest, so that nobody overtakes it. No cancel
-scope and no task group is open while a handler runs. A task that is cancelled while it awaits one ends the stream.
+scope and no task group is open while a handler runs, but for the ending after a cancellation or a close. A task that
+is cancelled while it awaits one ends the stream.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Sync subscribers are called by the log, async handlers are awaited by `_async_handlers`. A task that is cancelled while
 it reads, or while it awaits a handler, ends the stream for everybody: the transport has closed the response. No cancel
-scope and no task group is open while user code runs.
+scope and no task group is open while user code runs, but for the ending after a cancellation or a close.
 """
 
 from __future__ import annotations

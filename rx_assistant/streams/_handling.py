@@ -1,4 +1,4 @@
-"""What a stream and an event handler ask of each other. The callbacks themselves are made in handlers.py."""
+"""What a stream and an event handler ask of each other. The callbacks themselves are made in `handlers`."""
 
 from __future__ import annotations
 
