@@ -277,12 +277,14 @@ class TestHTTP2:
             async with opened(server, library=library, verify=client_tls(), http2=True) as (session, one):
                 two = await session.open(RUN)
                 assert await one.read() == EVENT
+                ended: list[str] = []
                 async with anyio.create_task_group() as tasks:
 
                     async def end_one() -> None:
                         with anyio.CancelScope() as scope:
                             tasks.start_soon(end, scope)
                             await drain(one)
+                        ended.append("cancel" if scope.cancelled_caught else "nothing")
 
                     async def end(scope: anyio.CancelScope) -> None:
                         await anyio.sleep(0.02)
@@ -295,9 +297,10 @@ class TestHTTP2:
                         try:
                             await end_one()
                         except errors.StreamClosedError:
-                            assert how == "close"
+                            ended.append("close")
 
                     tasks.start_soon(guarded)
                     received = await drain(two)
+                assert ended == [how]
                 assert received == EVENT * 20
                 assert server.opened == 1
