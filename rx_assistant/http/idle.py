@@ -48,12 +48,12 @@ class IdleConnections(Generic[N]):
 
     def expired(self) -> list[N]:
         """Those that nobody has used for too long; in the child of a fork all that its parent has left in it."""
-        if self._process != getpid():
-            self._process = getpid()
-            return self._clear()
         before = self._clock() - self._seconds
         gone: list[N] = []
         with self._lock:
+            if self._process != getpid():
+                self._process = getpid()
+                return self._clear()
             for key, row in [*self._rows.items()]:
                 while row and row[0].since < before:
                     gone.append(self._taken(key, row, row.popleft))
@@ -62,11 +62,11 @@ class IdleConnections(Generic[N]):
     def close(self) -> list[N]:
         """All of them; from now on none is kept."""
         self._most = 0
-        return self._clear()
+        with self._lock:
+            return self._clear()
 
     def _clear(self) -> list[N]:
-        with self._lock:
-            rows, self._rows, self._count = self._rows, {}, 0
+        rows, self._rows, self._count = self._rows, {}, 0
         return [idle.network for row in rows.values() for idle in row]
 
     def _taken(self, key: Key, row: deque[_Idle[N]], take: Callable[[], _Idle[N]]) -> N:
