@@ -40,6 +40,8 @@ class Call:
     settings: Settings
     confirm: Confirm | None = None
     options: CallOptions = NO_OPTIONS
+    any_size: bool = False
+    """Whether a successful reply may be of any length: a file."""
 
     @property
     def repeatable(self) -> bool:
@@ -59,7 +61,8 @@ def prepare(request: Request, settings: Settings, options: CallOptions) -> Call:
         body,
         request.upload,
     )
-    return Call(outgoing, request.stream, timeout, settings, request.confirm, options)
+    any_size = request.accept == "*/*"
+    return Call(outgoing, request.stream, timeout, settings, request.confirm, options, any_size)
 
 
 def with_key(outgoing: Outgoing, call: Call, key: str | None, *, fresh: bool) -> Outgoing:

@@ -21,6 +21,8 @@ Query: TypeAlias = Mapping[str, object]
 LogPolicy: TypeAlias = Literal["requests", "content"]
 
 MAX_RETRIES = 2
+MAX_REPLY_BYTES = 64 * 1024 * 1024
+"""Objects and lists are far smaller. Files may be of any size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,7 @@ class Settings:
     default_query: Query = field(default_factory=dict, repr=False)
     dialect: Dialect = field(default_factory=OpenAI)
     log: LogPolicy = "requests"
+    max_reply_bytes: int = MAX_REPLY_BYTES
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)
