@@ -136,14 +136,14 @@ class ResponseBody:
         started: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         abort: Abort | None = None,
-        give_back: Callable[[], None] | None = None,
+        released: Callable[[], None] | None = None,
     ) -> None:
-        """`abort` holds the connection of the response; `give_back` is called when the response is closed."""
+        """`abort` holds the connection of the response; `released` is called when the response is closed."""
         self._response = response
         self._state = BodyState(response, timeout, started, clock)
         self.request_id = self._state.request_id
         self._abort = abort or _abort_of(response)
-        self._give_back = give_back
+        self._on_release = released
         self._chunks: Iterator[bytes] = iter(response.stream)  # type: ignore[arg-type]
         self._lock = RLock()
         self._alarm = Alarm(self._call_later, self._left, self._abort.cut)
@@ -250,8 +250,8 @@ class ResponseBody:
         except Exception as error:
             _log.debug("closing a response raised %r", error)
         finally:
-            if self._give_back is not None:
-                self._give_back()
+            if self._on_release is not None:
+                self._on_release()
 
 
 def _abort_of(response: Response) -> Abort:

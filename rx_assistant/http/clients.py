@@ -22,7 +22,15 @@ import anyio
 from rx_assistant.errors import APIConnectionError
 from rx_assistant.http.connection import Abort, Connection
 from rx_assistant.http.event_loops import current_loop, with_its_loop
-from rx_assistant.http.transports import AsyncHTTP, SyncHTTP, checked_async, checked_sync, new_async_client, new_client
+from rx_assistant.http.transports import (
+    AsyncHTTP,
+    SyncHTTP,
+    checked_async,
+    checked_sync,
+    load,
+    new_async_client,
+    new_client,
+)
 
 KEPT = 100
 """At most so many idle connections on threads."""
@@ -39,12 +47,20 @@ def closed_error() -> APIConnectionError:
 class SyncClients(Protocol):
     """Gives each call on threads its connection."""
 
-    def take(self, abort: Abort) -> Connection:
-        """The connection of one call, which `abort` may end. APIConnectionError once this is closed."""
+    def begin(self, abort: Abort) -> None:
+        """A call begins, which `abort` ends. APIConnectionError once this is closed."""
+        ...
+
+    def end(self, abort: Abort) -> None:
+        """The call has ended."""
+        ...
+
+    def take(self) -> Connection:
+        """A connection for one request. APIConnectionError once this is closed."""
         ...
 
     def give_back(self, connection: Connection) -> None:
-        """The call has ended."""
+        """The reply was read, or given up."""
         ...
 
     def close(self) -> None:
@@ -58,12 +74,16 @@ class GivenClient:
     def __init__(self, http: SyncHTTP) -> None:
         self._http: Any = checked_sync(http)
 
-    def take(self, abort: Abort) -> Connection:
+    def begin(self, abort: Abort) -> None:
+        """Calls on a given client go on when ours is closed."""
+
+    def end(self, abort: Abort) -> None:
+        """None was begun."""
+
+    def take(self) -> Connection:
         if self._http.is_closed:
             raise closed_error()
-        connection = Connection(self._http, owned=False)
-        abort.hold(connection)
-        return connection
+        return Connection(self._http, owned=False)
 
     def give_back(self, connection: Connection) -> None:
         connection.give_up_socket()
@@ -80,15 +100,29 @@ class OwnClients:
         self._clock = clock
         self._closed = False
         self._begin()
+        first = Connection(make(), owned=True)  # loading the library takes longer than most requests
+        first.idle_since = clock()
+        self._idle.append(first)
 
     def _begin(self) -> None:
         self._process = os.getpid()
         self._lock = threading.Lock()  # a new one in a forked child: a thread of the parent may hold the old one
         self._idle: deque[Connection] = deque()
-        self._busy: dict[Connection, Abort] = {}
+        self._busy: set[Connection] = set()
+        self._calls: set[Abort] = set()
 
-    def take(self, abort: Abort) -> Connection:
+    def begin(self, abort: Abort) -> None:
         self._forget_parent()
+        with self._lock:
+            if self._closed:
+                raise closed_error()
+            self._calls.add(abort)
+
+    def end(self, abort: Abort) -> None:
+        with self._lock:
+            self._calls.discard(abort)
+
+    def take(self) -> Connection:
         with self._lock:
             if self._closed:
                 raise closed_error()
@@ -97,39 +131,31 @@ class OwnClients:
         for gone in expired:
             gone.close()
         connection = connection or Connection(self._make(), owned=True)
-        try:
-            abort.hold(connection)
-            with self._lock:
-                if self._closed:
-                    raise closed_error()
-                self._busy[connection] = abort
-        except BaseException:
-            abort.let_go()
-            connection.close()
-            raise
+        with self._lock:
+            self._busy.add(connection)
         return connection
 
     def give_back(self, connection: Connection) -> None:
         connection.settle()
         with self._lock:
-            mine = self._busy.pop(connection, None) is not None
-            keep = mine and not (connection.is_shut or self._closed)
+            keep = connection in self._busy and not (connection.is_shut or self._closed)
             gone = [] if keep else [connection]
+            self._busy.discard(connection)
             if keep:
                 connection.idle_since = self._clock()
                 self._idle.append(connection)
                 if len(self._idle) > KEPT:
                     gone.append(self._idle.popleft())
-        for connection in gone:
-            connection.close()
+        for other in gone:
+            other.close()
 
     def close(self) -> None:
         self._forget_parent()
         with self._lock:
             self._closed = True
-            busy, idle = [*self._busy.values()], [*self._idle]
+            calls, idle = [*self._calls], [*self._idle]
             self._idle.clear()
-        for abort in busy:
+        for abort in calls:
             abort.abort(closed_error())
         for connection in idle:
             connection.close()
@@ -149,10 +175,10 @@ class OwnClients:
 
 
 class AsyncCall(Protocol):
-    """A call or an open body on an event loop, which closing the client ends."""
+    """A call or an open body on an event loop."""
 
     async def end(self) -> None:
-        """End it."""
+        """End it, because its client is closed."""
         ...
 
 
@@ -166,12 +192,12 @@ class AsyncClients(Protocol):
         """The httpx client for this loop. APIConnectionError once this is closed."""
         ...
 
-    def add(self, call: AsyncCall) -> None:
-        """A call begins."""
+    def begin(self, call: AsyncCall) -> None:
+        """A call or a body begins, which closing the client ends."""
         ...
 
-    def remove(self, call: AsyncCall) -> None:
-        """A call has ended."""
+    def end(self, call: AsyncCall) -> None:
+        """It has ended."""
         ...
 
     async def aclose(self) -> None:
@@ -184,7 +210,9 @@ class GivenAsyncClient:
 
     def __init__(self, http: AsyncHTTP) -> None:
         self._http: Any = checked_async(http)
+        self._closes = getattr(self._http, "closes_with_its_user", False)
         self._loop: Any = None
+        self._calls: set[AsyncCall] = set()
         self.has_moved = False
 
     def current(self) -> Any:
@@ -195,14 +223,17 @@ class GivenAsyncClient:
         self.has_moved = self._loop is not loop
         return self._http
 
-    def add(self, call: AsyncCall) -> None:
-        """Calls on a given client go on when ours is closed."""
+    def begin(self, call: AsyncCall) -> None:
+        if self._closes:
+            self._calls.add(call)
 
-    def remove(self, call: AsyncCall) -> None:
-        """None was added."""
+    def end(self, call: AsyncCall) -> None:
+        self._calls.discard(call)
 
     async def aclose(self) -> None:
-        if getattr(self._http, "closes_with_its_user", False):
+        if self._closes:
+            for call in [*self._calls]:
+                await call.end()
             await self._http.aclose()
 
 
@@ -212,6 +243,7 @@ class OwnAsyncClients:
     has_moved = False
 
     def __init__(self) -> None:
+        load()
         self._closed = False
         self._loops: WeakKeyDictionary[Any, _OfOneLoop] = WeakKeyDictionary()
 
@@ -226,12 +258,11 @@ class OwnAsyncClients:
             found = self._loops[loop] = _OfOneLoop()
         return found.http
 
-    def add(self, call: AsyncCall) -> None:
-        found = self._loops.get(current_loop())
-        if found is not None:
-            found.calls.add(call)
+    def begin(self, call: AsyncCall) -> None:
+        self.current()
+        self._loops[current_loop()].calls.add(call)
 
-    def remove(self, call: AsyncCall) -> None:
+    def end(self, call: AsyncCall) -> None:
         found = self._loops.get(current_loop())
         if found is not None:
             found.calls.discard(call)

@@ -50,7 +50,7 @@ class Connection:
 
     @property
     def is_open(self) -> bool:
-        """Whether the next request needs no new connection. A readable idle connection has been closed by the server."""
+        """Whether the next request needs no new connection. An idle one that is readable was closed by the server."""
         return self._copy is not None and self._is_alive() and not self._stream.get_extra_info("is_readable")
 
     @property
@@ -194,8 +194,8 @@ class Abort:
     def run(self, call: Callable[[], T], connection: Connection, give_back: Callable[[Connection], None]) -> T:
         """The result of `call`, made on a thread of its own, which is left behind when the wait is cut.
 
-        Nothing else ends a name look-up or a connect: both block without a socket that could be shut down. A thread that
-        was left behind gives the connection back by itself.
+        Nothing else ends a name look-up or a connect: both block without a socket that could be shut down. A thread
+        that was left behind gives the connection back by itself.
 
         Raises:
             Abandoned: the wait was cut.

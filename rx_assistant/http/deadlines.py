@@ -104,9 +104,8 @@ class Deadlines:
             text = f"no further event within timeout.idle = {timeout.idle:g} s"
             limits.append(Limit(since + timeout.idle - self._waited, IdleTimeoutError, text))
         if self._read is not None:
-            limits.append(
-                Limit(since + self._read, ReadTimeoutError, f"no byte within timeout.read = {self._read:g} s")
-            )
+            text = f"no byte within timeout.read = {self._read:g} s"
+            limits.append(Limit(since + self._read, ReadTimeoutError, text))
         return min(limits, key=_due, default=None)
 
     def left(self) -> float | None:

@@ -82,7 +82,10 @@ class FetchKey:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A reply. `content` is its body, or None while an event stream is still to be read, on threads from `connection`."""
+    """A reply. `content` is its body, or None while an event stream is still to be read.
+
+    On threads such a stream holds `connection`.
+    """
 
     response: Response
     content: bytes | None = field(default=None, repr=False)

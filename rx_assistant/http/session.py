@@ -19,7 +19,7 @@ from rx_assistant.errors import APIResponseValidationError, APITimeoutError, Con
 from rx_assistant.hot import TIMERS
 from rx_assistant.http.async_body import AsyncResponseBody
 from rx_assistant.http.body import ResponseBody
-from rx_assistant.http.call import prepare
+from rx_assistant.http.call import Call, prepare
 from rx_assistant.http.clients import (
     AsyncClients,
     GivenAsyncClient,
@@ -84,22 +84,41 @@ class Session:
 
     def send(self, request: Request, options: CallOptions = NO_OPTIONS, abort: Abort | None = None) -> Reply:
         """The reply to a request. `abort` ends the call from any thread: its reason is raised then."""
+        abort = abort or Abort()
         call = prepare(request, self.settings, options)
-        return _reply(self._drive(exchange(call, self._clock), abort or Abort()))
+        self._clients.begin(abort)
+        try:
+            return _reply(self._drive(exchange(call, self._clock), abort))
+        finally:
+            self._clients.end(abort)
 
     def open(self, request: Request, options: CallOptions = NO_OPTIONS, abort: Abort | None = None) -> ResponseBody:
         """The open body of an event stream, once its head has arrived. `abort` ends the call, and later the body."""
         abort = abort or Abort()
         call = prepare(request, self.settings, options)
-        started = self._clock.monotonic()
-        incoming = self._drive(exchange(call, self._clock), abort)
+        self._clients.begin(abort)
+        body: ResponseBody | None = None
+        try:
+            started = self._clock.monotonic()
+            incoming = self._drive(exchange(call, self._clock), abort)
+            body = self._body(incoming, call, started, abort)
+        finally:
+            if body is None:
+                self._clients.end(abort)
+        return body
+
+    def _body(self, incoming: Incoming, call: Call, started: float, abort: Abort) -> ResponseBody:
         connection = cast(Connection, incoming.connection)
+
+        def released() -> None:
+            self._clients.give_back(connection)
+            self._clients.end(abort)
+
         try:
             connection.learn(incoming.response)
-            total = call.timeout.total
-            left = (
-                None if total is None or connection.has_socket else max(started + total - self._clock.monotonic(), 0.0)
-            )
+            left = None if connection.has_socket else call.timeout.total  # else only the transport can end a read
+            if left is not None:
+                left = max(started + left - self._clock.monotonic(), 0.0)
             _limit_body(incoming.response, least(call.timeout.read, left))
             return ResponseBody(
                 incoming.response,
@@ -107,7 +126,7 @@ class Session:
                 started=started,
                 clock=self._clock.monotonic,
                 abort=abort,
-                give_back=lambda: self._clients.give_back(connection),
+                released=released,
             )
         except BaseException:
             abort.let_go()
@@ -140,10 +159,11 @@ class Session:
                     outcome = step.provider()
 
     def _send(self, step: Send, abort: Abort) -> Outcome:
-        connection = self._clients.take(abort)
+        connection = self._clients.take()
         cancel = _nothing if step.within is None else TIMERS.call_later(step.within, abort.cut)
         keep = False
         try:
+            abort.hold(connection)
             with _opened(step) as file:
                 outcome = self._outcome(step, abort, connection, file)
             abort.check()
@@ -222,13 +242,13 @@ class AsyncSession:
                 call.timeout,
                 started=started,
                 clock=self._clock.monotonic,
-                released=self._clients.remove,
+                released=self._clients.end,
             )
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await incoming.response.aclose()
             raise
-        self._clients.add(body)
+        self._clients.begin(body)
         return body
 
     def with_settings(self, settings: Settings) -> AsyncSession:
@@ -241,6 +261,16 @@ class AsyncSession:
             await self._clients.aclose()
 
     async def _drive(self, course: Course) -> Incoming:
+        call = _Scoped()
+        self._clients.begin(call)
+        try:
+            with call.scope:
+                return await self._steps(course)
+        finally:
+            self._clients.end(call)
+        raise closed_error()
+
+    async def _steps(self, course: Course) -> Incoming:
         outcome: object = None
         while True:
             try:
@@ -258,15 +288,8 @@ class AsyncSession:
 
     async def _send(self, step: Send) -> Outcome:
         http = self._clients.current()
-        call = _Scoped()
-        self._clients.add(call)
-        try:
-            with _opened(step) as file, anyio.move_on_after(step.within) as call.scope:
-                return await self._outcome(step, http, file)
-        finally:
-            self._clients.remove(call)
-        if call.ended:
-            raise closed_error()
+        with _opened(step) as file, anyio.move_on_after(step.within):
+            return await self._outcome(step, http, file)
         return _late(_SENDING, None)
 
     async def _outcome(self, step: Send, http: Any, file: OpenFile | None) -> Outcome:
@@ -297,13 +320,10 @@ class _Scoped:
     """A call up to its head, or to the end of a plain reply."""
 
     def __init__(self) -> None:
-        self.scope: anyio.CancelScope | None = None
-        self.ended = False
+        self.scope = anyio.CancelScope()
 
     async def end(self) -> None:
-        self.ended = True
-        if self.scope is not None:
-            self.scope.cancel()
+        self.scope.cancel()
 
 
 @contextmanager

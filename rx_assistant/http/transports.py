@@ -11,7 +11,8 @@ import os
 import re
 import ssl
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -62,7 +63,8 @@ def new_client() -> httpx.Client:
     import httpx
 
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
-    return httpx.Client(verify=_tls_of_environment(), limits=limits, timeout=None, follow_redirects=False)
+    with _of_environment():
+        return httpx.Client(verify=_tls_of_environment(), limits=limits, timeout=None, follow_redirects=False)
 
 
 def new_async_client() -> httpx.AsyncClient:
@@ -73,7 +75,24 @@ def new_async_client() -> httpx.AsyncClient:
     import httpx
 
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=_KEPT_SECONDS)
-    return httpx.AsyncClient(verify=_tls_of_environment(), limits=limits, timeout=None, follow_redirects=False)
+    with _of_environment():
+        return httpx.AsyncClient(verify=_tls_of_environment(), limits=limits, timeout=None, follow_redirects=False)
+
+
+def load() -> None:
+    """Load httpx, and the certificates: both take longer than most requests."""
+    with _of_environment():
+        _tls_of_environment()
+
+
+@contextmanager
+def _of_environment() -> Iterator[None]:
+    """A proxy or certificate in the environment that httpx refuses is a ConfigurationError, without a password."""
+    try:
+        yield
+    except Exception as cause:
+        said = redact(str(cause))
+        raise ConfigurationError(f"httpx refuses a proxy or certificate of the environment: {said}") from cause
 
 
 def _tls_of_environment() -> ssl.SSLContext:
