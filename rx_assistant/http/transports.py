@@ -146,7 +146,7 @@ def translated(cause: Exception, doing: str, secrets: Iterable[str] = ()) -> API
     request = _request_of(cause)
     if request is not None:
         hide_credentials(request)
-    said = redact(str(cause), secrets) or type(cause).__name__
+    said = redact(_words_of(cause), secrets)
     text = f"{doing}{_to(request)}: {said}"
     kind: type[APIConnectionError] = APIConnectionError
     if "ConnectTimeout" in names or "ConnectionTimeoutError" in names:
@@ -158,6 +158,14 @@ def translated(cause: Exception, doing: str, secrets: Iterable[str] = ()) -> API
     error = kind(text, request=request)
     error.__cause__ = cause
     return error
+
+
+def _words_of(cause: BaseException) -> str:
+    """What the nearest error in the chain says that says anything: some are wrapped without a word."""
+    error: BaseException | None = cause
+    while error is not None and not str(error):
+        error = error.__cause__ or error.__context__
+    return str(error) if error is not None else type(cause).__name__
 
 
 def hide_credentials(request: httpx.Request | httpx2.Request) -> None:
