@@ -100,14 +100,18 @@ class _Chunks(httpx.AsyncByteStream):
         self._stream = stream
         self._request = request
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
         connection = self._raw.connection
         if connection is not None and connection.protocol is not None:
             connection.protocol.read_timeout = self._request.extensions.get("timeout", {}).get("read")
             connection.protocol.start_timeout()
-        content = self._raw.content
-        while chunk := await content.readany():
-            yield chunk
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await self._raw.content.readany()
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
 
     async def aclose(self) -> None:
         await self._stream.aclose()

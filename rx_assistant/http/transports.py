@@ -56,6 +56,7 @@ _UNSENT = frozenset(
     }
 )
 _KEPT_SECONDS = 15.0
+_SHOWN = 500
 
 
 def new_client() -> httpx.Client:
@@ -165,7 +166,7 @@ def _words_of(cause: BaseException) -> str:
     error: BaseException | None = cause
     while error is not None and not str(error):
         error = error.__cause__ or error.__context__
-    return str(error) if error is not None else type(cause).__name__
+    return str(error)[:_SHOWN] if error is not None else type(cause).__name__
 
 
 def hide_credentials(request: httpx.Request | httpx2.Request) -> None:

@@ -1,4 +1,4 @@
-"""What users of httpx expect with our own clients: mocks, recorders, tracing, proxies, certificates, sockets, HTTP/2."""
+"""What users of httpx expect of our own clients: mocks, recorders, tracing, proxies, certificates, HTTP/2."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -219,7 +220,7 @@ def test_aiohttp_serves_one_loop_and_says_so_on_another(server: Loopback, first:
     client = AsyncAssistantClient(base_url=server.url, http_client=rx_assistant.aiohttp_client())
     LOOPS[first](use(client))
     server.wait_for(lambda: server.open_connections == 0)
-    with pytest.raises(ConfigurationError, match="event loop|asyncio"):
+    with pytest.raises(ConfigurationError, match=r"event loop|asyncio"):
         LOOPS[second](use(client))
     gc.collect()
 
@@ -231,10 +232,8 @@ def test_a_given_client_works_on_a_second_loop_or_says_so(server: Loopback, firs
     http = httpx.AsyncClient()
     client = AsyncAssistantClient(base_url=server.url, http_client=http, max_retries=0)
     LOOPS[first](use(client))
-    try:
+    with suppress(ConfigurationError, APIConnectionError):  # any other error fails
         LOOPS[second](use(client))
-    except RxAssistantError as error:
-        assert isinstance(error, ConfigurationError | APIConnectionError)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         del http, client
