@@ -93,18 +93,27 @@ class _OneLoop(AiohttpTransport):
 
 
 class _Chunks(httpx.AsyncByteStream):
-    """What has arrived, as soon as it has. The limit on a wait is the one that the request has when reading begins."""
+    """What has arrived, as soon as it has. The limit on a wait is the one that the request has when reading begins.
+
+    aiohttp does not tell its readers of a chunk that it cannot parse: it closes the connection, and they wait for ever.
+    So the end of the connection is watched here.
+    """
 
     def __init__(self, raw: aiohttp.ClientResponse, stream: Any, request: httpx.Request) -> None:
         self._raw = raw
         self._stream = stream
         self._request = request
+        self._protocol = None if raw.connection is None else raw.connection.protocol
+        self._closed = None if self._protocol is None else self._protocol.closed
+        if self._closed is not None:
+            self._closed.add_done_callback(self._lost)
+        elif self._protocol is not None:
+            self._lost()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        connection = self._raw.connection
-        if connection is not None and connection.protocol is not None:
-            connection.protocol.read_timeout = self._request.extensions.get("timeout", {}).get("read")
-            connection.protocol.start_timeout()
+        if self._protocol is not None:
+            self._protocol.read_timeout = self._request.extensions.get("timeout", {}).get("read")
+            self._protocol.start_timeout()
         return self
 
     async def __anext__(self) -> bytes:
@@ -114,4 +123,14 @@ class _Chunks(httpx.AsyncByteStream):
         return chunk
 
     async def aclose(self) -> None:
+        if self._closed is not None:
+            self._closed.remove_done_callback(self._lost)
         await self._stream.aclose()
+
+    def _lost(self, closed: asyncio.Future[None] | None = None) -> None:
+        """The connection has ended. If the body has not, its reader must learn of it."""
+        if closed is not None and not closed.cancelled():
+            closed.exception()  # it was looked at
+        content = self._raw.content
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("the connection ended inside the body"))

@@ -197,7 +197,8 @@ class _Course:
         if callable(key):
             key = yield FetchKey(key)
             if not isinstance(key, str):
-                raise ConfigurationError(f"the token provider gave {type(key).__name__}, where a text was expected")
+                raise ConfigurationError(f"the token provider must give a text, got {type(key).__name__}")
+            key = key.strip()
         if key:
             self._secrets.add(key)
         return with_key(self._call.outgoing, self._call, key, fresh=fresh)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 HIDDEN = "[hidden]"
 
 SECRET_HEADERS = frozenset({"authorization", "api-key", "proxy-authorization", "cookie", "x-api-key"})
-_CREDENTIALS = re.compile(r"(?i)\b(bearer|basic)\s+[^\s\"',]+|://[^/@\s]+@")
+_CREDENTIALS = re.compile(r"(?i)\b(bearer|basic)\s+[^\s\"',]+|://[^/\s]+@")
 _SECRET_QUERY = re.compile(r"(?i)([?&](?:api[-_]?key|key|token|access_token|sig|code|subscription-key)=)[^&\s#\"']+")
 
 

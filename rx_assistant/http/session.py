@@ -15,7 +15,13 @@ from typing import Any, cast
 
 import anyio
 
-from rx_assistant.errors import APIResponseValidationError, APITimeoutError, ConfigurationError, RxAssistantError
+from rx_assistant.errors import (
+    APIResponseValidationError,
+    APITimeoutError,
+    ConfigurationError,
+    InvalidArgumentError,
+    RxAssistantError,
+)
 from rx_assistant.hot import TIMERS
 from rx_assistant.http.async_body import AsyncResponseBody
 from rx_assistant.http.body import ResponseBody
@@ -32,7 +38,7 @@ from rx_assistant.http.clients import (
 from rx_assistant.http.connection import Abandoned, Abort, Connection
 from rx_assistant.http.exchange import Clock, Course, FetchKey, Incoming, Outcome, Send, Step, Wait, exchange, least
 from rx_assistant.http.options import NO_OPTIONS, CallOptions
-from rx_assistant.http.redaction import secrets_in
+from rx_assistant.http.redaction import redact, secrets_in
 from rx_assistant.http.request import Request
 from rx_assistant.http.settings import Settings
 from rx_assistant.http.transports import (
@@ -190,6 +196,8 @@ class Session:
                 response.close()
         except Abandoned:
             return APITimeoutError(f"{doing} in time")
+        except RxAssistantError:
+            raise
         except transport_errors() as cause:
             return _late(doing, cause) if abort.was_cut else translated(cause, doing, secrets_in(step.outgoing.headers))
 
@@ -305,10 +313,12 @@ class AsyncSession:
             finally:
                 with anyio.CancelScope(shield=True):
                     await response.aclose()
+        except RxAssistantError:
+            raise
         except transport_errors() as cause:
             return translated(cause, doing, secrets_in(step.outgoing.headers))
         except Exception as cause:
-            if self._clients.has_moved and not isinstance(cause, RxAssistantError):
+            if self._clients.has_moved:
                 raise ConfigurationError(
                     "the http_client that was given holds connections of another event loop, where it was used before: "
                     "make one for each event loop, or give none"
@@ -350,16 +360,20 @@ def _nothing() -> None:
 def _build(http: Any, step: Send, file: OpenFile | None) -> Any:
     """The library's own request object. Ids and keys are in it; it is never shown."""
     outgoing = step.outgoing
-    request = http.build_request(
-        outgoing.method,
-        outgoing.url,
-        params=outgoing.query or None,
-        headers=dict(outgoing.headers),
-        content=outgoing.content,
-        files=None if file is None else {"file": file},
-        data=None if outgoing.upload is None else dict(outgoing.upload.fields),
-        timeout=(step.connect, step.read, step.read, step.read),
-    )
+    try:
+        request = http.build_request(
+            outgoing.method,
+            outgoing.url,
+            params=outgoing.query or None,
+            headers=dict(outgoing.headers),
+            content=outgoing.content,
+            files=None if file is None else {"file": file},
+            data=None if outgoing.upload is None else dict(outgoing.upload.fields),
+            timeout=(step.connect, step.read, step.read, step.read),
+        )
+    except transport_errors() as cause:  # an address that is too long, a file that was closed
+        said = redact(str(cause), secrets_in(outgoing.headers))
+        raise InvalidArgumentError(f"the request cannot be sent: {said}") from cause
     if not outgoing.trusted:
         _strip(request.headers, outgoing.headers)
     return request

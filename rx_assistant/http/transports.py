@@ -171,6 +171,8 @@ def _words_of(cause: BaseException) -> str:
 
 def hide_credentials(request: httpx.Request | httpx2.Request) -> None:
     """Take the key out of a request that an error will carry: errors are logged, pickled and sent to other services."""
+    if request.url.userinfo:
+        request.url = request.url.copy_with(userinfo=b"")
     for name in request.headers:
         if name.lower() in SECRET_HEADERS:
             request.headers[name] = HIDDEN
