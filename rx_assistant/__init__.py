@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         IdleTimeoutError,
         IngestionError,
         InternalServerError,
+        InvalidArgumentError,
         NotAnEventStreamError,
         NotFoundError,
         PartialArgumentsError,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from rx_assistant.events import AssistantStreamEvent
     from rx_assistant.handlers import AssistantEventHandler, AsyncAssistantEventHandler
     from rx_assistant.hot import AsyncStream, Stream
+    from rx_assistant.http.aiohttp import aiohttp_client
     from rx_assistant.http.dialects import Azure, Foundry
     from rx_assistant.http.timeouts import Timeout
     from rx_assistant.loops import background
@@ -88,6 +90,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "IdleTimeoutError",
         "IngestionError",
         "InternalServerError",
+        "InvalidArgumentError",
         "NotAnEventStreamError",
         "NotFoundError",
         "PartialArgumentsError",
@@ -113,6 +116,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "events": ("AssistantStreamEvent",),
     "handlers": ("AssistantEventHandler", "AsyncAssistantEventHandler"),
     "hot": ("AsyncStream", "Stream"),
+    "http.aiohttp": ("aiohttp_client",),
     "http.dialects": ("Azure", "Foundry"),
     "http.timeouts": ("Timeout",),
     "loops": ("background",),
@@ -159,6 +163,7 @@ __all__ = [
     "IdleTimeoutError",
     "IngestionError",
     "InternalServerError",
+    "InvalidArgumentError",
     "NotAnEventStreamError",
     "NotFoundError",
     "PartialArgumentsError",
@@ -187,6 +192,7 @@ __all__ = [
     "TotalTimeoutError",
     "UnprocessableEntityError",
     "UploadProgress",
+    "aiohttp_client",
     "background",
     "errors",
     "events",

@@ -2,6 +2,7 @@
 
     RxAssistantError
     ├── ConfigurationError                 a setting is missing or contradicts another (no base_url …)
+    ├── InvalidArgumentError               an argument cannot be sent: an empty id … (also a ValueError)
     ├── APIError                           the exchange with the server failed        .request .body .code .param .type
     │   ├── APIConnectionError             no reply arrived
     │   │   └── APITimeoutError            … in time (also a TimeoutError)
@@ -71,6 +72,10 @@ class RxAssistantError(Exception):
 
 class ConfigurationError(RxAssistantError):
     """A setting is missing, or two of them contradict each other."""
+
+
+class InvalidArgumentError(RxAssistantError, ValueError):
+    """An argument cannot be sent: an empty id, a header with a line break, a number that JSON does not have."""
 
 
 class EventTooLargeError(RxAssistantError):

@@ -54,7 +54,7 @@ class EventLoop(Protocol):
 def current_event_loop() -> EventLoop:
     """Give the event loop that is running on this thread; RuntimeError when there is none."""
     trio_module = sys.modules.get("trio")
-    if trio_module is not None and trio_module.lowlevel.in_trio_run():
+    if trio_module is not None and _trio_token(trio_module) is not None:
         return TrioLoop(trio_module)
     try:
         return AsyncioLoop(asyncio.get_running_loop())
@@ -112,6 +112,14 @@ class _AsyncioTask:
         await asyncio.wait([self._task])
 
 
+def _trio_token(module: Any) -> Any:
+    """The token of the trio run on this thread, None outside of one. trio 0.28 has no `in_trio_run()`."""
+    try:
+        return module.lowlevel.current_trio_token()
+    except RuntimeError:
+        return None
+
+
 class TrioLoop:
     """A trio run."""
 
@@ -120,8 +128,7 @@ class TrioLoop:
         self._token: trio.lowlevel.TrioToken = module.lowlevel.current_trio_token()
 
     def is_here(self) -> bool:
-        lowlevel = self._trio.lowlevel
-        return lowlevel.in_trio_run() and lowlevel.current_trio_token() is self._token
+        return _trio_token(self._trio) is self._token
 
     def call_soon(self, action: Callable[[], object]) -> None:
         try:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
@@ -150,14 +151,17 @@ class _Server:
     def __enter__(self) -> Self:
         self._served: dict[asyncio.Task[None], socket.socket] = {}
         self._transports: set[asyncio.BaseTransport] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        self._listener = self._listen()
         self._listener.setblocking(False)
-        self.port = self._listener.getsockname()[1]
+        self.port: Any = None if self._listener.family == socket.AF_UNIX else self._listener.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._loop.add_reader(self._listener, self._accept)
         self._thread = threading.Thread(target=self._loop.run_forever, name=type(self).__name__, daemon=True)
         self._thread.start()
         return self
+
+    def _listen(self) -> socket.socket:
+        return socket.create_server(("127.0.0.1", 0), backlog=2048)
 
     def __exit__(self, *_: object) -> None:
         asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(GUARD)
@@ -179,7 +183,8 @@ class _Server:
         except OSError:  # gone again
             return
         peer.setblocking(False)
-        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what was sent is out, also before a reset
+        if peer.family != socket.AF_UNIX:
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what was sent is out, also before a reset
         task = self._loop.create_task(self._track(peer))
         self._served[task] = peer
         task.add_done_callback(self._served.pop)
@@ -284,6 +289,20 @@ async def _read_request(reader: asyncio.StreamReader, number: int) -> Received:
     else:
         body = await reader.readexactly(int(headers.get("content-length", 0)))
     return Received(method, target, headers, body, number)
+
+
+class UnixLoopback(Loopback):
+    """The same server on a unix socket."""
+
+    def __init__(self, handler: Handler, path: Path) -> None:
+        super().__init__(handler)
+        self.path = path
+
+    def _listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(self.path))
+        listener.listen()
+        return listener
 
 
 class ConnectProxy(_Server):

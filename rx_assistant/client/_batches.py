@@ -12,7 +12,7 @@ from rx_assistant.client._polling import Countdown, Waiting
 from rx_assistant.client._resource import parsed
 from rx_assistant.errors import TotalTimeoutError
 from rx_assistant.hot import AsyncStream, Stream
-from rx_assistant.http.lines import Line
+from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions
 from rx_assistant.http.request import Request
 from rx_assistant.http.requests import file_batches
@@ -118,21 +118,21 @@ class _Batches:
 class _Adding:
     def __init__(self, session: Session, batches: _Batches, reachable: bool) -> None:
         self._batches = batches
-        self._line = Line(session) if reachable else None
-        self._send = session.send if self._line is None else self._line.send
+        self._session = session
+        self._abort = Abort() if reachable else None
 
     def __call__(self) -> Polled[VectorStoreFileBatch]:
         try:
             for number, request, options in self._batches.turn():
-                self._batches.take(number, self._send(request, options))
+                self._batches.take(number, self._session.send(request, options, self._abort))
         except TotalTimeoutError as error:
             self._batches.late(error)
             raise
         return self._batches.polled
 
     def close(self) -> None:
-        if self._line is not None:
-            self._line.cut()
+        if self._abort is not None:
+            self._abort.abort()
 
 
 class _AddingAsync:

@@ -18,6 +18,7 @@ from rx_assistant.http.redaction import redact
 from rx_assistant.http.request import OMIT, Omit
 from rx_assistant.http.session import AsyncSession, Session
 from rx_assistant.http.settings import (
+    MAX_REPLY_BYTES,
     MAX_RETRIES,
     AsyncToken,
     Headers,
@@ -28,8 +29,8 @@ from rx_assistant.http.settings import (
     base_url_or_environment,
     from_environment,
 )
-from rx_assistant.http.timeouts import DEFAULT, TimeoutInput, as_timeout
-from rx_assistant.http.transports import AsyncHTTP, SyncHTTP
+from rx_assistant.http.timeouts import TimeoutInput, as_timeout
+from rx_assistant.http.transports import AsyncHTTP, SyncHTTP, timeout_of
 
 if TYPE_CHECKING:
     from rx_assistant.client.assistants import Assistants, AsyncAssistants
@@ -50,6 +51,7 @@ class ClientOptions(TypedDict, total=False):
     default_query: Query
     dialect: Dialect
     log: LogPolicy
+    max_reply_bytes: int
 
 
 class AssistantClient:
@@ -82,9 +84,21 @@ class AssistantClient:
         http_client: SyncHTTP | None = None,
         dialect: Dialect | None = None,
         log: LogPolicy = "requests",
+        max_reply_bytes: int = MAX_REPLY_BYTES,
     ) -> None:
         settings = _settings(
-            base_url, api_key, organization, project, timeout, max_retries, default_headers, default_query, dialect, log
+            base_url,
+            api_key,
+            organization,
+            project,
+            timeout,
+            max_retries,
+            default_headers,
+            default_query,
+            dialect,
+            log,
+            max_reply_bytes,
+            http_client,
         )
         self._session = Session(settings, http_client)
 
@@ -165,9 +179,21 @@ class AsyncAssistantClient:
         http_client: AsyncHTTP | None = None,
         dialect: Dialect | None = None,
         log: LogPolicy = "requests",
+        max_reply_bytes: int = MAX_REPLY_BYTES,
     ) -> None:
         settings = _settings(
-            base_url, api_key, organization, project, timeout, max_retries, default_headers, default_query, dialect, log
+            base_url,
+            api_key,
+            organization,
+            project,
+            timeout,
+            max_retries,
+            default_headers,
+            default_query,
+            dialect,
+            log,
+            max_reply_bytes,
+            http_client,
         )
         self._session = AsyncSession(settings, http_client)
 
@@ -246,6 +272,8 @@ def _settings(
     default_query: Query | None,
     dialect: Dialect | None,
     log: LogPolicy,
+    max_reply_bytes: int,
+    http_client: SyncHTTP | AsyncHTTP | None,
 ) -> Settings:
     return Settings(
         base_url=base_url_or_environment(base_url),
@@ -253,12 +281,13 @@ def _settings(
         api_key=api_key if callable(api_key) else from_environment(api_key, "OPENAI_API_KEY"),  # type: ignore[arg-type]
         organization=from_environment(organization, "OPENAI_ORG_ID"),
         project=from_environment(project, "OPENAI_PROJECT_ID"),
-        timeout=DEFAULT if isinstance(timeout, Omit) else as_timeout(timeout),
+        timeout=timeout_of(http_client) if isinstance(timeout, Omit) else as_timeout(timeout),
         max_retries=max_retries,
         default_headers=default_headers or {},
         default_query=default_query or {},
         dialect=dialect or OpenAI(),
         log=log,
+        max_reply_bytes=max_reply_bytes,
     )
 
 

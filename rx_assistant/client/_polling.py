@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from rx_assistant.client._resource import parsed
 from rx_assistant.errors import IngestionError, TotalTimeoutError
 from rx_assistant.hot import AsyncStream, Stream
-from rx_assistant.http.lines import Line
+from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions
 from rx_assistant.http.request import Omit, Request, is_omitted
 from rx_assistant.http.session import AsyncSession, Reply, Session
@@ -151,20 +151,20 @@ class _AskingBase(Generic[M]):
 class _Asking(_AskingBase[M]):
     def __init__(self, session: Session, subject: Subject[M], waiting: Waiting, reachable: bool) -> None:
         super().__init__(subject, waiting, session.settings.timeout)
-        self._line = Line(session) if reachable else None
-        self._send = session.send if self._line is None else self._line.send
+        self._session = session
+        self._abort = Abort() if reachable else None
 
     def __call__(self) -> Polled[M]:
         request, options = self._next()
         try:
-            return self._read(self._send(request, options))
+            return self._read(self._session.send(request, options, self._abort))
         except TotalTimeoutError as error:
             self._countdown.check(error)
             raise
 
     def close(self) -> None:
-        if self._line is not None:
-            self._line.cut()
+        if self._abort is not None:
+            self._abort.abort()
 
 
 class _AskingAsync(_AskingBase[M]):

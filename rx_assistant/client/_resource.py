@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from typing import TypeVar
+from urllib.parse import unquote
 
 from pydantic import ValidationError
 
@@ -26,7 +28,7 @@ class Resource:
 
     def _fetch(self, model: type[M], request: Request, options: CallOptions = NO_OPTIONS) -> M:
         """The object that the server answers with."""
-        return parsed(model, self._session.send(request, options))
+        return parsed(model, self._session.send(request, options), request)
 
     def _page(self, item: type[M], request: Request, options: CallOptions) -> Page[M]:
         """The first page of a list, which fetches the others when it is iterated."""
@@ -46,7 +48,7 @@ class AsyncResource:
 
     async def _fetch(self, model: type[M], request: Request, options: CallOptions = NO_OPTIONS) -> M:
         """The object that the server answers with."""
-        return parsed(model, await self._session.send(request, options))
+        return parsed(model, await self._session.send(request, options), request)
 
     def _pages(self, item: type[M], request: Request, options: CallOptions) -> AsyncPaginator[M]:
         """A list: awaited, its first page; iterated, all items of all pages."""
@@ -61,10 +63,16 @@ class AsyncResource:
         return None if following is None else await self._page(item, following, options)
 
 
-def parsed(model: type[M], reply: Reply) -> M:
-    """The reply as a model; one that is something else is an APIResponseValidationError that shows its beginning."""
+def parsed(model: type[M], reply: Reply, request: Request | None = None) -> M:
+    """The reply as a model; one that is something else is an APIResponseValidationError that shows its beginning.
+
+    A success without a body (204) is enough of an answer to a DELETE: the object with that id is deleted.
+    """
+    content = reply.content
+    if request is not None and request.method == "DELETE" and not content:
+        content = json.dumps({"id": unquote(request.path.rpartition("/")[2]), "deleted": True}).encode()
     try:
-        return model.model_validate_json(reply.content)
+        return model.model_validate_json(content)
     except ValidationError as cause:
         content_type = reply.headers.get("content-type")
         raise APIResponseValidationError(

@@ -11,7 +11,7 @@ from rx_assistant.client._pages import next_request
 from rx_assistant.client._polling import Countdown, Waiting
 from rx_assistant.client._resource import parsed
 from rx_assistant.errors import TotalTimeoutError
-from rx_assistant.http.lines import Line
+from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions
 from rx_assistant.http.request import OMIT, Omit, Request
 from rx_assistant.http.requests import messages, run_steps, runs
@@ -61,7 +61,7 @@ class _ReaderBase:
 
 
 class RunReader(_ReaderBase):
-    """Fetches a run with its steps and messages, over a connection of its own."""
+    """Fetches a run with its steps and messages; `close()` ends a request from any thread."""
 
     def __init__(
         self,
@@ -72,14 +72,15 @@ class RunReader(_ReaderBase):
         include: object = OMIT,
     ) -> None:
         super().__init__(identity, options, session.settings.timeout, deadline, include)
-        self._line = Line(session)
+        self._session = session
+        self._abort = Abort()
 
     def __call__(self) -> Polled[RunObjects]:
         turn = self._turn()
         try:
             request = next(turn)
             while True:
-                request = turn.send(self._line.send(request, self._limited()))
+                request = turn.send(self._session.send(request, self._limited(), self._abort))
         except StopIteration as end:
             polled: Polled[RunObjects] = end.value
             return polled
@@ -88,7 +89,7 @@ class RunReader(_ReaderBase):
             raise
 
     def close(self) -> None:
-        self._line.cut()
+        self._abort.abort()
 
 
 class AsyncRunReader(_ReaderBase):

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from rx_assistant.client._resource import parsed
 from rx_assistant.client._run_events import Resuming
+from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions
 from rx_assistant.http.request import Request
 from rx_assistant.http.requests import runs
@@ -48,12 +49,14 @@ def streamed(
     `identity` is given for a run that is known before: one that goes on with tool outputs.
     """
     resuming = Resuming(options, session.settings.timeout, answered_calls(request))
+    abort = Abort()
 
     def open() -> Any:
         resuming.begin()
-        return session.open(request.streamed(), options)
+        return session.open(request.streamed(), options, abort)
 
     kept = {name: value for name, value in policies.items() if name != "on_disconnect"}
+    kept["abort"] = abort.abort
     if policies.get("on_disconnect") == "poll":
         kept["resume"] = resuming.with_session(session)
     return made(session, open, handler, {**kept, "identity": identity})

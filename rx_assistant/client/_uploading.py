@@ -16,7 +16,7 @@ from reactivex import abc
 
 from rx_assistant.client._resource import parsed
 from rx_assistant.hot import AsyncStream, Stream, StreamScheduler, Subscriber
-from rx_assistant.http.lines import Line
+from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions
 from rx_assistant.http.requests import files as requests
 from rx_assistant.http.session import AsyncSession, Reply, Session
@@ -141,7 +141,7 @@ class _UploadsBase(abc.DisposableBase):
 
 
 class _Uploads(_UploadsBase):
-    """Threads, each with a connection of its own."""
+    """Threads, each with one request at a time, which any thread may end."""
 
     def __init__(
         self,
@@ -153,47 +153,48 @@ class _Uploads(_UploadsBase):
         scheduler: abc.SchedulerBase,
     ) -> None:
         super().__init__(files, options, max_concurrency, down, scheduler)
-        self._lines = [Line(session) for _ in range(self._workers)]
-        self._running = {*self._lines}
+        self._session = session
+        self._aborts = [Abort() for _ in range(self._workers)]
+        self._running = {*self._aborts}
 
     def start(self) -> None:
         """Upload."""
         self._announce()
-        if not self._lines:
+        if not self._aborts:
             self._scheduler.schedule(self._finish)
-        for line in self._lines:
-            threading.Thread(target=self._work, args=(line,), name="rx-assistant-upload", daemon=True).start()
+        for abort in self._aborts:
+            threading.Thread(target=self._work, args=(abort,), name="rx-assistant-upload", daemon=True).start()
 
     def dispose(self) -> None:
         """Stop all uploads, and return at once."""
         self._failed(UploadStopped())
-        for line in self._lines:
-            line.cut()
+        for abort in self._aborts:
+            abort.abort()
 
-    def _work(self, line: Line) -> None:
+    def _work(self, abort: Abort) -> None:
         try:
             while (number := self._next()) is not None:
-                self._upload(number, line)
+                self._upload(number, abort)
         except Exception as error:
             if self._failed(error):
-                self._leave([other for other in self._lines if other is not line and not other.cut()])
+                self._leave([other for other in self._aborts if other is not abort and not other.abort()])
         finally:
-            line.cut()
-            self._leave([line])
+            abort.abort()
+            self._leave([abort])
 
-    def _leave(self, lines: list[Line]) -> None:
-        """These are not waited for any more: they are done, or only the server can end them."""
+    def _leave(self, aborts: list[Abort]) -> None:
+        """Wait for these no longer: they are done, or only the server can end them."""
         with self._lock:
             waiting = bool(self._running)
-            self._running.difference_update(lines)
+            self._running.difference_update(aborts)
             last = waiting and not self._running
         if last:
             self._scheduler.schedule(self._finish)
 
-    def _upload(self, number: int, line: Line) -> None:
+    def _upload(self, number: int, abort: Abort) -> None:
         file = self._tally.open(number)
         try:
-            reply = line.send(requests.create(file.form, PURPOSE), self._options)
+            reply = self._session.send(requests.create(file.form, PURPOSE), self._options, abort)
         finally:
             file.close()
         self._arrived(number, reply)

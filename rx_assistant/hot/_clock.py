@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -80,12 +81,12 @@ class Timers:
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int]] = []
-        self._actions: dict[int, Callable[[], None]] = {}  # what is neither done nor cancelled
+        self._actions: dict[int, Callable[[], object]] = {}  # what is neither done nor cancelled
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._running = False
 
-    def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
+    def call_later(self, seconds: float, action: Callable[[], object]) -> Callable[[], None]:
         """Run `action` on the timer thread, `seconds` from now; gives what cancels it."""
         number = next(self._numbers)
         with self._changed:
@@ -109,7 +110,7 @@ class Timers:
             except BaseException:  # not even sys.exit() in somebody's callback may stop the clock of everybody
                 _logger.exception("what a timer called raised")
 
-    def _next(self) -> Callable[[], None] | None:
+    def _next(self) -> Callable[[], object] | None:
         """Wait for the next action that is due; None, and the thread is over, when nothing is pending."""
         with self._changed:
             while self._actions:
@@ -128,3 +129,6 @@ class Timers:
 
 TIMERS = Timers()
 """The process's own; a stream on threads uses it."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=TIMERS.__init__)  # type: ignore[misc]  # a fork takes no thread along

@@ -1,9 +1,22 @@
-"""The open body of an event stream, read by one thread and closed by any.
+"""The open body of an event stream: what may happen to it next, and the face for threads.
 
-What a pump sees of it: `read()` for the next bytes, `saw_event()` to say that they held an event, `finish()` once
-the stream has said all, `close()` to stop. Whoever is last releases the response: `close()` does so itself when
-nobody is reading; otherwise it cuts the connection, and the reader, whose read ends at once, cleans up. On HTTP/2,
-and where there is no socket, the reader notices at its next chunk or time limit.
+A pump calls `read()` for the next bytes, `saw_event()` when they held an event, `finish()` once the stream has ended,
+and `close()` to stop. `BodyState` decides; a face waits for chunks and releases the response. One read goes like this:
+
+    begin() ──False──► b"": the body is at its end
+       │    ──raises─► the error that ended the body, the same one each time
+       ▼
+    the face waits for a chunk ──► take(chunk) ──► bytes for the pump, or b"": begin again
+       │                           take(None)  ──► the end of the body
+       ├── the transport raised ─► broke(cause)
+       ├── a limit or close() ───► interrupted()
+       └── anything else ────────► cancelled(text)
+       ▼
+    end(): the wait is over; if `is_over`, the face releases the response
+
+On threads the caller of `close()` releases the response if no thread is reading. Otherwise it shuts the connection
+down; the read ends at once, and the reading thread releases. On HTTP/2, and where there is no socket, the reading
+thread notices at its next chunk or time limit.
 """
 
 from __future__ import annotations
@@ -14,22 +27,106 @@ from collections.abc import Callable, Iterator
 from threading import RLock
 
 from rx_assistant.errors import RxAssistantError, StreamCancelledError, StreamClosedError
+from rx_assistant.hot import TIMERS
+from rx_assistant.http.connection import Abort, Connection
 from rx_assistant.http.content import EventStreamContent
-from rx_assistant.http.cutting import Cutter
-from rx_assistant.http.deadlines import Deadlines
-from rx_assistant.http.source import BODY, Source
+from rx_assistant.http.deadlines import Alarm, Deadlines
 from rx_assistant.http.timeouts import Timeout
 from rx_assistant.http.transports import Response, translated, transport_errors
-from rx_assistant.http.watchdog import Watchdog
 
 FINISH_SECONDS = 0.5
 FINISH_BYTES = 64 * 1024
 
+_BROKE = "the connection broke while events were read"
+
 _log = logging.getLogger("rx_assistant.http")
 
 
+class BodyState:
+    """The state of one open body. It never waits; the face on threads calls it under a lock."""
+
+    __slots__ = ("_content", "closed", "deadlines", "ended", "failure", "reading", "released", "request_id")
+
+    def __init__(
+        self,
+        response: Response,
+        timeout: Timeout,
+        started: float | None,
+        clock: Callable[[], float],
+        *,
+        read: float | None = None,
+    ) -> None:
+        self.request_id: str | None = response.headers.get("x-request-id")
+        self.deadlines = Deadlines(timeout, clock, started, read=read)
+        self.reading = False
+        self.closed = False
+        self.ended = False
+        self.released = False
+        self.failure: RxAssistantError | None = None
+        self._content = EventStreamContent(response)
+
+    def begin(self) -> bool:
+        """A read begins. False if the body is at its end; raises the error if it ended with one."""
+        if self.failure is not None:
+            raise self.failure
+        if self.closed:
+            raise self.fail(self.closed_error())
+        if self.ended or self.released:
+            return False
+        if self.deadlines.counts and (passed := self.deadlines.passed()) is not None:
+            raise self.fail(passed)
+        self.deadlines.begin_read()
+        self.reading = True
+        return True
+
+    def take(self, raw: bytes | None) -> bytes:
+        """The bytes of the event stream in a chunk, None being the end of the body. Raises what ends the body."""
+        if self.closed:
+            raise self.fail(self.closed_error())
+        try:
+            if raw is not None:
+                return raw if self._content.passes else self._content.feed(raw)
+            self.ended = True
+            self._content.end()
+        except RxAssistantError as error:
+            raise self.fail(error) from error.__cause__
+        return b""
+
+    def broke(self, cause: Exception) -> RxAssistantError:
+        """The transport raised."""
+        return self.fail(translated(cause, _BROKE))
+
+    def interrupted(self) -> RxAssistantError:
+        """The wait was ended from outside: the body was closed, or met a limit."""
+        limit = self.deadlines.nearest()
+        return self.fail(self.closed_error() if self.closed or limit is None else limit.error())
+
+    def cancelled(self, text: str) -> RxAssistantError:
+        """The wait ended with an exception that is no transport's."""
+        return self.fail(StreamCancelledError(text, request_id=self.request_id))
+
+    def end(self) -> None:
+        """The wait is over."""
+        self.reading = False
+        self.deadlines.end_read()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no further read will find anything."""
+        return self.ended or self.closed or self.failure is not None
+
+    def closed_error(self) -> StreamClosedError:
+        return StreamClosedError("the stream was closed", request_id=self.request_id)
+
+    def fail(self, error: RxAssistantError) -> RxAssistantError:
+        """Remember how the body ended: the first failure counts, and closing counts more than what it caused."""
+        if self.failure is None:
+            self.failure = self.closed_error() if self.closed else error
+        return self.failure
+
+
 class ResponseBody:
-    """An open response of httpx or httpx2, as the body of an event stream."""
+    """An open response of httpx or httpx2, read by one thread and closed by any."""
 
     def __init__(
         self,
@@ -38,164 +135,128 @@ class ResponseBody:
         *,
         started: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        abort: Abort | None = None,
+        released: Callable[[], None] | None = None,
     ) -> None:
-        self.request_id: str | None = response.headers.get("x-request-id")
+        """`abort` holds the connection of the response; `released` is called when the response is closed."""
         self._response = response
-        self._content = EventStreamContent(response)
-        self._source: Source = response.extensions.get(BODY) or _Iterated(response)
-        self._cutter = Cutter(response)
-        self._deadlines = Deadlines(timeout, clock, started)
-        self._watchdog = Watchdog(self._expire, clock)
+        self._state = BodyState(response, timeout, started, clock)
+        self.request_id = self._state.request_id
+        self._abort = abort or _abort_of(response)
+        self._on_release = released
+        self._chunks: Iterator[bytes] = iter(response.stream)  # type: ignore[arg-type]
         self._lock = RLock()
-        self._reading = False
-        self._closed = False
-        self._released = False
-        self._late: RxAssistantError | None = None
-        self._failure: RxAssistantError | None = None
+        self._alarm = Alarm(self._call_later, self._left, self._abort.cut)
 
     def read(self) -> bytes:
-        """The next bytes, b"" at the end. Raises our errors only, and the same again when called again."""
-        while (raw := self._pull()) is not None:
-            if self._content.passes and raw:
-                return raw
-            try:
-                chunk = self._content.feed(raw)
-            except RxAssistantError as error:
-                self._give_up(error)
-                raise
+        """The next bytes, b"" at the end. Raises only errors of this package, and the same again when called again."""
+        while (chunk := self._pull()) is not None:
             if chunk:
                 return chunk
-        self._content.end()
         return b""
 
     def saw_event(self) -> None:
         """The last bytes held an event: the limits on waiting for one start over."""
         with self._lock:
-            self._deadlines.saw_event()
+            if self._state.deadlines.saw_event():
+                self._alarm.stop()
 
     def finish(self) -> None:
-        """The stream has said all: read what is left, within bounds, so that the connection can be used again."""
-        if self._cutter.possible:
-            with self._lock:
-                self._deadlines.finish_within(FINISH_SECONDS)
-            self._drain(FINISH_BYTES)
+        """The stream has ended: read what is left, within bounds, so that the connection can be used again."""
+        with self._lock:
+            if self._state.ended or not self._abort.has_socket:
+                most = 0
+            else:
+                most = FINISH_BYTES
+                self._state.deadlines.finish_within(FINISH_SECONDS)
+                self._alarm.stop()
+        try:
+            while most > 0 and (chunk := self._pull()) is not None:
+                most -= len(chunk) or 1
+        except RxAssistantError:
+            pass
         self.close()
 
     def close(self) -> None:
         """Stop, from any thread, and return at once; a blocked `read()` ends."""
         with self._lock:
-            self._closed = True
-            reading = self._reading
-        if reading:
-            self._cutter.cut()
-        else:
+            self._state.closed = True
+            reading = self._state.reading
+            if reading:
+                self._abort.cut()
+        if not reading:
             self._release()
 
     def _pull(self) -> bytes | None:
-        """The next raw chunk, None at the end."""
-        if not self._begin():
-            return None
+        """The bytes in the next chunk, perhaps none; None at the end of the body."""
+        state = self._state
         try:
-            chunk = self._source.read()
-        except transport_errors() as cause:
-            raise self._fail(translated(cause, "the connection broke while events were read")) from cause
-        except BaseException as cause:
-            self._fail(StreamCancelledError(f"reading was interrupted by {type(cause).__name__}"))
-            raise
+            with self._lock:
+                if not state.begin():
+                    return None
+                if state.deadlines.counts and not self._alarm.is_set:
+                    self._alarm.set()
+            try:
+                raw = next(self._chunks, None)
+            except transport_errors() as cause:
+                raise self._broke(cause) from cause
+            except BaseException as cause:
+                state.cancelled(f"reading was interrupted by {type(cause).__name__}")
+                raise
+            with self._lock:
+                if self._abort.was_cut:
+                    raise self._broke(None)
+                chunk = state.take(raw)
+            return None if raw is None else chunk
         finally:
-            self._end()
-        if self._closed or (chunk is None and self._late is not None):
-            raise self._fail(StreamClosedError("the stream was closed"))
-        if chunk is None:
-            self._release()
-        return chunk
+            with self._lock:
+                state.end()
+                over = state.is_over
+            if over:
+                self._release()
 
-    def _begin(self) -> bool:
-        """Claim the body for one read; False when it is at its end. Earlier failures are raised again."""
+    def _broke(self, cause: Exception | None) -> RxAssistantError:
+        """The error for a read that ended without bytes: aborted, closed or too late, if it was cut; else broken."""
         with self._lock:
-            self._raise_if_over()
-            if self._released:
-                return False
-            passed = self._deadlines.passed()
-            self._deadlines.begin_read()
-            self._reading = passed is None
-            limit = self._deadlines.nearest()
-        if passed is not None:
-            raise self._give_up(passed)
-        if limit is not None:
-            self._watchdog.arm(limit.due)
-        return True
+            if self._abort.reason is not None:
+                return self._state.fail(self._abort.reason)
+            if self._abort.was_cut or cause is None:
+                return self._state.interrupted()
+            return self._state.broke(cause)
 
-    def _raise_if_over(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-        if self._closed:
-            raise StreamClosedError("the stream was closed", request_id=self.request_id)
+    def _call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
+        def locked() -> None:
+            with self._lock:
+                action()
 
-    def _end(self) -> None:
-        """A read is over. If the body was closed meanwhile, or broke, it is released here."""
-        with self._lock:
-            self._reading = False
-            self._deadlines.end_read()
-            over = self._closed or self._failure is not None
-        self._watchdog.disarm()
-        if over:
-            self._release()
+        return TIMERS.call_later(seconds, locked)
 
-    def _expire(self) -> None:
-        """Called by the watchdog: if a limit has passed, remember which one, and end the read."""
-        with self._lock:
-            passed = self._deadlines.passed()
-            if self._reading and passed is not None:
-                self._late = passed
-                self._cutter.cut()
-
-    def _fail(self, error: RxAssistantError) -> RxAssistantError:
-        """Remember how the body ended: by a limit, by being closed, or else by this error."""
-        with self._lock:
-            if self._failure is None:
-                closed = StreamClosedError("the stream was closed", request_id=self.request_id)
-                self._failure = self._late or (closed if self._closed else error)
-            return self._failure
-
-    def _give_up(self, error: RxAssistantError) -> RxAssistantError:
-        failure = self._fail(error)
-        self._release()
-        return failure
-
-    def _drain(self, most: int) -> None:
-        try:
-            while most > 0 and (chunk := self._pull()) is not None:
-                most -= len(chunk)
-        except RxAssistantError:
-            pass
+    def _left(self) -> float | None:
+        return self._state.deadlines.left() if self._state.reading else None
 
     def _release(self) -> None:
-        """Give the connection back if it is at its end, else up. No lock is held while the transport works."""
+        """Close the response, which gives its connection back if the body was read to its end."""
         with self._lock:
-            if self._released:
+            if self._state.released:
                 return
-            self._released = True
-        self._watchdog.stop()
-        self._cutter.release()
+            self._state.released = True
+            self._alarm.stop()
+            self._abort.let_go()
         try:
-            if isinstance(self._source, _Iterated):
-                self._source.close()
+            close = getattr(self._chunks, "close", None)
+            if close is not None:
+                close()
             self._response.close()
         except Exception as error:
             _log.debug("closing a response raised %r", error)
+        finally:
+            if self._on_release is not None:
+                self._on_release()
 
 
-class _Iterated:
-    """A response of any transport, read through the nested generators of its library."""
-
-    def __init__(self, response: Response) -> None:
-        self._chunks: Iterator[bytes] = iter(response.stream)  # type: ignore[arg-type]
-
-    def read(self) -> bytes | None:
-        return next(self._chunks, None)
-
-    def close(self) -> None:
-        close = getattr(self._chunks, "close", None)
-        if close is not None:
-            close()
+def _abort_of(response: Response) -> Abort:
+    """For a response that a caller has opened."""
+    abort, connection = Abort(), Connection(None, owned=False)
+    connection.learn(response)
+    abort.hold(connection)
+    return abort

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin, urlsplit
 
+from rx_assistant.errors import InvalidArgumentError
 from rx_assistant.http.encoding import encode_json
 from rx_assistant.http.options import NO_OPTIONS, CallOptions
 from rx_assistant.http.request import Confirm, Omit, Request, encode_query
@@ -14,6 +16,8 @@ from rx_assistant.http.settings import Settings
 from rx_assistant.http.timeouts import Timeout, as_timeout
 from rx_assistant.http.uploads import Upload
 
+_MARKS = "!#$%&'*+-.^_`|~"
+_TOKEN = re.compile(rf"[0-9A-Za-z{re.escape(_MARKS)}]+")
 _NEUTRAL = frozenset({"accept", "accept-encoding", "user-agent"})
 
 
@@ -40,6 +44,8 @@ class Call:
     settings: Settings
     confirm: Confirm | None = None
     options: CallOptions = NO_OPTIONS
+    any_size: bool = False
+    """Whether a successful reply may be of any length: a file."""
 
     @property
     def repeatable(self) -> bool:
@@ -48,7 +54,7 @@ class Call:
 
 
 def prepare(request: Request, settings: Settings, options: CallOptions) -> Call:
-    """The call that a request becomes with these settings; a malformed header is a ValueError here."""
+    """The call that a request becomes with these settings; a malformed header is an InvalidArgumentError."""
     timeout = settings.timeout if isinstance(options.timeout, Omit) else as_timeout(options.timeout)
     body = _body(request, options)
     outgoing = Outgoing(
@@ -59,7 +65,8 @@ def prepare(request: Request, settings: Settings, options: CallOptions) -> Call:
         body,
         request.upload,
     )
-    return Call(outgoing, request.stream, timeout, settings, request.confirm, options)
+    any_size = request.accept == "*/*"
+    return Call(outgoing, request.stream, timeout, settings, request.confirm, options, any_size)
 
 
 def with_key(outgoing: Outgoing, call: Call, key: str | None, *, fresh: bool) -> Outgoing:
@@ -99,14 +106,16 @@ def origin(url: str) -> tuple[str, str, int]:
 
 
 def checked_header(name: str, value: str) -> str:
-    """The value, if it can stand in a header. The message of the ValueError does not repeat it: it may be a key."""
-    if not isinstance(value, str):
-        raise ValueError(f"header {name!r} must be a text, not {type(value).__name__}")
+    """The value without blanks around it. The message of an error does not repeat it: it may be a key."""
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise InvalidArgumentError(f"header {name!r} must be a text, got {type(value).__name__}")
     if any(mark in name + value for mark in "\r\n\0"):
-        raise ValueError(f"header {name!r} holds a line break; refused, since it would end the header there")
-    if not (name + value).isascii():
-        raise ValueError(f"header {name!r} holds a character that is not ASCII")
-    return value
+        raise InvalidArgumentError(f"header {name!r} must not hold a line break: it would end the header there")
+    if not _TOKEN.fullmatch(name):
+        raise InvalidArgumentError(f"header {name!r} must have a name of letters, digits and {_MARKS}")
+    if not (value.isascii() and value.replace("\t", " ").isprintable()):
+        raise InvalidArgumentError(f"header {name!r} must be printable ASCII")
+    return value.strip(" \t")
 
 
 def _body(request: Request, options: CallOptions) -> bytes | None:

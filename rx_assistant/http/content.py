@@ -19,7 +19,8 @@ _BOM = b"\xef\xbb\xbf"
 _FIELDS = (b"event", b"data", b"id", b"retry", b"")
 _SHOWN = 512
 _ENOUGH = 64
-_WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+_GZIP = 16 + zlib.MAX_WBITS
+_REFUSED = frozenset({"br", "zstd", "compress", "x-compress", "dcb", "dcz"})
 
 _Decoder: TypeAlias = Callable[[bytes], bytes]
 
@@ -80,21 +81,69 @@ class EventStreamContent:
 
 
 def _decoder(encoding: str | None) -> _Decoder:
-    """For a `content-encoding`. We ask for none; gzip and deflate are understood all the same."""
-    name = (encoding or "identity").strip().lower()
-    if name in {"", "identity"}:
-        return _unchanged
-    if name not in _WINDOWS:
-        raise APIConnectionError(f"the server compresses its event stream as {name!r}, though it was asked not to")
-    inflate = zlib.decompressobj(_WINDOWS[name])
+    """For a `content-encoding`: what was applied first is named first. Words that name no compression say nothing.
 
-    def decompress(raw: bytes) -> bytes:
+    We ask for none, but gzip and deflate are understood all the same. Servers write `none` and `identity` to keep
+    others from compressing.
+    """
+    decoders: list[_Decoder] = []
+    for name in reversed((encoding or "").lower().split(",")):
+        name = name.strip()
+        if name in _REFUSED:
+            raise APIConnectionError(f"the event stream must not be compressed as {name!r}; it was asked for as it is")
+        if name in ("gzip", "x-gzip"):
+            decoders.append(_Gzip().feed)
+        elif name == "deflate":
+            decoders.append(_Deflate().feed)
+    if not decoders:
+        return _unchanged
+
+    def decode(raw: bytes) -> bytes:
         try:
-            return inflate.decompress(raw)
+            for decoder in decoders:
+                raw = decoder(raw)
         except zlib.error as cause:
             raise APIConnectionError(f"the compressed event stream is damaged: {cause}") from cause
+        return raw
 
-    return decompress
+    return decode
+
+
+class _Gzip:
+    """One member after the other, as servers write them that compress each event by itself."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(_GZIP)
+        self._begun = False
+
+    def feed(self, raw: bytes) -> bytes:
+        content = b""
+        while raw := raw if self._begun else raw.lstrip(b"\0"):  # zeros may stand between members
+            self._begun = True
+            content += self._member.decompress(raw)
+            raw = self._member.unused_data
+            if self._member.eof:
+                self._member, self._begun = zlib.decompressobj(_GZIP), False
+        return content
+
+
+class _Deflate:
+    """With zlib's header, as the standard has it; or without, as some servers have it."""
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj()
+        self._head: bytes | None = b""  # what came so far, while either is possible
+
+    def feed(self, raw: bytes) -> bytes:
+        if self._head is None:
+            return self._stream.decompress(raw)
+        self._head += raw
+        if len(self._head) < 2:
+            return b""
+        head, self._head = self._head, None
+        if (head[0] & 0x0F) != 8 or int.from_bytes(head[:2], "big") % 31:
+            self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
+        return self._stream.decompress(head)
 
 
 def _unchanged(raw: bytes) -> bytes:

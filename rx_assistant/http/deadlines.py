@@ -1,16 +1,27 @@
-"""The time limits of an open stream, as arithmetic: what has been waited for, and what may still be.
+"""The time limits of an open stream, as arithmetic; and the one alarm that watches over a stream's waits.
 
-Only waiting counts for `first_event` and `idle`: a program that looks away for a minute between two reads has not
-been kept waiting by the server. `total` is the time on the clock since the request.
+Only waiting counts for `read`, `first_event` and `idle`: a program that looks away for a minute between two reads has
+not been kept waiting by the server. `total` is the time on the clock since the request.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from rx_assistant.errors import APITimeoutError, FirstEventTimeoutError, IdleTimeoutError, TotalTimeoutError
+from rx_assistant.errors import (
+    APITimeoutError,
+    FirstEventTimeoutError,
+    IdleTimeoutError,
+    ReadTimeoutError,
+    TotalTimeoutError,
+)
 from rx_assistant.http.timeouts import Timeout
+
+Left: TypeAlias = Callable[[], float | None]
+"""Seconds until the present wait meets its limit; None without a wait, or without a limit."""
+
+CallLater: TypeAlias = Callable[[float, Callable[[], None]], Callable[[], None]]
 
 
 class Limit(NamedTuple):
@@ -25,54 +36,59 @@ class Limit(NamedTuple):
 
 
 class Deadlines:
-    """Told of reads and events, it knows by when the current read has to end. Not thread-safe by itself."""
+    """Told of reads and events, it knows by when the current read has to end. Not thread-safe by itself.
+
+    `read` is the limit on a wait without a byte, where the transport does not watch over it: None leaves it out.
+    `counts`: whether a limit can pass between two reads, or while bytes arrive.
+    """
 
     __slots__ = (
         "_clock",
         "_finish_by",
+        "_read",
         "_reading_since",
         "_seen",
         "_started",
         "_timeout",
         "_waited",
-        "unlimited",
+        "counts",
     )
 
-    def __init__(self, timeout: Timeout, clock: Callable[[], float], started: float | None) -> None:
+    def __init__(
+        self, timeout: Timeout, clock: Callable[[], float], started: float | None, *, read: float | None = None
+    ) -> None:
         self._timeout = timeout
         self._clock = clock
         now = clock()
         self._started = now if started is None else started
         self._waited = now - self._started
+        self._read = read
         self._reading_since: float | None = None
         self._finish_by: float | None = None
         self._seen = False
-        unlimited = timeout.total is None and timeout.first_event is None and timeout.idle is None
-        self.unlimited = unlimited  # whether no limit can ever be met, so that nothing has to be told of reads
+        self.counts = not (timeout.total is None and timeout.first_event is None and timeout.idle is None)
 
     def begin_read(self) -> None:
-        if not self.unlimited:
-            self._reading_since = self._clock()
+        self._reading_since = self._clock()
 
     def end_read(self) -> None:
         if self._reading_since is not None:
             self._waited += self._clock() - self._reading_since
             self._reading_since = None
 
-    def saw_event(self) -> None:
-        """What was read last held an event."""
-        self._seen = True
+    def saw_event(self) -> bool:
+        """What was read last held an event. True if that brings a limit nearer: `idle` takes over."""
+        first, self._seen = not self._seen, True
         self._waited = 0.0
+        return first and self._timeout.idle is not None
 
     def finish_within(self, seconds: float) -> None:
-        """The stream has said all; what follows is only waited for so long."""
+        """The stream has ended; what follows is only waited for so long."""
         self._finish_by = self._clock() + seconds
-        self.unlimited = False
+        self.counts = True
 
     def nearest(self) -> Limit | None:
         """The limit that the current read, or one that began now, meets first."""
-        if self.unlimited:
-            return None
         timeout = self._timeout
         since = self._clock() if self._reading_since is None else self._reading_since
         limits: list[Limit] = []
@@ -87,7 +103,15 @@ class Deadlines:
         if timeout.idle is not None and self._seen:
             text = f"no further event within timeout.idle = {timeout.idle:g} s"
             limits.append(Limit(since + timeout.idle - self._waited, IdleTimeoutError, text))
+        if self._read is not None:
+            text = f"no byte within timeout.read = {self._read:g} s"
+            limits.append(Limit(since + self._read, ReadTimeoutError, text))
         return min(limits, key=_due, default=None)
+
+    def left(self) -> float | None:
+        """Seconds until the nearest limit, None if there is none."""
+        limit = self.nearest()
+        return None if limit is None else limit.due - self._clock()
 
     def passed(self) -> APITimeoutError | None:
         """The error of the limit that has passed already."""
@@ -97,3 +121,45 @@ class Deadlines:
 
 def _due(limit: Limit) -> float:
     return limit.due
+
+
+class Alarm:
+    """Rings when a wait meets its limit. It is set once, and set again only when it rings early or stops.
+
+    A limit usually moves on with each chunk. Setting a timer for each would cost more than reading it: here the timer
+    rings at the first limit, finds that it has moved, and is set for the rest.
+    """
+
+    __slots__ = ("_call_later", "_cancel", "_left", "_ring", "is_set")
+
+    def __init__(self, call_later: CallLater, left: Left, ring: Callable[[], object]) -> None:
+        self._call_later = call_later
+        self._left = left
+        self._ring = ring
+        self._cancel: Callable[[], None] | None = None
+        self.is_set = False
+
+    def set(self) -> None:
+        """A wait has begun."""
+        self.is_set = True
+        left = self._left()
+        if left is not None:
+            self._cancel = self._call_later(max(left, 0.0), self.look)
+
+    def look(self) -> None:
+        """Ring if the limit has passed; else go on, if there still is a wait."""
+        self._cancel = None
+        left = self._left()
+        if left is None:
+            self.is_set = False
+        elif left <= 0:
+            self._ring()
+        else:
+            self._cancel = self._call_later(left, self.look)
+
+    def stop(self) -> None:
+        """Ring no more, until it is set again."""
+        self.is_set = False
+        if self._cancel is not None:
+            self._cancel()
+            self._cancel = None

@@ -6,12 +6,21 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import cast
 
+from rx_assistant.errors import InvalidArgumentError
 from rx_assistant.http.request import given
 
 
 def encode_json(body: Mapping[str, object]) -> bytes:
-    """Compact UTF-8. A lone surrogate, which UTF-8 cannot hold, stays the escape that JSON has for it."""
-    text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+    """Compact UTF-8. A lone surrogate, which UTF-8 cannot hold, stays the escape that JSON has for it.
+
+    Raises:
+        InvalidArgumentError: a number that JSON does not have (NaN), a value that holds itself, or too many levels.
+        TypeError: a value that has no place in JSON.
+    """
+    try:
+        text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+    except (ValueError, RecursionError) as cause:
+        raise InvalidArgumentError(f"the body of a request must be JSON: {cause}") from cause
     return text.encode("utf-8", "backslashreplace")
 
 

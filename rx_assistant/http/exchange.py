@@ -28,6 +28,7 @@ from rx_assistant.errors import (
     TotalTimeoutError,
 )
 from rx_assistant.http.call import Call, Outgoing, prepare, redirected, with_key
+from rx_assistant.http.connection import Connection
 from rx_assistant.http.failures import status_error
 from rx_assistant.http.options import CallOptions
 from rx_assistant.http.redaction import redact, redact_headers
@@ -52,13 +53,16 @@ class Clock:
 class Send:
     """Send this and tell what came: an `Incoming`, or one of our connection errors. Limits in seconds.
 
-    `read` is for each wait, `within` for all of it: to the head of a stream, or to the end of any other reply.
+    `read` is for each wait, `within` for all of it: to the head of a stream, or to the end of any other reply. A
+    reply is read up to `most` bytes; with `any_size` that holds for failures only.
     """
 
     outgoing: Outgoing
     connect: float | None
     read: float | None
     stream: bool
+    most: int
+    any_size: bool = False
     within: float | None = None
 
 
@@ -78,10 +82,14 @@ class FetchKey:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A reply. `content` is its body, or None while an event stream is still to be read."""
+    """A reply. `content` is its body, or None while an event stream is still to be read.
+
+    On threads such a stream holds `connection`.
+    """
 
     response: Response
     content: bytes | None = field(default=None, repr=False)
+    connection: Connection | None = field(default=None, repr=False)
 
     @property
     def status(self) -> int:
@@ -189,7 +197,8 @@ class _Course:
         if callable(key):
             key = yield FetchKey(key)
             if not isinstance(key, str):
-                raise ConfigurationError(f"the token provider gave {type(key).__name__}, where a text was expected")
+                raise ConfigurationError(f"the token provider must give a text, got {type(key).__name__}")
+            key = key.strip()
         if key:
             self._secrets.add(key)
         return with_key(self._call.outgoing, self._call, key, fresh=fresh)
@@ -198,12 +207,20 @@ class _Course:
         timeout, left = self._call.timeout, self._left()
         if left is not None and left <= 0:
             raise self._limit_error()
-        return Send(outgoing, _least(timeout.connect, left), _least(timeout.read, left), self._call.stream, left)
+        return Send(
+            outgoing,
+            least(timeout.connect, left),
+            least(timeout.read, left),
+            self._call.stream,
+            self._call.settings.max_reply_bytes,
+            self._call.any_size,
+            left,
+        )
 
     def _left(self) -> float | None:
         """Seconds until the nearest limit that counts from the start of the call."""
         timeout = self._call.timeout
-        limit = _least(timeout.total, timeout.first_event if self._call.stream else None)
+        limit = least(timeout.total, timeout.first_event if self._call.stream else None)
         return None if limit is None else self._started + limit - self._clock.monotonic()
 
     def _timed_out(self, error: APIConnectionError) -> APIConnectionError:
@@ -217,7 +234,7 @@ class _Course:
 
     def _limit_error(self) -> APITimeoutError:
         timeout = self._call.timeout
-        if timeout.total is not None and timeout.total == _least(
+        if timeout.total is not None and timeout.total == least(
             timeout.total, timeout.first_event if self._call.stream else None
         ):
             return TotalTimeoutError(f"no reply within timeout.total = {timeout.total:g} s")
@@ -241,5 +258,6 @@ def _may_have_arrived(outcome: Outcome) -> bool:
     return not never_arrived(outcome)
 
 
-def _least(*limits: float | None) -> float | None:
+def least(*limits: float | None) -> float | None:
+    """The nearest of some limits, None standing for no limit."""
     return min((limit for limit in limits if limit is not None), default=None)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rx_assistant import errors
 from rx_assistant.errors import APIStatusError
 from rx_assistant.http.redaction import redact, redact_value
-from rx_assistant.http.transports import Response
+from rx_assistant.http.transports import Response, hide_credentials
 
 _BY_STATUS: dict[int, type[APIStatusError]] = {
     400: errors.BadRequestError,
@@ -29,6 +29,7 @@ _SHOWN = 300
 
 def status_error(response: Response, content: bytes, secrets: Sequence[str]) -> APIStatusError:
     """The error for a reply with a status of 300 or more, whose body has been read as far as it came."""
+    hide_credentials(response.request)
     status = response.status_code
     kind = _BY_STATUS.get(status, errors.InternalServerError if status >= 500 else APIStatusError)
     parsed = _parsed(content)
@@ -52,7 +53,7 @@ def _sentence(response: Response, content: bytes, body: object) -> str:
 def _redirect(response: Response) -> str:
     target = response.headers.get("location")
     if not target:
-        return "a redirect that does not say where to"
+        return "a redirect without a Location header"
     return f"the server redirects to {target}, which was not followed; if you trust that address, set base_url to it"
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 
 HIDDEN = "[hidden]"
 
-_SECRET_HEADERS = frozenset({"authorization", "api-key", "proxy-authorization", "cookie", "x-api-key"})
-_CREDENTIALS = re.compile(r"(?i)\b(bearer|basic)\s+[^\s\"',]+|://[^/@\s]+@")
+SECRET_HEADERS = frozenset({"authorization", "api-key", "proxy-authorization", "cookie", "x-api-key"})
+_CREDENTIALS = re.compile(r"(?i)\b(bearer|basic)\s+[^\s\"',]+|://[^/\s]+@")
 _SECRET_QUERY = re.compile(r"(?i)([?&](?:api[-_]?key|key|token|access_token|sig|code|subscription-key)=)[^&\s#\"']+")
 
 
@@ -21,9 +21,15 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     return _SECRET_QUERY.sub(rf"\g<1>{HIDDEN}", text)
 
 
+def secrets_in(headers: Mapping[str, str]) -> list[str]:
+    """The credentials in a request's headers, with and without their scheme."""
+    values = [value for name, value in headers.items() if name.lower() in SECRET_HEADERS]
+    return [*values, *(value.partition(" ")[2] for value in values if " " in value)]
+
+
 def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Headers fit for a log line."""
-    return {name: HIDDEN if name.lower() in _SECRET_HEADERS else value for name, value in headers.items()}
+    return {name: HIDDEN if name.lower() in SECRET_HEADERS else value for name, value in headers.items()}
 
 
 def redact_value(value: object, secrets: Iterable[str]) -> object:

@@ -10,12 +10,17 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 from urllib.parse import quote
 
+from rx_assistant.errors import InvalidArgumentError
 from rx_assistant.http.uploads import Upload
 
 Method: TypeAlias = Literal["GET", "POST", "DELETE"]
 Params: TypeAlias = Mapping[str, object]
 
 BETA = ("OpenAI-Beta", "assistants=v2")
+
+
+LONGEST_ID = 1024
+"""Characters. Real ids have about 30; servers refuse addresses of 8 kB and more."""
 
 
 class Omit:
@@ -77,10 +82,19 @@ def delete(path: str) -> Request:
 
 
 def segment(name: str, value: str) -> str:
-    """An id as one path segment, percent-quoted. An empty one would address the collection: ValueError."""
+    """An id as one path segment, percent-quoted.
+
+    Raises:
+        InvalidArgumentError: it is empty, and would address the collection; or it is too long, or not Unicode.
+    """
     if not isinstance(value, str) or value in {"", ".", ".."}:
-        raise ValueError(f"{name} must be the id of an object, not {value!r}")
-    return quote(value, safe="")
+        raise InvalidArgumentError(f"{name} must be the id of an object, got {value!r}")
+    if len(value) > LONGEST_ID:
+        raise InvalidArgumentError(f"{name} must have at most {LONGEST_ID} characters, got {len(value)}")
+    try:
+        return quote(value, safe="")
+    except UnicodeEncodeError as cause:
+        raise InvalidArgumentError(f"{name} must be valid Unicode, got {value!r}") from cause
 
 
 def given(params: Params) -> dict[str, object]:

@@ -1,48 +1,57 @@
-"""A client's connection to one server, synchronous and asynchronous: they carry out what `exchange` decides.
+"""A client's connections to one server, on threads and on event loops: they carry out what `exchange` decides.
 
     request ──prepare──► call ──exchange──► Send, Wait, FetchKey …──► Reply, or an open body
 
-Nothing here knows retries, redirects or errors. The two classes differ in how they wait, and in nothing else.
+Nothing here knows retries, redirects or errors. The two classes differ in how they wait and in what ends a wait.
 """
 
 from __future__ import annotations
 
 import inspect
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import anyio
 
-from rx_assistant.errors import APIConnectionError, ConfigurationError
+from rx_assistant.errors import (
+    APIResponseValidationError,
+    APITimeoutError,
+    ConfigurationError,
+    InvalidArgumentError,
+    RxAssistantError,
+)
+from rx_assistant.hot import TIMERS
 from rx_assistant.http.async_body import AsyncResponseBody
 from rx_assistant.http.body import ResponseBody
 from rx_assistant.http.call import Call, prepare
-from rx_assistant.http.exchange import Clock, Course, FetchKey, Incoming, Outcome, Send, Step, Wait, exchange
+from rx_assistant.http.clients import (
+    AsyncClients,
+    GivenAsyncClient,
+    GivenClient,
+    OwnAsyncClients,
+    OwnClients,
+    SyncClients,
+    closed_error,
+)
+from rx_assistant.http.connection import Abandoned, Abort, Connection
+from rx_assistant.http.exchange import Clock, Course, FetchKey, Incoming, Outcome, Send, Step, Wait, exchange, least
 from rx_assistant.http.options import NO_OPTIONS, CallOptions
+from rx_assistant.http.redaction import redact, secrets_in
 from rx_assistant.http.request import Request
 from rx_assistant.http.settings import Settings
-from rx_assistant.http.source import DEADLINE
 from rx_assistant.http.transports import (
     AsyncHTTP,
     Response,
     SyncHTTP,
-    async_client,
-    checked_async,
-    checked_sync,
-    line_client,
-    sync_client,
     translated,
     transport_errors,
 )
 from rx_assistant.http.uploads import OpenFile
 
 _SENDING = "no reply came"
-
-Trace: TypeAlias = Callable[[str, Mapping[str, Any]], None]
-"""Is told each step of a request's way, by the names that the HTTP library gives them."""
+_READING = "the reply broke off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,63 +69,87 @@ class Reply:
 
 
 class Session:
-    """Sends requests over an httpx or httpx2 client; one of our own unless one is given, which then stays open."""
+    """Sends requests from any thread, over httpx clients of its own or the one that was given, which stays open."""
 
     def __init__(
         self,
         settings: Settings,
         client: SyncHTTP | None = None,
         *,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
         clock: Clock | None = None,
+        clients: SyncClients | None = None,
     ) -> None:
         if inspect.iscoroutinefunction(settings.api_key):
             raise ConfigurationError("an async token provider needs AsyncAssistantClient")
         self.settings = settings
-        self._http = cast(Any, checked_sync(client) if client is not None else sync_client())
-        self.owned = client is None
-        self._given = client is not None
+        self._clients = clients or (OwnClients() if client is None else GivenClient(client))
+        self._owner = clients is None
         self._sleep = sleep
         self._clock = clock or Clock()
-        self._trace: Trace | None = None
 
-    def send(self, request: Request, options: CallOptions = NO_OPTIONS) -> Reply:
-        """The reply to a request."""
-        incoming = self._drive(exchange(prepare(request, self.settings, options), self._clock))
-        return _reply(incoming)
-
-    def open(self, request: Request, options: CallOptions = NO_OPTIONS) -> ResponseBody:
-        """The open body of an event stream, once its head has arrived."""
+    def send(self, request: Request, options: CallOptions = NO_OPTIONS, abort: Abort | None = None) -> Reply:
+        """The reply to a request. `abort` ends the call from any thread: its reason is raised then."""
+        abort = abort or Abort()
         call = prepare(request, self.settings, options)
-        started = self._clock.monotonic()
-        incoming = self._drive(exchange(call, self._clock))
+        self._clients.begin(abort)
         try:
-            _expect(incoming.response, call)
-            return ResponseBody(incoming.response, call.timeout, started=started, clock=self._clock.monotonic)
+            return _reply(self._drive(exchange(call, self._clock), abort))
+        finally:
+            self._clients.end(abort)
+
+    def open(self, request: Request, options: CallOptions = NO_OPTIONS, abort: Abort | None = None) -> ResponseBody:
+        """The open body of an event stream, once its head has arrived. `abort` ends the call, and later the body."""
+        abort = abort or Abort()
+        call = prepare(request, self.settings, options)
+        self._clients.begin(abort)
+        body: ResponseBody | None = None
+        try:
+            started = self._clock.monotonic()
+            incoming = self._drive(exchange(call, self._clock), abort)
+            body = self._body(incoming, call, started, abort)
+        finally:
+            if body is None:
+                self._clients.end(abort)
+        return body
+
+    def _body(self, incoming: Incoming, call: Call, started: float, abort: Abort) -> ResponseBody:
+        connection = cast(Connection, incoming.connection)
+
+        def released() -> None:
+            self._clients.give_back(connection)
+            self._clients.end(abort)
+
+        try:
+            connection.learn(incoming.response)
+            left = None if connection.has_socket else call.timeout.total  # else only the transport can end a read
+            if left is not None:
+                left = max(started + left - self._clock.monotonic(), 0.0)
+            _limit_body(incoming.response, least(call.timeout.read, left))
+            return ResponseBody(
+                incoming.response,
+                call.timeout,
+                started=started,
+                clock=self._clock.monotonic,
+                abort=abort,
+                released=released,
+            )
         except BaseException:
+            abort.let_go()
             incoming.response.close()
+            self._clients.give_back(connection)
             raise
 
     def with_settings(self, settings: Settings) -> Session:
         """A session with other settings over the same connections, which stay this session's."""
-        copy = Session(settings, self._http, sleep=self._sleep, clock=self._clock)
-        copy._given = self._given
-        return copy
-
-    def line(self, trace: Trace, sleep: Callable[[float], object]) -> Session:
-        """The same over a connection of its own, if the client is ours; `trace` is told how each request fares."""
-        _refuse_closed(self._http)
-        twin = Session(self.settings, self._http if self._given else line_client(), sleep=sleep, clock=self._clock)
-        twin.owned = not self._given
-        twin._trace = trace
-        return twin
+        return Session(settings, sleep=self._sleep, clock=self._clock, clients=self._clients)
 
     def close(self) -> None:
-        """Close the connections, unless the client was given."""
-        if self.owned:
-            self._http.close()
+        """End every call under way and close the connections, unless the client was given."""
+        if self._owner:
+            self._clients.close()
 
-    def _drive(self, course: Course) -> Incoming:
+    def _drive(self, course: Course, abort: Abort) -> Incoming:
         outcome: object = None
         while True:
             try:
@@ -125,35 +158,65 @@ class Session:
                 return cast(Incoming, end.value)
             match step:
                 case Send():
-                    outcome = self._send(step)
+                    outcome = self._send(step, abort)
                 case Wait():
-                    outcome = self._sleep(step.seconds)
+                    outcome = (self._sleep or abort.pause)(step.seconds)
                 case FetchKey():
                     outcome = step.provider()
 
-    def _send(self, step: Send) -> Outcome:
-        _refuse_closed(self._http)
-        upload = step.outgoing.upload
-        with upload.opened() if upload is not None else nullcontext() as file:
-            request = _build(self._http, step, file)
-            if self._trace is not None:
-                request.extensions["trace"] = self._trace
-            try:
-                response = self._http.send(request, **_send_options(step))
-            except transport_errors() as cause:
-                return translated(cause, _SENDING)
-        if step.stream and response.is_success:
-            return Incoming(response)
+    def _send(self, step: Send, abort: Abort) -> Outcome:
+        connection = self._clients.take()
+        cancel = _nothing if step.within is None else TIMERS.call_later(step.within, abort.cut)
+        keep = False
         try:
-            return Incoming(response, response.read())
-        except transport_errors() as cause:
-            return translated(cause, "the reply broke off") if response.is_success else Incoming(response, b"")
+            abort.hold(connection)
+            with _opened(step) as file:
+                outcome = self._outcome(step, abort, connection, file)
+            abort.check()
+            keep = isinstance(outcome, Incoming) and outcome.content is None
+            return outcome
         finally:
-            response.close()
+            cancel()
+            if not keep:
+                abort.let_go()
+                if not connection.is_left:
+                    self._clients.give_back(connection)
+
+    def _outcome(self, step: Send, abort: Abort, connection: Connection, file: OpenFile | None) -> Outcome:
+        doing = _SENDING
+        try:
+            response = self._respond(step, abort, connection, file)
+            if step.stream and response.is_success:
+                return Incoming(response, connection=connection)
+            try:
+                doing = _READING
+                connection.learn(response)
+                return _read(response, step)
+            finally:
+                response.close()
+        except Abandoned:
+            return APITimeoutError(f"{doing} in time")
+        except RxAssistantError:
+            raise
+        except transport_errors() as cause:
+            return _late(doing, cause) if abort.was_cut else translated(cause, doing, secrets_in(step.outgoing.headers))
+
+    def _respond(self, step: Send, abort: Abort, connection: Connection, file: OpenFile | None) -> Response:
+        """The response's head. If a connection of our own has to be opened, that happens on a thread of its own."""
+        http = connection.http
+        request = _build(http, step, file)
+        request.extensions["trace"] = connection.trace
+
+        def send() -> Response:
+            return cast(Response, http.send(request, **_send_options(step)))
+
+        if connection.is_open or not connection.owned:
+            return send()
+        return abort.run(send, connection, self._clients.give_back)
 
 
 class AsyncSession:
-    """The same on asyncio and trio."""
+    """Sends requests on asyncio and trio, over httpx clients of its own or the one that was given."""
 
     def __init__(
         self,
@@ -162,17 +225,18 @@ class AsyncSession:
         *,
         sleep: Callable[[float], Awaitable[object]] = anyio.sleep,
         clock: Clock | None = None,
+        clients: AsyncClients | None = None,
     ) -> None:
         self.settings = settings
-        self._http = cast(Any, checked_async(client) if client is not None else async_client())
-        self._owned = client is None
+        self._clients = clients or (OwnAsyncClients() if client is None else GivenAsyncClient(client))
+        self._owner = clients is None
         self._sleep = sleep
         self._clock = clock or Clock()
 
     async def send(self, request: Request, options: CallOptions = NO_OPTIONS) -> Reply:
         """The reply to a request."""
-        incoming = await self._drive(exchange(prepare(request, self.settings, options), self._clock))
-        return _reply(incoming)
+        call = prepare(request, self.settings, options)
+        return _reply(await self._drive(exchange(call, self._clock)))
 
     async def open(self, request: Request, options: CallOptions = NO_OPTIONS) -> AsyncResponseBody:
         """The open body of an event stream, once its head has arrived."""
@@ -180,23 +244,41 @@ class AsyncSession:
         started = self._clock.monotonic()
         incoming = await self._drive(exchange(call, self._clock))
         try:
-            _expect(incoming.response, call)
-            return AsyncResponseBody(incoming.response, call.timeout, started=started, clock=self._clock.monotonic)
+            _limit_body(incoming.response, None)
+            body = AsyncResponseBody(
+                incoming.response,
+                call.timeout,
+                started=started,
+                clock=self._clock.monotonic,
+                released=self._clients.end,
+            )
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await incoming.response.aclose()
             raise
+        self._clients.begin(body)
+        return body
 
     def with_settings(self, settings: Settings) -> AsyncSession:
         """A session with other settings over the same connections, which stay this session's."""
-        return AsyncSession(settings, self._http, sleep=self._sleep, clock=self._clock)
+        return AsyncSession(settings, sleep=self._sleep, clock=self._clock, clients=self._clients)
 
     async def aclose(self) -> None:
-        """Close the connections, unless the client was given."""
-        if self._owned:
-            await self._http.aclose()
+        """End every call under way and close the connections, unless the client was given."""
+        if self._owner:
+            await self._clients.aclose()
 
     async def _drive(self, course: Course) -> Incoming:
+        call = _Scoped()
+        self._clients.begin(call)
+        try:
+            with call.scope:
+                return await self._steps(course)
+        finally:
+            self._clients.end(call)
+        raise closed_error()
+
+    async def _steps(self, course: Course) -> Incoming:
         outcome: object = None
         while True:
             try:
@@ -213,40 +295,85 @@ class AsyncSession:
                     outcome = await key if inspect.isawaitable(key) else key
 
     async def _send(self, step: Send) -> Outcome:
-        _refuse_closed(self._http)
-        upload = step.outgoing.upload
-        with upload.opened() if upload is not None else nullcontext() as file:
-            request = _build(self._http, step, file)
-            try:
-                response = await self._http.send(request, **_send_options(step))
-            except transport_errors() as cause:
-                return translated(cause, _SENDING)
-        if step.stream and response.is_success:
-            return Incoming(response)
+        http = self._clients.current()
+        with _opened(step) as file, anyio.move_on_after(step.within):
+            return await self._outcome(step, http, file)
+        return _late(_SENDING, None)
+
+    async def _outcome(self, step: Send, http: Any, file: OpenFile | None) -> Outcome:
+        doing = _SENDING
         try:
-            return Incoming(response, await response.aread())
+            request = _build(http, step, file)
+            response = await http.send(request, **_send_options(step))
+            if step.stream and response.is_success:
+                return Incoming(response)
+            try:
+                doing = _READING
+                return await _aread(response, step)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await response.aclose()
+        except RxAssistantError:
+            raise
         except transport_errors() as cause:
-            return translated(cause, "the reply broke off") if response.is_success else Incoming(response, b"")
-        finally:
-            with anyio.CancelScope(shield=True):
-                await response.aclose()
+            return translated(cause, doing, secrets_in(step.outgoing.headers))
+        except Exception as cause:
+            if self._clients.has_moved:
+                raise ConfigurationError(
+                    "the http_client that was given holds connections of another event loop, where it was used before: "
+                    "make one for each event loop, or give none"
+                ) from cause
+            raise
+
+
+class _Scoped:
+    """A call up to its head, or to the end of a plain reply."""
+
+    def __init__(self) -> None:
+        self.scope = anyio.CancelScope()
+
+    async def end(self) -> None:
+        self.scope.cancel()
+
+
+@contextmanager
+def _opened(step: Send) -> Iterator[OpenFile | None]:
+    """The file to upload, if there is one."""
+    upload = step.outgoing.upload
+    if upload is None:
+        yield None
+    else:
+        with upload.opened() as file:
+            yield file
+
+
+def _late(doing: str, cause: Exception | None) -> APITimeoutError:
+    error = APITimeoutError(f"{doing} in time")
+    error.__cause__ = cause
+    return error
+
+
+def _nothing() -> None:
+    """No timer was set."""
 
 
 def _build(http: Any, step: Send, file: OpenFile | None) -> Any:
     """The library's own request object. Ids and keys are in it; it is never shown."""
     outgoing = step.outgoing
-    request = http.build_request(
-        outgoing.method,
-        outgoing.url,
-        params=outgoing.query or None,
-        headers=dict(outgoing.headers),
-        content=outgoing.content,
-        files=None if file is None else {"file": file},
-        data=None if outgoing.upload is None else dict(outgoing.upload.fields),
-        timeout=(step.connect, step.read, step.read, step.read),
-    )
-    if step.within is not None:
-        request.extensions["timeout"][DEADLINE] = time.monotonic() + step.within
+    try:
+        request = http.build_request(
+            outgoing.method,
+            outgoing.url,
+            params=outgoing.query or None,
+            headers=dict(outgoing.headers),
+            content=outgoing.content,
+            files=None if file is None else {"file": file},
+            data=None if outgoing.upload is None else dict(outgoing.upload.fields),
+            timeout=(step.connect, step.read, step.read, step.read),
+        )
+    except transport_errors() as cause:  # an address that is too long, a file that was closed
+        said = redact(str(cause), secrets_in(outgoing.headers))
+        raise InvalidArgumentError(f"the request cannot be sent: {said}") from cause
     if not outgoing.trusted:
         _strip(request.headers, outgoing.headers)
     return request
@@ -266,17 +393,58 @@ def _send_options(step: Send) -> dict[str, Any]:
     return options
 
 
-def _expect(response: Response, call: Call) -> None:
-    """The head has come; from here on `read` limits the wait for each byte, and nothing else does."""
+def _limit_body(response: Response, read: float | None) -> None:
+    """From here on the transport waits for each chunk for `read` seconds; None leaves that to the body."""
     limits = response.request.extensions.get("timeout")
     if isinstance(limits, dict):
-        limits["read"] = call.timeout.read
-        limits.pop(DEADLINE, None)
+        limits["read"] = read
 
 
-def _refuse_closed(http: Any) -> None:
-    if http.is_closed:
-        raise APIConnectionError("the client has been closed; nothing more can be sent with it")
+def _read(response: Response, step: Send) -> Incoming:
+    content = bytearray()
+    try:
+        for chunk in response.iter_bytes():
+            content += chunk
+            if _is_enough(content, response, step):
+                break
+    except transport_errors():
+        if response.is_success:
+            raise
+    return _incoming(response, content)
+
+
+async def _aread(response: Any, step: Send) -> Incoming:
+    content = bytearray()
+    try:
+        async for chunk in response.aiter_bytes():
+            content += chunk
+            if _is_enough(content, response, step):
+                break
+    except transport_errors():
+        if response.is_success:
+            raise
+    return _incoming(response, content)
+
+
+def _is_enough(content: bytearray, response: Response, step: Send) -> bool:
+    """Whether the rest is not read: an explanation of a failure that goes on and on. A success may not be so long."""
+    if len(content) <= step.most or (step.any_size and response.is_success):
+        return False
+    if response.is_success:
+        raise APIResponseValidationError(
+            f"the reply must not be longer than max_reply_bytes = {step.most}; raise it if the server means it",
+            body=None,
+            content_type=response.headers.get("content-type"),
+            request_id=response.headers.get("x-request-id"),
+        )
+    return True
+
+
+def _incoming(response: Response, content: bytearray) -> Incoming:
+    """The reply. Its response keeps what was read: an error shows it to its user."""
+    kept = bytes(content)
+    response._content = kept  # what `read()` of both libraries does
+    return Incoming(response, kept)
 
 
 def _reply(incoming: Incoming) -> Reply:

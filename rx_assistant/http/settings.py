@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 from rx_assistant.errors import ConfigurationError
 from rx_assistant.http.dialects import Dialect, OpenAI
+from rx_assistant.http.redaction import HIDDEN, redact
 from rx_assistant.http.timeouts import DEFAULT, Timeout
 
 SyncToken: TypeAlias = Callable[[], str]
@@ -20,7 +22,11 @@ Headers: TypeAlias = Mapping[str, str | None]
 Query: TypeAlias = Mapping[str, object]
 LogPolicy: TypeAlias = Literal["requests", "content"]
 
+_NO_PORT = re.compile(r":(?!//)(?!\d*(?:[/?#]|$))[^/?#]*")
+
 MAX_RETRIES = 2
+MAX_REPLY_BYTES = 64 * 1024 * 1024
+"""Objects and lists are far smaller. Files may be of any size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +43,28 @@ class Settings:
     default_query: Query = field(default_factory=dict, repr=False)
     dialect: Dialect = field(default_factory=OpenAI)
     log: LogPolicy = "requests"
+    max_reply_bytes: int = MAX_REPLY_BYTES
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ConfigurationError(f"base_url must begin with http:// or https:// and a host, not {self.base_url!r}")
+        try:
+            parts = urlsplit(self.base_url.strip())
+            sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # a port that is no number, or brackets that do not match
+            sound = False
+        if not sound:
+            raise ConfigurationError(
+                "base_url must be http:// or https:// and a host, such as 'https://host.example/v1', got "
+                f"{_shown(self.base_url)}"
+            )
         if parts.query or parts.fragment:
-            raise ConfigurationError("base_url ends with its path; put query parameters into default_query=")
+            raise ConfigurationError("base_url must end with its path; put query parameters into default_query=")
         if self.max_retries < 0:
-            raise ConfigurationError(f"max_retries must be 0 or more, not {self.max_retries!r}")
+            raise ConfigurationError(f"max_retries must be 0 or more, got {self.max_retries!r}")
+        if self.max_reply_bytes < 1:
+            raise ConfigurationError(f"max_reply_bytes must be 1 or more, got {self.max_reply_bytes!r}")
+        object.__setattr__(self, "base_url", self.base_url.strip())
+        if isinstance(self.api_key, str):
+            object.__setattr__(self, "api_key", self.api_key.strip() or None)
 
     @property
     def host(self) -> str:
@@ -81,6 +100,13 @@ def base_url_or_environment(base_url: str | None) -> str:
 def from_environment(value: str | None, name: str) -> str | None:
     """A given value, else the environment's; an empty one means none."""
     return (os.environ.get(name) if value is None else value) or None
+
+
+def _shown(url: str) -> str:
+    """A malformed address for a message: what stands before an `@` may be a password, wherever it is."""
+    _, at, after = url.rpartition("@")
+    shown = _NO_PORT.sub(f":{HIDDEN}", redact(after))
+    return repr(f"{HIDDEN}@{shown}" if at else shown)
 
 
 @cache

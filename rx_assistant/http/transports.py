@@ -1,18 +1,20 @@
 """The HTTP libraries, httpx and httpx2: their classes, the clients that are made of them, and their errors.
 
-httpx is loaded only when a client is made, httpx2 never. Both have the same classes under the same names, but not
-the same classes. Whoever holds a client or a response of either gets from here what differs: the exceptions, and
-what our errors make of them.
+httpx is loaded only when a client is made; httpx2 and aiohttp never are. httpx and httpx2 have the same classes under
+the same names, but not the same classes. This module alone knows their names, and what of aiohttp's errors comes
+through `httpx-aiohttp`.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
-from urllib.request import getproxies
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rx_assistant.errors import (
     APIConnectionError,
@@ -21,67 +23,77 @@ from rx_assistant.errors import (
     ConnectTimeoutError,
     ReadTimeoutError,
 )
+from rx_assistant.http.redaction import HIDDEN, SECRET_HEADERS, redact
+from rx_assistant.http.timeouts import DEFAULT, Timeout, as_timeout
 
 if TYPE_CHECKING:
     import httpx
     import httpx2
 
 
-_FINAL = frozenset({"InvalidURL", "LocalProtocolError", "UnsupportedProtocol"})
-
 SyncHTTP: TypeAlias = "httpx.Client | httpx2.Client"
 AsyncHTTP: TypeAlias = "httpx.AsyncClient | httpx2.AsyncClient"
 Response: TypeAlias = "httpx.Response | httpx2.Response"
 
+_FINAL = frozenset(
+    {
+        "InvalidURL",
+        "LocalProtocolError",
+        "UnsupportedProtocol",
+        "InvalidUrlClientError",
+        "ClientConnectorCertificateError",
+    }
+)
+_UNSENT = frozenset(
+    {
+        "ConnectError",
+        "ConnectTimeout",
+        "PoolTimeout",
+        "UnsupportedProtocol",
+        "ProxyError",
+        "ClientConnectorError",
+        "ConnectionTimeoutError",
+    }
+)
+_KEPT_SECONDS = 15.0
+_SHOWN = 500
 
-def _without_limit() -> httpx.Limits:
-    """As many connections as there are streams, and not too many idle ones: the pool looks at each of them every time.
 
-    Threads in a crowd may find that it has closed one that it had just given them; that is a connection error before
-    the head, and tried again like any other.
+def new_client() -> httpx.Client:
+    """A client of our own for one connection. It verifies TLS, uses the environment's proxies, follows no redirect."""
+    import httpx
+
+    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
+    with _of_environment():
+        return httpx.Client(verify=_tls_of_environment(), limits=limits, timeout=None, follow_redirects=False)
+
+
+def new_async_client() -> httpx.AsyncClient:
+    """The same for one event loop, with as many connections as there are streams.
+
+    At most 100 stay idle: httpcore scans its whole pool on every request.
     """
     import httpx
 
-    return httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=15.0)
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=_KEPT_SECONDS)
+    with _of_environment():
+        return httpx.AsyncClient(verify=_tls_of_environment(), limits=limits, timeout=None, follow_redirects=False)
 
 
-def sync_client() -> httpx.Client:
-    """A client of our own, over connections of ours; over httpx's own where the environment names a proxy.
-
-    It verifies TLS, opens as many connections as there are streams, and follows no redirect.
-    """
-    import httpx
-
-    if _is_direct():
-        from rx_assistant.http.sync_connections import SyncLines
-
-        return httpx.Client(transport=SyncLines(_tls_of_environment()), timeout=None, follow_redirects=False)
-    return httpx.Client(limits=_without_limit(), timeout=None, follow_redirects=False)
+def load() -> None:
+    """Load httpx, and the certificates: both take longer than most requests."""
+    with _of_environment():
+        _tls_of_environment()
 
 
-def async_client() -> httpx.AsyncClient:
-    """The same for asyncio and trio."""
-    import httpx
-
-    if _is_direct():
-        from rx_assistant.http.connections import Lines
-
-        return httpx.AsyncClient(transport=Lines(_tls_of_environment()), timeout=None, follow_redirects=False)
-    return httpx.AsyncClient(limits=_without_limit(), timeout=None, follow_redirects=False)
-
-
-def line_client() -> httpx.Client:
-    """A client for one connection. Its TLS settings are made once: they take longer than most requests."""
-    import httpx
-
-    tls = _tls_of_environment()
-    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=15.0)
-    return httpx.Client(verify=tls, limits=limits, timeout=None, follow_redirects=False)
-
-
-def _is_direct() -> bool:
-    """Whether the environment names no proxy, which would be httpx's business."""
-    return {"http", "https", "all"}.isdisjoint(getproxies())
+@contextmanager
+def _of_environment() -> Iterator[None]:
+    """A proxy or certificate in the environment that httpx refuses is a ConfigurationError, without a password."""
+    try:
+        yield
+    except Exception as cause:
+        said = redact(str(cause))
+        raise ConfigurationError(f"httpx refuses a proxy or certificate of the environment: {said}") from cause
 
 
 def _tls_of_environment() -> ssl.SSLContext:
@@ -90,7 +102,7 @@ def _tls_of_environment() -> ssl.SSLContext:
 
 @lru_cache(maxsize=4)
 def _tls(*_certificates: str | None) -> ssl.SSLContext:
-    """What httpx makes of these variables of the environment."""
+    """What httpx makes of these variables of the environment. Making it takes longer than most requests."""
     import httpx
 
     return httpx.create_ssl_context()
@@ -110,35 +122,76 @@ def checked_async(client: AsyncHTTP) -> AsyncHTTP:
     raise _wrong_client(client, "AsyncAssistantClient", "httpx.AsyncClient or httpx2.AsyncClient", "AssistantClient")
 
 
+def timeout_of(client: SyncHTTP | AsyncHTTP | None) -> Timeout:
+    """The limits of a given client, if they are not httpx's default of 5 s; else our default."""
+    limits = getattr(client, "timeout", None)
+    if limits is None or limits == type(limits)(5.0):
+        return DEFAULT
+    return as_timeout(limits)
+
+
 def transport_errors() -> tuple[type[Exception], ...]:
-    """What the libraries raise when an exchange fails, for an `except` clause."""
-    return _classes("HTTPError") + _classes("StreamError") + _classes("InvalidURL") + (OSError,)
+    """What the libraries raise when an exchange fails, for an `except` clause.
+
+    A closed descriptor is a ValueError of the socket module. `httpx-aiohttp` lets some of aiohttp's errors through.
+    """
+    aiohttp = sys.modules.get("aiohttp")
+    others: tuple[type[Exception], ...] = () if aiohttp is None else (aiohttp.ClientError,)
+    names = ("HTTPError", "StreamError", "InvalidURL")
+    return (*(kind for name in names for kind in _classes(name)), OSError, EOFError, ValueError, *others)
 
 
-def translated(cause: Exception, doing: str) -> APIConnectionError:
-    """Our error for a transport's, with the latter as its cause. Both libraries know the same names."""
-    names = {base.__name__ for base in type(cause).__mro__}
+def translated(cause: Exception, doing: str, secrets: Iterable[str] = ()) -> APIConnectionError:
+    """The error of this package for a transport's, with the latter as its cause. Its words go through redaction."""
+    names = _names_of(cause)
     request = _request_of(cause)
-    text = f"{doing}{_to(request)}: {str(cause) or type(cause).__name__}"
-    error: APIConnectionError
-    if "ConnectTimeout" in names:
-        error = ConnectTimeoutError(text, request=request)
-    elif "ReadTimeout" in names:
-        error = ReadTimeoutError(text, request=request)
+    if request is not None:
+        hide_credentials(request)
+    said = redact(_words_of(cause), secrets)
+    text = f"{doing}{_to(request)}: {said}"
+    kind: type[APIConnectionError] = APIConnectionError
+    if "ConnectTimeout" in names or "ConnectionTimeoutError" in names:
+        kind = ConnectTimeoutError
+    elif "ReadTimeout" in names or "SocketTimeoutError" in names:
+        kind = ReadTimeoutError
     elif "TimeoutException" in names or isinstance(cause, TimeoutError):
-        error = APITimeoutError(text, request=request)
-    else:
-        error = APIConnectionError(text, request=request)
+        kind = APITimeoutError
+    error = kind(text, request=request)
     error.__cause__ = cause
     return error
 
 
+def _words_of(cause: BaseException) -> str:
+    """What the nearest error in the chain says that says anything: some are wrapped without a word."""
+    error: BaseException | None = cause
+    while error is not None and not str(error):
+        error = error.__cause__ or error.__context__
+    return str(error)[:_SHOWN] if error is not None else type(cause).__name__
+
+
+def hide_credentials(request: httpx.Request | httpx2.Request) -> None:
+    """Take the key out of a request that an error will carry: errors are logged, pickled and sent to other services."""
+    if request.url.userinfo:
+        request.url = request.url.copy_with(userinfo=b"")
+    for name in request.headers:
+        if name.lower() in SECRET_HEADERS:
+            request.headers[name] = HIDDEN
+
+
+def _names_of(cause: BaseException | None) -> set[str]:
+    """The names of an error's classes; of aiohttp's own error, where `httpx-aiohttp` has wrapped one."""
+    inner = getattr(cause, "__cause__", None)
+    if inner is not None and type(inner).__module__.partition(".")[0] == "aiohttp":
+        cause = inner
+    return {base.__name__ for base in type(cause).__mro__}
+
+
 def _request_of(cause: Exception) -> httpx.Request | httpx2.Request | None:
     try:
-        request: httpx.Request | httpx2.Request | None = getattr(cause, "request", None)
+        request: Any = getattr(cause, "request", None)
     except RuntimeError:  # what both libraries say of an error without one
         return None
-    return request
+    return request if hasattr(request, "url") and hasattr(request, "method") else None
 
 
 def _to(request: httpx.Request | httpx2.Request | None) -> str:
@@ -150,29 +203,40 @@ def _to(request: httpx.Request | httpx2.Request | None) -> str:
 
 
 def is_final(error: APIConnectionError) -> bool:
-    """Whether another try can only end the same way: a malformed request, or a certificate that is not trusted."""
+    """Whether another try can only end the same way.
+
+    So it is with a malformed request, a certificate that is not trusted, and a proxy that refuses to connect (4xx).
+    """
     cause: BaseException | None = error.__cause__
     while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError) or type(cause).__name__ in _FINAL:
+        if isinstance(cause, ssl.SSLCertVerificationError) or type(cause).__name__ in _FINAL or _is_refusal(cause):
             return True
         cause = cause.__cause__ or cause.__context__
     return error.__cause__ is None
 
 
+def _is_refusal(cause: BaseException) -> bool:
+    """Whether a proxy has answered CONNECT with 4xx: 407 above all. httpcore puts the status before the reason."""
+    if "Proxy" not in type(cause).__name__:
+        return False
+    status = getattr(cause, "status", None) or re.match(r"\d{3}\b", str(cause))
+    code = int(status[0]) if isinstance(status, re.Match) else status
+    return isinstance(code, int) and 400 <= code < 500 and code not in {408, 429}
+
+
 def never_arrived(error: APIConnectionError) -> bool:
     """Whether the request certainly did not reach the server: there was no connection to send it on."""
-    names = {base.__name__ for base in type(error.__cause__).__mro__}
-    return bool(names & {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "ProxyError"})
+    return bool(_names_of(error.__cause__) & _UNSENT)
 
 
 def _classes(name: str) -> tuple[type, ...]:
-    """The class of that name in each library that this process has loaded: nobody holds an object of another."""
+    """The class of that name in each library that this process has loaded: no object of another one exists."""
     loaded = (sys.modules.get(library) for library in ("httpx", "httpx2"))
     return tuple(getattr(library, name) for library in loaded if library is not None)
 
 
 def _wrong_client(client: object, ours: str, wanted: str, other: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{ours}(http_client=…) takes an {wanted}, not {type(client).__module__}.{type(client).__qualname__}; "
+        f"{ours}(http_client=…) takes an {wanted}, got {type(client).__module__}.{type(client).__qualname__}; "
         f"{other} takes the other kind"
     )

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
 
+from rx_assistant.errors import InvalidArgumentError
+
 if TYPE_CHECKING:
     from rx_assistant.types import FileTypes
 
@@ -63,6 +65,8 @@ def file_parts(file: FileTypes) -> tuple[str | None, FileContent, str | None, Ma
         content = file
     if not isinstance(content, bytes | os.PathLike) and not hasattr(content, "read"):
         raise TypeError(f"a file is bytes, a pathlib.Path or a file opened with 'rb', not {type(content).__name__}")
+    if getattr(content, "closed", False):
+        raise InvalidArgumentError("a file must be open, got one that was closed")
     return name, content, content_type, headers
 
 

@@ -53,6 +53,7 @@ class AsyncPump:
         self._resume = resume
         self._snapshot = snapshot
         self._body: AsyncBody | None = None
+        self._opening: anyio.CancelScope | None = None
         self._closed = False
         self._cleaning = False
         self._cleaned = False
@@ -188,14 +189,20 @@ class AsyncPump:
 
     async def _start(self) -> None:
         self.here()
+        body: AsyncBody | None = None
         try:
-            body = await self._open()
+            with anyio.CancelScope() as self._opening:  # closing the stream ends the wait for the head
+                body = await self._open()
         except Exception as error:
             self._feed.fail(error)
             raise
         except BaseException:
             await self._cancelled("the task that sent the request was cancelled")
             raise
+        finally:
+            self._opening = None
+        if body is None:
+            raise StreamClosedError("the stream was closed before it had ended")
         self._body = body
         self._feed.request_id = body.request_id
         if self._closed:
@@ -350,6 +357,8 @@ class AsyncPump:
                 await self._home.sleep(lambda: self._cleaned)
             return
         if not self._log.ended or (self._body is None and self._reading):
+            if self._closed and self._opening is not None:
+                self._opening.cancel()
             return
         self._cleaning = True
         try:

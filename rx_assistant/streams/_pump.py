@@ -27,6 +27,9 @@ Open = Callable[[], "Body"]
 Resume = Callable[["RunIdentity", "RunSnapshot"], "Body"]
 """Gives a body that goes on where a broken one stopped, from what has been folded so far."""
 
+Abort = Callable[[RxAssistantError], object]
+"""Ends an `Open` that is under way on another thread: it raises the error given. Returns at once."""
+
 _logger = logging.getLogger("rx_assistant")
 
 _JOIN = 1.0  # seconds that close() gives the background thread to notice
@@ -36,13 +39,20 @@ class Pump:
     """Fulfils hot.Driver for one stream."""
 
     def __init__(
-        self, log: HotLog[Any], feed: Feed, open: Open, resume: Resume | None, snapshot: Callable[[], RunSnapshot]
+        self,
+        log: HotLog[Any],
+        feed: Feed,
+        open: Open,
+        resume: Resume | None,
+        snapshot: Callable[[], RunSnapshot],
+        abort: Abort | None = None,
     ) -> None:
         self.pumped = False
         self._log = log
         self._feed = feed
         self._open = open
         self._resume = resume
+        self._abort = abort
         self._snapshot = snapshot
         self._body: Body | None = None
         self._settled = False
@@ -227,6 +237,8 @@ class Pump:
         error.carry(self._snapshot, self._feed.request_id)
         self._log.cut(error)
         self._feed.stop_recording()
+        if self._body is None and self._abort is not None:
+            self._abort(error)
         self._settle()
         self._log.want(FOREVER)
         thread, here = self._thread, threading.get_ident()

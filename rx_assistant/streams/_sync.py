@@ -15,7 +15,7 @@ from rx_assistant.events import AssistantStreamEvent
 from rx_assistant.hot import TIMERS, Stream, StreamScheduler
 from rx_assistant.streams._base import GOODBYE, OnIdle, Post, Replay, StreamBase, log_uncancelled
 from rx_assistant.streams._handling import bound
-from rx_assistant.streams._pump import Open, Pump, Resume
+from rx_assistant.streams._pump import Abort, Open, Pump, Resume
 
 if TYPE_CHECKING:
     from rx_assistant.streams._feed import RunIdentity
@@ -43,6 +43,7 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
         max_event_bytes: int = 16 * 2**20,
         post_cancel: Post | None = None,
         resume: Resume | None = None,
+        abort: Abort | None = None,
         identity: RunIdentity | None = None,
     ) -> None:
         Observable.__init__(self)
@@ -55,7 +56,7 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
             max_event_bytes=max_event_bytes,
             identity=identity,
         )
-        self.driver: Pump = Pump(self.log, self._feed, open, resume, self._folding.latest)
+        self.driver: Pump = Pump(self.log, self._feed, open, resume, self._folding.latest, abort)
         self._post_cancel = post_cancel
         self._cancelling = threading.RLock()
         self._cancelled: Run | None = None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ssl
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -15,13 +13,13 @@ import anyio.to_thread
 import httpx
 import httpx2
 import pytest
+from http_clients import OverAiohttp, Own
 from loopback import GUARD, ConnectProxy, H2Loopback, H2Wire, Loopback, Received, Wire, client_tls, server_tls
 from test_http_body import DONE, EVENT, RUN, comments, h2_hold, hold, silent, whole
 
 from rx_assistant import errors
 from rx_assistant.http import async_body
 from rx_assistant.http.async_body import AsyncResponseBody
-from rx_assistant.http.connections import Lines
 from rx_assistant.http.session import AsyncSession
 from rx_assistant.http.settings import Settings
 from rx_assistant.http.timeouts import Timeout
@@ -29,19 +27,10 @@ from rx_assistant.http.timeouts import Timeout
 pytestmark = pytest.mark.anyio
 
 
-class OverLines:
-    """httpx over the transport of ours, which leaves proxies and HTTP/2 to httpx."""
-
-    HTTPError = httpx.HTTPError
-
-    @staticmethod
-    def AsyncClient(*, verify: ssl.SSLContext, **options: Any) -> httpx.AsyncClient:  # as httpx has it
-        if options:
-            return httpx.AsyncClient(verify=verify, **options)
-        return httpx.AsyncClient(transport=Lines(verify))
-
-
-LIBRARIES = pytest.mark.parametrize("library", [httpx, httpx2, OverLines], ids=["httpx", "httpx2", "lines"])
+LIBRARIES = pytest.mark.parametrize(
+    "library", [httpx, httpx2, Own, OverAiohttp], ids=["httpx", "httpx2", "own", "aiohttp"]
+)
+BOTH = pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
 TRANSPORTS = ["plain", "tls", "tls through a proxy", "http2"]
 
 
@@ -50,6 +39,17 @@ def nothing_left_for_the_collector() -> Iterator[None]:
     """An abandoned generator or coroutine is a warning, hence an error, where the collector finds it."""
     yield
     gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def what_each_library_can_do(request: pytest.FixtureRequest, anyio_backend_name: str) -> None:
+    params = getattr(request.node, "callspec", None)
+    chosen = params.params if params is not None else {}
+    library, kind = chosen.get("library"), chosen.get("kind")
+    if library is OverAiohttp and anyio_backend_name == "trio":
+        pytest.skip("aiohttp knows asyncio only")
+    if library in (Own, OverAiohttp) and kind == "http2":
+        pytest.skip("HTTP/2 needs a given httpx client")
 
 
 @contextmanager
@@ -76,6 +76,7 @@ async def opened(
             yield session, body
         finally:
             await body.aclose()
+            await session.aclose()
 
 
 async def connection_closed(server: Loopback, kind: str = "plain") -> None:
@@ -135,17 +136,6 @@ class TestClosing:
                     with pytest.raises(errors.StreamCancelledError):
                         await body.read()
 
-    async def test_from_another_thread(self, kind: str, library: Any) -> None:
-        if kind == "http2":
-            pytest.skip("the socket is not ours alone: there a thread asks the loop")
-        with transport(kind) as (server, client):
-            async with opened(server, library=library, **client) as (_, body):
-                assert await body.read() == EVENT
-                threading.Timer(0.01, body.close_soon).start()
-                with anyio.fail_after(GUARD), pytest.raises(errors.StreamClosedError):
-                    await body.read()
-                await connection_closed(server, kind)
-
 
 class TestTheConnection:
     @LIBRARIES
@@ -166,6 +156,7 @@ class TestTheConnection:
                         assert await body.read() == b""
                         assert await body.read() == b""
                     await body.aclose()
+                await session.aclose()
                 assert server.opened == 1
 
     async def test_is_given_up_when_the_server_does_not_stop_after_done(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,6 +239,7 @@ class TestTheHead:
                     await session.open(RUN)
                 assert scope.cancelled_caught
                 await connection_closed(server)
+                await session.aclose()
 
     async def test_a_limit_on_it_is_no_limit_on_the_body(self, library: Any) -> None:
         async def slow_after_the_first(request: Received, wire: Wire) -> None:
@@ -262,7 +254,7 @@ class TestTheHead:
                 assert await drain(body) == EVENT + DONE
 
 
-@LIBRARIES
+@BOTH
 class TestHTTP2:
     @pytest.mark.parametrize("how", ["close", "cancel"])
     async def test_ending_one_stream_leaves_the_other_whole(self, library: Any, how: str) -> None:

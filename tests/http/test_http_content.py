@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from typing import Any
 
 import httpx
 import pytest
@@ -93,6 +94,47 @@ def test_compressed_streams_are_understood_byte_by_byte(encoding: str, pack: obj
     stream = content(SSE, encoding)
     packed = pack(EVENT)  # type: ignore[operator]
     assert b"".join(stream.feed(packed[at : at + 1]) for at in range(len(packed))) == EVENT
+
+
+def raw_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+def members(data: bytes) -> bytes:
+    """A gzip member for each half, and padding between them."""
+    return gzip.compress(data[:9]) + b"\0\0" + gzip.compress(data[9:])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [
+        ("none", bytes),
+        ("None", bytes),
+        ("identity, none", bytes),
+        ("IDENTITY", bytes),
+        ("utf-8", bytes),
+        ("", bytes),
+        (",", bytes),
+        ("gzip, none", gzip.compress),
+        ("DEFLATE", zlib.compress),
+        ("deflate", raw_deflate),
+        ("gzip", members),
+        ("x-gzip", members),
+        ("deflate, gzip", lambda data: gzip.compress(zlib.compress(data))),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_every_spelling_of_no_compression_and_every_kind_of_zlib_is_read(encoding: str, pack: Any, size: int) -> None:
+    stream = content(SSE, encoding)
+    packed = pack(EVENT)
+    assert b"".join(stream.feed(packed[at : at + size]) for at in range(0, len(packed), size)) == EVENT
+
+
+def test_an_uncompressed_stream_passes_untouched_under_every_name_for_it() -> None:
+    stream = content(SSE, "none")
+    stream.feed(EVENT)
+    assert stream.passes
 
 
 def test_what_is_flushed_inside_a_compressed_stream_comes_out_at_once() -> None:

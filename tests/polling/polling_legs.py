@@ -147,11 +147,12 @@ def record(name: str, base_url: str, body: bytes, answered: tuple[str, ...]) -> 
     events = events_of(body)
     run = folded(events).run
     assert run is not None
-    reader = RunReader(Session(Settings(base_url=base_url)), RunIdentity(run.id, run.thread_id), NO_OPTIONS)
+    session = Session(Settings(base_url=base_url))
     try:
+        reader = RunReader(session, RunIdentity(run.id, run.thread_id), NO_OPTIONS)
         return Leg(name, body, reader().value, answered, events)
     finally:
-        reader.close()
+        session.close()
 
 
 def events_of(body: bytes) -> list[StreamEvent]:

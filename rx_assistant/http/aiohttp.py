@@ -1,0 +1,136 @@
+"""`aiohttp_client()`: an httpx client that sends over aiohttp, for thousands of streams on one asyncio loop.
+
+`httpx-aiohttp` is the bridge. What is added here: the session is made in the loop that sends the first request, and is
+closed with that loop or with the client; another loop is an error; and each chunk comes from aiohttp's buffer as it is.
+The errors of aiohttp are mapped in `transports`, for every client over aiohttp.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from rx_assistant.errors import ConfigurationError
+from rx_assistant.http.event_loops import current_loop, with_its_loop
+
+try:
+    import aiohttp
+    from httpx_aiohttp import AiohttpTransport
+except ImportError as cause:
+    raise ImportError("aiohttp_client() needs httpx-aiohttp: pip install 'rx_assistant[aiohttp]'") from cause
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+_LONGEST_HEADER = 64 * 1024
+_KEPT_SECONDS = 15.0
+
+
+class AiohttpClient(httpx.AsyncClient):
+    """An httpx client over aiohttp. The AsyncAssistantClient that it is given to closes it."""
+
+    closes_with_its_user = True
+
+
+def aiohttp_client(*, verify: ssl.SSLContext | bool = True) -> httpx.AsyncClient:
+    """An HTTP client for `AsyncAssistantClient(http_client=…)` that reads thousands of streams on one asyncio loop.
+
+    It is an `httpx.AsyncClient` over aiohttp: HTTP/1.1, without a limit on connections, with the proxies of the
+    environment, and without cookies. `verify` is an SSL context, or False for no verification. The client belongs to
+    the event loop that sends its first request, and is closed with the AsyncAssistantClient that it is given to.
+
+        client = AsyncAssistantClient(base_url=…, http_client=rx_assistant.aiohttp_client())
+
+    Raises:
+        ImportError: `httpx-aiohttp` is not installed; the extra `aiohttp` brings it.
+        ConfigurationError: a request on another event loop, or on trio.
+    """
+    return AiohttpClient(transport=_OneLoop(verify))
+
+
+class _OneLoop(AiohttpTransport):
+    """Sends on the loop of the first request, in a session that is made there."""
+
+    def __init__(self, verify: ssl.SSLContext | bool) -> None:
+        super().__init__(verify=verify)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._close: Callable[[], Awaitable[None]] | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        loop = current_loop()
+        if not isinstance(loop, asyncio.AbstractEventLoop):
+            raise ConfigurationError("aiohttp_client() must be used on asyncio, got trio; give no http_client there")
+        if self._loop is None:
+            self._loop = loop
+            self.client = self._session()
+            self._close = with_its_loop(self.client.close)
+        elif loop is not self._loop:
+            raise ConfigurationError(
+                "aiohttp_client() must be used on one event loop only, got a second one; make one for each loop"
+            )
+        response = await super().handle_async_request(request)
+        raw = getattr(response.stream, "_aiohttp_response", None)
+        if raw is not None:
+            response.stream = _Chunks(raw, response.stream, request)
+        return response
+
+    async def aclose(self) -> None:
+        if self._close is not None and current_loop() is self._loop:
+            await self._close()
+
+    def _session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=self.ssl_context, keepalive_timeout=_KEPT_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=True,
+            max_line_size=_LONGEST_HEADER,
+            max_field_size=_LONGEST_HEADER,
+        )
+
+
+class _Chunks(httpx.AsyncByteStream):
+    """What has arrived, as soon as it has. The limit on a wait is the one that the request has when reading begins.
+
+    aiohttp does not tell its readers of a chunk that it cannot parse: it closes the connection, and they wait for ever.
+    So the end of the connection is watched here.
+    """
+
+    def __init__(self, raw: aiohttp.ClientResponse, stream: Any, request: httpx.Request) -> None:
+        self._raw = raw
+        self._stream = stream
+        self._request = request
+        self._protocol = None if raw.connection is None else raw.connection.protocol
+        self._closed = None if self._protocol is None else self._protocol.closed
+        if self._closed is not None:
+            self._closed.add_done_callback(self._lost)
+        elif self._protocol is not None:
+            self._lost()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._protocol is not None:
+            self._protocol.read_timeout = self._request.extensions.get("timeout", {}).get("read")
+            self._protocol.start_timeout()
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await self._raw.content.readany()
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+    async def aclose(self) -> None:
+        if self._closed is not None:
+            self._closed.remove_done_callback(self._lost)
+        await self._stream.aclose()
+
+    def _lost(self, closed: asyncio.Future[None] | None = None) -> None:
+        """The connection has ended. If the body has not, its reader must learn of it."""
+        if closed is not None and not closed.cancelled():
+            closed.exception()  # it was looked at
+        content = self._raw.content
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("the connection ended inside the body"))

@@ -1,0 +1,277 @@
+"""One call's connection on threads, and how another thread ends what the call waits for.
+
+A thread that connects or reads is blocked in the operating system. Its socket cannot be closed under it: the number of
+the descriptor may be another connection's a moment later. Shutting the connection down through a second descriptor is
+safe, if nothing else uses that connection, and if it never happens after the call has given the connection back.
+
+    Connection   an httpx client and the socket that it opened last; one call at a time uses it
+    Abort        what a caller keeps of a call, to end it from any thread
+
+A client of our own makes connections that are `owned`: each has an httpx client to itself, so its socket is known from
+the moment it is opened. A given client shares its connections among its users. There the socket is known when this call
+opens the connection, and in any case once the head of the reply is here; on HTTP/2 and without a socket, never.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rx_assistant.errors import APIConnectionError, RxAssistantError
+
+if TYPE_CHECKING:
+    from rx_assistant.http.transports import Response
+
+T = TypeVar("T")
+
+_OPENED = ("connect_tcp.complete", "connect_unix_socket.complete")
+_ENCRYPTED = "start_tls.complete"
+
+
+class Connection:
+    """An httpx client for one call at a time, and the socket that it opened last."""
+
+    __slots__ = ("_copy", "_lock", "_process", "_stream", "http", "idle_since", "is_left", "is_shut", "owned")
+
+    def __init__(self, http: Any, *, owned: bool) -> None:
+        self.http = http
+        self.owned = owned
+        self.is_shut = False
+        self.is_left = False  # a thread that was left behind still uses it
+        self.idle_since = 0.0
+        self._lock = threading.RLock()
+        self._process = os.getpid()
+        self._stream: Any = None  # httpcore's network stream
+        self._copy: socket.socket | None = None  # a second descriptor, which only this object closes
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the next request needs no new connection. An idle one that is readable was closed by the server."""
+        return self._copy is not None and self._is_alive() and not self._stream.get_extra_info("is_readable")
+
+    @property
+    def has_socket(self) -> bool:
+        """Whether `shut` can end a read that is under way."""
+        return self._copy is not None
+
+    def trace(self, name: str, info: Mapping[str, Any]) -> None:
+        """httpcore's `trace` extension: learn of each connection that is opened."""
+        if name.endswith(_OPENED):
+            self._use(info["return_value"], duplicate(info["return_value"]))
+        elif name.endswith(_ENCRYPTED):
+            stream = info["return_value"]
+            tls = stream.get_extra_info("ssl_object")
+            if tls is not None and tls.selected_alpn_protocol() == "h2":  # it may serve other calls at the same time
+                self._use(None, None)
+            else:
+                self._stream = stream
+
+    def learn(self, response: Response) -> None:
+        """Take the socket from a head, where the connection was not opened for this call."""
+        stream = response.extensions.get("network_stream")
+        if self._copy is None and stream is not None and response.http_version in {"HTTP/1.1", "HTTP/1.0"}:
+            self._use(stream, duplicate(stream))
+
+    def shut(self) -> bool:
+        """End the connection, also one that is opened later. False if there is no socket to do it with yet.
+
+        A process that was forked leaves the connections of its parent alone.
+        """
+        with self._lock:
+            if self._process != os.getpid():
+                return False
+            self.is_shut = True
+            if self._copy is None:
+                return False
+            shut_down(self._copy)
+            return True
+
+    def give_up_socket(self) -> None:
+        """From here on `shut` has no effect on the connection: it may serve other calls."""
+        self._use(None, None)
+
+    def settle(self) -> None:
+        """Drop the second descriptor if httpcore has closed the connection: it would keep the connection half alive."""
+        if not self._is_alive():
+            self._use(None, None)
+
+    def close(self) -> None:
+        """Close the connection and the client. Only for an owned connection that no call uses."""
+        self._use(None, None)
+        self.http.close()
+
+    def __del__(self) -> None:
+        copy = getattr(self, "_copy", None)
+        if copy is not None:
+            copy.close()
+
+    def forget(self) -> None:
+        """Close the descriptors in a forked child; the connection stays its parent's. Takes no lock."""
+        for held in (self._copy, None if self._stream is None else self._stream.get_extra_info("socket")):
+            if held is not None:
+                held.close()
+
+    def _is_alive(self) -> bool:
+        held = None if self._stream is None else self._stream.get_extra_info("socket")
+        return held is not None and held.fileno() != -1
+
+    def _use(self, stream: Any, copy: socket.socket | None) -> None:
+        with self._lock:
+            before, self._copy, self._stream = self._copy, copy, stream
+            if self.is_shut and copy is not None:
+                shut_down(copy)
+        if before is not None:
+            before.close()
+
+
+class Abort:
+    """Ends HTTP calls from any thread, whatever they wait for. One call at a time may use it."""
+
+    __slots__ = ("_changed", "_connection", "_cut", "reason")
+
+    def __init__(self) -> None:
+        self.reason: RxAssistantError | None = None
+        self._changed = threading.Condition()
+        self._connection: Connection | None = None
+        self._cut = False
+
+    def abort(self, reason: RxAssistantError | None = None) -> bool:
+        """End the call under way, and refuse every later one with `reason`.
+
+        Returns at once. False if the call ends only with the server's next word: a given client, on a connection that
+        was open before.
+        """
+        with self._changed:
+            self.reason = self.reason or reason or APIConnectionError("the request was broken off")
+            return self.cut()
+
+    def cut(self) -> bool:
+        """End what the call waits for now. Never blocks, never raises."""
+        with self._changed:
+            self._cut = True
+            self._changed.notify_all()
+            connection = self._connection
+            return connection is None or connection.shut() or connection.owned
+
+    def check(self) -> None:
+        """Raise the reason if the calls were aborted."""
+        if self.reason is not None:
+            raise self.reason
+
+    @property
+    def was_cut(self) -> bool:
+        """Whether the wait of the present call was cut."""
+        return self._cut
+
+    @property
+    def has_socket(self) -> bool:
+        """Whether a read can be ended at once."""
+        connection = self._connection
+        return connection is not None and connection.has_socket
+
+    def pause(self, seconds: float) -> None:
+        """Wait between two tries."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.reason is not None, seconds)
+        self.check()
+
+    def hold(self, connection: Connection) -> None:
+        """Begin a request on this connection."""
+        with self._changed:
+            self.check()
+            self._connection = connection
+            self._cut = False
+
+    def let_go(self) -> None:
+        """The connection is not this call's any more; nothing may cut it."""
+        with self._changed:
+            self._connection = None
+
+    def run(self, call: Callable[[], T], connection: Connection, give_back: Callable[[Connection], None]) -> T:
+        """The result of `call`, made on a thread of its own, which is left behind when the wait is cut.
+
+        Nothing else ends a name look-up or a connect: both block without a socket that could be shut down. A thread
+        that was left behind gives the connection back by itself.
+
+        Raises:
+            Abandoned: the wait was cut.
+        """
+        errand = _Errand(self._changed, call, lambda: give_back(connection))
+        errand.start()
+        try:
+            with self._changed:
+                self._changed.wait_for(lambda: errand.is_done or self._cut)
+        except BaseException:
+            self.cut()
+            raise
+        finally:
+            connection.is_left = errand.abandon()
+        if errand.error is not None:
+            raise errand.error
+        if not errand.is_done:
+            raise Abandoned
+        return errand.result  # type: ignore[return-value]  # it is done
+
+
+class Abandoned(Exception):  # it never leaves this package
+    """A thread was left behind, with the connection that it uses."""
+
+
+class _Errand:
+    """A call on a thread of its own."""
+
+    def __init__(self, changed: threading.Condition, call: Callable[[], object], clean_up: Callable[[], None]) -> None:
+        self.is_done = False
+        self.result: object = None
+        self.error: BaseException | None = None
+        self._changed = changed
+        self._call = call
+        self._clean_up = clean_up
+        self._abandoned = False
+
+    def start(self) -> None:
+        context = copy_context()  # tracing keeps its parent span there
+        threading.Thread(target=context.run, args=(self._run,), name="rx_assistant connecting", daemon=True).start()
+
+    def abandon(self) -> bool:
+        """The caller waits no longer. True if the thread goes on alone."""
+        with self._changed:
+            self._abandoned = not self.is_done
+            return self._abandoned
+
+    def _run(self) -> None:
+        result, error = None, None
+        try:
+            result = self._call()
+        except BaseException as raised:
+            error = raised
+        with self._changed:
+            if not self._abandoned:
+                self.result, self.error, self.is_done = result, error, True
+                self._changed.notify_all()
+                return
+        close = getattr(result, "close", None)
+        if close is not None:
+            close()
+        self._clean_up()
+
+
+def duplicate(stream: Any) -> socket.socket | None:
+    """A second descriptor for a connection's socket; None where there is no socket."""
+    original = stream.get_extra_info("socket")
+    try:
+        return socket.fromfd(original.fileno(), original.family, original.type)
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def shut_down(connection: socket.socket) -> None:
+    """End the connection: reads and writes on it end at once. Never blocks, never raises."""
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass

@@ -1,0 +1,315 @@
+"""Any wait of a call ends from outside: at each moment, by each way, on each face; and soon."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import httpx
+import httpx2
+import pytest
+from loopback import GUARD, Loopback, Received, Wire
+
+import rx_assistant
+from rx_assistant import errors
+from rx_assistant.client import AssistantClient, AsyncAssistantClient
+from rx_assistant.http.timeouts import Timeout
+
+SOON = 1.0
+"""Seconds: a guard against waiting for a time limit, generous for a busy machine. Quietly it takes a millisecond."""
+
+EVENT = b"event: thread.created\ndata: {}\n\n"
+DONE = b"event: done\ndata: [DONE]\n\n"
+
+Script = Callable[[Wire], Awaitable[None]]
+
+
+async def silent(wire: Wire) -> None:
+    await wire.peer_gone()
+
+
+async def dripping_head(wire: Wire) -> None:
+    await wire.send(b"HTTP/1.1 200 OK\r\nx-slow: ")
+    while True:
+        await wire.send(b"x")
+        await asyncio.sleep(0.01)
+
+
+async def silent_between_events(wire: Wire) -> None:
+    await wire.events()
+    await wire.chunk(EVENT)
+    await wire.peer_gone()
+
+
+async def silent_inside_a_chunk(wire: Wire) -> None:
+    await wire.events()
+    await wire.send(b"100\r\nevent: thr")
+    await wire.peer_gone()
+
+
+async def comments(wire: Wire) -> None:
+    await wire.events()
+    while True:
+        await wire.chunk(b": ping\n\n")
+        await asyncio.sleep(0.01)
+
+
+MOMENTS: dict[str, Script] = {
+    "waiting for a head": silent,
+    "inside a dripping head": dripping_head,
+    "between events": silent_between_events,
+    "inside a chunk": silent_inside_a_chunk,
+    "among comments": comments,
+}
+
+
+@contextmanager
+def serving(script: Script, *, reused: bool) -> Iterator[Loopback]:
+    """A server whose first stream, on a connection that is used again, is whole."""
+
+    async def handler(request: Received, wire: Wire) -> None:
+        if request.path.endswith("/assistants/warm_up"):
+            await wire.json({"id": "warm_up", "object": "assistant"})
+        else:
+            await script(wire)
+
+    with Loopback(handler) as server:
+        yield server
+        server.wait_for(lambda: server.open_connections == 0)
+        assert server.opened == 1, "the call was not made on the connection that the moment asks for"
+
+
+@contextmanager
+def unreachable() -> Iterator[str]:
+    """The address of a port whose backlog is full: connecting takes as long as one lets it."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        filling = [socket.socket() for _ in range(4)]
+        for filler in filling:
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        for filler in filling:
+            filler.close()
+
+
+def seconds_until_over(call: Callable[[], object], end: Callable[[], object]) -> tuple[float, BaseException | None]:
+    """From `end` on another thread until `call` here is over, and what it raised."""
+    begun: list[float] = []
+
+    def later() -> None:
+        begun.append(time.monotonic())
+        end()
+
+    timer = threading.Timer(0.05, later)
+    timer.start()
+    error: BaseException | None = None
+    try:
+        call()
+    except Exception as raised:
+        error = raised
+    took = time.monotonic() - begun[0] if begun else GUARD
+    timer.join()
+    return took, error
+
+
+@pytest.mark.parametrize("reused", [False, True], ids=["new", "reused"])
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("way", ["stream.close()", "client.close()"])
+def test_on_threads(moment: str, reused: bool, way: str) -> None:
+    with serving(MOMENTS[moment], reused=reused) as server, AssistantClient(base_url=server.url) as client:
+        if reused:
+            client.assistants.retrieve("warm_up")
+        stream = client.threads.runs.stream("t", assistant_id="a")
+
+        def read() -> None:
+            with stream:
+                stream.until_done()
+
+        took, error = seconds_until_over(read, stream.close if way == "stream.close()" else client.close)
+        assert took < SOON
+        assert isinstance(error, errors.StreamClosedError if way == "stream.close()" else errors.RxAssistantError)
+        client.close()
+
+
+@pytest.mark.parametrize("moment", ["waiting for a head", "inside a dripping head", "inside a plain reply"])
+@pytest.mark.parametrize("reused", [False, True], ids=["new", "reused"])
+def test_a_plain_call_on_threads_ends_with_its_client(moment: str, reused: bool) -> None:
+    async def dripping_reply(wire: Wire) -> None:
+        await wire.head(200, {"content-type": "application/json", "content-length": "1000000"})
+        while True:
+            await wire.send(b" ")
+            await asyncio.sleep(0.01)
+
+    script = MOMENTS.get(moment, dripping_reply)
+    with serving(script, reused=reused) as server, AssistantClient(base_url=server.url) as client:
+        if reused:
+            client.assistants.retrieve("warm_up")
+        took, error = seconds_until_over(lambda: client.assistants.retrieve("a"), client.close)
+        assert took < SOON
+        assert isinstance(error, errors.APIConnectionError)
+        assert "closed" in str(error)
+
+
+@pytest.mark.parametrize("moment", ["waiting for a head", "inside a dripping head"])
+@pytest.mark.parametrize("reused", [False, True], ids=["new", "reused"])
+@pytest.mark.parametrize(
+    ("timeout", "kind"),
+    [
+        (Timeout(total=0.1), errors.TotalTimeoutError),
+        (Timeout(first_event=0.1), errors.FirstEventTimeoutError),
+    ],
+    ids=["total", "first_event"],
+)
+def test_a_limit_on_threads_holds_also_on_a_connection_that_was_open(
+    moment: str, reused: bool, timeout: Timeout, kind: type[Exception]
+) -> None:
+    with serving(MOMENTS[moment], reused=reused) as server, AssistantClient(base_url=server.url) as client:
+        if reused:
+            client.assistants.retrieve("warm_up")
+        started = time.monotonic()
+        with pytest.raises(kind), client.threads.runs.stream("t", assistant_id="a", timeout=timeout):
+            pass
+        assert time.monotonic() - started < SOON
+
+
+@pytest.mark.parametrize("way", ["stream.close()", "client.close()", "total"])
+def test_connecting_on_threads(way: str) -> None:
+    with unreachable() as url, AssistantClient(base_url=url, max_retries=0) as client:
+        timeout = Timeout(connect=60, total=0.1 if way == "total" else None)
+        stream = client.threads.runs.stream("t", assistant_id="a", timeout=timeout)
+
+        def read() -> None:
+            with stream:
+                pass
+
+        end = {"stream.close()": stream.close, "client.close()": client.close}.get(way, lambda: None)
+        took, error = seconds_until_over(read, end)
+        assert took < SOON
+        assert isinstance(error, errors.RxAssistantError)
+        if way == "total":
+            assert isinstance(error, errors.TotalTimeoutError)
+
+
+def test_a_wait_before_another_try_on_threads_ends_with_the_client() -> None:
+    async def overloaded(wire: Wire) -> None:
+        await wire.reply(503, headers={"retry-after": "30"})
+
+    with serving(overloaded, reused=False) as server, AssistantClient(base_url=server.url) as client:
+        took, error = seconds_until_over(lambda: client.assistants.retrieve("a"), client.close)
+        assert took < SOON
+        assert isinstance(error, errors.APIConnectionError)
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_given_client_on_threads_ends_on_a_connection_of_the_call(library: Any, moment: str) -> None:
+    with serving(MOMENTS[moment], reused=False) as server, library.Client() as http:
+        client = AssistantClient(base_url=server.url, http_client=http)
+        stream = client.threads.runs.stream("t", assistant_id="a")
+
+        def read() -> None:
+            with stream:
+                stream.until_done()
+
+        took, error = seconds_until_over(read, stream.close)
+        assert took < SOON
+        assert isinstance(error, errors.StreamClosedError)
+        assert not http.is_closed
+
+
+# -- event loops -------------------------------------------------------------------------------------------------
+
+
+CLIENTS: dict[str, Callable[[], Any]] = {
+    "own": lambda: None,
+    "httpx": httpx.AsyncClient,
+    "httpx2": httpx2.AsyncClient,
+    "aiohttp": rx_assistant.aiohttp_client,
+}
+
+
+@contextmanager
+def run_on(backend: str) -> Iterator[Callable[[Callable[[], Awaitable[None]]], None]]:
+    yield lambda main: anyio.run(main, backend=backend)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("library", CLIENTS)
+@pytest.mark.parametrize("reused", [False, True], ids=["new", "reused"])
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("way", ["stream.close()", "from a thread", "client.aclose()"])
+async def test_on_event_loops(moment: str, reused: bool, way: str, library: str, anyio_backend_name: str) -> None:
+    if library == "aiohttp" and anyio_backend_name == "trio":
+        pytest.skip("aiohttp knows asyncio only")
+    if library in ("httpx", "httpx2") and way == "client.aclose()":
+        pytest.skip("a given client stays open, and with it its streams")
+    with serving(MOMENTS[moment], reused=reused) as server:
+        http = CLIENTS[library]()
+        client = AsyncAssistantClient(base_url=server.url, http_client=http)
+        if reused:
+            await client.assistants.retrieve("warm_up")
+        stream = client.threads.runs.stream("t", assistant_id="a")
+        begun: list[float] = []
+
+        async def end() -> None:
+            await anyio.sleep(0.05)
+            begun.append(time.monotonic())
+            if way == "client.aclose()":
+                await client.aclose()
+            elif way == "stream.close()":
+                stream.close()
+            else:
+                await anyio.to_thread.run_sync(stream.close)
+
+        with anyio.fail_after(GUARD):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(end)
+                with pytest.raises(errors.RxAssistantError) as caught:
+                    async with stream:
+                        await stream.until_done()
+                assert time.monotonic() - begun[0] < SOON
+        if way != "client.aclose()":
+            assert isinstance(caught.value, errors.StreamClosedError)
+        await client.aclose()
+        if http is not None:
+            await http.aclose()
+        await anyio.to_thread.run_sync(lambda: server.wait_for(lambda: server.open_connections == 0))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("library", CLIENTS)
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("limit", ["total", "first_event", "read"])
+async def test_limits_hold_on_every_transport(moment: str, library: str, limit: str, anyio_backend_name: str) -> None:
+    if library == "aiohttp" and anyio_backend_name == "trio":
+        pytest.skip("aiohttp knows asyncio only")
+    if limit == "read" and MOMENTS[moment] in (comments, dripping_head):
+        pytest.skip("bytes arrive: `read` is not met")
+    if limit == "first_event" and MOMENTS[moment] is silent_between_events:
+        pytest.skip("the first event arrives")
+    kinds = {
+        "total": errors.TotalTimeoutError,
+        "first_event": errors.FirstEventTimeoutError,
+        "read": errors.ReadTimeoutError,
+    }
+    with serving(MOMENTS[moment], reused=False) as server:
+        http = CLIENTS[library]()
+        client = AsyncAssistantClient(base_url=server.url, http_client=http, max_retries=0)
+        with anyio.fail_after(GUARD), pytest.raises(errors.RxAssistantError) as caught:
+            timeout = Timeout(**{limit: 0.25})
+            async with client.threads.runs.stream("t", assistant_id="a", timeout=timeout) as stream:
+                await stream.until_done()
+        assert kinds[limit] in {type(caught.value), type(caught.value.__cause__)}
+        await client.aclose()
+        if http is not None:
+            await http.aclose()
+        await anyio.to_thread.run_sync(lambda: server.wait_for(lambda: server.open_connections == 0))
