@@ -169,7 +169,7 @@ def test_placeholders_are_filled(play):
     [
         ({"fail": "no"}, "failed", {"code": "server_error", "message": "no"}),
         ({"fail": "no", "code": "invalid_prompt"}, "failed", {"code": "invalid_prompt", "message": "no"}),
-        ({"raise": "oops"}, "failed", {"code": "server_error", "message": "The engine failed: ScriptedError: oops"}),
+        ({"raise": "oops"}, "failed", {"code": "server_error", "message": "The engine failed. The server's log says why."}),
         ({"incomplete": "max_prompt_tokens"}, "incomplete", None),
         ({"error_event": "gone"}, "failed", {"code": "server_error", "message": "gone"}),
         ("expire", "expired", None),
