@@ -1,9 +1,15 @@
-"""Files: their bytes in a directory that goes with the server, what is known of them in the store."""
+"""Files: their bytes in a directory that goes with the server, what is known of them in the store.
+
+The directory is deleted by `close`, or else when this object is collected or the process ends, whichever comes first.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 from rx_assistant.local import objects
@@ -19,18 +25,20 @@ class Files:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._directory: Path | None = None
+        self._deletion: Callable[[], object] | None = None
 
     @property
     def directory(self) -> Path:
         """Where the bytes lie, one file per id."""
         if self._directory is None:
             self._directory = Path(tempfile.mkdtemp(prefix="rx_assistant-"))
+            self._deletion = weakref.finalize(self, _delete, self._directory, os.getpid())
         return self._directory
 
     def close(self) -> None:
         """The bytes are gone."""
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
+        if self._deletion is not None:
+            self._deletion()
 
     def path(self, file_id: str) -> Path:
         """Where the file's bytes lie."""
@@ -80,6 +88,12 @@ class Files:
         """Deletes bytes and record."""
         self._store.delete("file", file_id)
         self.path(file_id).unlink(missing_ok=True)
+
+
+def _delete(directory: Path, owner: int) -> None:
+    """Deletes the directory, but not in a process that was forked off its owner."""
+    if os.getpid() == owner:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _is_over(file: JsonObject) -> bool:
