@@ -10,12 +10,13 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from rx_assistant.local import objects
-from rx_assistant.local.errors import ApiError
+from rx_assistant.local.errors import ApiError, bad_request
 from rx_assistant.local.ids import new_id
 from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.retrieval.extraction import is_searchable
 from rx_assistant.local.store import Store
 
 
@@ -76,6 +77,15 @@ class Files:
             value = None
         if value is None:
             raise ApiError(404, f"No such File object: {file_id}", param=param)
+        return value
+
+    def find_searchable(self, file_id: str, param: str) -> JsonObject:
+        """The file, or 400 if file search does not take files of its kind."""
+        value = self.find(file_id, param)
+        if not is_searchable(value["filename"]):
+            ending = PurePath(value["filename"]).suffix
+            message = f"Files with extensions [{ending}] are not supported for retrieval."
+            raise bad_request(message, param, "unsupported_file")
         return value
 
     def purge(self) -> None:

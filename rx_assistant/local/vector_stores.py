@@ -79,8 +79,8 @@ class VectorStores:
         chunking: JsonObject | None = None,
         metadata: JsonObject | None = None,
     ) -> JsonObject:
-        """A new store, its files being ingested."""
-        wanted = [self._files.find(file_id, "file_ids")["id"] for file_id in dict.fromkeys(file_ids)]
+        """A new store, its files being ingested. A file that cannot be searched is refused; `add_file` lets it fail."""
+        wanted = [self._files.find_searchable(file_id, "file_ids")["id"] for file_id in dict.fromkeys(file_ids)]
         strategy = _strategy(chunking)
         created = objects.now()
         value: JsonObject = {
