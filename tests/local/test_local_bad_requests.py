@@ -364,7 +364,7 @@ def test_half_a_surrogate_pair_comes_back_as_a_replacement_character(open_server
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/nothing", 404), ("GET", "/threads", 405), ("PUT", "/assistants", 405), ("GET", "/threads/", 404)],
+    [("GET", "/nothing", 404), ("PUT", "/threads", 405), ("PUT", "/assistants", 405), ("GET", "/threads/", 404)],
 )
 def test_what_is_no_operation_is_refused_with_an_error_body(open_server, method, path, status):
     expect(open_server.request(method, path), status, type="invalid_request_error")
