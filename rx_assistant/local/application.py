@@ -1,4 +1,4 @@
-"""The ASGI application: the table of operations under /v1, and /healthz."""
+"""The ASGI application: the table of operations under each prefix that clients use, and /healthz."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route, Router
 
+from rx_assistant.local import paths, v1
 from rx_assistant.local.dispatch import endpoint, error_reply, sign
 from rx_assistant.local.errors import ApiError
 from rx_assistant.local.exchange import Operation
@@ -22,6 +23,7 @@ from rx_assistant.local.routes import (
     file_batches,
     files,
     messages,
+    models,
     runs,
     steps,
     threads,
@@ -42,6 +44,9 @@ OPERATIONS: tuple[Operation, ...] = (
     *vector_store_files.OPERATIONS,
     *file_batches.OPERATIONS,
 )
+"""The operations of OpenAI's Assistants API."""
+MORE_OPERATIONS: tuple[Operation, ...] = (*threads.FOUNDRY_OPERATIONS, *models.OPERATIONS)
+"""What clients ask besides."""
 
 
 def build(state: State) -> Starlette:
@@ -52,9 +57,12 @@ def build(state: State) -> Starlette:
         yield
         await state.close()
 
-    routes = [Route(f"/v1{row.path}", endpoint(state, row), methods=[row.method]) for row in OPERATIONS]
+    rows = (*OPERATIONS, *MORE_OPERATIONS)
+    operations = Router(
+        [Route(row.path, endpoint(state, row), methods=[row.method]) for row in rows], redirect_slashes=False
+    )
     app = Starlette(
-        routes=[*routes, Route("/healthz", _health)],
+        routes=[*(Mount(prefix, operations) for prefix in paths.PREFIXES), Route("/healthz", _health)],
         lifespan=lifespan,
         exception_handlers={HTTPException: _refuse},
     )
@@ -67,11 +75,16 @@ async def _health(_: Request) -> Response:
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    """404 and 405 for what is no operation."""
+    """404 and 405 for what is not an operation."""
     status = error.status_code if isinstance(error, HTTPException) else 404
     what = "Invalid URL" if status == 404 else "Invalid method for URL"
     path = request.url.path
-    hint = "" if path.startswith("/v1/") else ". Paths begin with /v1 here: let the client's base URL end with it."
-    response = error_reply(ApiError(status, f"{what} ({request.method} {path}){hint}"))
+    response = error_reply(ApiError(status, f"{what} ({request.method} {path}){_hint(request)}"))
     sign(response, new_id("req_"), time.perf_counter())
     return response
+
+
+def _hint(request: Request) -> str:
+    if not paths.has_prefix(request):
+        return ". Paths begin with /v1 here: let the client's base URL end with it."
+    return f". {v1.GONE}" if v1.is_path(paths.asked(request)) else ""

@@ -30,10 +30,13 @@ def add_message(state: State, thread: JsonObject, body: JsonObject) -> JsonObjec
 
 
 def check_files(state: State, messages: Iterable[JsonObject]) -> None:
-    """404 for a message that refers to a file which is not there."""
+    """404 for a message that refers to a file which is not there, 400 for one that attaches a file to a file search
+    that cannot search it."""
     for message in messages:
         for attachment in message.get("attachments") or ():
-            state.files.find(attachment["file_id"], "attachments")
+            searched = any(tool["type"] == "file_search" for tool in attachment["tools"])
+            find = state.files.find_searchable if searched else state.files.find
+            find(attachment["file_id"], "attachments")
         parts = message["content"] if isinstance(message["content"], list) else []
         for part in parts:
             if part["type"] == "image_file":

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 
-from rx_assistant.local import json_text
+from rx_assistant.local import json_text, v1
 from rx_assistant.local.errors import ApiError, bad_request, server_error
 from rx_assistant.local.exchange import Call, Operation
 from rx_assistant.local.ids import new_id
@@ -99,6 +99,7 @@ def _admit(state: State, request: Request) -> None:
     if state.draining:
         raise ApiError(503, "The server is shutting down.", type="server_error", headers={"connection": "close"})
     check_key(state.settings.api_key, request.headers)
+    v1.refuse(request.headers)
 
 
 async def _respond(operation: Operation, call: Call, request: Request, fingerprint: str) -> Response:
@@ -172,7 +173,10 @@ def checked_body(operation: Operation, data: bytes) -> JsonObject:
     except ValueError as error:
         message = f"We could not parse the JSON body of your request: {error}."
         raise bad_request(message, code="invalid_json") from error
-    operation.body.check(value, "")
+    try:
+        operation.body.check(value, "")
+    except ApiError as error:
+        raise v1.explained(error) from None
     assert isinstance(value, dict)
     return value
 

@@ -4,7 +4,15 @@ An engine is asked anew after each round of tool outputs (`context.turn` counts 
 `context.steps`. It keeps no state of its own between two turns, so that a run can be taken up by another process.
 The server turns actions into objects and events in the order of the protocol: a message is opened by its first
 content and closed by whatever is not its content; tool calls side by side share one step; function calls at the end
-make the run require action. An engine that raises makes the run fail with `server_error`.
+make the run require action.
+
+Every action is checked before it changes anything: a field of a wrong type, or a value that is not an action, makes the
+run fail with a sentence for the engine's author. An engine that raises anything at all makes the run fail with
+`server_error` and a fixed sentence. What it raised goes to the log `rx_assistant.local` only, as it may hold secrets.
+
+A run that is cancelled, that expires or whose thread is deleted ends without waiting long for its engine: the engine is
+cancelled twice, half a second apart, and after another half second its coroutine is closed. An engine that blocks its
+event loop (`time.sleep`) blocks the server: use `asyncio.to_thread`.
 """
 
 from __future__ import annotations
@@ -150,7 +158,10 @@ class EndStep:
 
 @dataclass(frozen=True, slots=True)
 class FunctionCall:
-    """A function call begins, at `index` within its step; `Arguments` follow."""
+    """A function call begins; `Arguments` with the same `index` follow.
+
+    `index` counts the function calls of the step.
+    """
 
     name: str
     index: int = 0
@@ -167,7 +178,10 @@ class Arguments:
 
 @dataclass(frozen=True, slots=True)
 class CodeCall:
-    """A code interpreter call begins; `CodeInput`, then `CodeLogs` and `CodeImage` follow."""
+    """A code interpreter call begins; `CodeInput`, then `CodeLogs` and `CodeImage` with the same `index` follow.
+
+    `index` counts the code calls of the step.
+    """
 
     index: int = 0
     id: str | None = None
@@ -208,7 +222,10 @@ class FileSearch:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Counts of tokens for the open step, instead of the server's estimate."""
+    """Tokens that a model counted: for the open step, whose last `Usage` counts, or for the run if no step is open.
+
+    A run with any `Usage` sums these alone; the server's estimates are for runs without one.
+    """
 
     prompt_tokens: int
     completion_tokens: int

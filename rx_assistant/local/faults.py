@@ -9,6 +9,7 @@ from starlette.responses import HTMLResponse, Response
 
 from rx_assistant.local.errors import ApiError
 from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.paths import asked
 from rx_assistant.local.responses import json_reply
 
 _TYPES = {401: "invalid_request_error", 429: "requests"}
@@ -31,8 +32,7 @@ class Faults:
 
 def _fits(pattern: str, request: Request) -> bool:
     method, _, path = pattern.partition(" ")
-    asked = request.url.path.removeprefix("/v1")
-    return method in ("*", request.method) and fnmatchcase(asked, path)
+    return method in ("*", request.method) and fnmatchcase(asked(request), path)
 
 
 def _reply(fault: JsonObject) -> Response:

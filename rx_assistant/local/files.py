@@ -1,15 +1,22 @@
-"""Files: their bytes in a directory that goes with the server, what is known of them in the store."""
+"""Files: their bytes in a directory that goes with the server, what is known of them in the store.
+
+The directory is deleted by `close`, or else when this object is collected or the process ends, whichever comes first.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
-from pathlib import Path
+import weakref
+from collections.abc import Callable
+from pathlib import Path, PurePath
 
 from rx_assistant.local import objects
-from rx_assistant.local.errors import ApiError
+from rx_assistant.local.errors import ApiError, bad_request
 from rx_assistant.local.ids import new_id
 from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.retrieval.extraction import is_searchable
 from rx_assistant.local.store import Store
 
 
@@ -19,18 +26,20 @@ class Files:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._directory: Path | None = None
+        self._deletion: Callable[[], object] | None = None
 
     @property
     def directory(self) -> Path:
         """Where the bytes lie, one file per id."""
         if self._directory is None:
             self._directory = Path(tempfile.mkdtemp(prefix="rx_assistant-"))
+            self._deletion = weakref.finalize(self, _delete, self._directory, os.getpid())
         return self._directory
 
     def close(self) -> None:
         """The bytes are gone."""
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
+        if self._deletion is not None:
+            self._deletion()
 
     def path(self, file_id: str) -> Path:
         """Where the file's bytes lie."""
@@ -70,6 +79,15 @@ class Files:
             raise ApiError(404, f"No such File object: {file_id}", param=param)
         return value
 
+    def find_searchable(self, file_id: str, param: str) -> JsonObject:
+        """The file, or 400 if file search does not take files of its kind."""
+        value = self.find(file_id, param)
+        if not is_searchable(value["filename"]):
+            ending = PurePath(value["filename"]).suffix
+            message = f"Files with extensions [{ending}] are not supported for retrieval."
+            raise bad_request(message, param, "unsupported_file")
+        return value
+
     def purge(self) -> None:
         """Deletes the files whose time is over."""
         for value in list(self._store.each("file", "")):
@@ -80,6 +98,12 @@ class Files:
         """Deletes bytes and record."""
         self._store.delete("file", file_id)
         self.path(file_id).unlink(missing_ok=True)
+
+
+def _delete(directory: Path, owner: int) -> None:
+    """Deletes the directory, but not in a process that was forked off its owner."""
+    if os.getpid() == owner:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _is_over(file: JsonObject) -> bool:

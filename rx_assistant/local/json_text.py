@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 JsonObject: TypeAlias = dict[str, Any]
@@ -14,11 +15,35 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def encode(value: object) -> bytes:
-    """One line of UTF-8; lone surrogates, which UTF-8 cannot hold, stay escaped."""
+    """One line of UTF-8; half a surrogate pair, which UTF-8 cannot hold, becomes U+FFFD."""
+    text = _ENCODER.encode(value)
     try:
-        return _ENCODER.encode(value).encode()
+        return text.encode()
     except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":")).encode()
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def plain(value: JsonObject) -> JsonObject:
+    """The object with an empty value for each field that JSON cannot hold."""
+    return {name: item if _holds(item) else _EMPTY.get(name) for name, item in value.items()}
+
+
+_EMPTY: Mapping[str, object] = {
+    "content": [],
+    "attachments": [],
+    "metadata": {},
+    "tools": [],
+    "tool_resources": {},
+    "step_details": {"type": "tool_calls", "tool_calls": []},
+}
+
+
+def _holds(value: object) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def canonical(value: object) -> bytes:

@@ -51,7 +51,9 @@ class Leg:
             self._put(None)
 
     def end(self, done: bool = True) -> None:
-        """Nothing more will come; `done` adds the last frame of a good ending."""
+        """Nothing more will come; `done` adds the last frame of a good ending. A second end changes nothing."""
+        if self.ended:
+            return
         if done:
             self.append(DONE)
         self.ended = True

@@ -1,7 +1,8 @@
 """Shapes of request bodies and queries: a value that does not fit raises the service's 400, with `param` and `code`.
 
 A body's shape is a table built from the few classes below (`bodies.py`); `check` walks value and shape together and
-stops at the first thing that is wrong. Nothing is converted, only read, but for query parameters, which are text.
+stops at the first thing that is wrong. It converts nothing and changes one thing: a null for a field that is not
+required, and whose shape has no null, means "not given", so `Record` takes the field out.
 """
 
 from __future__ import annotations
@@ -182,7 +183,10 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An object with known fields; others are refused unless `open`."""
+    """An object with known fields; others are refused unless `open`.
+
+    `check` takes out each field whose null means "not given".
+    """
 
     fields: Mapping[str, Shape]
     required: tuple[str, ...] = ()
@@ -197,9 +201,11 @@ class Record:
         for name in self.required:
             if name not in value:
                 raise missing(_join(path, name))
-        for name, item in value.items():
+        for name, item in list(value.items()):
             shape = self.fields.get(name)
-            if shape is not None:
+            if shape is not None and item is None and name not in self.required and "null" not in shape.kinds:
+                del value[name]
+            elif shape is not None:
                 shape.check(item, _join(path, name))
             elif not self.open:
                 where = _join(path, name)

@@ -1,4 +1,10 @@
-"""The server on a socket: in a thread of its own for tests and programs, or in the foreground for the command line."""
+"""The server on a socket: in a thread of its own for tests and programs, or in the foreground for the command line.
+
+It can always be stopped. On the event loop every wait for foreign code has a limit (`foreign.py`, `loop.py`). Code that
+blocks the event loop itself is not waited for: `Server.stop` returns after `_STOPPING` seconds, and in the foreground a
+signal that comes before the one before it was noticed raises KeyboardInterrupt in the code that blocks. Code that
+swallows that too ends with the process, `_STOPPING` seconds after the second signal.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +12,28 @@ import asyncio
 import errno
 import ipaddress
 import logging
+import os
+import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 
 import anyio
 import uvicorn
 
 from rx_assistant.errors import ConfigurationError
+from rx_assistant.local import loop
 from rx_assistant.local.application import build
 from rx_assistant.local.state import RequestRecord, State
 
 _PATIENCE = 0.5
+_STOPPING = 4.0
 _BACKLOG = 2048  # as uvicorn has it
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
+
+_log = logging.getLogger("rx_assistant.local")
 
 
 class Listener(uvicorn.Server):
@@ -37,6 +50,10 @@ class Listener(uvicorn.Server):
         self._grace = grace
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._hurried = False
+        self._signals: list[int] = []
+        self._last_resort = threading.Timer(_STOPPING, self._die)
+        self._last_resort.daemon = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -76,11 +93,50 @@ class Listener(uvicorn.Server):
                 connection.transport.abort()
             await asyncio.sleep(0)
 
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """uvicorn's signal handlers are not used: `foreground` has its own."""
+        yield
+
+    def foreground(self, listener: socket.socket) -> None:
+        """Serves on the main thread until a signal comes. Later, the signal has its usual effect on the program."""
+        before = {sig: signal.getsignal(sig) or signal.SIG_DFL for sig in _SIGNALS}
+        handled = [sig for sig in _SIGNALS if before[sig] is not signal.SIG_IGN]  # `nohup` ignores SIGHUP
+        for sig in handled:
+            signal.signal(sig, self.handle_exit)
+        try:
+            loop.run(self.serve([listener]))
+        finally:
+            self._last_resort.cancel()
+            for sig in handled:
+                signal.signal(sig, before[sig])
+            self._state.discard()
+        for sig in dict.fromkeys(self._signals):
+            signal.raise_signal(sig)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal stops the server, the second cuts what is open; see the module's header for the rest."""
+        blocked = self.should_exit and not self._stop.is_set()
+        if self._hurried:
+            blocked = not self._hurry.is_set()
+        self._signals.append(sig)
         if self.should_exit:
-            self.tell(self._hurry.set)
-        super().handle_exit(sig, frame)
+            self._hurry_up()
         self.stop()
+        if blocked:
+            raise KeyboardInterrupt
+
+    def _hurry_up(self) -> None:
+        if not self._hurried:
+            self._hurried = True
+            self._last_resort.start()
+        self.tell(self._hurry.set)
+
+    def _die(self) -> None:
+        """Ends the process from another thread, as the main thread is caught in foreign code."""
+        os.write(2, b"rx_assistant.local: the engine cannot be stopped, so the process ends\n")
+        self._state.files.close()
+        os._exit(1)
 
     def stop(self) -> None:
         """From any thread, or from a signal."""
@@ -107,6 +163,7 @@ class Server:
         self._log_level = log_level
         self._listener: Listener | None = None
         self._thread: threading.Thread | None = None
+        self._socket: socket.socket | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url!r})"
@@ -130,7 +187,7 @@ class Server:
         """Listens; returns when it does."""
         if self._thread is not None:
             raise RuntimeError("the server has been started already")
-        listener = listening_socket(self._host, self._port)
+        self._socket = listener = listening_socket(self._host, self._port)
         self._port = listener.getsockname()[1]
         self._listener = Listener(self._state, self._log_level)
         self._thread = threading.Thread(
@@ -140,17 +197,26 @@ class Server:
         self._listener.listening.wait()
 
     def stop(self) -> None:
-        """Breaks open streams, closes the socket and ends the thread."""
+        """Breaks open streams, closes the socket and ends the thread, within 4 seconds.
+
+        If an engine blocks the event loop for longer, the thread ends when the engine lets it.
+        """
         if self._listener is not None:
             self._listener.stop()
-        if self._thread is not None:
-            self._thread.join()
+        if self._thread is None or self._thread is threading.current_thread():
+            return
+        self._thread.join(_STOPPING)
+        if self._thread.is_alive() and self._socket is not None:
+            _log.warning("an engine blocks the event loop of %r: its thread goes on until the engine returns", self)
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._state.files.close()
 
     @staticmethod
     def _serve(server: Listener, listener: socket.socket) -> None:
         with listener:
             try:
-                server.run(sockets=[listener])
+                loop.run(server.serve([listener]))
             finally:
                 server.listening.set()
 

@@ -69,11 +69,14 @@ def run(
     grace: float = 5.0,
     on_listening: Callable[[str], None] | None = None,
 ) -> None:
-    """Serves in the foreground until SIGINT or SIGTERM; `on_listening` is given the base URL, ending in `/v1`.
+    """Serves in the foreground until SIGINT, SIGTERM or SIGHUP; `on_listening` is given the base URL, ending in `/v1`.
 
-    Streams that are being read get `grace` seconds to end; a second signal cuts them. A program that has set up no
-    logging gets its lines on stderr, requests from `info` on. Raises what `serve` does, and OSError if the port cannot
-    be had. Only for the main thread.
+    Streams that are being read get `grace` seconds to end; a second signal cuts them. If an engine still holds the
+    main thread 4 seconds after that, the process ends with exit code 1. After the server has stopped, SIGTERM and
+    SIGHUP have the effect that they had before the call: by default they end the process.
+
+    A program that has set up no logging gets its lines on stderr, requests from `info` on. Raises what `serve` does,
+    and OSError if the port cannot be had. Only for the main thread.
     """
     logging.basicConfig(level=log_level.upper(), format="%(levelname)-8s %(message)s")
     settings = Settings(api_key=api_key, run_ttl=run_ttl, recorded_requests=0)
@@ -86,7 +89,7 @@ def run(
         if on_listening is not None:
             on_listening(url)
         try:
-            listener.run(sockets=[bound])
+            listener.foreground(bound)
         except KeyboardInterrupt:
             pass
 

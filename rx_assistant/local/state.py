@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 
-from rx_assistant.local import objects
+from rx_assistant.local import foreign, objects
 from rx_assistant.local.engine import Engine, SearchResult
 from rx_assistant.local.errors import bad_request, not_found
 from rx_assistant.local.faults import Faults
@@ -16,8 +16,8 @@ from rx_assistant.local.files import Files
 from rx_assistant.local.idempotency import Replays
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.responses import Readers
+from rx_assistant.local.runs.actions import EngineError, check_argument
 from rx_assistant.local.runs.execution import Execution
-from rx_assistant.local.runs.tools_writer import EngineError
 from rx_assistant.local.store import Store
 from rx_assistant.local.vector_stores import VectorStores
 
@@ -81,7 +81,8 @@ class State:
 
     def _reap(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = foreign.failure(task)
+        if error is not None:
             _log.error("background work failed", exc_info=error)
 
     def record(self, request: RequestRecord) -> None:
@@ -91,15 +92,17 @@ class State:
         self.requests.append(request)
 
     async def close(self) -> None:
-        """Breaks every stream, ends every run's work and lets go of the store."""
+        """Breaks every stream, ends every run's work and lets go of store and files, within 1.5 seconds."""
         for execution in list(self._executions.values()):
             execution.abandon()
         self._executions.clear()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        try:
+            await foreign.end(self._tasks)
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Lets go of store and files. Runs that are still going on fail."""
         self.store.close()
         self.files.close()
 
@@ -134,11 +137,10 @@ class State:
             self._executions[active].flush()
 
     def forget_thread(self, thread_id: str) -> None:
-        """Ends the active run of a thread that is being deleted."""
+        """Cancels the active run of a thread that is being deleted."""
         active = self.active_run(thread_id)
         if active is not None:
-            self._active.pop(thread_id)
-            self._executions.pop(active).abandon()
+            self._executions[active].drop()
 
     def ended(self, run: JsonObject) -> None:
         """A run has reached a final status."""
@@ -172,6 +174,8 @@ class State:
 
     async def search(self, run: JsonObject, query: str, most: int) -> list[SearchResult]:
         """Passages from the vector stores that the run uses, within what its file_search tool allows."""
+        check_argument(query, str, "The query of context.search")
+        check_argument(most, int, "The number of results of context.search")
         options = objects.search_options(run)
         most = min(most, int(options.get("max_num_results", 20)))
         threshold = float(options["ranking_options"]["score_threshold"])
@@ -183,6 +187,8 @@ class State:
 
     async def add_file(self, name: str, content: bytes) -> str:
         """Stores a file that the assistant made; its id."""
+        check_argument(name, str, "The name of context.add_file")
+        check_argument(content, bytes, "The content of context.add_file")
         return str(self.files.add_bytes(content, name, "assistants_output")["id"])
 
     def _store_ids(self, run: JsonObject) -> list[str]:

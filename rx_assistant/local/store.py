@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -52,13 +53,14 @@ class Store:
 
     def __init__(self, path: str = ":memory:") -> None:
         self.connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._closing = weakref.finalize(self, self.connection.close)
         self.connection.execute("PRAGMA journal_mode = WAL")
         self.connection.execute("PRAGMA synchronous = NORMAL")
         self.connection.executescript(_SCHEMA)
 
     def close(self) -> None:
-        """Lets go of the database; in memory, that is the end of it."""
-        self.connection.close()
+        """Lets go of the database; in memory, that is the end of it. Collecting this object does the same."""
+        self._closing()
 
     def put(self, kind: str, value: JsonObject, parent: str = "", notes: JsonObject | None = None) -> None:
         """Adds the object, or replaces it in its place; notes stay as they are unless given."""

@@ -30,6 +30,7 @@ _AT_ONCE = 4
 _SLICE = 100
 _DAY = 86_400
 _MOST_FILES = 10_000
+_UNREAD = {"code": "server_error", "message": "The file could not be read. The server's log says why."}
 _COUNTED = tuple(VECTOR_STORE_FILE.transitions)
 
 _STORE = "vector_store"
@@ -78,8 +79,8 @@ class VectorStores:
         chunking: JsonObject | None = None,
         metadata: JsonObject | None = None,
     ) -> JsonObject:
-        """A new store, its files being ingested."""
-        wanted = [self._files.find(file_id, "file_ids")["id"] for file_id in dict.fromkeys(file_ids)]
+        """A new store, its files being ingested. A file that cannot be searched is refused; `add_file` lets it fail."""
+        wanted = [self._files.find_searchable(file_id, "file_ids")["id"] for file_id in dict.fromkeys(file_ids)]
         strategy = _strategy(chunking)
         created = objects.now()
         value: JsonObject = {
@@ -337,9 +338,9 @@ class VectorStores:
                 await self._put_in(store_id, file_id, found)
         except ExtractionError as error:
             self._finish(store_id, file_id, status="failed", last_error={"code": error.code, "message": error.message})
-        except Exception as error:
+        except Exception:
             _log.exception("file %s could not be ingested", file_id)
-            self._finish(store_id, file_id, status="failed", last_error={"code": "server_error", "message": str(error)})
+            self._finish(store_id, file_id, status="failed", last_error=dict(_UNREAD))
         else:
             size = sum(len(chunk.text.encode("utf-8", "replace")) for chunk, _ in found)
             self._finish(store_id, file_id, status="completed", usage_bytes=size)

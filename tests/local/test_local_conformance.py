@@ -62,7 +62,7 @@ def test_recordings_need_each_deviation(deviation: Deviation, conformance: Confo
 
 
 @pytest.mark.usefixtures("shared_or_skip")
-def test_the_server_has_the_44_operations_of_the_document_and_no_other():
+def test_the_server_has_the_44_operations_of_the_document():
     ours = sorted((row.method, row.path) for row in OPERATIONS)
     assert ours == sorted((method, path) for method, path, _ in templates())
     assert len(ours) == 44

@@ -217,3 +217,49 @@ def test_comparisons(kind, key, value, passes):
     no = {"type": "eq", "key": "year", "value": 0}
     assert matches({"type": "and", "filters": [comparison, no]}, ATTRIBUTES) is False
     assert matches({"type": "or", "filters": [no, comparison]}, ATTRIBUTES) is passes
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.XLSX", "archive.tar.gz", "a.mp3"])
+def test_files_that_cannot_be_searched_are_refused_where_they_are_attached(api, name):
+    file = api.upload(name, b"\x89PNG", purpose="vision")["id"]
+    thread, assistant = api.thread("hi"), api.assistant()
+    message = {"role": "user", "content": "x", "attachments": [{"file_id": file, "tools": [{"type": "file_search"}]}]}
+    new_store = {"file_search": {"vector_stores": [{"file_ids": [file]}]}}
+    for path, body in (
+        ("/threads", {"messages": [message]}),
+        ("/threads", {"tool_resources": new_store}),
+        (f"/threads/{thread}/messages", message),
+        (f"/threads/{thread}/runs", {"assistant_id": assistant, "additional_messages": [message]}),
+        ("/threads/runs", {"assistant_id": assistant, "thread": {"messages": [message]}}),
+        ("/assistants", {"model": "any", "tool_resources": new_store}),
+        ("/vector_stores", {"file_ids": [file]}),
+    ):
+        error = api.refused("POST", path, body)
+        ending = name[name.rindex(".") :]
+        assert error["message"] == f"Files with extensions [{ending}] are not supported for retrieval."
+        assert error["code"] == "unsupported_file"
+    assert len(api("GET", "/threads")["data"]) == 1
+    assert len(api.messages(thread)) == 1
+    assert api("GET", "/vector_stores")["data"] == []
+
+
+def test_files_that_the_service_searches_are_taken(api):
+    for name in ("a.txt", "a.MD", "a.pdf", "a.docx", "a.pptx", "a.doc", "no ending"):
+        file = api.upload(name, b"text")["id"]
+        attachment = {"file_id": file, "tools": [{"type": "file_search"}]}
+        api("POST", "/threads", {"messages": [{"role": "user", "content": "x", "attachments": [attachment]}]})
+
+
+def test_a_file_for_code_alone_may_be_of_any_kind(api):
+    file = api.upload("a.png", b"\x89PNG")["id"]
+    attachment = {"file_id": file, "tools": [{"type": "code_interpreter"}]}
+    api("POST", "/threads", {"messages": [{"role": "user", "content": "x", "attachments": [attachment]}]})
+
+
+def test_a_file_that_is_put_into_a_store_afterwards_fails_there(api):
+    store = api("POST", "/vector_stores", {})["id"]
+    file = api.upload("a.png", b"\x89PNG")["id"]
+    member = api("POST", f"/vector_stores/{store}/files", {"file_id": file})
+    while member["status"] == "in_progress":
+        member = api("GET", f"/vector_stores/{store}/files/{file}")
+    assert (member["status"], member["last_error"]["code"]) == ("failed", "unsupported_file")

@@ -14,6 +14,8 @@ from rx_assistant.types import Message, Run, RunStep
 
 CALL = {"calls": [{"function": "look", "arguments": {"at": "it"}, "id": "call_1"}]}
 
+DELTA = "event: thread.message.delta"
+
 
 def names(events) -> list[str]:
     return [name for name, _ in events]
@@ -338,6 +340,34 @@ def test_deleting_a_thread_stops_its_run_and_takes_everything_along(play):
         assert api.refused("GET", f"/threads/{thread}{path}", expect=404)["message"] == (
             f"No thread found with id '{thread}'."
         )
+
+
+@pytest.mark.parametrize("status", ["in_progress", "requires_action", "cancelling"])
+def test_deleting_a_thread_ends_the_stream_of_its_run(play, status):
+    turn = [CALL] if status == "requires_action" else [{"text": "Wait"}, {"gate": "never"}]
+    api = play(turn)
+    thread = api.thread("hi")
+    body = {"assistant_id": api.assistant(), "stream": True}
+    with api.http.stream("POST", f"/threads/{thread}/runs", json=body) as response:
+        lines = response.iter_lines()
+        while next(lines) != ("event: thread.run.step.delta" if status == "requires_action" else DELTA):
+            pass
+        (run,) = api("GET", f"/threads/{thread}/runs")["data"]
+        if status == "requires_action":
+            api.wait(run, status)
+        if status == "cancelling":
+            api("POST", f"/threads/{thread}/runs/{run['id']}/cancel")
+        api("DELETE", f"/threads/{thread}")
+        events = [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
+    assert events[-1] == "done"
+    if status != "requires_action":
+        assert events[:-1] == [
+            "thread.run.cancelling",
+            "thread.message.incomplete",
+            "thread.run.step.cancelled",
+            "thread.run.cancelled",
+        ]
+    assert api.refused("GET", f"/threads/{thread}/runs/{run['id']}", expect=404)
 
 
 def test_messages_that_are_being_written_cannot_be_changed(play):

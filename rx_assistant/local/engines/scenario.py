@@ -45,7 +45,7 @@ import base64
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -106,7 +106,7 @@ class _OneOf:
     kinds: tuple[str, ...] = ("an object",)
 
     def __init__(self, shapes: Mapping[str, Record]) -> None:
-        self._shapes = shapes
+        self._shapes = {key: replace(shape, required=(key, *shape.required)) for key, shape in shapes.items()}
 
     def check(self, value: object, path: str) -> None:
         if not isinstance(value, dict):

@@ -23,7 +23,12 @@ _PLAIN = frozenset({".txt", ".text", ".md", ".markdown", ".rst", ".log", ".srt",
 _HTML = frozenset({".html", ".htm", ".xhtml"})
 _TABLES = {".csv": ",", ".tsv": "\t"}
 _LINES = frozenset({".jsonl", ".ndjson"})
+_KNOWN = _PLAIN | _HTML | _LINES | _TABLES.keys() | {".json"}
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+
+
+# The service searches these too. Reading them fails here.
+_DOCUMENTS = frozenset({".doc", ".docx", ".pdf", ".pptx"})
 
 
 class ExtractionError(Exception):
@@ -37,9 +42,8 @@ class ExtractionError(Exception):
 
 def extract(filename: str, content: bytes) -> str:
     """The text, never empty; ExtractionError if there is none or the kind of file is unknown."""
-    ending = PurePath(filename).suffix.lower()
-    known = ending in _PLAIN or ending in _HTML or ending in _TABLES or ending in _LINES or ending == ".json"
-    if not known:
+    ending = _ending(filename)
+    if ending not in _KNOWN:
         raise ExtractionError("unsupported_file", f"Files of the type {ending!r} are not supported.")
     text = _decoded(content)
     if ending in _HTML:
@@ -51,6 +55,15 @@ def extract(filename: str, content: bytes) -> str:
     if not text.strip():
         raise ExtractionError("invalid_file", "The file contains no text.")
     return text
+
+
+def is_searchable(filename: str) -> bool:
+    """Whether file search takes files with such a name."""
+    return _ending(filename) in _KNOWN | _DOCUMENTS
+
+
+def _ending(filename: str) -> str:
+    return PurePath(filename).suffix.lower()
 
 
 def _decoded(content: bytes) -> str:

@@ -45,6 +45,12 @@ async def delete(call: Call) -> JsonObject:
     return objects.deleted(thread_id, "thread.deleted")
 
 
+async def index(call: Call) -> JsonObject:
+    """A page of threads, which Azure AI Foundry lists and OpenAI does not."""
+    return objects.listing(*call.state.store.page("thread", "", objects.page_of(call.query)))
+
+
+FOUNDRY_OPERATIONS = (Operation("GET", "/threads", index, query=bodies.LIST),)
 OPERATIONS = (
     Operation("POST", "/threads", create, bodies.CREATE_THREAD),
     Operation("GET", "/threads/{thread_id}", retrieve),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -38,7 +39,11 @@ def build_prompt(
     search: Search,
     add_file: AddFile,
 ) -> Prompt:
-    """The prompt of the run's next turn; `used_tokens` went into the turns before it."""
+    """The prompt of the run's next turn; `used_tokens` went into the turns before it.
+
+    The context holds copies: what an engine does to them does not change the run.
+    """
+    run = copy.deepcopy(run)
     outputs = _tool_outputs(steps)
     fixed = tokens.count(run["instructions"] or "") + sum(
         tokens.count(item.arguments) + tokens.count(item.output) for item in outputs

@@ -2,29 +2,34 @@
 
 `_drive` is the task of one turn: it asks the engine and applies what it gives. It ends in a final status, or in
 requires_action, from where `submit` starts the next turn. `cancel` and the timer may come at any time: they stop the
-task, wait for it, and then write the ending, so that exactly one ending is written. Everything happens on one event
-loop; between two awaits nothing else moves.
+task and then write the ending. Everything happens on one event loop; between two awaits nothing else moves.
+
+A run always ends, whatever its engine does. An action is checked before it changes anything. Every ending goes through
+`_conclude`, which never awaits, writes at most one ending, and falls back to plain values when the ordinary ones cannot
+be written. Waiting for the engine to stop has a limit (`foreign.py`), and what it yields after the ending is dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from typing import Protocol
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Protocol, TypeAlias
 
-from rx_assistant.local import engine as actions, objects, tokens
+from rx_assistant.local import engine as actions, foreign, objects, tokens
 from rx_assistant.local.engine import Action, Engine, SearchResult
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.leg import Leg
+from rx_assistant.local.runs.actions import EngineError, check_action, check_given
 from rx_assistant.local.runs.context import Prompt, PromptTooLongError, build_prompt
 from rx_assistant.local.runs.journal import Journal
 from rx_assistant.local.runs.message_writer import MessageWriter
-from rx_assistant.local.runs.tools_writer import EngineError, ToolsWriter
+from rx_assistant.local.runs.tools_writer import ToolsWriter
 from rx_assistant.local.store import Store
 
 _log = logging.getLogger("rx_assistant.local")
+_ENGINE_FAILED = "The engine failed. The server's log says why."
 
 
 class Surroundings(Protocol):
@@ -59,6 +64,10 @@ class Surroundings(Protocol):
         ...
 
 
+Abort: TypeAlias = tuple[str, str] | tuple[str, str, JsonObject]
+"""How what is open ends: the step's status, the message's reason, the step's error."""
+
+
 class _StoppedError(Exception):
     """An action has ended the run; the rest of the engine's actions is of no interest."""
 
@@ -75,6 +84,7 @@ class Execution:
         self._prompt_tokens = 0
         self._completion_left: int | None = run["max_completion_tokens"]
         self._stopping = False
+        self._over = False
         self._task: asyncio.Task[None] | None = None
         self._timer = asyncio.get_running_loop().call_later(around.run_ttl, self.expire)
 
@@ -107,8 +117,8 @@ class Execution:
     def cancel(self) -> None:
         """The run is cancelling, and soon cancelled."""
         self._stopping = True
-        self._journal.update_run("cancelling", status="cancelling", required_action=None)
         self._around.spawn(self._stop("cancelled", "run_cancelled"))
+        self._journal.update_run("cancelling", status="cancelling", required_action=None)
 
     def expire(self) -> None:
         """The run's time is over."""
@@ -116,9 +126,18 @@ class Execution:
             self._stopping = True
             self._around.spawn(self._stop("expired", "run_expired"))
 
-    def abandon(self) -> None:
-        """The thread is gone, or the server: nothing more is written anywhere."""
+    def drop(self) -> None:
+        """Cancels the run at once, because its thread is being deleted."""
         self._stopping = True
+        if self._task is not None:
+            self._around.spawn(foreign.end([self._task]))
+        if self.run["status"] != "cancelling":
+            self._journal.update_run("cancelling", status="cancelling", required_action=None)
+        self._conclude("cancelled", ("cancelled", "run_cancelled"), cancelled_at=objects.now())
+
+    def abandon(self) -> None:
+        """The server is gone: nothing more is written anywhere."""
+        self._stopping = self._over = True
         self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
@@ -127,15 +146,13 @@ class Execution:
             self.leg.end(done=False)
 
     async def _stop(self, status: str, reason: str) -> None:
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
-            await asyncio.wait({self._task})
-        if self._open is not None:
-            self._open.abort(status, reason)
-        self._end(status, cancelled_at=objects.now() if status == "cancelled" else None)
+        if self._task is not None:
+            await foreign.end([self._task])
+        self._conclude(status, (status, reason), cancelled_at=objects.now() if status == "cancelled" else None)
 
     async def _drive(self) -> None:
-        """One turn."""
+        """One turn. Its ending is written before the engine's generator is closed, which is foreign code again."""
+        given: AsyncIterator[Action] | None = None
         try:
             self._check_going_on()
             self._journal.update_run("in_progress", status="in_progress", started_at=objects.now())
@@ -143,17 +160,47 @@ class Execution:
             self._check_going_on()
             prompt = self._prompt()
             self._prompt_tokens = prompt.tokens
-            await self._apply_all(self._around.engine.run(prompt.context))
+            given = self._around.engine.run(prompt.context)
+            check_given(given)
+            await self._apply_all(given)
             self._finish()
+            return
         except PromptTooLongError:
             self._incomplete("max_prompt_tokens")
         except _StoppedError:
             pass
         except EngineError as error:
             self._fail(actions.Failure(str(error)))
-        except Exception as error:
-            _log.exception("run %s: the engine failed", self.run["id"])
-            self._fail(actions.Failure(f"The engine failed: {type(error).__name__}: {error}"))
+        except BaseException as error:
+            self._engine_raised(error)
+        await self._close_generator(given)
+
+    def _engine_raised(self, error: BaseException) -> None:
+        """Fails the run. Not for a cancellation or a closing of this task, and a Ctrl-C goes on to the program."""
+        if self._stopping:
+            if isinstance(error, GeneratorExit):
+                raise error
+            return
+        level = logging.WARNING if isinstance(error, asyncio.CancelledError) else logging.ERROR
+        _log.log(level, "run %s: the engine failed", self.run["id"], exc_info=error)
+        self._fail(actions.Failure(_ENGINE_FAILED))
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise error
+
+    async def _close_generator(self, given: object) -> None:
+        """Closes what the engine gave, in this task, as a generator may hold scopes that belong to it."""
+        close = getattr(given, "aclose", None)
+        task = asyncio.current_task()
+        if close is None or task is None:
+            return
+        if not self._stopping:
+            self._around.spawn(foreign.end_soon(task))
+        try:
+            await close()
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            _log.debug("run %s: closing the engine's generator failed", self.run["id"], exc_info=error)
 
     def _prompt(self) -> Prompt:
         store, run = self._around.store, self.run
@@ -161,20 +208,20 @@ class Execution:
             run,
             store.each("message", run["thread_id"]),
             store.each("step", run["id"]),
-            sum(usage["prompt_tokens"] for usage in self._journal.usages),
+            self._journal.usage()["prompt_tokens"],
             lambda query, most: self._around.search(run, query, most),
             self._around.add_file,
         )
 
     async def _apply_all(self, given: AsyncIterator[Action]) -> None:
-        async with _closing(given):
-            async for action in given:
-                self._check_going_on()
-                if isinstance(action, actions.Gate):
-                    await self._around.gate(action.name)
-                else:
-                    self._apply(action)
-                await asyncio.sleep(0)  # readers see each event on its own
+        async for action in given:
+            self._check_going_on()
+            check_action(action)
+            if isinstance(action, actions.Gate):
+                await self._around.gate(action.name)
+            else:
+                self._apply(action)
+            await asyncio.sleep(0)  # readers see each event on its own
         self._check_going_on()
 
     def _check_going_on(self) -> None:
@@ -230,8 +277,7 @@ class Execution:
             case actions.EndStep():
                 self._close()
             case actions.Usage(prompt, completion, cached, reasoning):
-                if self._open is not None:
-                    self._open.usage = objects.usage(prompt, completion, cached, reasoning)
+                self._count(objects.usage(prompt, completion, cached, reasoning))
             case actions.Failure():
                 self._fail(action)
                 raise _StoppedError
@@ -248,6 +294,12 @@ class Execution:
                 self.leg.cut()
             case actions.RawBytes(value):
                 self.leg.append(value)
+
+    def _count(self, usage: JsonObject) -> None:
+        if self._open is not None:
+            self._open.usage = usage
+        else:
+            self._journal.count(usage)
 
     def _spend(self, writer: MessageWriter | ToolsWriter, value: str, write: Callable[[str], None]) -> None:
         """Writes as much of the text as `max_completion_tokens` leaves; the run is incomplete when it is not all."""
@@ -292,22 +344,18 @@ class Execution:
             self.leg.end()
             return
         self._close()
-        self._end("completed", completed_at=objects.now())
+        self._conclude("completed", None, completed_at=objects.now())
 
     def _incomplete(self, reason: str) -> None:
-        if isinstance(self._open, MessageWriter):
-            self._open.abort("completed", "max_tokens")
-        elif self._open is not None:
-            self._open.abort("cancelled", reason)
-        self._end("incomplete", incomplete_details={"reason": reason}, completed_at=objects.now())
+        abort = ("completed", "max_tokens") if isinstance(self._open, MessageWriter) else ("cancelled", reason)
+        self._conclude("incomplete", abort, incomplete_details={"reason": reason}, completed_at=objects.now())
 
     def _fail(self, failure: actions.Failure, done: bool = True) -> None:
         if self._stopping:
             return  # another ending is on its way
         error = {"code": failure.code, "message": failure.message}
-        if self._open is not None:
-            self._open.abort("failed", failure.reason, _step_error(error))
-        self._end("failed", done=done, failed_at=objects.now(), last_error=error)
+        abort = ("failed", failure.reason, _step_error(error))
+        self._conclude("failed", abort, done=done, failed_at=objects.now(), last_error=error)
 
     def _fail_on_the_wire(self, action: actions.ErrorEvent) -> None:
         """The run fails in the store; whoever watches gets an `error` event and nothing after it."""
@@ -317,24 +365,33 @@ class Execution:
         self._journal.leg = Leg()
         self._fail(actions.Failure(action.message))
 
-    def _end(self, status: str, done: bool = True, **changes: object) -> None:
-        self._open = None
+    def _conclude(self, status: str, abort: Abort | None, done: bool = True, **changes: object) -> None:
+        """Ends the run, once and for all. What is being written is aborted with the arguments in `abort`."""
+        if self._over:
+            return
+        self._over = True
         self._timer.cancel()
-        usage = objects.total_usage(self._journal.usages)
-        self._journal.update_run(status, status=status, expires_at=None, required_action=None, usage=usage, **changes)
-        self._around.ended(self.run)
-        if not self._journal.leg.ended:
+        final = dict(status=status, expires_at=None, required_action=None, **changes)
+        try:
+            if self._open is not None and abort is not None:
+                self._open.abort(*abort)
+            self._journal.update_run(status, **final, usage=self._journal.usage())
+        except Exception:
+            _log.exception("run %s: its ending could not be written as it is", self.run["id"])
+            self._conclude_plainly(status, final)
+        finally:
+            self._open = None
+            self._around.ended(self.run)
             self._journal.leg.end(done)
 
-
-@asynccontextmanager
-async def _closing(given: AsyncIterator[Action]) -> AsyncIterator[None]:
-    """Closes the engine's generator, however it is left."""
-    try:
-        yield
-    finally:
-        if isinstance(given, AsyncGenerator):
-            await given.aclose()
+    def _conclude_plainly(self, status: str, final: JsonObject) -> None:
+        try:
+            self.run.update(final)
+            writer = self._open
+            message = writer.message if isinstance(writer, MessageWriter) else None
+            self._journal.end_plainly(message, None if writer is None else writer.step, status)
+        except Exception:
+            _log.exception("run %s: its ending could not be written at all", self.run["id"])
 
 
 def _ranking(run: JsonObject) -> JsonObject:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from rx_assistant.local import objects
+import logging
+
+from rx_assistant.lifecycle import STEP
+from rx_assistant.local import json_text, objects
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.leg import Leg
 from rx_assistant.local.runs.steps import shown_step
 from rx_assistant.local.store import Store
+
+_log = logging.getLogger("rx_assistant.local")
 
 
 class Journal:
@@ -16,12 +21,23 @@ class Journal:
         self.store = store
         self.run = run
         self.leg = leg
-        self.usages: list[JsonObject] = []
+        self._counted: list[JsonObject] = []
+        self._estimated: list[JsonObject] = []
+        self._ended: set[str] = set()
+        self._desperate = False
         self._include_content = include_content
+
+    def count(self, usage: JsonObject) -> None:
+        """Adds tokens that the engine counted."""
+        self._counted.append(usage)
+
+    def usage(self) -> JsonObject:
+        """The run's tokens: what the engine counted, and an estimate only if it counted nothing."""
+        return objects.total_usage(self._counted or self._estimated)
 
     def save_run(self) -> None:
         """Stores the run as it is now."""
-        self.store.put("run", self.run, self.run["thread_id"])
+        self._put("run", self.run, self.run["thread_id"])
 
     def update_run(self, event: str, **changes: object) -> None:
         """Changes fields of the run, stores it and emits `thread.run.<event>`."""
@@ -31,20 +47,55 @@ class Journal:
 
     def begin_step(self, step: JsonObject) -> None:
         """Stores a new step; `created` and `in_progress` follow each other at once."""
-        self.store.put("step", step, self.run["id"])
+        self._put("step", step, self.run["id"])
         self._emit_step("created", step)
         self._emit_step("in_progress", step)
 
-    def end_step(self, step: JsonObject, status: str, error: JsonObject | None = None) -> None:
-        """Closes a step with its final status and adds its usage to the run's."""
+    def end_step(
+        self,
+        step: JsonObject,
+        status: str,
+        counted: JsonObject | None,
+        estimate: JsonObject,
+        error: JsonObject | None = None,
+    ) -> None:
+        """Closes a step with its final status and the tokens that the engine counted, else with the estimate."""
+        step["usage"] = counted or estimate
+        step["last_error"] = error
+        self._finish_step(step, status)
+        if counted is not None:
+            self._counted.append(counted)
+        self._estimated.append(estimate)
+
+    def end_message(self, message: JsonObject, status: str) -> None:
+        """Closes a message as `completed` or `incomplete`."""
+        message["status"] = status
+        message[f"{status}_at"] = objects.now()
+        self.message_event(status, message)
+        self._ended.add(message["id"])
+
+    def end_plainly(self, message: JsonObject | None, step: JsonObject | None, status: str) -> None:
+        """The last resort of an ending that failed: message, step and run end with what of them JSON can hold.
+
+        Their events go out even if the objects cannot be stored, but for those that went out before.
+        """
+        self._desperate = True
+        if message is not None and message["id"] not in self._ended:
+            message |= {**json_text.plain(message), "incomplete_details": {"reason": "run_failed"}}
+            self.end_message(message, "incomplete")
+        if step is not None and step["id"] not in self._ended:
+            step |= json_text.plain(step)
+            self._finish_step(step, status if status in STEP.terminal else "failed")
+        self.run |= json_text.plain(self.run)
+        self.update_run(status)
+
+    def _finish_step(self, step: JsonObject, status: str) -> None:
         step["status"] = status
         if status != "expired":
             step[f"{status}_at"] = objects.now()
-        step["last_error"] = error
-        if step["usage"] is not None:
-            self.usages.append(step["usage"])
-        self.store.put("step", step, self.run["id"])
+        self._put("step", step, self.run["id"])
         self._emit_step(status, step)
+        self._ended.add(step["id"])
 
     def step_delta(self, step: JsonObject, call: JsonObject) -> None:
         """Emits a fragment of one tool call."""
@@ -54,11 +105,11 @@ class Journal:
 
     def save_step(self, step: JsonObject) -> None:
         """Stores a step that is still going on."""
-        self.store.put("step", step, self.run["id"])
+        self._put("step", step, self.run["id"])
 
     def save_message(self, message: JsonObject) -> None:
         """Stores a message that is still being written."""
-        self.store.put("message", message, self.run["thread_id"])
+        self._put("message", message, self.run["thread_id"])
 
     def message_event(self, event: str, message: JsonObject) -> None:
         """Stores the message and emits `thread.message.<event>`."""
@@ -69,6 +120,14 @@ class Journal:
         """Emits a fragment of one content part."""
         value = {"id": message["id"], "object": "thread.message.delta", "delta": {"content": [part]}}
         self.leg.emit("thread.message.delta", value)
+
+    def _put(self, kind: str, value: JsonObject, parent: str) -> None:
+        try:
+            self.store.put(kind, value, parent)
+        except Exception:
+            if not self._desperate:
+                raise
+            _log.exception("run %s: the end of a %s could not be stored", self.run["id"], kind)
 
     def _emit_step(self, event: str, step: JsonObject) -> None:
         self.leg.emit(f"thread.run.step.{event}", shown_step(step, self._include_content))

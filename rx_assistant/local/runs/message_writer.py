@@ -69,23 +69,19 @@ class MessageWriter:
     def close(self) -> None:
         """The message is complete, and so is its step."""
         self._join()
-        self.message["status"] = "completed"
-        self.message["completed_at"] = objects.now()
-        self._journal.message_event("completed", self.message)
+        self._journal.end_message(self.message, "completed")
         self._end_step("completed")
 
     def abort(self, step_status: str, reason: str, error: JsonObject | None = None) -> None:
         """The message stays incomplete for `reason`; its step ends with `step_status`."""
         self._join()
-        self.message["status"] = "incomplete"
         self.message["incomplete_details"] = {"reason": reason}
-        self.message["incomplete_at"] = objects.now()
-        self._journal.message_event("incomplete", self.message)
+        self._journal.end_message(self.message, "incomplete")
         self._end_step(step_status, error)
 
     def _end_step(self, status: str, error: JsonObject | None = None) -> None:
-        self.step["usage"] = self.usage or objects.usage(self._prompt_tokens, self.completion_tokens)
-        self._journal.end_step(self.step, status, error)
+        estimate = objects.usage(self._prompt_tokens, self.completion_tokens)
+        self._journal.end_step(self.step, status, self.usage, estimate, error)
 
     def _open_part(self, growing: Literal["text", "refusal"] | None, part: JsonObject) -> None:
         self._join()

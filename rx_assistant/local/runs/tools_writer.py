@@ -1,15 +1,16 @@
-"""A step of tool calls that a run makes: calls opened by index, grown in fragments, closed together."""
+"""A step of tool calls that a run makes: calls opened by index, grown in fragments, closed together.
+
+An engine's index counts calls of one kind, as model servers count function calls. On the wire all calls of a step share
+one count, so a call whose index is taken gets the next free one.
+"""
 
 from __future__ import annotations
 
 from rx_assistant.local import engine, objects
 from rx_assistant.local.ids import new_id
 from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.runs.actions import EngineError
 from rx_assistant.local.runs.journal import Journal
-
-
-class EngineError(Exception):
-    """The run cannot go on: an action makes no sense where it came, or a resource is of no use any more."""
 
 
 class ToolsWriter:
@@ -23,6 +24,7 @@ class ToolsWriter:
         self.step = objects.step(journal.run, {"type": "tool_calls", "tool_calls": []})
         self._calls: dict[int, JsonObject] = {}
         self._fragments: dict[int, list[str]] = {}
+        self._places: dict[tuple[str, int], int] = {}
         journal.begin_step(self.step)
 
     def function(self, call: engine.FunctionCall) -> None:
@@ -38,24 +40,25 @@ class ToolsWriter:
 
     def grow(self, kind: str, field: str, index: int, value: str) -> None:
         """Appends a fragment to a call's arguments or code."""
-        self._call(kind, index)
-        self._fragments[index].append(value)
-        self._journal.step_delta(self.step, {"index": index, "type": kind, kind: {field: value}})
+        place = self._place(kind, index)
+        self._fragments[place].append(value)
+        self._journal.step_delta(self.step, {"index": place, "type": kind, kind: {field: value}})
 
     def code_output(self, index: int, output: JsonObject) -> None:
         """Adds logs or an image to a code interpreter call."""
-        outputs = self._call("code_interpreter", index)["code_interpreter"]["outputs"]
+        place = self._place("code_interpreter", index)
+        outputs = self._calls[place]["code_interpreter"]["outputs"]
         delta = {"outputs": [{"index": len(outputs), **output}]}
         outputs.append(output)
-        self._journal.step_delta(self.step, {"index": index, "type": "code_interpreter", "code_interpreter": delta})
+        self._journal.step_delta(self.step, {"index": place, "type": "code_interpreter", "code_interpreter": delta})
 
     def search(self, found: engine.FileSearch, ranking: JsonObject) -> None:
         """A search; its results are in the step's end only."""
         id = found.id or new_id("call_")
         inner = {"ranking_options": ranking, "results": [_result(item) for item in found.results]}
-        self._add(found.index, {"id": id, "type": "file_search", "file_search": inner})
+        place = self._add(found.index, {"id": id, "type": "file_search", "file_search": inner})
         delta = {"id": id, "type": "file_search", "file_search": {"ranking_options": ranking, "results": []}}
-        self._journal.step_delta(self.step, {"index": found.index, **delta})
+        self._journal.step_delta(self.step, {"index": place, **delta})
 
     def flush(self) -> None:
         """Stores the step as it stands, for whoever polls."""
@@ -92,24 +95,28 @@ class ToolsWriter:
 
     def _end(self, status: str, error: JsonObject | None = None) -> None:
         self._join()
-        self.step["usage"] = self.usage or objects.usage(self._prompt_tokens, self.completion_tokens)
-        self._journal.end_step(self.step, status, error)
+        estimate = objects.usage(self._prompt_tokens, self.completion_tokens)
+        self._journal.end_step(self.step, status, self.usage, estimate, error)
 
     def _open(self, index: int, call: JsonObject) -> None:
-        self._add(index, call)
-        self._journal.step_delta(self.step, {"index": index, **call})
+        place = self._add(index, call)
+        self._journal.step_delta(self.step, {"index": place, **call})
 
-    def _add(self, index: int, call: JsonObject) -> None:
-        if index in self._calls:
-            raise EngineError(f"tool call {index} was opened twice in one step")
-        self._calls[index] = call
-        self._fragments[index] = []
+    def _add(self, index: int, call: JsonObject) -> int:
+        """Adds a call and returns its index on the wire. Fragments for an index go to the last call that had it."""
+        if any(call["id"] == other["id"] for other in self._calls.values()):
+            raise EngineError("Two calls in one step have the same id: give each call its own, or none.")
+        place = index if index not in self._calls else max(self._calls) + 1
+        self._calls[place] = call
+        self._fragments[place] = []
+        self._places[call["type"], index] = place
+        return place
 
-    def _call(self, kind: str, index: int) -> JsonObject:
-        call = self._calls.get(index)
-        if call is None or call["type"] != kind:
-            raise EngineError(f"a fragment for {kind} call {index}, which was never opened")
-        return call
+    def _place(self, kind: str, index: int) -> int:
+        place = self._places.get((kind, index))
+        if place is None:
+            raise EngineError(f"A fragment came for {kind} call {index}, which was never opened.")
+        return place
 
     def _join(self) -> None:
         for index, call in self._calls.items():

@@ -1,0 +1,69 @@
+"""Waiting for tasks that run foreign code, which may swallow its cancellation: every wait here has a limit.
+
+A task is cancelled twice; after that GeneratorExit is raised where it waits, by closing its coroutine. Code that
+swallows this too goes on until the process ends, and nothing waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+from collections.abc import Iterable
+from typing import Any
+from weakref import WeakSet
+
+_PATIENCE = 0.5
+_TRIES = 2
+
+_log = logging.getLogger("rx_assistant.local")
+_closed: WeakSet[asyncio.Task[Any]] = WeakSet()
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancels the tasks and returns when they have ended, or after 1.5 seconds."""
+    left = {task for task in tasks if not task.done()}
+    for _ in range(_TRIES):
+        left = await _cancelled(left)
+    for task in left:
+        _close(task)
+    for task in await _cancelled(left):
+        _log.warning("%s goes on: its code swallows every attempt to stop it", task.get_name())
+
+
+async def end_soon(task: asyncio.Task[Any]) -> None:
+    """Gives the task half a second to end by itself, then does what `end` does."""
+    await asyncio.wait({task}, timeout=_PATIENCE)
+    await end([task])
+
+
+async def _cancelled(tasks: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
+    """Cancels the tasks once. Returns those that have not ended half a second later."""
+    for task in tasks:
+        task.cancel()
+    return (await asyncio.wait(tasks, timeout=_PATIENCE))[1] if tasks else set()
+
+
+def _close(task: asyncio.Task[Any]) -> None:
+    _closed.add(task)
+    coroutine = task.get_coro()
+    try:
+        if coroutine is not None:
+            coroutine.close()
+    except BaseException as error:
+        _log.debug("%s did not let itself be closed: %r", task.get_name(), error)
+
+
+def failure(task: asyncio.Task[Any]) -> BaseException | None:
+    """What a task that is over has raised. A task whose coroutine `end` has closed raised nothing of its own."""
+    error = None if task.cancelled() else task.exception()
+    return None if task in _closed else error
+
+
+def abandon(task: asyncio.Task[Any]) -> None:
+    """Makes sure that the coroutine of a task that goes on is never collected, not even when the interpreter ends.
+
+    Collecting it would raise GeneratorExit in code that swallows that, and so perhaps never return.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(task.get_coro()))
+    task._log_destroy_pending = False  # type: ignore[attr-defined]

@@ -1,0 +1,29 @@
+"""/models: what clients list before they ask. A run takes any model name, so any name is a model."""
+
+from __future__ import annotations
+
+from rx_assistant.local.exchange import Call, Operation
+from rx_assistant.local.json_text import JsonObject
+
+_DEFAULT = "local"
+
+
+async def index(call: Call) -> JsonObject:
+    """The models that assistants name, and `local`."""
+    named = [assistant["model"] for assistant in call.state.store.each("assistant", "")]
+    return {"object": "list", "data": [_model(name) for name in dict.fromkeys([_DEFAULT, *named])]}
+
+
+async def retrieve(call: Call) -> JsonObject:
+    """The model of that name."""
+    return _model(call.ids["model"])
+
+
+def _model(name: str) -> JsonObject:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "rx_assistant"}
+
+
+OPERATIONS = (
+    Operation("GET", "/models", index),
+    Operation("GET", "/models/{model:path}", retrieve),
+)
