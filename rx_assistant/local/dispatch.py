@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -26,6 +27,7 @@ from rx_assistant.local.uploads import read_upload
 
 _log = logging.getLogger("rx_assistant.local")
 _LONGEST_KEY = 255
+_LONG_BODY = 64 * 2**10
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -76,8 +78,9 @@ async def _answer(state: State, operation: Operation, request: Request) -> Respo
     if fault is not None:
         return fault
     _admit(state, request)
-    call = Call(state, request.path_params, checked_query(operation.query, request), checked_body(operation, data))
-    return await _respond(operation, call, request, hashlib.sha256(json_text.canonical(call.body)).hexdigest())
+    query = checked_query(operation.query, request)
+    call = Call(state, request.path_params, query, await checked_body(operation, data))
+    return await _respond(operation, call, request, lambda: _digest(call.body))
 
 
 async def _answer_upload(state: State, operation: Operation, request: Request) -> Response:
@@ -89,8 +92,9 @@ async def _answer_upload(state: State, operation: Operation, request: Request) -
     upload = await read_upload(request, state.files.directory, state.settings.max_file_bytes)
     try:
         call = Call(state, request.path_params, {}, {}, upload)
-        fields = json_text.canonical(upload.fields).decode()
-        return await _respond(operation, call, request, f"{upload.sha256} {upload.filename} {fields}")
+        return await _respond(
+            operation, call, request, lambda: f"{upload.sha256} {upload.filename} {_digest(upload.fields)}"
+        )
     finally:
         upload.discard()
 
@@ -101,7 +105,11 @@ def _admit(state: State, request: Request) -> None:
     check_key(state.settings.api_key, request.headers)
 
 
-async def _respond(operation: Operation, call: Call, request: Request, fingerprint: str) -> Response:
+def _digest(value: JsonObject) -> str:
+    return hashlib.sha256(json_text.canonical(value)).hexdigest()
+
+
+async def _respond(operation: Operation, call: Call, request: Request, fingerprint: Callable[[], str]) -> Response:
     """Asks the handler, or gives again what was answered to the same Idempotency-Key."""
     key = request.headers.get("idempotency-key")
     if not key or request.method != "POST":
@@ -110,7 +118,7 @@ async def _respond(operation: Operation, call: Call, request: Request, fingerpri
         message = f"Invalid 'Idempotency-Key': it is longer than {_LONGEST_KEY} characters."
         raise bad_request(message, "Idempotency-Key", "string_above_max_length")
     scope = f"{request.url.path} {key}"
-    reply, repeated = await call.state.replays.answer(scope, fingerprint, lambda: operation.handler(call))
+    reply, repeated = await call.state.replays.answer(scope, fingerprint(), lambda: operation.handler(call))
     response = _response(call.state, reply)
     if repeated:
         response.headers["idempotent-replayed"] = "true"
@@ -163,12 +171,17 @@ def _record(request: Request, body: bytes) -> RequestRecord:
     return RequestRecord(request.method, request.url.path, request.url.query, dict(request.headers), body)
 
 
-def checked_body(operation: Operation, data: bytes) -> JsonObject:
-    """The body as an object of the operation's shape; empty stands for `{}`."""
+async def checked_body(operation: Operation, data: bytes) -> JsonObject:
+    """The body as an object of the operation's shape; empty stands for `{}`. A long one is read off the event loop."""
     if operation.body is None:
         return {}
     try:
-        value = json_text.decode(data) if data.strip() else {}
+        if not data.strip():
+            value: object = {}
+        elif len(data) > _LONG_BODY:
+            value = await asyncio.to_thread(json_text.decode, data)
+        else:
+            value = json_text.decode(data)
     except ValueError as error:
         message = f"We could not parse the JSON body of your request: {error}."
         raise bad_request(message, code="invalid_json") from error

@@ -100,6 +100,7 @@ class State:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        self.stores.close()
         self.store.close()
         self.files.close()
 
@@ -175,7 +176,7 @@ class State:
         options = objects.search_options(run)
         most = min(most, int(options.get("max_num_results", 20)))
         threshold = float(options["ranking_options"]["score_threshold"])
-        found = self.stores.search(self._store_ids(run), query, most, threshold)
+        found = await self.stores.search(self._store_ids(run), query, most, threshold)
         return [
             SearchResult(file["id"], file["filename"], passage.score, passage.text, member["attributes"])
             for file, member, passage in found
