@@ -152,17 +152,49 @@ def replay(file: Path, as_json: bool, events_per_second: float | None) -> None:
 @click.option("--script", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Scenario to play.")
 @click.option("--api-key", help="Refuse requests without this key; needed for any host but this machine.")
 @click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Answer to this host name, too, such as that of a container; may be repeated.",
+)
+@click.option(
+    "--allow-origin",
+    "allow_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Let pages of this origin, such as http://localhost:3000, use the server; may be repeated.",
+)
+@click.option(
     "--log-level",
     default="info",
     show_default=True,
     type=click.Choice(["critical", "error", "warning", "info", "debug"]),
 )
 @debug_option
-def serve(host: str, port: int, engine: str | None, script: Path | None, api_key: str | None, log_level: str) -> None:
+def serve(
+    host: str,
+    port: int,
+    engine: str | None,
+    script: Path | None,
+    api_key: str | None,
+    allow_hosts: tuple[str, ...],
+    allow_origins: tuple[str, ...],
+    log_level: str,
+) -> None:
     """Be an Assistants server on this machine, until Ctrl-C."""
     from rx_assistant import local
 
-    local.run(host=host, port=port, engine=engine, script=script, api_key=api_key, log_level=log_level)
+    local.run(
+        host=host,
+        port=port,
+        engine=engine,
+        script=script,
+        api_key=api_key,
+        allow_hosts=allow_hosts,
+        allow_origins=allow_origins,
+        log_level=log_level,
+    )
 
 
 @cli.command()

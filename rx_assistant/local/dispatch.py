@@ -14,12 +14,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 
 from rx_assistant.local import json_text
+from rx_assistant.local.admission import check_content_type
 from rx_assistant.local.errors import ApiError, bad_request, server_error
 from rx_assistant.local.exchange import Call, Operation
 from rx_assistant.local.ids import new_id
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.replies import EventStream, FileContent, Reply
-from rx_assistant.local.responses import EventStreamReply, json_reply
+from rx_assistant.local.responses import EventStreamReply, json_reply, sign
 from rx_assistant.local.schema import Items, Shape, Whole
 from rx_assistant.local.state import RequestRecord, State
 from rx_assistant.local.store import UnknownCursorError
@@ -62,13 +63,6 @@ def error_reply(error: ApiError) -> Response:
     return json_reply(error.body(), error.status, error.headers)
 
 
-def sign(response: Response, request_id: str, started: float) -> None:
-    """The headers that every reply carries."""
-    response.headers["x-request-id"] = request_id
-    response.headers["openai-version"] = "2020-10-01"
-    response.headers["openai-processing-ms"] = str(round((time.perf_counter() - started) * 1000))
-
-
 async def _answer(state: State, operation: Operation, request: Request) -> Response:
     if operation.upload:
         return await _answer_upload(state, operation, request)
@@ -78,6 +72,8 @@ async def _answer(state: State, operation: Operation, request: Request) -> Respo
     if fault is not None:
         return fault
     _admit(state, request)
+    if data and operation.body is not None:
+        check_content_type(request.scope)
     query = checked_query(operation.query, request)
     call = Call(state, request.path_params, query, await checked_body(operation, data))
     return await _respond(operation, call, request, lambda: _digest(call.body))

@@ -1,8 +1,8 @@
 """The built-in assistant: no model, the same answer every time.
 
 It calls the functions that the message asks for, answers from the attached files when something in them fits, and
-otherwise says plainly what it is. Given a JSON response format, it answers with JSON of that schema. It repeats only the
-beginning of long messages and outputs, and reads them off the event loop.
+otherwise says plainly what it is. Given a JSON response format, it answers with JSON of that schema. It repeats only
+the beginning of long messages and outputs, and reads them off the event loop.
 """
 
 from __future__ import annotations
