@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 import traceback
@@ -44,19 +45,24 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _complain(error: Exception, code: int, debug: bool) -> int:
-    if debug:
-        traceback.print_exception(error)
-    else:
-        message = " ".join(str(error).split()) or type(error).__name__
-        click.echo(f"rx-assistant: {message}", err=True)
+    from rx_assistant.gui import printable
+
+    message = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(traceback.format_exception(error)).rstrip() if debug else f"rx-assistant: {message}"
+    click.echo(printable(text) if sys.stderr.isatty() else text, err=True)
     return code
 
 
 def _let_any_text_through() -> None:
-    """Show what a terminal's encoding has no character for as `?`, instead of losing the text."""
+    """Show what a stream's encoding has no character for as `?`, instead of losing the text; log lines in a terminal
+    without control characters."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    if sys.stderr.isatty() and logging.lastResort is not None:
+        from rx_assistant.cli._output import PrintableFormatter
+
+        logging.lastResort.setFormatter(PrintableFormatter())
 
 
 def _forget_stdout() -> None:
@@ -185,6 +191,12 @@ def serve(
     """Be an Assistants server on this machine, until Ctrl-C."""
     from rx_assistant import local
 
+    if sys.stderr.isatty():
+        from rx_assistant.cli._output import PrintableFormatter
+
+        handler = logging.StreamHandler()
+        handler.setFormatter(PrintableFormatter("%(levelname)-8s %(message)s"))
+        logging.basicConfig(level=log_level.upper(), handlers=[handler])
     local.run(
         host=host,
         port=port,
