@@ -43,8 +43,8 @@ async def watch(url: str, thread: str, assistant: str, begun: float) -> tuple[fl
     address = urlsplit(url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     body = json.dumps({"assistant_id": assistant, "stream": True}).encode()
-    head = f"POST {address.path}/threads/{thread}/runs HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
-    writer.write(f"{head}connection: close\r\n\r\n".encode() + body)
+    head = f"POST {address.path}/threads/{thread}/runs HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n"
+    writer.write(f"{head}content-type: application/json\r\nconnection: close\r\n\r\n".encode() + body)
     first, received = 0.0, bytearray()
     while part := await reader.read(65536):
         received += part

@@ -27,7 +27,7 @@ from rx_assistant import (
     RxAssistantError,
     operators as ax,
 )
-from rx_assistant.gui import TextualHost, observe_on_ui
+from rx_assistant.gui import TextualHost, observe_on_ui, printable
 from rx_assistant.operators import AsyncMessageStream, AsyncToolCallStream
 from rx_assistant.types import Run
 
@@ -40,7 +40,7 @@ class Paper(Static):
         self.text = text
 
     def write(self, text: str) -> None:
-        self.text += text
+        self.text += printable(text)
         self.update(RichMarkdown(self.text))
 
 
@@ -48,15 +48,15 @@ class ToolCard(Static):
     """A tool call: its arguments, which may still come when its output is there already, and its output."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name_shown, self.arguments, self.output = name, "", ""
+        super().__init__(printable(name), markup=False)
+        self.name_shown, self.arguments, self.output = printable(name), "", ""
 
     def write_arguments(self, text: str) -> None:
-        self.arguments += text
+        self.arguments += printable(text)
         self.show()
 
     def write_output(self, text: str) -> None:
-        self.output = f"\n→ {text}"
+        self.output = f"\n→ {printable(text)}"
         self.show()
 
     def show(self) -> None:
@@ -121,7 +121,7 @@ class Chat(App[None]):
         finally:
             self.stream = None
         if problem:
-            self.say(Static(problem, classes="error", markup=False))
+            self.say(Static(printable(problem), classes="error", markup=False))
 
     async def follow(self, stream: AsyncAssistantStream) -> Run:
         """Show a stream, and give the run as it is at its end: all that this example is about."""
@@ -168,7 +168,7 @@ class Chat(App[None]):
 
     def compose(self) -> ComposeResult:
         yield Static(self.TITLE, id="title")
-        yield Static("ready", id="status")
+        yield Static("ready", id="status", markup=False)
         yield VerticalScroll(Paper(WELCOME), id="page")
         yield Input(placeholder="Write to the concierge")
         yield Footer()
@@ -182,7 +182,7 @@ class Chat(App[None]):
         await self.client.aclose()
 
     def status(self, text: str) -> None:
-        self.query_one("#status", Static).update(text)
+        self.query_one("#status", Static).update(printable(text))
 
     def say(self, widget: Static) -> None:
         self.query_one("#page", VerticalScroll).mount(widget)

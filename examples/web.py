@@ -19,6 +19,8 @@ import uvicorn
 from anyio.abc import TaskGroup
 from concierge import Conversation, answer, conversation
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -93,6 +95,13 @@ def notice(kind: str, text: str) -> ServerSentEvent:
     return ServerSentEvent(event=kind, data=json.dumps(text))
 
 
+def from_the_page(request: Request) -> bool:
+    """Whether no page of another site sent this: such a page cannot send JSON unasked, and browsers name its origin."""
+    own = {None, f"{request.url.scheme}://{request.headers['host']}"}
+    kind = request.headers.get("content-type", "").partition(";")[0]
+    return request.headers.get("origin") in own and kind == "application/json"
+
+
 def application(talk: Conversation) -> Starlette:
     """The page, its events, and what its two buttons do."""
     room, tasks = Room(talk), list[TaskGroup]()
@@ -111,12 +120,16 @@ def application(talk: Conversation) -> Starlette:
         return StreamingResponse(room.watch(), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
     async def ask(request: Request) -> Response:
+        if not from_the_page(request):
+            return Response("only the page itself may ask", 403)
         if room.answering is not None:
             return Response("somebody has just asked something", 409)
         tasks[0].start_soon(room.answer, str(await request.json()))
         return Response(status_code=202)
 
-    async def stop(_request: Request) -> Response:
+    async def stop(request: Request) -> Response:
+        if not from_the_page(request):
+            return Response("only the page itself may stop a run", 403)
         if room.answering is not None:
             await room.answering.cancel()
         return Response(status_code=202)
@@ -127,7 +140,10 @@ def application(talk: Conversation) -> Starlette:
         Route("/ask", ask, methods=["POST"]),
         Route("/stop", stop, methods=["POST"]),
     ]
-    return Starlette(routes=routes, lifespan=lifespan)
+    known = Middleware(
+        TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"]
+    )  # no other name for this machine
+    return Starlette(routes=routes, lifespan=lifespan, middleware=[known])
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 import traceback
@@ -44,19 +45,24 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _complain(error: Exception, code: int, debug: bool) -> int:
-    if debug:
-        traceback.print_exception(error)
-    else:
-        message = " ".join(str(error).split()) or type(error).__name__
-        click.echo(f"rx-assistant: {message}", err=True)
+    from rx_assistant.gui import printable
+
+    message = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(traceback.format_exception(error)).rstrip() if debug else f"rx-assistant: {message}"
+    click.echo(printable(text) if sys.stderr.isatty() else text, err=True)
     return code
 
 
 def _let_any_text_through() -> None:
-    """Show what a terminal's encoding has no character for as `?`, instead of losing the text."""
+    """Show what a stream's encoding has no character for as `?`, instead of losing the text; log lines in a terminal
+    without control characters."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    if sys.stderr.isatty() and logging.lastResort is not None:
+        from rx_assistant.cli._output import PrintableFormatter
+
+        logging.lastResort.setFormatter(PrintableFormatter())
 
 
 def _forget_stdout() -> None:
@@ -152,17 +158,55 @@ def replay(file: Path, as_json: bool, events_per_second: float | None) -> None:
 @click.option("--script", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Scenario to play.")
 @click.option("--api-key", help="Refuse requests without this key; needed for any host but this machine.")
 @click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Answer to this host name, too, such as that of a container; may be repeated.",
+)
+@click.option(
+    "--allow-origin",
+    "allow_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Let pages of this origin, such as http://localhost:3000, use the server; may be repeated.",
+)
+@click.option(
     "--log-level",
     default="info",
     show_default=True,
     type=click.Choice(["critical", "error", "warning", "info", "debug"]),
 )
 @debug_option
-def serve(host: str, port: int, engine: str | None, script: Path | None, api_key: str | None, log_level: str) -> None:
+def serve(
+    host: str,
+    port: int,
+    engine: str | None,
+    script: Path | None,
+    api_key: str | None,
+    allow_hosts: tuple[str, ...],
+    allow_origins: tuple[str, ...],
+    log_level: str,
+) -> None:
     """Be an Assistants server on this machine, until Ctrl-C."""
     from rx_assistant import local
 
-    local.run(host=host, port=port, engine=engine, script=script, api_key=api_key, log_level=log_level)
+    if sys.stderr.isatty():
+        from rx_assistant.cli._output import PrintableFormatter
+
+        handler = logging.StreamHandler()
+        handler.setFormatter(PrintableFormatter("%(levelname)-8s %(message)s"))
+        logging.basicConfig(level=log_level.upper(), handlers=[handler])
+    local.run(
+        host=host,
+        port=port,
+        engine=engine,
+        script=script,
+        api_key=api_key,
+        allow_hosts=allow_hosts,
+        allow_origins=allow_origins,
+        log_level=log_level,
+    )
 
 
 @cli.command()

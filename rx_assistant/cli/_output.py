@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from typing import TextIO
@@ -9,12 +10,22 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
+from rx_assistant.gui import printable
+
+
+class PrintableFormatter(logging.Formatter):
+    """Log lines without control characters but line feeds and tabs: they can hold words of clients and servers."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line or lines of one record."""
+        return printable(super().format(record))
+
 
 class Output:
     """Two voices that never garble each other, readable live in a terminal and plain in a pipe.
 
-    The text goes to stdout untouched, so that a pipe gets exactly what the assistant wrote. Notes go to stderr, a line
-    each; in a terminal they start on a line of their own, and arguments of tool calls can be followed as they are
+    A pipe gets exactly what the assistant wrote; a terminal gets it without control characters. Notes go to stderr, a
+    line each; in a terminal they start on a line of their own, and arguments of tool calls can be followed as they are
     written. When stdout takes no more, a full disk or a closed pipe, that is kept in `failure`.
     """
 
@@ -25,6 +36,8 @@ class Output:
         self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self._live = self._console.is_terminal
         self._shared = self._live and self._stdout.isatty()
+        self._for_stdout = printable if self._stdout.isatty() else str
+        self._for_stderr = printable if self._live else str
         self._open = ""  # what the unfinished line belongs to: "text", a call's id, or nothing
         self._ends_line = True
         self._calls: set[str] = set()
@@ -36,7 +49,7 @@ class Output:
             if self._open not in ("", "text"):
                 self._break_line()
             try:
-                self._stdout.write(piece)
+                self._stdout.write(self._for_stdout(piece))
                 self._stdout.flush()
             except OSError as error:
                 self.failure = error
@@ -48,20 +61,20 @@ class Output:
         """Write a line beside the text."""
         with self._lock:
             self._break_line()
-            self._console.print(Text(message, style=style))
+            self._console.print(Text(self._for_stderr(message), style=style))
 
     def call_begins(self, call_id: str, name: str) -> None:
         """Show that a tool is being called; in a terminal its arguments follow on the same line."""
         if self._live:
             with self._lock:
                 self._break_line()
-                self._console.print(Text(f"⚙ {name}(", style="cyan"), end="")
+                self._console.print(Text(self._for_stderr(f"⚙ {name}("), style="cyan"), end="")
                 self._open = call_id
 
     def call_goes_on(self, call_id: str, fragment: str) -> None:
         """Show more of a call's arguments, as long as nothing else came in between."""
         if self._live and self._open == call_id:
-            self._console.print(Text(fragment, style="cyan"), end="")
+            self._console.print(Text(self._for_stderr(fragment), style="cyan"), end="")
 
     def call_ends(self, call_id: str, name: str, arguments: str) -> None:
         """Show the whole call: what is still missing of the line, or a line of its own."""

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 from rx_assistant.cli._failure import RunFailed
 from rx_assistant.cli._watch import last_of
 from rx_assistant.client import AssistantClient
+from rx_assistant.gui import printable
 from rx_assistant.hot import Stream
 from rx_assistant.lifecycle import FILE_BATCH
 from rx_assistant.polling import UploadProgress
@@ -55,7 +56,7 @@ def _in_lines(progress: Stream[UploadProgress]) -> UploadProgress:
 
 def _with_bars(progress: Stream[UploadProgress]) -> UploadProgress:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
@@ -65,7 +66,7 @@ def _with_bars(progress: Stream[UploadProgress]) -> UploadProgress:
         sent = screen.add_task("uploading")
 
         def show(now: UploadProgress) -> None:
-            screen.update(sent, description=_line(now), completed=now.bytes_done, total=now.bytes_total)
+            screen.update(sent, description=printable(_line(now)), completed=now.bytes_done, total=now.bytes_total)
 
         return last_of(progress, show)
 

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rx_assistant.cli._failure import RunFailed
 from rx_assistant.cli._show import describe_end
 from rx_assistant.client import AssistantClient
+from rx_assistant.gui import printable
 from rx_assistant.hot import Stream
 from rx_assistant.types import Run
 
@@ -60,10 +61,10 @@ def _in_lines(states: Stream[Run]) -> Run:
 
 
 def _with_bar(states: Stream[Run]) -> Run:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns) as progress:
         bar = progress.add_task("asking", total=None)
-        run = last_of(states, lambda state: progress.update(bar, description=_line(state)))
+        run = last_of(states, lambda state: progress.update(bar, description=printable(_line(state))))
         progress.update(bar, total=1, completed=1)
     return run
 

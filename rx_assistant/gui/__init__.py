@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rx_assistant.gui._host import Action, ClosingHost, QueueHost, TellsClosing, UiHost
 from rx_assistant.gui._observing import observe_on_ui
+from rx_assistant.gui._printable import printable
 from rx_assistant.gui._scheduling import UiScheduler
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ __all__ = [
     "UiScheduler",
     "WxHost",
     "observe_on_ui",
+    "printable",
 ]
 
 

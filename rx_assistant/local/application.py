@@ -8,16 +8,18 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
 
 from rx_assistant.local import paths, v1
-from rx_assistant.local.dispatch import endpoint, error_reply, sign
+from rx_assistant.local.admission import Admission
+from rx_assistant.local.dispatch import endpoint, error_reply
 from rx_assistant.local.errors import ApiError
 from rx_assistant.local.exchange import Operation
 from rx_assistant.local.ids import new_id
-from rx_assistant.local.responses import json_reply
+from rx_assistant.local.responses import json_reply, sign
 from rx_assistant.local.routes import (
     assistants,
     file_batches,
@@ -63,6 +65,7 @@ def build(state: State) -> Starlette:
     )
     app = Starlette(
         routes=[*(Mount(prefix, operations) for prefix in paths.PREFIXES), Route("/healthz", _health)],
+        middleware=[Middleware(Admission, settings=state.settings)],
         lifespan=lifespan,
         exception_handlers={HTTPException: _refuse},
     )

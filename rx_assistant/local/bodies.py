@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from rx_assistant.lifecycle import VECTOR_STORE_FILE
+from rx_assistant.local.errors import bad_request
 from rx_assistant.local.schema import (
     Choice,
     Decimal,
     Either,
     Flag,
+    Id,
     Items,
     Null,
     Record,
@@ -21,7 +23,7 @@ from rx_assistant.local.schema import (
 
 _NAME = r"[a-zA-Z0-9_-]+"
 _OBJECT = Record({}, open=True)
-_ID = Text(shortest=1)
+_ID = Id()
 
 METADATA = optional(Table(Text(512)))
 ATTRIBUTES = optional(Table(Either((Text(512), Decimal(), Flag()))))
@@ -258,19 +260,37 @@ CREATE_FILE_BATCH = Record(
 
 
 class _Filter:
-    """A comparison, or `and` / `or` of filters, nested at most `_DEPTH` deep."""
+    """A comparison, or `and` / `or` of filters, nested at most `_DEPTH` deep, with at most `_MOST_VALUES` values.
+
+    Each value is compared with the attributes of every file in the store.
+    """
 
     kinds: tuple[str, ...] = ("an object",)
     _DEPTH = 32
+    _MOST_VALUES = 500
 
     def check(self, value: object, path: str) -> None:
         self._check(value, path, self._DEPTH)
+        size = _filter_values(value)
+        if size > self._MOST_VALUES:
+            message = f"Invalid {path!r}: a filter must compare with at most {self._MOST_VALUES} values, got {size}."
+            raise bad_request(message, path, "array_above_max_length")
 
     def _check(self, value: object, path: str, depth: int) -> None:
         inner = Items(_Inner(self, depth - 1)) if depth else Items(Null())
         compound = Record({"type": Text(), "filters": inner}, ("filters",))
         shapes = dict.fromkeys(("eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"), _COMPARISON)
         Tagged({**shapes, "and": compound, "or": compound}).check(value, path)
+
+
+def _filter_values(filter: object) -> int:
+    """How many values a filter that was checked compares with; at least one for each filter in it."""
+    match filter:
+        case {"filters": list(inner)}:
+            return 1 + sum(map(_filter_values, inner))
+        case {"value": list(values)}:
+            return max(1, len(values))
+    return 1
 
 
 class _Inner:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -13,12 +14,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 
 from rx_assistant.local import json_text, v1
+from rx_assistant.local.admission import check_content_type
 from rx_assistant.local.errors import ApiError, bad_request, server_error
 from rx_assistant.local.exchange import Call, Operation
 from rx_assistant.local.ids import new_id
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.replies import EventStream, FileContent, Reply
-from rx_assistant.local.responses import EventStreamReply, json_reply
+from rx_assistant.local.responses import EventStreamReply, json_reply, sign
 from rx_assistant.local.schema import Items, Shape, Whole
 from rx_assistant.local.state import RequestRecord, State
 from rx_assistant.local.store import UnknownCursorError
@@ -26,6 +28,7 @@ from rx_assistant.local.uploads import read_upload
 
 _log = logging.getLogger("rx_assistant.local")
 _LONGEST_KEY = 255
+_LONG_BODY = 64 * 2**10
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -60,13 +63,6 @@ def error_reply(error: ApiError) -> Response:
     return json_reply(error.body(), error.status, error.headers)
 
 
-def sign(response: Response, request_id: str, started: float) -> None:
-    """The headers that every reply carries."""
-    response.headers["x-request-id"] = request_id
-    response.headers["openai-version"] = "2020-10-01"
-    response.headers["openai-processing-ms"] = str(round((time.perf_counter() - started) * 1000))
-
-
 async def _answer(state: State, operation: Operation, request: Request) -> Response:
     if operation.upload:
         return await _answer_upload(state, operation, request)
@@ -76,8 +72,11 @@ async def _answer(state: State, operation: Operation, request: Request) -> Respo
     if fault is not None:
         return fault
     _admit(state, request)
-    call = Call(state, request.path_params, checked_query(operation.query, request), checked_body(operation, data))
-    return await _respond(operation, call, request, hashlib.sha256(json_text.canonical(call.body)).hexdigest())
+    if data and operation.body is not None:
+        check_content_type(request.scope)
+    query = checked_query(operation.query, request)
+    call = Call(state, request.path_params, query, await checked_body(operation, data))
+    return await _respond(operation, call, request, lambda: _digest(call.body))
 
 
 async def _answer_upload(state: State, operation: Operation, request: Request) -> Response:
@@ -89,8 +88,9 @@ async def _answer_upload(state: State, operation: Operation, request: Request) -
     upload = await read_upload(request, state.files.directory, state.settings.max_file_bytes)
     try:
         call = Call(state, request.path_params, {}, {}, upload)
-        fields = json_text.canonical(upload.fields).decode()
-        return await _respond(operation, call, request, f"{upload.sha256} {upload.filename} {fields}")
+        return await _respond(
+            operation, call, request, lambda: f"{upload.sha256} {upload.filename} {_digest(upload.fields)}"
+        )
     finally:
         upload.discard()
 
@@ -102,7 +102,11 @@ def _admit(state: State, request: Request) -> None:
     v1.refuse(request.headers)
 
 
-async def _respond(operation: Operation, call: Call, request: Request, fingerprint: str) -> Response:
+def _digest(value: JsonObject) -> str:
+    return hashlib.sha256(json_text.canonical(value)).hexdigest()
+
+
+async def _respond(operation: Operation, call: Call, request: Request, fingerprint: Callable[[], str]) -> Response:
     """Asks the handler, or gives again what was answered to the same Idempotency-Key."""
     key = request.headers.get("idempotency-key")
     if not key or request.method != "POST":
@@ -111,7 +115,7 @@ async def _respond(operation: Operation, call: Call, request: Request, fingerpri
         message = f"Invalid 'Idempotency-Key': it is longer than {_LONGEST_KEY} characters."
         raise bad_request(message, "Idempotency-Key", "string_above_max_length")
     scope = f"{request.url.path} {key}"
-    reply, repeated = await call.state.replays.answer(scope, fingerprint, lambda: operation.handler(call))
+    reply, repeated = await call.state.replays.answer(scope, fingerprint(), lambda: operation.handler(call))
     response = _response(call.state, reply)
     if repeated:
         response.headers["idempotent-replayed"] = "true"
@@ -164,12 +168,17 @@ def _record(request: Request, body: bytes) -> RequestRecord:
     return RequestRecord(request.method, request.url.path, request.url.query, dict(request.headers), body)
 
 
-def checked_body(operation: Operation, data: bytes) -> JsonObject:
-    """The body as an object of the operation's shape; empty stands for `{}`."""
+async def checked_body(operation: Operation, data: bytes) -> JsonObject:
+    """The body as an object of the operation's shape; empty stands for `{}`. A long one is read off the event loop."""
     if operation.body is None:
         return {}
     try:
-        value = json_text.decode(data) if data.strip() else {}
+        if not data.strip():
+            value: object = {}
+        elif len(data) > _LONG_BODY:
+            value = await asyncio.to_thread(json_text.decode, data)
+        else:
+            value = json_text.decode(data)
     except ValueError as error:
         message = f"We could not parse the JSON body of your request: {error}."
         raise bad_request(message, code="invalid_json") from error

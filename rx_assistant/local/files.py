@@ -18,6 +18,7 @@ from rx_assistant.local.ids import new_id
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.retrieval.extraction import is_searchable
 from rx_assistant.local.store import Store
+from rx_assistant.local.uploads import whole_file
 
 
 class Files:
@@ -65,7 +66,7 @@ class Files:
 
     def add_bytes(self, content: bytes, filename: str, purpose: str) -> JsonObject:
         """A file made here."""
-        with tempfile.NamedTemporaryFile(dir=self.directory, delete=False) as target:
+        with whole_file(self.directory) as target:
             target.write(content)
         return self.add(Path(target.name), filename, purpose)
 

@@ -1,17 +1,26 @@
-"""JSON as it goes over the wire: one line, raw UTF-8. Reading refuses what JSON has no word for (NaN, 1e999)."""
+"""JSON as it goes over the wire: one line, raw UTF-8.
+
+Reading is bounded: at most `DEEPEST` levels and `MOST_VALUES` values, so that what was read can be stored, searched and
+sent again in a known time. It refuses numbers that a double cannot hold (NaN, 1e999, 10**400).
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 JsonObject: TypeAlias = dict[str, Any]
 """A wire object: plain, in wire field order."""
 
+DEEPEST = 100
+MOST_VALUES = 100_000
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_STRUCTURE = re.compile(rb'[\\"\[\]{},]')
+_SLICE = 64 * 2**10  # the regex engine holds the interpreter while it searches
 
 
 def encode(value: object) -> bytes:
@@ -52,11 +61,40 @@ def canonical(value: object) -> bytes:
 
 
 def decode(data: bytes) -> object:
-    """The value that `data` spells; ValueError when it spells none (RecursionError included)."""
-    try:
-        return json.loads(data, parse_constant=_refuse, parse_float=_finite)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+    """The value that `data` spells; ValueError if it is not JSON in UTF-8 or exceeds a limit."""
+    _measure(data)
+    text = data.decode("utf-8-sig")
+    return json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
+
+
+def _measure(data: bytes) -> None:
+    """ValueError if the JSON is too deep or has too many values. Cheap for long texts, linear for the rest."""
+    opened = data.count(b"[") + data.count(b"{")
+    if opened <= DEEPEST and opened + data.count(b",") < MOST_VALUES:
+        return
+    depth, values = 0, 1
+    quoted, escaped = False, -1
+    for start in range(0, len(data), _SLICE):
+        for found in _STRUCTURE.finditer(data, start, start + _SLICE):
+            mark, position = found[0], found.start()
+            if quoted:
+                if position == escaped:
+                    continue
+                if mark == b"\\":
+                    escaped = position + 1
+                elif mark == b'"':
+                    quoted = False
+            elif mark == b'"':
+                quoted = True
+            elif mark in b"]}":
+                depth -= 1
+            else:
+                values += 1
+                depth += mark != b","
+                if depth > DEEPEST:
+                    raise ValueError(f"nested more than {DEEPEST} levels deep")
+                if values > MOST_VALUES:
+                    raise ValueError(f"more than {MOST_VALUES} values")
 
 
 def _refuse(constant: str) -> float:
@@ -66,5 +104,15 @@ def _refuse(constant: str) -> float:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text} is out of range")
+        raise ValueError(f"{_shortened(text)} is out of range")
     return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > 300:
+        _finite(text)
+    return int(text)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 20 else f"{text[:20]}…"

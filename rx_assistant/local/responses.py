@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from contextlib import aclosing
 
@@ -18,6 +19,13 @@ EVENT_STREAM = "text/event-stream; charset=utf-8"
 def json_reply(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """The value as one line of JSON."""
     return Response(json_text.encode(value), status, headers, media_type="application/json")
+
+
+def sign(response: Response, request_id: str, started: float) -> None:
+    """The headers that every reply carries."""
+    response.headers["x-request-id"] = request_id
+    response.headers["openai-version"] = "2020-10-01"
+    response.headers["openai-processing-ms"] = str(round((time.perf_counter() - started) * 1000))
 
 
 class Readers:

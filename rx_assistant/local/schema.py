@@ -14,6 +14,8 @@ from typing import Protocol
 
 from rx_assistant.local.errors import ApiError, bad_request
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 class Shape(Protocol):
     """What a value must be like."""
@@ -90,6 +92,19 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Id:
+    """The id of an object: any string but one that storage cannot hold, half of a surrogate pair."""
+
+    kinds: tuple[str, ...] = ("a string",)
+
+    def check(self, value: object, path: str) -> None:
+        Text(shortest=1).check(value, path)
+        if not _SURROGATE.search(str(value)):
+            return
+        raise bad_request(f"Invalid {path!r}: an id must not contain half of a surrogate pair.", path, "invalid_value")
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One of a few strings."""
 
@@ -105,6 +120,7 @@ class Choice:
 
 def wrong_choice(value: str, path: str, values: Sequence[str]) -> ApiError:
     """400 `invalid_value`: what is supported."""
+    value = value if len(value) <= 100 else f"{value[:100]}…"
     supported = _enumerate([f"'{choice}'" for choice in values], "and")
     verb = "Supported values are" if len(values) > 1 else "Value must be"
     return bad_request(f"Invalid value: '{value}'. {verb}: {supported}.", path, "invalid_value")

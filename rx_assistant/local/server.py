@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import logging
 import os
 import signal
@@ -25,6 +24,7 @@ import uvicorn
 
 from rx_assistant.errors import ConfigurationError
 from rx_assistant.local import loop
+from rx_assistant.local.admission import is_loopback
 from rx_assistant.local.application import build
 from rx_assistant.local.state import RequestRecord, State
 
@@ -292,16 +292,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 def refuse_open_host(host: str, api_key: str | None) -> None:
     """ConfigurationError for a host that others can reach, unless a key is asked of them."""
-    if api_key is None and not _is_loopback(host):
+    if api_key is None and not is_loopback(host):
         raise ConfigurationError(
             f"host {host!r} can be reached from other machines: set an API key, or listen on 127.0.0.1"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

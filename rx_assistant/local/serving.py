@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from starlette.types import ASGIApp
 
 from rx_assistant.errors import ConfigurationError
+from rx_assistant.local.admission import allowed_hosts, allowed_origins, given_key
 from rx_assistant.local.application import build
 from rx_assistant.local.engine import Engine
 from rx_assistant.local.engines import ScriptedEngine, load_engine
@@ -28,6 +29,8 @@ def serve(
     script: Script | None = None,
     *,
     api_key: str | None = None,
+    allow_hosts: Iterable[str] = (),
+    allow_origins: Iterable[str] = (),
     log_level: str = "error",
     run_ttl: float = 600.0,
     poll_after_ms: int = 100,
@@ -43,10 +46,18 @@ def serve(
     `ingestion_delay` (seconds) goes before each file's ingestion, `write_timeout` (seconds) is how long a reader may
     take nothing.
 
-    ConfigurationError: a host that others can reach and no `api_key`; an engine or script that cannot be loaded.
+    An empty `api_key` is none. Without a key the server answers only requests that name it by a loopback address, by
+    the address they arrived at, or by one of `allow_hosts` (names without a port, such as `web` in a network of
+    containers). Pages of other origins are refused but for `allow_origins` (such as `http://localhost:3000`), which get
+    CORS replies.
+
+    ConfigurationError: a host that others can reach and no `api_key`; a name or origin that is malformed; an engine or
+    script that cannot be loaded.
     """
     settings = Settings(
-        api_key=api_key,
+        api_key=given_key(api_key),
+        allow_hosts=allowed_hosts(allow_hosts),
+        allow_origins=allowed_origins(allow_origins),
         run_ttl=run_ttl,
         poll_after_ms=poll_after_ms,
         ingestion_delay=ingestion_delay,
@@ -64,6 +75,8 @@ def run(
     script: Script | None = None,
     *,
     api_key: str | None = None,
+    allow_hosts: Iterable[str] = (),
+    allow_origins: Iterable[str] = (),
     log_level: str = "info",
     run_ttl: float = 600.0,
     grace: float = 5.0,
@@ -79,9 +92,15 @@ def run(
     and OSError if the port cannot be had. Only for the main thread.
     """
     logging.basicConfig(level=log_level.upper(), format="%(levelname)-8s %(message)s")
-    settings = Settings(api_key=api_key, run_ttl=run_ttl, recorded_requests=0)
+    settings = Settings(
+        api_key=given_key(api_key),
+        allow_hosts=allowed_hosts(allow_hosts),
+        allow_origins=allowed_origins(allow_origins),
+        run_ttl=run_ttl,
+        recorded_requests=0,
+    )
+    refuse_open_host(host, settings.api_key)
     state = _state(settings, engine, script)
-    refuse_open_host(host, api_key)
     with listening_socket(host, port) as bound:
         listener = Listener(state, log_level, grace, access_log=True)
         url = base_url(host, bound.getsockname()[1])
@@ -99,10 +118,23 @@ def app(
     script: Script | None = None,
     *,
     api_key: str | None = None,
+    allow_hosts: Iterable[str] = (),
+    allow_origins: Iterable[str] = (),
     run_ttl: float = 600.0,
 ) -> ASGIApp:
-    """The server as an ASGI application, for one process and one event loop; its lifespan ends the runs."""
-    return build(_state(Settings(api_key=api_key, run_ttl=run_ttl, recorded_requests=0), engine, script))
+    """The server as an ASGI application, for one process and one event loop; its lifespan ends the runs.
+
+    Set `api_key` where others can reach it; `allow_hosts` and `allow_origins` are those of `serve`. In-process
+    transports, such as `httpx.ASGITransport`, may use any host name.
+    """
+    settings = Settings(
+        api_key=given_key(api_key),
+        allow_hosts=allowed_hosts(allow_hosts),
+        allow_origins=allowed_origins(allow_origins),
+        run_ttl=run_ttl,
+        recorded_requests=0,
+    )
+    return build(_state(settings, engine, script))
 
 
 def _state(settings: Settings, engine: Engine | str | None, script: Script | None) -> State:

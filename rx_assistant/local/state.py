@@ -22,14 +22,16 @@ from rx_assistant.local.store import Store
 from rx_assistant.local.vector_stores import VectorStores
 
 _INGESTION_WAIT = 60.0
-_RECORDED_BODY = 256 * 2**10
+_RECORDED_BODY = 64 * 2**10
+_RECORDED_BYTES = 16 * 2**20
+_SECRET_HEADERS = ("authorization", "api-key", "cookie", "proxy-authorization")
 
 _log = logging.getLogger("rx_assistant.local")
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """A request as it came; `body` is empty for uploads."""
+    """A request as it came, without its keys (`***`); `body` is at most 64 KiB of it, and empty for uploads."""
 
     method: str
     path: str
@@ -37,12 +39,20 @@ class RequestRecord:
     headers: dict[str, str]
     body: bytes
 
+    @property
+    def size(self) -> int:
+        """About how many bytes the record keeps."""
+        headers = sum(len(name) + len(value) for name, value in self.headers.items())
+        return 1000 + len(self.path) + len(self.query) + headers + len(self.body)
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How one server behaves; sizes in bytes, times in seconds unless the name says ms."""
 
     api_key: str | None = None
+    allow_hosts: frozenset[str] = frozenset()
+    allow_origins: frozenset[str] = frozenset()
     run_ttl: float = 600.0
     poll_after_ms: int = 100
     max_body_bytes: int = 16 * 2**20
@@ -63,7 +73,8 @@ class State:
         self.files = Files(self.store)
         self.stores = VectorStores(self.store, self.files, self.spawn, settings.ingestion_delay)
         self.replays = Replays()
-        self.requests: deque[RequestRecord] = deque(maxlen=settings.recorded_requests)
+        self.requests: deque[RequestRecord] = deque()
+        self._recorded_bytes = 0
         self.run_ttl = settings.run_ttl
         self.draining = False
         self.readers = Readers()
@@ -86,10 +97,15 @@ class State:
             _log.error("background work failed", exc_info=error)
 
     def record(self, request: RequestRecord) -> None:
-        """Notes a request; of a large body only its beginning."""
-        if len(request.body) > _RECORDED_BODY:
-            request = replace(request, body=request.body[:_RECORDED_BODY])
+        """Notes a request without its keys, and of a large body only its beginning; forgets the oldest past 16 MiB."""
+        if not self.settings.recorded_requests:
+            return
+        headers = {name: "***" if name in _SECRET_HEADERS else value for name, value in request.headers.items()}
+        request = replace(request, headers=headers, body=request.body[:_RECORDED_BODY])
         self.requests.append(request)
+        self._recorded_bytes += request.size
+        while len(self.requests) > self.settings.recorded_requests or self._recorded_bytes > _RECORDED_BYTES:
+            self._recorded_bytes -= self.requests.popleft().size
 
     async def close(self) -> None:
         """Breaks every stream, ends every run's work and lets go of store and files, within 1.5 seconds."""
@@ -103,6 +119,7 @@ class State:
 
     def discard(self) -> None:
         """Lets go of store and files. Runs that are still going on fail."""
+        self.stores.close()
         self.store.close()
         self.files.close()
 
@@ -179,7 +196,7 @@ class State:
         options = objects.search_options(run)
         most = min(most, int(options.get("max_num_results", 20)))
         threshold = float(options["ranking_options"]["score_threshold"])
-        found = self.stores.search(self._store_ids(run), query, most, threshold)
+        found = await self.stores.search(self._store_ids(run), query, most, threshold)
         return [
             SearchResult(file["id"], file["filename"], passage.score, passage.text, member["attributes"])
             for file, member, passage in found

@@ -1,7 +1,10 @@
 """Wire objects in SQLite, by kind, parent and id, in the order of their creation. Knows nothing of what they mean.
 
 Every object is one row: its JSON as the wire shows it, and `notes`, a second JSON object for what the wire does not
-show. Calls are short and synchronous, all from the event loop's thread.
+show. The fields that lists and counts ask for are columns too, so that no query reads the JSON. Calls are short and
+synchronous, all from the event loop's thread; a page ends early when its JSON exceeds `PAGE_BYTES`.
+
+The place of a deleted object is remembered, for readers whose cursor it is.
 """
 
 from __future__ import annotations
@@ -20,17 +23,40 @@ CREATE TABLE IF NOT EXISTS objects (
     kind TEXT NOT NULL,
     parent TEXT NOT NULL,
     id TEXT NOT NULL,
+    status TEXT,
+    run_id TEXT,
+    purpose TEXT,
+    usage_bytes INTEGER,
+    size INTEGER NOT NULL,
     body TEXT NOT NULL,
     notes TEXT NOT NULL DEFAULT '{}',
     UNIQUE (kind, parent, id)
 );
 CREATE INDEX IF NOT EXISTS objects_in_order ON objects (kind, parent, seq);
+CREATE INDEX IF NOT EXISTS objects_counted ON objects (kind, parent, status, usage_bytes);
+CREATE TABLE IF NOT EXISTS places (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    parent TEXT NOT NULL,
+    id TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS places_by_id ON places (kind, parent, id);
 """
+_COLUMNS = ("status", "run_id", "purpose", "usage_bytes")
+_PUT = (
+    "INSERT INTO objects (kind, parent, id, status, run_id, purpose, usage_bytes, size, body, notes)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, parent, id) DO UPDATE SET status = excluded.status,"
+    " run_id = excluded.run_id, purpose = excluded.purpose, usage_bytes = excluded.usage_bytes,"
+    " size = excluded.size, body = excluded.body"
+)
+_MOST_PLACES = 100_000
+PAGE_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a list request asks for; `where` compares fields of the object with values."""
+    """What a list request asks for; `where` compares fields that are columns with values."""
 
     limit: int = 20
     order: str = "desc"
@@ -64,10 +90,10 @@ class Store:
 
     def put(self, kind: str, value: JsonObject, parent: str = "", notes: JsonObject | None = None) -> None:
         """Adds the object, or replaces it in its place; notes stay as they are unless given."""
+        body = json.dumps(value)
         self.connection.execute(
-            "INSERT INTO objects (kind, parent, id, body, notes) VALUES (?, ?, ?, ?, ?) ON CONFLICT (kind, parent, id)"
-            " DO UPDATE SET body = excluded.body" + ("" if notes is None else ", notes = excluded.notes"),
-            (kind, parent, value["id"], json.dumps(value), json.dumps(notes or {})),
+            _PUT + ("" if notes is None else ", notes = excluded.notes"),
+            (kind, parent, value["id"], *map(value.get, _COLUMNS), len(body), body, json.dumps(notes or {})),
         )
 
     def get(self, kind: str, id: str, parent: str = "") -> JsonObject | None:
@@ -80,6 +106,14 @@ class Store:
 
     def delete(self, kind: str, id: str, parent: str = "") -> bool:
         """Whether there was such an object to delete."""
+        self.connection.execute(
+            "INSERT INTO places (seq, kind, parent, id) SELECT seq, kind, parent, id FROM objects"
+            " WHERE kind = ? AND parent = ? AND id = ?",
+            (kind, parent, id),
+        )
+        self.connection.execute(
+            "DELETE FROM places WHERE number <= (SELECT max(number) FROM places) - ?", (_MOST_PLACES,)
+        )
         cursor = self.connection.execute(
             "DELETE FROM objects WHERE kind = ? AND parent = ? AND id = ?", (kind, parent, id)
         )
@@ -96,20 +130,26 @@ class Store:
         ).fetchone()
         return int(row[0])
 
-    def tally(self, kind: str, parent: str, field: str) -> dict[str, int]:
-        """How many of the parent's objects have each value of `field`."""
+    def tally(self, kind: str, parent: str) -> dict[str, int]:
+        """How many of the parent's objects have each status."""
         rows = self.connection.execute(
-            "SELECT json_extract(body, ?), count(*) FROM objects WHERE kind = ? AND parent = ? GROUP BY 1",
-            (f"$.{field}", kind, parent),
+            "SELECT status, count(*) FROM objects WHERE kind = ? AND parent = ? GROUP BY status", (kind, parent)
         )
         return {str(value): int(count) for value, count in rows}
 
-    def total(self, kind: str, parent: str, field: str) -> int:
-        """The sum of `field` over the parent's objects."""
+    def usage_bytes(self, kind: str, parent: str) -> int:
+        """The sum of `usage_bytes` over the parent's objects."""
         row = self.connection.execute(
-            "SELECT sum(json_extract(body, ?)) FROM objects WHERE kind = ? AND parent = ?", (f"$.{field}", kind, parent)
+            "SELECT sum(usage_bytes) FROM objects WHERE kind = ? AND parent = ?", (kind, parent)
         ).fetchone()
         return int(row[0] or 0)
+
+    def ids(self, kind: str, parent: str) -> list[str]:
+        """The ids of the parent's objects, oldest first."""
+        rows = self.connection.execute(
+            "SELECT id FROM objects WHERE kind = ? AND parent = ? ORDER BY seq", (kind, parent)
+        )
+        return [row[0] for row in rows]
 
     def each(self, kind: str, parent: str) -> Iterator[JsonObject]:
         """The parent's objects, oldest first."""
@@ -134,16 +174,23 @@ class Store:
             terms.append((f"seq {newer} ?", (self._seq(kind, parent, "after", page.after),)))
         if page.before is not None:
             terms.append((f"seq {older} ?", (self._seq(kind, parent, "before", page.before),)))
-        terms += [("json_extract(body, ?) = ?", (f"$.{name}", value)) for name, value in page.where.items()]
+        terms += [(f"{name} = ?", (value,)) for name, value in page.where.items()]
         backwards = page.before is not None and page.after is None
         descending = (page.order == "desc") != backwards
         rows = self.connection.execute(
-            f"SELECT body FROM objects WHERE {' AND '.join(term for term, _ in terms)}"
+            f"SELECT size, body FROM objects WHERE {' AND '.join(term for term, _ in terms)}"
             f" ORDER BY seq {'DESC' if descending else 'ASC'} LIMIT ?",
             [value for _, values in terms for value in values] + [page.limit + 1],
-        ).fetchall()
-        found = [json.loads(row[0]) for row in rows[: page.limit]]
-        return (found[::-1] if backwards else found), len(rows) > page.limit
+        )
+        found: list[JsonObject] = []
+        room = PAGE_BYTES
+        for size, body in rows:
+            room -= size
+            if len(found) == page.limit or (room < 0 and found):
+                rows.close()
+                return (found[::-1] if backwards else found), True
+            found.append(json.loads(body))
+        return (found[::-1] if backwards else found), False
 
     def _one(self, column: str, kind: str, id: str, parent: str) -> JsonObject | None:
         row = self.connection.execute(
@@ -153,7 +200,9 @@ class Store:
 
     def _seq(self, kind: str, parent: str, name: str, id: str) -> int:
         row = self.connection.execute(
-            "SELECT seq FROM objects WHERE kind = ? AND parent = ? AND id = ?", (kind, parent, id)
+            "SELECT seq FROM objects WHERE kind = ? AND parent = ? AND id = ? UNION ALL"
+            " SELECT seq FROM places WHERE kind = ? AND parent = ? AND id = ? ORDER BY seq DESC LIMIT 1",
+            (kind, parent, id) * 2,
         ).fetchone()
         if row is None:
             raise UnknownCursorError(name, id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _PIECE = re.compile(r"\s*(?:\w{1,12}|[^\w\s]{1,4})|\s+")
 
@@ -12,6 +13,11 @@ def pieces(text: str) -> list[str]:
     return _PIECE.findall(text)
 
 
+def ends(text: str) -> Iterator[int]:
+    """Where each piece ends."""
+    return (found.end() for found in _PIECE.finditer(text))
+
+
 def count(text: str) -> int:
     """How many pieces the text has."""
-    return len(_PIECE.findall(text))
+    return sum(1 for _ in ends(text))

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 from urllib.parse import unquote
 
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from rx_assistant.local.errors import ApiError, bad_request
+from rx_assistant.local.errors import SERVER_ERROR, ApiError, bad_request
 from rx_assistant.local.json_text import JsonObject
 
 _MAX_FIELD_BYTES = 64 * 2**10
-_MAX_FIELDS = 64
+_MAX_PARTS = 64
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(slots=True)
@@ -37,15 +41,30 @@ class Upload:
 
 
 async def read_upload(request: Request, directory: Path, limit: int) -> Upload:
-    """Reads the request's body; the part named `file` goes into a file in `directory`, at most `limit` bytes of it."""
-    with tempfile.NamedTemporaryFile(dir=directory, delete=False) as target:
+    """Reads the request's body; the part named `file` goes into a file in `directory`, at most `limit` bytes of it.
+
+    ApiError 507 if the disk takes no more. A failure leaves no file behind.
+    """
+    with whole_file(directory) as target:
         upload = Upload(Path(target.name))
-        try:
-            await _read(request, upload, target, limit)
-        except BaseException:
-            upload.discard()
-            raise
+        await _read(request, upload, target, limit)
     return upload
+
+
+@contextmanager
+def whole_file(directory: Path) -> Iterator[IO[bytes]]:
+    """A new file in `directory` to write into: complete after the block, or deleted if the block or the disk fails."""
+    target = None
+    try:
+        # the last bytes are written when the file is closed, which can fail too
+        with tempfile.NamedTemporaryFile(dir=directory, delete=False) as target:
+            yield target
+    except BaseException as error:
+        if target is not None:
+            Path(target.name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise ApiError(507, "The server's disk is full.", type=SERVER_ERROR, code="insufficient_storage") from error
+        raise
 
 
 async def _read(request: Request, upload: Upload, target: IO[bytes], limit: int) -> None:
@@ -54,12 +73,12 @@ async def _read(request: Request, upload: Upload, target: IO[bytes], limit: int)
     if kind != b"multipart/form-data" or not boundary:
         raise bad_request("Expected a body of the type multipart/form-data.", code="invalid_content_type")
     reading = _Reading(upload, target, limit)
-    parser = MultipartParser(boundary, reading.callbacks())  # type: ignore[arg-type]
     try:
+        parser = MultipartParser(boundary, reading.callbacks())  # type: ignore[arg-type]
         async for chunk in request.stream():
             parser.write(chunk)
         parser.finalize()
-    except MultipartParseError as error:
+    except FormParserError as error:
         raise bad_request(f"We could not parse the multipart body of your request: {error}.") from error
     if not reading.ended:
         raise bad_request("The multipart body of your request breaks off.")
@@ -78,6 +97,7 @@ class _Reading:
         self._header = [bytearray(), bytearray()]
         self._in_file = False
         self._text = bytearray()
+        self._parts = 0
         self.ended = False
 
     def callbacks(self) -> dict[str, object]:
@@ -105,6 +125,9 @@ class _Reading:
         self.ended = True
 
     def _begin_part(self) -> None:
+        self._parts += 1
+        if self._parts > _MAX_PARTS:
+            raise bad_request("The multipart body has too many parts.")
         self._in_file = False
         self._text = bytearray()
 
@@ -120,8 +143,6 @@ class _Reading:
         if self._in_file:
             self._upload.filename = _filename(options)
             return
-        if len(self._texts) == _MAX_FIELDS:
-            raise bad_request("The multipart body has too many fields.")
         self._texts.append((name, self._text))
 
     def _part_data(self, data: bytes) -> None:

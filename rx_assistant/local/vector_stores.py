@@ -20,7 +20,7 @@ from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.retrieval.chunking import Chunk, chunks
 from rx_assistant.local.retrieval.extraction import ExtractionError, extract
 from rx_assistant.local.retrieval.filters import matches
-from rx_assistant.local.retrieval.index import ChunkIndex, Passage, analysed
+from rx_assistant.local.retrieval.index import IndexThread, Passage, analysed
 from rx_assistant.local.store import Page, Store
 
 _log = logging.getLogger("rx_assistant.local")
@@ -63,9 +63,13 @@ class VectorStores:
         self._files = files
         self._spawn = spawn
         self._delay = delay
-        self._index = ChunkIndex(store.connection)
+        self._index = IndexThread()
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._work: dict[tuple[str, str], asyncio.Task[None]] = {}
+
+    def close(self) -> None:
+        """The index is gone."""
+        self._index.close()
 
     # Stores
 
@@ -129,13 +133,13 @@ class VectorStores:
     def delete(self, store_id: str) -> None:
         """The store is gone; the files remain as files."""
         self.find(store_id)
-        for file in self._store.each(_FILE, store_id):
-            self._stop(store_id, file["id"])
-        for batch in self._store.each(_BATCH, store_id):
-            self._store.delete_all(_MEMBER, batch["id"])
+        for file_id in self._store.ids(_FILE, store_id):
+            self._stop(store_id, file_id)
+        for batch_id in self._store.ids(_BATCH, store_id):
+            self._store.delete_all(_MEMBER, batch_id)
         for kind in (_FILE, _BATCH):
             self._store.delete_all(kind, store_id)
-        self._index.remove(store_id)
+        self._index.tell(lambda index: index.remove(store_id))
         self._store.delete(_STORE, store_id)
 
     # Files in stores
@@ -173,15 +177,15 @@ class VectorStores:
         """The file is in the store no more."""
         self.find_file(store_id, file_id)
         self._stop(store_id, file_id)
-        self._index.remove(store_id, file_id)
+        self._index.tell(lambda index: index.remove(store_id, file_id))
         self._store.delete(_FILE, file_id, store_id)
 
-    def text(self, store_id: str, file_id: str) -> str:
+    async def text(self, store_id: str, file_id: str) -> str:
         """What was read out of the file; 400 as long as that is not done."""
         value = self.find_file(store_id, file_id)
         if value["status"] != "completed":
             raise bad_request(f"File {file_id} is not ready: its status is '{value['status']}'.")
-        return self._index.text(store_id, file_id)
+        return await self._index.ask(lambda index: index.text(store_id, file_id))
 
     def forget_file(self, file_id: str) -> None:
         """The file is being deleted, so it leaves every store."""
@@ -239,19 +243,27 @@ class VectorStores:
 
     # Search
 
-    def search(
+    async def search(
         self, store_ids: Iterable[str], query: str, most: int, threshold: float, filter: JsonObject | None = None
     ) -> list[Hit]:
         """Passages with the file that they are from, best first."""
         stores = list(store_ids)
-        allowed = None
-        if filter is not None:
-            members = (file for store_id in stores for file in self._store.each(_FILE, store_id))
-            allowed = [file["id"] for file in members if matches(filter, file["attributes"])]
         for store_id in stores:
             self._touch(store_id)
-        found = self._index.search(stores, query, most, allowed)
+        allowed = None if filter is None else await self._passing(stores, filter)
+        found = await self._index.ask(lambda index: index.search(stores, query, most, allowed))
         return [hit for passage in found if passage.score >= threshold and (hit := self._hit(passage)) is not None]
+
+    async def _passing(self, stores: list[str], filter: JsonObject) -> list[str]:
+        """The files whose attributes pass."""
+        found: list[str] = []
+        for store_id in stores:
+            more, last = True, None
+            while more:
+                files, more = self._store.page(_FILE, store_id, Page(100, "asc", last))
+                found += await asyncio.to_thread(_passing, files, filter)
+                last = files[-1]["id"] if files else None
+        return found
 
     def _hit(self, passage: Passage) -> Hit | None:
         """None for a passage of a file that has gone meanwhile."""
@@ -270,13 +282,13 @@ class VectorStores:
 
     def _counted(self, value: JsonObject) -> JsonObject:
         value["file_counts"] = counts = self._counts(_FILE, value["id"])
-        value["usage_bytes"] = self._store.total(_FILE, value["id"], "usage_bytes")
+        value["usage_bytes"] = self._store.usage_bytes(_FILE, value["id"])
         expired = value["expires_at"] is not None and value["expires_at"] <= objects.now()
         value["status"] = "expired" if expired else "in_progress" if counts["in_progress"] else "completed"
         return value
 
     def _counts(self, kind: str, parent: str) -> JsonObject:
-        found = self._store.tally(kind, parent, "status")
+        found = self._store.tally(kind, parent)
         return {**{status: found.get(status, 0) for status in _COUNTED}, "total": sum(found.values())}
 
     def _for_adding(self, store_id: str, more: int) -> None:
@@ -310,7 +322,8 @@ class VectorStores:
             "attributes": attributes,
         }
         self._store.put(_FILE, value, store_id, {"batch": batch_id})
-        self._save_file(value)
+        if batch_id is not None:
+            self._store.put(_MEMBER, value, batch_id)
         key = (store_id, file_id)
         self._work[key] = task = self._spawn(self._ingest(store_id, file_id, strategy["static"]))
         task.add_done_callback(self._forgetting(key))
@@ -346,14 +359,14 @@ class VectorStores:
             self._finish(store_id, file_id, status="completed", usage_bytes=size)
 
     async def _put_in(self, store_id: str, file_id: str, found: list[tuple[Chunk, list[str]]]) -> None:
-        """A slice at a time, so that the server goes on answering meanwhile; all of it or nothing."""
-        self._index.remove(store_id, file_id)
+        """A slice at a time, so that searches get their turn meanwhile; all of it or nothing."""
+        self._index.tell(lambda index: index.remove(store_id, file_id))
         try:
             for start in range(0, len(found), _SLICE):
-                self._index.add(store_id, file_id, found[start : start + _SLICE])
-                await asyncio.sleep(0)
+                some = found[start : start + _SLICE]
+                await self._index.ask(lambda index, some=some: index.add(store_id, file_id, some))  # type: ignore[misc]
         except asyncio.CancelledError:
-            self._index.remove(store_id, file_id)
+            self._index.tell(lambda index: index.remove(store_id, file_id))
             raise
 
     def _read(self, file: JsonObject, sizes: JsonObject) -> list[tuple[Chunk, list[str]]]:
@@ -371,6 +384,10 @@ class VectorStores:
         batch_id = self._store.notes(_FILE, value["id"], store_id).get("batch")
         if batch_id is not None:
             self._store.put(_MEMBER, value, batch_id)
+
+
+def _passing(files: list[JsonObject], filter: JsonObject) -> list[str]:
+    return [file["id"] for file in files if matches(filter, file["attributes"])]
 
 
 def _expiry(after: JsonObject | None, active: int) -> int | None:

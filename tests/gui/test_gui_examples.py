@@ -13,7 +13,7 @@ import pytest
 from gui_examples import CHATS, Chat
 
 from rx_assistant.local import RunContext, Server, serve
-from rx_assistant.local.engine import Action, Arguments, Gate
+from rx_assistant.local.engine import Action, Arguments, Failure, FunctionCall, Gate, Text
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -191,3 +191,46 @@ def test_every_example_is_short() -> None:
         if (lines := len(path.read_text().splitlines())) >= 200
     }
     assert long == {}
+
+
+EVIL = "\x1b]52;c;cm0gLXJm\x07\x9b2J[/red]"
+
+
+def test_no_words_of_the_model_command_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("textual", reason="textual is not installed")
+    import chat_textual
+
+    class Evil:
+        """Says nothing but escape sequences."""
+
+        async def run(self, context: RunContext) -> AsyncIterator[Action]:
+            if not context.tool_outputs:
+                yield Text(EVIL)
+                yield FunctionCall(EVIL)
+                yield Arguments('{"city": "' + EVIL.encode("unicode_escape").decode().replace("\\x", "\\u00") + '"}')
+                yield Gate("the call is shown")
+            else:
+                yield Text(EVIL)
+                yield Failure(EVIL)
+
+    shown: list[str] = []
+    real = chat_textual.Static.render
+
+    def render(self: Any) -> Any:
+        content = real(self)
+        shown.append(getattr(content, "plain", "") or str(getattr(content, "markup", content)))
+        return content
+
+    def script(chat: Chat) -> Steps:
+        chat.ask("Hello")
+        yield lambda: "city" in "".join(shown)
+        running.release("the call is shown")
+        yield lambda: any("The run failed" in text for text in shown)
+
+    monkeypatch.setattr(chat_textual.Static, "render", render)
+    with serve(engine=Evil()) as running:
+        monkeypatch.setenv("OPENAI_BASE_URL", running.base_url)
+        talk_in(CHATS["textual"](), script)
+    everything = "".join(shown)
+    assert everything.count("]52;c;cm0gLXJm") >= 4
+    assert not [text for text in shown if set("\x1b\x07\x9b") & set(text)]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 
@@ -18,7 +19,7 @@ from rx_assistant.local import Server, serve
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed")
+in_a_browser = pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed")
 
 
 @pytest.fixture
@@ -76,6 +77,7 @@ TEXT = "page.innerText"
 READY = "form.className === ''"
 
 
+@in_a_browser
 def test_several_browsers_follow_one_run_and_late_ones_miss_nothing(server: Server, look: Callable[[], Any]) -> None:
     with look() as first, look() as second:
         ask(first, "What is the weather in Lisbon, and in Tokyo?")
@@ -91,6 +93,7 @@ def test_several_browsers_follow_one_run_and_late_ones_miss_nothing(server: Serv
     assert sum(request.method == "POST" and request.path.endswith("/runs") for request in server.requests) == 1
 
 
+@in_a_browser
 def test_anybody_may_stop_the_run_and_errors_are_shown(server: Server, look: Callable[[], Any]) -> None:
     with look() as first, look() as second:
         ask(first, "Tell me a story")
@@ -100,3 +103,23 @@ def test_anybody_may_stop_the_run_and_errors_are_shown(server: Server, look: Cal
         ask(second, "an error, please")
         first.wait(f"{TEXT}.includes('The concierge has left the building') && {READY}")
     assert sum(request.path.endswith("/cancel") for request in server.requests) == 1
+
+
+JSON = {"content-type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({**JSON, "origin": "http://evil.example"}, 403),
+        ({**JSON, "origin": "null"}, 403),
+        ({"content-type": "text/plain"}, 403),
+        ({**JSON, "host": "evil.example"}, 400),
+        (JSON, 202),
+    ],
+)
+def test_only_the_page_itself_may_ask_and_stop(page: str, headers: dict[str, str], status: int) -> None:
+    for path in ("ask", "stop"):
+        assert httpx.post(page + path, content=b'"hello"', headers=headers).status_code == status
+    if "host" in headers:
+        assert httpx.get(page, headers=headers).status_code == status

@@ -266,7 +266,10 @@ def lazy_reader(api, assistant: str, thread: str):
     with socket.create_connection((api.http.base_url.host, api.http.base_url.port)) as lazy:
         lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         body = b'{"assistant_id": "%s", "stream": true}' % assistant.encode()
-        head = f"POST /v1/threads/{thread}/runs HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST /v1/threads/{thread}/runs HTTP/1.1\r\nhost: localhost\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
         lazy.sendall(head.encode() + body)
         while not (runs := api("GET", f"/threads/{thread}/runs")["data"]):
             pass

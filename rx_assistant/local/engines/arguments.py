@@ -1,7 +1,8 @@
 """A JSON value for a JSON schema, filled from what a message says: numbers, quoted words, names after `in` or `for`.
 
-The value always fits the schema's types, enums and required fields as far as plain reading can tell; what the message
-does not say is left out if it may be, and otherwise filled with the schema's default or a plain word.
+The value fits the schema's types, enums and required fields as far as plain reading can tell; what the message does not
+say is left out if it may be, and otherwise filled with the schema's default or a plain word. The work is bounded: the
+first characters of the message, so many values and items, and a schema of ordinary size; a larger schema gives `{}`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from rx_assistant.local.engine import Json
 from rx_assistant.local.engines.matching import words
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
-_QUOTED = re.compile(r"\"([^\"]+)\"|“([^”]+)”|`([^`]+)`|(?<!\w)'([^']+)'(?!\w)")
+_QUOTED = re.compile(r"\"([^\"]{1,500})\"|“([^”]{1,500})”|`([^`]{1,500})`|(?<!\w)'([^']{1,500})'(?!\w)")
 _PLACE = re.compile(r"\b(?:in|at|for|to|from|of|near|about|on)\s+((?:[A-Z][\w.-]*)(?:[ ,]+(?:[A-Z][\w.-]*))*)")
 _PROPER = re.compile(r"(?<![.!?]\s)(?<!^)\b([A-Z][\w-]*(?: [A-Z][\w-]*)*)")
 _PATTERNS = {
-    "email": re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+\w"),
+    "email": re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,255}\w"),
     "uri": re.compile(r"https?://[^\s\"'<>]+"),
     "date": re.compile(r"\b\d{4}-\d{2}-\d{2}\b"),
     "date-time": re.compile(r"\b\d{4}-\d{2}-\d{2}T[\d:.]+(?:Z|[+-]\d{2}:\d{2})?\b"),
@@ -26,13 +27,33 @@ _PATTERNS = {
 _DEFAULTS = {"email": "someone@example.com", "uri": "https://example.com", "date": "2025-01-01"}
 _NO = frozenset({"no", "not", "without", "never", "off", "false", "disable"})
 _DEPTH = 8
+_LONGEST_MESSAGE = 8_000  # characters
+_LONGEST_NUMBER = 300  # characters; a double takes no more
+_MOST_SCHEMA_VALUES = 5_000
+_MOST_VALUES = 1_000
+_MOST_ITEMS = 100
 
 Schema = Mapping[str, Json]
 
 
 def fill(schema: Schema, message: str) -> Json:
     """A value that fits `schema`; for function parameters, which are an object, an object."""
+    if _size(schema) > _MOST_SCHEMA_VALUES:
+        return {}
     return _Filling(schema, message).value(schema or {"type": "object"}, "", _DEPTH, required=True)
+
+
+def _size(schema: Json) -> int:
+    """How many values the schema has, counted a little past the limit."""
+    size, waiting = 0, [schema]
+    while waiting and size <= _MOST_SCHEMA_VALUES:
+        value = waiting.pop()
+        size += 1
+        if isinstance(value, Mapping):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+    return size
 
 
 class _Filling:
@@ -40,13 +61,19 @@ class _Filling:
 
     def __init__(self, root: Schema, message: str) -> None:
         self._root = root
-        self._message = message
-        self._numbers = _NUMBER.findall(message)
+        self._message = message = message[:_LONGEST_MESSAGE]
+        self._left = _MOST_VALUES
+        self._numbers = [number for number in _NUMBER.findall(message) if len(number) <= _LONGEST_NUMBER]
         self._phrases = list(dict.fromkeys(_phrases(message)))
+        self._words = words(message)
+        self._said = frozenset(re.findall(r"\w+", message.lower()))
         self._fallback = message.strip().rstrip("?!.") or "something"
 
     def value(self, schema: Schema, name: str, depth: int, *, required: bool) -> Json:
-        """The value, None if the message says nothing and nothing is required."""
+        """The value, None if the message says nothing and nothing is required, or if there are too many values."""
+        self._left -= 1
+        if self._left < 0:
+            return None
         schema = self._resolved(schema)
         if "const" in schema:
             return schema["const"]
@@ -96,7 +123,8 @@ class _Filling:
         if not isinstance(properties, Mapping) or not depth:
             return {} if required else None
         value: dict[str, Json] = {}
-        for name in sorted(properties, key=lambda name: name not in needed):
+        first = frozenset(needed)
+        for name in sorted(properties, key=lambda name: name not in first):
             self._put(value, name, properties[name], depth, required=False)
         if not value and not required:
             return None
@@ -117,10 +145,11 @@ class _Filling:
             return [] if required else None
         kind = _type(self._resolved(items))
         most = {"string": len(self._phrases), "integer": len(self._numbers), "number": len(self._numbers)}.get(kind, 1)
+        most = min(most, _MOST_ITEMS)
         found: list[Json] = [self.value(items, name, depth - 1, required=False) for _ in range(most)]
         present: list[Json] = [item for item in found if item is not None]
         least = schema.get("minItems")
-        missing = (least if isinstance(least, int) else int(required)) - len(present)
+        missing = min(least if isinstance(least, int) else int(required), _MOST_ITEMS) - len(present)
         present += [self.value(items, name, depth - 1, required=True) for _ in range(max(0, missing))]
         return present or ([] if required else None)
 
@@ -135,13 +164,12 @@ class _Filling:
         if default is not None:
             return default
         least = schema.get("minimum")
-        floor = least if isinstance(least, int | float) else 1
+        floor = least if isinstance(least, int | float) else 1  # at most a double: the server reads no larger number
         return (int(floor) if whole else float(floor)) if required else None
 
     def _boolean(self, schema: Schema, name: str, required: bool) -> Json:
-        said = frozenset(re.findall(r"\w+", self._message.lower()))
-        if words(name) & words(self._message):
-            return not said & _NO
+        if words(name) & self._words:
+            return not self._said & _NO
         default = schema.get("default")
         if isinstance(default, bool):
             return default
@@ -150,7 +178,7 @@ class _Filling:
     def _choice(self, choices: list[Json], schema: Schema, required: bool) -> Json:
         lowered = self._message.lower()
         for choice in choices:
-            if isinstance(choice, str) and re.search(rf"\b{re.escape(choice.lower())}\b", lowered):
+            if isinstance(choice, str) and _says(lowered, choice.lower()):
                 self._phrases = [phrase for phrase in self._phrases if phrase.lower() != choice.lower()]
                 return choice
         default = schema.get("default")
@@ -170,6 +198,10 @@ class _Filling:
         if isinstance(default, str):
             return default
         return self._fallback if required else None
+
+
+def _says(message: str, word: str) -> bool:
+    return word in message and re.search(rf"\b{re.escape(word)}\b", message) is not None
 
 
 def _phrases(message: str) -> Iterator[str]:

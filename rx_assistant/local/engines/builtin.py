@@ -1,11 +1,13 @@
 """The built-in assistant: no model, the same answer every time.
 
 It calls the functions that the message asks for, answers from the attached files when something in them fits, and
-otherwise says plainly what it is. Given a JSON response format, it answers with JSON of that schema.
+otherwise says plainly what it is. Given a JSON response format, it answers with JSON of that schema. It repeats only
+the beginning of long messages and outputs, and reads them off the event loop.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, Iterable, Sequence
@@ -27,9 +29,10 @@ from rx_assistant.local.engine import (
 from rx_assistant.local.engines.arguments import fill
 from rx_assistant.local.engines.matching import answering, asked_for
 
-_SENTENCE = re.compile(r"[^\n.!?]+(?:[.!?]+(?=\s|$)|[^\s])*")
+_SENTENCE = re.compile(r"[^\n.!?]+\S*")
 _RESULTS = 4
 _ARGUMENT_CHUNK = 8
+_LONGEST_REPETITION = 32_000  # characters
 
 
 class BuiltinEngine:
@@ -37,26 +40,41 @@ class BuiltinEngine:
 
     async def run(self, context: RunContext) -> AsyncGenerator[Action, None]:
         """One turn: function calls, or the answer."""
-        calls = _calls(context)
-        if calls:
-            for action in _call_actions(calls, context.question):
-                yield action
-            return
-        if context.response_format["type"] in ("json_object", "json_schema"):
-            for piece in tokens.pieces(json.dumps(_json_answer(context), ensure_ascii=False)):
-                yield Text(piece)
-            return
-        if context.tool_outputs:
-            for piece in tokens.pieces(_report(context.tool_outputs)):
-                yield Text(piece)
-            return
+        calls = await asyncio.to_thread(_calls, context)
         results: Sequence[SearchResult] = ()
-        if context.file_search and context.tool_choice not in ("none", "code_interpreter"):
+        if not calls and _searches(context):
             results = await context.search(context.question, _RESULTS)
             yield FileSearch(tuple(results))
-        answer = _from_files(context, results) if results else _plain(context)
-        for action in answer:
+        for action in await asyncio.to_thread(_answer, context, calls, results):
             yield action
+
+
+def _searches(context: RunContext) -> bool:
+    if _wants_json(context) or context.tool_outputs:
+        return False
+    return context.file_search and context.tool_choice not in ("none", "code_interpreter")
+
+
+def _wants_json(context: RunContext) -> bool:
+    return context.response_format["type"] in ("json_object", "json_schema")
+
+
+def _answer(context: RunContext, calls: Sequence[FunctionTool], results: Sequence[SearchResult]) -> list[Action]:
+    if calls:
+        return list(_call_actions(calls, context.question))
+    if _wants_json(context):
+        return _said(json.dumps(_json_answer(context), ensure_ascii=False))
+    if context.tool_outputs:
+        return _said(_report(context.tool_outputs))
+    return list(_from_files(context, results)) if results else _said(_plain(context))
+
+
+def _said(text: str) -> list[Action]:
+    return [Text(piece) for piece in tokens.pieces(text)]
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= _LONGEST_REPETITION else f"{text[:_LONGEST_REPETITION]} …"
 
 
 def _calls(context: RunContext) -> list[FunctionTool]:
@@ -83,10 +101,10 @@ def _call_actions(calls: Iterable[FunctionTool], message: str) -> Iterable[Actio
 
 
 def _report(outputs: Sequence[ToolOutput]) -> str:
-    lines = [f"{output.name}: {output.output}" for output in outputs]
+    lines = [f"{output.name}: {_beginning(output.output)}" for output in outputs]
     if len(lines) == 1:
         return f"The answer of {lines[0]}"
-    return "These are the answers of the functions.\n" + "\n".join(f"- {line}" for line in lines)
+    return _beginning("These are the answers of the functions.\n" + "\n".join(f"- {line}" for line in lines))
 
 
 def _from_files(context: RunContext, results: Sequence[SearchResult]) -> Iterable[Action]:
@@ -99,8 +117,7 @@ def _from_files(context: RunContext, results: Sequence[SearchResult]) -> Iterabl
         if fit > enough or (not said and index == len(results) - 1):
             if sentence in said:
                 continue
-            for piece in tokens.pieces(("\n" if said else "") + sentence):
-                yield Text(piece)
+            yield from _said(("\n" if said else "") + sentence)
             marker = f"【{len(context.messages)}:{index}†{result.file_name}】"
             yield Text(marker, (Citation(result.file_id),))
             said.add(sentence)
@@ -110,14 +127,13 @@ def _sentences(text: str) -> list[str]:
     return _SENTENCE.findall(text) or [text]
 
 
-def _plain(context: RunContext) -> Iterable[Action]:
-    question = context.question.strip()
+def _plain(context: RunContext) -> str:
+    question = _beginning(context.question.strip())
     said = f"You said: {question}\n" if question else ""
-    text = (
+    return (
         f"{said}I am the built-in assistant of this local server. I call the functions that you ask for, "
         "and I answer from the files that you attach; everything else I can only repeat."
     )
-    return [Text(piece) for piece in tokens.pieces(text)]
 
 
 def _json_answer(context: RunContext) -> Json:
@@ -125,5 +141,5 @@ def _json_answer(context: RunContext) -> Json:
     schema = given.get("schema") if isinstance(given, dict) else None
     if isinstance(schema, dict):
         return fill(schema, context.question)
-    outputs: dict[str, Json] = {output.name: output.output for output in context.tool_outputs}
-    return {"answer": context.question, **({"outputs": outputs} if outputs else {})}
+    outputs: dict[str, Json] = {output.name: _beginning(output.output) for output in context.tool_outputs}
+    return {"answer": _beginning(context.question), **({"outputs": outputs} if outputs else {})}

@@ -20,10 +20,13 @@ _COMMON = frozenset(
 _IN_NAME = 2.0
 _IN_DESCRIPTION = 1.0
 _ENOUGH = 2.0
+_LONGEST_MESSAGE = 8_000  # characters
+_LONGEST_DESCRIPTION = 1_000
 
 
 def asked_for(message: str, functions: Sequence[FunctionTool]) -> list[FunctionTool]:
     """The functions that the message asks for, best first; each accounts for a word that no better one does."""
+    message = message[:_LONGEST_MESSAGE]
     asked = words(message)
     lowered = message.lower()
     scored = []
@@ -49,13 +52,14 @@ def words(text: str) -> frozenset[str]:
 
 
 def _shared(asked: frozenset[str], function: FunctionTool) -> Mapping[str, float]:
-    weights = dict.fromkeys(words(function.description), _IN_DESCRIPTION)
+    weights = dict.fromkeys(words(function.description[:_LONGEST_DESCRIPTION]), _IN_DESCRIPTION)
     weights.update(dict.fromkeys(words(function.name), _IN_NAME))
     return {word: weight for word, weight in weights.items() if word in asked}
 
 
 def answering(question: str, sentences: Iterable[str]) -> tuple[str, float]:
     """The sentence that fits the question best, and how well; one that only repeats the question answers nothing."""
+    question = question[:_LONGEST_MESSAGE]
     asked = words(question)
     names = words(" ".join(_INNER_NAME.findall(question)))
 

@@ -43,6 +43,7 @@ from rx_assistant.local.engines.scenario import Scenario
 from rx_assistant.local.json_text import JsonObject
 
 _PLACEHOLDER = re.compile(r"\{(message|outputs|output:([\w.-]+))\}")
+_LONGEST_QUESTION = 4_000  # characters that `match` is held against: some patterns take quadratic time
 _WORDS: Mapping[str, Action] = {
     "new_part": NewPart(),
     "end_step": EndStep(),
@@ -102,7 +103,7 @@ class ScriptedEngine:
     def _choose(self, question: str) -> int | None:
         for index, entry in enumerate(self._entries()):
             left = self._left[index]
-            if left != 0 and re.search(entry.get("match", ""), question, re.IGNORECASE):
+            if left != 0 and re.search(entry.get("match", ""), question[:_LONGEST_QUESTION], re.IGNORECASE):
                 self._left[index] = None if left is None else left - 1
                 return index
         return None

@@ -6,9 +6,12 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from rx_assistant.local import tokens
+from rx_assistant.local.retrieval.extraction import ExtractionError
 
+_MOST_TOKENS = 5_000_000
 _PARAGRAPH = re.compile(r"\n\s*\n\s*")
 _SENTENCE = re.compile(r"\n|(?<=[.!?。！？])\s+")
 
@@ -23,8 +26,13 @@ class Chunk:
 
 
 def chunks(text: str, size: int, overlap: int) -> Iterator[Chunk]:
-    """Chunks of at most `size` tokens; each begins about `overlap` tokens before the end of the one before."""
-    ends = _ends(text)
+    """Chunks of at most `size` tokens; each begins about `overlap` tokens before the end of the one before.
+
+    ExtractionError if the text has more tokens than the service takes in a file.
+    """
+    ends = list(islice(tokens.ends(text), _MOST_TOKENS + 1))
+    if len(ends) > _MOST_TOKENS:
+        raise ExtractionError("invalid_file", f"The file has more than {_MOST_TOKENS} tokens.")
     first = covered = 0
     while first < len(ends):
         last = min(first + size, len(ends))
@@ -41,16 +49,6 @@ def chunks(text: str, size: int, overlap: int) -> Iterator[Chunk]:
             return
         first = max(first + 1, last - overlap)
         covered = end
-
-
-def _ends(text: str) -> list[int]:
-    """Where each token ends."""
-    ends = []
-    position = 0
-    for piece in tokens.pieces(text):
-        position += len(piece)
-        ends.append(position)
-    return ends
 
 
 def _break(text: str, start: int, end: int) -> int:

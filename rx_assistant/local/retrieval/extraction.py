@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import re
+from html import unescape
 from html.parser import HTMLParser
+from itertools import chain, repeat
 from pathlib import PurePath
 from typing import Literal
 
@@ -24,6 +26,10 @@ _HTML = frozenset({".html", ".htm", ".xhtml"})
 _TABLES = {".csv": ",", ".tsv": "\t"}
 _LINES = frozenset({".jsonl", ".ndjson"})
 _KNOWN = _PLAIN | _HTML | _LINES | _TABLES.keys() | {".json"}
+_MOST_BYTES = 32 * 2**20
+_LONGEST_JSON = 4 * 2**20  # characters that are laid out anew; the parser holds the interpreter meanwhile
+_LONGEST_MARKUP = 2**20
+_SLICE = 64 * 2**10
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 
 
@@ -41,10 +47,12 @@ class ExtractionError(Exception):
 
 
 def extract(filename: str, content: bytes) -> str:
-    """The text, never empty; ExtractionError if there is none or the kind of file is unknown."""
+    """The text, never empty; ExtractionError if there is none, if it is too large or the kind of file is unknown."""
     ending = _ending(filename)
     if ending not in _KNOWN:
         raise ExtractionError("unsupported_file", f"Files of the type {ending!r} are not supported.")
+    if len(content) > _MOST_BYTES:
+        raise ExtractionError("invalid_file", f"The file is larger than {_MOST_BYTES} bytes.")
     text = _decoded(content)
     if ending in _HTML:
         text = _from_html(text)
@@ -78,9 +86,12 @@ def _decoded(content: bytes) -> str:
 
 
 def _from_json(text: str) -> str:
-    """Indented, so that chunks break between members."""
+    """Indented, so that chunks break between members; a long one as it is."""
+    if len(text) > _LONGEST_JSON:
+        return text
     try:
-        return json.dumps(json.loads(text), ensure_ascii=False, indent=1)
+        laid_out = json.dumps(json.loads(text), ensure_ascii=False, indent=1)
+        return laid_out.encode("utf-8", "replace").decode()
     except (ValueError, RecursionError) as error:
         raise ExtractionError("invalid_file", f"The file is not valid JSON: {error}.") from error
 
@@ -97,14 +108,19 @@ def _from_table(text: str, separator: str) -> str:
 
 
 def _cells(header: list[str], row: list[str]) -> list[str]:
-    names = header + [""] * (len(row) - len(header))
-    return [f"{name}: {cell}" if name else cell for name, cell in zip(names, row, strict=False) if cell]
+    names = chain(header, repeat(""))
+    return [f"{name}: {cell}" if name else cell for cell, name in zip(row, names, strict=False) if cell]
 
 
 def _from_html(text: str) -> str:
+    """Fed in slices: the parser looks at unfinished markup again with each, and at its end once per `<`."""
     reader = _HtmlText()
-    reader.feed(text)
-    reader.close()
+    for start in range(0, len(text), _SLICE):
+        reader.feed(text[start : start + _SLICE])
+        if len(reader.rawdata) > _LONGEST_MARKUP:
+            raise ExtractionError("invalid_file", f"The file has markup of more than {_LONGEST_MARKUP} characters.")
+    if not reader.rawdata.startswith("<"):
+        reader.handle_data(unescape(reader.rawdata))
     lines = [" ".join(line.split()) for line in "".join(reader.parts).split("\n")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 

@@ -8,15 +8,20 @@ ordinary length that has each word of the query once.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import math
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from rx_assistant.local.retrieval.chunking import Chunk
 from rx_assistant.local.retrieval.terms import query_terms, terms
+
+_log = logging.getLogger("rx_assistant.local")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS chunks (
@@ -33,6 +38,8 @@ CREATE VIRTUAL TABLE IF NOT EXISTS chunk_terms USING fts5 (
 );
 """
 _CANDIDATES = 200
+_MOST_TERMS = 64
+_LONGEST_QUERY = 8_000  # characters
 _K1 = 1.2
 _B = 0.5
 _STEEPNESS = 1.2
@@ -98,8 +105,11 @@ class ChunkIndex:
     def search(
         self, stores: Sequence[str], query: str, most: int, files: Collection[str] | None = None
     ) -> list[Passage]:
-        """The best passages, best first; `files` limits them to some."""
-        wanted = query_terms(query)
+        """The best passages, best first; `files` limits them to some.
+
+        Of a long query only the beginning counts: 8 000 characters, and 64 different terms in them.
+        """
+        wanted = query_terms(query[:_LONGEST_QUERY])[:_MOST_TERMS]
         if not wanted or not stores:
             return []
         candidates = self._candidates(stores, wanted, files)
@@ -146,6 +156,48 @@ class ChunkIndex:
         norm = _K1 * (1 - _B + _B * row.length / average)
         found = sum(weight * counts[term] * (_K1 + 1) / (counts[term] + norm) for term, weight in weights.items())
         return 1 - math.exp(-_STEEPNESS * found / sum(weights.values()))
+
+
+T = TypeVar("T")
+
+
+class IndexThread:
+    """A `ChunkIndex` in a thread of its own, so that no search, however long, keeps the event loop.
+
+    What is asked for is done in that order. The thread begins with the first call and ends with `close()`.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="rx_assistant.local.index")
+        self._db: sqlite3.Connection | None = None
+        self._opened: ChunkIndex | None = None
+
+    async def ask(self, work: Callable[[ChunkIndex], T]) -> T:
+        """What `work` returns, once everything that was asked for before is done."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(self._index()))
+
+    def tell(self, work: Callable[[ChunkIndex], None]) -> None:
+        """Has `work` done, without waiting for it; its failure is logged."""
+        self._thread.submit(lambda: work(self._index())).add_done_callback(_report)
+
+    def close(self) -> None:
+        """Drops what waits, breaks off what runs, and lets go of the database."""
+        if self._db is not None:
+            self._db.interrupt()
+        self._thread.shutdown(cancel_futures=True)
+        if self._db is not None:
+            self._db.close()
+
+    def _index(self) -> ChunkIndex:
+        if self._opened is None:
+            self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+            self._opened = ChunkIndex(self._db)
+        return self._opened
+
+
+def _report(done: Future[None]) -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        _log.error("the index of the vector stores failed", exc_info=error)
 
 
 def analysed(found: Iterable[Chunk]) -> list[tuple[Chunk, list[str]]]:

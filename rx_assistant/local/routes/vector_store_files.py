@@ -41,7 +41,7 @@ async def delete(call: Call) -> JsonObject:
 
 async def content(call: Call) -> JsonObject:
     """The text that was read out of the file."""
-    text = call.state.stores.text(call.ids["vector_store_id"], call.ids["file_id"])
+    text = await call.state.stores.text(call.ids["vector_store_id"], call.ids["file_id"])
     return {
         "object": "vector_store.file_content.page",
         "data": [{"type": "text", "text": text}],

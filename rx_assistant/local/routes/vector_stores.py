@@ -53,7 +53,7 @@ async def search(call: Call) -> JsonObject:
     if body.get("rewrite_query"):
         queries = [" ".join(query_terms(query)) or query for query in queries]
     ranking = body.get("ranking_options") or {}
-    found = call.state.stores.search(
+    found = await call.state.stores.search(
         [store["id"]],
         " ".join(queries),
         body.get("max_num_results", 10),

@@ -1,0 +1,185 @@
+"""Which requests a server takes at all, decided before anything of them is read.
+
+A web page that somebody opens can send requests to servers on this machine, and with a DNS name that it points here
+(DNS rebinding) it can also read the replies. So a server without a key takes only requests that name it by a loopback
+address, by the address they arrived at, or by an allowed name; and no server takes what a browser marks as coming from
+a page of another origin, unless that origin is allowed: such pages get CORS replies. In-process transports are exempt:
+no browser can use them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rx_assistant.errors import ConfigurationError
+from rx_assistant.local.errors import ApiError, bad_request
+from rx_assistant.local.ids import new_id
+from rx_assistant.local.responses import json_reply, sign
+from rx_assistant.local.state import Settings
+
+_EXPOSED = "idempotent-replayed, openai-poll-after-ms, openai-processing-ms, openai-version, retry-after, x-request-id"
+
+
+def allowed_hosts(names: Iterable[str]) -> frozenset[str]:
+    """The names for `Settings.allow_hosts`; ConfigurationError for anything but plain names."""
+    found = frozenset(name.strip().lower() for name in ([names] if isinstance(names, str) else names))
+    for name in found:
+        if not name or set(name) & set("*/@ ") or _host_name(name) != name.strip("[]"):
+            raise ConfigurationError(f"allow_hosts must hold host names without a port, such as 'web', got {name!r}")
+    return frozenset(name.strip("[]") for name in found)
+
+
+def allowed_origins(origins: Iterable[str]) -> frozenset[str]:
+    """The origins for `Settings.allow_origins`; ConfigurationError for anything but a scheme, a host and a port."""
+    found = [origin.strip().lower() for origin in ([origins] if isinstance(origins, str) else origins)]
+    for origin in found:
+        scheme, _, host = origin.partition("://")
+        if not scheme or not host or set(host) & set("*/?#@ "):
+            raise ConfigurationError(
+                f"allow_origins must hold origins such as 'http://localhost:3000', got {origin!r}: name each of them"
+            )
+    return frozenset(found)
+
+
+def given_key(api_key: str | None) -> str | None:
+    """The key without blanks around it; None for an empty one, which protects nothing."""
+    return (api_key or "").strip() or None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the host."""
+    address = _address(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
+def in_process(scope: Scope) -> bool:
+    """Whether no socket is involved: the server's name is then that of the client's URL, or there is none."""
+    server = scope.get("server")
+    return server is None or _address(server[0]) is None
+
+
+def check_content_type(scope: Scope) -> None:
+    """400 unless the body is called JSON, which a page of another origin cannot do unasked."""
+    given = Headers(scope=scope).get("content-type", "")
+    kind = given.partition(";")[0].strip().lower()
+    if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
+        return
+    if not in_process(scope):
+        message = f"The content type of the body must be application/json, got {given[:100]!r}."
+        raise bad_request(message, code="invalid_content_type")
+
+
+class Admission:
+    """The ASGI application around all others that refuses requests, and answers and marks those of allowed pages."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or in_process(scope):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        origin = headers.get("origin", "")
+        try:
+            self._check(scope, headers, origin)
+        except ApiError as error:
+            response = json_reply(error.body(), error.status)
+            sign(response, new_id("req_"), time.perf_counter())
+            await response(scope, receive, send)
+            return
+        if origin.lower() not in self._settings.allow_origins:
+            await self._app(scope, receive, send)
+        elif scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+            await _preflight(headers)(scope, receive, _marking(send, origin))
+        else:
+            await self._app(scope, receive, _marking(send, origin))
+
+    def _check(self, scope: Scope, headers: Headers, origin: str) -> None:
+        """403 for a request that may come from a page of another origin."""
+        hosts = headers.getlist("host")
+        if self._settings.api_key is None and not (len(hosts) == 1 and self._knows(hosts[0], scope)):
+            raise _forbidden(
+                f"This server does not answer to the host {', '.join(hosts)[:100]!r}: "
+                "use its address, allow the name (--allow-host, allow_hosts), or set an API key.",
+                "host_not_allowed",
+            )
+        if origin.lower() in self._settings.allow_origins:
+            return
+        foreign = "origin" in headers and not _same_origin(origin, hosts)
+        if foreign or headers.get("sec-fetch-site", "").strip().lower() == "cross-site":
+            raise _forbidden(
+                f"Pages of the origin {origin[:100]!r} may not use this server: "
+                "allow the origin (--allow-origin, allow_origins).",
+                "origin_not_allowed",
+            )
+
+    def _knows(self, host: str, scope: Scope) -> bool:
+        name = _host_name(host.strip().lower())
+        if is_loopback(name) or name in self._settings.allow_hosts:
+            return True
+        address = _address(name)
+        return address is not None and address == _address(scope["server"][0])
+
+
+def _forbidden(message: str, code: str) -> ApiError:
+    return ApiError(403, message, code=code)
+
+
+def _host_name(host: str) -> str:
+    """The host without its port; IPv6 without its brackets."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host if host.count(":") > 1 else host.partition(":")[0]
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _same_origin(origin: str, hosts: list[str]) -> bool:
+    try:
+        place = urlsplit(origin.strip().lower())
+    except ValueError:
+        return False
+    return bool(place.netloc) and [place.netloc] == [host.strip().lower() for host in hosts]
+
+
+def _preflight(headers: Headers) -> Response:
+    response = Response(
+        status_code=204,
+        headers={
+            "access-control-allow-methods": "GET, POST, DELETE",
+            "access-control-allow-headers": headers.get("access-control-request-headers", "content-type"),
+            "access-control-max-age": "600",
+        },
+    )
+    if headers.get("access-control-request-private-network") == "true":
+        response.headers["access-control-allow-private-network"] = "true"
+    sign(response, new_id("req_"), time.perf_counter())
+    return response
+
+
+def _marking(send: Send, origin: str) -> Send:
+    """Adds to a reply that pages of the origin may read it."""
+
+    async def mark(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["access-control-allow-origin"] = origin
+            headers["access-control-expose-headers"] = _EXPOSED
+            headers.add_vary_header("Origin")
+        await send(message)
+
+    return mark
