@@ -110,16 +110,15 @@ def survive(frames: list[Frame], seen: Counter[str]) -> None:
         event = kind(payload)
         seen[check(event, lambda event: event.data)] += 1
         check(event, lambda event: event.narrow)
-        before = snapshot
         try:
-            snapshot, changes = advance(snapshot, event)
+            steps = advance(snapshot, event)
         except EventDecodeError:
-            snapshot = before
             continue
-        for phase, state, position in changes:
-            state.view(snapshot.version).model_dump()
-            if phase == "delta" and position >= 0:
-                state.delta(event, position).model_dump()  # type: ignore[union-attr,arg-type]
+        for snapshot, changes, whole in steps:  # noqa: B007 (the last one is folded onto)
+            for phase, state, position in changes:
+                state.view(snapshot.version).model_dump()
+                if phase == "delta":
+                    state.delta(whole, position).model_dump()  # type: ignore[arg-type]
     read_all(snapshot)
 
 

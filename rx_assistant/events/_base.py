@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, get_args
 
 from rx_assistant.errors import EventDecodeError
+from rx_assistant.events._json_text import has_halves, mended
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema, SchemaSerializer
     from typing_extensions import TypeVar
 
     Name = TypeVar("Name", bound=str, default=str, covariant=True)
@@ -49,16 +52,13 @@ def json_reader() -> Callable[[bytes | str], Any]:
     return from_json
 
 
-def text_of(raw: bytes) -> str:
-    """The payload as text; what is no UTF-8 becomes U+FFFD."""
-    return raw.decode("utf-8", "replace")
-
-
 class StreamEvent(Generic[Name, Data]):
     """One event of a stream: its name in `event`, its payload in `data`, the payload's bytes in `raw`.
 
     Events are values: read-only, equal when name and payload (as JSON) are, hashable, picklable. A class exists
     for each name, so that `isinstance`, `match` and comparing `event` narrow an `AssistantStreamEvent`.
+
+    An event can be a field of a pydantic model, and the body of a web route. Its JSON is `{"event": …, "data": …}`.
     """
 
     __slots__ = ("_data", "_raw")
@@ -109,9 +109,10 @@ class StreamEvent(Generic[Name, Data]):
 
     @property
     def data(self) -> Data:
-        """The payload, validated at the first reading and the same object ever after.
+        """The payload, read at the first access and the same object ever after.
 
-        Raises EventDecodeError, each time, when the payload is not what the event's name promises.
+        A field whose value is of another type than its annotation keeps that value as it is. Half of a character is
+        shown as U+FFFD. Raises EventDecodeError, each time, when the payload is not JSON or is no JSON object.
         """
         data = self._data
         if data is None:
@@ -128,7 +129,7 @@ class StreamEvent(Generic[Name, Data]):
         return data
 
     def _decode_repaired(self, read: Callable[[str], Data], error: Exception) -> Data:
-        text = text_of(self._raw)
+        text = mended(self._raw)
         if text.encode() == self._raw:
             raise self._malformed(error) from error
         try:
@@ -143,17 +144,55 @@ class StreamEvent(Generic[Name, Data]):
         return read
 
     def _malformed(self, error: Exception) -> EventDecodeError:
-        return EventDecodeError(f"event {self.event!r}: the payload is no {self._model}: {reason(error)}", self)
+        return EventDecodeError(f"event {self.event!r}: payload must be a {self._model} object: {reason(error)}", self)
 
     def json(self) -> Json:
-        """The payload as plain JSON values, parsed anew at each call. Raises EventDecodeError if it is none."""
+        """The payload as plain JSON values, parsed anew at each call. Raises EventDecodeError if it is not JSON."""
         try:
-            value: Json = json_reader()(text_of(self._raw))
+            value: Json = json_reader()(mended(self._raw))
         except (ValueError, RecursionError) as error:
-            raise EventDecodeError(f"event {self.event!r}: the payload is not JSON: {error}", self) from error
+            raise EventDecodeError(f"event {self.event!r}: payload is not JSON: {error}", self) from error
         return value
 
+    def model_dump(self, *, mode: Literal["json", "python"] | str = "python", **options: Any) -> dict[str, Any]:
+        """Name and payload as a dict, `{"event": …, "data": …}`, as the payload was on the wire.
+
+        The options are those of pydantic's `model_dump`. `exclude_unset=False` adds the fields that were not on the
+        wire. A payload that is not JSON is given as text.
+        """
+        from rx_assistant.events._pydantic import dumped
+
+        return dumped(self, mode=mode, **options)
+
+    def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
+        """The same as JSON text; the options are those of pydantic's `model_dump_json`."""
+        from rx_assistant.events._pydantic import dumped_json
+
+        return dumped_json(self, indent=indent, **options)
+
+    def to_dict(self, *, mode: Literal["json", "python"] = "python", **options: Any) -> dict[str, Any]:
+        """Name and payload as a dict; the SDK's name for `model_dump`."""
+        return self.model_dump(mode=mode, **_known_to_pydantic(options))
+
+    def to_json(self, *, indent: int | None = 2, **options: Any) -> str:
+        """Name and payload as JSON text; the SDK's name for `model_dump_json`."""
+        return self.model_dump_json(indent=indent, **_known_to_pydantic(options))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from rx_assistant.events._pydantic import schema_of
+
+        return schema_of(cls, handler)
+
+    @property
+    def __pydantic_serializer__(self) -> SchemaSerializer:
+        from rx_assistant.events._pydantic import serializer
+
+        return serializer()
+
     def _identity(self) -> Any:
+        if has_halves(self._raw):  # which look alike once they are mended
+            return self._raw
         try:
             return self.json()
         except EventDecodeError:
@@ -190,14 +229,18 @@ def _literal_of(cls: type) -> tuple[str, ...]:
     return get_args(arguments[0]) if arguments else ()
 
 
+def _known_to_pydantic(options: dict[str, Any]) -> dict[str, Any]:
+    """The SDK's options of `to_dict` and `to_json` under pydantic's names."""
+    use_api_names = options.pop("use_api_names", True)
+    return options if use_api_names else {**options, "by_alias": False}
+
+
 def reason(error: Exception) -> str:
-    """Why the payload was refused, in a line: where, and what."""
+    """Why the payload was refused, in a line."""
     errors = getattr(error, "errors", None)
     if errors is None:
         return str(error)
-    first = errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(map(str, first["loc"]))
-    return f"{where}: {first['msg']}" if where else str(first["msg"])
+    return str(errors(include_url=False, include_context=False, include_input=False)[0]["msg"])
 
 
 def _hashable(value: Any) -> Any:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
-from rx_assistant.events._base import Name, StreamEvent, json_reader, text_of, validator
+from rx_assistant.events._base import Name, StreamEvent, json_reader, validator
 from rx_assistant.events._deltas import ThreadMessageDelta, ThreadRunStepDelta
+from rx_assistant.events._json_text import text_of
 
 if TYPE_CHECKING:
     from typing import Self

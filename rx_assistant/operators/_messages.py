@@ -154,8 +154,7 @@ class AsyncMessageStream(_MessageFields, AsyncStream["MessageDelta"]):
 
 
 def _delta(moment: _Moment) -> MessageDelta:
-    delta: MessageDelta = moment.event.data.delta
-    return delta
+    return moment.state.delta(moment.event)
 
 
 def _snapshot(moment: _Moment) -> Message:

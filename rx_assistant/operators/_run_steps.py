@@ -156,8 +156,7 @@ class AsyncRunStepStream(_StepFields, AsyncStream["RunStepDelta"]):
 
 
 def _delta(moment: _Moment) -> RunStepDelta:
-    delta: RunStepDelta = moment.event.data.delta
-    return delta
+    return moment.state.delta(moment.event)
 
 
 def _snapshot(moment: _Moment) -> RunStep:

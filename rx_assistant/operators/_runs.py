@@ -12,6 +12,7 @@ from rx_assistant.events import RunEvent
 from rx_assistant.hot import Scope, Sink, operator
 from rx_assistant.lifecycle import RUN
 from rx_assistant.operators._select import E, Event
+from rx_assistant.types._inside import is_model
 
 if TYPE_CHECKING:
     from rx_assistant.types import Run, RunStatus
@@ -146,8 +147,9 @@ def _failure(run: Run) -> errors.RunFailedError:
 
 
 def _because(run: Run) -> str:
-    if run.last_error is not None:
-        return f": {run.last_error.code}: {run.last_error.message}"
-    if run.incomplete_details is not None:
-        return f": {run.incomplete_details.reason}"
+    error, details = run.last_error, run.incomplete_details
+    if error is not None:
+        return f": {error.code}: {error.message}" if is_model(error) else f": {error}"
+    if details is not None:
+        return f": {details.reason}" if is_model(details) else f": {details}"
     return ""
