@@ -23,7 +23,7 @@
     │   ├── ServerErrorEvent               the server sent an `error` event           .error .code .param .type
     │   └── NotAnEventStreamError          something else came instead                .content_type .head
     ├── EventTooLargeError                 one event exceeds `max_event_bytes`        .limit
-    ├── EventDecodeError                   one event's payload is not what its name says   .event
+    ├── EventDecodeError                   one event's payload is not a JSON object        .event
     ├── ProtocolError                      events in an order the protocol does not know   .event
     ├── PartialArgumentsError              function arguments that do not fit the model    .arguments
     ├── RunFailedError                     the run ended as failed                    .run
@@ -84,7 +84,7 @@ class EventTooLargeError(RxAssistantError):
 
 
 class EventDecodeError(RxAssistantError):
-    """An event's payload does not fit its name. Reading `.data` raises it; the stream itself goes on."""
+    """An event's payload is not a JSON object. Reading `.data` raises it; the stream itself goes on."""
 
     def __init__(self, message: str, event: StreamEvent) -> None:
         super().__init__(message)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, TypeAlias, get_args
 
 from rx_assistant.errors import EventDecodeError
-from rx_assistant.events._json_text import has_halves, mended
+from rx_assistant.events._json_text import has_halves, mended, text_of
 
 if TYPE_CHECKING:
     from typing import Self
@@ -52,6 +52,13 @@ def json_reader() -> Callable[[bytes | str], Any]:
     return from_json
 
 
+_OF_MODELS: Final = frozenset(("exclude_unset", "exclude_none", "exclude_defaults", "by_alias"))
+"""Options of dumps that say something of models, and nothing of plain JSON."""
+
+_CLASSES: Final[dict[str, type[StreamEvent]]] = {}
+"""The class for each event name; `<unknown>` for all others."""
+
+
 class StreamEvent(Generic[Name, Data]):
     """One event of a stream: its name in `event`, its payload in `data`, the payload's bytes in `raw`.
 
@@ -80,6 +87,7 @@ class StreamEvent(Generic[Name, Data]):
         if "event" not in cls.__dict__:
             for name in _literal_of(cls):
                 setattr(cls, "event", name)  # noqa: B010 (type checkers see a property)
+                _CLASSES[name] = cls
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
@@ -112,7 +120,7 @@ class StreamEvent(Generic[Name, Data]):
         """The payload, read at the first access and the same object ever after.
 
         A field whose value is of another type than its annotation keeps that value as it is. Half of a character is
-        shown as U+FFFD. Raises EventDecodeError, each time, when the payload is not JSON or is no JSON object.
+        shown as U+FFFD. Raises EventDecodeError, each time, when the payload is not JSON, or not a JSON object.
         """
         data = self._data
         if data is None:
@@ -162,13 +170,24 @@ class StreamEvent(Generic[Name, Data]):
         """
         from rx_assistant.events._pydantic import dumped
 
-        return dumped(self, mode=mode, **options)
+        return dumped(self._members(options), mode=mode, **options)
 
     def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
         """The same as JSON text; the options are those of pydantic's `model_dump_json`."""
         from rx_assistant.events._pydantic import dumped_json
 
-        return dumped_json(self, indent=indent, **options)
+        return dumped_json(self._members(options), indent=indent, **options)
+
+    def _members(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Name and payload; the payload as its model where an option says something of models."""
+        try:
+            data: Any = self.data if _OF_MODELS & options.keys() else self._plain_data()
+        except EventDecodeError:
+            data = text_of(self._raw)
+        return {"event": self.event, "data": data}
+
+    def _plain_data(self) -> Json:
+        return self.json()
 
     def to_dict(self, *, mode: Literal["json", "python"] = "python", **options: Any) -> dict[str, Any]:
         """Name and payload as a dict; the SDK's name for `model_dump`."""
@@ -183,6 +202,23 @@ class StreamEvent(Generic[Name, Data]):
         from rx_assistant.events._pydantic import schema_of
 
         return schema_of(cls, handler)
+
+    @classmethod
+    def _restored(cls, value: Any) -> StreamEvent:
+        """The event in a dict. Raises ValueError when it is not an event, or an event of another class."""
+        name = value.get("event") if isinstance(value, dict) else None
+        if not isinstance(name, str) or "data" not in value:
+            raise ValueError(f"an event must be a {cls.__name__} or a dict with 'event' and 'data', got {value!r:.120}")
+        kind = _CLASSES.get(name) or _CLASSES["<unknown>"]
+        if not issubclass(kind, cls):
+            raise ValueError(f"event must be the name of a {cls.__name__}, got {name!r}")
+        return kind._from_json(name, value["data"])
+
+    @classmethod
+    def _from_json(cls, name: str, data: Any) -> StreamEvent:
+        from rx_assistant.events._pydantic import payload
+
+        return cls(payload(data))
 
     @property
     def __pydantic_serializer__(self) -> SchemaSerializer:

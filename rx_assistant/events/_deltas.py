@@ -89,6 +89,7 @@ class _Delta(StreamEvent[Name, Data]):
         return payload
 
     def _plain_json(self) -> dict[str, Any]:
+        payload: Any
         try:
             payload = json_reader()(self._raw)
         except ValueError:
@@ -99,7 +100,7 @@ class _Delta(StreamEvent[Name, Data]):
         return self.in_shape(payload)
 
     def in_shape(self, payload: Any) -> dict[str, Any]:
-        """A payload of this kind without the values that are off. Raises EventDecodeError if it is no object."""
+        """A payload of this kind without the values that are off. Raises EventDecodeError if it is not an object."""
         if fits(payload, self._shape):
             found: dict[str, Any] = payload
             return found

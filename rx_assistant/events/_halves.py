@@ -40,7 +40,7 @@ class Cut(NamedTuple):
 
     kind: type[_Delta]
     whose: str
-    index: int
+    place: int
     output: int
     type: str
 
@@ -160,7 +160,7 @@ def _delta_of(cut: Cut) -> dict[str, Any]:
         inner = {"outputs": [{"index": cut.output, "type": "logs", "logs": _GIVEN_UP}]}
     elif cut.type in INPUT_OF:
         inner = {INPUT_OF[cut.type]: _GIVEN_UP}
-    piece = {"index": cut.index, "type": cut.type, cut.type: inner}
+    piece = {"index": cut.place, "type": cut.type, cut.type: inner}
     if cut.kind is ThreadMessageDelta:
         return {"content": [piece]}
     return {"step_details": {"type": "tool_calls", "tool_calls": [piece]}}

@@ -62,7 +62,7 @@ class Calls:
     def of(self, event: StreamEvent) -> Sequence[Call]:
         """Fold the event, and give the calls that follow `on_event`.
 
-        Raises EventDecodeError when the event's payload is not what its name says.
+        Raises EventDecodeError when the event's payload is not a JSON object.
         """
         calls: list[Call] = []
         for snapshot, changes, whole in advance(self.snapshot, event):

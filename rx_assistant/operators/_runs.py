@@ -35,7 +35,7 @@ def runs() -> Callable[[Observable[Event]], Observable[Run]]:
     57
 
     Raises:
-        EventDecodeError: a run event's payload is no run; through on_error.
+        EventDecodeError: a run event's payload is not a JSON object; through on_error.
     """
     return operator(_runs)
 
@@ -61,7 +61,7 @@ def run_statuses() -> Callable[[Observable[Event]], Observable[RunStatus]]:
     ['queued', 'in_progress', 'requires_action', 'queued', 'in_progress', 'completed']
 
     Raises:
-        EventDecodeError: a run event's payload is no run; through on_error.
+        EventDecodeError: a run event's payload is not a JSON object; through on_error.
     """
     return operator(_run_statuses)
 
@@ -91,7 +91,7 @@ def until_terminal() -> Callable[[Observable[E]], Observable[E]]:
     'thread.run.completed'
 
     Raises:
-        EventDecodeError: a run event's payload is no run; through on_error.
+        EventDecodeError: a run event's payload is not a JSON object; through on_error.
     """
     return operator(_until_terminal)
 
@@ -127,7 +127,7 @@ def raise_on_failure() -> Callable[[Observable[E]], Observable[E]]:
     Raises:
         RunFailedError: the run failed; RunCancelledError, RunExpiredError and RunIncompleteError are kinds of it. All
             through on_error, with the run in `run`.
-        EventDecodeError: a run event's payload is no run; through on_error.
+        EventDecodeError: a run event's payload is not a JSON object; through on_error.
     """
     return operator(_raise_on_failure)
 

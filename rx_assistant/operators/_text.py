@@ -35,7 +35,7 @@ def text_deltas() -> Callable[[Observable[Event]], Observable[str]]:
     'It is 12°C in Paris.'
 
     Raises:
-        EventDecodeError: a message delta's payload is none; through on_error.
+        EventDecodeError: a message delta's payload is not a JSON object; through on_error.
     """
     return operator(_text_deltas)
 
@@ -120,7 +120,7 @@ def text_snapshots() -> Callable[[Observable[Event]], Observable[TextSnapshot]]:
     ['It is', 'It is 12°C in Paris', 'It is 12°C in Paris.', 'It is 12°C in Paris.']
 
     Raises:
-        EventDecodeError: a message event's payload is not what its name says; through on_error.
+        EventDecodeError: a message event's payload is not a JSON object; through on_error.
     """
     return operator(_text_snapshots)
 
@@ -157,7 +157,7 @@ def texts() -> SubstreamOperator[TextStream, AsyncTextStream]:
     msg_1 0 ['It is', ' 12°C in Paris', '.']
 
     Raises:
-        EventDecodeError: a message event's payload is not what its name says; through on_error.
+        EventDecodeError: a message event's payload is not a JSON object; through on_error.
     """
     return substreams(MESSAGES, _is_text, TextStream, AsyncTextStream)
 

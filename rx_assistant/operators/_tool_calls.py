@@ -48,7 +48,7 @@ def tool_calls(type: ToolType | str | None = None) -> SubstreamOperator[ToolCall
     weather ['{"city": ', '"Paris"}'] {'city': 'Paris'}
 
     Raises:
-        EventDecodeError: the payload of a step's event, or of a run's that requires action, is not what its name says;
+        EventDecodeError: the payload of a step's event, or of a run's that requires action, is not a JSON object;
             through on_error.
     """
 
@@ -72,7 +72,7 @@ def completed_tool_calls() -> Callable[[Observable[Event]], Observable[ToolCall]
     function weather {"city": "Paris"} None
 
     Raises:
-        EventDecodeError: the payload of a step's event, or of a run's that requires action, is not what its name says;
+        EventDecodeError: the payload of a step's event, or of a run's that requires action, is not a JSON object;
             through on_error.
     """
     return operator(_completed_tool_calls)
@@ -118,7 +118,7 @@ def required_actions() -> Callable[[Observable[Event]], Observable[RequiredActio
     ['weather']
 
     Raises:
-        EventDecodeError: a run event's payload is no run; through on_error.
+        EventDecodeError: a run event's payload is not a JSON object; through on_error.
     """
     return operator(_required_actions)
 

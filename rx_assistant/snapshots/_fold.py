@@ -49,7 +49,7 @@ def fold(snapshot: RunSnapshot, event: StreamEvent) -> RunSnapshot:
     """The state after `event`. `snapshot` stays as it is, and may be folded onto again.
 
     An event without the id that it needs changes nothing, and is logged once. Raises EventDecodeError when the event's
-    payload is no JSON object.
+    payload is not a JSON object.
     """
     return advance(snapshot, event)[-1][0]
 
@@ -60,7 +60,7 @@ def advance(snapshot: RunSnapshot, event: StreamEvent) -> Sequence[Step]:
     Nearly always one step, with `event` itself. Where a text was cut inside a character, its deltas come with whole
     characters, and a half that is never completed is a delta of its own in front of the event that ends its text.
 
-    Raises EventDecodeError when the event's payload is no JSON object.
+    Raises EventDecodeError when the event's payload is not a JSON object.
     """
     narrow: Any = event.narrow
     if snapshot._store.held is None and (narrow is None or narrow[2] or not cast("Any", event).is_torn):
@@ -76,8 +76,8 @@ def _whole_steps(snapshot: RunSnapshot, event: StreamEvent) -> Sequence[Step]:
         steps.append(_step(snapshot, _APPLY.get(type(each)), each, each.narrow))
         snapshot = steps[-1][0]
     if held != (before or {}):
-        changes = steps.pop()[1:] if steps else ((), event)
-        steps.append((_step(snapshot, _hold, held, _MARKED)[0], *changes))
+        _, changes, last = steps.pop() if steps else (snapshot, (), event)
+        steps.append((_step(snapshot, _hold, held, _MARKED)[0], changes, last))
     return steps or ((snapshot, (), event),)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, overload
 
 from rx_assistant.snapshots._history import count_at
 from rx_assistant.snapshots._states import MessageState, StepState
@@ -71,6 +71,7 @@ class RunSnapshot:
     """
 
     __slots__ = ("_store", "_version")
+    _restored: ClassVar[Callable[[RunState], RunSnapshot]]  # set by the module that folds, which imports this one
 
     def __init__(self, store: Store | None = None, version: int = 0) -> None:
         self._store = Store() if store is None else store
@@ -203,7 +204,7 @@ class RunSnapshot:
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         from rx_assistant.snapshots._model import snapshot_schema
 
-        return snapshot_schema(handler)
+        return snapshot_schema(cls, handler)
 
     @property
     def __pydantic_serializer__(self) -> SchemaSerializer:

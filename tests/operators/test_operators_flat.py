@@ -244,9 +244,9 @@ def test_an_observer_that_raises_at_the_final_snapshot_is_told_so() -> None:
 
 # -- all of them ------------------------------------------------------------------------------------------------------
 
-BAD_RUN = event("run.completed", {"id": "run_1", "status": ["no", "word"]})
-BAD_STEP = event("run.step.completed", {"id": ["step_1"]})
-BAD_MESSAGE = event("message.completed", {"id": ["msg_1"]})
+BAD_RUN = event("run.completed", ["requires_action"])
+BAD_STEP = event("run.step.completed", ["no", "step"])
+BAD_MESSAGE = event("message.completed", ["no", "message"])
 BAD_TEXT = event("message.delta", ["no", "delta"])
 
 
