@@ -89,7 +89,7 @@ def fold_all(growth: Kind, payloads: list[bytes]) -> RunSnapshot:
     """The timed region: from an event's bytes to what a reader of each snapshot sees."""
     snapshot, kind, newest = RunSnapshot(), growth.kind, growth.newest
     for payload in payloads:
-        snapshot, changes = advance(snapshot, kind(payload))
+        ((snapshot, changes, _),) = advance(snapshot, kind(payload))
         _ = snapshot.status
         newest(changes[-2][1], snapshot.version)
     return snapshot
@@ -114,7 +114,7 @@ def used_bytes(payloads: list[bytes], *, keep: bool) -> int:
     tracemalloc.start()
     snapshot, kept = RunSnapshot(), []
     for at, payload in enumerate(payloads):
-        snapshot, _ = advance(snapshot, ThreadMessageDelta(payload))
+        ((snapshot, _, _),) = advance(snapshot, ThreadMessageDelta(payload))
         if keep:
             kept.append(snapshot)
             if at % 100 == 0:

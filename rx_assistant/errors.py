@@ -24,7 +24,7 @@
     │   ├── ServerErrorEvent               the server sent an `error` event           .error .code .param .type
     │   └── NotAnEventStreamError          something else came instead                .content_type .head
     ├── EventTooLargeError                 one event exceeds `max_event_bytes`        .limit
-    ├── EventDecodeError                   one event's payload is not what its name says   .event
+    ├── EventDecodeError                   one event's payload is not a JSON object        .event
     ├── ProtocolError                      events in an order the protocol does not know   .event
     ├── PartialArgumentsError              function arguments that do not fit the model    .arguments
     ├── RunFailedError                     the run ended as failed                    .run
@@ -34,12 +34,17 @@
 
 What the official SDK names keeps its name. What a transport raises is always the `__cause__` of one of these, never
 handed out itself.
+
+Every error survives pickle, `copy` and `deepcopy` with its fields. The copy holds no live stream, and its `request` has
+no headers with credentials.
 """
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rx_assistant.events import StreamEvent
@@ -69,6 +74,23 @@ class RxAssistantError(Exception):
         if request_id is not None:
             self.request_id = request_id
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), self.args, self._fields())
+
+    def _fields(self) -> dict[str, Any]:
+        """What a copy has: all attributes, and the snapshot in place of the stream that would compute it."""
+        fields = dict(self.__dict__)
+        if self._arrived is not None:
+            fields["_arrived"] = self.snapshot
+        return fields
+
+
+def _rebuilt(kind: type[RxAssistantError], args: tuple[Any, ...], fields: dict[str, Any]) -> RxAssistantError:
+    error = kind.__new__(kind, *args)
+    error.args = args  # which a TimeoutError takes from __init__ only
+    error.__dict__.update(fields)
+    return error
+
 
 class ConfigurationError(RxAssistantError):
     """A setting is missing, or two of them contradict each other."""
@@ -89,7 +111,7 @@ class EventTooLargeError(RxAssistantError):
 
 
 class EventDecodeError(RxAssistantError):
-    """An event's payload does not fit its name. Reading `.data` raises it; the stream itself goes on."""
+    """An event's payload is not a JSON object. Reading `.data` raises it; the stream itself goes on."""
 
     def __init__(self, message: str, event: StreamEvent) -> None:
         super().__init__(message)
@@ -240,6 +262,13 @@ class APIError(RxAssistantError):
         self.param = _text_of(fields.get("param"))
         self.type = _text_of(fields.get("type"))
 
+    def _fields(self) -> dict[str, Any]:
+        fields = super()._fields()
+        for name in ("request", "response"):
+            if fields.get(name) is not None:
+                fields[name] = _without_credentials(fields[name])
+        return fields
+
 
 class APIConnectionError(APIError):
     """No reply: the connection could not be made, or broke."""
@@ -328,3 +357,24 @@ class InternalServerError(APIStatusError):
 
 def _text_of(value: object) -> str | None:
     return None if value is None else str(value)
+
+
+_CREDENTIAL: Final = re.compile("auth|key|token|cookie|secret|password|credential", re.IGNORECASE)
+"""The names of headers and query parameters that may hold one."""
+
+
+def _without_credentials(message: Any) -> Any:
+    """A copy of a request or response, of httpx or httpx2, that can be stored and sent: it holds no credentials."""
+    twin = copy.copy(message)
+    request = getattr(message, "_request", None)
+    if request is not None:  # a response
+        twin.request = _without_credentials(request)
+        twin.next_request = None
+        twin.history = [_without_credentials(earlier) for earlier in getattr(message, "history", ())]
+    elif hasattr(message, "url") and hasattr(message.headers, "multi_items"):
+        kept = [(name, value) for name, value in message.headers.multi_items() if not _CREDENTIAL.search(name)]
+        twin.headers = type(message.headers)(kept)
+        twin.url = message.url.copy_with(userinfo=b"")
+        for name in [name for name in twin.url.params if _CREDENTIAL.search(name)]:
+            twin.url = twin.url.copy_remove_param(name)
+    return twin

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import sys
 import time
 from collections import Counter
@@ -17,13 +18,34 @@ from typing import Any
 from generated import generate
 
 from rx_assistant.errors import EventDecodeError
-from rx_assistant.events import StreamEvent, classify, frame
+from rx_assistant.events import StreamEvent, ThreadMessageDelta, ThreadRunStepDelta, classify, frame
 from rx_assistant.snapshots import RunSnapshot, advance
 from rx_assistant.sse import SSEDecoder
+from rx_assistant.types._inside import inside, is_model, text_in
 
 Frame = tuple[bytes, bytes]
 
-ODD: list[Any] = [None, True, 0, -1, 2**70, 1e308, "", "text", "0", [], {}, [None], {"type": "text"}, {"index": []}]
+ODD: list[Any] = [
+    None,
+    True,
+    0,
+    1.0,
+    2.5,
+    "1",
+    "a\ud83d",
+    "\ude00b",
+    -1,
+    2**70,
+    1e308,
+    "",
+    "text",
+    "0",
+    [],
+    {},
+    [None],
+    {"type": "text"},
+    {"index": []},
+]
 RAW = [
     b"9" * 5000,
     b"-" + b"9" * 400,
@@ -108,19 +130,57 @@ def survive(frames: list[Frame], seen: Counter[str]) -> None:
     for name, data in frames:
         kind, payload = classify(name, data)
         event = kind(payload)
-        seen[check(event, lambda event: event.data)] += 1
-        check(event, lambda event: event.narrow)
-        before = snapshot
+        outcome = check(event, lambda event: event.data)
+        seen[outcome] += 1
+        if check(event, lambda event: event.narrow) == outcome == "read":
+            agree(event)
         try:
-            snapshot, changes = advance(snapshot, event)
+            steps = advance(snapshot, event)
         except EventDecodeError:
-            snapshot = before
             continue
-        for phase, state, position in changes:
-            state.view(snapshot.version).model_dump()
-            if phase == "delta" and position >= 0:
-                state.delta(event, position).model_dump()  # type: ignore[union-attr,arg-type]
+        for snapshot, changes, whole in steps:
+            for phase, state, position in changes:
+                state.view(snapshot.version).model_dump()
+                if phase == "delta":
+                    state.delta(whole, position).model_dump()  # type: ignore[arg-type]
     read_all(snapshot)
+
+
+def agree(event: StreamEvent) -> None:
+    """The narrow reading of a delta says what its model says."""
+    if isinstance(event, ThreadMessageDelta):
+        fragments = [
+            (at, part, inside(part, "text", "value")) for at, part in parts_of(event, "content") if part.type == "text"
+        ]
+        wanted = [(index, text) for at, part, text in fragments if (index := index_at(part, at)) is not None]
+        found: list[Any] = [(index, text) for index, text in event.text_fragments]
+    elif isinstance(event, ThreadRunStepDelta):
+        calls = parts_of(event, "step_details", "tool_calls")
+        named = {"function": "arguments", "code_interpreter": "input"}
+        inputs = [(at, call, inside(call, call.type, named[call.type])) for at, call in calls if call.type in named]
+        wanted = [(index, text) for at, call, text in inputs if (index := index_at(call, at)) is not None]
+        found = [(index, text) for index, _, text in event.input_fragments]
+    else:
+        return
+    wanted = [(index, text) for index, text in wanted if isinstance(text, str)]
+    if (found, event.narrow[0]) != (wanted, text_in(event.data, "id")):
+        raise AssertionError(f"narrow {found} of {event.narrow[0]!r}, model {wanted} of {event.data.id!r}: {event!r}")
+
+
+def parts_of(event: Any, *path: str) -> list[tuple[int, Any]]:
+    """The pieces that the model of a delta has, with their places."""
+    details = inside(event.data.delta, *path[:-1])
+    if len(path) > 1 and inside(details, "type") != "tool_calls":
+        return []
+    pieces = inside(details, path[-1])
+    return [(at, piece) for at, piece in enumerate(pieces) if is_model(piece)] if isinstance(pieces, list) else []
+
+
+def index_at(piece: Any, position: int) -> int | None:
+    """The index of a piece; None where it is unusable."""
+    if piece.index is None:
+        return position
+    return piece.index if isinstance(piece.index, int) and not isinstance(piece.index, bool) else None
 
 
 def check(event: StreamEvent, read: Callable[[StreamEvent], object]) -> str:
@@ -162,6 +222,7 @@ def run(count: int, seed: int) -> Counter[str]:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)  # events without ids are logged, once for each stream
     asked = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
     begun = time.perf_counter()
     outcome = run(asked, int(sys.argv[2]) if len(sys.argv) > 2 else 1)

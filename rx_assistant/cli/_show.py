@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rx_assistant import operators as ax
 from rx_assistant.errors import EventDecodeError, StreamError
 from rx_assistant.events import RunStepEvent, StreamEvent
+from rx_assistant.types._inside import inside, is_model, models_in, text_in
 
 if TYPE_CHECKING:
     from rx_assistant.cli._output import Output
@@ -75,24 +76,27 @@ def describe_end(run: Run) -> str | None:
     """Say in a sentence why a run is no success; None when it is one."""
     if run.status in ("completed", "requires_action"):
         return None
-    if run.last_error is not None:
-        return f"the run {run.status}: {run.last_error.message} ({run.last_error.code})"
-    if run.incomplete_details is not None and run.incomplete_details.reason:
-        return f"the run is {run.status}: {run.incomplete_details.reason}"
+    error, details = run.last_error, run.incomplete_details
+    if error is not None:
+        return f"the run {run.status}: " + (f"{error.message} ({error.code})" if is_model(error) else str(error))
+    if details is not None and inside(details, "reason"):
+        return f"the run is {run.status}: {details.reason}"
     return f"the run ended as {run.status!r}"
 
 
 def _name_and_input(call: ToolCall) -> tuple[str, str]:
     if call.type == "function":
-        return call.function.name or "function", call.function.arguments or ""
+        return text_in(call.function, "name") or "function", text_in(call.function, "arguments")
     if call.type == "code_interpreter":
-        return "code_interpreter", call.code_interpreter.input or ""
+        return "code_interpreter", text_in(call.code_interpreter, "input")
     return call.type, ""
 
 
 def _outputs(call: ToolCall) -> list[str]:
     if call.type == "function":
-        return [] if call.function.output is None else [call.function.output]
+        output = inside(call.function, "output")
+        return [] if output is None else [str(output)]
     if call.type == "code_interpreter":
-        return [output.logs for output in call.code_interpreter.outputs or [] if output.type == "logs"]
+        outputs = models_in(inside(call.code_interpreter, "outputs"))
+        return [text_in(output, "logs") for output in outputs if output.type == "logs"]
     return []

@@ -12,6 +12,7 @@ from rx_assistant.events._deltas import (
     ThreadRunStepDelta,
 )
 from rx_assistant.events._frames import KINDS, Kind, classify, frame
+from rx_assistant.events._halves import FINAL_MESSAGE, FINAL_STEP, Held, whole
 from rx_assistant.events._kinds import (
     BY_NAME,
     AssistantStreamEvent,
@@ -46,10 +47,13 @@ from rx_assistant.events._kinds import (
 
 __all__ = [
     "BY_NAME",
+    "FINAL_MESSAGE",
+    "FINAL_STEP",
     "KINDS",
     "AssistantStreamEvent",
     "DoneEvent",
     "ErrorEvent",
+    "Held",
     "InputFragment",
     "Kind",
     "MessageEvent",
@@ -85,4 +89,5 @@ __all__ = [
     "UnknownEvent",
     "classify",
     "frame",
+    "whole",
 ]

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, TypeAlias, get_args
 
 from rx_assistant.errors import EventDecodeError
+from rx_assistant.events._json_text import has_halves, mended, text_of
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema, SchemaSerializer
     from typing_extensions import TypeVar
 
     Name = TypeVar("Name", bound=str, default=str, covariant=True)
@@ -49,9 +52,11 @@ def json_reader() -> Callable[[bytes | str], Any]:
     return from_json
 
 
-def text_of(raw: bytes) -> str:
-    """The payload as text; what is no UTF-8 becomes U+FFFD."""
-    return raw.decode("utf-8", "replace")
+_OF_MODELS: Final = frozenset(("exclude_unset", "exclude_none", "exclude_defaults", "by_alias"))
+"""Options of dumps that say something of models, and nothing of plain JSON."""
+
+_CLASSES: Final[dict[str, type[StreamEvent]]] = {}
+"""The class for each event name; `<unknown>` for all others."""
 
 
 class StreamEvent(Generic[Name, Data]):
@@ -59,6 +64,8 @@ class StreamEvent(Generic[Name, Data]):
 
     Events are values: read-only, equal when name and payload (as JSON) are, hashable, picklable. A class exists
     for each name, so that `isinstance`, `match` and comparing `event` narrow an `AssistantStreamEvent`.
+
+    An event can be a field of a pydantic model, and the body of a web route. Its JSON is `{"event": …, "data": …}`.
     """
 
     __slots__ = ("_data", "_raw")
@@ -80,6 +87,7 @@ class StreamEvent(Generic[Name, Data]):
         if "event" not in cls.__dict__:
             for name in _literal_of(cls):
                 setattr(cls, "event", name)  # noqa: B010 (type checkers see a property)
+                _CLASSES[name] = cls
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
@@ -109,9 +117,10 @@ class StreamEvent(Generic[Name, Data]):
 
     @property
     def data(self) -> Data:
-        """The payload, validated at the first reading and the same object ever after.
+        """The payload, read at the first access and the same object ever after.
 
-        Raises EventDecodeError, each time, when the payload is not what the event's name promises.
+        A field whose value is of another type than its annotation keeps that value as it is. Half of a character is
+        shown as U+FFFD. Raises EventDecodeError, each time, when the payload is not JSON, or not a JSON object.
         """
         data = self._data
         if data is None:
@@ -128,7 +137,7 @@ class StreamEvent(Generic[Name, Data]):
         return data
 
     def _decode_repaired(self, read: Callable[[str], Data], error: Exception) -> Data:
-        text = text_of(self._raw)
+        text = mended(self._raw)
         if text.encode() == self._raw:
             raise self._malformed(error) from error
         try:
@@ -143,17 +152,83 @@ class StreamEvent(Generic[Name, Data]):
         return read
 
     def _malformed(self, error: Exception) -> EventDecodeError:
-        return EventDecodeError(f"event {self.event!r}: the payload is no {self._model}: {reason(error)}", self)
+        return EventDecodeError(f"event {self.event!r}: payload must be a {self._model} object: {reason(error)}", self)
 
     def json(self) -> Json:
-        """The payload as plain JSON values, parsed anew at each call. Raises EventDecodeError if it is none."""
+        """The payload as plain JSON values, parsed anew at each call. Raises EventDecodeError if it is not JSON."""
         try:
-            value: Json = json_reader()(text_of(self._raw))
+            value: Json = json_reader()(mended(self._raw))
         except (ValueError, RecursionError) as error:
-            raise EventDecodeError(f"event {self.event!r}: the payload is not JSON: {error}", self) from error
+            raise EventDecodeError(f"event {self.event!r}: payload is not JSON: {error}", self) from error
         return value
 
+    def model_dump(self, *, mode: Literal["json", "python"] | str = "python", **options: Any) -> dict[str, Any]:
+        """Name and payload as a dict, `{"event": …, "data": …}`, as the payload was on the wire.
+
+        The options are those of pydantic's `model_dump`. `exclude_unset=False` adds the fields that were not on the
+        wire. A payload that is not JSON is given as text.
+        """
+        from rx_assistant.events._pydantic import dumped
+
+        return dumped(self._members(options), mode=mode, **options)
+
+    def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
+        """The same as JSON text; the options are those of pydantic's `model_dump_json`."""
+        from rx_assistant.events._pydantic import dumped_json
+
+        return dumped_json(self._members(options), indent=indent, **options)
+
+    def _members(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Name and payload; the payload as its model where an option says something of models."""
+        try:
+            data: Any = self.data if _OF_MODELS & options.keys() else self._plain_data()
+        except EventDecodeError:
+            data = text_of(self._raw)
+        return {"event": self.event, "data": data}
+
+    def _plain_data(self) -> Json:
+        return self.json()
+
+    def to_dict(self, *, mode: Literal["json", "python"] = "python", **options: Any) -> dict[str, Any]:
+        """Name and payload as a dict; the SDK's name for `model_dump`."""
+        return self.model_dump(mode=mode, **_known_to_pydantic(options))
+
+    def to_json(self, *, indent: int | None = 2, **options: Any) -> str:
+        """Name and payload as JSON text; the SDK's name for `model_dump_json`."""
+        return self.model_dump_json(indent=indent, **_known_to_pydantic(options))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from rx_assistant.events._pydantic import schema_of
+
+        return schema_of(cls, handler)
+
+    @classmethod
+    def _restored(cls, value: Any) -> StreamEvent:
+        """The event in a dict. Raises ValueError when it is not an event, or an event of another class."""
+        name = value.get("event") if isinstance(value, dict) else None
+        if not isinstance(name, str) or "data" not in value:
+            raise ValueError(f"an event must be a {cls.__name__} or a dict with 'event' and 'data', got {value!r:.120}")
+        kind = _CLASSES.get(name) or _CLASSES["<unknown>"]
+        if not issubclass(kind, cls):
+            raise ValueError(f"event must be the name of a {cls.__name__}, got {name!r}")
+        return kind._from_json(name, value["data"])
+
+    @classmethod
+    def _from_json(cls, name: str, data: Any) -> StreamEvent:
+        from rx_assistant.events._pydantic import payload
+
+        return cls(payload(data))
+
+    @property
+    def __pydantic_serializer__(self) -> SchemaSerializer:
+        from rx_assistant.events._pydantic import serializer
+
+        return serializer()
+
     def _identity(self) -> Any:
+        if has_halves(self._raw):  # which look alike once they are mended
+            return self._raw
         try:
             return self.json()
         except EventDecodeError:
@@ -190,14 +265,18 @@ def _literal_of(cls: type) -> tuple[str, ...]:
     return get_args(arguments[0]) if arguments else ()
 
 
+def _known_to_pydantic(options: dict[str, Any]) -> dict[str, Any]:
+    """The SDK's options of `to_dict` and `to_json` under pydantic's names."""
+    use_api_names = options.pop("use_api_names", True)
+    return options if use_api_names else {**options, "by_alias": False}
+
+
 def reason(error: Exception) -> str:
-    """Why the payload was refused, in a line: where, and what."""
+    """Why the payload was refused, in a line."""
     errors = getattr(error, "errors", None)
     if errors is None:
         return str(error)
-    first = errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(map(str, first["loc"]))
-    return f"{where}: {first['msg']}" if where else str(first["msg"])
+    return str(errors(include_url=False, include_context=False, include_input=False)[0]["msg"])
 
 
 def _hashable(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 Nine in ten events of a stream say nothing but "append this text to that part", always in the same few bytes. Those are
 taken apart by one regular expression, which accepts exactly one JSON shape with all its tokens in place; an escaped
-text in it goes through the JSON parser. Everything else becomes plain dicts, by way of the model where it has to. Both
+text in it goes through the JSON parser. Everything else becomes plain dicts, without the values that are off. Both
 readings, the narrow one and the model, are made at most once, on demand, and agree.
 """
 
@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
 from rx_assistant.events._base import Data, Name, StreamEvent, json_reader
-from rx_assistant.events._payloads import MESSAGE, STEP, Shape, fits
+from rx_assistant.events._json_text import has_halves
+from rx_assistant.events._payloads import MESSAGE, STEP, Shape, conformed, fits
 
 if TYPE_CHECKING:
     from rx_assistant.types import MessageDeltaEvent, RunStepDeltaEvent  # noqa: F401 (quoted below)
@@ -75,26 +76,37 @@ class _Delta(StreamEvent[Name, Data]):
         return plain
 
     @property
+    def is_torn(self) -> bool:
+        """Whether a text in it begins or ends inside a character, as servers send that cut UTF-16."""
+        return not self.is_plain and has_halves(self._raw)
+
+    @property
     def payload(self) -> dict[str, Any]:
-        """The payload as plain JSON, as the model would dump it; not to be changed. Raises EventDecodeError."""
+        """The payload as plain JSON, without values that are off; not to be changed. Raises EventDecodeError."""
         payload = self._payload
         if payload is None:
             payload = self._payload = self._plain_json()
         return payload
 
     def _plain_json(self) -> dict[str, Any]:
-        if self._data is None:
-            try:
-                payload = json_reader()(self._raw)
-            except ValueError:
-                payload = None
-            if (payload is not None and self._narrow is not None) or fits(
-                payload, self._shape
-            ):  # what was read narrowly does fit
-                return cast("dict[str, Any]", payload)
-        model: Any = self.data
-        dumped: dict[str, Any] = model.model_dump(exclude_unset=True, by_alias=True)
-        return dumped
+        payload: Any
+        try:
+            payload = json_reader()(self._raw)
+        except ValueError:
+            payload = self.json()
+        if self._narrow is not None:  # what the regular expression has read does fit
+            read: dict[str, Any] = payload
+            return read
+        return self.in_shape(payload)
+
+    def in_shape(self, payload: Any) -> dict[str, Any]:
+        """A payload of this kind without the values that are off. Raises EventDecodeError if it is not an object."""
+        if fits(payload, self._shape):
+            found: dict[str, Any] = payload
+            return found
+        if not isinstance(payload, dict):
+            raise self._malformed(TypeError(f"got {type(payload).__name__}"))
+        return conformed(payload, self._shape)
 
     def _read(self) -> Any:
         raise NotImplementedError
@@ -196,13 +208,14 @@ def index_of(piece: dict[str, Any], position: int) -> int:
     return position if index is None else index
 
 
-def pieces_of(container: dict[str, Any] | None, key: str) -> list[dict[str, Any]]:
-    """The array under `key`, empty where there is none."""
-    return (container.get(key) if container else None) or []
+def pieces_of(container: dict[str, Any] | None, key: str) -> list[tuple[int, dict[str, Any]]]:
+    """The objects in the array under `key` with their places; none where there is no array."""
+    pieces = (container.get(key) if container else None) or ()
+    return [(position, piece) for position, piece in enumerate(pieces) if piece is not None]
 
 
 def _text_fragments(payload: dict[str, Any]) -> Iterator[TextFragment]:
-    for position, part in enumerate(pieces_of(payload.get("delta"), "content")):
+    for position, part in pieces_of(payload.get("delta"), "content"):
         text = part.get("text") if part.get("type") == "text" else None
         if text and text.get("value") is not None:
             yield index_of(part, position), text["value"]
@@ -212,12 +225,13 @@ def _input_fragments(payload: dict[str, Any]) -> Iterator[InputFragment]:
     details = (payload.get("delta") or {}).get("step_details") or {}
     if details.get("type") != "tool_calls":
         return
-    for position, call in enumerate(pieces_of(details, "tool_calls")):
+    for position, call in pieces_of(details, "tool_calls"):
         kind = call.get("type") or ""
-        key = _INPUT_OF.get(kind, "")
+        key = INPUT_OF.get(kind, "")
         inside = call.get(kind) if key else None
         if inside and inside.get(key) is not None:
             yield index_of(call, position), kind, inside[key]
 
 
-_INPUT_OF: Final = {"function": "arguments", "code_interpreter": "input"}
+INPUT_OF: Final = {"function": "arguments", "code_interpreter": "input"}
+"""By the type of a call: what its fragments are appended to."""

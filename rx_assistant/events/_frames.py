@@ -12,7 +12,8 @@ from functools import lru_cache, partial
 from json import JSONDecoder
 from typing import Any, Final, TypeAlias
 
-from rx_assistant.events._base import StreamEvent, text_of
+from rx_assistant.events._base import StreamEvent
+from rx_assistant.events._json_text import text_of
 from rx_assistant.events._kinds import BY_NAME, DoneEvent, ErrorEvent, UnknownEvent
 
 Kind: TypeAlias = Callable[[bytes], StreamEvent]
@@ -67,7 +68,7 @@ def _unwrap(data: bytes) -> tuple[Kind, bytes]:
     wrapped = _wrapped_name(members)
     if wrapped is not None:
         value, own_text = members["data"]
-        inner = (value if isinstance(value, str) else own_text).encode("utf-8", "replace")
+        inner = (value if isinstance(value, str) else own_text).encode("utf-8", "backslashreplace")  # halves as escapes
         return KINDS.get(wrapped) or _unknown(wrapped), inner
     if "error" in members and isinstance(members["error"][0], dict):
         return ErrorEvent, data

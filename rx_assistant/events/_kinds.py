@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
-from rx_assistant.events._base import Name, StreamEvent, json_reader, text_of, validator
+from rx_assistant.events._base import Name, StreamEvent, json_reader, validator
 from rx_assistant.events._deltas import ThreadMessageDelta, ThreadRunStepDelta
+from rx_assistant.events._json_text import text_of
 
 if TYPE_CHECKING:
     from typing import Self
@@ -193,8 +194,15 @@ class DoneEvent(StreamEvent[Literal["done"], str]):
         """The event with this text."""
         return cls(data.encode())
 
+    @classmethod
+    def _from_json(cls, name: str, data: Any) -> StreamEvent:
+        return cls(str(data).encode())
+
     def _decode(self) -> str:
         return text_of(self._raw)
+
+    def _plain_data(self) -> str:
+        return self.data
 
     def _identity(self) -> Any:
         return self._raw
@@ -220,6 +228,12 @@ class UnknownEvent(StreamEvent[Literal["<unknown>"], object]):
         @property
         def event(self) -> str:
             return self._name
+
+    @classmethod
+    def _from_json(cls, name: str, data: Any) -> StreamEvent:
+        from rx_assistant.events._pydantic import payload
+
+        return cls(name, payload(data))
 
     def _decode(self) -> object:
         from rx_assistant.types._readonly import freeze

@@ -1,7 +1,8 @@
 """The payloads of delta events as plain dicts, for readers who need more than a text and less than a model.
 
-The shapes below are stricter than the wire models: a payload that fits one is accepted by the model, unconverted, so
-that the dict is what the model would dump. What does not fit is for the model to judge.
+A shape lists what the narrow reading and the fold rely on: where the objects, arrays, texts and keys are. A payload
+that fits is taken as it is. Of one that does not, `conformed` makes one that fits: it leaves out the values that are
+off, as the model keeps them raw, and reads keys as the model does. Fields that no shape lists may hold anything.
 """
 
 from __future__ import annotations
@@ -12,43 +13,32 @@ from typing import Any, Final, TypeAlias
 Shape: TypeAlias = "Mapping[str, type | Shape | tuple[Shape]]"
 """Key → type of its value, shape of the object there, or (shape,) of the objects in the array there."""
 
-_FILE: Final[Shape] = {"file_id": str, "quote": str}
-_IMAGE: Final[Shape] = {"file_id": str, "url": str, "detail": str}
-_ANNOTATION: Final[Shape] = {
-    "index": int,
-    "type": str,
-    "text": str,
-    "start_index": int,
-    "end_index": int,
-    "file_citation": _FILE,
-    "file_path": _FILE,
-}
+_ANNOTATION: Final[Shape] = {"index": int, "type": str, "file_citation": {}, "file_path": {}}
 _CONTENT: Final[Shape] = {
     "index": int,
     "type": str,
     "text": {"value": str, "annotations": (_ANNOTATION,)},
     "refusal": str,
-    "image_file": _IMAGE,
-    "image_url": _IMAGE,
+    "image_file": {},
+    "image_url": {},
 }
-MESSAGE: Final[Shape] = {"id": str, "object": str, "delta": {"role": str, "content": (_CONTENT,)}}
+MESSAGE: Final[Shape] = {"id": str, "delta": {"role": str, "content": (_CONTENT,)}}
 
-_OUTPUT: Final[Shape] = {"index": int, "type": str, "logs": str, "image": _FILE}
+_OUTPUT: Final[Shape] = {"index": int, "type": str, "logs": str, "image": {}}
 _CALL: Final[Shape] = {
     "index": int,
     "id": str,
     "type": str,
     "function": {"name": str, "arguments": str, "output": str},
     "code_interpreter": {"input": str, "outputs": (_OUTPUT,)},
-    "file_search": type(None),  # rare and rich: the model reads it
+    "file_search": {},
 }
-_DETAILS: Final[Shape] = {"type": str, "message_creation": {"message_id": str}, "tool_calls": (_CALL,)}
-STEP: Final[Shape] = {"id": str, "object": str, "delta": {"step_details": _DETAILS}}
+_DETAILS: Final[Shape] = {"type": str, "message_creation": {}, "tool_calls": (_CALL,)}
+STEP: Final[Shape] = {"id": str, "delta": {"step_details": _DETAILS}}
 
 
 def fits(value: object, shape: Shape) -> bool:
-    """Whether it is an object whose known keys hold null or exactly what the shape says. Unknown keys may hold
-    anything."""
+    """Whether it is an object whose listed keys hold null or exactly what the shape says."""
     if type(value) is not dict:
         return False
     wanted_at = shape.get
@@ -66,3 +56,50 @@ def fits(value: object, shape: Shape) -> bool:
                 if not fits(one, wanted[0]):
                     return False
     return True
+
+
+def conformed(value: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
+    """The object without the values that are off; an item of an array that is off is null, so that places stay.
+
+    Raises ValueError when its `index` is neither an integer nor digits: nothing says where it belongs.
+    """
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        wanted: Any = shape.get(key)
+        if wanted is None or item is None or type(item) is wanted:
+            found[key] = item
+        elif type(wanted) is dict:
+            if type(item) is dict:
+                found[key] = conformed(item, wanted)
+        elif type(wanted) is tuple:
+            if type(item) is list:
+                found[key] = [_conformed_item(one, wanted[0]) for one in item]
+        elif key == "index":
+            found[key] = _as_key(key, item)
+        else:
+            _take_key(found, key, item)
+    return found
+
+
+def _conformed_item(value: object, shape: Shape) -> dict[str, Any] | None:
+    try:
+        return conformed(value, shape) if isinstance(value, dict) else None
+    except ValueError:
+        return None
+
+
+def _take_key(found: dict[str, Any], key: str, item: object) -> None:
+    """An id that is a number, as text; anything else that is off is left out."""
+    try:
+        found[key] = _as_key(key, item)
+    except ValueError:
+        pass
+
+
+def _as_key(name: str, value: object) -> str | int:
+    from rx_assistant.types._keys import key_reader  # here, since it loads the package of the models
+
+    as_key = key_reader(name)
+    if as_key is None:
+        raise ValueError(f"{name} is not a key")
+    return as_key(value)

@@ -140,6 +140,13 @@ class NotAttachedError(RuntimeError, AttributeError):
             "or attach it with stream.attach(handler)"
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), self.args), self.__dict__ or None
+
+
+def _rebuilt(kind: type[Exception], args: tuple[Any, ...]) -> Exception:
+    return kind.__new__(kind, *args)
+
 
 def bind(handler: object, kind: type[Binding], base: type, stream: Any) -> Binding:
     """Bind a handler to a stream; RuntimeError when it is bound already."""

@@ -14,6 +14,7 @@ from rx_assistant.events import RunEvent, StreamEvent, ThreadMessageDelta, Threa
 from rx_assistant.snapshots import (
     CallState,
     Change,
+    Changes,
     MessageState,
     PartState,
     RunSnapshot,
@@ -22,6 +23,7 @@ from rx_assistant.snapshots import (
     advance,
     readers,
 )
+from rx_assistant.types._inside import inside, is_model, models_in
 
 if TYPE_CHECKING:
     from rx_assistant.types import Run
@@ -60,24 +62,27 @@ class Calls:
     def of(self, event: StreamEvent) -> Sequence[Call]:
         """Fold the event, and give the calls that follow `on_event`.
 
-        Raises EventDecodeError when the event's payload is not what its name says.
+        Raises EventDecodeError when the event's payload is not a JSON object.
         """
-        self.snapshot, changes = advance(self.snapshot, event)
         calls: list[Call] = []
+        for snapshot, changes, whole in advance(self.snapshot, event):
+            self.snapshot = snapshot
+            self._step(calls, whole, changes)
+        if isinstance(event, RunEvent):
+            self._run(calls, event.data)
+        return calls
+
+    # -- changes → calls -----------------------------------------------------------------------------------------
+
+    def _step(self, calls: list[Call], event: StreamEvent, changes: Changes) -> None:
         if len(changes) == 2 and changes[0][0] == "delta":  # more of one part or call
             tellers = self._tell_delta
             for _, state, position in changes:
                 tell = tellers.get(type(state))
                 if tell is not None:
                     tell(self, calls, event, state, position)
-            return calls
-        if changes:
+        elif changes:
             self._many(calls, event, changes)
-        if isinstance(event, RunEvent):
-            self._run(calls, event.data)
-        return calls
-
-    # -- changes → calls -----------------------------------------------------------------------------------------
 
     def _many(self, calls: list[Call], event: StreamEvent, changes: tuple[Change, ...]) -> None:
         created = {id(state) for phase, state, _ in changes if phase == "created"}
@@ -115,11 +120,12 @@ class Calls:
         if isinstance(state, PartState) and (callback := self.on.get("on_annotation")) is not None:
             if state.view(version).type == "text":
                 text = state.text(version)
-                calls += [(callback, (annotation, text)) for annotation in (text.annotations or ())[since:]]
+                calls += [(callback, (annotation, text)) for annotation in models_in(text.annotations)[since:]]
         elif isinstance(state, CallState) and (callback := self.on.get("on_code_output")) is not None:
             call = state.view(version)
-            if call.type == "code_interpreter" and call.code_interpreter:
-                calls += [(callback, (output, call)) for output in (call.code_interpreter.outputs or ())[since:]]
+            if call.type == "code_interpreter":
+                outputs = models_in(inside(call.code_interpreter, "outputs"))
+                calls += [(callback, (output, call)) for output in outputs[since:]]
 
     def _part_delta(self, calls: list[Call], event: ThreadMessageDelta, part: PartState, position: int) -> None:
         version = self.snapshot.version
@@ -129,7 +135,7 @@ class Calls:
                 calls.append((text_callback, (self._text_delta(event, position), self._text(part, version))))
             if annotation_callback is not None and not event.is_plain:
                 text = self._text(part, version)
-                annotations = self._text_delta(event, position).annotations or ()
+                annotations = models_in(self._text_delta(event, position).annotations)
                 calls += [(annotation_callback, (annotation, text)) for annotation in annotations]
         elif part.kind == "refusal" and (callback := self.on.get("on_refusal_delta")) is not None:
             calls.append((callback, (part.delta(event, position), part.view(version))))
@@ -140,18 +146,16 @@ class Calls:
             calls.append((callback, (self._delta(event, position), self._call(call, version))))
         if (callback := self._on_code_output) is not None and not event.is_plain:
             delta, view = self._delta(event, position), self._call(call, version)
-            if delta.type == "code_interpreter" and delta.code_interpreter:
-                calls += [(callback, (output, view)) for output in delta.code_interpreter.outputs or ()]
+            if delta.type == "code_interpreter":
+                calls += [(callback, (output, view)) for output in models_in(inside(delta.code_interpreter, "outputs"))]
 
     def _message_delta(self, calls: list[Call], event: ThreadMessageDelta, message: MessageState, _: int) -> None:
         if (callback := self.on.get("on_message_delta")) is not None:
-            delta = event.data.delta or _empty("MessageDelta")
-            calls.append((callback, (delta, message.view(self.snapshot.version))))
+            calls.append((callback, (message.delta(event), message.view(self.snapshot.version))))
 
     def _step_delta(self, calls: list[Call], event: ThreadRunStepDelta, step: StepState, _: int) -> None:
         if (callback := self.on.get("on_run_step_delta")) is not None:
-            delta = event.data.delta or _empty("RunStepDelta")
-            calls.append((callback, (delta, step.view(self.snapshot.version))))
+            calls.append((callback, (step.delta(event), step.view(self.snapshot.version))))
 
     def _done(self, calls: list[Call], state: State) -> None:
         version = self.snapshot.version
@@ -189,16 +193,9 @@ def _finished(part: PartState, version: int) -> tuple[str, Any]:
         return "on_text_done", part.text(version)
     if final.type == "refusal":
         return "on_refusal_done", final
-    if final.type in ("image_file", "image_url"):
+    if final.type in ("image_file", "image_url") and is_model(getattr(final, final.type)):
         return f"on_{final.type}_done", getattr(final, final.type)
     return "", None
-
-
-def _empty(model: str) -> Any:
-    """What is given for a delta that a server has left out."""
-    import rx_assistant.types as types
-
-    return getattr(types, model)()
 
 
 def _told(state: State, version: int) -> int:
@@ -214,11 +211,11 @@ def _is_bare(event: Any, state: State, position: int) -> bool:
         return False
     delta = state.delta(event, position)
     if delta.type == "function":
-        return not (delta.function and (delta.function.arguments or delta.function.output))
+        return not (inside(delta.function, "arguments") or inside(delta.function, "output"))
     if delta.type == "code_interpreter":
-        return not (delta.code_interpreter and (delta.code_interpreter.input or delta.code_interpreter.outputs))
-    inside = getattr(delta, str(delta.type), None)
-    return not getattr(inside, "model_fields_set", inside)
+        return not (inside(delta.code_interpreter, "input") or inside(delta.code_interpreter, "outputs"))
+    body = getattr(delta, str(delta.type), None)
+    return not getattr(body, "model_fields_set", body)
 
 
 def own_callback(handler: object, base: type, name: str) -> Callable[..., Any] | None:

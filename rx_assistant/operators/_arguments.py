@@ -13,6 +13,7 @@ from rx_assistant.hot import Hooks, Scope, Sink, operator
 from rx_assistant.operators._routing import Moment
 from rx_assistant.partial_json import JSONValue, PartialJSON, parse_partial
 from rx_assistant.snapshots import CallState
+from rx_assistant.types._inside import text_in
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -52,7 +53,7 @@ def arguments_so_far(
 
 def _arguments(moment: Moment[CallState]) -> str:
     call = moment.state.view(moment.version)
-    return (call.function.arguments if call.type == "function" and call.function else None) or ""
+    return text_in(call.function, "arguments") if call.type == "function" else ""
 
 
 class _Reading:

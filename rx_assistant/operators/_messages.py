@@ -32,7 +32,7 @@ def messages() -> Callable[[Observable[Event]], Observable[Message]]:
     ['It is 12°C in Paris.']
 
     Raises:
-        EventDecodeError: the payload of a finished message is none; through on_error.
+        EventDecodeError: the payload of a finished message is not a JSON object; through on_error.
     """
     return operator(_messages)
 
@@ -62,7 +62,7 @@ def message_streams() -> SubstreamOperator[MessageStream, AsyncMessageStream]:
     msg_1 It is 12°C in Paris.
 
     Raises:
-        EventDecodeError: a message event's payload is not what its name says; through on_error.
+        EventDecodeError: a message event's payload is not a JSON object; through on_error.
     """
     return substreams(MESSAGES, _is_message, MessageStream, AsyncMessageStream)
 
@@ -154,8 +154,7 @@ class AsyncMessageStream(_MessageFields, AsyncStream["MessageDelta"]):
 
 
 def _delta(moment: _Moment) -> MessageDelta:
-    delta: MessageDelta = moment.event.data.delta
-    return delta
+    return moment.state.delta(moment.event)
 
 
 def _snapshot(moment: _Moment) -> Message:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rx_assistant.hot import Scope, Sink, operator
 from rx_assistant.operators._routing import Moment
 from rx_assistant.snapshots import CallState
+from rx_assistant.types._inside import inside, models_in
 
 if TYPE_CHECKING:
     from rx_assistant.types import CodeInterpreterOutputDelta
@@ -24,7 +25,7 @@ def _start(down: Sink[CodeInterpreterOutputDelta], scope: Scope[_Moment]) -> Cal
             return
         if moment.phase == "delta":
             for output in _pieces(moment):
-                seen.add(max(seen, default=-1) + 1 if output.index is None else output.index)
+                seen.add(output.index if isinstance(output.index, int) else max(seen, default=-1) + 1)
                 down.next(output)
         elif not moment.is_delta:
             for output in _whole(moment, seen):
@@ -43,14 +44,14 @@ def _pieces(moment: _Moment) -> Iterator[CodeInterpreterOutputDelta]:
     if event.is_plain:
         return
     delta = moment.state.delta(event, moment.position)
-    if delta.type == "code_interpreter" and delta.code_interpreter:
-        yield from delta.code_interpreter.outputs or ()
+    if delta.type == "code_interpreter":
+        yield from models_in(inside(delta.code_interpreter, "outputs"))
 
 
 def _whole(moment: _Moment, seen: set[int]) -> Iterator[CodeInterpreterOutputDelta]:
     call = moment.state.view(moment.version)
     code = call.code_interpreter if call.type == "code_interpreter" else None
-    for index, output in enumerate((code and code.outputs) or ()):
+    for index, output in enumerate(models_in(inside(code, "outputs"))):
         if index not in seen:
             yield _reader()({**output.model_dump(exclude_unset=True, by_alias=True), "index": index})
 

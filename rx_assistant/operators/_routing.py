@@ -17,7 +17,7 @@ from rx_assistant.events import (
     ThreadMessageDelta,
     ThreadRunStepDelta,
 )
-from rx_assistant.snapshots import CallState, MessageState, Phase, RunSnapshot, State, StepState, advance
+from rx_assistant.snapshots import CallState, Changes, MessageState, Phase, RunSnapshot, State, StepState, advance
 
 S = TypeVar("S", bound=State)
 
@@ -93,7 +93,15 @@ class Router:
             return
         if kind in _RUNS and b"requires_action" not in event.raw:
             return  # it can close no call, so its payload is not read
-        self._snapshot, changes = advance(self._snapshot, event)
+        interrupt: BaseException | None = None
+        for snapshot, changes, whole in advance(self._snapshot, event):
+            self._snapshot = snapshot
+            interrupt = self._tell(changes, whole) or interrupt
+        if interrupt is not None:
+            raise interrupt
+
+    def _tell(self, changes: Changes, event: StreamEvent) -> BaseException | None:
+        """Push what one step changed; gives an interrupt that came in between."""
         version = self._snapshot.version
         interrupt: BaseException | None = None
         for phase, state, position in changes:
@@ -106,8 +114,7 @@ class Router:
                 raise
             except BaseException as error:
                 interrupt = error
-        if interrupt is not None:
-            raise interrupt
+        return interrupt
 
     def end(self, error: Exception | None = None) -> None:
         """End every inlet that is open. There will be no others."""
@@ -152,6 +159,6 @@ class Router:
     def _tell_step(self, call: State, version: int, event: StreamEvent) -> None:
         """Let a step have the run's event that closed a call of it."""
         if isinstance(call, CallState) and isinstance(event, RunEvent):
-            for state, inlet in list(self.inlets.items()):
-                if isinstance(state, StepState) and state.id == call.step_id:
-                    inlet.push("changed", state, -1, version, event)
+            state = self._snapshot.step_state(call.step_id)
+            if state is not None and state in self.inlets:
+                self.inlets[state].push("changed", state, -1, version, event)

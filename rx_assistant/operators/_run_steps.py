@@ -34,7 +34,7 @@ def completed_run_steps() -> Callable[[Observable[Event]], Observable[RunStep]]:
     ['tool_calls', 'message_creation']
 
     Raises:
-        EventDecodeError: the payload of a finished step is none; through on_error.
+        EventDecodeError: the payload of a finished step is not a JSON object; through on_error.
     """
     return operator(_completed_run_steps)
 
@@ -68,7 +68,7 @@ def run_steps() -> SubstreamOperator[RunStepStream, AsyncRunStepStream]:
     step_2 message_creation completed
 
     Raises:
-        EventDecodeError: the payload of a step's event, or of a run's that requires action, is not what its name says;
+        EventDecodeError: the payload of a step's event, or of a run's that requires action, is not a JSON object;
             through on_error.
     """
     return substreams(STEPS, _is_step, RunStepStream, AsyncRunStepStream)
@@ -156,8 +156,7 @@ class AsyncRunStepStream(_StepFields, AsyncStream["RunStepDelta"]):
 
 
 def _delta(moment: _Moment) -> RunStepDelta:
-    delta: RunStepDelta = moment.event.data.delta
-    return delta
+    return moment.state.delta(moment.event)
 
 
 def _snapshot(moment: _Moment) -> RunStep:

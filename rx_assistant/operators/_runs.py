@@ -12,6 +12,7 @@ from rx_assistant.events import RunEvent
 from rx_assistant.hot import Scope, Sink, operator
 from rx_assistant.lifecycle import RUN
 from rx_assistant.operators._select import E, Event
+from rx_assistant.types._inside import is_model
 
 if TYPE_CHECKING:
     from rx_assistant.types import Run, RunStatus
@@ -34,7 +35,7 @@ def runs() -> Callable[[Observable[Event]], Observable[Run]]:
     57
 
     Raises:
-        EventDecodeError: a run event's payload is no run; through on_error.
+        EventDecodeError: a run event's payload is not a JSON object; through on_error.
     """
     return operator(_runs)
 
@@ -60,7 +61,7 @@ def run_statuses() -> Callable[[Observable[Event]], Observable[RunStatus]]:
     ['queued', 'in_progress', 'requires_action', 'queued', 'in_progress', 'completed']
 
     Raises:
-        EventDecodeError: a run event's payload is no run; through on_error.
+        EventDecodeError: a run event's payload is not a JSON object; through on_error.
     """
     return operator(_run_statuses)
 
@@ -90,7 +91,7 @@ def until_terminal() -> Callable[[Observable[E]], Observable[E]]:
     'thread.run.completed'
 
     Raises:
-        EventDecodeError: a run event's payload is no run; through on_error.
+        EventDecodeError: a run event's payload is not a JSON object; through on_error.
     """
     return operator(_until_terminal)
 
@@ -126,7 +127,7 @@ def raise_on_failure() -> Callable[[Observable[E]], Observable[E]]:
     Raises:
         RunFailedError: the run failed; RunCancelledError, RunExpiredError and RunIncompleteError are kinds of it. All
             through on_error, with the run in `run`.
-        EventDecodeError: a run event's payload is no run; through on_error.
+        EventDecodeError: a run event's payload is not a JSON object; through on_error.
     """
     return operator(_raise_on_failure)
 
@@ -146,8 +147,9 @@ def _failure(run: Run) -> errors.RunFailedError:
 
 
 def _because(run: Run) -> str:
-    if run.last_error is not None:
-        return f": {run.last_error.code}: {run.last_error.message}"
-    if run.incomplete_details is not None:
-        return f": {run.incomplete_details.reason}"
+    error, details = run.last_error, run.incomplete_details
+    if error is not None:
+        return f": {error.code}: {error.message}" if is_model(error) else f": {error}"
+    if details is not None:
+        return f": {details.reason}" if is_model(details) else f": {details}"
     return ""

@@ -23,7 +23,7 @@ def snapshots() -> Callable[[Observable[Event]], Observable[RunSnapshot]]:
     [0, 5, 19, 20, 20, 20, 20, 20]
 
     Raises:
-        EventDecodeError: a payload is not what its event's name says; through on_error.
+        EventDecodeError: a payload is not a JSON object; through on_error.
     """
     return operator(_snapshots)
 
@@ -51,7 +51,7 @@ def final_snapshot() -> Callable[[Observable[Event]], Observable[RunSnapshot]]:
     'It is 12°C in Paris.'
 
     Raises:
-        EventDecodeError: a payload is not what its event's name says; through on_error.
+        EventDecodeError: a payload is not a JSON object; through on_error.
     """
     return operator(_final_snapshot)
 

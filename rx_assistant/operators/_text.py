@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from reactivex import Observable
 
-from rx_assistant.events import ThreadMessageDelta
+from rx_assistant.events import Held, ThreadMessageDelta, whole
 from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
 from rx_assistant.operators._moments import at_done, deltas, views
 from rx_assistant.operators._routing import MESSAGES, Moment
 from rx_assistant.operators._select import Event
 from rx_assistant.operators._substreams import Substream, SubstreamOperator, substreams
 from rx_assistant.snapshots import PartState, RunSnapshot, State, advance
+from rx_assistant.types._inside import models_in, text_in
 
 if TYPE_CHECKING:
     from rx_assistant.types import Annotation, Text
@@ -28,20 +29,31 @@ def text_deltas() -> Callable[[Observable[Event]], Observable[str]]:
         text_deltas()  "It is"                        " 12°C"
 
     The cheapest way to the text: no model is built for it, and nothing else is read. Pieces without text are left out.
+    Where a server has cut a character in two, the first half waits for the second.
 
     >>> "".join(stream.pipe(ax.text_deltas()))
     'It is 12°C in Paris.'
 
     Raises:
-        EventDecodeError: a message delta's payload is none; through on_error.
+        EventDecodeError: a message delta's payload is not a JSON object; through on_error.
     """
     return operator(_text_deltas)
 
 
 def _text_deltas(down: Sink[str], scope: Scope[Event]) -> Callable[[Event], object]:
+    held: Held = {}
+
     def on_event(event: Event) -> None:
         if type(event) is ThreadMessageDelta:
-            for _, text in event.text_fragments:
+            narrow = event.narrow
+            if narrow[2] and not held:
+                if narrow[1][0][1]:
+                    down.next(narrow[1][0][1])
+                return
+        elif not held:
+            return
+        for each in whole(event, held):
+            for _, text in each.text_fragments if isinstance(each, ThreadMessageDelta) else ():
                 if text:
                     down.next(text)
 
@@ -75,12 +87,12 @@ class TextSnapshot:
     @property
     def value(self) -> str:
         """The whole text so far."""
-        return self.text.value or ""
+        return text_in(self.text, "value")
 
     @property
     def annotations(self) -> Sequence[Annotation]:
         """The annotations so far, by their index."""
-        return self.text.annotations or ()
+        return models_in(self.text.annotations)
 
     def _identity(self) -> tuple[Any, ...]:
         return self.message_id, self.index, self.value, list(self.annotations)
@@ -108,7 +120,7 @@ def text_snapshots() -> Callable[[Observable[Event]], Observable[TextSnapshot]]:
     ['It is', 'It is 12°C in Paris', 'It is 12°C in Paris.', 'It is 12°C in Paris.']
 
     Raises:
-        EventDecodeError: a message event's payload is not what its name says; through on_error.
+        EventDecodeError: a message event's payload is not a JSON object; through on_error.
     """
     return operator(_text_snapshots)
 
@@ -119,12 +131,13 @@ def _text_snapshots(down: Sink[TextSnapshot], scope: Scope[Event]) -> Callable[[
     def on_event(event: Event) -> None:
         nonlocal snapshot
         if type(event) in MESSAGES:
-            snapshot, changes = advance(snapshot, event)
-            touched = dict.fromkeys(
-                state for _, state, _ in changes if isinstance(state, PartState) and _is_text(state)
-            )
-            for part in touched:
-                down.next(TextSnapshot(part, snapshot.version))
+            for newer, changes, _ in advance(snapshot, event):
+                snapshot = newer
+                touched = dict.fromkeys(
+                    state for _, state, _ in changes if isinstance(state, PartState) and _is_text(state)
+                )
+                for part in touched:
+                    down.next(TextSnapshot(part, snapshot.version))
 
     return on_event
 
@@ -144,7 +157,7 @@ def texts() -> SubstreamOperator[TextStream, AsyncTextStream]:
     msg_1 0 ['It is', ' 12°C in Paris', '.']
 
     Raises:
-        EventDecodeError: a message event's payload is not what its name says; through on_error.
+        EventDecodeError: a message event's payload is not a JSON object; through on_error.
     """
     return substreams(MESSAGES, _is_text, TextStream, AsyncTextStream)
 
@@ -223,7 +236,7 @@ class AsyncTextStream(_TextFields, AsyncStream[str]):
 def _piece(moment: _Part) -> str:
     event: ThreadMessageDelta = moment.event
     narrow = event.narrow
-    return narrow[1][0][1] if narrow[2] else moment.state.text_delta(event, moment.position).value or ""
+    return narrow[1][0][1] if narrow[2] else text_in(moment.state.text_delta(event, moment.position), "value")
 
 
 def _snapshot(moment: _Part) -> TextSnapshot:

@@ -17,6 +17,7 @@ from rx_assistant.operators._select import Event
 from rx_assistant.operators._substreams import Substream, SubstreamOperator, substreams
 from rx_assistant.partial_json import JSONValue
 from rx_assistant.snapshots import CallState, State
+from rx_assistant.types._inside import is_model, text_in
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -47,7 +48,7 @@ def tool_calls(type: ToolType | str | None = None) -> SubstreamOperator[ToolCall
     weather ['{"city": ', '"Paris"}'] {'city': 'Paris'}
 
     Raises:
-        EventDecodeError: the payload of a step's event, or of a run's that requires action, is not what its name says;
+        EventDecodeError: the payload of a step's event, or of a run's that requires action, is not a JSON object;
             through on_error.
     """
 
@@ -71,7 +72,7 @@ def completed_tool_calls() -> Callable[[Observable[Event]], Observable[ToolCall]
     function weather {"city": "Paris"} None
 
     Raises:
-        EventDecodeError: the payload of a step's event, or of a run's that requires action, is not what its name says;
+        EventDecodeError: the payload of a step's event, or of a run's that requires action, is not a JSON object;
             through on_error.
     """
     return operator(_completed_tool_calls)
@@ -117,7 +118,7 @@ def required_actions() -> Callable[[Observable[Event]], Observable[RequiredActio
     ['weather']
 
     Raises:
-        EventDecodeError: a run event's payload is no run; through on_error.
+        EventDecodeError: a run event's payload is not a JSON object; through on_error.
     """
     return operator(_required_actions)
 
@@ -130,7 +131,7 @@ def _required_actions(down: Sink[RequiredAction], scope: Scope[Event]) -> Callab
             return
         run = event.data
         action = run.required_action if run.status == "requires_action" else None
-        if action is None:
+        if action is None or not is_model(action):
             waiting.pop(run.id, None)
         elif waiting.get(run.id) != action:
             waiting[run.id] = action
@@ -147,7 +148,7 @@ class _CallFields:
     @property
     def id(self) -> str:
         """The call's id, which its outputs are submitted under; empty until the server has told it."""
-        return self._view.id or ""
+        return text_in(self._view, "id")
 
     @property
     def type(self) -> ToolType | str:
@@ -158,7 +159,7 @@ class _CallFields:
     def name(self) -> str | None:
         """The name of the function; None for other tools, and until the server has told it."""
         view = self._view
-        return view.function.name if view.type == "function" and view.function else None
+        return (text_in(view.function, "name") or None) if view.type == "function" else None
 
     @property
     def step_id(self) -> str:
@@ -282,12 +283,10 @@ def _piece(moment: _Moment) -> str:
     narrow = event.narrow
     if narrow[2]:
         return narrow[1][0][2]
-    delta, text = _delta(moment), None
-    if delta.type == "function" and delta.function:
-        text = delta.function.arguments
-    elif delta.type == "code_interpreter" and delta.code_interpreter:
-        text = delta.code_interpreter.input
-    return text or ""
+    delta = _delta(moment)
+    if delta.type == "function":
+        return text_in(delta.function, "arguments")
+    return text_in(delta.code_interpreter, "input") if delta.type == "code_interpreter" else ""
 
 
 def _snapshot(moment: _Moment) -> ToolCall:

@@ -34,7 +34,7 @@ def verify(mode: VerifyMode = "lenient") -> Callable[[Observable[E]], Observable
 
     Raises:
         ProtocolError: says what arrived, in which state, and what was expected, with the `event`; through on_error.
-        EventDecodeError: a payload is not what its event's name says; through on_error.
+        EventDecodeError: a payload is not a JSON object; through on_error.
         ValueError: there is no such mode; at once.
     """
     Grammar(mode)

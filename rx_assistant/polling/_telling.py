@@ -18,6 +18,7 @@ from rx_assistant.events import (
 from rx_assistant.lifecycle import RUN, STEP
 from rx_assistant.snapshots import RunSnapshot, diff, fold
 from rx_assistant.types import Message, Run, RunStep
+from rx_assistant.types._inside import inside, models_in, text_in
 
 _T = TypeVar("_T", RunStep, Message)
 
@@ -78,7 +79,7 @@ class Telling:
     def _is_stale(self, run: Run) -> bool:
         """Whether this is the run before it got the outputs that were submitted."""
         action = run.required_action if run.status == "requires_action" else None
-        calls = (action and action.submit_tool_outputs and action.submit_tool_outputs.tool_calls) or ()
+        calls = models_in(inside(action, "submit_tool_outputs", "tool_calls"))
         return any(call.id in self._answered for call in calls)
 
     def _of_this_stream(self, steps: Sequence[RunStep]) -> Sequence[RunStep]:
@@ -94,8 +95,8 @@ class Telling:
 
 def _calls_of(step: RunStep) -> set[str]:
     details = step.step_details
-    calls = details.tool_calls if details and details.type == "tool_calls" else ()
-    return {call.id for call in calls or () if call.id is not None}
+    calls = inside(details, "tool_calls") if inside(details, "type") == "tool_calls" else ()
+    return {call.id for call in models_in(calls) if call.id is not None}
 
 
 def _written(found: RunObjects, steps: Sequence[RunStep]) -> list[Message]:
@@ -110,12 +111,11 @@ def _written(found: RunObjects, steps: Sequence[RunStep]) -> list[Message]:
 
 
 def _message_ids(steps: Iterable[RunStep]) -> set[str]:
-    details = [step.step_details for step in steps]
-    return {each.message_creation.message_id for each in details if each and each.type == "message_creation"}
+    return {text_in(step.step_details, "message_creation", "message_id") for step in steps} - {""}
 
 
 def _ascending(items: Sequence[_T]) -> Sequence[_T]:
     """Oldest first, also from servers that do not listen to `order`."""
-    if len(items) > 1 and (items[0].created_at or 0) > (items[-1].created_at or 0):
-        return items[::-1]
-    return items
+    ends = (items[0].created_at, items[-1].created_at) if len(items) > 1 else ()
+    newest_first = len(ends) > 1 and all(isinstance(end, int | float) for end in ends) and ends[0] > ends[1]
+    return items[::-1] if newest_first else items

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rx_assistant.snapshots._changes import Change, Changes, Phase, State
 from rx_assistant.snapshots._diff import diff
 from rx_assistant.snapshots._fold import advance, fold
+from rx_assistant.snapshots._restoring import restored
 from rx_assistant.snapshots._snapshot import RunSnapshot
 from rx_assistant.snapshots._states import CallState, MessageState, PartState, StepState
 
@@ -32,6 +33,7 @@ __all__ = [
     "diff",
     "fold",
     "readers",
+    "restored",
 ]
 
 

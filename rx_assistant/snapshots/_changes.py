@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
-from rx_assistant.events import (
-    StreamEvent,
-    ThreadMessageCompleted,
-    ThreadMessageIncomplete,
-    ThreadRunStepCancelled,
-    ThreadRunStepCompleted,
-    ThreadRunStepExpired,
-    ThreadRunStepFailed,
-)
+from rx_assistant.events import FINAL_MESSAGE, FINAL_STEP
 from rx_assistant.snapshots._pieces import Node
 from rx_assistant.snapshots._states import CallState, MessageState, PartState, StepState
+from rx_assistant.types._inside import text_in
 
 if TYPE_CHECKING:
     from rx_assistant.types import ToolCall
@@ -27,14 +20,7 @@ Change: TypeAlias = tuple[Phase, State, int]
 
 Changes: TypeAlias = tuple[Change, ...]
 
-FINAL: Final[tuple[type[StreamEvent], ...]] = (
-    ThreadMessageCompleted,
-    ThreadMessageIncomplete,
-    ThreadRunStepCompleted,
-    ThreadRunStepFailed,
-    ThreadRunStepCancelled,
-    ThreadRunStepExpired,
-)
+FINAL: Final = (*FINAL_MESSAGE, *FINAL_STEP)
 """The events whose object is the last word on its message or step."""
 
 _T = TypeVar("_T")
@@ -60,17 +46,20 @@ def by_place(states: list[_S], finals: Sequence[_T]) -> list[_S | None]:
 def paired_calls(states: list[CallState], finals: Sequence[ToolCall], version: int) -> list[CallState | None]:
     """For each final call the state that deltas have built of it: by id where both have one, else by place."""
     by_id = {state.identity.at(version): state for state in states}
-    placed = by_place(states, finals)
-    taken = {id(by_id[final.id]) for final in finals if final.id is not None and final.id in by_id}
-    return [
-        by_id[final.id] if final.id is not None and final.id in by_id else None if id(state) in taken else state
-        for final, state in zip(finals, placed, strict=True)
-    ]
+    known = [by_id.get(key) if (key := key_of(final)) else None for final in finals]
+    taken = {id(state) for state in known}
+    placed = [None if id(state) in taken else state for state in by_place(states, finals)]
+    return [by_key or by_rank for by_key, by_rank in zip(known, placed, strict=True)]
 
 
-def word(kind: str | None) -> str:
-    """The `type` of something, empty where a server gives none, whatever its annotation promises."""
-    return kind or ""
+def word(kind: object) -> str:
+    """The `type` of something, empty where a server gives no word for it, whatever its annotation promises."""
+    return kind if isinstance(kind, str) else ""
+
+
+def key_of(model: object) -> str:
+    """The id of an object, empty where a server gives none."""
+    return text_in(model, "id")
 
 
 def node_of(model: object) -> Node:

@@ -14,10 +14,13 @@ from rx_assistant.types import (
     FunctionDelta,
     FunctionToolCallDelta,
     MessageContentDelta,
+    MessageDelta,
     ReadOnlyList,
+    RunStepDelta,
     TextDelta,
     ToolCallDelta,
 )
+from rx_assistant.types._inside import is_model
 
 
 class _DeltaView(View):
@@ -43,7 +46,7 @@ def _annotations_in(view: Any) -> Any:
     if annotations is None:
         return None
     build = validate("AnnotationDelta")
-    return ReadOnlyList([build(annotation) for annotation in annotations])
+    return ReadOnlyList([build(annotation) for annotation in annotations if annotation is not None])
 
 
 def _call_of(view: Any) -> Any:
@@ -91,6 +94,18 @@ _code_call = maker_of(
 
 
 _view_plain_text, _view_function, _view_code = _plain_text.view, _function_call.view, _code_call.view
+
+
+def message_delta(event: ThreadMessageDelta) -> MessageDelta:
+    """What the event changes in its message; nothing where the server gives no object."""
+    delta = event.data.delta
+    return delta if is_model(delta) else MessageDelta()
+
+
+def step_delta(event: ThreadRunStepDelta) -> RunStepDelta:
+    """What the event changes in its step; nothing where the server gives no object."""
+    delta = event.data.delta
+    return delta if is_model(delta) else RunStepDelta()
 
 
 def content_delta(event: ThreadMessageDelta, position: int) -> MessageContentDelta:

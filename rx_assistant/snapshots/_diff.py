@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rx_assistant.events import BY_NAME, StreamEvent, ThreadMessageDelta, ThreadRunStepDelta
 from rx_assistant.lifecycle import MESSAGE, RUN, STEP, Lifecycle
-from rx_assistant.snapshots._changes import by_place, node_of, paired_calls
+from rx_assistant.snapshots._changes import by_place, key_of, node_of, paired_calls
 from rx_assistant.snapshots._snapshot import RunSnapshot
 from rx_assistant.snapshots._states import RUNNABLE, TEXTUAL, CallState, MessageState, PartState, StepState
+from rx_assistant.types._inside import inside, models_in, text_in
 
 if TYPE_CHECKING:
     from rx_assistant.types import Message, MessageContent, Run, RunStep, ToolCall
@@ -47,11 +48,11 @@ def diff(
 
     `steps` and `messages` are those of the run, oldest first. A message is told inside the step that writes it.
     """
-    left: dict[str | None, Message] = {message.id: message for message in messages}
+    left = {key_of(message): message for message in messages}
     opening, closing = _run_events(snapshot, run)
     events = list(opening)
     for step in steps:
-        written = left.pop(_message_id(step), None)
+        written = left.pop(text_in(step.step_details, "message_creation", "message_id"), None)
         events += _step_events(snapshot, step, [] if written is None else _message_events(snapshot, written))
     for message in left.values():
         events += _message_events(snapshot, message)
@@ -73,7 +74,7 @@ def _run_events(snapshot: RunSnapshot, run: Run | None) -> tuple[list[StreamEven
 
 
 def _step_events(snapshot: RunSnapshot, step: RunStep, written: Iterable[StreamEvent]) -> Iterator[StreamEvent]:
-    state = snapshot.step_state(step.id or "")
+    state = snapshot.step_state(key_of(step))
     if state is None:
         yield _event("thread.run.step.created", _without_calls(_early(step, STEP)))
     if state is not None and state.final.at(snapshot.version) is not None:
@@ -91,7 +92,7 @@ def _step_events(snapshot: RunSnapshot, step: RunStep, written: Iterable[StreamE
 
 
 def _message_events(snapshot: RunSnapshot, message: Message) -> Iterator[StreamEvent]:
-    state = snapshot.message_state(message.id or "")
+    state = snapshot.message_state(key_of(message))
     if state is None:
         yield _event("thread.message.created", _early(message, MESSAGE).model_copy(update={"content": []}))
     elif state.final.at(snapshot.version) is not None:
@@ -113,7 +114,7 @@ def _message_events(snapshot: RunSnapshot, message: Message) -> Iterator[StreamE
 def _placed_parts(
     state: MessageState | None, message: Message, version: int
 ) -> Iterator[tuple[int, MessageContent, PartState | None]]:
-    content: Sequence[MessageContent] = message.content or ()
+    content: Sequence[MessageContent] = models_in(message.content)
     states = state.parts.at(version) if state else []
     yield from zip(range(len(content)), content, by_place(states, content), strict=True)
 
@@ -121,10 +122,13 @@ def _placed_parts(
 def _placed_calls(
     state: StepState | None, step: RunStep, version: int
 ) -> Iterator[tuple[int, ToolCall, CallState | None]]:
-    details = step.step_details
-    calls: Sequence[ToolCall] = (details.tool_calls or ()) if details and details.type == "tool_calls" else ()
+    calls: Sequence[ToolCall] = models_in(inside(step.step_details, "tool_calls")) if _calls_tools(step) else ()
     states = state.calls.at(version) if state else []
     yield from zip(range(len(calls)), calls, paired_calls(states, calls, version), strict=True)
+
+
+def _calls_tools(step: RunStep) -> bool:
+    return bool(inside(step.step_details, "type") == "tool_calls")
 
 
 def _part_piece(block: MessageContent, known: PartState | None, version: int) -> dict[str, Any] | None:
@@ -137,9 +141,9 @@ def _part_piece(block: MessageContent, known: PartState | None, version: int) ->
     if known.kind == "refusal":
         more = _added(known.log.at(version), node.get("refusal"))
         return {"type": "refusal", "refusal": more} if more else None
-    inside = node.get("text") or {}
-    more = _added(known.log.at(version), inside.get("value"))
-    marks = _numbered(inside.get("annotations"), known.annotations.length(version))
+    body = _object(node.get("text"))
+    more = _added(known.log.at(version), body.get("value"))
+    marks = _numbered(body.get("annotations"), known.annotations.length(version))
     if more is None or not (more or marks):
         return None
     return {"type": "text", "text": {"value": more, **({"annotations": marks} if marks else {})}}
@@ -149,10 +153,10 @@ def _call_piece(call: ToolCall, known: CallState | None, version: int) -> dict[s
     """What a delta says of a call, None if nothing was added."""
     node = node_of(call)
     kind = node.get("type")
-    inside = node.get(kind or "") or {}
-    if kind == "code_interpreter" and inside.get("outputs"):
-        inside = {**inside, "outputs": _numbered(inside["outputs"], 0)}
-        node = {**node, "code_interpreter": inside}
+    body = _object(node.get(kind or ""))
+    if kind == "code_interpreter" and body.get("outputs"):
+        body = {**body, "outputs": _numbered(body["outputs"], 0)}
+        node = {**node, "code_interpreter": body}
     if known is None:
         return node
     if known.kind != kind or known.final.at(version) is not None:
@@ -161,23 +165,31 @@ def _call_piece(call: ToolCall, known: CallState | None, version: int) -> dict[s
         return None if known.view(version) == call else node
     more: dict[str, Any] = {}
     key = "arguments" if kind == "function" else "input"
-    if added := _added(known.log.at(version), inside.get(key)):
+    if added := _added(known.log.at(version), body.get(key)):
         more[key] = added
-    if kind == "function" and inside.get("output") not in (None, known.output.at(version)):
-        more["output"] = inside["output"]
-    if kind == "code_interpreter" and (outputs := (inside.get("outputs") or [])[known.outputs.length(version) :]):
+    if kind == "function" and body.get("output") not in (None, known.output.at(version)):
+        more["output"] = body["output"]
+    if kind == "code_interpreter" and (outputs := _objects(body.get("outputs"))[known.outputs.length(version) :]):
         more["outputs"] = outputs
     return {"type": kind, kind: more} if more else None
 
 
-def _added(before: str, after: str | None) -> str | None:
+def _added(before: str, after: object) -> str | None:
     """What continues `before` to `after`; None if nothing can."""
-    return after[len(before) :] if after is not None and after.startswith(before) else None
+    return after[len(before) :] if isinstance(after, str) and after.startswith(before) else None
 
 
-def _numbered(items: list[dict[str, Any]] | None, start: int) -> list[dict[str, Any]]:
+def _numbered(items: object, start: int) -> list[dict[str, Any]]:
     """The items from number `start` on, each with its index."""
-    return [{"index": index, **item} for index, item in enumerate(items or ()) if index >= start]
+    return [{"index": index, **item} for index, item in enumerate(_objects(items)) if index >= start]
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 # -- events -----------------------------------------------------------------------------------------------------------
@@ -208,10 +220,9 @@ def _early(fetched: _M, life: Lifecycle) -> _M:
 
 
 def _without_calls(step: RunStep) -> RunStep:
-    details = step.step_details
-    if not details or details.type != "tool_calls":
+    if not _calls_tools(step):
         return step
-    return step.model_copy(update={"step_details": details.model_copy(update={"tool_calls": []})})
+    return step.model_copy(update={"step_details": step.step_details.model_copy(update={"tool_calls": []})})
 
 
 def _changed(known: RunStep | Message | None, fetched: RunStep | Message, apart_from: str) -> bool:
@@ -220,9 +231,3 @@ def _changed(known: RunStep | Message | None, fetched: RunStep | Message, apart_
         return True
     before, after = ({**node_of(each), apart_from: None} for each in (known, fetched))
     return before != after
-
-
-def _message_id(step: RunStep) -> str | None:
-    details = step.step_details
-    creation = details.message_creation if details and details.type == "message_creation" else None
-    return creation.message_id if creation else None

@@ -1,6 +1,7 @@
 """fold: a snapshot and an event → the next snapshot, and what the event opened, changed and closed.
 
-Everything is keyed by identity: message id and content index, step id and tool-call index. The rules:
+Everything is keyed by identity: message id and content index, step id and tool-call index. An event without such a key
+is skipped. The rules:
 
 * what is seen first is created, whichever event shows it; a delta may come before `created`;
 * a final object (message completed or incomplete, step completed, failed, cancelled or expired) replaces what deltas
@@ -13,11 +14,13 @@ A delta that appends to a known text touches that text only; its cost depends on
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias, cast
 
 from rx_assistant.events import (
     BY_NAME,
+    Held,
     MessageEvent,
     RunEvent,
     RunStepEvent,
@@ -25,36 +28,66 @@ from rx_assistant.events import (
     ThreadCreated,
     ThreadMessageDelta,
     ThreadRunStepDelta,
+    whole,
 )
-from rx_assistant.snapshots._changes import Changes
+from rx_assistant.snapshots._changes import Changes, key_of
 from rx_assistant.snapshots._fold_messages import message, message_delta
 from rx_assistant.snapshots._fold_steps import required_calls, step, step_delta
 from rx_assistant.snapshots._snapshot import RunSnapshot
 from rx_assistant.snapshots._store import Store
 
+_log = logging.getLogger("rx_assistant")
+
 _Apply: TypeAlias = Callable[[Store, int, Any, Any], Changes]
+
+
+Step: TypeAlias = tuple[RunSnapshot, Changes, StreamEvent]
+"""A snapshot, what was opened, changed and closed on the way to it, and the event that did so."""
 
 
 def fold(snapshot: RunSnapshot, event: StreamEvent) -> RunSnapshot:
     """The state after `event`. `snapshot` stays as it is, and may be folded onto again.
 
-    Raises EventDecodeError when the event's payload is not what its name says.
+    An event without the id that it needs changes nothing, and is logged once. Raises EventDecodeError when the event's
+    payload is not a JSON object.
     """
-    return advance(snapshot, event)[0]
+    return advance(snapshot, event)[-1][0]
 
 
-def advance(snapshot: RunSnapshot, event: StreamEvent) -> tuple[RunSnapshot, Changes]:
-    """As `fold`, and with it what the event opened, changed and closed, in the order in which to tell it.
+def advance(snapshot: RunSnapshot, event: StreamEvent) -> Sequence[Step]:
+    """As `fold`, in steps: with each snapshot what the event opened, changed and closed, in the order to tell it.
 
-    Raises EventDecodeError when the event's payload is not what its name says.
+    Nearly always one step, with `event` itself. Where a text was cut inside a character, its deltas come with whole
+    characters, and a half that is never completed is a delta of its own in front of the event that ends its text.
+
+    Raises EventDecodeError when the event's payload is not a JSON object.
     """
-    apply = _APPLY.get(type(event))
+    narrow: Any = event.narrow
+    if snapshot._store.held is None and (narrow is None or narrow[2] or not cast("Any", event).is_torn):
+        return (_step(snapshot, _APPLY.get(type(event)), event, narrow),)
+    return _whole_steps(snapshot, event)
+
+
+def _whole_steps(snapshot: RunSnapshot, event: StreamEvent) -> Sequence[Step]:
+    before = snapshot._store.held.at(snapshot._version) if snapshot._store.held else None
+    held = dict(before or {})
+    steps: list[Step] = []
+    for each in whole(event, held):
+        steps.append(_step(snapshot, _APPLY.get(type(each)), each, each.narrow))
+        snapshot = steps[-1][0]
+    if held != (before or {}):
+        _, changes, last = steps.pop() if steps else (snapshot, (), event)
+        steps.append((_step(snapshot, _hold, held, _MARKED)[0], changes, last))
+    return steps or ((snapshot, (), event),)
+
+
+def _step(snapshot: RunSnapshot, apply: _Apply | None, event: Any, narrow: Any) -> Step:
     if apply is None:
-        return snapshot, ()
-    narrow = event.narrow
-    if narrow is None:
-        event.data  # noqa: B018 (what is malformed raises before anything is written)
+        return snapshot, (), event
     store, version = snapshot._store, snapshot._version
+    if not (_has_key(event) if narrow is None else narrow[0]):
+        _skip(store, event)
+        return snapshot, (), event
     lock = store.lock
     lock.acquire()
     try:
@@ -65,7 +98,28 @@ def advance(snapshot: RunSnapshot, event: StreamEvent) -> tuple[RunSnapshot, Cha
     finally:
         store.version = version  # after a failure too: what it left behind has a version that no snapshot has
         lock.release()
-    return RunSnapshot(store, version), changes
+    return RunSnapshot(store, version), changes, event
+
+
+def _has_key(event: Any) -> bool:
+    """Whether a whole object says which one it is. What is malformed raises here, before anything is written."""
+    data = event.data
+    return not isinstance(event, MessageEvent | RunStepEvent) or bool(key_of(data))
+
+
+def _skip(store: Store, event: StreamEvent) -> None:
+    if not store.warned:
+        store.warned = True
+        _log.warning("event %r has no usable id: the snapshot goes on without it and others like it", event.event)
+
+
+_MARKED: Final = (True,)
+"""In place of a narrow reading: what is put into the store is no event, and needs no id."""
+
+
+def _hold(store: Store, version: int, held: Held, narrow: object) -> Changes:
+    store.hold(version, held)
+    return ()
 
 
 def _thread(store: Store, version: int, event: ThreadCreated, narrow: None) -> Changes:

@@ -10,6 +10,7 @@ from rx_assistant.snapshots._changes import FINAL, Change, Changes, by_place, cl
 from rx_assistant.snapshots._pieces import Node
 from rx_assistant.snapshots._states import MessageState, PartState
 from rx_assistant.snapshots._store import Store
+from rx_assistant.types._inside import inside, is_model, models_in, text_in
 
 if TYPE_CHECKING:
     from rx_assistant.types import MessageContent
@@ -40,7 +41,7 @@ def _message_delta(store: Store, version: int, event: ThreadMessageDelta) -> Cha
     delta = event.payload.get("delta") or {}
     if delta.get("role"):
         message.role.put(version, delta["role"])
-    for position, piece in enumerate(pieces_of(delta, "content")):
+    for position, piece in pieces_of(delta, "content"):
         index, kind = index_of(piece, position), word(piece.get("type"))
         part = message.parts.by_index.get(index) or _new_part(message, version, index, kind, changes)
         if part.kind == kind:
@@ -55,7 +56,7 @@ def _append(part: PartState, version: int, position: int, piece: Node, event: Th
         text = piece.get("text") or {}
         if text.get("value") is not None:
             part.log.append(version, text["value"])
-        for place, annotation in enumerate(pieces_of(text, "annotations")):
+        for place, annotation in pieces_of(text, "annotations"):
             index = index_of(annotation, part.annotations.next_index())
             part.annotations.append(version, index, event, (position, place))
     elif part.kind == "refusal":
@@ -68,20 +69,21 @@ def message(store: Store, version: int, event: MessageEvent, narrow: None) -> Ch
     """A whole message: the last word if it is final, else the first of what is not there yet."""
     data = event.data
     changes: list[Change] = []
-    message = _message(store, version, data.id or "", changes)
-    content = data.content or ()
+    message = _message(store, version, data.id, changes)
+    content = data.content if isinstance(data.content, list) else ()
     if isinstance(event, FINAL):
         message.whole.put(version, data)
         message.final.put(version, data)
         for place, (known, block) in enumerate(zip(by_place(message.parts.at(version), content), content, strict=True)):
-            part = known or _new_part(message, version, message.parts.free_index(place), block.type, changes)
-            part.final.put(version, block)
-            close(part, changes)
+            if is_model(block):
+                part = known or _new_part(message, version, message.parts.free_index(place), block.type, changes)
+                part.final.put(version, block)
+                close(part, changes)
         close(message, changes)
     elif not message.ended:
         message.whole.put(version, data)
         for index, block in enumerate(content):
-            if message.parts.by_index.get(index) is None:
+            if message.parts.by_index.get(index) is None and is_model(block):
                 _begin(_new_part(message, version, index, block.type, changes), version, block)
     return tuple(changes)
 
@@ -89,12 +91,11 @@ def message(store: Store, version: int, event: MessageEvent, narrow: None) -> Ch
 def _begin(part: PartState, version: int, block: MessageContent) -> None:
     """Gives a new part what a whole object already holds of it."""
     if block.type == "text":
-        text = block.text
-        part.log.append(version, (text and text.value) or "")
-        for index, annotation in enumerate((text and text.annotations) or ()):
+        part.log.append(version, text_in(block.text, "value"))
+        for index, annotation in enumerate(models_in(inside(block.text, "annotations"))):
             part.annotations.append(version, index, node_of(annotation))
     elif block.type == "refusal":
-        part.log.append(version, block.refusal or "")
+        part.log.append(version, text_in(block, "refusal"))
     else:
         part.pieces.append(version, 0, node_of(block))
 
@@ -108,7 +109,7 @@ def _message(store: Store, version: int, message_id: str, changes: list[Change])
     return state
 
 
-def _new_part(message: MessageState, version: int, index: int, kind: str | None, changes: list[Change]) -> PartState:
+def _new_part(message: MessageState, version: int, index: int, kind: object, changes: list[Change]) -> PartState:
     part = PartState(message.id, index, word(kind))
     message.parts.add(version, part)
     changes.append(("created", part, -1))

@@ -7,19 +7,15 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from rx_assistant.events import NarrowStep, RunEvent, RunStepEvent, ThreadRunStepDelta
 from rx_assistant.events._deltas import index_of, pieces_of
-from rx_assistant.snapshots._changes import FINAL, Change, Changes, close, node_of, paired_calls, word
+from rx_assistant.snapshots._changes import FINAL, Change, Changes, close, key_of, node_of, paired_calls, word
 from rx_assistant.snapshots._pieces import Node
 from rx_assistant.snapshots._shapes import validate
 from rx_assistant.snapshots._states import CallState, StepState
 from rx_assistant.snapshots._store import Store
+from rx_assistant.types._inside import inside, is_model, models_in, text_in
 
 if TYPE_CHECKING:
-    from rx_assistant.types import (
-        RequiredActionFunctionToolCall,
-        StepDetails,
-        ToolCall,
-    )
-
+    from rx_assistant.types import RequiredActionFunctionToolCall, ToolCall
 
 _Label: TypeAlias = tuple[str, str | None]
 """Type and id of a call, as far as they are known."""
@@ -50,8 +46,8 @@ def _step_delta(store: Store, version: int, event: ThreadRunStepDelta) -> Change
         if kind != step.details_type.at(version):
             step.details_type.put(version, kind)
         if kind == "tool_calls":
-            for position, piece in enumerate(pieces_of(details, "tool_calls")):
-                _call_delta(store, step, version, (position, piece), event, changes)
+            for placed in pieces_of(details, "tool_calls"):
+                _call_delta(store, step, version, placed, event, changes)
         else:
             step.details.append(version, 0, event)
     changes.append(("delta", step, -1))
@@ -95,7 +91,7 @@ def _append_function(call: CallState, version: int, function: Node) -> None:
 def _append_code(call: CallState, version: int, position: int, code: Node, event: ThreadRunStepDelta) -> None:
     if code.get("input") is not None:
         call.log.append(version, code["input"])
-    for place, output in enumerate(pieces_of(code, "outputs")):
+    for place, output in pieces_of(code, "outputs"):
         index = index_of(output, call.outputs.next_index())
         call.outputs.append(version, index, event, (position, place))
 
@@ -104,46 +100,58 @@ def step(store: Store, version: int, event: RunStepEvent, narrow: None) -> Chang
     """A whole step: the last word if it is final, else the first of what is not there yet."""
     data = event.data
     changes: list[Change] = []
-    step = _step(store, version, data.id or "", changes)
+    step = _step(store, version, data.id, changes)
     calls = _calls_in(data.step_details)
     if isinstance(event, FINAL):
         step.whole.put(version, data)
         step.final.put(version, data)
-        paired = zip(paired_calls(step.calls.at(version), calls, version), calls, strict=True)
-        for place, (known, final) in enumerate(paired):
-            call = known or _new_call(store, step, version, step.calls.free_index(place), _label(final), changes)
-            call.final.put(version, final)
-            close(call, changes)
+        _end_calls(store, step, version, calls, changes)
         close(step, changes)
     elif not step.ended:
         step.whole.put(version, data)
-        if data.step_details:
+        if is_model(data.step_details):
             step.details_type.put(version, word(data.step_details.type))
             if data.step_details.type != "tool_calls":
                 step.details.append(version, 0, node_of(data.step_details))
         for index, whole in enumerate(calls):
-            if step.calls.by_index.get(index) is None:
+            if step.calls.by_index.get(index) is None and is_model(whole):
                 _begin(_new_call(store, step, version, index, _label(whole), changes), version, whole)
     return tuple(changes)
 
 
-def _calls_in(details: StepDetails | None) -> Sequence[ToolCall]:
-    return (details.tool_calls or ()) if details and details.type == "tool_calls" else ()
+def _end_calls(store: Store, step: StepState, version: int, calls: Sequence[ToolCall], changes: list[Change]) -> None:
+    """Give the calls of a step their final objects; those that the final step does not hold are dropped."""
+    before = step.calls.at(version)
+    held: set[int] = set()
+    for place, (known, final) in enumerate(zip(paired_calls(before, calls, version), calls, strict=True)):
+        if not is_model(final):
+            continue
+        call = known or _new_call(store, step, version, step.calls.free_index(place), _label(final), changes)
+        held.add(id(call))
+        call.final.put(version, final)
+        close(call, changes)
+    for call in before:
+        if id(call) not in held:
+            call.dropped = version
+            store.drops = store.drops or version
+
+
+def _calls_in(details: object) -> Sequence[ToolCall]:
+    calls = inside(details, "tool_calls") if inside(details, "type") == "tool_calls" else None
+    return calls if isinstance(calls, list) else ()
 
 
 def _begin(call: CallState, version: int, whole: ToolCall) -> None:
     """Gives a new call what a whole object already holds of it."""
     if whole.type == "function":
-        function = whole.function
-        if function and function.name is not None:
-            call.name.put(version, function.name)
-        if function and function.output is not None:
-            call.output.put(version, function.output)
-        call.log.append(version, (function and function.arguments) or "")
+        for name, history in (("name", call.name), ("output", call.output)):
+            value = inside(whole.function, name)
+            if isinstance(value, str):
+                history.put(version, value)
+        call.log.append(version, text_in(whole.function, "arguments"))
     elif whole.type == "code_interpreter":
-        code = whole.code_interpreter
-        call.log.append(version, (code and code.input) or "")
-        for index, output in enumerate((code and code.outputs) or ()):
+        call.log.append(version, text_in(whole.code_interpreter, "input"))
+        for index, output in enumerate(models_in(inside(whole.code_interpreter, "outputs"))):
             call.outputs.append(version, index, node_of(output))
     else:
         call.pieces.append(version, 0, node_of(whole))
@@ -153,28 +161,31 @@ def required_calls(store: Store, version: int, event: RunEvent, narrow: None) ->
     """A run: when it requires action, that is the last word on the calls that it lists."""
     run = event.data
     store.run.put(version, run)
-    action = run.required_action if run.status == "requires_action" else None
-    required = (action and action.submit_tool_outputs and action.submit_tool_outputs.tool_calls) or ()
+    if run.status != "requires_action":
+        return ()
+    required = models_in(inside(run.required_action, "submit_tool_outputs", "tool_calls"))
     if not required:
         return ()
     changes: list[Change] = []
-    known = {call.identity.at(version): call for _, step in store.step_order for call in step.calls.at(version)}
     open_steps = [step for _, step in store.step_order if not step.ended]
+    calls = [call for _, step in store.step_order for call in step.calls.at(version)]
+    known = {call.identity.at(version): call for call in [*_stray_calls(store, version), *calls]}
+    nameless = (call for call in calls if _waits_for_its_id(call, version))
     for wanted in required:
-        call = known.get(wanted.id) or _without_id(open_steps, version)
-        call = call or _unseen(store, version, wanted, open_steps, changes)
+        call = known.get(key_of(wanted)) or next(nameless, None)
+        if call is None:
+            call = _unseen(store, version, wanted, open_steps, changes)
         if not call.ended:
-            if call.identity.at(version) is None:
+            if call.identity.at(version) is None and key_of(wanted):
                 call.identity.put(version, wanted.id)
             call.final.put(version, _as_call(wanted))
             close(call, changes)
     return tuple(changes)
 
 
-def _without_id(open_steps: list[StepState], version: int) -> CallState | None:
-    """The first open function call of which no delta has told the id."""
-    calls = (call for step in open_steps for call in step.calls.at(version))
-    return next((c for c in calls if c.kind == "function" and not c.ended and c.identity.at(version) is None), None)
+def _waits_for_its_id(call: CallState, version: int) -> bool:
+    """Whether it is an open function call of which no delta has told the id."""
+    return call.kind == "function" and not call.ended and call.identity.at(version) is None
 
 
 def _unseen(
@@ -184,19 +195,17 @@ def _unseen(
     open_steps: list[StepState],
     changes: list[Change],
 ) -> CallState:
-    """A call that no delta has shown: the newest open step's that calls tools, or nobody's."""
+    """A call that no delta has shown: it goes into the newest open step that calls tools, or into no step."""
     steps = [step for step in open_steps if step.details_type.at(version) in (None, "tool_calls")]
     if not steps and store.stray is None:
         store.stray = StepState("", version)
     step = steps[-1] if steps else store.stray
     assert step is not None
-    known = next((call for call in step.calls.at(version) if call.identity.at(version) == wanted.id), None)
-    return known or _new_call(store, step, version, step.calls.free_index(), ("function", wanted.id), changes)
+    return _new_call(store, step, version, step.calls.free_index(), ("function", key_of(wanted) or None), changes)
 
 
 def _as_call(wanted: RequiredActionFunctionToolCall) -> ToolCall:
-    function = wanted.function
-    name, arguments = (function.name, function.arguments) if function else (None, None)
+    name, arguments = inside(wanted.function, "name"), inside(wanted.function, "arguments")
     node = {"id": wanted.id, "type": "function", "function": {"name": name, "arguments": arguments, "output": None}}
     call: ToolCall = validate("ToolCall")(node)
     return call
@@ -212,7 +221,7 @@ def _step(store: Store, version: int, step_id: str, changes: list[Change]) -> St
 
 
 def _label(shown: ToolCall) -> _Label:
-    return word(shown.type), shown.id
+    return word(shown.type), key_of(shown) or None
 
 
 def _new_call(
@@ -239,8 +248,10 @@ def _new_call(
 
 
 def _stray(store: Store, version: int, call_id: str | None) -> ToolCall | None:
-    """What has been told of this call while nobody knew its step."""
-    if store.stray is None or call_id is None:
-        return None
-    calls = store.stray.calls.at(version)
+    """What has been told of this call before its step was known."""
+    calls = _stray_calls(store, version) if call_id is not None else ()
     return next((call.final.at(version) for call in calls if call.identity.at(version) == call_id), None)
+
+
+def _stray_calls(store: Store, version: int) -> Sequence[CallState]:
+    return store.stray.calls.at(version) if store.stray is not None else ()

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import CoreSchema, SchemaSerializer, core_schema
+
 from rx_assistant.types import Message, Run, RunStep, Thread, WireModel
 from rx_assistant.types._base import EMPTY, Array
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+
+    from rx_assistant.snapshots._snapshot import RunSnapshot
 
 
 class RunState(WireModel):
@@ -13,3 +23,25 @@ class RunState(WireModel):
     run: Run | None = None
     messages: Array[Message] = EMPTY
     steps: Array[RunStep] = EMPTY
+
+
+def snapshot_schema(kind: type[RunSnapshot], handler: GetCoreSchemaHandler) -> CoreSchema:
+    """How pydantic reads and dumps a RunSnapshot: as the RunState that it shows."""
+
+    def read(value: Any, read_state: Any) -> RunSnapshot:
+        return value if isinstance(value, kind) else kind._restored(read_state(value))
+
+    state = handler.generate_schema(RunState)
+    dump = core_schema.plain_serializer_function_ser_schema(_dumpable, return_schema=state)
+    return core_schema.no_info_wrap_validator_function(read, state, serialization=dump)
+
+
+@cache
+def serializer() -> SchemaSerializer:
+    """What dumps a snapshot that pydantic meets where no class is annotated."""
+    dump = core_schema.plain_serializer_function_ser_schema(_dumpable)
+    return SchemaSerializer(core_schema.any_schema(serialization=dump))
+
+
+def _dumpable(snapshot: Any) -> Any:
+    return snapshot.to_model() if hasattr(snapshot, "to_model") else snapshot

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, overload
 
 from rx_assistant.snapshots._history import count_at
 from rx_assistant.snapshots._states import MessageState, StepState
 from rx_assistant.snapshots._store import Store
 
 if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema, SchemaSerializer
+
     from rx_assistant.snapshots._model import RunState
     from rx_assistant.types import Message, RequiredAction, Run, RunStatus, RunStep, Text, Thread, ToolCall, Usage
 
@@ -68,6 +71,7 @@ class RunSnapshot:
     """
 
     __slots__ = ("_store", "_version")
+    _restored: ClassVar[Callable[[RunState], RunSnapshot]]  # set by the module that folds, which imports this one
 
     def __init__(self, store: Store | None = None, version: int = 0) -> None:
         self._store = Store() if store is None else store
@@ -120,18 +124,22 @@ class RunSnapshot:
 
     @property
     def tool_calls(self) -> Sequence[ToolCall]:
-        """The tool calls of all steps, in the order of their first event."""
+        """The tool calls of all steps, in the order of their first event.
+
+        Calls that the final object of their step does not hold are left out.
+        """
         states, version = self._store.calls, self._version
-        return Views(states, count_at(states, version), version)
+        count, drops = count_at(states, version), self._store.drops
+        if drops is not None and drops <= version:
+            states = [each for each in states[:count] if not each[1].is_dropped(version)]
+            count = len(states)
+        return Views(states, count, version)
 
     @property
     def text(self) -> str:
-        """The texts of all messages, joined."""
+        """The texts of all messages, joined; of a finished message those that its final object holds."""
         states, version = self._store.message_order, self._version
-        found: list[str] = []
-        for _, message in states[: count_at(states, version)]:
-            found += [part.text(version).value or "" for part in message.parts.at(version) if part.kind == "text"]
-        return "".join(found)
+        return "".join(message.text(version) for _, message in states[: count_at(states, version)])
 
     def message_state(self, message_id: str) -> MessageState | None:
         """What the store keeps of the message with this id, None if there was none yet."""
@@ -156,13 +164,13 @@ class RunSnapshot:
     def text_part(self, message_id: str, index: int) -> Text | None:
         """The text at this content index of the message with this id, None if there is none yet."""
         state = self._store.messages.get(message_id)
-        part = state.parts.find(index, self._version) if state else None
+        part = state.part(index, self._version) if state else None
         return part.text(self._version) if part and part.kind == "text" else None
 
     def tool_call(self, step_id: str, index: int) -> ToolCall | None:
         """The tool call at this index of the step with this id, None if there is none yet."""
         state = self._store.steps.get(step_id)
-        call = state.calls.find(index, self._version) if state else None
+        call = state.call(index, self._version) if state else None
         return call.view(self._version) if call else None
 
     def to_model(self) -> RunState:
@@ -183,6 +191,26 @@ class RunSnapshot:
     def model_dump_json(self, **options: Any) -> str:
         """The whole state as JSON; the options are those of pydantic's `model_dump_json`."""
         return self.to_model().model_dump_json(**options)
+
+    def to_dict(self, **options: Any) -> dict[str, Any]:
+        """The whole state as plain dicts, without fields that were not on the wire; as the `to_dict` of models."""
+        return self.to_model().to_dict(**options)
+
+    def to_json(self, **options: Any) -> str:
+        """The whole state as JSON text, without fields that were not on the wire; as the `to_json` of models."""
+        return self.to_model().to_json(**options)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from rx_assistant.snapshots._model import snapshot_schema
+
+        return snapshot_schema(cls, handler)
+
+    @property
+    def __pydantic_serializer__(self) -> SchemaSerializer:
+        from rx_assistant.snapshots._model import serializer
+
+        return serializer()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RunSnapshot):

@@ -14,6 +14,7 @@ from rx_assistant.snapshots import _shapes
 from rx_assistant.snapshots._history import History, Members
 from rx_assistant.snapshots._pieces import PieceLog
 from rx_assistant.snapshots._text import TextLog
+from rx_assistant.types._inside import text_in
 
 if TYPE_CHECKING:
     from rx_assistant.events import ThreadMessageDelta, ThreadRunStepDelta
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
         Message,
         MessageContent,
         MessageContentDelta,
+        MessageDelta,
         RunStep,
+        RunStepDelta,
         Text,
         TextDelta,
         ToolCall,
@@ -68,6 +71,11 @@ class PartState:
         """Message id and content index."""
         return self.message_id, self.index
 
+    def kind_at(self, version: int) -> str:
+        """Its type: what the final object says, or what deltas said before."""
+        final = self.final.at(version) if self.ended else None
+        return self.kind if final is None else text_in(final, "type")
+
     def view(self, version: int) -> MessageContent:
         """The part, with its type."""
         view: MessageContent = _views().part_view(self, version)
@@ -102,7 +110,20 @@ class PartState:
 class CallState:
     """A tool call. `kind` is its type on the wire; `log` is a function's arguments or an interpreter's code."""
 
-    __slots__ = ("ended", "final", "identity", "index", "kind", "log", "name", "output", "outputs", "pieces", "step_id")
+    __slots__ = (
+        "dropped",
+        "ended",
+        "final",
+        "identity",
+        "index",
+        "kind",
+        "log",
+        "name",
+        "output",
+        "outputs",
+        "pieces",
+        "step_id",
+    )
 
     def __init__(self, step_id: str, index: int, kind: str) -> None:
         self.step_id = step_id
@@ -116,6 +137,11 @@ class CallState:
         self.pieces = PieceLog(_shapes.SEARCH if kind == "file_search" else _shapes.CALL)
         self.final: History[ToolCall] = History()
         self.ended = False
+        self.dropped: int | None = None  # the version since which the step's final object does not hold it
+
+    def is_dropped(self, version: int) -> bool:
+        """Whether the step's final object has arrived and does not hold it."""
+        return self.dropped is not None and self.dropped <= version
 
     @property
     def key(self) -> tuple[str, int]:
@@ -143,6 +169,7 @@ class CallState:
         copied.pieces = self.pieces.copy(version)
         copied.final = self.final.copy(version)
         copied.ended = copied.final.at(version) is not None
+        copied.dropped = self.dropped if self.is_dropped(version) else None
         return copied
 
 
@@ -164,6 +191,24 @@ class MessageState:
         """The message."""
         view: Message = _views().message_view(self, version)
         return view
+
+    def text(self, version: int) -> str:
+        """Its texts, joined; those of the final object once that has arrived."""
+        held = [part for part in self.parts.at(version) if not self._drops(part, version)]
+        return "".join(text_in(part.text(version), "value") for part in held if part.kind_at(version) == "text")
+
+    def part(self, index: int, version: int) -> PartState | None:
+        """The part at `index`, unless the final object does not hold it."""
+        part = self.parts.find(index, version)
+        return None if part is None or self._drops(part, version) else part
+
+    def _drops(self, part: PartState, version: int) -> bool:
+        return self.ended and self.final.at(version) is not None and part.final.at(version) is None
+
+    def delta(self, event: ThreadMessageDelta, _position: int = -1) -> MessageDelta:
+        """What the event changes in the message."""
+        delta: MessageDelta = _delta_views().message_delta(event)
+        return delta
 
     def copy(self, version: int) -> MessageState:
         """The same up to `version`, to be continued on its own."""
@@ -195,6 +240,16 @@ class StepState:
         """The step."""
         view: RunStep = _views().step_view(self, version)
         return view
+
+    def call(self, index: int, version: int) -> CallState | None:
+        """The call at `index`, unless the final object does not hold it."""
+        call = self.calls.find(index, version)
+        return None if call is None or call.is_dropped(version) else call
+
+    def delta(self, event: ThreadRunStepDelta, _position: int = -1) -> RunStepDelta:
+        """What the event changes in the step."""
+        delta: RunStepDelta = _delta_views().step_delta(event)
+        return delta
 
     def copy(self, version: int) -> StepState:
         """The same up to `version`, to be continued on its own."""

@@ -18,6 +18,7 @@ from rx_assistant.snapshots._states import CallState, MessageState, StepState
 if TYPE_CHECKING:
     from typing import Any
 
+    from rx_assistant.events import Held
     from rx_assistant.types import Run, Thread
 
 
@@ -26,6 +27,8 @@ class Store:
 
     __slots__ = (
         "calls",
+        "drops",
+        "held",
         "lock",
         "message_order",
         "messages",
@@ -35,6 +38,7 @@ class Store:
         "stray",
         "thread",
         "version",
+        "warned",
     )
 
     def __init__(self) -> None:
@@ -48,6 +52,9 @@ class Store:
         self.step_order: list[tuple[int, StepState]] = []
         self.calls: list[tuple[int, CallState]] = []
         self.stray: StepState | None = None  # holds the calls that a run requires and no step has shown
+        self.drops: int | None = None  # the first version with a call that its step's final object does not hold
+        self.held: History[Held] | None = None  # the halves of characters at the ends of texts, once there are any
+        self.warned = False  # whether an event without an id has been logged
 
     def add_message(self, version: int, state: MessageState) -> None:
         """From `version` on there is this message."""
@@ -58,6 +65,11 @@ class Store:
         """From `version` on there is this step."""
         self.steps[state.id] = state
         self.step_order.append((version, state))
+
+    def hold(self, version: int, held: Held) -> None:
+        """From `version` on these halves of characters wait for their other half."""
+        self.held = self.held or History()
+        self.held.put(version, held)
 
     def fork(self, version: int) -> Store:
         """The store as it was at `version`, to be continued on its own. Call it under the lock."""
@@ -72,6 +84,9 @@ class Store:
         copied.stray = self.stray and self.stray.copy(version)
         for since, call in self.calls[: count_at(self.calls, version)]:
             copied.calls.append((since, copied.call_like(call)))
+        copied.drops = self.drops if self.drops is not None and self.drops <= version else None
+        copied.held = self.held and self.held.copy(version)
+        copied.warned = self.warned
         return copied
 
     def call_like(self, other: CallState) -> CallState:

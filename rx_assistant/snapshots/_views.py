@@ -23,6 +23,7 @@ from rx_assistant.types import (
     ToolCallsStepDetails,
     WireModel,
 )
+from rx_assistant.types._inside import is_model
 
 if TYPE_CHECKING:
     from rx_assistant.snapshots._states import CallState, MessageState, PartState, StepState
@@ -61,7 +62,7 @@ def text_view(part: PartState, version: int) -> Text:
     """The inside of a text part; the server's own when the message is finished."""
     if part.ended:
         final = part.final.at(version)
-        if final is not None and final.type == "text" and final.text is not None:
+        if final is not None and final.type == "text" and is_model(final.text):
             return final.text
     return _text.view(part, version)
 

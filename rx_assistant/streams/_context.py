@@ -13,6 +13,7 @@ from rx_assistant.errors import EventDecodeError
 from rx_assistant.events import MessageEvent, RunStepEvent, ThreadMessageDelta, ThreadRunStepDelta
 from rx_assistant.hot import FOREVER
 from rx_assistant.snapshots import RunSnapshot, fold
+from rx_assistant.types._inside import text_in
 
 if TYPE_CHECKING:
     from rx_assistant.events import StreamEvent
@@ -83,7 +84,7 @@ def message_around(event: StreamEvent | None, snapshot: RunSnapshot) -> Message 
     """Give the message that `event` is about, or else the one that is being written."""
     about = event.message_id if isinstance(event, ThreadMessageDelta) else None
     if isinstance(event, MessageEvent):
-        about = event.data.id
+        about = text_in(event.data, "id")
     return snapshot.message(about) if about else _under_way(snapshot.messages)
 
 
@@ -91,7 +92,7 @@ def step_around(event: StreamEvent | None, snapshot: RunSnapshot) -> RunStep | N
     """Give the step that `event` is about, or else the one that is under way."""
     about = event.step_id if isinstance(event, ThreadRunStepDelta) else None
     if isinstance(event, RunStepEvent):
-        about = event.data.id
+        about = text_in(event.data, "id")
     return snapshot.step(about) if about else _under_way(snapshot.steps)
 
 

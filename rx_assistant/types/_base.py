@@ -8,8 +8,13 @@ words of their own, and readers have to live with that without the annotations b
   `type` that makes a value a member of its union has none;
 * null is taken for any field, and stays null when dumped;
 * words from a list (`Word`) are annotated as that list and read as any string;
-* a member of a union whose `type` nobody knows becomes an `Unknown…` model, which keeps its JSON. A *known* `type`
-  with a body that does not fit is an error.
+* a member of a union whose `type` this version does not know becomes an `Unknown…` model, which keeps its JSON.
+
+Reading is forgiving, field by field. The strict reading comes first, in compiled code. Only where it fails, the object
+is read again without the fields that are off, and those keep what was on the wire. So `created_at="2025-01-01"` stays
+that text, `last_error="boom"` stays that text, and all other fields are what their annotations say. An item of an
+array that is off stays as it is, too. Ids are text and an `index` is an integer, because both are keys: a number in
+place of an id is read as text, digits in place of an index as a number. Only what is not a JSON object is refused.
 
 Everything is read-only, to any depth: attributes, arrays, objects, and the fields that no model knows.
 
@@ -19,23 +24,35 @@ import annotations`: pydantic would have to compile each annotation when they ar
 and pydantic 2.7 would not find those of this module.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar, get_origin
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, core_schema
 
+from rx_assistant.types._keys import key_reader
 from rx_assistant.types._readonly import ReadOnlyDict, ReadOnlyList, freeze
 
 _T = TypeVar("_T")
 _K = TypeVar("_K")
 _V = TypeVar("_V")
+_M = TypeVar("_M", bound="WireModel")
 
 ABSENT: Final[Any] = None
 """The default of a field whose annotation promises a value: it was not on the wire."""
 
 EMPTY: Final[Any] = ReadOnlyList[Any]()
 """The default of an array whose annotation promises one; shared, since nothing can change it."""
+
+
+_AS_IT_IS: Final = core_schema.simple_ser_schema("any")
+"""Dump what is there, whatever the annotation says: a field may hold what the server sent instead."""
+
+
+def _strict_or(forgive: Callable[[Any, Any], Any], strict: CoreSchema, ref: str | None = None) -> CoreSchema:
+    """The strict reading, in compiled code; and only where it fails the other one."""
+    forgiving = core_schema.no_info_wrap_validator_function(forgive, strict)
+    return core_schema.union_schema([strict, forgiving], mode="left_to_right", ref=ref)
 
 
 class _OrNull:
@@ -53,14 +70,19 @@ class _TextOfAny:
         return core_schema.nullable_schema(core_schema.str_schema(coerce_numbers_to_str=True))
 
 
-class _Through:
-    """What the annotation validates, passed through `convert`."""
-
-    def __init__(self, convert: Callable[[Any], Any]) -> None:
-        self._convert = convert
+class _ReadOnlyArray:
+    """A list of what the annotation says, read-only; an item that is off stays as it is."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._convert, handler(source))
+        either = _strict_or(_forgive_items, handler(source))
+        return core_schema.no_info_after_validator_function(ReadOnlyList, either, serialization=_AS_IT_IS)
+
+
+class _ReadOnlyTable:
+    """A dict of what the annotation says, read-only."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(ReadOnlyDict, handler(source))
 
 
 class _AnyJson:
@@ -69,20 +91,18 @@ class _AnyJson:
         return core_schema.no_info_after_validator_function(freeze, inner)
 
 
-class _NoneOf:
-    """Any word but `known`: where an Unknown… model is tried, these have been tried before, and did not fit."""
-
-    def __init__(self, *known: str) -> None:
-        self.known = known
+class _ByType:
+    """A union whose members are told apart by `type`, in compiled code; the last member takes every other `type`."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        words = core_schema.nullable_schema(core_schema.str_schema(strict=True))
-        return core_schema.no_info_after_validator_function(self._check, words)
+        schema = handler.generate_schema
+        *known, other = get_args(source)
+        tagged = core_schema.tagged_union_schema({tag: schema(each) for each in known for tag in _tags(each)}, "type")
+        return core_schema.union_schema([tagged, schema(other)], mode="left_to_right", serialization=_AS_IT_IS)
 
-    def _check(self, word: str | None) -> str | None:
-        if word in self.known:
-            raise PydanticCustomError("known_type", "{word} is a known type, whose fields are wrong", {"word": word})
-        return word
+
+def _tags(member: Any) -> tuple[str, ...]:
+    return get_args(member.model_fields["type"].annotation)
 
 
 Wire: TypeAlias = Annotated[_T, _OrNull()]
@@ -94,10 +114,10 @@ Word: TypeAlias = Annotated[_T, _AnyWord()]
 Scalar: TypeAlias = Annotated[_T, _TextOfAny()]
 """A string that some servers send as a number; read as a string."""
 
-Array: TypeAlias = Annotated[list[_T], _Through(ReadOnlyList)]
+Array: TypeAlias = Annotated[list[_T], _ReadOnlyArray()]
 """A list of these, read-only."""
 
-Table: TypeAlias = Annotated[dict[_K, _V], _Through(ReadOnlyDict)]
+Table: TypeAlias = Annotated[dict[_K, _V], _ReadOnlyTable()]
 """A dict of these, read-only."""
 
 Json: TypeAlias = Annotated[_T, _AnyJson()]
@@ -108,23 +128,18 @@ UnknownWord: TypeAlias = Literal["<unknown>"]
 comparing `type` narrows. At run time `type` is the wire's own word, so tell them apart with isinstance."""
 
 
-def none_of(*known: str) -> Any:
-    """The metadata for the `type` of an Unknown… model: any word but those that its union knows."""
-    return _NoneOf(*known)
-
-
-TAGGED: Final[Any] = Field(discriminator="type")
-"""The union is chosen by `type`, in compiled code."""
-
-OR_UNKNOWN: Final[Any] = Field(union_mode="left_to_right")
-"""The tagged union first, and only if that fails the Unknown… model behind it."""
+BY_TYPE: Final = _ByType()
+"""What makes a union of models out of `A | B | UnknownMember`, chosen by `type`."""
 
 
 class WireModel(BaseModel):
     """One JSON object of the Assistants protocol, read-only; unknown fields are kept as attributes.
 
+    A field whose value on the wire is of another type than its annotation keeps that value as it is.
     `model_dump(exclude_unset=True, by_alias=True)` gives back the JSON it was read from.
     """
+
+    __slots__ = ("_served_as",)
 
     model_config = ConfigDict(
         extra="allow",
@@ -138,6 +153,35 @@ class WireModel(BaseModel):
     def to_model(self) -> Self:
         """A plain model: itself. Views in snapshots look like models and give a real one here."""
         return self
+
+    def to_dict(
+        self, *, mode: Literal["json", "python"] = "python", use_api_names: bool = True, **options: Any
+    ) -> dict[str, Any]:
+        """The JSON that it was read from, as a dict; the same as the SDK's method of this name.
+
+        `exclude_unset=False` adds the fields that were not on the wire. Further options are `model_dump`'s.
+        """
+        return self.model_dump(mode=mode, by_alias=use_api_names, **{"exclude_unset": True, **options})
+
+    def to_json(self, *, indent: int | None = 2, use_api_names: bool = True, **options: Any) -> str:
+        """The JSON that it was read from, as text; the same as the SDK's method of this name.
+
+        `exclude_unset=False` adds the fields that were not on the wire. Further options are `model_dump_json`'s.
+        """
+        return self.model_dump_json(indent=indent, by_alias=use_api_names, **{"exclude_unset": True, **options})
+
+    @property
+    def _request_id(self) -> str | None:
+        """The `x-request-id` of the reply that held this object; None for objects inside another, and from a stream."""
+        return getattr(self, "_served_as", None)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler, /) -> CoreSchema:
+        strict = cast("Any", handler(source))
+        if strict["type"] == "union":  # pydantic gave what this method made of the class before
+            return cast("CoreSchema", strict)
+        _read_exactly(strict)
+        return _strict_or(_forgive, strict, strict.pop("ref", None))
 
     if not TYPE_CHECKING:  # for type checkers these are pydantic's
         __pydantic_extra__: dict[str, Json[Any]]
@@ -154,18 +198,79 @@ class WireModel(BaseModel):
             return set(self.__pydantic_fields_set__)
 
 
+def served_as(model: _M, request_id: str | None) -> _M:
+    """The model, which from now on knows the id of the request that it answers."""
+    object.__setattr__(model, "_served_as", request_id)
+    return model
+
+
+# -- the forgiving reading --------------------------------------------------------------------------------------------
+
+
+def _read_exactly(model: Any) -> None:
+    """Make the fields of a model's schema take their own types only, and dump what they hold."""
+    fields: dict[str, Any] = model["schema"]["fields"]
+    for name, field in fields.items():
+        schema = field["schema"]
+        _take_own_types(schema)
+        _replace_key(name, schema)
+        schema["serialization"] = _AS_IT_IS
+
+
+def _take_own_types(schema: Any) -> None:
+    """Numbers and booleans are not made of text, nor the other way round."""
+    if schema["type"] in ("int", "float", "bool"):
+        schema["strict"] = True
+    for inside in [schema.get("schema"), schema.get("items_schema"), *schema.get("choices", ())]:
+        if isinstance(inside, dict):
+            _take_own_types(inside)
+
+
+def _replace_key(name: str, schema: Any) -> None:
+    """Read ids as text and an index as an integer, where they are neither."""
+    as_key = key_reader(name)
+    while as_key is not None and schema["type"] in ("default", "nullable"):
+        inside = schema["schema"]
+        if inside["type"] in ("str", "int"):
+            converted = core_schema.no_info_before_validator_function(as_key, inside)
+            schema["schema"] = core_schema.union_schema([inside, converted], mode="left_to_right")
+            break
+        schema = inside
+
+
+def _forgive(value: Any, handler: Callable[[Any], Any]) -> Any:
+    """Read an object without the fields that are off, and give those what was on the wire."""
+    if not isinstance(value, dict):
+        return handler(value)
+    try:
+        return handler(value)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+        off = {detail["loc"][0] for detail in details if detail["loc"]}
+    model = handler({name: item for name, item in value.items() if name not in off})
+    raw = {name: freeze(value[wire]) for name, wire in _names_of(type(model)) if wire in off}
+    known = model.__dict__ | raw
+    object.__setattr__(model, "__dict__", {name: known[name] for name in type(model).model_fields})
+    object.__setattr__(model, "__pydantic_fields_set__", model.__pydantic_fields_set__ | raw.keys())
+    return model
+
+
+def _forgive_items(value: Any, handler: Callable[[Any], Any]) -> Any:
+    """Read the items of a list one by one; those that are off stay what was on the wire."""
+    return [_item(each, handler) for each in value] if isinstance(value, list) else handler(value)
+
+
+def _item(value: Any, handler: Callable[[Any], Any]) -> Any:
+    try:
+        return handler([value])[0]
+    except ValidationError:
+        return freeze(value)
+
+
+def _names_of(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
+    """Each field's name here and on the wire."""
+    return ((name, field.alias or name) for name, field in model.model_fields.items())
+
+
 class UnknownMember(WireModel):
     """A member of a union whose `type` this version does not know; its JSON is in the attributes."""
-
-
-_M = TypeVar("_M", bound=WireModel)
-
-
-def reader(model: type[_M]) -> Callable[[bytes], _M]:
-    """`model.model_validate_json` without its preamble, for hot paths: 2.7 instead of 3.1 µs per delta.
-
-    Builds the model's validator now, if nobody has yet.
-    """
-    model.model_rebuild()
-    read: Callable[[bytes], _M] = model.__pydantic_validator__.validate_json
-    return read

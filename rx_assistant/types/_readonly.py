@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
 _T = TypeVar("_T")
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -32,6 +36,12 @@ class ReadOnlyList(list[_T]):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (list(self),)
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(cls, core_schema.list_schema())
+
     if not TYPE_CHECKING:  # type checkers see a list, so that it fits wherever the SDK's lists do
         append = extend = insert = remove = pop = clear = sort = reverse = _refuse
         __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
@@ -50,6 +60,12 @@ class ReadOnlyDict(dict[_K, _V]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (dict(self),)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(cls, core_schema.dict_schema())
 
     if not TYPE_CHECKING:  # type checkers see a dict, as above
         setdefault = update = pop = popitem = clear = _refuse

@@ -4,13 +4,12 @@ from typing import Annotated, Literal, TypeAlias
 
 from rx_assistant.types._base import (
     ABSENT,
-    OR_UNKNOWN,
-    TAGGED,
+    BY_TYPE,
     UnknownMember,
     UnknownWord,
     Wire,
     WireModel,
-    none_of,
+    Word,
 )
 
 
@@ -50,15 +49,13 @@ class FilePathAnnotation(WireModel):
 class UnknownAnnotation(UnknownMember):
     """An annotation that this version does not know."""
 
-    type: Annotated[UnknownWord, none_of("file_citation", "file_path")] = ABSENT
+    type: Word[UnknownWord] = ABSENT
     text: str | None = None
     start_index: int | None = None
     end_index: int | None = None
 
 
-Annotation: TypeAlias = Annotated[
-    Annotated[FileCitationAnnotation | FilePathAnnotation, TAGGED] | UnknownAnnotation, OR_UNKNOWN
-]
+Annotation: TypeAlias = Annotated[FileCitationAnnotation | FilePathAnnotation | UnknownAnnotation, BY_TYPE]
 
 
 class FileCitationDelta(WireModel):
@@ -100,13 +97,12 @@ class UnknownDeltaAnnotation(UnknownMember):
     """An annotation that this version does not know, or a part of one."""
 
     index: Wire[int] = ABSENT
-    type: Annotated[UnknownWord, none_of("file_citation", "file_path")] = ABSENT
+    type: Word[UnknownWord] = ABSENT
     text: str | None = None
     start_index: int | None = None
     end_index: int | None = None
 
 
 AnnotationDelta: TypeAlias = Annotated[
-    Annotated[FileCitationDeltaAnnotation | FilePathDeltaAnnotation, TAGGED] | UnknownDeltaAnnotation,
-    OR_UNKNOWN,
+    FileCitationDeltaAnnotation | FilePathDeltaAnnotation | UnknownDeltaAnnotation, BY_TYPE
 ]

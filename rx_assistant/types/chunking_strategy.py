@@ -4,13 +4,12 @@ from typing import Annotated, Literal, TypeAlias
 
 from rx_assistant.types._base import (
     ABSENT,
-    OR_UNKNOWN,
-    TAGGED,
+    BY_TYPE,
     UnknownMember,
     UnknownWord,
     Wire,
     WireModel,
-    none_of,
+    Word,
 )
 
 
@@ -37,10 +36,9 @@ class OtherFileChunkingStrategyObject(WireModel):
 class UnknownFileChunkingStrategy(UnknownMember):
     """Cut in a way that this version does not know."""
 
-    type: Annotated[UnknownWord, none_of("static", "other")] = ABSENT
+    type: Word[UnknownWord] = ABSENT
 
 
 FileChunkingStrategy: TypeAlias = Annotated[
-    Annotated[StaticFileChunkingStrategyObject | OtherFileChunkingStrategyObject, TAGGED] | UnknownFileChunkingStrategy,
-    OR_UNKNOWN,
+    StaticFileChunkingStrategyObject | OtherFileChunkingStrategyObject | UnknownFileChunkingStrategy, BY_TYPE
 ]

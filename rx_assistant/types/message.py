@@ -4,16 +4,14 @@ from typing import Annotated, Literal, TypeAlias
 
 from rx_assistant.types._base import (
     ABSENT,
+    BY_TYPE,
     EMPTY,
-    OR_UNKNOWN,
-    TAGGED,
     Array,
     UnknownMember,
     UnknownWord,
     Wire,
     WireModel,
     Word,
-    none_of,
 )
 from rx_assistant.types.message_content import MessageContent, MessageRole
 from rx_assistant.types.shared import Metadata
@@ -31,12 +29,10 @@ class AttachmentToolFileSearch(WireModel):
 class UnknownAttachmentTool(UnknownMember):
     """A tool for an attached file that this version does not know."""
 
-    type: Annotated[UnknownWord, none_of("code_interpreter", "file_search")] = ABSENT
+    type: Word[UnknownWord] = ABSENT
 
 
-AttachmentTool: TypeAlias = Annotated[
-    Annotated[CodeInterpreterTool | AttachmentToolFileSearch, TAGGED] | UnknownAttachmentTool, OR_UNKNOWN
-]
+AttachmentTool: TypeAlias = Annotated[CodeInterpreterTool | AttachmentToolFileSearch | UnknownAttachmentTool, BY_TYPE]
 
 
 class Attachment(WireModel):

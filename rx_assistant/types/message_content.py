@@ -4,16 +4,14 @@ from typing import Annotated, Literal, TypeAlias
 
 from rx_assistant.types._base import (
     ABSENT,
+    BY_TYPE,
     EMPTY,
-    OR_UNKNOWN,
-    TAGGED,
     Array,
     UnknownMember,
     UnknownWord,
     Wire,
     WireModel,
     Word,
-    none_of,
 )
 from rx_assistant.types.annotation import Annotation
 
@@ -73,14 +71,9 @@ class RefusalContentBlock(WireModel):
 class UnknownContentBlock(UnknownMember):
     """A part that this version does not know."""
 
-    type: Annotated[UnknownWord, none_of("text", "image_file", "image_url", "refusal")] = ABSENT
+    type: Word[UnknownWord] = ABSENT
 
 
 MessageContent: TypeAlias = Annotated[
-    Annotated[
-        TextContentBlock | ImageFileContentBlock | ImageURLContentBlock | RefusalContentBlock,
-        TAGGED,
-    ]
-    | UnknownContentBlock,
-    OR_UNKNOWN,
+    TextContentBlock | ImageFileContentBlock | ImageURLContentBlock | RefusalContentBlock | UnknownContentBlock, BY_TYPE
 ]

@@ -7,15 +7,13 @@ from typing import Annotated, Literal, TypeAlias
 
 from rx_assistant.types._base import (
     ABSENT,
-    OR_UNKNOWN,
-    TAGGED,
+    BY_TYPE,
     Array,
     UnknownMember,
     UnknownWord,
     Wire,
     WireModel,
     Word,
-    none_of,
 )
 from rx_assistant.types.annotation import AnnotationDelta
 from rx_assistant.types.message_content import ImageDetail, MessageRole
@@ -78,13 +76,11 @@ class UnknownDeltaBlock(UnknownMember):
     """More of a part that this version does not know."""
 
     index: Wire[int] = ABSENT
-    type: Annotated[UnknownWord, none_of("text", "image_file", "image_url", "refusal")] = ABSENT
+    type: Word[UnknownWord] = ABSENT
 
 
 MessageContentDelta: TypeAlias = Annotated[
-    Annotated[TextDeltaBlock | ImageFileDeltaBlock | ImageURLDeltaBlock | RefusalDeltaBlock, TAGGED]
-    | UnknownDeltaBlock,
-    OR_UNKNOWN,
+    TextDeltaBlock | ImageFileDeltaBlock | ImageURLDeltaBlock | RefusalDeltaBlock | UnknownDeltaBlock, BY_TYPE
 ]
 
 

@@ -4,16 +4,14 @@ from typing import Annotated, Literal, TypeAlias
 
 from rx_assistant.types._base import (
     ABSENT,
+    BY_TYPE,
     EMPTY,
-    OR_UNKNOWN,
-    TAGGED,
     Array,
     UnknownMember,
     UnknownWord,
     Wire,
     WireModel,
     Word,
-    none_of,
 )
 from rx_assistant.types.run import Usage
 from rx_assistant.types.shared import Metadata
@@ -48,12 +46,10 @@ class ToolCallsStepDetails(WireModel):
 class UnknownStepDetails(UnknownMember):
     """The step does something that this version does not know."""
 
-    type: Annotated[UnknownWord, none_of("message_creation", "tool_calls")] = ABSENT
+    type: Word[UnknownWord] = ABSENT
 
 
-StepDetails: TypeAlias = Annotated[
-    Annotated[MessageCreationStepDetails | ToolCallsStepDetails, TAGGED] | UnknownStepDetails, OR_UNKNOWN
-]
+StepDetails: TypeAlias = Annotated[MessageCreationStepDetails | ToolCallsStepDetails | UnknownStepDetails, BY_TYPE]
 
 
 class RunStepLastError(WireModel):

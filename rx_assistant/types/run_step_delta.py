@@ -4,15 +4,13 @@ from typing import Annotated, Literal, TypeAlias
 
 from rx_assistant.types._base import (
     ABSENT,
-    OR_UNKNOWN,
-    TAGGED,
+    BY_TYPE,
     Array,
     UnknownMember,
     UnknownWord,
     Wire,
     WireModel,
     Word,
-    none_of,
 )
 from rx_assistant.types.tool_call_delta import ToolCallDelta
 
@@ -40,11 +38,11 @@ class ToolCallDeltaObject(WireModel):
 class UnknownStepDetailsDelta(UnknownMember):
     """More of something that this version does not know."""
 
-    type: Annotated[UnknownWord, none_of("message_creation", "tool_calls")] = ABSENT
+    type: Word[UnknownWord] = ABSENT
 
 
 StepDetailsDelta: TypeAlias = Annotated[
-    Annotated[RunStepDeltaMessageDelta | ToolCallDeltaObject, TAGGED] | UnknownStepDetailsDelta, OR_UNKNOWN
+    RunStepDeltaMessageDelta | ToolCallDeltaObject | UnknownStepDetailsDelta, BY_TYPE
 ]
 
 

@@ -4,16 +4,15 @@ from typing import Annotated, Literal, TypeAlias
 
 from rx_assistant.types._base import (
     ABSENT,
+    BY_TYPE,
     EMPTY,
-    OR_UNKNOWN,
-    TAGGED,
     Array,
     Json,
     UnknownMember,
     UnknownWord,
     Wire,
     WireModel,
-    none_of,
+    Word,
 )
 
 
@@ -35,10 +34,7 @@ class CompoundFilter(WireModel):
 class UnknownFilter(UnknownMember):
     """A filter that this version does not know."""
 
-    type: Annotated[UnknownWord, none_of("eq", "ne", "gt", "gte", "lt", "lte", "in", "nin", "and", "or")] = ABSENT
+    type: Word[UnknownWord] = ABSENT
 
 
-VectorStoreFilter: TypeAlias = Annotated[
-    Annotated[ComparisonFilter | CompoundFilter, TAGGED] | UnknownFilter,
-    OR_UNKNOWN,
-]
+VectorStoreFilter: TypeAlias = Annotated[ComparisonFilter | CompoundFilter | UnknownFilter, BY_TYPE]

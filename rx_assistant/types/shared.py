@@ -6,8 +6,7 @@ from pydantic import Field
 
 from rx_assistant.types._base import (
     ABSENT,
-    OR_UNKNOWN,
-    TAGGED,
+    BY_TYPE,
     Json,
     Scalar,
     Table,
@@ -16,7 +15,6 @@ from rx_assistant.types._base import (
     Wire,
     WireModel,
     Word,
-    none_of,
 )
 
 Metadata: TypeAlias = Table[str, str]
@@ -86,12 +84,11 @@ class ResponseFormatJSONSchema(WireModel):
 class UnknownResponseFormat(UnknownMember):
     """A response format that this version does not know."""
 
-    type: Annotated[UnknownWord, none_of("text", "json_object", "json_schema")] = ABSENT
+    type: Word[UnknownWord] = ABSENT
 
 
 AssistantResponseFormat: TypeAlias = Annotated[
-    Annotated[ResponseFormatText | ResponseFormatJSONObject | ResponseFormatJSONSchema, TAGGED] | UnknownResponseFormat,
-    OR_UNKNOWN,
+    ResponseFormatText | ResponseFormatJSONObject | ResponseFormatJSONSchema | UnknownResponseFormat, BY_TYPE
 ]
 
 AssistantResponseFormatOption: TypeAlias = Word[Literal["auto"]] | AssistantResponseFormat

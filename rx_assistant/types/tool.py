@@ -4,15 +4,13 @@ from typing import Annotated, Literal, TypeAlias
 
 from rx_assistant.types._base import (
     ABSENT,
-    OR_UNKNOWN,
-    TAGGED,
+    BY_TYPE,
     Array,
     UnknownMember,
     UnknownWord,
     Wire,
     WireModel,
     Word,
-    none_of,
 )
 from rx_assistant.types.shared import FunctionDefinition
 
@@ -62,12 +60,10 @@ class FunctionTool(WireModel):
 class UnknownTool(UnknownMember):
     """A tool that this version does not know."""
 
-    type: Annotated[UnknownWord, none_of("code_interpreter", "file_search", "function")] = ABSENT
+    type: Word[UnknownWord] = ABSENT
 
 
-AssistantTool: TypeAlias = Annotated[
-    Annotated[CodeInterpreterTool | FileSearchTool | FunctionTool, TAGGED] | UnknownTool, OR_UNKNOWN
-]
+AssistantTool: TypeAlias = Annotated[CodeInterpreterTool | FileSearchTool | FunctionTool | UnknownTool, BY_TYPE]
 
 
 class AssistantToolChoiceFunction(WireModel):

@@ -4,16 +4,14 @@ from typing import Annotated, Literal, TypeAlias
 
 from rx_assistant.types._base import (
     ABSENT,
+    BY_TYPE,
     EMPTY,
-    OR_UNKNOWN,
-    TAGGED,
     Array,
     UnknownMember,
     UnknownWord,
     Wire,
     WireModel,
     Word,
-    none_of,
 )
 from rx_assistant.types.shared import Attributes
 
@@ -41,12 +39,11 @@ class CodeInterpreterToolCallOutputImage(WireModel):
 class UnknownCodeInterpreterOutput(UnknownMember):
     """An output that this version does not know."""
 
-    type: Annotated[UnknownWord, none_of("logs", "image")] = ABSENT
+    type: Word[UnknownWord] = ABSENT
 
 
 CodeInterpreterOutput: TypeAlias = Annotated[
-    Annotated[CodeInterpreterOutputLogs | CodeInterpreterToolCallOutputImage, TAGGED] | UnknownCodeInterpreterOutput,
-    OR_UNKNOWN,
+    CodeInterpreterOutputLogs | CodeInterpreterToolCallOutputImage | UnknownCodeInterpreterOutput, BY_TYPE
 ]
 
 
@@ -124,10 +121,9 @@ class UnknownToolCall(UnknownMember):
     """A call of a tool that this version does not know."""
 
     id: Wire[str] = ABSENT
-    type: Annotated[UnknownWord, none_of("code_interpreter", "file_search", "function")] = ABSENT
+    type: Word[UnknownWord] = ABSENT
 
 
 ToolCall: TypeAlias = Annotated[
-    Annotated[CodeInterpreterToolCall | FileSearchToolCall | FunctionToolCall, TAGGED] | UnknownToolCall,
-    OR_UNKNOWN,
+    CodeInterpreterToolCall | FileSearchToolCall | FunctionToolCall | UnknownToolCall, BY_TYPE
 ]

@@ -7,14 +7,13 @@ from typing import Annotated, Literal, TypeAlias
 
 from rx_assistant.types._base import (
     ABSENT,
-    OR_UNKNOWN,
-    TAGGED,
+    BY_TYPE,
     Array,
     UnknownMember,
     UnknownWord,
     Wire,
     WireModel,
-    none_of,
+    Word,
 )
 from rx_assistant.types.tool_call import FileSearch
 
@@ -45,12 +44,11 @@ class UnknownCodeInterpreterOutputDelta(UnknownMember):
     """More of an output that this version does not know."""
 
     index: Wire[int] = ABSENT
-    type: Annotated[UnknownWord, none_of("logs", "image")] = ABSENT
+    type: Word[UnknownWord] = ABSENT
 
 
 CodeInterpreterOutputDelta: TypeAlias = Annotated[
-    Annotated[CodeInterpreterLogs | CodeInterpreterOutputImage, TAGGED] | UnknownCodeInterpreterOutputDelta,
-    OR_UNKNOWN,
+    CodeInterpreterLogs | CodeInterpreterOutputImage | UnknownCodeInterpreterOutputDelta, BY_TYPE
 ]
 
 
@@ -101,11 +99,9 @@ class UnknownToolCallDelta(UnknownMember):
 
     index: Wire[int] = ABSENT
     id: str | None = None
-    type: Annotated[UnknownWord, none_of("code_interpreter", "file_search", "function")] = ABSENT
+    type: Word[UnknownWord] = ABSENT
 
 
 ToolCallDelta: TypeAlias = Annotated[
-    Annotated[CodeInterpreterToolCallDelta | FileSearchToolCallDelta | FunctionToolCallDelta, TAGGED]
-    | UnknownToolCallDelta,
-    OR_UNKNOWN,
+    CodeInterpreterToolCallDelta | FileSearchToolCallDelta | FunctionToolCallDelta | UnknownToolCallDelta, BY_TYPE
 ]

@@ -33,7 +33,7 @@ def families(event: ev.AssistantStreamEvent, snapshot: RunSnapshot) -> RunSnapsh
     text: t.Text | None = snapshot.text_part("msg_1", 0)
     assert_type(snapshot.run, t.Run | None)
     assert_type(snapshot.usage, t.Usage | None)
-    after, changes = advance(snapshot, event)
+    ((after, changes, _),) = advance(snapshot, event)
     print([phase for phase, _, _ in changes], text)
     return after
 """

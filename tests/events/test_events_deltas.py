@@ -104,7 +104,7 @@ def test_both_readings_are_done_at_most_once(monkeypatch: pytest.MonkeyPatch) ->
     assert asked == ["thread.message.delta"] * 2
 
 
-BROKEN = [b'"', b'"\\x"', b'"\\ud800"', b'"tab\t"', b'"nul\x00"', b'"a"b"', b'"a"}', b"7", b"[]", b'"a\\"', b'"\\u12"']
+BROKEN = [b'"', b'"\\x"', b'"tab\t"', b'"nul\x00"', b'"a"b"', b'"a"}', b'"a\\"', b'"\\u12"']
 
 
 @pytest.mark.parametrize("value", BROKEN)
@@ -114,6 +114,23 @@ def test_what_the_model_refuses_the_narrow_reading_refuses(kind: Any, frame: byt
     for reading in (narrow_reading, is_spared, lambda event: event.data):
         with pytest.raises(EventDecodeError):
             reading(event)
+
+
+@pytest.mark.parametrize("value", [b"7", b"[]", b"{}", b"true", b"1.5"])
+@pytest.mark.parametrize(("kind", "frame"), [(ThreadMessageDelta, TEXT), (ThreadRunStepDelta, STEP)])
+def test_what_is_no_text_is_no_fragment_and_stays_in_the_model(kind: Any, frame: bytes, value: bytes) -> None:
+    event = kind(frame % value)
+    assert narrow_reading(event)[1] == ()
+    assert event.data.model_dump(exclude_unset=True) == json.loads(event.raw)
+
+
+def test_half_a_character_is_a_replacement_in_both_readings() -> None:
+    event = ThreadMessageDelta(TEXT % rb'"a\ud83d"')
+    assert event.text_fragments == ((0, "a\ufffd"),)
+    assert event.data.delta.content[0].text.value == "a\ufffd"
+    assert event.is_torn
+    assert not ThreadMessageDelta(TEXT % rb'"a\ud83d\ude00"').is_torn
+    assert not ThreadMessageDelta(TEXT % b"null").is_torn
 
 
 def test_bad_utf8_in_a_fragment_is_replaced_in_both_readings() -> None:

@@ -99,7 +99,7 @@ async def test_a_timeout_of_the_users_own_is_none_of_the_streams(face: Face) -> 
 
 @on_every_face
 async def test_a_malformed_event_is_the_handlers_error_and_nobody_elses(face: Face) -> None:
-    sent = [*TEXT[:8], frame("thread.message.delta", {"id": 7, "delta": "?"}), *TEXT[8:]]
+    sent = [*TEXT[:8], frame("thread.message.delta", ["no", "delta"]), *TEXT[8:]]
     names = ["on_event", "on_text_delta", "on_exception", "on_end"]
     handler = recorder(face, names=names, show=lambda self, name, *given: (name, given[0] if given else None))
     stream = face.stream(*sent, handler=handler)

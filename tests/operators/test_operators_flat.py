@@ -244,9 +244,9 @@ def test_an_observer_that_raises_at_the_final_snapshot_is_told_so() -> None:
 
 # -- all of them ------------------------------------------------------------------------------------------------------
 
-BAD_RUN = event("run.completed", {"id": "run_1", "status": ["no", "word"]})
-BAD_STEP = event("run.step.completed", {"id": ["step_1"]})
-BAD_MESSAGE = event("message.completed", {"id": ["msg_1"]})
+BAD_RUN = event("run.completed", ["requires_action"])
+BAD_STEP = event("run.step.completed", ["no", "step"])
+BAD_MESSAGE = event("message.completed", ["no", "message"])
 BAD_TEXT = event("message.delta", ["no", "delta"])
 
 
@@ -287,7 +287,7 @@ def test_a_malformed_payload_ends_the_chain_that_reads_it_and_no_other(
 def test_what_an_operator_does_not_read_may_be_malformed(operator: Callable[[], Any]) -> None:
     story = [*STORY[:5], arguments("", id="call_1", name="f"), *STORY[5:]]
     whole = watched(stream_of(*story), operator())
-    strange = watched(stream_of(BAD_RUN, UnknownEvent("message", b"\xff"), *story), operator())
+    strange = watched(stream_of(event("run.queued", ["no", "run"]), UnknownEvent("message", b"\xff"), *story), operator())
     assert len(strange.items) == len(whole.items) > 0
     assert strange.endings == whole.endings == [None]
 

@@ -193,7 +193,7 @@ def test_the_streams_error_ends_what_is_open_and_the_outer_stream(kind: Callable
 
 
 def test_a_malformed_payload_ends_only_the_chain_that_reads_it() -> None:
-    bad = ThreadMessageDelta(b'{"id": 5}')
+    bad = ThreadMessageDelta(b'["no", "delta"]')
     stream = stream_of(text("a"), bad, text("b"))
     found: list[Seen] = []
     outer = seen(stream.pipe(ax.texts(), ops.do_action(lambda part: found.append(seen(part)))))

@@ -279,7 +279,7 @@ def check_once(events: Iterable[StreamEvent], leg: Leg) -> None:
     for event in events:
         assert not done, "something follows `done`"
         done += isinstance(event, DoneEvent)
-        snapshot, changes = advance(snapshot, event)
+        ((snapshot, changes, _),) = advance(snapshot, event)
         for phase, state, _ in changes:
             phases[id(state)].append(phase)
             states[id(state)] = state

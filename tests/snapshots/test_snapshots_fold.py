@@ -80,7 +80,7 @@ def told(*events: StreamEvent) -> list[list[str]]:
     """The changes of each event, as words."""
     snapshot, found = RunSnapshot(), []
     for each in events:
-        snapshot, changes = advance(snapshot, each)
+        ((snapshot, changes, _),) = advance(snapshot, each)
         found.append([f"{phase} {name_of(state)}" for phase, state, _ in changes])
     return found
 
@@ -114,7 +114,7 @@ def test_the_thread_is_kept() -> None:
 @pytest.mark.parametrize("other", [DoneEvent(), ErrorEvent(b'{"message":"m"}'), UnknownEvent("new", b"{")])
 def test_events_that_say_nothing_of_the_run_change_nothing(other: StreamEvent) -> None:
     before = folded(message_delta(text("a")))
-    after, changes = advance(before, other)
+    ((after, changes, _),) = advance(before, other)
     assert (after is before, changes) == (True, ())
 
 
@@ -131,7 +131,7 @@ def test_indices_may_come_in_any_order_and_leave_gaps() -> None:
 
 
 def test_two_fragments_of_one_part_in_one_delta_are_both_kept() -> None:
-    snapshot, changes = advance(RunSnapshot(), message_delta(text("a"), text("b"), text("c", 1)))
+    ((snapshot, changes, _),) = advance(RunSnapshot(), message_delta(text("a"), text("b"), text("c", 1)))
     assert texts_of(snapshot) == ["ab", "c"]
     assert [(phase, at) for phase, _, at in changes if at >= 0] == [("delta", 0), ("delta", 1), ("delta", 2)]
 
@@ -177,7 +177,7 @@ FINAL = {
 @pytest.mark.parametrize("late", [message_delta(text("late")), event("thread.message.in_progress", {"id": "msg_1"})])
 def test_the_final_object_wins_over_deltas_before_and_after(late: StreamEvent) -> None:
     completed = event("thread.message.completed", FINAL)
-    snapshot, changes = advance(folded(message_delta(text("deltas")), completed), late)
+    ((snapshot, changes, _),) = advance(folded(message_delta(text("deltas")), completed), late)
     assert snapshot.messages[0] == completed.data
     assert changes == ()
 
@@ -218,7 +218,7 @@ def test_final_calls_meet_their_calls_by_id() -> None:
     calls = [{"id": f"call_{n}", "type": "function", "function": {"name": "f", "arguments": str(n)}} for n in (2, 1)]
     step = {"id": "step_1", "step_details": {"type": "tool_calls", "tool_calls": calls}}
     deltas = step_delta(function("1", 0, "call_1", "f"), function("2", 1, "call_2", "f"))
-    snapshot, changes = advance(folded(deltas), event("thread.run.step.completed", step))
+    ((snapshot, changes, _),) = advance(folded(deltas), event("thread.run.step.completed", step))
     done = {state.key: state.final.at(snapshot.version).id for phase, state, _ in changes[:2]}
     assert done == {("step_1", 0): "call_1", ("step_1", 1): "call_2"}
 
@@ -390,7 +390,7 @@ def test_a_resumed_run_may_begin_with_the_end_of_a_step() -> None:
 
 def test_a_malformed_event_raises_and_leaves_the_snapshot_usable() -> None:
     before = folded(message_delta(text("a")))
-    for raw in (b"{", b'{"delta":{"content":[{"type":"text","text":7}]}}', b'{"delta":{"content":{}}}'):
+    for raw in (b"{", b'[{"id":"msg_1"}]', b'"msg_1"'):
         broken = BY_NAME["thread.message.delta"](raw)
         with pytest.raises(EventDecodeError) as caught:
             fold(before, broken)
@@ -414,10 +414,31 @@ def test_a_fold_that_is_interrupted_leaves_no_trace(monkeypatch: pytest.MonkeyPa
     assert (texts_of(before), texts_of(after)) == (["a"], ["ab", "c"])
 
 
-def test_missing_ids_and_contents_are_no_reason_to_fail() -> None:
-    names = [name for name in BY_NAME if name.startswith("thread")]
-    snapshot = folded(*(event(name, {}) for name in names), *(event(name, {"delta": None}) for name in names))
-    assert (len(snapshot.messages), len(snapshot.steps)) == (1, 1)
+def test_events_without_a_usable_id_are_skipped_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    names = [name for name in BY_NAME if name.startswith(("thread.message", "thread.run.step"))]
+    before = folded(event("thread.run.created", {"id": "run_1"}), message_delta(text("a")))
+    after = before
+    for payload in ({}, {"delta": None}, {"id": None}, {"id": ""}, {"id": ["msg_1"]}, {"id": True}):
+        for name in names:
+            after = fold(after, event(name, payload))
+    assert after == before
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "no usable id" in caplog.text
+
+
+def test_numbers_are_keys_like_their_digits() -> None:
+    part = {"index": "0", "type": "text", "text": {"value": "a"}}
+    later = {**part, "index": 0, "text": {"value": "b"}}
+    events = [event("thread.message.delta", {"id": key, "delta": {"content": [part, later]}}) for key in (7, "7")]
+    snapshot = folded(*events, event("thread.message.completed", {"id": 7, "status": "completed"}))
+    assert [message.id for message in snapshot.messages] == ["7"]
+    assert texts_of(folded(*events)) == ["abab"]
+
+
+def test_pieces_without_a_usable_index_are_skipped_and_cost_nothing_else() -> None:
+    pieces = [{"index": odd, "type": "text", "text": {"value": "x"}} for odd in ("x", [], {}, 1.5, True)]
+    delta = event("thread.message.delta", {"id": "msg_1", "delta": {"content": ["lost", *pieces, text("a", 1)]}})
+    assert texts_of(folded(delta)) == ["a"]
 
 
 def check_once(events: Iterable[StreamEvent], stream: Generated) -> None:
@@ -426,7 +447,7 @@ def check_once(events: Iterable[StreamEvent], stream: Generated) -> None:
     states: dict[int, State] = {}
     snapshot = RunSnapshot()
     for each in events:
-        snapshot, changes = advance(snapshot, each)
+        ((snapshot, changes, _),) = advance(snapshot, each)
         for phase, state, _ in changes:
             seen[id(state)].append(phase)
             states[id(state)] = state
@@ -462,11 +483,11 @@ def opened_texts(changes: Iterable[Change]) -> list[State]:
 
 def test_a_change_leads_to_the_views_and_the_delta() -> None:
     first = message_delta(text("Hel", 0, citation(0, "file_1")))
-    snapshot, changes = advance(RunSnapshot(), first)
+    ((snapshot, changes, _),) = advance(RunSnapshot(), first)
     (part,) = opened_texts(changes)
     assert part.text(snapshot.version).value == "Hel"
     delta = message_delta(text("lo"))
-    after, ((phase, state, at), (_, message, _)) = advance(snapshot, delta)
+    ((after, ((phase, state, at), (_, message, _)), _),) = advance(snapshot, delta)
     assert (phase, state.key, message.id) == ("delta", ("msg_1", 0), "msg_1")
     assert state.text_delta(delta, at).value == "lo"
     assert state.delta(delta, at).text.value == "lo"

@@ -288,7 +288,7 @@ def test_a_deltas_view_is_the_events_own_delta(delta: StreamEvent, model_first: 
     delta = type(delta)(delta.raw)
     if model_first:
         assert delta.data
-    _, changes = advance(SNAPSHOT, delta)
+    ((_, changes, _),) = advance(SNAPSHOT, delta)
     state, position = next((state, at) for phase, state, at in changes if phase == "delta")
     if isinstance(state, PartState):
         view, model = state.text_delta(delta, position), delta.data.delta.content[position].text or TextDelta()
@@ -311,7 +311,7 @@ def test_reading_the_text_of_a_delta_builds_no_model(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(StreamEvent, "_decode", asked.append)
     for delta in (DELTAS[0], DELTAS[2], DELTAS[5], DELTAS[7]):
         delta = type(delta)(delta.raw)
-        snapshot, changes = advance(snapshot, delta)
+        ((snapshot, changes, _),) = advance(snapshot, delta)
         for phase, state, at in changes:
             if phase == "delta" and isinstance(state, PartState):
                 assert state.text_delta(delta, at).value == "lo"

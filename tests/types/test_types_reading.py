@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from reference import SHARED
 
 from rx_assistant import types as t
-from rx_assistant.types._base import reader
 
 TEXT_DELTA = b'{"id":"msg_1","delta":{"content":[{"index":0,"type":"text","text":{"value":"x"}}]}}'
 
@@ -46,12 +45,6 @@ def mutated(frame: bytes, chance: random.Random) -> bytes:
     start = chance.randrange(len(frame))
     end = start + chance.choice([0, 1, 1, 7])
     return frame[:start] + chance.choice([b"", *HOSTILE]) + frame[end:]
-
-
-def test_a_reader_reads_as_the_model_does() -> None:
-    assert reader(t.MessageDeltaEvent)(TEXT_DELTA) == t.MessageDeltaEvent.model_validate_json(TEXT_DELTA)
-    with pytest.raises(ValidationError):
-        reader(t.MessageDeltaEvent)(b'{"delta":7}')
 
 
 def test_broken_payloads_give_validation_errors_and_nothing_else() -> None:

@@ -1,0 +1,25 @@
+"""A run's state as a plain model → a snapshot that shows it, and may be folded onto."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rx_assistant.events import ThreadCreated
+from rx_assistant.snapshots._diff import diff
+from rx_assistant.snapshots._fold import fold
+from rx_assistant.snapshots._snapshot import RunSnapshot
+
+if TYPE_CHECKING:
+    from rx_assistant.snapshots._model import RunState
+
+
+def restored(state: RunState) -> RunSnapshot:
+    """The snapshot that the events of such a state fold to."""
+    snapshot = RunSnapshot()
+    events = [] if state.thread is None else [ThreadCreated.from_data(state.thread)]
+    for event in [*events, *diff(snapshot, run=state.run, steps=state.steps, messages=state.messages)]:
+        snapshot = fold(snapshot, event)
+    return snapshot
+
+
+RunSnapshot._restored = staticmethod(restored)

@@ -1,0 +1,32 @@
+"""Keys as some servers send them: numbers in place of ids, digits in place of an index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def as_id(value: object) -> str:
+    """An id as text. Raises ValueError for what is neither text nor a number."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise ValueError(f"an id must be text or a number, got {type(value).__name__}")
+
+
+def as_index(value: object) -> int:
+    """An index as an integer. Raises ValueError for what is neither an integer nor its digits."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError(f"an index must be an integer, got {value!r}")
+
+
+def key_reader(name: str) -> Callable[[object], str | int] | None:
+    """What reads the key that a field of this name holds; None for all other fields."""
+    if name == "id" or name.endswith("_id"):
+        return as_id
+    return as_index if name == "index" else None
