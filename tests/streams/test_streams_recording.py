@@ -24,7 +24,7 @@ from streams_bodies import (
 )
 
 from rx_assistant import replay
-from rx_assistant.errors import APIConnectionError, EventDecodeError, ServerErrorEvent, StreamTruncatedError
+from rx_assistant.errors import APIConnectionError, ServerErrorEvent, StreamTruncatedError
 
 BEGUN = [run("queued"), run("in_progress"), message("created"), delta("a"), delta("b")]
 
@@ -50,7 +50,11 @@ ENDINGS: dict[str, tuple[list[Any], type | None]] = {
     "cut": ([*BEGUN, delta("c")[:25], b""], StreamTruncatedError),
     "torn": ([*BEGUN, APIConnectionError()], StreamTruncatedError),
     "error": ([*BEGUN, error(message="Sorry.")], ServerErrorEvent),
-    "malformed error": ([*BEGUN, b"event: error\ndata: {\n\n"], EventDecodeError),
+    "malformed error": ([*BEGUN, b"event: error\ndata: {\n\n"], ServerErrorEvent),
+    "error as text": ([*BEGUN, b"event: error\ndata: Sorry.\ndata: Really.\n\n"], ServerErrorEvent),
+    "error without a name": ([*BEGUN, b'data: {"error":"Sorry."}\n\n'], ServerErrorEvent),
+    "error behind half a frame": ([*BEGUN, delta("c")[:25], error(message="Sorry.")], ServerErrorEvent),
+    "html at the end": ([*BEGUN, b"<html>502</html>", b""], StreamTruncatedError),
     "unknown events and odd payloads": (
         [b'event: thread.new\r\ndata: {"a":\r\ndata: 1}\r\n\r\n', b"event: x y\ndata:\n\n", b"data: what\n\n", DONE],
         None,
@@ -83,11 +87,14 @@ def test_frames_are_on_disk_before_anybody_is_told(tmp_path: Path) -> None:
     sizes: list[int] = []
     with sync_stream(FedBody(*answer("a"))) as stream:
         stream.record(str(path))
-        stream.subscribe(lambda event: sizes.append(path.stat().st_size))
+        stream.subscribe(lambda event: sizes.append(path.stat().st_size), on_completed=lambda: sizes.append(-1))
+        stream.subscribe(on_completed=lambda: sizes.append(path.stat().st_size))
         stream.until_done()
-    assert sizes == sorted(sizes)
-    assert sizes[0] == len(run("queued"))
-    assert sizes[-1] == len(b"".join(answer("a")))
+    *items, ended, last = sizes
+    assert items == sorted(items)
+    assert items[0] == len(run("queued"))
+    assert ended == -1
+    assert last == len(b"".join(answer("a")))
 
 
 def test_a_late_recording_holds_what_the_stream_holds(tmp_path: Path) -> None:
