@@ -1,4 +1,4 @@
-"""What a server says about a failure, in whatever shape: `{"error": {…}}`, a flat object, text, a list → an ErrorObject.
+"""What a server says about a failure → an ErrorObject, whatever its shape: `{"error": {…}}`, flat, text, a list.
 
 Also finds an error that was glued to half a frame: a proxy that loses its upstream writes its error where the last
 frame broke off, so that both arrive as one frame with several lines of data.
@@ -33,6 +33,9 @@ _WORDS: Final = (
     "title",
 )
 """The members that hold a server's words, the first to be read first."""
+
+_FLAT: Final = {"detail", "message", "msg", "code", "status", "status_code", "type", "param", "title", "instance"}
+"""The members of a failure that is told without the word error."""
 
 _NAMED: Final = "event: error", "event:error"
 
@@ -82,9 +85,8 @@ def is_error(text: str) -> bool:
         return True
     if value.get("object") or value.get("id"):
         return False
-    known = {"detail", "message", "msg", "code", "status", "status_code", "type", "param", "title", "instance", "event"}
-    says = bool(value.get("detail")) or (isinstance(value.get("message"), str) and ("code" in value or "param" in value))
-    return (says and value.keys() <= known) or value.get("event") == "error"
+    flat = isinstance(value.get("message"), str) and ("code" in value or "param" in value)
+    return (bool(value.get("detail") or flat) and value.keys() <= _FLAT) or value.get("event") == "error"
 
 
 def _value(text: str) -> Any:

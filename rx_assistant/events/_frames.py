@@ -1,7 +1,7 @@
 """Server-sent events ⇄ stream events: which class a frame belongs to, and what a frame of an event looks like.
 
 Some proxies send no event names, but wrap each payload: `data: {"event": NAME, "data": PAYLOAD}`, `data: {"error": …}`,
-`data: [DONE]`. Others write an error where a frame broke off. Both are taken apart here, so no other room knows of them.
+`data: [DONE]`. Others write an error where a frame broke off. Both are taken apart here, for all other rooms.
 """
 
 from __future__ import annotations

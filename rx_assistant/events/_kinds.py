@@ -261,7 +261,7 @@ AssistantStreamEvent: TypeAlias = (
 `DoneEvent` and `ErrorEvent` are endings: a stream completes, or fails with a `ServerErrorEvent` that has the `event`.
 """
 
-BY_NAME: Final[Mapping[str, type[StreamEvent]]] = {
-    kind.event: kind for kind in (*get_args(AssistantStreamEvent), ErrorEvent, DoneEvent) if kind is not UnknownEvent
-}
+_ALL: tuple[Any, ...] = (*get_args(AssistantStreamEvent), ErrorEvent, DoneEvent)
+
+BY_NAME: Final[Mapping[str, type[StreamEvent]]] = {kind.event: kind for kind in _ALL if kind is not UnknownEvent}
 """The class for each name that the protocol knows, endings included."""

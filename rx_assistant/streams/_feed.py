@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rx_assistant.errors import (
@@ -130,7 +131,7 @@ class Feed:
             elif kind is ErrorEvent or (kind is DoneEvent and proves_done(payloads[index])):
                 payload = payloads[index]
                 del kinds[index:], payloads[index:]
-                return self._end_well if kind is DoneEvent else lambda: self._end(_server_error(payload))
+                return self._end_well if kind is DoneEvent else partial(self._end, _server_error(payload))
         if DoneEvent in kinds:
             self._drop_unproved(kinds, payloads)
         return None
@@ -263,7 +264,7 @@ def _classified(frames: list[Frame]) -> tuple[list[Kind], list[bytes]]:
     """What `classify` makes of each frame; a call for each only where a name is unknown or data has several lines."""
     kinds = [_known(name) for name, _ in frames]
     payloads = [payload for _, payload in frames]
-    if None not in kinds and not any([b"\n" in payload for payload in payloads]):
+    if None not in kinds and b"\n" not in b"".join(payloads):
         return cast("list[Kind]", kinds), payloads
     pairs = [classify(*frame) for frame in frames]
     return [kind for kind, _ in pairs], [payload for _, payload in pairs]

@@ -120,7 +120,14 @@ def test_payloads_over_several_lines_stay_what_they_are() -> None:
 
 @pytest.mark.parametrize(
     ("data", "good"),
-    [(b"[DONE]", True), (b" [DONE] ", True), (b"", True), (b"{}", True), (b'{"id":1}\n[DONE]', False), (b"a\nb", False)],
+    [
+        (b"[DONE]", True),
+        (b" [DONE] ", True),
+        (b"", True),
+        (b"{}", True),
+        (b'{"id":1}\n[DONE]', False),
+        (b"a\nb", False),
+    ],
 )
 def test_a_done_that_frames_ran_into_proves_nothing(data: bytes, good: bool) -> None:
     assert classify(b"done", data)[0] is DoneEvent

@@ -221,3 +221,51 @@ async def test_an_async_stream_is_recorded_too(anyio_backend: str, tmp_path: Pat
         await stream.close()
     assert whole.path.read_bytes() == b"".join(answer("a", "b"))
     assert part.path.read_bytes() == run("queued")
+
+
+# -- several legs in one file ------------------------------------------------------------------------------------------
+
+WAITING = [*BEGUN, run("requires_action")]
+REST = [run("queued"), run("in_progress"), delta("c"), run("completed")]
+
+
+@pytest.mark.parametrize("ends_first", [True, False], ids=["one after the other", "the second within the first"])
+def test_two_legs_are_one_recording_with_one_done_at_its_end(ends_first: bool, tmp_path: Path) -> None:
+    """`submit_tool_outputs_stream` is mostly called inside a callback, before the first leg's `done` has come."""
+    first, second = FedBody(*WAITING), FedBody(*REST)
+    with sync_stream(first) as one, sync_stream(second) as two:
+        recording = one.record(tmp_path / "run.sse")
+        one.driver.advance(len(WAITING) - 1)
+        if ends_first:
+            first.feed(DONE)
+            one.until_done()
+        two.record(recording)
+        two.driver.advance(1)
+        first.feed(DONE)
+        one.until_done()
+        second.feed(DONE)
+        two.until_done()
+    assert recording.path.read_bytes() == b"".join([*WAITING, *REST, DONE])
+
+
+def test_a_leg_that_goes_on_after_a_break_takes_back_what_was_left_of_the_break(tmp_path: Path) -> None:
+    with sync_stream(FedBody(*WAITING[:-1], b"<html>", b"")) as one, pytest.raises(StreamTruncatedError):
+        recording = one.record(tmp_path / "run.sse")
+        one.until_done()
+    assert recording.path.read_bytes().endswith(b"<html>\n")
+    with sync_stream(FedBody(*REST, b"")) as two:
+        two.record(recording)
+        two.until_done()
+    assert recording.path.read_bytes() == b"".join([*WAITING[:-1], *REST, DONE])
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_a_recording_that_is_made_after_the_end_has_the_ending(name: str, tmp_path: Path) -> None:
+    chunks, ending = ENDINGS[name]
+    stream = sync_stream(FedBody(*chunks))
+    early = stream.record(tmp_path / "early.sse")
+    events, ended = played(stream)
+    late = stream.record(tmp_path / "late.sse")
+    assert ended is ending
+    assert late.path.read_bytes() == early.path.read_bytes()
+    assert played(replay(late.path)) == (events, ending)
