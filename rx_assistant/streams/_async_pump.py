@@ -335,13 +335,30 @@ class AsyncPump:
         """Return when nothing of the stream is left: no response, no task."""
         if self._cleaned and self._task is None and not self._handlers:
             return
-        with anyio.CancelScope(shield=True):
-            await self.settle()
-            task = self._task
-            if task is not None and not (self._is_own_task() or self._handlers.is_inside()):
-                task.cancel()
-                await task.wait()
+        was_cut = isinstance(self._log.failure, StreamClosedError)
+        try:
+            if not was_cut:
+                await self._told()  # the stream's own task may be telling it right now
+            with anyio.CancelScope(shield=True):
+                await self._end_task()
+            await self._told()
+        finally:
+            with anyio.move_on_after(_GOODBYE, shield=True):
+                await self._end_task()
+                await self._deliver_ending()
+
+    async def _end_task(self) -> None:
+        await self.settle()
+        task = self._task
+        if task is not None and not (self._is_own_task() or self._handlers.is_inside()):
+            task.cancel()
+            await task.wait()
+
+    async def _told(self) -> None:
+        """Return once each async handler has had the ending."""
+        if self._handlers and not (self._is_own_task() or self._handlers.is_inside()):
             await self._deliver_ending()
+            await self._home.sleep(lambda: not self._handlers)
 
     async def settle(self) -> None:
         """Give the connection back after a good end, else close it. Once; others wait until it is done."""

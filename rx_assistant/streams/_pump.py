@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -209,9 +210,9 @@ class Pump:
         mine = self._thread in (None, threading.current_thread())
         return mine and self._reader is None and not self._log.ended
 
-    def _sleep(self, enough: Callable[[], bool]) -> None:
+    def _sleep(self, enough: Callable[[], bool], seconds: float | None = None) -> bool:
         with self._changed:
-            self._changed.wait_for(enough)
+            return self._changed.wait_for(enough, seconds)
 
     def _notify(self) -> None:
         with self._changed:
@@ -232,6 +233,32 @@ class Pump:
         thread, here = self._thread, threading.get_ident()
         if thread is not None and self._log.delivering not in (thread.ident, here) and thread.ident != here:
             thread.join(_JOIN)
+
+    def leave(self, *, patient: bool) -> None:
+        """Close, and return once the ending was told.
+
+        A stream that a loop has read to its end is delivered in full: a slow subscriber on another thread gets what is
+        left of it, and its ending. Any other stream is cut, and a callback that is under way gets a second. Not
+        `patient`: that second is all there is.
+        """
+        if self._log.read_out and patient:
+            self._tell_ending(None)
+        self.close()
+        self._tell_ending(_JOIN)
+
+    def _tell_ending(self, seconds: float | None) -> None:
+        log, here = self._log, threading.get_ident()
+        end = None if seconds is None else time.monotonic() + seconds
+        while not log.settled and log.delivering != here and threading.current_thread() is not self._thread:
+            if log.is_mine_to_drain:
+                log.want(FOREVER)
+            left = None if end is None else end - time.monotonic()
+            if not self._sleep(self._may_tell, left):
+                return
+
+    def _may_tell(self) -> bool:
+        log = self._log
+        return log.settled or (log.delivering is None and log.is_mine_to_drain)
 
     def _settle(self) -> None:
         """Give the connection back after a good end, else close it."""
