@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rx_assistant.errors import (
     APIConnectionError,
+    APIStatusError,
     APITimeoutError,
     EventTooLargeError,
     RxAssistantError,
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 _RUN_KINDS = frozenset(kind for kind in BY_NAME.values() if issubclass(kind, RunEvent))
 _known = KINDS.get
 _NOTABLE = _RUN_KINDS | {DoneEvent, ErrorEvent}
+_PATIENCE = 5
+_PASSING = (408, 429)
 _SHOWN = 200  # bytes of what made no event that an error shows
 
 
@@ -80,6 +83,8 @@ class Feed:
         self._identity = identity
         self._bytes = 0
         self._odd = b""  # the last `done` that proved nothing, or frame that is no event of the protocol
+        self._broke_at = 0  # how many events had come at the last break
+        self._fruitless = 0  # how many breaks since the last event
         self._rest = b""  # what a recording ends with when the body broke off
 
     def take(self, chunk: bytes) -> int:
@@ -182,16 +187,17 @@ class Feed:
                 self._identity = RunIdentity(run_id, thread_id)
         return self._identity
 
-    def resumable(self, cause: RxAssistantError | None) -> tuple[RunIdentity, RunSnapshot] | None:
-        """What it takes to go on after a break: which run it is, and all that has arrived of it; None if it is over.
+    def resumable(self, cause: Exception | None) -> tuple[RunIdentity | None, RunSnapshot] | None:
+        """What it takes to go on after a break: the run, if it is known, and all that has arrived; None if it is over.
 
-        What is no break of the connection is not healed by another: nor is a time that was up for the whole stream.
+        Another connection heals a broken one, a refusal for the moment, and nothing else: not a time that was up for
+        the whole stream. Five breaks without an event in between are enough.
         """
-        broken = cause is None or (isinstance(cause, APIConnectionError) and not isinstance(cause, TotalTimeoutError))
-        identity = self.identity
-        if not broken or identity is None or self.log.ended or self.is_ending:
+        if not (cause is None or _is_passing(cause)) or self.log.ended or self.is_ending:
             return None
-        return identity, self._arrived(self.log)
+        self._fruitless = 1 if self.log.length > self._broke_at else self._fruitless + 1
+        self._broke_at = self.log.length
+        return None if self._fruitless > _PATIENCE else (self.identity, self._arrived(self.log))
 
     def restart(self) -> None:
         """Forget the unfinished block: another body goes on where the last one broke."""
@@ -268,6 +274,12 @@ def _classified(frames: list[Frame]) -> tuple[list[Kind], list[bytes]]:
         return cast("list[Kind]", kinds), payloads
     pairs = [classify(*frame) for frame in frames]
     return [kind for kind, _ in pairs], [payload for _, payload in pairs]
+
+
+def _is_passing(cause: Exception) -> bool:
+    if isinstance(cause, APIStatusError):
+        return cause.status_code >= 500 or cause.status_code in _PASSING
+    return isinstance(cause, APIConnectionError) and not isinstance(cause, TotalTimeoutError)
 
 
 def _server_error(payload: bytes) -> ServerErrorEvent:

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 Open = Callable[[], "Body"]
 """Sends the request, and gives what to read from. Raises errors of ours only."""
 
-Resume = Callable[["RunIdentity", "RunSnapshot"], "Body"]
-"""Gives a body that goes on where a broken one stopped, from what has been folded so far."""
+Resume = Callable[["RunIdentity | None", "RunSnapshot"], "Body | None"]
+"""Gives a body that goes on where a broken one stopped, from what has been folded so far.
+
+The identity is None where no event had told it. So is the body, where the run cannot be found.
+"""
 
 _logger = logging.getLogger("rx_assistant")
 
@@ -174,17 +177,30 @@ class Pump:
 
     def _broke(self, cause: RxAssistantError | None) -> None:
         feed, body, resume = self._feed, self._body, self._resume
-        point = feed.resumable(cause) if resume is not None else None
+        point = feed.resumable(cause) if resume is not None and body is not None else None
         if resume is None or body is None or point is None:
             feed.finish(cause)
             return
-        self._resume = None
         body.close()
-        feed.restart()
-        try:
-            self._body = resume(*point)
-        except Exception as error:
-            feed.fail(error)
+        while point is not None:
+            try:
+                following = resume(*point)
+            except Exception as error:
+                point = feed.resumable(error)
+                if point is None:
+                    feed.fail(error)
+            else:
+                self._go_on(following, cause)
+                return
+
+    def _go_on(self, body: Body | None, cause: RxAssistantError | None) -> None:
+        if body is None:  # nothing tells which run it was
+            self._feed.finish(cause)
+            return
+        self._feed.restart()
+        self._body = body
+        if self._log.ended:
+            body.close()
 
     # -- turns ---------------------------------------------------------------------------------------------------
 

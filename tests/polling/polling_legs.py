@@ -246,7 +246,9 @@ class AsyncStates(States):
 def resumed(leg: Leg, offset: int, answers: Iterable[RunObjects] = (), **options: Any) -> AssistantStream:
     """The leg's stream, cut at a byte, which goes on by polling; the last answer is the final one."""
 
-    def resume(identity: RunIdentity, snapshot: RunSnapshot) -> PolledBody:
+    def resume(identity: RunIdentity | None, snapshot: RunSnapshot) -> PolledBody | None:
+        if identity is None:
+            return None
         assert identity == leg.identity
         return PolledBody(States([*answers, leg.found]), Telling(snapshot, leg.answered), interval=0)
 
@@ -260,7 +262,7 @@ def resumed_async(leg: Leg, offset: int, answers: Iterable[RunObjects] = (), **o
     async def open() -> AsyncTorn:
         return AsyncTorn(leg.body[:offset])
 
-    async def resume(identity: RunIdentity, snapshot: RunSnapshot) -> AsyncPolledBody:
+    async def resume(identity: RunIdentity | None, snapshot: RunSnapshot) -> AsyncPolledBody:
         return AsyncPolledBody(AsyncStates([*answers, leg.found]), Telling(snapshot, leg.answered), interval=0)
 
     known = leg.identity if leg.answered else None

@@ -233,30 +233,51 @@ async def test_an_async_body_is_told_of_events_and_not_of_comments_or_parts_of_e
     assert (body.reads, body.seen) == (len(BREATH), 2)  # the ending is no event
 
 
-def test_what_breaks_again_after_it_was_resumed_is_truncated() -> None:
-    second, resumed = FedBody(delta("b"), END), []
-    with sync_stream(FedBody(*BEGUN, END), resume=lambda *point: resumed.append(point) or second) as stream:
+def test_a_stream_is_resumed_as_often_as_that_brings_events() -> None:
+    bodies = [FedBody(delta(letter), END) for letter in "bcdefgh"]
+    rest = iter([*bodies, FedBody(run("completed"), DONE)])
+    with sync_stream(FedBody(*BEGUN, END), resume=lambda *_: next(rest)) as stream:
+        stream.until_done()
+        assert stream.snapshot.text == "abcdefgh"
+    assert all(body.endings == ["close"] for body in bodies)
+
+
+def test_what_breaks_again_and_again_without_an_event_is_truncated() -> None:
+    bodies: list[FedBody] = []
+
+    def resume(*_: Any) -> FedBody:
+        bodies.append(FedBody(delta("b"), END) if not bodies else FedBody(END))
+        return bodies[-1]
+
+    with sync_stream(FedBody(*BEGUN, END), resume=resume) as stream:
         with pytest.raises(StreamTruncatedError):
             stream.until_done()
         assert stream.snapshot.text == "ab"
-    assert len(resumed) == 1
-    assert second.endings == ["close"]
+    assert len(bodies) == 6
+    assert all(body.endings == ["close"] for body in bodies)
 
 
 @pytest.mark.anyio
-async def test_what_breaks_again_after_an_async_stream_was_resumed_is_truncated(anyio_backend: str) -> None:
-    second, resumed = AsyncFedBody(delta("b"), END), []
+async def test_what_breaks_again_and_again_on_an_event_loop_is_truncated(anyio_backend: str) -> None:
+    bodies: list[AsyncFedBody] = []
 
-    async def resume(*point: Any) -> AsyncFedBody:
-        resumed.append(point)
-        return second
+    async def resume(*_: Any) -> AsyncFedBody:
+        bodies.append(AsyncFedBody(delta("b"), END) if not bodies else AsyncFedBody(END))
+        return bodies[-1]
 
     async with async_stream(AsyncFedBody(*BEGUN, END), resume=resume) as stream:
         with pytest.raises(StreamTruncatedError):
             await stream.until_done()
         assert stream.snapshot.text == "ab"
-    assert len(resumed) == 1
-    assert second.endings == ["close"]
+    assert len(bodies) == 6
+    assert all(body.endings == ["close"] for body in bodies)
+
+
+def test_a_stream_that_cannot_be_resumed_ends_as_the_break_says() -> None:
+    with sync_stream(FedBody(*BEGUN, APIConnectionError("reset")), resume=lambda *_: None) as stream:
+        with pytest.raises(StreamTruncatedError) as raised:
+            stream.until_done()
+        assert isinstance(raised.value.__cause__, APIConnectionError)
 
 
 @pytest.mark.parametrize("name", WELL)
