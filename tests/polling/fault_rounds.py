@@ -67,7 +67,11 @@ class FaultProxy:
         elif fault == "502":
             await wire.reply(502, b"<html>Bad Gateway</html>", {"content-type": "text/html", **PATIENT})
         else:
-            await self._pass_on(request, wire, fault)
+            try:
+                await self._pass_on(request, wire, fault)
+            except httpx.TransportError:  # a connection to the server behind that had been idle: one fault more
+                self.faults["behind"] += 1
+                wire.reset()
 
     async def _pass_on(self, request: Received, wire: Wire, fault: str) -> None:
         if self._http is None:
@@ -77,30 +81,43 @@ class FaultProxy:
         async with self._http.stream(request.method, url, headers=headers, content=request.body) as reply:
             if fault == "no reply":
                 await reply.aread()
-                return wire.reset()
-            if fault == "502 after":
+                wire.reset()
+            elif fault == "502 after":
                 await reply.aread()
-                return await wire.reply(502, b"<html>Bad Gateway</html>", {"content-type": "text/html", **PATIENT})
-            if reply.headers.get("content-type", "").startswith("text/event-stream"):
-                return await self._stream(reply, wire, fault)
-            body = await reply.aread()
-            kept = {name: value for name, value in reply.headers.items() if name != "content-length"}
-            await wire.head(reply.status_code, {**kept, "content-length": str(len(body))})
-            if fault == "none":
-                return await wire.send(body)
+                await wire.reply(502, b"<html>Bad Gateway</html>", {"content-type": "text/html", **PATIENT})
+            elif reply.headers.get("content-type", "").startswith("text/event-stream"):
+                await self._stream(reply, wire, fault)
+            else:
+                await self._reply(reply, wire, fault)
+
+    async def _reply(self, reply: httpx.Response, wire: Wire, fault: str) -> None:
+        body = await reply.aread()
+        kept = {name: value for name, value in reply.headers.items() if name != "content-length"}
+        await wire.head(reply.status_code, {**kept, "content-length": str(len(body))})
+        if fault == "none":
+            await wire.send(body)
+        else:
             await wire.send(b"" if fault == "head only" else body[: self._random.randrange(max(len(body), 1))])
-            return wire.reset()
+            wire.reset()
 
     async def _stream(self, reply: httpx.Response, wire: Wire, fault: str) -> None:
         await wire.events()
-        left = self._random.randrange(12_000) if fault.startswith("cut") else 0 if fault == "head only" else 1 << 40
+        left = {"none": 1 << 40, "head only": 0}.get(fault, self._random.randrange(12_000))
         async for data in reply.aiter_raw():
-            if len(data) >= left:
-                await wire.chunk(data[:left]) if left else None
-                return await wire.end() if fault == "cut clean" else wire.reset()
+            if data[:left]:
+                await wire.chunk(data[:left])
             left -= len(data)
-            await wire.chunk(data)
-        await wire.end()
+            if left <= 0:
+                break
+        if left > 0 or fault == "cut clean":
+            await wire.end()
+        else:
+            wire.reset()
+
+    async def aclose(self) -> None:
+        """Close the connections to the server behind."""
+        if self._http is not None:
+            await self._http.aclose()
 
 
 class Tally:
@@ -149,9 +166,7 @@ def round_of(client: AssistantClient, direct: AssistantClient, assistant: str, t
 
 async def async_round_of(client: AsyncAssistantClient, direct: AssistantClient, assistant: str, tally: Tally) -> None:
     """The same in a task."""
-    thread = await anyio.to_thread.run_sync(
-        lambda: direct.threads.create(messages=[{"role": "user", "content": "go"}])
-    )
+    thread = await anyio.to_thread.run_sync(lambda: direct.threads.create(messages=[{"role": "user", "content": "go"}]))
     calls: list[str] = []
     try:
         stream = client.threads.runs.stream(thread.id, assistant_id=assistant, on_disconnect="poll")
@@ -180,6 +195,7 @@ def play(face: str, rounds: int, seed: int, at_once: int = 20) -> tuple[Tally, C
         with Loopback(proxy) as loopback:
             side_by_side = _on_threads if face == "threads" else _in_tasks
             side_by_side(face, loopback.url, rounds, at_once, lambda client: (client, direct, assistant, tally))
+            loopback.run(proxy.aclose())
     return tally, proxy.faults
 
 
