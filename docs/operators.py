@@ -97,7 +97,6 @@ def sample() -> Iterator[StreamEvent]:
         ),
         ("thread.run.step.completed", f'{{{made}, "status": "completed"}}'),
         ("thread.run.completed", f'{{{run}, "status": "completed", "usage": {{"total_tokens": 57}}}}'),
-        ("done", "[DONE]"),
     ):
         yield BY_NAME[name](payload.encode())
 

@@ -88,7 +88,7 @@ class Room:
                 async for event in turn.pipe(ax.coalesce()):
                     yield frame(event)
             except RxAssistantError:
-                pass  # `answer` tells of it
+                pass  # `answer` adds a notice with the error
 
 
 def notice(kind: str, text: str) -> ServerSentEvent:

@@ -21,7 +21,7 @@
     │   ├── StreamClosedError              we closed it while someone was waiting
     │   ├── StreamCancelledError           the task that read it was cancelled
     │   ├── StreamOverflowError            a reader or a buffer fell too far behind   .capacity .pending
-    │   ├── ServerErrorEvent               the server sent an `error` event           .error .code .param .type
+    │   ├── ServerErrorEvent               the server sent an `error` event           .error .event .code .param .type
     │   └── NotAnEventStreamError          something else came instead                .content_type .head
     ├── EventTooLargeError                 one event exceeds `max_event_bytes`        .limit
     ├── EventDecodeError                   one event's payload is not a JSON object        .event
@@ -47,7 +47,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from rx_assistant.events import StreamEvent
+    from rx_assistant.events import ErrorEvent, StreamEvent
     from rx_assistant.snapshots import RunSnapshot
     from rx_assistant.types import ErrorObject, Run
 
@@ -172,13 +172,22 @@ class StreamOverflowError(StreamError):
 
 
 class ServerErrorEvent(StreamError):
-    """The server sent an `error` event, in either of its two shapes, as `error`."""
+    """The server sent an `error` event, which ended the stream.
+
+    `error` is what it says, whatever its shape; `event` is the event itself, with the bytes as they came in `raw`.
+    """
 
     def __init__(
-        self, error: ErrorObject, *, snapshot: RunSnapshot | None = None, request_id: str | None = None
+        self,
+        error: ErrorObject,
+        *,
+        event: ErrorEvent | None = None,
+        snapshot: RunSnapshot | None = None,
+        request_id: str | None = None,
     ) -> None:
         super().__init__(f"the server sent an error event: {error.message}", snapshot=snapshot, request_id=request_id)
         self.error = error
+        self.event = event
 
     @property
     def code(self) -> str | None:

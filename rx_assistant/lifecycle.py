@@ -6,7 +6,8 @@ Theory of a stream. Each object has a life of its own: a run, its steps and its 
 and walk through their statuses (the first table). A stream tells several such lives in one order (the
 second table): a run works on one step at a time, a step either writes one message or makes tool calls, and
 whatever is open is closed before what surrounds it. A stream is complete with `done`, which follows the
-status at which the run stops, or with `error`, which may come at any time.
+status at which the run stops, or with `error`, which may come at any time. Readers are not handed these
+two: for them the stream completes or fails. A recording of several legs goes on behind `requires_action`.
 
 `Grammar` follows a stream through both tables. In "strict" mode it takes exactly what they allow, and a
 status must be the one that the event's name says. In "lenient" mode it holds each object to its own life
@@ -164,7 +165,7 @@ EVENTS: Mapping[str, Meaning] = {
 
 _RUN_ENDS = {f"thread.run.{status}": "ended" for status in sorted(RUN.terminal)}
 _STEP_ENDS = {f"thread.run.step.{status}": "running" for status in sorted(STEP.terminal)}
-_TOOLS = {"thread.run.step.delta": "tool calls", **_STEP_ENDS, "thread.run.requires_action": "ended"}
+_TOOLS = {"thread.run.step.delta": "tool calls", **_STEP_ENDS, "thread.run.requires_action": "waiting"}
 
 _ORDER: Mapping[str, Mapping[str, str]] = {
     "start": {
@@ -189,10 +190,11 @@ _ORDER: Mapping[str, Mapping[str, str]] = {
     "message completed": {"thread.run.step.completed": "running"},
     "message incomplete": _STEP_ENDS,
     "ended": {"done": "done"},
+    "waiting": {"thread.run.step.completed": "resumed", "done": "done"},  # for tool outputs, which another leg brings
 }
 # Besides, `error` is the last event in any state, and `thread.run.cancelling`, where it may come, changes no state.
 _OVER = ("done", "error")
-_MAY_CANCEL = frozenset(_ORDER) - {"start", "thread created", "run created", "resumed", "ended"}
+_MAY_CANCEL = frozenset(_ORDER) - {"start", "thread created", "run created", "resumed", "ended", "waiting"}
 
 # -- the machine -------------------------------------------------------------------------------------------------
 
@@ -246,11 +248,13 @@ class Grammar:
     def finish(self) -> None:
         """Takes the end of the stream, and raises where it may not end.
 
-        Strict: it may end after `done` or `error`. Lenient: also once the run has stopped.
+        It may end after `done` or `error`, and once the run has stopped.
         """
         if self._state in _OVER:
             return
         if self._strict:
+            if "done" in _ORDER[self._state]:
+                return
             raise ProtocolError(
                 f"the stream ended in state {self._state!r}: expected {self._expected(self._run_status)}"
             )

@@ -5,6 +5,7 @@ block ends where two LFs meet. A block that is whole within a chunk is read wher
 is gathered in `_open`. Between two calls these hold:
 - `_open` is empty or the beginning of one block: it neither starts with LF nor holds two LFs in a row;
 - `_open` is no longer than `max_event_bytes`;
+- `_skipped` holds the first bytes that made no event since the last one;
 - no byte was searched or copied more than a constant number of times, however the chunks were cut.
 """
 
@@ -23,6 +24,7 @@ Frame: TypeAlias = tuple[bytes, bytes]
 
 _BOM = b"\xef\xbb\xbf"
 _LF, _CR = b"\n\r"
+_SHOWN = 512  # bytes of what made no event that are kept for an error message
 _RETRY_DIGITS = 18  # `retry` counts milliseconds; int() itself refuses absurd lengths
 
 
@@ -61,6 +63,7 @@ class SSEDecoder:
         "_limit",
         "_open",
         "_retry",
+        "_skipped",
         "last_event_id",
     )
 
@@ -70,6 +73,7 @@ class SSEDecoder:
         self.last_event_id = last_event_id
         self._limit = max_event_bytes
         self._open = bytearray()
+        self._skipped = b""
         self._retry: int | None = None
         self._block_retry: int | None = None
         # The next three are looked at only while _guarded is set, to keep the common chunk cheap.
@@ -90,11 +94,20 @@ class SSEDecoder:
     def pending(self) -> tuple[bytes, bytes] | None:
         """Name and data of the block that has begun but not ended, None without a data line.
 
-        By the standard it is no event if the stream ends here; it is for judging that ending, and nothing
-        else.
+        By the standard it is no event if the stream ends here. It is for judging that ending, and nothing
+        else. Where a body has no blank lines, all its frames are this one block: the last name, and the
+        data of all of them, one line each.
         """
         block = _read_block(bytes(self._open))
         return None if block.data is None else (block.name, block.data)
+
+    @property
+    def unread(self) -> bytes:
+        """The first 512 bytes that came after the last event and made none, without comments.
+
+        HTML or JSON that a proxy wrote into the stream is here; and a block that has begun but not ended.
+        """
+        return (self._skipped + _telling(bytes(self._open[: 2 * _SHOWN])))[:_SHOWN].strip()
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """The events that this chunk completes.
@@ -138,6 +151,7 @@ class SSEDecoder:
             return
         # What begins and ends within this chunk is shorter than the chunk, hence within the limit.
         if chunk[:7] == b"event: ":
+            self._skipped = b""
             for block in chunk[7:end].split(b"\n\nevent: "):
                 name, found, data = block.partition(b"\ndata: ")
                 if found and _LF not in data and _LF not in name:
@@ -212,6 +226,9 @@ class SSEDecoder:
                 self._block_retry = retry
                 emit((name, data))
                 self._block_retry = None
+                self._skipped = b""
+            elif len(self._skipped) < _SHOWN:
+                self._skipped = (self._skipped + _telling(block[: 2 * _SHOWN]))[:_SHOWN]
 
 
 class _Block(NamedTuple):
@@ -240,6 +257,12 @@ def _read_block(block: bytes) -> _Block:
         elif field == b"retry" and value.isdigit() and len(value) <= _RETRY_DIGITS:
             retry = int(value)
     return _Block(name, b"\n".join(data) if data else None, last_event_id, retry)
+
+
+def _telling(block: bytes) -> bytes:
+    """The lines of a block that made no event, but for those that need not make one."""
+    lines = [line for line in block.split(b"\n") if line and not line.startswith((b":", b"id:", b"retry:"))]
+    return b"\n".join([*lines, b""]) if lines else b""
 
 
 def encode(event: ServerSentEvent, last_event_id: str = "") -> bytes:

@@ -13,7 +13,7 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -172,6 +172,10 @@ class _Server:
     def call_soon(self, action: Callable[[], object]) -> None:
         """Do something on the server's loop, where its handlers run; from any thread."""
         self._loop.call_soon_threadsafe(action)
+
+    def run(self, main: Coroutine[Any, Any, None]) -> None:
+        """Run something to its end on the server's loop; from any other thread."""
+        asyncio.run_coroutine_threadsafe(main, self._loop).result(GUARD)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection; closed afterwards."""

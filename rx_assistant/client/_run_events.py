@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Generator, Iterable
+import uuid
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from rx_assistant.client._pages import next_request
 from rx_assistant.client._polling import Countdown, Waiting
 from rx_assistant.client._resource import parsed
-from rx_assistant.errors import TotalTimeoutError
+from rx_assistant.errors import APIConnectionError, APIError, APIStatusError, FirstEventTimeoutError, TotalTimeoutError
 from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions
 from rx_assistant.http.request import OMIT, Omit, Request
@@ -27,6 +28,38 @@ _T = TypeVar("_T", RunStep, Message)
 _Turn = Generator[Request, Reply, Polled[RunObjects]]
 
 _PAGE = {"limit": 100, "order": "asc"}
+_NEWEST = {"limit": 1, "order": "desc"}
+
+
+class Newest:
+    """The run that a request has started on a thread, when none of its events has told which: the thread's newest.
+
+    A thread has one run at a time, and the server had begun to answer, so no other run can be newer unless another
+    program started it.
+    """
+
+    def __init__(self, thread_id: str, assistant_id: object) -> None:
+        self.thread_id = thread_id
+        self.is_lost = False
+        self._assistant_id = assistant_id
+
+    def of(self, reply: Reply) -> RunIdentity:
+        """The run in a list of the thread's runs; APIConnectionError, which is not the end, if it is not there."""
+        found = parsed(ListPage[Run], reply).data
+        newest = max(found, key=lambda run: run.created_at or 0, default=None)  # of equal ones the first
+        if newest is None or (isinstance(self._assistant_id, str) and newest.assistant_id != self._assistant_id):
+            raise self.lost()
+        return RunIdentity(newest.id, self.thread_id)
+
+    def lost(self) -> APIConnectionError:
+        """The error of a thread that does not show the run: it has to be found in another way."""
+        self.is_lost = True
+        return APIConnectionError(f"thread {self.thread_id!r} does not show the run that was started on it")
+
+    def refuse(self, error: APIStatusError) -> None:
+        """Raise `lost()` if the server has no such list, or does not show it."""
+        if error.status_code < 500 and error.status_code not in (408, 429):
+            raise self.lost() from error
 
 
 class _ReaderBase:
@@ -35,9 +68,14 @@ class _ReaderBase:
     request_id: str | None = None
 
     def __init__(
-        self, identity: RunIdentity, options: CallOptions, default: Timeout, deadline: float | None, include: object
+        self,
+        identity: RunIdentity | Newest,
+        options: CallOptions,
+        default: Timeout,
+        deadline: float | None,
+        include: object,
     ) -> None:
-        self._run_id, self._thread_id = identity
+        self._identity = identity
         self._options = replace(options, extra_body={})
         self._default = default
         self._countdown = Countdown(deadline)
@@ -48,16 +86,21 @@ class _ReaderBase:
 
     def _turn(self) -> _Turn:
         """The run, and then its steps and messages; a run that has not begun has none."""
-        reply = yield runs.retrieve(self._run_id, self._thread_id)
+        if isinstance(self._identity, Newest):
+            self._identity = self._identity.of((yield runs.list(self._identity.thread_id, _NEWEST)))
+        run_id, thread_id = self._identity
+        reply = yield runs.retrieve(run_id, thread_id)
         self.request_id = reply.request_id
         run, after = parsed(Run, reply), poll_after(reply.headers)
         if run.status == RUN.initial:
             return Polled(RunObjects(run), after)
-        steps = yield from _all(
-            RunStep, run_steps.list(self._run_id, self._thread_id, {**_PAGE, "include": self._include})
-        )
-        written = yield from _all(Message, messages.list(self._thread_id, {**_PAGE, "run_id": self._run_id}))
+        steps = yield from _all(RunStep, run_steps.list(run_id, thread_id, {**_PAGE, "include": self._include}))
+        written = yield from _all(Message, messages.list(thread_id, {**_PAGE, "run_id": run_id}))
         return Polled(RunObjects(run, steps, written), after)
+
+    def _refuse(self, error: APIStatusError) -> None:
+        if isinstance(self._identity, Newest):
+            self._identity.refuse(error)
 
 
 class RunReader(_ReaderBase):
@@ -66,7 +109,7 @@ class RunReader(_ReaderBase):
     def __init__(
         self,
         session: Session,
-        identity: RunIdentity,
+        identity: RunIdentity | Newest,
         options: CallOptions,
         deadline: float | None = None,
         include: object = OMIT,
@@ -87,6 +130,9 @@ class RunReader(_ReaderBase):
         except TotalTimeoutError as error:
             self._countdown.check(error)
             raise
+        except APIStatusError as error:
+            self._refuse(error)
+            raise
 
     def close(self) -> None:
         self._abort.abort()
@@ -96,7 +142,7 @@ class AsyncRunReader(_ReaderBase):
     """The same for asyncio and trio."""
 
     def __init__(
-        self, session: AsyncSession, identity: RunIdentity, options: CallOptions, include: object = OMIT
+        self, session: AsyncSession, identity: RunIdentity | Newest, options: CallOptions, include: object = OMIT
     ) -> None:
         super().__init__(identity, options, session.settings.timeout, None, include)
         self._session = session
@@ -105,7 +151,11 @@ class AsyncRunReader(_ReaderBase):
         turn = self._turn()
         request = next(turn)
         while True:
-            reply = await self._session.send(request, self._limited())
+            try:
+                reply = await self._session.send(request, self._limited())
+            except APIStatusError as error:
+                self._refuse(error)
+                raise
             try:
                 request = turn.send(reply)
             except StopIteration as end:
@@ -167,11 +217,31 @@ async def polled_async_body(
 
 
 class Resuming:
-    """What a stream needs to go on by polling: made before it is opened, asked when it has broken."""
+    """What a stream needs to go on when its connection breaks: made before it is opened, asked when it has broken.
 
-    def __init__(self, options: CallOptions, default: Timeout, answered: Iterable[str]) -> None:
-        self._options = options
-        self._answered = tuple(answered)
+    A run that an event has told of is polled. One that is not known yet is the newest of its thread; where the thread
+    is not known either, or does not show it, the request is sent once more with its idempotency key, and the server
+    answers it with the same run. Where tool outputs were submitted, the run is known from the start: it is asked
+    whether they arrived.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        options: CallOptions,
+        default: Timeout,
+        identity: RunIdentity | None,
+        thread_id: str | None,
+    ) -> None:
+        self.request = request.streamed()
+        key = {"Idempotency-Key": f"rx-{uuid.uuid4()}"}
+        self.options = replace(options, extra_headers={**key, **options.extra_headers})
+        self._asking = replace(options, extra_body={})
+        self._default = default
+        self._identity = identity
+        self._thread_id = thread_id
+        self._newest: Newest | None = None
+        self._answered = tuple(answered_calls(request))
         timeout = default if isinstance(options.timeout, Omit) else as_timeout(options.timeout)
         self._total = timeout.total
         self._opened = time.monotonic()
@@ -180,27 +250,68 @@ class Resuming:
         """The request is sent now."""
         self._opened = time.monotonic()
 
-    def with_session(self, session: Session) -> Callable[[RunIdentity, RunSnapshot], PolledBody]:
+    # -- once the head had come ------------------------------------------------------------------------------------
+
+    def with_session(self, session: Session) -> Callable[[RunIdentity | None, RunSnapshot], Any]:
         """The `resume` of a synchronous stream."""
 
-        def resume(identity: RunIdentity, snapshot: RunSnapshot) -> PolledBody:
-            left = self._left()
-            reader = RunReader(session, identity, self._options, left)
-            return PolledBody(reader, Telling(snapshot, self._answered), deadline=left, late=self._late)
+        def resume(identity: RunIdentity | None, snapshot: RunSnapshot) -> Any:
+            whom = identity or self._seek(snapshot)
+            if whom is not None:
+                left = self._left()
+                reader = RunReader(session, whom, self._asking, left)
+                return PolledBody(reader, Telling(snapshot, self._answered), deadline=left, late=self._late)
+            return session.open(self.request, self._again()) if snapshot == RunSnapshot() else None
 
         return resume
 
     def with_async_session(
         self, session: AsyncSession
-    ) -> Callable[[RunIdentity, RunSnapshot], Coroutine[Any, Any, AsyncPolledBody]]:
+    ) -> Callable[[RunIdentity | None, RunSnapshot], Coroutine[Any, Any, Any]]:
         """The `resume` of an asynchronous one."""
 
-        async def resume(identity: RunIdentity, snapshot: RunSnapshot) -> AsyncPolledBody:
-            reader = AsyncRunReader(session, identity, self._options)
-            telling = Telling(snapshot, self._answered)
-            return AsyncPolledBody(reader, telling, deadline=self._left(), late=self._late)
+        async def resume(identity: RunIdentity | None, snapshot: RunSnapshot) -> Any:
+            whom = identity or self._seek(snapshot)
+            if whom is not None:
+                reader = AsyncRunReader(session, whom, self._asking)
+                telling = Telling(snapshot, self._answered)
+                return AsyncPolledBody(reader, telling, deadline=self._left(), late=self._late)
+            return await session.open(self.request, self._again()) if snapshot == RunSnapshot() else None
 
         return resume
+
+    def _seek(self, snapshot: RunSnapshot) -> Newest | None:
+        """Where to look for the run; None where only its request can tell."""
+        thread_id = self._thread_id or (snapshot.thread and snapshot.thread.id)
+        if self._newest is None and thread_id:
+            self._newest = Newest(thread_id, (self.request.body or {}).get("assistant_id"))
+        return None if self._newest is None or self._newest.is_lost else self._newest
+
+    def _again(self) -> CallOptions:
+        return Countdown(self._left()).limit(self.options, self._default)
+
+    # -- when the reply was lost -----------------------------------------------------------------------------------
+
+    def question(self, error: APIError) -> Request | None:
+        """How to find out whether tool outputs have arrived although their reply was lost; None for other failures."""
+        confirm = self.request.confirm
+        if self._identity is None or confirm is None or isinstance(error, TotalTimeoutError | FirstEventTimeoutError):
+            return None
+        if isinstance(error, APIStatusError):
+            lost = error.status_code >= 500 or error.status_code == 408
+        else:
+            lost = isinstance(error, APIConnectionError)
+        return confirm.request if lost else None
+
+    def have_arrived(self, reply: Reply) -> bool:
+        """Whether the run shows that it has got the outputs."""
+        confirm = self.request.confirm
+        return confirm is not None and not confirm.still_asks(parsed(Run, reply))
+
+    @property
+    def asking(self) -> CallOptions:
+        """The options of requests that only ask."""
+        return self._asking
 
     def _left(self) -> float | None:
         """Seconds that are left of `timeout.total`, which counts from the first request."""
@@ -208,3 +319,13 @@ class Resuming:
 
     def _late(self, _run: Run | None) -> TotalTimeoutError:
         return TotalTimeoutError(f"the stream had not ended within timeout.total = {self._total:g} s")
+
+
+def answered_calls(request: Request) -> list[str]:
+    """The ids of the calls whose outputs a request submits."""
+    outputs: Any = (request.body or {}).get("tool_outputs")
+    members = (
+        output.get("tool_call_id") if isinstance(output, Mapping) else getattr(output, "tool_call_id", None)
+        for output in outputs or ()
+    )
+    return [call_id for call_id in members if isinstance(call_id, str)]

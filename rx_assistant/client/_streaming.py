@@ -7,11 +7,13 @@ from typing import Any, TypeVar
 
 from rx_assistant.client._resource import parsed
 from rx_assistant.client._run_events import Resuming
+from rx_assistant.errors import APIConnectionError, APIError
 from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions
 from rx_assistant.http.request import Request
 from rx_assistant.http.requests import runs
 from rx_assistant.http.session import AsyncSession, Session
+from rx_assistant.snapshots import RunSnapshot
 from rx_assistant.streams import (
     AssistantStream,
     AsyncAssistantStream,
@@ -24,6 +26,7 @@ from rx_assistant.types import Run
 
 H = TypeVar("H", bound=Handler)
 
+ASKED = 3  # how often the run is asked, each time with the retries of the client
 _POLICIES = ("replay", "on_idle", "idle_grace", "max_pending", "max_event_bytes", "on_disconnect")
 
 
@@ -43,22 +46,32 @@ def streamed(
     handler: H | None,
     policies: Mapping[str, Any],
     identity: RunIdentity | None = None,
+    thread_id: str | None = None,
 ) -> HandledStream[H] | AssistantStream:
     """The stream that a request starts; with a handler, its block gives the handler.
 
-    `identity` is given for a run that is known before: one that goes on with tool outputs.
+    `identity` is given for a run that is known before: one that goes on with tool outputs. `thread_id` is given where
+    the run begins on a thread that is known.
     """
-    resuming = Resuming(options, session.settings.timeout, answered_calls(request))
+    resuming = Resuming(request, options, session.settings.timeout, identity, thread_id)
+    polls = policies.get("on_disconnect") == "poll"
+    resume = resuming.with_session(session)
     abort = Abort()
 
     def open() -> Any:
         resuming.begin()
-        return session.open(request.streamed(), options, abort)
+        try:
+            return session.open(resuming.request, resuming.options, abort)
+        except APIError as error:
+            question = resuming.question(error) if polls else None
+            if question is None or not _have_arrived(session, resuming, question):
+                raise
+            return resume(identity, RunSnapshot())
 
     kept = {name: value for name, value in policies.items() if name != "on_disconnect"}
     kept["abort"] = abort.abort
-    if policies.get("on_disconnect") == "poll":
-        kept["resume"] = resuming.with_session(session)
+    if polls:
+        kept["resume"] = resume
     return made(session, open, handler, {**kept, "identity": identity})
 
 
@@ -82,18 +95,51 @@ def async_streamed(
     handler: H | None,
     policies: Mapping[str, Any],
     identity: RunIdentity | None = None,
+    thread_id: str | None = None,
 ) -> HandledAsyncStream[H] | AsyncAssistantStream:
     """The same for asyncio and trio."""
-    resuming = Resuming(options, session.settings.timeout, answered_calls(request))
+    resuming = Resuming(request, options, session.settings.timeout, identity, thread_id)
+    polls = policies.get("on_disconnect") == "poll"
+    resume = resuming.with_async_session(session)
 
     async def open() -> Any:
         resuming.begin()
-        return await session.open(request.streamed(), options)
+        try:
+            return await session.open(resuming.request, resuming.options)
+        except APIError as error:
+            question = resuming.question(error) if polls else None
+            if question is None or not await _have_arrived_async(session, resuming, question):
+                raise
+            return await resume(identity, RunSnapshot())
 
     kept = {name: value for name, value in policies.items() if name != "on_disconnect"}
-    if policies.get("on_disconnect") == "poll":
-        kept["resume"] = resuming.with_async_session(session)
+    if polls:
+        kept["resume"] = resume
     return async_made(session, open, handler, {**kept, "identity": identity})
+
+
+def _have_arrived(session: Session, resuming: Resuming, question: Request) -> bool:
+    """Whether tool outputs whose reply was lost have arrived; False where the server does not tell."""
+    for _ in range(ASKED):
+        try:
+            return resuming.have_arrived(session.send(question, resuming.asking))
+        except APIConnectionError:
+            continue
+        except APIError:
+            break
+    return False
+
+
+async def _have_arrived_async(session: AsyncSession, resuming: Resuming, question: Request) -> bool:
+    """The same for asyncio and trio."""
+    for _ in range(ASKED):
+        try:
+            return resuming.have_arrived(await session.send(question, resuming.asking))
+        except APIConnectionError:
+            continue
+        except APIError:
+            break
+    return False
 
 
 def async_made(
@@ -107,13 +153,3 @@ def async_made(
     if handler is None:
         return AsyncAssistantStream(open, post_cancel=post_cancel, **given)
     return HandledAsyncStream(open, handler=handler, post_cancel=post_cancel, **given)
-
-
-def answered_calls(request: Request) -> list[str]:
-    """The ids of the calls whose outputs a request submits."""
-    outputs: Any = (request.body or {}).get("tool_outputs")
-    members = (
-        output.get("tool_call_id") if isinstance(output, Mapping) else getattr(output, "tool_call_id", None)
-        for output in outputs or ()
-    )
-    return [call_id for call_id in members if isinstance(call_id, str)]

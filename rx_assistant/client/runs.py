@@ -142,7 +142,9 @@ class Runs(RunPolling):
         """
         given, options = taken(params, RunStream)
         body, policies = without_policies(given)
-        return streamed(self._session, runs.create(thread_id, body), options, event_handler, policies)
+        return streamed(
+            self._session, runs.create(thread_id, body), options, event_handler, policies, thread_id=thread_id
+        )
 
     create_and_stream = stream
 
@@ -285,7 +287,9 @@ class AsyncRuns(AsyncRunPolling):
         """
         given, options = taken(params, RunStream)
         body, policies = without_policies(given)
-        return async_streamed(self._session, runs.create(thread_id, body), options, event_handler, policies)
+        return async_streamed(
+            self._session, runs.create(thread_id, body), options, event_handler, policies, thread_id=thread_id
+        )
 
     create_and_stream = stream
 

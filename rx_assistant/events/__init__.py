@@ -11,7 +11,7 @@ from rx_assistant.events._deltas import (
     ThreadMessageDelta,
     ThreadRunStepDelta,
 )
-from rx_assistant.events._frames import KINDS, Kind, classify, frame
+from rx_assistant.events._frames import KINDS, Kind, classify, frame, proves_done
 from rx_assistant.events._halves import FINAL_MESSAGE, FINAL_STEP, Held, whole
 from rx_assistant.events._kinds import (
     BY_NAME,
@@ -89,5 +89,6 @@ __all__ = [
     "UnknownEvent",
     "classify",
     "frame",
+    "proves_done",
     "whole",
 ]

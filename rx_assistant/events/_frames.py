@@ -1,7 +1,7 @@
 """Server-sent events ⇄ stream events: which class a frame belongs to, and what a frame of an event looks like.
 
 Some proxies send no event names, but wrap each payload: `data: {"event": NAME, "data": PAYLOAD}`, `data: {"error": …}`,
-`data: [DONE]`. Those frames are unwrapped here, so that nobody above knows of them.
+`data: [DONE]`. Others write an error where a frame broke off. Both are taken apart here, for all other rooms.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from json import JSONDecoder
 from typing import Any, Final, TypeAlias
 
 from rx_assistant.events._base import StreamEvent
+from rx_assistant.events._errors import glued_error, is_error
 from rx_assistant.events._json_text import text_of
 from rx_assistant.events._kinds import BY_NAME, DoneEvent, ErrorEvent, UnknownEvent
 
@@ -37,12 +38,28 @@ _line_end: Final = re.compile(rb"\r\n|\r|\n")
 def classify(name: bytes, data: bytes) -> tuple[Kind, bytes]:
     """What makes the event out of a frame, and the bytes to make it from: `kind(payload)` is the event.
 
-    Neither reads the payload of a named frame nor raises.
+    Reads no payload of a named frame, unless its data has several lines. Never raises.
     """
+    if b"\n" in data:
+        error = glued_error(data)
+        if error is not None:
+            return ErrorEvent, error
     kind = KINDS.get(name)
     if kind is not None:
         return kind, data
-    return _unwrap(data) if name in _NAMELESS else (_unknown(name), data)
+    if name in _NAMELESS:
+        return _unwrap(data)
+    return (ErrorEvent if _names_an_error(name) else _unknown(name)), data
+
+
+def proves_done(data: bytes) -> bool:
+    """Whether a `done` frame with this data ends its stream well: several lines are frames that ran into one."""
+    return data.strip() == _DONE or b"\n" not in data.strip()
+
+
+def _names_an_error(name: bytes) -> bool:
+    """`Error`; and `event: error` behind half of another name."""
+    return name.lower() == b"error" or name.endswith((b"event: error", b"event:error"))
 
 
 def frame(event: StreamEvent) -> bytes:
@@ -70,7 +87,7 @@ def _unwrap(data: bytes) -> tuple[Kind, bytes]:
         value, own_text = members["data"]
         inner = (value if isinstance(value, str) else own_text).encode("utf-8", "backslashreplace")  # halves as escapes
         return KINDS.get(wrapped) or _unknown(wrapped), inner
-    if "error" in members and isinstance(members["error"][0], dict):
+    if members and is_error(text):
         return ErrorEvent, data
     return _unknown(b"message"), data
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
-from rx_assistant.events._base import Name, StreamEvent, json_reader, validator
+from rx_assistant.events._base import Name, StreamEvent
 from rx_assistant.events._deltas import ThreadMessageDelta, ThreadRunStepDelta
+from rx_assistant.events._errors import read_error
 from rx_assistant.events._json_text import text_of
 
 if TYPE_CHECKING:
@@ -164,25 +165,21 @@ class ThreadMessageIncomplete(MessageEvent[Literal["thread.message.incomplete"]]
 
 
 class ErrorEvent(StreamEvent[Literal["error"], "ErrorObject"], model="ErrorObject"):
-    """The server failed in the middle of the stream. `data` is the error, be it sent flat or inside `error`."""
+    """The server failed in the middle of the stream: a stream's ending, not one of its items.
+
+    `data` is the error, whatever its shape on the wire: an object, flat or inside `error`, a text, a list. Its
+    `message` is never empty, and reading it never fails.
+    """
 
     __slots__ = ()
 
     @classmethod
     def _find_reader(cls) -> Callable[[bytes | str], ErrorObject]:
-        return _read_error
-
-
-def _read_error(payload: bytes | str) -> ErrorObject:
-    shape = json_reader()(payload)
-    nested = isinstance(shape, dict) and isinstance(shape.get("error"), dict)
-    found = validator("ErrorBody" if nested else "ErrorObject")(payload)
-    error: ErrorObject = found.error if nested else found
-    return error
+        return read_error
 
 
 class DoneEvent(StreamEvent[Literal["done"], str]):
-    """The server has said everything. `data` is the text it says that with, `[DONE]`."""
+    """The server has said everything: a stream's ending, not one of its items. `data` is its text, `[DONE]`."""
 
     __slots__ = ()
 
@@ -271,13 +268,14 @@ AssistantStreamEvent: TypeAlias = (
     | ThreadMessageDelta
     | ThreadMessageCompleted
     | ThreadMessageIncomplete
-    | ErrorEvent
-    | DoneEvent
     | UnknownEvent
 )
-"""Any event of a stream; comparing `event`, `isinstance` and `match` narrow it."""
+"""Any item of a stream; comparing `event`, `isinstance` and `match` narrow it.
 
-BY_NAME: Final[Mapping[str, type[StreamEvent]]] = {
-    kind.event: kind for kind in get_args(AssistantStreamEvent) if kind is not UnknownEvent
-}
-"""The class for each name that the protocol knows."""
+`DoneEvent` and `ErrorEvent` are endings: a stream completes, or fails with a `ServerErrorEvent` that has the `event`.
+"""
+
+_ALL: tuple[Any, ...] = (*get_args(AssistantStreamEvent), ErrorEvent, DoneEvent)
+
+BY_NAME: Final[Mapping[str, type[StreamEvent]]] = {kind.event: kind for kind in _ALL if kind is not UnknownEvent}
+"""The class for each name that the protocol knows, endings included."""

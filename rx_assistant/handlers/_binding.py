@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from rx_assistant.errors import APITimeoutError, StreamClosedError
-from rx_assistant.events import DoneEvent
 from rx_assistant.handlers._calls import Call, Calls
 from rx_assistant.streams import message_around, step_around
 
@@ -53,7 +52,7 @@ class Binding:
     def next(self, event: StreamEvent) -> Awaitable[None] | None:
         """Run the callbacks of one event."""
         self.event = event
-        if self._on_event is not None and type(event) is not DoneEvent:
+        if self._on_event is not None:
             self._on_event(event)
         for callback, arguments in self._calls.of(event):
             callback(*arguments)
@@ -103,7 +102,7 @@ class AsyncBinding(Binding):
 
     async def next(self, event: StreamEvent) -> None:
         self.event = event
-        if self._on_event is not None and type(event) is not DoneEvent:
+        if self._on_event is not None:
             await _run([(self._on_event, (event,))])
         await _run(self._calls.of(event))
 

@@ -31,6 +31,7 @@ class Kept(Generic[T]):
         self.max_pending = max_pending
         self.shown: tuple[int, T] = (-1, NOTHING)  # the item last handed to anybody, and its position
         self.finished = False  # everything was delivered, the ending too
+        self.read_out = False  # a loop has come to the end
         self._kinds: list[Callable[[Any], T]] = []
         self._payloads: list[Any] = []
         self._read = self.reader()

@@ -209,6 +209,7 @@ class Loop(Generic[T]):
             return True
         if not cursor.at_end:
             return False
+        cursor.log.read_out = True
         pull.dispose()
         failure = cursor.log.failure
         if failure is None:

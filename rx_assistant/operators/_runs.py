@@ -82,7 +82,7 @@ def _run_statuses(down: Sink[RunStatus], scope: Scope[Event]) -> Callable[[Event
 def until_terminal() -> Callable[[Observable[E]], Observable[E]]:
     """Emit the same events up to the one that tells the run's last status, and complete with it.
 
-        source            run.created  message.delta  run.completed  done
+        source            run.created  message.delta  run.completed  |
         until_terminal()  run.created  message.delta  run.completed|
 
     A run that requires action has not ended. Of several runs in one stream, the last to end counts.
@@ -118,11 +118,11 @@ def _until_terminal(down: Sink[E], scope: Scope[E]) -> Callable[[E], object]:
 def raise_on_failure() -> Callable[[Observable[E]], Observable[E]]:
     """Emit the same events, and after one that tells that the run has failed, an error with that run.
 
-        source              run.created  message.delta  run.failed  done
+        source              run.created  message.delta  run.failed  |
         raise_on_failure()  run.created  message.delta  run.failed  X RunFailedError
 
     >>> stream.pipe(ax.raise_on_failure()).run().event
-    'done'
+    'thread.run.completed'
 
     Raises:
         RunFailedError: the run failed; RunCancelledError, RunExpiredError and RunIncompleteError are kinds of it. All

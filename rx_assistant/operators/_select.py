@@ -20,10 +20,11 @@ E = TypeVar("E", bound="Event")
 def of_type(kind: type[E]) -> Callable[[Observable[Event]], Observable[E]]:
     """Emit the events of one class, narrowed to it for type checkers.
 
-        source                        run.created  message.delta  run.completed  done
+        source                        run.created  message.delta  run.completed  |
         of_type(ThreadMessageDelta)                message.delta
 
-    A family such as `RunEvent` or `MessageEvent` gives every event that carries that object whole.
+    A family such as `RunEvent` or `MessageEvent` gives every event that carries that object whole. `DoneEvent` and
+    `ErrorEvent` are endings, so a stream never emits them.
 
     >>> from rx_assistant.events import ThreadMessageCompleted
     >>> for event in stream.pipe(ax.of_type(ThreadMessageCompleted)):
@@ -49,7 +50,7 @@ def of_type(kind: type[E]) -> Callable[[Observable[Event]], Observable[E]]:
 def events(pattern: str) -> Callable[[Observable[E]], Observable[E]]:
     """Emit the events whose name fits a pattern, in which `*` is one dotted segment and `**` any number of them.
 
-        source                   run.created  run.step.delta  message.delta  done
+        source                   run.created  run.step.delta  message.delta  |
         events("thread.run.*")   run.created
         events("thread.run.**")  run.created  run.step.delta
         events("**.delta")                    run.step.delta  message.delta

@@ -14,13 +14,13 @@ from rx_assistant.snapshots import RunSnapshot, fold
 def snapshots() -> Callable[[Observable[Event]], Observable[RunSnapshot]]:
     """Emit, after every event, the RunSnapshot that all events so far add up to.
 
-        source       run.created  message.delta  message.delta  done
-        snapshots()  RunSnapshot  RunSnapshot    RunSnapshot    RunSnapshot
+        source       run.created  message.delta  message.delta  |
+        snapshots()  RunSnapshot  RunSnapshot    RunSnapshot    |
 
     A snapshot is immutable, costs two words until it is read, and may be kept and read at any time.
 
-    >>> [len(snapshot.text) for snapshot in stream.pipe(ax.snapshots())][-8:]
-    [0, 5, 19, 20, 20, 20, 20, 20]
+    >>> [len(snapshot.text) for snapshot in stream.pipe(ax.snapshots())][-7:]
+    [0, 5, 19, 20, 20, 20, 20]
 
     Raises:
         EventDecodeError: a payload is not a JSON object; through on_error.
@@ -42,7 +42,7 @@ def _snapshots(down: Sink[RunSnapshot], scope: Scope[Event]) -> Callable[[Event]
 def final_snapshot() -> Callable[[Observable[Event]], Observable[RunSnapshot]]:
     """Emit one RunSnapshot when the stream has ended well: all that it said.
 
-        source            run.created  message.delta  run.completed  done |
+        source            run.created  message.delta  run.completed  |
         final_snapshot()                                                  RunSnapshot|
 
     A stream that breaks gives its error instead, whose `snapshot` holds what arrived before.

@@ -27,10 +27,11 @@ def verify(mode: VerifyMode = "lenient") -> Callable[[Observable[E]], Observable
 
     `"strict"` is the order in which OpenAI's servers tell a run. `"lenient"` holds each run, step and message to its
     own life: created once, no further event after its last status, and so on; recorded streams of all servers pass.
-    Both also judge the end: a stream that completes in the middle of a run is an error.
+    Both also judge the end, by on_completed: a stream that completes in the middle of a run is an error. A stream that
+    fails keeps its own error.
 
     >>> stream.pipe(ax.verify()).run().event
-    'done'
+    'thread.run.completed'
 
     Raises:
         ProtocolError: says what arrived, in which state, and what was expected, with the `event`; through on_error.

@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 AsyncOpen = Callable[[], Awaitable["AsyncBody"]]
 """Sends the request, and gives what to read from. Raises errors of ours only."""
 
-AsyncResume = Callable[["RunIdentity", "RunSnapshot"], Awaitable["AsyncBody"]]
-"""Gives a body that goes on where a broken one stopped, from what has been folded so far."""
+AsyncResume = Callable[["RunIdentity | None", "RunSnapshot"], Awaitable["AsyncBody | None"]]
+"""Gives a body that goes on where a broken one stopped, from what has been folded so far.
+
+The identity is None where no event had told it. So is the body, where the run cannot be found.
+"""
 
 _GOODBYE = 5.0  # seconds that handlers get to hear of a cancellation
 
@@ -234,20 +237,33 @@ class AsyncPump:
 
     async def _broke(self, cause: RxAssistantError | None) -> None:
         feed, body, resume = self._feed, self._body, self._resume
-        point = feed.resumable(cause) if resume is not None else None
+        point = feed.resumable(cause) if resume is not None and body is not None else None
         if resume is None or body is None or point is None:
             feed.finish(cause)
             return
-        self._resume = None
         await body.aclose()
-        feed.restart()
-        try:
-            self._body = await resume(*point)
-        except Exception as error:
-            feed.fail(error)
-        except BaseException:
-            await self._cancelled("the task that was resuming the stream was cancelled")
-            raise
+        while point is not None:
+            try:
+                following = await resume(*point)
+            except Exception as error:
+                point = feed.resumable(error)
+                if point is None:
+                    feed.fail(error)
+            except BaseException:
+                await self._cancelled("the task that was resuming the stream was cancelled")
+                raise
+            else:
+                await self._go_on(following, cause)
+                return
+
+    async def _go_on(self, body: AsyncBody | None, cause: RxAssistantError | None) -> None:
+        if body is None:  # nothing tells which run it was
+            self._feed.finish(cause)
+            return
+        self._feed.restart()
+        self._body = body
+        if self._log.ended:
+            await _closed_whatever_happens(body)
 
     async def _cancelled(self, what: str) -> None:
         """End the stream for everybody, and let the handlers hear of it, while the cancellation goes on."""
@@ -342,13 +358,30 @@ class AsyncPump:
         """Return when nothing of the stream is left: no response, no task."""
         if self._cleaned and self._task is None and not self._handlers:
             return
-        with anyio.CancelScope(shield=True):
-            await self.settle()
-            task = self._task
-            if task is not None and not (self._is_own_task() or self._handlers.is_inside()):
-                task.cancel()
-                await task.wait()
+        was_cut = isinstance(self._log.failure, StreamClosedError)
+        try:
+            if not was_cut:
+                await self._told()  # the stream's own task may be telling it right now
+            with anyio.CancelScope(shield=True):
+                await self._end_task()
+            await self._told()
+        finally:
+            with anyio.move_on_after(_GOODBYE, shield=True):
+                await self._end_task()
+                await self._deliver_ending()
+
+    async def _end_task(self) -> None:
+        await self.settle()
+        task = self._task
+        if task is not None and not (self._is_own_task() or self._handlers.is_inside()):
+            task.cancel()
+            await task.wait()
+
+    async def _told(self) -> None:
+        """Return once each async handler has had the ending."""
+        if self._handlers and not (self._is_own_task() or self._handlers.is_inside()):
             await self._deliver_ending()
+            await self._home.sleep(lambda: not self._handlers)
 
     async def settle(self) -> None:
         """Give the connection back after a good end, else close it. Once; others wait until it is done."""

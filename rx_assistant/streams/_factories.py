@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 import anyio
 
 from rx_assistant.errors import StreamTruncatedError
-from rx_assistant.events import BY_NAME, StreamEvent, frame
+from rx_assistant.events import BY_NAME, DoneEvent, StreamEvent, frame
 from rx_assistant.http.async_body import AsyncResponseBody
 from rx_assistant.http.body import ResponseBody
 from rx_assistant.http.timeouts import Timeout
@@ -23,8 +23,19 @@ if TYPE_CHECKING:
     from rx_assistant.streams._body import AsyncBody
 
 
+_END = object()
+_DONE = frame(DoneEvent())
+
+MAX_EVENT_BYTES = 16 * 2**20
+
+
 def replay(
-    source: Source, *, chunk_size: int | None = None, events_per_second: float | None = None, replay: Replay = "all"
+    source: Source,
+    *,
+    chunk_size: int | None = None,
+    events_per_second: float | None = None,
+    replay: Replay = "all",
+    max_event_bytes: int = MAX_EVENT_BYTES,
 ) -> AssistantStream:
     """Give the stream that a recording holds; it ends by the same laws as a live one.
 
@@ -33,12 +44,15 @@ def replay(
         chunk_size: Cut it into chunks of this many bytes; by default they are taken as they come.
         events_per_second: Give one event at a time at this pace.
         replay: What late subscribers get: `"all"` or `"none"`.
+        max_event_bytes: How large one event may be, in bytes; a larger one ends the stream with EventTooLargeError.
 
     Raises:
         OSError: the file cannot be read; raised by whoever reads first, or by `with`.
     """
     _check_pace(chunk_size, events_per_second)
-    return AssistantStream(lambda: ReplayBody(source, chunk_size, events_per_second), replay=replay)
+    return AssistantStream(
+        lambda: ReplayBody(source, chunk_size, events_per_second), replay=replay, max_event_bytes=max_event_bytes
+    )
 
 
 def replay_async(
@@ -47,6 +61,7 @@ def replay_async(
     chunk_size: int | None = None,
     events_per_second: float | None = None,
     replay: Replay = "all",
+    max_event_bytes: int = MAX_EVENT_BYTES,
 ) -> AsyncAssistantStream:
     """Give the asynchronous stream that a recording holds: `replay`, on asyncio and trio.
 
@@ -57,7 +72,7 @@ def replay_async(
     async def open() -> AsyncBody:
         return AsyncReplayBody(source, chunk_size, events_per_second)
 
-    return AsyncAssistantStream(open, replay=replay)
+    return AsyncAssistantStream(open, replay=replay, max_event_bytes=max_event_bytes)
 
 
 def _check_pace(chunk_size: int | None, events_per_second: float | None) -> None:
@@ -67,10 +82,13 @@ def _check_pace(chunk_size: int | None, events_per_second: float | None) -> None
         raise ValueError(f"events_per_second must be more than 0, not {events_per_second!r}")
 
 
-def from_response(response: Any, *, replay: Replay = "all") -> AssistantStream | AsyncAssistantStream:
-    """Give the stream that an open response of httpx or httpx2 holds, whose body nobody has read yet.
+def from_response(
+    response: Any, *, replay: Replay = "all", max_event_bytes: int = MAX_EVENT_BYTES
+) -> AssistantStream | AsyncAssistantStream:
+    """Give the stream that an open response of httpx or httpx2 holds, whose body was not read yet.
 
-    A response of an asynchronous client gives an AsyncAssistantStream. Closing the stream closes the response.
+    A response of an asynchronous client gives an AsyncAssistantStream. Closing the stream closes the response. An event
+    of more than `max_event_bytes` bytes ends the stream with EventTooLargeError.
 
     Raises:
         TypeError: it is no such response.
@@ -86,8 +104,8 @@ def from_response(response: Any, *, replay: Replay = "all") -> AssistantStream |
         async def open() -> AsyncBody:
             return AsyncResponseBody(response, Timeout())
 
-        return AsyncAssistantStream(open, replay=replay)
-    return AssistantStream(lambda: ResponseBody(response, Timeout()), replay=replay)
+        return AsyncAssistantStream(open, replay=replay, max_event_bytes=max_event_bytes)
+    return AssistantStream(lambda: ResponseBody(response, Timeout()), replay=replay, max_event_bytes=max_event_bytes)
 
 
 @overload
@@ -100,8 +118,9 @@ def from_events(
     """Give a stream over events that come from elsewhere, such as a stream of the official SDK.
 
     An asynchronous iterable gives an AsyncAssistantStream. Items are events of ours, `ServerSentEvent`s,
-    `{"event": …, "data": …}` dicts, or anything with `.event` and a pydantic model in `.data`. The iterable is closed
-    with the stream, if it has `close()` or `aclose()`.
+    `{"event": …, "data": …}` dicts, or anything with `.event` and a pydantic model in `.data`. The stream ends well
+    where the iterable ends, or at an item named `done`; an item named `error` is a ServerErrorEvent. The iterable is
+    closed with the stream, if it has `close()` or `aclose()`.
 
     Raises:
         TypeError: an item, or `events` itself, is nothing of the kind; where it is read.
@@ -153,10 +172,10 @@ class _ForeignBody:
 
     def read(self) -> bytes:
         try:
-            item = next(self._events, None)
+            item = next(self._events, _END)
         except Exception as error:
             raise _source_failed(error) from error
-        return b"" if item is None else frame_of(item)
+        return _DONE if item is _END else frame_of(item)
 
     def saw_event(self) -> None:
         """Nothing to learn: whoever made the events keeps the time."""
@@ -185,15 +204,17 @@ class _ForeignAsyncBody:
         self._closed = False
 
     async def read(self) -> bytes:
-        item = None
+        item: Any = _END
         try:
             with anyio.CancelScope() as self._scope:
-                item = None if self._closed else await anext(self._events, None)
+                item = _END if self._closed else await anext(self._events, _END)
         except Exception as error:
             raise _source_failed(error) from error
         finally:
             self._scope = None
-        return b"" if item is None else frame_of(item)
+        if item is _END:
+            return b"" if self._closed else _DONE
+        return frame_of(item)
 
     def saw_event(self) -> None:
         """Nothing to learn: whoever made the events keeps the time."""

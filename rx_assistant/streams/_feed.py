@@ -8,21 +8,34 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rx_assistant.errors import (
     APIConnectionError,
+    APIStatusError,
     APITimeoutError,
-    EventDecodeError,
     EventTooLargeError,
     RxAssistantError,
     ServerErrorEvent,
     StreamTruncatedError,
     TotalTimeoutError,
 )
-from rx_assistant.events import BY_NAME, KINDS, DoneEvent, ErrorEvent, RunEvent, StreamEvent, classify
+from rx_assistant.events import (
+    BY_NAME,
+    KINDS,
+    DoneEvent,
+    ErrorEvent,
+    RunEvent,
+    StreamEvent,
+    UnknownEvent,
+    classify,
+    frame,
+    proves_done,
+)
 from rx_assistant.lifecycle import RUN_STOPS
 from rx_assistant.sse import Frame, SSEDecoder
+from rx_assistant.streams._recording import unfinished
 
 if TYPE_CHECKING:
     from rx_assistant.events import Kind
@@ -33,6 +46,9 @@ if TYPE_CHECKING:
 _RUN_KINDS = frozenset(kind for kind in BY_NAME.values() if issubclass(kind, RunEvent))
 _known = KINDS.get
 _NOTABLE = _RUN_KINDS | {DoneEvent, ErrorEvent}
+_PATIENCE = 5
+_PASSING = (408, 429)
+_SHOWN = 200  # bytes of what made no event that an error shows
 
 
 class RunIdentity(NamedTuple):
@@ -66,9 +82,16 @@ class Feed:
         self._run: bytes | None = None
         self._identity = identity
         self._bytes = 0
+        self._odd = b""  # the last `done` that proved nothing, or frame that is no event of the protocol
+        self._broke_at = 0  # how many events had come at the last break
+        self._fruitless = 0  # how many breaks since the last event
+        self._rest = b""  # what a recording ends with when the body broke off
 
     def take(self, chunk: bytes) -> int:
-        """Append the events that `chunk` completes; gives their number. Ends the log when one of them is the end."""
+        """Append the events that `chunk` completes; gives their number.
+
+        `done` and `error` are no items of the log: the first of them ends it, and what follows is dropped.
+        """
         frames: list[Frame] = []
         self._bytes += len(chunk)
         overflow: EventTooLargeError | None = None
@@ -80,6 +103,8 @@ class Feed:
         end = None if _NOTABLE.isdisjoint(kinds) else self._notice(kinds, payloads)
         if kinds:
             self._append(kinds, payloads)
+        elif end is None and overflow is None and self.log.length == 0 and self._bytes > self._max_event_bytes:
+            overflow = EventTooLargeError(self._max_event_bytes)  # blank lines or comments without end, and no event
         if end is not None:
             end()
         elif overflow is not None:
@@ -93,44 +118,55 @@ class Feed:
                     recording.write(kinds, payloads)
 
     def record(self, recording: Recording) -> None:
-        """Write what the log keeps to `recording`, and from now on whatever arrives."""
+        """Write what the log keeps to `recording`, and from now on whatever arrives, and the ending last."""
         with self._appending:
             pairs = [self.log.peek(position) for position in range(self.log.base, self.log.length)]
             kept = [pair for pair in pairs if pair is not None]
             recording.write([kind for kind, _ in kept], [payload for _, payload in kept])
             if self.log.ended:
-                recording.close()
+                recording.end(self._last_frame(self.log.failure))
             else:
                 self._recordings = (*self._recordings, recording)
 
     def _notice(self, kinds: list[Kind], payloads: list[bytes]) -> Callable[[], None] | None:
-        """Remember the run; cut off what follows an ending, and give what ends the log."""
+        """Remember the run; cut off an ending and what follows it, and give what ends the log."""
         for index, kind in enumerate(kinds):
             if kind in _RUN_KINDS:
                 self._run = payloads[index]
-            elif kind in _NOTABLE:
+            elif kind is ErrorEvent or (kind is DoneEvent and proves_done(payloads[index])):
                 payload = payloads[index]
-                del kinds[index + 1 :], payloads[index + 1 :]
-                if kind is DoneEvent:
-                    return self._end_well
-                return lambda: self._end(_server_error(payload))
+                del kinds[index:], payloads[index:]
+                return self._end_well if kind is DoneEvent else partial(self._end, _server_error(payload))
+        if DoneEvent in kinds:
+            self._drop_unproved(kinds, payloads)
         return None
+
+    def _drop_unproved(self, kinds: list[Kind], payloads: list[bytes]) -> None:
+        """Frames ran into a `done`, because blank lines were lost: it is no item, and no ending."""
+        kept = [pair for pair in zip(kinds, payloads, strict=True) if pair[0] is not DoneEvent]
+        self._odd = payloads[kinds.index(DoneEvent)]
+        kinds[:], payloads[:] = [kind for kind, _ in kept], [payload for _, payload in kept]
 
     def finish(self, cause: RxAssistantError | None = None) -> None:
         """The body has ended, or broken with `cause`: decide which ending that is."""
-        pending = self._decoder.pending
-        if pending is not None:
-            with self._appending:
-                for recording in self._recordings:
-                    recording.write_rest(*pending)
-            kind, payload = classify(*pending)
-            if kind is ErrorEvent:
-                return self._end(_server_error(payload))
-            if kind is DoneEvent:
-                return self._end_well()
-        if self.is_settled:
+        kind, payload = self._begun()
+        if kind is ErrorEvent:
+            return self._end(_server_error(payload))
+        if kind is DoneEvent or self.is_settled:
             return self._end_well()
+        pending = self._decoder.pending
+        self._rest = self._decoder.unread + b"\n" if pending is None else unfinished(*pending)
         return self._end(self._broken(cause))
+
+    def _begun(self) -> tuple[Kind | None, bytes]:
+        """The ending that the last block tells, although its blank line is missing; None if it tells none."""
+        pending = self._decoder.pending
+        if pending is None:
+            return None, b""
+        kind, payload = classify(*pending)
+        if kind is ErrorEvent or (kind is DoneEvent and payload.strip() == DoneEvent().raw):
+            return kind, payload
+        return None, b""
 
     @property
     def is_settled(self) -> bool:
@@ -140,8 +176,7 @@ class Feed:
     @property
     def is_ending(self) -> bool:
         """Whether a body that stops here leaves nothing open: the run is settled, or the last block tells its end."""
-        pending = self._decoder.pending
-        return self.is_settled or (pending is not None and classify(*pending)[0] in (DoneEvent, ErrorEvent))
+        return self.is_settled or self._begun()[0] is not None
 
     @property
     def identity(self) -> RunIdentity | None:
@@ -152,16 +187,17 @@ class Feed:
                 self._identity = RunIdentity(run_id, thread_id)
         return self._identity
 
-    def resumable(self, cause: RxAssistantError | None) -> tuple[RunIdentity, RunSnapshot] | None:
-        """What it takes to go on after a break: which run it is, and all that has arrived of it; None if it is over.
+    def resumable(self, cause: Exception | None) -> tuple[RunIdentity | None, RunSnapshot] | None:
+        """What it takes to go on after a break: the run, if it is known, and all that has arrived; None if it is over.
 
-        What is no break of the connection is not healed by another: nor is a time that was up for the whole stream.
+        Another connection heals a broken one, a refusal for the moment, and nothing else: not a time that was up for
+        the whole stream. Five breaks without an event in between are enough.
         """
-        broken = cause is None or (isinstance(cause, APIConnectionError) and not isinstance(cause, TotalTimeoutError))
-        identity = self.identity
-        if not broken or identity is None or self.log.ended or self.is_ending:
+        if not (cause is None or _is_passing(cause)) or self.log.ended or self.is_ending:
             return None
-        return identity, self._arrived(self.log)
+        self._fruitless = 1 if self.log.length > self._broke_at else self._fruitless + 1
+        self._broke_at = self.log.length
+        return None if self._fruitless > _PATIENCE else (self.identity, self._arrived(self.log))
 
     def restart(self) -> None:
         """Forget the unfinished block: another body goes on where the last one broke."""
@@ -181,44 +217,74 @@ class Feed:
             if status is None
             else f"the run was still {status!r}"
         )
-        error = StreamTruncatedError(f"the stream ended {state} ({self._bytes} bytes); {run}")
+        said = self._unheard()
+        last = f"; what came last was no event: {said!r}" if said else ""
+        error = StreamTruncatedError(f"the stream ended {state} ({self._bytes} bytes); {run}{last}")
         error.__cause__ = cause
         return error
 
+    def _unheard(self) -> bytes:
+        """The beginning of what came last and told nothing: HTML, JSON, half a frame."""
+        said = self._decoder.unread or self._odd
+        if not said:
+            kind, payload = self.log.peek(self.log.length - 1) or (None, b"")
+            said = payload if kind is not None and isinstance(kind(payload), UnknownEvent) else b""
+        return said[:_SHOWN]
+
     def _end_well(self) -> None:
         self.done = True
-        self.log.end()
-        self.stop_recording()
+        self._end_with(None)
 
     def _end(self, error: Exception) -> None:
         if isinstance(error, RxAssistantError):
             error.carry(self._snapshot, self.request_id)
-        self.log.end(error)
+        self._end_with(error)
+
+    def _end_with(self, failure: Exception | None) -> None:
+        """End the log; the ending is on disk before a reader hears of it."""
+        if not self.log.ended:
+            self._end_recordings(failure)
+        self.log.end(failure)
         self.stop_recording()
 
     def stop_recording(self) -> None:
         """Close the files, once the log has ended."""
+        self._end_recordings(self.log.failure)
+
+    def _end_recordings(self, failure: Exception | None) -> None:
         with self._appending:
             recordings, self._recordings = self._recordings, ()
             for recording in recordings:
-                recording.close()
+                recording.end(self._last_frame(failure))
+
+    def _last_frame(self, failure: Exception | None) -> bytes:
+        """What the end of a recording says, so that its replay ends like this stream."""
+        if failure is None:
+            return frame(DoneEvent())
+        if isinstance(failure, ServerErrorEvent):
+            return b"" if failure.event is None else frame(failure.event)
+        return self._rest if isinstance(failure, StreamTruncatedError) else b""
 
 
 def _classified(frames: list[Frame]) -> tuple[list[Kind], list[bytes]]:
-    """What `classify` makes of each frame; where all have known names, as nearly always, without a call for each."""
+    """What `classify` makes of each frame; a call for each only where a name is unknown or data has several lines."""
     kinds = [_known(name) for name, _ in frames]
-    if None not in kinds:
-        return cast("list[Kind]", kinds), [payload for _, payload in frames]
+    payloads = [payload for _, payload in frames]
+    if None not in kinds and b"\n" not in b"".join(payloads):
+        return cast("list[Kind]", kinds), payloads
     pairs = [classify(*frame) for frame in frames]
     return [kind for kind, _ in pairs], [payload for _, payload in pairs]
 
 
-def _server_error(payload: bytes) -> RxAssistantError:
+def _is_passing(cause: Exception) -> bool:
+    if isinstance(cause, APIStatusError):
+        return cause.status_code >= 500 or cause.status_code in _PASSING
+    return isinstance(cause, APIConnectionError) and not isinstance(cause, TotalTimeoutError)
+
+
+def _server_error(payload: bytes) -> ServerErrorEvent:
     event = ErrorEvent(payload)
-    try:
-        return ServerErrorEvent(event.data)
-    except EventDecodeError as error:
-        return error
+    return ServerErrorEvent(event.data, event=event)
 
 
 def _member(payload: bytes, name: str) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 Open = Callable[[], "Body"]
 """Sends the request, and gives what to read from. Raises errors of ours only."""
 
-Resume = Callable[["RunIdentity", "RunSnapshot"], "Body"]
-"""Gives a body that goes on where a broken one stopped, from what has been folded so far."""
+Resume = Callable[["RunIdentity | None", "RunSnapshot"], "Body | None"]
+"""Gives a body that goes on where a broken one stopped, from what has been folded so far.
+
+The identity is None where no event had told it. So is the body, where the run cannot be found.
+"""
 
 Abort = Callable[[RxAssistantError], object]
 """Ends an `Open` that is under way on another thread: it raises the error given. Returns at once."""
@@ -183,17 +187,30 @@ class Pump:
 
     def _broke(self, cause: RxAssistantError | None) -> None:
         feed, body, resume = self._feed, self._body, self._resume
-        point = feed.resumable(cause) if resume is not None else None
+        point = feed.resumable(cause) if resume is not None and body is not None else None
         if resume is None or body is None or point is None:
             feed.finish(cause)
             return
-        self._resume = None
         body.close()
-        feed.restart()
-        try:
-            self._body = resume(*point)
-        except Exception as error:
-            feed.fail(error)
+        while point is not None:
+            try:
+                following = resume(*point)
+            except Exception as error:
+                point = feed.resumable(error)
+                if point is None:
+                    feed.fail(error)
+            else:
+                self._go_on(following, cause)
+                return
+
+    def _go_on(self, body: Body | None, cause: RxAssistantError | None) -> None:
+        if body is None:  # nothing tells which run it was
+            self._feed.finish(cause)
+            return
+        self._feed.restart()
+        self._body = body
+        if self._log.ended:
+            body.close()
 
     # -- turns ---------------------------------------------------------------------------------------------------
 
@@ -219,9 +236,9 @@ class Pump:
         mine = self._thread in (None, threading.current_thread())
         return mine and self._reader is None and not self._log.ended
 
-    def _sleep(self, enough: Callable[[], bool]) -> None:
+    def _sleep(self, enough: Callable[[], bool], seconds: float | None = None) -> bool:
         with self._changed:
-            self._changed.wait_for(enough)
+            return self._changed.wait_for(enough, seconds)
 
     def _notify(self) -> None:
         with self._changed:
@@ -244,6 +261,32 @@ class Pump:
         thread, here = self._thread, threading.get_ident()
         if thread is not None and self._log.delivering not in (thread.ident, here) and thread.ident != here:
             thread.join(_JOIN)
+
+    def leave(self, *, patient: bool) -> None:
+        """Close, and return once the ending was told.
+
+        A stream that a loop has read to its end is delivered in full: a slow subscriber on another thread gets what is
+        left of it, and its ending. Any other stream is cut, and a callback that is under way gets a second. Not
+        `patient`: that second is all there is.
+        """
+        if self._log.read_out and patient:
+            self._tell_ending(None)
+        self.close()
+        self._tell_ending(_JOIN)
+
+    def _tell_ending(self, seconds: float | None) -> None:
+        log, here = self._log, threading.get_ident()
+        end = None if seconds is None else time.monotonic() + seconds
+        while not log.settled and log.delivering != here and threading.current_thread() is not self._thread:
+            if log.is_mine_to_drain:
+                log.want(FOREVER)
+            left = None if end is None else end - time.monotonic()
+            if not self._sleep(self._may_tell, left):
+                return
+
+    def _may_tell(self) -> bool:
+        log = self._log
+        return log.settled or (log.delivering is None and log.is_mine_to_drain)
 
     def _settle(self) -> None:
         """Give the connection back after a good end, else close it."""

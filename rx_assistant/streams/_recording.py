@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 from os import SEEK_END, PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rx_assistant.events import DoneEvent, frame
+from rx_assistant.events import frame
 
 if TYPE_CHECKING:
     from rx_assistant.events import Kind
@@ -25,33 +26,36 @@ class Recording:
         self.path = Path(path)
         self.error: OSError | None = None
         self._file = self.path.open("wb", buffering=0)
+        self._lock = threading.Lock()
+        self._streams = 1  # how many write to it: the next leg of a run may begin before the last has ended
         self._end: int | None = None
 
     def go_on(self) -> None:
-        """Open the file again for the stream that continues the last one; its `done` is taken back."""
-        if self.error is None and self._file.closed:
-            self._file = self.path.open("r+b", buffering=0)
-            self._file.seek(0, SEEK_END)
-            if self._end is not None:
-                self._file.truncate(self._end)
-                self._file.seek(self._end)
-                self._end = None
+        """Take the frames of one more stream, which continues the last one; the ending so far is taken back."""
+        with self._lock:
+            self._streams += 1
+            if self.error is None and self._file.closed:
+                self._file = self.path.open("r+b", buffering=0)
+                self._file.seek(0, SEEK_END)
+                if self._end is not None:
+                    self._file.truncate(self._end)
+                    self._file.seek(self._end)
 
     def write(self, kinds: list[Kind], payloads: list[bytes]) -> None:
         """Write one frame per event, in one go."""
-        frames = [frame(kind(payload)) for kind, payload in zip(kinds, payloads, strict=True)]
-        if DoneEvent in kinds and not self._file.closed:
-            self._end = self._file.tell() + sum(map(len, frames[: kinds.index(DoneEvent)]))
-        self._write(b"".join(frames))
+        with self._lock:
+            self._write(b"".join([frame(kind(payload)) for kind, payload in zip(kinds, payloads, strict=True)]))
 
-    def write_rest(self, name: bytes, data: bytes) -> None:
-        """Write a last block that had no blank line, again without one."""
-        lines = b"".join(b"data: " + line + b"\n" for line in data.split(b"\n"))
-        self._write((b"event: " + name + b"\n" if name else b"") + lines)
-
-    def close(self) -> None:
-        """Close the file; idempotent."""
-        self._file.close()
+    def end(self, last: bytes) -> None:
+        """One stream has ended: write its last frame and close the file, unless another stream still writes."""
+        with self._lock:
+            self._streams -= 1
+            if self._streams > 0 or self._file.closed:
+                return
+            if last:
+                self._end = self._file.tell() if self._file.seekable() else None
+                self._write(last)
+            self._file.close()
 
     def _write(self, frames: bytes) -> None:
         if self.error is not None or self._file.closed:
@@ -64,3 +68,9 @@ class Recording:
             self.error = error
             self._file.close()
             _log.warning("recording to %s ended early: %s", self.path, error)
+
+
+def unfinished(name: bytes, data: bytes) -> bytes:
+    """A last block that had no blank line, again without one."""
+    lines = b"".join(b"data: " + line + b"\n" for line in data.split(b"\n"))
+    return (b"event: " + name + b"\n" if name else b"") + lines

@@ -72,7 +72,7 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
             self._warn_if_unread(self.driver.pumped)
         if self._is_abandoned and self._post_cancel is not None and self._cancelled is None:
             self._cancel_and_close().join(GOODBYE)
-        self.close()
+        self.driver.leave(patient=error is None or isinstance(error, Exception))
         self._log_unheard()
 
     # -- waiting -------------------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ class Fault:
 
     script: Script
     error: type[Exception] | None = None
-    events: int = len(FRAMES)
+    events: int = TERMINAL
     requests: int = 1
     options: dict[str, Any] = field(default_factory=dict)
     """For the client."""
@@ -86,7 +86,7 @@ class Fault:
 FAULTS: dict[str, Fault] = {}
 
 
-def fault(name: str, error: type[Exception] | None = None, events: int = len(FRAMES), **more: Any) -> Any:
+def fault(name: str, error: type[Exception] | None = None, events: int = TERMINAL, **more: Any) -> Any:
     """Put a script into the table."""
 
     def add(script: Script) -> Script:
@@ -309,7 +309,7 @@ fault("an unknown compression", errors.APIConnectionError, 0)(sends(BODY, {"cont
 for size in (1, 2, 3, 7, 4096):
     fault(f"chunks of {size} bytes")(sends(BODY, size=size))
 LARGE = b"".join([*FRAMES[:6], frame("thread.message.delta", delta("x" * 2**20)), *FRAMES[6:]])
-fault("chunks of 1 MB", events=len(FRAMES) + 1)(sends(LARGE))
+fault("chunks of 1 MB", events=TERMINAL + 1)(sends(LARGE))
 fault("an endless line", errors.EventTooLargeError, 1, stream={"max_event_bytes": 65536})(
     sends(FRAMES[0] + b"data: " + b"x" * 200_000)
 )
@@ -351,13 +351,13 @@ async def trickles(request: Received, wire: Wire) -> None:
 # -- endings -------------------------------------------------------------------------------------------------
 
 ERROR = {"message": "The server had an error.", "type": "server_error", "param": None, "code": "x"}
-fault("error event, nested", errors.ServerErrorEvent, 7)(sends(b"".join(FRAMES[:6]) + frame("error", {"error": ERROR})))
-fault("error event, flat", errors.ServerErrorEvent, 7)(sends(b"".join(FRAMES[:6]) + frame("error", ERROR)))
-fault("error event as the very first", errors.ServerErrorEvent, 1)(sends(frame("error", ERROR)))
+fault("error event, nested", errors.ServerErrorEvent, 6)(sends(b"".join(FRAMES[:6]) + frame("error", {"error": ERROR})))
+fault("error event, flat", errors.ServerErrorEvent, 6)(sends(b"".join(FRAMES[:6]) + frame("error", ERROR)))
+fault("error event as the very first", errors.ServerErrorEvent, 0)(sends(frame("error", ERROR)))
 fault("error event without its blank line", errors.ServerErrorEvent, 6)(
     sends(b"".join(FRAMES[:6]) + frame("error", {"error": ERROR})[:-1])
 )
-fault("error event, then reset", errors.ServerErrorEvent, 7)(cut(b"".join(FRAMES[:6]) + frame("error", ERROR), "reset"))
+fault("error event, then reset", errors.ServerErrorEvent, 6)(cut(b"".join(FRAMES[:6]) + frame("error", ERROR), "reset"))
 fault("no [DONE] after the end of the run", events=TERMINAL)(sends(b"".join(FRAMES[:TERMINAL])))
 fault("no [DONE] after requires_action", events=len(STOPPED))(sends(b"".join(STOPPED)))
 fault("requires_action, then reset", events=len(STOPPED))(cut(b"".join(STOPPED), "reset"))
@@ -365,12 +365,12 @@ fault("silence after the end of the run", events=TERMINAL, options={"timeout": T
     stalls(b"".join(FRAMES[:TERMINAL]))
 )
 fault("[DONE] without its blank line", events=TERMINAL)(sends(BODY[:-1]))
-fault("[DONE] before the end of the run", events=7)(sends(b"".join(FRAMES[:6]) + DONE))
+fault("[DONE] before the end of the run", events=6)(sends(b"".join(FRAMES[:6]) + DONE))
 fault("events after [DONE]")(sends(BODY + FRAMES[5] + frame("error", ERROR)))
 fault("rubbish after [DONE]")(sends(BODY + b"\xff\x00<html>" * 100))
 fault("silence after [DONE]")(stalls(BODY))
 fault("reset after [DONE]")(cut(BODY, "reset"))
-fault("a run that fails", events=6)(sends(b"".join(FRAMES[:4]) + frame("thread.run.failed", run("failed")) + DONE))
+fault("a run that fails", events=5)(sends(b"".join(FRAMES[:4]) + frame("thread.run.failed", run("failed")) + DONE))
 
 # -- odd but healthy -----------------------------------------------------------------------------------------
 
@@ -381,8 +381,8 @@ fault("an id in every event")(sends(b"".join(b"id: %d\n" % n + part for n, part 
 fault("byte order mark")(sends(b"\xef\xbb\xbf" + BODY, size=2))
 fault("CRLF")(sends(BODY.replace(b"\n", b"\r\n"), size=5))
 fault("CR alone")(sends(BODY.replace(b"\n", b"\r")))
-fault("empty data", events=len(FRAMES) + 1)(sends(b"data:\n\n" + BODY))
-fault("an unknown event", events=len(FRAMES) + 1)(
+fault("empty data", events=TERMINAL + 1)(sends(b"data:\n\n" + BODY))
+fault("an unknown event", events=TERMINAL + 1)(
     sends(FRAMES[0] + frame("thread.dreamt", {"a": 1}) + b"".join(FRAMES[1:]))
 )
 fault("no event: lines, as proxies send them")(

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import anyio
 import pytest
-from fault_server import BODY, FAULTS, FRAMES, sends
+from fault_server import BODY, FAULTS, TERMINAL, sends
 from loopback import Loopback, Received, Wire
 
 from rx_assistant import errors
@@ -52,7 +52,7 @@ def chosen(count: int) -> list[str]:
 
 
 def expected(name: str) -> tuple[int, type[Exception] | None]:
-    return (len(FRAMES), None) if name == "none" else (FAULTS[name].events, FAULTS[name].error)
+    return (TERMINAL, None) if name == "none" else (FAULTS[name].events, FAULTS[name].error)
 
 
 def check(names: list[str], outcomes: list[tuple[int, type[Exception] | None]], server: Loopback) -> None:

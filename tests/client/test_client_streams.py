@@ -113,7 +113,7 @@ class TestWhatIsSent:
             stream = make(client_of(server))
             assert server.requests == []
             with stream:
-                assert [event.event for event in stream][-2:] == ["thread.run.completed", "done"]
+                assert [event.event for event in stream][-1] == "thread.run.completed"
                 assert stream.get_final_run().status == "completed"
                 assert stream.request_id == "req_test"
         [request] = server.requests
@@ -129,7 +129,7 @@ class TestWhatIsSent:
                     stream = await stream
                 assert server.requests == []
                 async with stream:
-                    assert len([event async for event in stream]) == len(FRAMES)
+                    assert len([event async for event in stream]) == TERMINAL
                     assert (await stream.get_final_run()).status == "completed"
 
         with Loopback(sends(BODY)) as server:
@@ -154,7 +154,7 @@ class TestOneRequest:
             stream.until_done()
             stream.subscribe(lambda event: seen["late"].append(event.event))
             assert [event.event for event in stream] == seen["one"] == seen["two"] == seen["late"]
-            assert len(seen["one"]) == len(FRAMES)
+            assert len(seen["one"]) == TERMINAL
         assert len(server.requests) == 1
 
     def test_none_when_nobody_asks(self) -> None:
@@ -170,7 +170,7 @@ class TestOneRequest:
         with Loopback(sends(BODY)) as server:
             stream = client_of(server).threads.runs.stream("t", assistant_id="a")
             assert stream.get_final_run().status == "completed"
-            assert sum(1 for _ in stream) == len(FRAMES)
+            assert sum(1 for _ in stream) == TERMINAL
         assert len(server.requests) == 1
 
     def test_entering_raises_what_the_api_answers(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from typed_programs import Programs
 
-from rx_assistant.events import BY_NAME
+from rx_assistant.events import BY_NAME, DoneEvent, ErrorEvent
 
 RIGHT = """
 from typing import assert_never, assert_type
@@ -40,6 +40,8 @@ def families(event: ev.AssistantStreamEvent, snapshot: RunSnapshot) -> RunSnapsh
 
 WRONG = {
     "a name that no event has": 'def f(e: ev.AssistantStreamEvent) -> bool: return e.event == "thread.lost"',
+    "an ending, which is no item": 'def f(e: ev.AssistantStreamEvent) -> bool: return e.event == "done"',
+    "a failure, which is no item": 'def f(e: ev.AssistantStreamEvent) -> bool: return e.event == "error"',
     "data that nobody narrowed": "def f(e: ev.AssistantStreamEvent) -> None: e.data.status",
     "an event that is changed": 'def f(e: ev.ThreadRunCreated) -> None: e.event = "thread.run.created"',
     "a payload that is changed": "def f(e: ev.ThreadRunCreated) -> None: e.data = e.data",
@@ -48,17 +50,20 @@ WRONG = {
 }
 
 
+ITEMS = {name: kind for name, kind in BY_NAME.items() if kind not in (DoneEvent, ErrorEvent)}
+
+
 def matching() -> Iterator[str]:
     """Comparing each name, and matching each class, to the end of the union."""
     yield "\n\ndef names(event: ev.AssistantStreamEvent) -> None:"
-    for number, (name, kind) in enumerate(BY_NAME.items()):
+    for number, (name, kind) in enumerate(ITEMS.items()):
         yield f'    {"el" if number else ""}if event.event == "{name}":'
         yield f"        assert_type(event, ev.{kind.__name__})"
         model = type(kind(b"{}").data).__name__
-        yield f"        assert_type(event.data, {model if model == 'str' else 't.' + model})"
+        yield f"        assert_type(event.data, t.{model})"
     yield "    else:\n        assert_type(event, ev.UnknownEvent)\n        assert_type(event.data, object)"
     yield "\n\ndef classes(event: ev.AssistantStreamEvent) -> object:\n    match event:"
-    for kind in BY_NAME.values():
+    for kind in ITEMS.values():
         yield f"        case ev.{kind.__name__}(data):\n            return data"
     yield "        case ev.UnknownEvent(data):\n            return data"
     yield "        case never:\n            assert_never(never)\n"

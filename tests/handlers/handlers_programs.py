@@ -29,8 +29,6 @@ class Handler(AssistantEventHandler):
         elif event.event == "thread.run.requires_action":
             assert_type(event, ThreadRunRequiresAction)
             assert_type(event.data.required_action, t.RequiredAction | None)
-        elif event.event == "error":
-            assert_type(event.data.message, str)
         elif event.event == "thread.run.step.delta":
             details = event.data.delta.step_details
             if details and details.type == "tool_calls":
@@ -177,7 +175,7 @@ def blocks(client: AssistantClient) -> None:
         assert_type(stream.get_final_messages(), list[t.Message])
         assert_type(stream.get_final_run_steps(), list[t.RunStep])
         for event in stream:
-            assert_type(event.event == "done", bool)
+            assert_type(event.event == "thread.run.completed", bool)
         for text in stream.text_deltas:
             assert_type(text, str)
     with client.beta.threads.runs.stream(thread_id="t", assistant_id="a") as plain:

@@ -92,7 +92,7 @@ async def test_what_is_current_in_a_callback_is_what_the_callback_is_about(face:
         ("on_event", "run.step.completed", "in_progress", None, saying_now),
         ("on_run_step_done", "run.step.completed", "in_progress", None, ("step_2", "completed")),
         ("on_event", "run.completed", "in_progress", None, None),
-        ("on_end", "done", "completed", None, None),
+        ("on_end", "run.completed", "completed", None, None),
     ]
 
 
@@ -105,7 +105,7 @@ async def test_what_is_current_is_the_same_for_the_stream_while_one_iterates(fac
             assert given.current_event is event
             assert stream.current_event is event
             assert around(given, "") == around(stream, "")
-        assert around(given, "") == around(stream, "") == ("", "done", "completed", None, None)
+        assert around(given, "") == around(stream, "") == ("", "run.completed", "completed", None, None)
 
 
 @on_every_face
@@ -115,9 +115,8 @@ async def test_callbacks_run_before_the_loop_has_the_event(face: Face) -> None:
         count = 0
         async for event in face.each(given):
             count += 1
-            if event.event != "done":
-                assert len(handler.calls) == count, "in step, though all of it has arrived"
-                assert handler.calls[-1] is event
+            assert len(handler.calls) == count, "in step, though all of it has arrived"
+            assert handler.calls[-1] is event
 
 
 @on_every_face
@@ -135,7 +134,7 @@ async def test_a_loop_inside_a_callback_leaves_what_is_current(face: Face) -> No
             self.seen.append(snapshot.value)
 
     handler = await face.ran(face.handler(Looking)(), *TEXT)
-    assert handler.seen == [(len(TEXT), True), "Hel", "Hello"]
+    assert handler.seen == [(len(TEXT) - 1, True), "Hel", "Hello"]
 
 
 # -- waiting inside callbacks ----------------------------------------------------------------------------------------
@@ -351,8 +350,8 @@ async def test_two_loops_and_a_handler_share_one_reading(face: Face) -> None:
         first, second = await face.together(loop, loop)
         await got(stream.until_done())
     assert first == second
-    assert len(first) == len(MIXED)
-    assert first[-1] == "done"
+    assert len(first) == len(MIXED) - 1
+    assert first[-1] == "thread.run.completed"
     assert stream.script.reads <= len(MIXED) + 1
     assert handler.calls == (await face.ran(recorder(face, names=CALLBACKS), *MIXED)).calls
 

@@ -127,17 +127,18 @@ LETTERS = {
 }
 STEP = "(sp(d*[kfxe]|mnl*(gk|h[kfxe])))"
 OPEN = "(s|spd*|spm|spmnl*[gh]?)?"  # a step that is under way, or none
-BEGIN = "(t?c|k)q"
-NORMAL = re.compile(f"{BEGIN}([FE]|i{STEP}*([KFNE]|spd*R))o")
-CANCELLED = re.compile(f"{BEGIN}((i{STEP}*)?[CKFNE]o|(i{STEP}*{OPEN})?!|(i{STEP}*)?[CKFNE]!)")
-BROKEN = re.compile(f"(|t|t?c|k|{BEGIN}|{BEGIN}i{STEP}*{OPEN}|{NORMAL.pattern[:-1]})!")
+WAITS = f"i{STEP}*spd*R"  # for tool outputs
+BEGIN = f"(t?c|k)q({WAITS}kq)*"  # of a leg: a recording may hold several
+NORMAL = re.compile(f"{BEGIN}([FE]|i{STEP}*([KFNE]|spd*R))o?")
+CANCELLED = re.compile(f"{BEGIN}((i{STEP}*)?[CKFNE]o?|(i{STEP}*{OPEN})?!|(i{STEP}*)?[CKFNE]!)")
+BROKEN = re.compile(f"(|t|t?c|k|{BEGIN}({WAITS}k)?|{BEGIN}i{STEP}*{OPEN}|{NORMAL.pattern[:-2]})!")
 
 
 def is_sentence(letters: str) -> bool:
     before, cancelling, after = letters.partition("X")
     if not cancelling:
         return bool(NORMAL.fullmatch(letters) or BROKEN.fullmatch(letters))
-    if "q" not in before or "i" in after or re.search("[CKFNE!]", before):
+    if "q" not in before.rpartition("R")[2] or re.search("[iR]", after) or re.search("[CKFNE!]", before):
         return False
     return bool(CANCELLED.fullmatch(before + after))
 
@@ -171,6 +172,9 @@ sentences = st.one_of(
     st.builds("{}{}o".format, beginnings, st.sampled_from("FE")),
     st.builds("{}i{}{}o".format, beginnings, work, st.sampled_from("KFNE")),
     st.builds("{}i{}{}Ro".format, beginnings, work, st.sampled_from(["sp", "spd", "spddd"])),
+    st.builds("{}i{}{}".format, beginnings, work, st.sampled_from("KFNE")),
+    st.builds("{}i{}spdRkqi{}K".format, beginnings, work, work),
+    st.builds("{}ispRkqispddRkqXC".format, beginnings),
     st.builds("{}X{}o".format, beginnings, st.sampled_from("CFNEK")),
     st.builds("{}i{}X{}{}o".format, beginnings, work, work, st.sampled_from("CKFNE")),
     st.builds("{}i{}spmnlXlhx{}o".format, beginnings, work, st.sampled_from("CE")),
@@ -338,7 +342,19 @@ def test_what_is_not_told_is_not_checked(mode: VerifyMode) -> None:
             "the stream ended with run 'run_1' in_progress: expected the run to stop, or 'done' or 'error'",
         ),
         ("lenient", "", "the stream ended before any run: expected the run to stop, or 'done' or 'error'"),
-        ("strict", "cqiK", "the stream ended in state 'ended': expected 'done'"),
+        (
+            "strict",
+            "cqs",
+            "event 'thread.run.step.created' in state 'queued': expected 'thread.run.in_progress', "
+            "'thread.run.expired' or 'thread.run.failed'",
+        ),
+        ("strict", "c", "the stream ended in state 'run created': expected 'thread.run.queued'"),
+        (
+            "strict",
+            "cqispRi",
+            "event 'thread.run.in_progress': run 'run_1' is requires_action and cannot become in_progress: "
+            "expected cancelling, expired or queued",
+        ),
         ("strict", "ci", "event 'thread.run.in_progress' in state 'run created': expected 'thread.run.queued'"),
         (
             "strict",

@@ -25,7 +25,7 @@ class Weather(BaseModel):
 
 
 def is_early(event: AssistantStreamEvent) -> bool:
-    return event.event != "done"
+    return event.event != "thread.run.completed"
 
 
 def flat(stream: AssistantStream) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from operators_wire import (
-    DONE,
     cut,
+    event,
     function,
     message,
     requires,
@@ -28,11 +28,13 @@ from rx_assistant import (
     RunExpiredError,
     RunFailedError,
     RunIncompleteError,
+    ServerErrorEvent,
     operators as ax,
     replay,
 )
 from rx_assistant.events import (
     StreamEvent,
+    frame,
 )
 
 EVERY_RECORDING = pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem[:70])
@@ -126,7 +128,7 @@ def test_raise_on_failure_gives_the_same_events_then_the_error(
 
 def test_raise_on_failure_lets_a_good_run_pass() -> None:
     notes = watched(stream_of(*STORY), ax.raise_on_failure())
-    assert (notes.items, notes.endings) == ([*STORY, DONE], [None])
+    assert (notes.items, notes.endings) == (STORY, [None])
 
 
 # -- verification -----------------------------------------------------------------------------------------------------
@@ -160,6 +162,35 @@ def test_a_stream_that_completes_too_early_is_an_error() -> None:
     notes = watched(stream, ops.take(3), ax.verify())
     assert len(notes.items) == 3
     assert isinstance(notes.error, ProtocolError)
+
+
+LEG = [run("queued", "created"), run("queued"), run("in_progress"), step("created"), step("in_progress")]
+REST = [step("completed"), run("queued"), run("in_progress"), run("completed")]
+
+
+@pytest.mark.parametrize("mode", ["strict", "lenient"])
+def test_the_ending_is_that_of_the_stream(mode: Any) -> None:
+    """A stream hands out no `done` and no `error`: it completes, or fails with an error of its own."""
+    whole = [*LEG, requires(), *REST]
+    assert watched(stream_of(*whole), ax.verify(mode)).endings == [None]
+    assert watched(replay(b"".join(frame(each) for each in whole)), ax.verify(mode)).endings == [None]
+    assert watched(stream_of(*LEG, requires()), ax.verify(mode)).endings == [None]
+    failing = stream_of(*LEG, event("error", {"message": "boom"}))
+    assert watched(failing, ax.verify(mode)).endings == [failing.log.failure]
+    assert isinstance(failing.log.failure, ServerErrorEvent)
+
+
+@pytest.mark.parametrize("mode", ["strict", "lenient"])
+def test_a_recording_of_two_legs_passes(mode: Any, tmp_path: Path) -> None:
+    first, second = stream_of(*LEG, requires()), stream_of(*REST)
+    recording = first.record(tmp_path / "run.sse")
+    first.until_done()
+    second.record(recording)
+    second.until_done()
+    stream = replay(recording.path)
+    notes = watched(stream, ax.verify(mode))
+    assert (notes.items, notes.endings) == ([*LEG, requires(), *REST], [None])
+    assert recording.path.read_bytes().count(b"[DONE]") == 1
 
 
 def test_there_are_two_modes() -> None:

@@ -426,7 +426,6 @@ def test_a_stream_keeps_its_face_and_its_text() -> None:
     assert [event.event for event in events if not isinstance(event, ThreadMessageDelta)] == [
         "thread.run.created",
         "thread.run.completed",
-        "done",
     ]
     assert len(events) < 20
 

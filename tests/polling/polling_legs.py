@@ -156,12 +156,13 @@ def record(name: str, base_url: str, body: bytes, answered: tuple[str, ...]) -> 
 
 
 def events_of(body: bytes) -> list[StreamEvent]:
-    """The events whose last byte is in."""
+    """The events whose last byte is in; `done` is none."""
     found: list[StreamEvent] = []
 
     def emit(frame: tuple[bytes, bytes]) -> None:
         kind, payload = classify(*frame)
-        found.append(kind(payload))
+        if kind is not DoneEvent:
+            found.append(kind(payload))
 
     SSEDecoder().push(body, emit)
     return found
@@ -246,7 +247,9 @@ class AsyncStates(States):
 def resumed(leg: Leg, offset: int, answers: Iterable[RunObjects] = (), **options: Any) -> AssistantStream:
     """The leg's stream, cut at a byte, which goes on by polling; the last answer is the final one."""
 
-    def resume(identity: RunIdentity, snapshot: RunSnapshot) -> PolledBody:
+    def resume(identity: RunIdentity | None, snapshot: RunSnapshot) -> PolledBody | None:
+        if identity is None:
+            return None
         assert identity == leg.identity
         return PolledBody(States([*answers, leg.found]), Telling(snapshot, leg.answered), interval=0)
 
@@ -260,7 +263,7 @@ def resumed_async(leg: Leg, offset: int, answers: Iterable[RunObjects] = (), **o
     async def open() -> AsyncTorn:
         return AsyncTorn(leg.body[:offset])
 
-    async def resume(identity: RunIdentity, snapshot: RunSnapshot) -> AsyncPolledBody:
+    async def resume(identity: RunIdentity | None, snapshot: RunSnapshot) -> AsyncPolledBody:
         return AsyncPolledBody(AsyncStates([*answers, leg.found]), Telling(snapshot, leg.answered), interval=0)
 
     known = leg.identity if leg.answered else None
@@ -275,10 +278,8 @@ def check_once(events: Iterable[StreamEvent], leg: Leg) -> None:
     phases: dict[int, list[str]] = defaultdict(list)
     states: dict[int, Any] = {}
     snapshot, texts = RunSnapshot(), defaultdict(list)
-    done = 0
     for event in events:
-        assert not done, "something follows `done`"
-        done += isinstance(event, DoneEvent)
+        assert not isinstance(event, DoneEvent), "an ending is no item"
         ((snapshot, changes, _),) = advance(snapshot, event)
         for phase, state, _ in changes:
             phases[id(state)].append(phase)

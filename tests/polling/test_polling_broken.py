@@ -8,11 +8,15 @@ from typing import Any
 
 import anyio
 import pytest
+from fault_rounds import play
 from loopback import Loopback, Received, Wire
 from polling_faces import FACES, on
 
 from rx_assistant import AssistantClient, AsyncAssistantClient, local
 from rx_assistant.errors import (
+    APIConnectionError,
+    BadRequestError,
+    InternalServerError,
     NotAnEventStreamError,
     NotFoundError,
     ServerErrorEvent,
@@ -136,13 +140,221 @@ def test_a_broken_stream_fails_unless_it_was_to_go_on(face: str) -> None:
     assert [request.method for request in server.requests] == ["POST", "POST"]
 
 
+# -- before the first event: which run is it? ------------------------------------------------------------------------
+
+EARLY = [b"", HEAD[:10], (HEAD % RUN)[:-1], b": hello\n\n"]
+DONE_RUN = {"id": "run_1", "object": "thread.run", "thread_id": "thread_1", "assistant_id": "asst_1"}
+DONE_RUN |= {"status": "completed", "created_at": 20}
+OTHER_RUN = {**DONE_RUN, "id": "run_0", "created_at": 10}
+THREAD = b'event: thread.created\ndata: {"id":"thread_1","object":"thread","created_at":1}\n\n'
+WHOLE = HEAD % RUN + HEAD.replace(b"created", b"completed") % RUN.replace(b"queued", b"completed")
+WHOLE += b"event: done\ndata: [DONE]\n\n"
+
+
+class Started:
+    """A server that begins each stream with `sent`, and shows these runs to readers of the thread.
+
+    `again` is the answer to a request that repeats an idempotency key; None refuses it.
+    """
+
+    def __init__(self, sent: bytes, runs: list[dict[str, Any]] | int, again: bytes | None = None) -> None:
+        self.sent = sent
+        self.runs = runs
+        self.again = again
+        self.keys: list[str] = []
+
+    async def __call__(self, request: Received, wire: Wire) -> None:
+        if request.method == "POST":
+            await self.post(request, wire)
+        elif request.path.endswith("/runs"):
+            if isinstance(self.runs, int):
+                await wire.json({"error": {"message": "no such path"}}, self.runs, {"retry-after-ms": "1"})
+            else:
+                await wire.json({"object": "list", "data": self.runs, "has_more": False})
+        elif "/runs/" in request.path and not request.path.endswith("/steps"):
+            await wire.json({**DONE_RUN, "id": request.path.rpartition("/")[2]})
+        else:
+            await wire.json({"object": "list", "data": [], "has_more": False})
+
+    async def post(self, request: Received, wire: Wire) -> None:
+        key = request.headers["idempotency-key"]
+        repeated = key in self.keys
+        self.keys.append(key)
+        if repeated and self.again is None:
+            await wire.json({"error": {"message": "refused"}}, 400)
+            return
+        await wire.events()
+        sent = self.again if repeated else self.sent
+        if sent:
+            await wire.chunk(sent)
+        if repeated:
+            await wire.end()
+        else:
+            wire.reset()
+
+
+def final_run(client: Any, face: str, begin: Callable[[Any], Any] = stream_of, **options: Any) -> Any:
+    async def main() -> Any:
+        async with begin(client, on_disconnect="poll", **options) as stream:
+            return await stream.get_final_run(), stream.snapshot
+
+    if face != "sync":
+        return main()
+    with begin(client, on_disconnect="poll", **options) as stream:
+        return stream.get_final_run(), stream.snapshot
+
+
+def created_with_thread(client: Any, **options: Any) -> Any:
+    return client.threads.create_and_run_stream(assistant_id="asst_1", **options)
+
+
 @pytest.mark.parametrize("face", FACES)
-@pytest.mark.parametrize("sent", [b"", HEAD[:10], (HEAD % RUN)[:-1]])
-def test_before_the_runs_id_has_arrived_there_is_nothing_to_resume(face: str, sent: bytes) -> None:
-    told = "no run had been announced, so there is nothing to resume"
-    with Loopback(Breaking(sent)) as server, pytest.raises(StreamTruncatedError, match=told):
-        on(face, server.url, lambda client: until_done(client, face, on_disconnect="poll"))
-    assert len(server.requests) == 1
+@pytest.mark.parametrize("sent", EARLY)
+def test_before_the_first_event_the_run_is_the_newest_of_its_thread(face: str, sent: bytes) -> None:
+    server = Started(sent, [DONE_RUN, OTHER_RUN])
+    with Loopback(server) as loopback:
+        run, _ = on(face, loopback.url, lambda client: final_run(client, face))
+    assert run.id == "run_1"
+    assert len(server.keys) == 1, "asked for, not started again"
+
+
+def test_the_newest_run_is_found_in_any_order() -> None:
+    server = Started(b"", [OTHER_RUN, DONE_RUN])
+    with Loopback(server) as loopback:
+        run, _ = on("sync", loopback.url, lambda client: final_run(client, "sync"))
+    assert run.id == "run_1"
+
+
+UNSEEN = {
+    "no list of runs": 404,
+    "a list that is refused": 403,
+    "no run yet": [],
+    "a run of another assistant": [{**DONE_RUN, "assistant_id": "asst_2"}],
+}
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("runs", UNSEEN.values(), ids=UNSEEN)
+def test_where_the_thread_does_not_show_it_the_same_key_gives_the_run_back(face: str, runs: Any) -> None:
+    server = Started(b"", runs, again=WHOLE)
+    with Loopback(server) as loopback:
+        run, _ = on(face, loopback.url, lambda client: final_run(client, face))
+    assert run.status == "completed"
+    assert len(server.keys) == 2
+    assert len({*server.keys}) == 1
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_run_that_begins_with_its_thread_is_given_back_by_its_key(face: str) -> None:
+    server = Started(b"", 404, again=THREAD + WHOLE)
+    with Loopback(server) as loopback:
+        run, snapshot = on(face, loopback.url, lambda client: final_run(client, face, created_with_thread))
+    assert run.status == "completed"
+    assert snapshot.thread.id == "thread_1"
+    assert len({*server.keys}) == 1
+    assert not [request for request in loopback.requests if request.method == "GET"]
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_once_its_thread_is_known_it_is_the_newest_there(face: str) -> None:
+    server = Started(THREAD, [DONE_RUN])
+    with Loopback(server) as loopback:
+        run, snapshot = on(face, loopback.url, lambda client: final_run(client, face, created_with_thread))
+    assert (run.id, snapshot.thread.id) == ("run_1", "thread_1")
+    assert len(server.keys) == 1
+
+
+def test_a_stream_that_broke_again_goes_on_by_polling() -> None:
+    server = Started(b"", 404, again=HEAD % RUN)
+    with Loopback(server) as loopback:
+        run, _ = on("sync", loopback.url, lambda client: final_run(client, "sync", created_with_thread))
+    assert run.status == "completed"
+    assert len(server.keys) == 2
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_where_nothing_tells_which_run_it_is_the_stream_is_truncated(face: str) -> None:
+    odd = b'event: thread.message.delta\ndata: {"id":"msg_1","delta":{"content":[{"index":0,"type":"text"}]}}\n\n'
+    with Loopback(Started(odd, 404, again=WHOLE)) as loopback, pytest.raises(StreamTruncatedError):
+        on(face, loopback.url, lambda client: final_run(client, face, created_with_thread))
+    with Loopback(Started(b"", 404, again=None)) as loopback, pytest.raises(BadRequestError, match="refused"):
+        on(face, loopback.url, lambda client: final_run(client, face))
+
+
+# -- tool outputs whose reply is lost --------------------------------------------------------------------------------
+
+
+class Submitted:
+    """A server that gets tool outputs and loses its replies; GETs show the run as `state` says."""
+
+    def __init__(self, lose: str, arrives: bool) -> None:
+        self.lose = lose
+        self.arrives = arrives
+        self.posts = 0
+        self.asked = 0
+
+    async def __call__(self, request: Received, wire: Wire) -> None:
+        if request.method == "POST":
+            self.posts += 1
+            if self.lose == "reset":
+                wire.reset()
+            else:
+                await wire.reply(502, b"<html>", {"content-type": "text/html", "retry-after-ms": "1"})
+        elif request.path.endswith("/run_1"):
+            self.asked += 1
+            await wire.json(self.run())
+        else:
+            await wire.json({"object": "list", "data": [], "has_more": False})
+
+    def run(self) -> dict[str, Any]:
+        calls = [{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+        action = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": calls}}
+        waiting = {"status": "requires_action", "required_action": action}
+        return DONE_RUN if self.arrives else {**DONE_RUN, **waiting}
+
+
+def submitting(client: Any, **options: Any) -> Any:
+    outputs = [{"tool_call_id": "call_1", "output": "1"}]
+    return client.threads.runs.submit_tool_outputs_stream("run_1", "thread_1", tool_outputs=outputs, **options)
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("retries", [0, 1])
+@pytest.mark.parametrize("lose", ["reset", "502"])
+def test_outputs_that_arrived_although_their_reply_was_lost_are_followed(face: str, lose: str, retries: int) -> None:
+    server = Submitted(lose, arrives=True)
+    with Loopback(server) as loopback:
+        run, _ = on(face, loopback.url, lambda client: final_run(client, face, submitting), max_retries=retries)
+    assert run.status == "completed"
+    assert server.posts == 1, "they are not sent twice"
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize(("lose", "error"), [("reset", APIConnectionError), ("502", InternalServerError)])
+def test_outputs_that_never_arrived_are_the_error_of_the_request(face: str, lose: str, error: type) -> None:
+    with Loopback(Submitted(lose, arrives=False)) as loopback, pytest.raises(error):
+        on(face, loopback.url, lambda client: final_run(client, face, submitting), max_retries=0)
+
+
+def test_without_the_policy_the_lost_reply_is_the_error() -> None:
+    def submit(client: Any) -> None:
+        with submitting(client) as stream:
+            stream.until_done()
+
+    with Loopback(Submitted("reset", arrives=True)) as loopback, pytest.raises(APIConnectionError):
+        on("sync", loopback.url, submit, max_retries=0)
+
+
+# -- many rounds -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("face", ["threads", "asyncio", "trio"])
+def test_rounds_with_tools_through_a_proxy_that_breaks_connections(face: str) -> None:
+    """`fault_rounds.py` plays thousands."""
+    tally, faults = play(face, rounds=16, seed=11, at_once=16)
+    assert tally.rounds == 16
+    assert tally.wrong == []
+    assert sum(count for fault, count in faults.items() if fault != "none") > 3
 
 
 @pytest.mark.parametrize("face", FACES)

@@ -31,7 +31,7 @@ from rx_assistant.streams import AsyncAssistantStream
 pytestmark = pytest.mark.anyio
 TEXTS = ("a", "b", "c")
 NAMES = ["run.created", "run.in_progress", "message.created", *["message.delta"] * 3]
-NAMES += ["message.completed", "run.completed", "done"]
+NAMES += ["message.completed", "run.completed"]
 
 
 class Note:
@@ -100,7 +100,7 @@ async def test_building_and_subscribing_send_nothing_and_every_use_sends_once(an
         assert opened == [None]
         await stream.until_done()
         assert names([event async for event in stream]) == NAMES
-        assert (await stream).event == "done"
+        assert (await stream).event == "thread.run.completed"
         assert (await stream.get_final_run()).status == "completed"
         [whole] = await stream.get_final_messages()
         assert whole.content[0].text.value == "abc"  # type: ignore[union-attr]
@@ -461,7 +461,7 @@ async def test_a_handler_is_awaited_event_by_event_after_the_subscribers(anyio_b
                 assert order[-1] == "end " + names([event])[0]
         await stream.until_done()
     expected = ["run.created", "run.in_progress", "message.created", "message.delta"]
-    expected += ["message.completed", "run.completed", "done"]
+    expected += ["message.completed", "run.completed"]
     assert order == [f"{what} {name}" for name in expected for what in ("sync", "begin", "end")]
     assert handler.told == [*expected, "completed"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -33,10 +34,12 @@ from rx_assistant.errors import (
     ServerErrorEvent,
     StreamTruncatedError,
 )
+from rx_assistant.events import ErrorEvent
 
 END = b""
 BEGUN = [run("queued"), run("in_progress"), message("created"), delta("a")]
 TERMINAL = ["completed", "failed", "cancelled", "expired", "incomplete", "requires_action"]
+BLANKLESS = b"".join([*BEGUN, run("completed"), DONE]).replace(b"\n\n", b"\n")
 
 
 class Ending(NamedTuple):
@@ -48,13 +51,13 @@ class Ending(NamedTuple):
 
 
 WELL: dict[str, Ending] = {
-    "done": Ending([*BEGUN, DONE], None, 5),
-    "done, and the body goes on": Ending([*BEGUN, DONE + delta("b"), delta("c")], None, 5),
-    "done and more in one chunk": Ending([b"".join([*BEGUN, DONE, run("failed"), DONE])], None, 5),
-    "done before anything else": Ending([DONE], None, 1),
+    "done": Ending([*BEGUN, DONE], None, 4),
+    "done, and the body goes on": Ending([*BEGUN, DONE + delta("b"), delta("c")], None, 4),
+    "done and more in one chunk": Ending([b"".join([*BEGUN, DONE, run("failed"), DONE])], None, 4),
+    "done before anything else": Ending([DONE], None, 0),
     "done without its blank line": Ending([*BEGUN, DONE[:-1], END], None, 4),
     "done without its newline": Ending([*BEGUN, DONE[:-2], END], None, 4),
-    "done without a name": Ending([*BEGUN, b"data: [DONE]\n\n"], None, 5),
+    "done without a name": Ending([*BEGUN, b"data: [DONE]\n\n"], None, 4),
     "done without a name and a blank line": Ending([*BEGUN, b"data: [DONE]", END], None, 4),
     **{f"{status}, then the end": Ending([*BEGUN, run(status), END], None, 5) for status in TERMINAL},
     **{f"{status}, then a break": Ending([*BEGUN, run(status), APIConnectionError()], None, 5) for status in TERMINAL},
@@ -76,12 +79,30 @@ BADLY: dict[str, Ending] = {
     "an idle timeout": Ending([*BEGUN, idle := IdleTimeoutError()], idle, 4),
     "html": Ending([html := NotAnEventStreamError("html", content_type="text/html", head=b"<html>")], html, 0),
     "a source that raises": Ending([*BEGUN, broken := OSError("no such disk")], broken, 4),
-    "error as a message": Ending([*BEGUN, error(message="Sorry.", code="x", type="y")], ServerErrorEvent, 5),
-    "error wrapped": Ending([*BEGUN, error(error={"message": "Sorry.", "code": "x"})], ServerErrorEvent, 5),
-    "error, and the body goes on": Ending([*BEGUN, error(message="Sorry.") + delta("b"), DONE], ServerErrorEvent, 5),
+    "error as a message": Ending([*BEGUN, error(message="Sorry.", code="x", type="y")], ServerErrorEvent, 4),
+    "error wrapped": Ending([*BEGUN, error(error={"message": "Sorry.", "code": "x"})], ServerErrorEvent, 4),
+    "error, and the body goes on": Ending([*BEGUN, error(message="Sorry.") + delta("b"), DONE], ServerErrorEvent, 4),
     "error without its blank line": Ending([*BEGUN, error(message="Sorry.")[:-1], END], ServerErrorEvent, 4),
-    "error after the run has failed": Ending([*BEGUN, run("failed"), error(message="Sorry.")], ServerErrorEvent, 6),
-    "error that is no JSON": Ending([*BEGUN, b"event: error\ndata: {\n\n"], EventDecodeError, 5),
+    "error after the run has failed": Ending([*BEGUN, run("failed"), error(message="Sorry.")], ServerErrorEvent, 5),
+    "error that is no JSON": Ending([*BEGUN, b"event: error\ndata: {\n\n"], ServerErrorEvent, 4),
+    "half of an error": Ending([*BEGUN, b"event: error\ndata: {", END], ServerErrorEvent, 4),
+    "error as text": Ending([*BEGUN, b'data: {"error":"Sorry."}\n\n', DONE], ServerErrorEvent, 4),
+    "error behind half a frame": Ending(
+        [*BEGUN, delta("b")[:40], b'event: error\ndata: {"error":"Sorry."}\n\n', DONE], ServerErrorEvent, 4
+    ),
+    "error behind half a frame, without its blank line": Ending(
+        [*BEGUN, delta("b")[:40], b"\nevent: error\ndata: Sorry.", END], ServerErrorEvent, 4
+    ),
+    "done behind half a frame": Ending([*BEGUN, delta("b")[:40], b"\n" + DONE, END], StreamTruncatedError, 4),
+    "no blank lines": Ending([BLANKLESS, END], StreamTruncatedError, 0),
+    "no blank lines, and then a break": Ending([BLANKLESS, APIConnectionError()], StreamTruncatedError, 0),
+    "no blank line but the last": Ending([BLANKLESS + b"\n", END], StreamTruncatedError, 0),
+    "no blank lines after the first events": Ending([*BEGUN, BLANKLESS, END], StreamTruncatedError, 4),
+    "half a done": Ending([*BEGUN, b"event: done\ndata: [DON", END], StreamTruncatedError, 4),
+    "a done without data": Ending([*BEGUN, b"event: done\n\n", END], StreamTruncatedError, 4),
+    "html after events": Ending([*BEGUN, b"<html><h1>502</h1>\n\n</html>", END], StreamTruncatedError, 4),
+    "blank lines without end": Ending([b"\n" * 1000] * 4, EventTooLargeError, 0),
+    "spaces without end": Ending([b" " * 1000] * 4, EventTooLargeError, 0),
     "too large an event": Ending([*BEGUN, delta("x" * 5000)], EventTooLargeError, 4),
     "too large after others in one chunk": Ending([b"".join(BEGUN) + delta("x" * 5000)], EventTooLargeError, 4),
 }
@@ -201,7 +222,7 @@ def test_a_body_is_told_of_events_and_not_of_comments_or_parts_of_events() -> No
     body = FedBody(*BREATH)
     with sync_stream(body) as stream:
         stream.until_done()
-    assert (body.reads, body.seen) == (len(BREATH), 3)
+    assert (body.reads, body.seen) == (len(BREATH), 2)  # the ending is no event
 
 
 @pytest.mark.anyio
@@ -209,33 +230,54 @@ async def test_an_async_body_is_told_of_events_and_not_of_comments_or_parts_of_e
     body = AsyncFedBody(*BREATH)
     async with async_stream(body) as stream:
         await stream.until_done()
-    assert (body.reads, body.seen) == (len(BREATH), 3)
+    assert (body.reads, body.seen) == (len(BREATH), 2)  # the ending is no event
 
 
-def test_what_breaks_again_after_it_was_resumed_is_truncated() -> None:
-    second, resumed = FedBody(delta("b"), END), []
-    with sync_stream(FedBody(*BEGUN, END), resume=lambda *point: resumed.append(point) or second) as stream:
+def test_a_stream_is_resumed_as_often_as_that_brings_events() -> None:
+    bodies = [FedBody(delta(letter), END) for letter in "bcdefgh"]
+    rest = iter([*bodies, FedBody(run("completed"), DONE)])
+    with sync_stream(FedBody(*BEGUN, END), resume=lambda *_: next(rest)) as stream:
+        stream.until_done()
+        assert stream.snapshot.text == "abcdefgh"
+    assert all(body.endings == ["close"] for body in bodies)
+
+
+def test_what_breaks_again_and_again_without_an_event_is_truncated() -> None:
+    bodies: list[FedBody] = []
+
+    def resume(*_: Any) -> FedBody:
+        bodies.append(FedBody(delta("b"), END) if not bodies else FedBody(END))
+        return bodies[-1]
+
+    with sync_stream(FedBody(*BEGUN, END), resume=resume) as stream:
         with pytest.raises(StreamTruncatedError):
             stream.until_done()
         assert stream.snapshot.text == "ab"
-    assert len(resumed) == 1
-    assert second.endings == ["close"]
+    assert len(bodies) == 6
+    assert all(body.endings == ["close"] for body in bodies)
 
 
 @pytest.mark.anyio
-async def test_what_breaks_again_after_an_async_stream_was_resumed_is_truncated(anyio_backend: str) -> None:
-    second, resumed = AsyncFedBody(delta("b"), END), []
+async def test_what_breaks_again_and_again_on_an_event_loop_is_truncated(anyio_backend: str) -> None:
+    bodies: list[AsyncFedBody] = []
 
-    async def resume(*point: Any) -> AsyncFedBody:
-        resumed.append(point)
-        return second
+    async def resume(*_: Any) -> AsyncFedBody:
+        bodies.append(AsyncFedBody(delta("b"), END) if not bodies else AsyncFedBody(END))
+        return bodies[-1]
 
     async with async_stream(AsyncFedBody(*BEGUN, END), resume=resume) as stream:
         with pytest.raises(StreamTruncatedError):
             await stream.until_done()
         assert stream.snapshot.text == "ab"
-    assert len(resumed) == 1
-    assert second.endings == ["close"]
+    assert len(bodies) == 6
+    assert all(body.endings == ["close"] for body in bodies)
+
+
+def test_a_stream_that_cannot_be_resumed_ends_as_the_break_says() -> None:
+    with sync_stream(FedBody(*BEGUN, APIConnectionError("reset")), resume=lambda *_: None) as stream:
+        with pytest.raises(StreamTruncatedError) as raised:
+            stream.until_done()
+        assert isinstance(raised.value.__cause__, APIConnectionError)
 
 
 @pytest.mark.parametrize("name", WELL)
@@ -264,16 +306,53 @@ def test_after_a_break_every_getter_raises_it(name: str) -> None:
             assert raised.value is stream.log.failure
 
 
-def test_an_error_event_tells_what_the_server_said_and_is_itself_delivered() -> None:
+def test_an_error_event_is_an_ending_and_no_item_and_tells_what_the_server_said() -> None:
     said = {"message": "Sorry.", "code": "server_error", "type": "server", "param": "tools"}
     for payload in (said, {"error": said}):
         with sync_stream(FedBody(*BEGUN, event("error", payload))) as stream:
-            names = []
+            names: list[str] = []
             with pytest.raises(ServerErrorEvent, match=r"Sorry\.") as raised:
                 for each in stream:
-                    names.append(each.event)  # noqa: PERF401
-            assert names[-1] == "error"
-        assert (raised.value.code, raised.value.type, raised.value.param) == ("server_error", "server", "tools")
+                    names.append(each.data.object)  # noqa: PERF401
+            assert len(names) == 4
+        error = raised.value
+        assert (error.code, error.type, error.param) == ("server_error", "server", "tools")
+        assert isinstance(error.event, ErrorEvent)
+        assert json.loads(error.event.raw) == payload
+
+
+def test_the_most_common_loop_reads_every_item_and_the_endings_are_none() -> None:
+    for chunks in (answer("a", "b"), [*BEGUN, run("requires_action"), DONE]):
+        with sync_stream(FedBody(*chunks)) as stream:
+            kinds = {event.data.object for event in stream}
+        assert kinds >= {"thread.run", "thread.message", "thread.message.delta"}
+
+
+TAILS = {
+    "html": (b"<html><body>502 Bad Gateway</body></html>", "502 Bad Gateway"),
+    "html with blank lines": (b"<html>\r\n\r\n<h1>502 Bad Gateway</h1>\r\n\r\n</html>\r\n\r\n", "502 Bad Gateway"),
+    "json": (b'{"error": {"message": "upstream is gone"}}', "upstream is gone"),
+    "json over lines": (b'{\n\n  "detail": "upstream is gone"\n}', "upstream is gone"),
+    "half a frame": (delta("never read")[:-5], "never read"),
+    "text in a frame": (b"data: Internal Server Error\n\n", "Internal Server Error"),
+    "an event of another kind": (b'event: thread.broken\ndata: {"why": "a bug"}\n\n', "a bug"),
+    "an error without data": (b"event: error\n\n", "event: error"),
+    "no blank lines": (BLANKLESS, "event: thread.run.created"),
+    "no blank lines but the last": (BLANKLESS + b"\n", "queued"),
+}
+
+
+@pytest.mark.parametrize("tail", TAILS)
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_a_truncated_stream_shows_what_came_last_and_was_no_event(tail: str, size: int) -> None:
+    body, said = TAILS[tail]
+    whole = b"".join([*BEGUN, b": ping\n\n", body])
+    chunks = [whole[start : start + size] for start in range(0, len(whole), size)]
+    with sync_stream(FedBody(*chunks, END)) as stream, pytest.raises(StreamTruncatedError) as raised:
+        stream.until_done()
+    assert said in str(raised.value)
+    assert "ping" not in str(raised.value)
+    assert len(str(raised.value)) < 500
 
 
 def test_a_truncated_stream_says_how_far_it_came() -> None:
@@ -299,7 +378,7 @@ def test_a_malformed_payload_ends_only_the_chain_that_reads_it() -> None:
         stream.until_done()
         assert stream.get_final_run().status == "completed"
     assert [type(error) for error in errors] == [EventDecodeError]
-    assert len(got) == 4
+    assert len(got) == 3
 
 
 def test_frames_without_names_are_understood() -> None:

@@ -242,7 +242,7 @@ def test_cancel_gives_the_servers_answer_posts_once_and_keeps_streaming(server: 
         body.feed(run("cancelling"), run("cancelled"), DONE)
         assert stream.get_final_run().status == "cancelled"
     assert server.posts == [("run_1", "thread_1")]
-    assert got[-1] == "done"
+    assert got[-1] == "thread.run.cancelled"
 
 
 def test_cancel_inside_a_callback_waits_for_nothing_but_the_server(server: CancelServer) -> None:

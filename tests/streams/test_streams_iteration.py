@@ -37,7 +37,7 @@ Texts = Any
 TEXTS = ("a", "b", "c", "d")
 
 NAMES = ["run.created", "run.in_progress", "message.created"] + ["message.delta"] * 4
-NAMES += ["message.completed", "run.completed", "done"]
+NAMES += ["message.completed", "run.completed"]
 
 
 def twice(text: str) -> Observable[str]:

@@ -164,7 +164,7 @@ def test_an_event_that_is_kept_keeps_nothing_else() -> None:
     reference = weakref.ref(stream.log)
     del stream
     assert reference() is None
-    assert len(events) == 8
+    assert len(events) == 7
     assert snapshot.messages[0].content[0].text.value == "ab"  # type: ignore[union-attr]
 
 

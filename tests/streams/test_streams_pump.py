@@ -439,7 +439,6 @@ def test_the_context_follows_the_events() -> None:
         ("message.delta", "in_progress", "ab"),
         ("message.completed", "in_progress", "ab"),
         ("run.completed", "completed", None),
-        ("done", "completed", None),
     ]
 
 
@@ -460,5 +459,5 @@ def test_events_without_a_run_give_a_typed_error_for_the_run() -> None:
 
 
 def test_run_gives_the_last_event() -> None:
-    with sync_stream(FedBody(run("queued"), DONE)) as stream:
-        assert stream.run().event == "done"
+    with sync_stream(FedBody(run("queued"), run("in_progress"), DONE)) as stream:
+        assert stream.run().event == "thread.run.in_progress"

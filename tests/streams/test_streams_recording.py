@@ -24,7 +24,7 @@ from streams_bodies import (
 )
 
 from rx_assistant import replay
-from rx_assistant.errors import APIConnectionError, EventDecodeError, ServerErrorEvent, StreamTruncatedError
+from rx_assistant.errors import APIConnectionError, ServerErrorEvent, StreamTruncatedError
 
 BEGUN = [run("queued"), run("in_progress"), message("created"), delta("a"), delta("b")]
 
@@ -50,7 +50,11 @@ ENDINGS: dict[str, tuple[list[Any], type | None]] = {
     "cut": ([*BEGUN, delta("c")[:25], b""], StreamTruncatedError),
     "torn": ([*BEGUN, APIConnectionError()], StreamTruncatedError),
     "error": ([*BEGUN, error(message="Sorry.")], ServerErrorEvent),
-    "malformed error": ([*BEGUN, b"event: error\ndata: {\n\n"], EventDecodeError),
+    "malformed error": ([*BEGUN, b"event: error\ndata: {\n\n"], ServerErrorEvent),
+    "error as text": ([*BEGUN, b"event: error\ndata: Sorry.\ndata: Really.\n\n"], ServerErrorEvent),
+    "error without a name": ([*BEGUN, b'data: {"error":"Sorry."}\n\n'], ServerErrorEvent),
+    "error behind half a frame": ([*BEGUN, delta("c")[:25], error(message="Sorry.")], ServerErrorEvent),
+    "html at the end": ([*BEGUN, b"<html>502</html>", b""], StreamTruncatedError),
     "unknown events and odd payloads": (
         [b'event: thread.new\r\ndata: {"a":\r\ndata: 1}\r\n\r\n', b"event: x y\ndata:\n\n", b"data: what\n\n", DONE],
         None,
@@ -83,11 +87,14 @@ def test_frames_are_on_disk_before_anybody_is_told(tmp_path: Path) -> None:
     sizes: list[int] = []
     with sync_stream(FedBody(*answer("a"))) as stream:
         stream.record(str(path))
-        stream.subscribe(lambda event: sizes.append(path.stat().st_size))
+        stream.subscribe(lambda event: sizes.append(path.stat().st_size), on_completed=lambda: sizes.append(-1))
+        stream.subscribe(on_completed=lambda: sizes.append(path.stat().st_size))
         stream.until_done()
-    assert sizes == sorted(sizes)
-    assert sizes[0] == len(run("queued"))
-    assert sizes[-1] == len(b"".join(answer("a")))
+    *items, ended, last = sizes
+    assert items == sorted(items)
+    assert items[0] == len(run("queued"))
+    assert ended == -1
+    assert last == len(b"".join(answer("a")))
 
 
 def test_a_late_recording_holds_what_the_stream_holds(tmp_path: Path) -> None:
@@ -214,3 +221,51 @@ async def test_an_async_stream_is_recorded_too(anyio_backend: str, tmp_path: Pat
         await stream.close()
     assert whole.path.read_bytes() == b"".join(answer("a", "b"))
     assert part.path.read_bytes() == run("queued")
+
+
+# -- several legs in one file ------------------------------------------------------------------------------------------
+
+WAITING = [*BEGUN, run("requires_action")]
+REST = [run("queued"), run("in_progress"), delta("c"), run("completed")]
+
+
+@pytest.mark.parametrize("ends_first", [True, False], ids=["one after the other", "the second within the first"])
+def test_two_legs_are_one_recording_with_one_done_at_its_end(ends_first: bool, tmp_path: Path) -> None:
+    """`submit_tool_outputs_stream` is mostly called inside a callback, before the first leg's `done` has come."""
+    first, second = FedBody(*WAITING), FedBody(*REST)
+    with sync_stream(first) as one, sync_stream(second) as two:
+        recording = one.record(tmp_path / "run.sse")
+        one.driver.advance(len(WAITING) - 1)
+        if ends_first:
+            first.feed(DONE)
+            one.until_done()
+        two.record(recording)
+        two.driver.advance(1)
+        first.feed(DONE)
+        one.until_done()
+        second.feed(DONE)
+        two.until_done()
+    assert recording.path.read_bytes() == b"".join([*WAITING, *REST, DONE])
+
+
+def test_a_leg_that_goes_on_after_a_break_takes_back_what_was_left_of_the_break(tmp_path: Path) -> None:
+    with sync_stream(FedBody(*WAITING[:-1], b"<html>", b"")) as one, pytest.raises(StreamTruncatedError):
+        recording = one.record(tmp_path / "run.sse")
+        one.until_done()
+    assert recording.path.read_bytes().endswith(b"<html>\n")
+    with sync_stream(FedBody(*REST, b"")) as two:
+        two.record(recording)
+        two.until_done()
+    assert recording.path.read_bytes() == b"".join([*WAITING[:-1], *REST, DONE])
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_a_recording_that_is_made_after_the_end_has_the_ending(name: str, tmp_path: Path) -> None:
+    chunks, ending = ENDINGS[name]
+    stream = sync_stream(FedBody(*chunks))
+    early = stream.record(tmp_path / "early.sse")
+    events, ended = played(stream)
+    late = stream.record(tmp_path / "late.sse")
+    assert ended is ending
+    assert late.path.read_bytes() == early.path.read_bytes()
+    assert played(replay(late.path)) == (events, ending)

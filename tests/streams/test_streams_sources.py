@@ -22,7 +22,13 @@ from streams_bodies import GUARD, answer, delta, elsewhere, joined, names, run, 
 from trio.testing import MockClock
 
 from rx_assistant import from_events, from_response, replay, replay_async
-from rx_assistant.errors import NotAnEventStreamError, StreamClosedError, StreamTruncatedError
+from rx_assistant.errors import (
+    EventTooLargeError,
+    NotAnEventStreamError,
+    ServerErrorEvent,
+    StreamClosedError,
+    StreamTruncatedError,
+)
 from rx_assistant.events import BY_NAME, StreamEvent
 from rx_assistant.sse import ServerSentEvent
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream
@@ -99,7 +105,7 @@ def test_a_stream_shows_its_run_how_much_has_come_and_its_state() -> None:
     run_id = stream.current_run.id
     assert repr(stream) == f"AssistantStream(run={run_id!r}, events=1, open)"
     stream.until_done()
-    assert repr(stream) == f"AssistantStream(run={run_id!r}, events={len(answer(*TEXTS))}, ended)"
+    assert repr(stream) == f"AssistantStream(run={run_id!r}, events={len(answer(*TEXTS)) - 1}, ended)"
     broken = replay(b"")
     with pytest.raises(StreamTruncatedError):
         broken.until_done()
@@ -200,7 +206,7 @@ def test_with_a_pace_one_event_comes_at_a_time(source: Any) -> None:
         stream.subscribe(lambda _: times.append(time.monotonic()))
         stream.until_done()
     gaps = [later - earlier for earlier, later in pairwise(times)]
-    assert len(gaps) == len(answer(*TEXTS)) - 1
+    assert len(gaps) == len(answer(*TEXTS)) - 2
     assert min(gaps) >= 0.0045
     assert sum(gaps) < GUARD
 
@@ -214,7 +220,7 @@ async def test_with_a_pace_one_event_comes_at_a_time_on_an_event_loop(shape: str
         stream.subscribe(lambda _: times.append(time.monotonic()))
         await stream.until_done()
     gaps = [later - earlier for earlier, later in pairwise(times)]
-    assert len(gaps) == len(answer(*TEXTS)) - 1
+    assert len(gaps) == len(answer(*TEXTS)) - 2
     assert min(gaps) >= 0.0045
     assert sum(gaps) < GUARD
 
@@ -231,7 +237,7 @@ def test_the_pace_is_exact_however_the_source_is_cut(shape: str, size: int) -> N
             await stream.until_done()
 
     trio.run(main, clock=MockClock(autojump_threshold=0))
-    assert len(times) == len(answer(*TEXTS))
+    assert len(times) == len(answer(*TEXTS)) - 1  # `done` is no event
     assert [later - earlier for earlier, later in pairwise(times)] == pytest.approx([10.0] * (len(times) - 1))
 
 
@@ -264,7 +270,7 @@ def test_a_pace_does_not_hurry_a_source_that_is_slower() -> None:
             await stream.until_done()
 
     trio.run(main, clock=MockClock(autojump_threshold=0))
-    assert len(times) == len(answer(*TEXTS))
+    assert len(times) == len(answer(*TEXTS)) - 1  # `done` is no event
     assert min(later - earlier for earlier, later in pairwise(times)) >= 25
 
 
@@ -435,6 +441,78 @@ async def test_closing_the_stream_closes_the_async_source_of_events(anyio_backen
             await stream.connect()
         await anext(aiter(stream))
     assert closed == [None]
+
+
+SSE = {"content-type": "text/event-stream"}
+MIDDLE = {"event": "thread.run.in_progress", "data": {"id": "run_1", "thread_id": "thread_1", "status": "in_progress"}}
+
+
+def test_an_exhausted_source_of_events_is_a_good_end() -> None:
+    for events in ([], [MIDDLE], iter([MIDDLE]), [MIDDLE, BY_NAME["done"](b"[DONE]"), MIDDLE]):
+        with from_events(events) as stream:
+            assert len(list(stream)) <= 1
+            assert stream.log.failure is None
+
+
+@pytest.mark.anyio
+async def test_an_exhausted_async_source_of_events_is_a_good_end(anyio_backend: str) -> None:
+    async def source() -> AsyncIterator[Any]:
+        yield MIDDLE
+
+    async with from_events(source()) as stream:
+        assert len([event async for event in stream]) == 1
+        await stream.until_done()
+
+
+def test_an_error_in_a_source_of_events_is_the_ending() -> None:
+    from openai.types.beta.assistant_stream_event import ErrorEvent
+    from openai.types.shared import ErrorObject
+
+    theirs = ErrorEvent(event="error", data=ErrorObject(code=None, message="boom", param=None, type="server_error"))
+    for item in (theirs, BY_NAME["error"](b'{"error":"boom"}'), {"event": "error", "data": {"detail": "boom"}}):
+        with from_events([MIDDLE, item, MIDDLE]) as stream, pytest.raises(ServerErrorEvent, match="boom"):
+            assert len(list(stream)) == 1
+
+
+def test_none_is_no_event_and_no_ending() -> None:
+    with from_events([MIDDLE, None]) as stream, pytest.raises(TypeError, match="None is no event"):
+        stream.until_done()
+
+
+def test_recordings_and_responses_take_a_limit_for_their_events(tmp_path: Path) -> None:
+    body = b"".join(answer("x" * 5000))
+    (tmp_path / "run.sse").write_bytes(body)
+    for source in (body, tmp_path / "run.sse"):
+        with replay(source, max_event_bytes=3000) as stream, pytest.raises(EventTooLargeError, match="3000"):
+            stream.until_done()
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, content=iter([body]), headers=SSE))
+    with (
+        httpx.Client(transport=transport) as client,
+        client.stream("GET", "http://x/") as response,
+        from_response(response, max_event_bytes=3000) as stream,
+        pytest.raises(EventTooLargeError, match="3000"),
+    ):
+        stream.until_done()
+
+
+@pytest.mark.anyio
+async def test_async_recordings_and_responses_take_it_too(anyio_backend: str) -> None:
+    body = b"".join(answer("x" * 5000))
+    async with replay_async(body, max_event_bytes=3000) as stream:
+        with pytest.raises(EventTooLargeError, match="3000"):
+            await stream.until_done()
+
+    async def content() -> AsyncIterator[bytes]:
+        yield body
+
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, content=content(), headers=SSE))
+    async with (
+        httpx.AsyncClient(transport=transport) as client,
+        client.stream("GET", "http://x/") as response,
+        from_response(response, max_event_bytes=3000) as stream,
+    ):
+        with pytest.raises(EventTooLargeError, match="3000"):
+            await stream.until_done()
 
 
 def test_a_source_of_events_that_fails_breaks_the_stream_with_its_cause() -> None:
