@@ -103,15 +103,13 @@ class Session:
         abort = abort or Abort()
         call = prepare(request, self.settings, options)
         self._clients.begin(abort)
-        body: ResponseBody | None = None
         try:
             started = self._clock.monotonic()
             incoming = self._drive(exchange(call, self._clock), abort)
-            body = self._body(incoming, call, started, abort)
-        finally:
-            if body is None:
-                self._clients.end(abort)
-        return body
+            return self._body(incoming, call, started, abort)
+        except BaseException:
+            self._clients.end(abort)
+            raise
 
     def _body(self, incoming: Incoming, call: Call, started: float, abort: Abort) -> ResponseBody:
         connection = cast(Connection, incoming.connection)
