@@ -21,6 +21,8 @@ from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import anyio
+
 from rx_assistant.errors import APIConnectionError, RxAssistantError
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _OPENED = ("connect_tcp.complete", "connect_unix_socket.complete")
+_CLOSE_SECONDS = 2.0
 _ENCRYPTED = "start_tls.complete"
 _CLOSING = "response_closed.started"
 
@@ -256,6 +259,31 @@ class _Errand:
         if close is not None:
             close()
         self._clean_up()
+
+
+class Opening:
+    """The connection that a call on an event loop is opening. httpcore leaves it open if TLS is interrupted there.
+
+    It is the `trace` extension of the request.
+    """
+
+    __slots__ = ("_stream",)
+
+    def __init__(self) -> None:
+        self._stream: Any = None
+
+    async def __call__(self, name: str, info: Mapping[str, Any]) -> None:
+        if name.endswith(_OPENED):
+            self._stream = info["return_value"]
+        elif name.endswith(_ENCRYPTED) or name.startswith("http2."):  # httpcore knows it, and other calls may
+            self._stream = None
+
+    async def aclose(self) -> None:
+        """Close it, also while the task is being cancelled."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+                await stream.aclose()
 
 
 def duplicate(stream: Any) -> socket.socket | None:

@@ -35,7 +35,7 @@ from rx_assistant.http.clients import (
     SyncClients,
     closed_error,
 )
-from rx_assistant.http.connection import Abandoned, Abort, Connection
+from rx_assistant.http.connection import Abandoned, Abort, Connection, Opening
 from rx_assistant.http.exchange import Clock, Course, FetchKey, Incoming, Outcome, Send, Step, Wait, exchange, least
 from rx_assistant.http.options import NO_OPTIONS, CallOptions
 from rx_assistant.http.redaction import redact, secrets_in
@@ -302,7 +302,12 @@ class AsyncSession:
         doing = _SENDING
         try:
             request = _build(http, step, file)
-            response = await http.send(request, **_send_options(step))
+            opening = request.extensions["trace"] = Opening()
+            try:
+                response = await http.send(request, **_send_options(step))
+            except BaseException:
+                await opening.aclose()
+                raise
             if step.stream and response.is_success:
                 return Incoming(response)
             try:
