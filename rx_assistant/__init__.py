@@ -55,9 +55,9 @@ if TYPE_CHECKING:
     from rx_assistant.events import AssistantStreamEvent
     from rx_assistant.handlers import AssistantEventHandler, AsyncAssistantEventHandler
     from rx_assistant.hot import AsyncStream, Stream
-    from rx_assistant.http.aiohttp import aiohttp_client
     from rx_assistant.http.dialects import Azure, Foundry
     from rx_assistant.http.timeouts import Timeout
+    from rx_assistant.http.transports import aiohttp_client
     from rx_assistant.loops import background
     from rx_assistant.polling import Backoff, Polled, UploadProgress, watch, watch_async
     from rx_assistant.snapshots import RunSnapshot, fold
@@ -116,9 +116,9 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "events": ("AssistantStreamEvent",),
     "handlers": ("AssistantEventHandler", "AsyncAssistantEventHandler"),
     "hot": ("AsyncStream", "Stream"),
-    "http.aiohttp": ("aiohttp_client",),
     "http.dialects": ("Azure", "Foundry"),
     "http.timeouts": ("Timeout",),
+    "http.transports": ("aiohttp_client",),
     "loops": ("background",),
     "polling": ("Backoff", "Polled", "UploadProgress", "watch", "watch_async"),
     "snapshots": ("RunSnapshot", "fold"),

@@ -60,14 +60,16 @@ class AssistantClient:
     `base_url` defaults to OPENAI_BASE_URL, `api_key` to OPENAI_API_KEY; without a key no credentials are sent. The
     key may be a function that gives a token, which is called for every request. A given `http_client`, of httpx or
     httpx2, stays open when this client is closed; it brings HTTP/2, proxies, certificates and hooks of yours. Without
-    one, connections are our own, HTTP/1.1; httpx's where the environment names a proxy, or with `httpx.Client()`.
+    one, each call has an httpx client with one connection, by the environment's proxies and certificates.
 
         with rx_assistant.local.serve() as server, AssistantClient(base_url=server.base_url) as client:
             assistant = client.assistants.create(model="local")
 
-    `timeout` is seconds or a `Timeout`; by default 5 s until the connection stands, 600 s without a byte. After a
-    connection error, 408, 409, 429 or 5xx a request is sent again, up to `max_retries` times. `dialect` is `Azure(…)`
-    or `Foundry(…)`. The logger `rx_assistant.http` tells of requests at DEBUG; `log="content"` adds what they hold.
+    `timeout` is seconds or a `Timeout`; by default those of the `http_client`, unless they are httpx's default of 5 s;
+    else 5 s until the connection is made, 600 s without a byte. Replies that are not streams are read up to
+    `max_reply_bytes`. `close()` ends every call under way. After a connection error, 408, 409, 429 or 5xx a request is
+    sent again, up to `max_retries` times. `dialect` is `Azure(…)` or `Foundry(…)`. The logger `rx_assistant.http`
+    reports requests at DEBUG; `log="content"` adds what they hold.
     """
 
     def __init__(
@@ -147,7 +149,7 @@ class AssistantClient:
         return copy
 
     def close(self) -> None:
-        """Close all connections, unless the `http_client` was given."""
+        """End every call under way and close all connections, unless the `http_client` was given."""
         self._session.close()
 
     def __enter__(self) -> Self:
@@ -163,7 +165,12 @@ class AssistantClient:
 
 
 class AsyncAssistantClient:
-    """The same for asyncio and trio. The key may also be a coroutine function that gives a token."""
+    """The same for asyncio and trio. The key may also be a coroutine function that gives a token.
+
+    One client serves one event loop after the other; the connections of a loop are closed when it ends.
+    `http_client=rx_assistant.aiohttp_client()` is for thousands of streams on one asyncio loop, and is closed with this
+    client.
+    """
 
     def __init__(
         self,

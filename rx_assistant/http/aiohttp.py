@@ -1,4 +1,4 @@
-"""`aiohttp_client()`: an httpx client that sends over aiohttp, for thousands of streams on one asyncio loop.
+"""An httpx client that sends over aiohttp, for thousands of streams on one asyncio loop.
 
 `httpx-aiohttp` is the bridge. What is added here: the session is made in the loop that sends the first request, and is
 closed with that loop or with the client; another loop is an error; and each chunk comes from aiohttp's buffer as it is.
@@ -35,21 +35,8 @@ class AiohttpClient(httpx.AsyncClient):
 
     closes_with_its_user = True
 
-
-def aiohttp_client(*, verify: ssl.SSLContext | bool = True) -> httpx.AsyncClient:
-    """An HTTP client for `AsyncAssistantClient(http_client=…)` that reads thousands of streams on one asyncio loop.
-
-    It is an `httpx.AsyncClient` over aiohttp: HTTP/1.1, without a limit on connections, with the proxies of the
-    environment, and without cookies. `verify` is an SSL context, or False for no verification. The client belongs to
-    the event loop that sends its first request, and is closed with the AsyncAssistantClient that it is given to.
-
-        client = AsyncAssistantClient(base_url=…, http_client=rx_assistant.aiohttp_client())
-
-    Raises:
-        ImportError: `httpx-aiohttp` is not installed; the extra `aiohttp` brings it.
-        ConfigurationError: a request on another event loop, or on trio.
-    """
-    return AiohttpClient(transport=_OneLoop(verify))
+    def __init__(self, verify: ssl.SSLContext | bool) -> None:
+        super().__init__(transport=_OneLoop(verify))
 
 
 class _OneLoop(AiohttpTransport):

@@ -54,7 +54,8 @@ class AsyncResponseBody:
 
     def saw_event(self) -> None:
         """The last bytes held an event: the limits on waiting for one start over."""
-        if self._state.deadlines.saw_event():
+        deadlines = self._state.deadlines
+        if deadlines.counts and deadlines.saw_event():
             self._waits.reconsider()
 
     async def finish(self) -> None:

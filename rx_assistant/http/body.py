@@ -75,7 +75,8 @@ class BodyState:
             return False
         if self.deadlines.counts and (passed := self.deadlines.passed()) is not None:
             raise self.fail(passed)
-        self.deadlines.begin_read()
+        if self.deadlines.watches:
+            self.deadlines.begin_read()
         self.reading = True
         return True
 
@@ -108,7 +109,8 @@ class BodyState:
     def end(self) -> None:
         """The wait is over."""
         self.reading = False
-        self.deadlines.end_read()
+        if self.deadlines.watches:
+            self.deadlines.end_read()
 
     @property
     def is_over(self) -> bool:
@@ -157,9 +159,10 @@ class ResponseBody:
 
     def saw_event(self) -> None:
         """The last bytes held an event: the limits on waiting for one start over."""
-        with self._lock:
-            if self._state.deadlines.saw_event():
-                self._alarm.stop()
+        if self._state.deadlines.counts:
+            with self._lock:
+                if self._state.deadlines.saw_event():
+                    self._alarm.stop()
 
     def finish(self) -> None:
         """The stream has ended: read what is left, within bounds, so that the connection can be used again."""
@@ -189,31 +192,41 @@ class ResponseBody:
 
     def _pull(self) -> bytes | None:
         """The bytes in the next chunk, perhaps none; None at the end of the body."""
-        state = self._state
+        state, lock = self._state, self._lock
         try:
-            with self._lock:
+            with lock:
                 if not state.begin():
                     return None
                 if state.deadlines.counts and not self._alarm.is_set:
                     self._alarm.set()
-            try:
-                raw = next(self._chunks, None)
-            except transport_errors() as cause:
-                raise self._broke(cause) from cause
-            except BaseException as cause:
-                state.cancelled(f"reading was interrupted by {type(cause).__name__}")
-                raise
-            with self._lock:
+            raw = next(self._chunks, None)
+            with lock:
+                state.end()
                 if self._abort.was_cut:
                     raise self._broke(None)
                 chunk = state.take(raw)
+                if not state.is_over:
+                    return chunk
+            self._release()
             return None if raw is None else chunk
-        finally:
-            with self._lock:
-                state.end()
-                over = state.is_over
-            if over:
-                self._release()
+        except RxAssistantError:
+            self._stop()
+            raise
+        except transport_errors() as cause:
+            error = self._broke(cause)
+            self._stop()
+            raise error from cause
+        except BaseException as cause:
+            state.cancelled(f"reading was interrupted by {type(cause).__name__}")
+            self._stop()
+            raise
+
+    def _stop(self) -> None:
+        """The wait has ended with an error, and with it the body."""
+        with self._lock:
+            self._state.end()
+        if self._state.is_over:
+            self._release()
 
     def _broke(self, cause: Exception | None) -> RxAssistantError:
         """The error for a read that ended without bytes: aborted, closed or too late, if it was cut; else broken."""

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
 import anyio
@@ -42,30 +42,6 @@ KEPT_SECONDS = 15.0
 def closed_error() -> APIConnectionError:
     """The error of every call on a client that was closed."""
     return APIConnectionError("the client has been closed; nothing more can be sent with it")
-
-
-class SyncClients(Protocol):
-    """Gives each call on threads its connection."""
-
-    def begin(self, abort: Abort) -> None:
-        """A call begins, which `abort` ends. APIConnectionError once this is closed."""
-        ...
-
-    def end(self, abort: Abort) -> None:
-        """The call has ended."""
-        ...
-
-    def take(self) -> Connection:
-        """A connection for one request. APIConnectionError once this is closed."""
-        ...
-
-    def give_back(self, connection: Connection) -> None:
-        """The reply was read, or given up."""
-        ...
-
-    def close(self) -> None:
-        """End every call and close every connection; a given client stays as it is."""
-        ...
 
 
 class GivenClient:
@@ -112,6 +88,7 @@ class OwnClients:
         self._calls: set[Abort] = set()
 
     def begin(self, abort: Abort) -> None:
+        """A call begins, which `close()` ends through `abort`."""
         self._forget_parent()
         with self._lock:
             if self._closed:
@@ -119,10 +96,12 @@ class OwnClients:
             self._calls.add(abort)
 
     def end(self, abort: Abort) -> None:
+        """The call has ended."""
         with self._lock:
             self._calls.discard(abort)
 
     def take(self) -> Connection:
+        """The connection for one request that was used last, or a new one. APIConnectionError once this is closed."""
         with self._lock:
             if self._closed:
                 raise closed_error()
@@ -136,6 +115,7 @@ class OwnClients:
         return connection
 
     def give_back(self, connection: Connection) -> None:
+        """The reply was read, or given up."""
         connection.settle()
         with self._lock:
             keep = connection in self._busy and not (connection.is_shut or self._closed)
@@ -150,6 +130,7 @@ class OwnClients:
             other.close()
 
     def close(self) -> None:
+        """End every call and close every connection."""
         self._forget_parent()
         with self._lock:
             self._closed = True
@@ -174,34 +155,14 @@ class OwnClients:
                 connection.forget()
 
 
+SyncClients: TypeAlias = GivenClient | OwnClients
+
+
 class AsyncCall(Protocol):
     """A call or an open body on an event loop."""
 
     async def end(self) -> None:
         """End it, because its client is closed."""
-        ...
-
-
-class AsyncClients(Protocol):
-    """Gives each call on an event loop its client."""
-
-    has_moved: bool
-    """Whether the client was used on another event loop before."""
-
-    def current(self) -> Any:
-        """The httpx client for this loop. APIConnectionError once this is closed."""
-        ...
-
-    def begin(self, call: AsyncCall) -> None:
-        """A call or a body begins, which closing the client ends."""
-        ...
-
-    def end(self, call: AsyncCall) -> None:
-        """It has ended."""
-        ...
-
-    async def aclose(self) -> None:
-        """End every call and close every connection of this loop; a given client stays as it is."""
         ...
 
 
@@ -248,6 +209,7 @@ class OwnAsyncClients:
         self._loops: WeakKeyDictionary[Any, _OfOneLoop] = WeakKeyDictionary()
 
     def current(self) -> Any:
+        """The httpx client for this loop. APIConnectionError once this is closed."""
         if self._closed:
             raise closed_error()
         loop = current_loop()
@@ -259,15 +221,18 @@ class OwnAsyncClients:
         return found.http
 
     def begin(self, call: AsyncCall) -> None:
+        """A call or a body begins, which `aclose()` ends."""
         self.current()
         self._loops[current_loop()].calls.add(call)
 
     def end(self, call: AsyncCall) -> None:
+        """It has ended."""
         found = self._loops.get(current_loop())
         if found is not None:
             found.calls.discard(call)
 
     async def aclose(self) -> None:
+        """End every call and close every connection of this loop."""
         self._closed = True
         found = self._loops.pop(current_loop(), None)
         if found is not None and found.process == os.getpid():
@@ -288,3 +253,6 @@ class _OfOneLoop:
             await call.end()
         with anyio.CancelScope(shield=True):
             await self._close()
+
+
+AsyncClients: TypeAlias = GivenAsyncClient | OwnAsyncClients

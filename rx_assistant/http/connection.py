@@ -21,6 +21,8 @@ from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import anyio
+
 from rx_assistant.errors import APIConnectionError, RxAssistantError
 
 if TYPE_CHECKING:
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _OPENED = ("connect_tcp.complete", "connect_unix_socket.complete")
+_CLOSE_SECONDS = 2.0
 _ENCRYPTED = "start_tls.complete"
+_CLOSING = "response_closed.started"
 
 
 class Connection:
@@ -69,6 +73,8 @@ class Connection:
                 self._use(None, None)
             else:
                 self._stream = stream
+        elif name.endswith(_CLOSING) and not self.owned:  # httpcore is about to give the connection to another call
+            self.give_up_socket()
 
     def learn(self, response: Response) -> None:
         """Take the socket from a head, where the connection was not opened for this call."""
@@ -131,13 +137,13 @@ class Connection:
 class Abort:
     """Ends HTTP calls from any thread, whatever they wait for. One call at a time may use it."""
 
-    __slots__ = ("_changed", "_connection", "_cut", "reason")
+    __slots__ = ("_changed", "_connection", "reason", "was_cut")
 
     def __init__(self) -> None:
         self.reason: RxAssistantError | None = None
         self._changed = threading.Condition()
         self._connection: Connection | None = None
-        self._cut = False
+        self.was_cut = False  # whether the wait of the present request was cut
 
     def abort(self, reason: RxAssistantError | None = None) -> bool:
         """End the call under way, and refuse every later one with `reason`.
@@ -152,7 +158,7 @@ class Abort:
     def cut(self) -> bool:
         """End what the call waits for now. Never blocks, never raises."""
         with self._changed:
-            self._cut = True
+            self.was_cut = True
             self._changed.notify_all()
             connection = self._connection
             return connection is None or connection.shut() or connection.owned
@@ -161,11 +167,6 @@ class Abort:
         """Raise the reason if the calls were aborted."""
         if self.reason is not None:
             raise self.reason
-
-    @property
-    def was_cut(self) -> bool:
-        """Whether the wait of the present call was cut."""
-        return self._cut
 
     @property
     def has_socket(self) -> bool:
@@ -184,7 +185,7 @@ class Abort:
         with self._changed:
             self.check()
             self._connection = connection
-            self._cut = False
+            self.was_cut = False
 
     def let_go(self) -> None:
         """The connection is not this call's any more; nothing may cut it."""
@@ -204,7 +205,7 @@ class Abort:
         errand.start()
         try:
             with self._changed:
-                self._changed.wait_for(lambda: errand.is_done or self._cut)
+                self._changed.wait_for(lambda: errand.is_done or self.was_cut)
         except BaseException:
             self.cut()
             raise
@@ -258,6 +259,31 @@ class _Errand:
         if close is not None:
             close()
         self._clean_up()
+
+
+class Opening:
+    """The connection that a call on an event loop is opening. httpcore leaves it open if TLS is interrupted there.
+
+    It is the `trace` extension of the request.
+    """
+
+    __slots__ = ("_stream",)
+
+    def __init__(self) -> None:
+        self._stream: Any = None
+
+    async def __call__(self, name: str, info: Mapping[str, Any]) -> None:
+        if name.endswith(_OPENED):
+            self._stream = info["return_value"]
+        elif name.endswith(_ENCRYPTED) or name.startswith("http2."):  # httpcore knows it, and other calls may
+            self._stream = None
+
+    async def aclose(self) -> None:
+        """Close it, also while the task is being cancelled."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+                await stream.aclose()
 
 
 def duplicate(stream: Any) -> socket.socket | None:

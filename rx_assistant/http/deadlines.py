@@ -39,7 +39,7 @@ class Deadlines:
     """Told of reads and events, it knows by when the current read has to end. Not thread-safe by itself.
 
     `read` is the limit on a wait without a byte, where the transport does not watch over it: None leaves it out.
-    `counts`: whether a limit can pass between two reads, or while bytes arrive.
+    `counts`: whether a limit can pass between two reads, or while bytes arrive. `watches`: whether there is a limit.
     """
 
     __slots__ = (
@@ -52,6 +52,7 @@ class Deadlines:
         "_timeout",
         "_waited",
         "counts",
+        "watches",
     )
 
     def __init__(
@@ -67,6 +68,7 @@ class Deadlines:
         self._finish_by: float | None = None
         self._seen = False
         self.counts = not (timeout.total is None and timeout.first_event is None and timeout.idle is None)
+        self.watches = self.counts or read is not None
 
     def begin_read(self) -> None:
         self._reading_since = self._clock()
@@ -85,7 +87,7 @@ class Deadlines:
     def finish_within(self, seconds: float) -> None:
         """The stream has ended; what follows is only waited for so long."""
         self._finish_by = self._clock() + seconds
-        self.counts = True
+        self.counts = self.watches = True
 
     def nearest(self) -> Limit | None:
         """The limit that the current read, or one that began now, meets first."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import anyio
 
@@ -52,32 +52,6 @@ class Interrupted(Exception):  # it never leaves this package
     """A wait was ended by another task, or by its limit."""
 
 
-class Waits(Protocol):
-    """Waits for the chunks of one stream, one at a time; other tasks of the loop may interrupt."""
-
-    async def next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
-        """The next chunk, None at the end. Interrupted if the wait was interrupted, or met its limit."""
-        ...
-
-    def interrupt(self) -> None:
-        """End the wait that is under way."""
-        ...
-
-    def reconsider(self) -> None:
-        """The limit may be nearer now: ask for it when the next wait begins."""
-        ...
-
-    def stop(self) -> None:
-        """There is no further wait."""
-        ...
-
-
-def waits(left: Left) -> Waits:
-    """For the event loop that is running. `left` gives the seconds that are left to the present wait."""
-    loop = current_loop()
-    return AsyncioWaits(loop, left) if isinstance(loop, asyncio.AbstractEventLoop) else ScopedWaits(left)
-
-
 class AsyncioWaits:
     """Interrupts by cancelling the task that waits. One alarm for the whole stream."""
 
@@ -93,6 +67,7 @@ class AsyncioWaits:
         self._interrupted = False
 
     async def next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
+        """The next chunk, None at the end. Interrupted if the wait was interrupted, or met its limit."""
         self._task = task = asyncio.current_task()
         self._before = 0 if task is None else task.cancelling()
         if not self._alarm.is_set:
@@ -114,11 +89,13 @@ class AsyncioWaits:
         return task is not None and task.uncancel() <= self._before
 
     def interrupt(self) -> None:
+        """End the wait that is under way."""
         if self._task is not None and not self._interrupted:
             self._interrupted = True
             self._task.cancel()
 
     def reconsider(self) -> None:
+        """The limit may be nearer now: ask for it when the next wait begins."""
         self._alarm.stop()
 
     def stop(self) -> None:
@@ -154,3 +131,13 @@ class ScopedWaits:
 
     def stop(self) -> None:
         """Nothing is set."""
+
+
+Waits: TypeAlias = AsyncioWaits | ScopedWaits
+"""Waits for the chunks of one stream, one at a time; other tasks of the loop may interrupt."""
+
+
+def waits(left: Left) -> Waits:
+    """For the event loop that is running. `left` gives the seconds that are left to the present wait."""
+    loop = current_loop()
+    return AsyncioWaits(loop, left) if isinstance(loop, asyncio.AbstractEventLoop) else ScopedWaits(left)

@@ -35,7 +35,7 @@ from rx_assistant.http.clients import (
     SyncClients,
     closed_error,
 )
-from rx_assistant.http.connection import Abandoned, Abort, Connection
+from rx_assistant.http.connection import Abandoned, Abort, Connection, Opening
 from rx_assistant.http.exchange import Clock, Course, FetchKey, Incoming, Outcome, Send, Step, Wait, exchange, least
 from rx_assistant.http.options import NO_OPTIONS, CallOptions
 from rx_assistant.http.redaction import redact, secrets_in
@@ -103,15 +103,13 @@ class Session:
         abort = abort or Abort()
         call = prepare(request, self.settings, options)
         self._clients.begin(abort)
-        body: ResponseBody | None = None
         try:
             started = self._clock.monotonic()
             incoming = self._drive(exchange(call, self._clock), abort)
-            body = self._body(incoming, call, started, abort)
-        finally:
-            if body is None:
-                self._clients.end(abort)
-        return body
+            return self._body(incoming, call, started, abort)
+        except BaseException:
+            self._clients.end(abort)
+            raise
 
     def _body(self, incoming: Incoming, call: Call, started: float, abort: Abort) -> ResponseBody:
         connection = cast(Connection, incoming.connection)
@@ -304,7 +302,12 @@ class AsyncSession:
         doing = _SENDING
         try:
             request = _build(http, step, file)
-            response = await http.send(request, **_send_options(step))
+            opening = request.extensions["trace"] = Opening()
+            try:
+                response = await http.send(request, **_send_options(step))
+            except BaseException:
+                await opening.aclose()
+                raise
             if step.stream and response.is_success:
                 return Incoming(response)
             try:

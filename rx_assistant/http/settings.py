@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from rx_assistant.errors import ConfigurationError
 from rx_assistant.http.dialects import Dialect, OpenAI
@@ -46,12 +46,8 @@ class Settings:
     max_reply_bytes: int = MAX_REPLY_BYTES
 
     def __post_init__(self) -> None:
-        try:
-            parts = urlsplit(self.base_url.strip())
-            sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        except ValueError:  # a port that is no number, or brackets that do not match
-            sound = False
-        if not sound:
+        parts = _parts_of(self.base_url.strip())
+        if parts is None:
             raise ConfigurationError(
                 "base_url must be http:// or https:// and a host, such as 'https://host.example/v1', got "
                 f"{_shown(self.base_url)}"
@@ -100,6 +96,16 @@ def base_url_or_environment(base_url: str | None) -> str:
 def from_environment(value: str | None, name: str) -> str | None:
     """A given value, else the environment's; an empty one means none."""
     return (os.environ.get(name) if value is None else value) or None
+
+
+def _parts_of(url: str) -> SplitResult | None:
+    """The parts of an address; None if it has no host, or a port that is none."""
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is not a number, or brackets that do not match
+        return None
+    return parts if sound else None
 
 
 def _shown(url: str) -> str:

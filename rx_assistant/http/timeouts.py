@@ -10,11 +10,15 @@ from rx_assistant.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Timeout:
-    """Limits in seconds, each with its own error; None waits for ever.
+    """Limits in seconds, each with its own error; None waits without a limit.
 
-    `connect`: until the connection stands. `read`: without a single byte. `first_event`: from sending until the
+    `connect`: until the connection is made. `read`: without a single byte. `first_event`: from sending until the
     first event. `idle`: between two events, where comments do not count. `total`: from sending until the end.
     Time that the program spends elsewhere, between two reads, counts for `total` only.
+
+    The limits hold on every transport, also while a head or a reply arrives byte by byte. With a synchronous httpx
+    client that was given, a wait for a head on a connection that was open before ends at its next `read` timeout, which
+    is then at most what is left of `total`: the socket of such a connection is not known.
     """
 
     connect: float | None = 5.0
@@ -28,7 +32,7 @@ class Timeout:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigurationError(
-                    f"timeout.{name} must be more than 0 seconds, not {value!r}; None waits for ever"
+                    f"timeout.{name} must be more than 0 seconds, got {value!r}; None sets no limit"
                 )
 
 

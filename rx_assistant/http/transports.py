@@ -1,8 +1,8 @@
 """The HTTP libraries, httpx and httpx2: their classes, the clients that are made of them, and their errors.
 
-httpx is loaded only when a client is made; httpx2 and aiohttp never are. httpx and httpx2 have the same classes under
-the same names, but not the same classes. This module alone knows their names, and what of aiohttp's errors comes
-through `httpx-aiohttp`.
+httpx and aiohttp are loaded only when a client is made of them; httpx2 never is. httpx and httpx2 have classes of the
+same names, but not the same classes. This module alone knows their names, and which errors of aiohttp come through
+`httpx-aiohttp`.
 """
 
 from __future__ import annotations
@@ -78,6 +78,24 @@ def new_async_client() -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=_KEPT_SECONDS)
     with _of_environment():
         return httpx.AsyncClient(verify=_tls_of_environment(), limits=limits, timeout=None, follow_redirects=False)
+
+
+def aiohttp_client(*, verify: ssl.SSLContext | bool = True) -> httpx.AsyncClient:
+    """An HTTP client for `AsyncAssistantClient(http_client=…)` that reads thousands of streams on one asyncio loop.
+
+    It is an `httpx.AsyncClient` over aiohttp: HTTP/1.1, without a limit on connections, with the proxies of the
+    environment, and without cookies. `verify` is an SSL context, or False for no verification. The client belongs to
+    the event loop that sends its first request, and is closed with the AsyncAssistantClient that it is given to.
+
+        client = AsyncAssistantClient(base_url=…, http_client=rx_assistant.aiohttp_client())
+
+    Raises:
+        ImportError: `httpx-aiohttp` is not installed; the extra `aiohttp` brings it.
+        ConfigurationError: a request on another event loop, or on trio.
+    """
+    from rx_assistant.http.aiohttp import AiohttpClient
+
+    return AiohttpClient(verify)
 
 
 def load() -> None:
@@ -169,7 +187,7 @@ def _words_of(cause: BaseException) -> str:
     return str(error)[:_SHOWN] if error is not None else type(cause).__name__
 
 
-def hide_credentials(request: httpx.Request | httpx2.Request) -> None:
+def hide_credentials(request: Any) -> None:
     """Take the key out of a request that an error will carry: errors are logged, pickled and sent to other services."""
     if request.url.userinfo:
         request.url = request.url.copy_with(userinfo=b"")

@@ -61,6 +61,7 @@ class Pump:
         self._body: Body | None = None
         self._settled = False
         self._changed = threading.Condition()
+        self._sleepers = 0  # without any, no change need be told: a sleeper counts itself before it looks
         self._reader: int | None = None  # the thread that has the turn
         self._thread: threading.Thread | None = None
         log.listen(self._notify)
@@ -225,11 +226,8 @@ class Pump:
         """Leave the turn, if this thread has it: also after an interrupt that came while it was being taken."""
         if self._reader != threading.get_ident():
             return
-        with self._changed:
-            self._reader = None
-            self._changed.notify_all()
-        if self._log.finished:
-            self._settle()
+        self._reader = None
+        self._notify()
 
     def _is_free(self) -> bool:
         """Whether this thread could take the turn, and there is something to read."""
@@ -238,11 +236,16 @@ class Pump:
 
     def _sleep(self, enough: Callable[[], bool], seconds: float | None = None) -> bool:
         with self._changed:
-            return self._changed.wait_for(enough, seconds)
+            self._sleepers += 1
+            try:
+                return self._changed.wait_for(enough, seconds)
+            finally:
+                self._sleepers -= 1
 
     def _notify(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
+        if self._sleepers:
+            with self._changed:
+                self._changed.notify_all()
         if self._log.finished:
             self._settle()
 

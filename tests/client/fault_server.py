@@ -209,7 +209,7 @@ for limit, expected in (
     ("first_event", errors.FirstEventTimeoutError),
     ("total", errors.TotalTimeoutError),
 ):
-    timeout = Timeout(**{limit: 0.05})
+    timeout = Timeout(**{limit: 0.25})
     fault(f"no head within {limit}", expected, 0, options={"timeout": timeout})(never_answers)
 
 fault("reset before the head, then well", requests=2, options={"max_retries": 1})(then_well(reset_before_head))
@@ -404,7 +404,7 @@ for where, sent in (("before the first event", 0), ("between events", 6)):
     for limit in ("read", "total", "idle" if sent else "first_event"):
         kinds = {"read": "Read", "total": "Total", "idle": "Idle", "first_event": "FirstEvent"}
         expected = getattr(errors, f"{kinds[limit]}TimeoutError")
-        timeout = Timeout(**{limit: 0.25 if sent else 0.05})  # a busy machine needs time to send what comes before
+        timeout = Timeout(**{limit: 0.25})  # a busy machine needs time to connect, and to send what comes before
         fault(f"silence {where} beyond {limit}", expected, sent, options={"timeout": timeout})(stalls(body))
 
 

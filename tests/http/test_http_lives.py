@@ -20,6 +20,7 @@ import anyio
 import anyio.to_thread
 import httpx
 import pytest
+import trio
 import uvloop
 from loopback import GUARD, Loopback, Received, Wire
 
@@ -199,6 +200,14 @@ def test_a_stream_left_open_in_a_loop_that_ends_is_closed_with_it(server: Loopba
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+    LOOPS[loop](use(client))
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_trio_without_in_trio_run_does_no_harm(server: Loopback, loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """trio 0.28 and earlier have no such function; the library is loaded wherever it is installed."""
+    monkeypatch.delattr(trio.lowlevel, "in_trio_run", raising=False)
+    client = AsyncAssistantClient(base_url=server.url)
     LOOPS[loop](use(client))
 
 
