@@ -18,17 +18,19 @@ _TRIES = 2
 
 _log = logging.getLogger("rx_assistant.local")
 _closed: WeakSet[asyncio.Task[Any]] = WeakSet()
+_abandoned: WeakSet[asyncio.Task[Any]] = WeakSet()
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancels the tasks and returns when they have ended, or after 1.5 seconds."""
-    left = {task for task in tasks if not task.done()}
+    left = {task for task in tasks if not task.done() and task not in _abandoned}
     for _ in range(_TRIES):
         left = await _cancelled(left)
     for task in left:
         _close(task)
     for task in await _cancelled(left):
         _log.warning("%s goes on: its code swallows every attempt to stop it", task.get_name())
+        _abandon(task)
 
 
 async def end_soon(task: asyncio.Task[Any]) -> None:
@@ -60,10 +62,13 @@ def failure(task: asyncio.Task[Any]) -> BaseException | None:
     return None if task in _closed else error
 
 
-def abandon(task: asyncio.Task[Any]) -> None:
-    """Makes sure that the coroutine of a task that goes on is never collected, not even when the interpreter ends.
+def _abandon(task: asyncio.Task[Any]) -> None:
+    """Makes sure that nothing waits for a task that goes on.
 
-    Collecting it would raise GeneratorExit in code that swallows that, and so perhaps never return.
+    `asyncio.run` would wait for it, if it were registered. Its coroutine must never be collected, not even when the
+    interpreter ends: that would raise GeneratorExit in code that swallows it, and so perhaps never return.
     """
+    _abandoned.add(task)
+    asyncio.tasks._unregister_task(task)
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(task.get_coro()))
     task._log_destroy_pending = False  # type: ignore[attr-defined]

@@ -29,7 +29,16 @@ def encode(value: object) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+        return whole(text).encode()
+
+
+def whole(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair that has no other half beside it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def plain(value: JsonObject) -> JsonObject:

@@ -51,7 +51,7 @@ def _go_on(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
 
 
 def _clear(loop: asyncio.AbstractEventLoop) -> None:
-    """Ends what is left on the loop; what cannot be ended is abandoned."""
+    """Ends what is left on the loop."""
     try:
         tasks = asyncio.all_tasks(loop)
         if tasks:
@@ -60,9 +60,6 @@ def _clear(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(foreign.end_soon(closing))
     except (SystemExit, RuntimeError):
         _log.exception("foreign code disturbed the end of the event loop")
-    finally:
-        for task in asyncio.all_tasks(loop):
-            foreign.abandon(task)
 
 
 class _Daemons(ThreadPoolExecutor):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from types import SimpleNamespace
 
 import pytest
 
+from local.conftest import parsed
+from rx_assistant.events import classify
 from rx_assistant.local import Engine
 from rx_assistant.local.engine import (
     Action,
     Arguments,
+    Citation,
     CodeCall,
     CodeInput,
     CodeLogs,
@@ -18,9 +22,12 @@ from rx_assistant.local.engine import (
     Failure,
     FileSearch,
     FunctionCall,
+    Refusal,
     Text,
     Usage,
 )
+from rx_assistant.snapshots import RunSnapshot, fold
+from rx_assistant.sse import SSEDecoder
 
 TOOLS = [{"type": "function", "function": {"name": "f"}}, {"type": "file_search"}, {"type": "code_interpreter"}]
 
@@ -182,3 +189,45 @@ def test_an_ending_that_json_cannot_hold_is_written_with_plain_values(connect, c
     assert api("GET", f"/threads/{thread}/runs/{run['id']}")["status"] == "failed"
     assert api.messages(thread)[-1]["status"] == "incomplete"
     assert api.steps(run)[0]["status"] == "failed"
+
+
+# Halves of surrogate pairs
+
+HALVES = ["a\ud83d", "\ude00b", "\ud83d", "\ude00", "\ude00", "c\ud83d"]
+WHOLE = "a😀b😀�c�"
+
+
+@pytest.mark.parametrize(
+    ("begin", "fragment"),
+    [([], Text), ([], Refusal), ([FunctionCall("f")], Arguments), ([CodeCall()], CodeInput)],
+    ids=["text", "refusal", "arguments", "code"],
+)
+def test_halves_of_a_character_are_joined_and_none_is_ever_sent(connect, begin, fragment):
+    api = connect(engine=turns([*begin, *map(fragment, HALVES)]))
+    body = {"assistant_id": api.assistant(tools=TOOLS), "stream": True}
+    thread = api.thread("hi")
+    stream = api.http.post(f"/threads/{thread}/runs", json=body).content
+    stream.decode()
+    assert b"\\ud8" not in stream
+    snapshot = RunSnapshot()
+    for event in SSEDecoder().feed(stream):
+        kind, data = classify(event.event.encode(), event.data.encode())
+        if event.event.endswith(("completed", "requires_action")):
+            break
+        snapshot = fold(snapshot, kind(data))
+    run = parsed(stream)[-2][1]
+    stored = json.dumps([api.steps(run), api.messages(thread)], ensure_ascii=False)
+    assert WHOLE in stored
+    parts = [part for message in snapshot.messages for part in message.content]
+    calls = [call for step in snapshot.steps for call in getattr(step.step_details, "tool_calls", ())]
+    assert WHOLE in str([*parts, *calls])
+
+
+def test_a_waiting_half_does_not_shift_citations(connect):
+    cited = Text("【1】", (Citation("file-1"),))
+    api = connect(engine=turns([Text("a\ud83d"), Text("\ude00"), cited]))
+    thread = api.thread("hi")
+    api.wait(api.start(api.assistant(), thread))
+    text = api.messages(thread)[-1]["content"][0]["text"]
+    (annotation,) = text["annotations"]
+    assert text["value"][annotation["start_index"] : annotation["end_index"]] == annotation["text"] == "【1】"

@@ -98,6 +98,19 @@ async def use():
 asyncio.run(use())
 print("bye", flush=True)
 """
+HOSTED = (
+    ENGINES
+    + """
+import sys, uvicorn, rx_assistant.local
+config = uvicorn.Config(rx_assistant.local.app(engine=globals()[sys.argv[1]]()), port=0, log_level="critical")
+listener = config.bind_socket()
+print(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", flush=True)
+try:
+    uvicorn.Server(config).run([listener])
+except KeyboardInterrupt:
+    print("bye", flush=True)
+"""
+)
 FORKED = """
 import os, sys, rx_assistant.local, httpx
 with rx_assistant.local.serve() as server:
@@ -174,6 +187,23 @@ def test_one_signal_stops_a_server_whatever_its_engine_does(program, tmp_path, e
     begin(url)
     process.send_signal(getattr(signal, sig))
     assert ends(process, 15) == (said, "", code)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("engine", [name for name in STOPPABLE if name != "InAThread"])
+def test_a_host_of_the_application_can_be_stopped_whatever_the_engine_does(program, tmp_path, engine):
+    process = program(HOSTED, engine)
+    url = process.stdout.readline().strip()
+    httpx.post(f"{url}/files", files={"file": ("a.txt", b"a")}, data={"purpose": "assistants"})
+    assistant = httpx.post(f"{url}/assistants", json={"model": "any"}).json()["id"]
+    thread = httpx.post(f"{url}/threads").json()["id"]
+    body = {"assistant_id": assistant, "additional_messages": [{"role": "user", "content": "hi"}]}
+    httpx.post(f"{url}/threads/{thread}/runs", json=body)
+    while len(httpx.get(f"{url}/threads/{thread}/messages").json()["data"]) < 2:
+        pass
+    process.send_signal(signal.SIGINT)
+    out, err, code = ends(process, 20)
+    assert (out, code) == ("bye\n", 0), err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -15,7 +15,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol
 
 from rx_assistant.local import engine as actions, foreign, objects, tokens
 from rx_assistant.local.engine import Action, Engine, SearchResult
@@ -64,8 +64,12 @@ class Surroundings(Protocol):
         ...
 
 
-Abort: TypeAlias = tuple[str, str] | tuple[str, str, JsonObject]
-"""How what is open ends: the step's status, the message's reason, the step's error."""
+class _Abort(NamedTuple):
+    """How what is being written ends: the step's status, the message's reason, the step's error."""
+
+    status: str
+    reason: str
+    error: JsonObject | None = None
 
 
 class _StoppedError(Exception):
@@ -133,7 +137,7 @@ class Execution:
             self._around.spawn(foreign.end([self._task]))
         if self.run["status"] != "cancelling":
             self._journal.update_run("cancelling", status="cancelling", required_action=None)
-        self._conclude("cancelled", ("cancelled", "run_cancelled"), cancelled_at=objects.now())
+        self._conclude("cancelled", _Abort("cancelled", "run_cancelled"), cancelled_at=objects.now())
 
     def abandon(self) -> None:
         """The server is gone: nothing more is written anywhere."""
@@ -148,7 +152,7 @@ class Execution:
     async def _stop(self, status: str, reason: str) -> None:
         if self._task is not None:
             await foreign.end([self._task])
-        self._conclude(status, (status, reason), cancelled_at=objects.now() if status == "cancelled" else None)
+        self._conclude(status, _Abort(status, reason), cancelled_at=objects.now() if status == "cancelled" else None)
 
     async def _drive(self) -> None:
         """One turn. Its ending is written before the engine's generator is closed, which is foreign code again."""
@@ -347,14 +351,15 @@ class Execution:
         self._conclude("completed", None, completed_at=objects.now())
 
     def _incomplete(self, reason: str) -> None:
-        abort = ("completed", "max_tokens") if isinstance(self._open, MessageWriter) else ("cancelled", reason)
+        is_message = isinstance(self._open, MessageWriter)
+        abort = _Abort("completed", "max_tokens") if is_message else _Abort("cancelled", reason)
         self._conclude("incomplete", abort, incomplete_details={"reason": reason}, completed_at=objects.now())
 
     def _fail(self, failure: actions.Failure, done: bool = True) -> None:
         if self._stopping:
             return  # another ending is on its way
         error = {"code": failure.code, "message": failure.message}
-        abort = ("failed", failure.reason, _step_error(error))
+        abort = _Abort("failed", failure.reason, _step_error(error))
         self._conclude("failed", abort, done=done, failed_at=objects.now(), last_error=error)
 
     def _fail_on_the_wire(self, action: actions.ErrorEvent) -> None:
@@ -365,8 +370,8 @@ class Execution:
         self._journal.leg = Leg()
         self._fail(actions.Failure(action.message))
 
-    def _conclude(self, status: str, abort: Abort | None, done: bool = True, **changes: object) -> None:
-        """Ends the run, once and for all. What is being written is aborted with the arguments in `abort`."""
+    def _conclude(self, status: str, abort: _Abort | None, done: bool = True, **changes: object) -> None:
+        """Ends the run, once and for all. What is being written is aborted so."""
         if self._over:
             return
         self._over = True
@@ -374,7 +379,7 @@ class Execution:
         final = dict(status=status, expires_at=None, required_action=None, **changes)
         try:
             if self._open is not None and abort is not None:
-                self._open.abort(*abort)
+                self._open.abort(abort.status, abort.reason, abort.error)
             self._journal.update_run(status, **final, usage=self._journal.usage())
         except Exception:
             _log.exception("run %s: its ending could not be written as it is", self.run["id"])

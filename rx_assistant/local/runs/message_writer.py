@@ -6,11 +6,12 @@ from typing import Literal
 
 from rx_assistant.local import engine, objects
 from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.runs.fragments import Fragments
 from rx_assistant.local.runs.journal import Journal
 
 
 class MessageWriter:
-    """One message_creation step; text is gathered in fragments and joined when someone reads it."""
+    """One message_creation step."""
 
     def __init__(self, journal: Journal, prompt_tokens: int) -> None:
         self._journal = journal
@@ -20,8 +21,7 @@ class MessageWriter:
         self.message = objects.answer_message(journal.run)
         details = {"type": "message_creation", "message_creation": {"message_id": self.message["id"]}}
         self.step = objects.step(journal.run, details)
-        self._fragments: list[str] = []
-        self._length = 0
+        self._fragments = Fragments()
         self._growing: Literal["text", "refusal"] | None = None
         journal.begin_step(self.step)
         journal.message_event("created", self.message)
@@ -34,22 +34,25 @@ class MessageWriter:
         if fresh:
             self._open_part("text", objects.text_part(""))
         part = content[-1]
-        found = [self._annotation(value, citation) for citation in citations]
+        before = self._fragments.length
+        held, value = value, self._fragments.add(value)
+        if held and not value and not fresh and not citations:
+            return
+        found = [_annotation(value, before, citation) for citation in citations]
         first = len(part["text"]["annotations"])
         part["text"]["annotations"] += found
         delta: JsonObject = {"value": value}
         if found or fresh:
             delta["annotations"] = [_delta_annotation(first + index, item) for index, item in enumerate(found)]
-        self._grow(value)
         self._journal.message_delta(self.message, {"index": len(content) - 1, "type": "text", "text": delta})
 
     def refusal(self, value: str) -> None:
         """Appends to the refusal part, opening one if need be."""
         if self._growing != "refusal":
             self._open_part("refusal", {"type": "refusal", "refusal": ""})
-        self._grow(value)
-        index = len(self.message["content"]) - 1
-        self._journal.message_delta(self.message, {"index": index, "type": "refusal", "refusal": value})
+        sent = self._fragments.add(value)
+        if sent or not value:
+            self._refusal_delta(sent)
 
     def whole_part(self, part: JsonObject) -> None:
         """Adds a part that comes in one piece."""
@@ -58,8 +61,8 @@ class MessageWriter:
 
     def new_part(self) -> None:
         """What follows begins a part of its own."""
-        self.flush()
-        self._growing = None
+        self._end_part()
+        self._journal.save_message(self.message)
 
     def flush(self) -> None:
         """Stores the message as it stands, for whoever polls."""
@@ -68,13 +71,13 @@ class MessageWriter:
 
     def close(self) -> None:
         """The message is complete, and so is its step."""
-        self._join()
+        self._end_part()
         self._journal.end_message(self.message, "completed")
         self._end_step("completed")
 
     def abort(self, step_status: str, reason: str, error: JsonObject | None = None) -> None:
         """The message stays incomplete for `reason`; its step ends with `step_status`."""
-        self._join()
+        self._end_part()
         self.message["incomplete_details"] = {"reason": reason}
         self._journal.end_message(self.message, "incomplete")
         self._end_step(step_status, error)
@@ -84,36 +87,47 @@ class MessageWriter:
         self._journal.end_step(self.step, status, self.usage, estimate, error)
 
     def _open_part(self, growing: Literal["text", "refusal"] | None, part: JsonObject) -> None:
-        self._join()
+        self._end_part()
         self.message["content"].append(part)
-        self._fragments = []
-        self._length = 0
+        self._fragments = Fragments()
         self._growing = growing
 
-    def _grow(self, value: str) -> None:
-        self._fragments.append(value)
-        self._length += len(value)
+    def _end_part(self) -> None:
+        """Sends what is left of the part that grows, and joins it."""
+        rest = self._fragments.end()
+        if rest and self._growing == "text":
+            index = len(self.message["content"]) - 1
+            self._journal.message_delta(self.message, {"index": index, "type": "text", "text": {"value": rest}})
+        elif rest:
+            self._refusal_delta(rest)
+        self._join()
+        self._growing = None
+
+    def _refusal_delta(self, value: str) -> None:
+        index = len(self.message["content"]) - 1
+        self._journal.message_delta(self.message, {"index": index, "type": "refusal", "refusal": value})
 
     def _join(self) -> None:
         if self._growing is None:
             return
         part = self.message["content"][-1]
-        self._fragments = ["".join(self._fragments)]
         if self._growing == "text":
-            part["text"]["value"] = self._fragments[0]
+            part["text"]["value"] = self._fragments.text()
         else:
-            part["refusal"] = self._fragments[0]
+            part["refusal"] = self._fragments.text()
 
-    def _annotation(self, value: str, citation: engine.Citation) -> JsonObject:
-        start = 0 if citation.start is None else citation.start
-        end = len(value) if citation.end is None else citation.end
-        return {
-            "type": citation.kind,
-            "text": value[start:end],
-            "start_index": self._length + start,
-            "end_index": self._length + end,
-            citation.kind: {"file_id": citation.file_id},
-        }
+
+def _annotation(value: str, before: int, citation: engine.Citation) -> JsonObject:
+    """The citation of a fragment that has so many characters before it in its part."""
+    start = 0 if citation.start is None else citation.start
+    end = len(value) if citation.end is None else citation.end
+    return {
+        "type": citation.kind,
+        "text": value[start:end],
+        "start_index": before + start,
+        "end_index": before + end,
+        citation.kind: {"file_id": citation.file_id},
+    }
 
 
 def _delta_annotation(index: int, annotation: JsonObject) -> JsonObject:

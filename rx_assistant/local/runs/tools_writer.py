@@ -10,6 +10,7 @@ from rx_assistant.local import engine, objects
 from rx_assistant.local.ids import new_id
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.runs.actions import EngineError
+from rx_assistant.local.runs.fragments import Fragments
 from rx_assistant.local.runs.journal import Journal
 
 
@@ -23,7 +24,7 @@ class ToolsWriter:
         self.usage: JsonObject | None = None
         self.step = objects.step(journal.run, {"type": "tool_calls", "tool_calls": []})
         self._calls: dict[int, JsonObject] = {}
-        self._fragments: dict[int, list[str]] = {}
+        self._fragments: dict[int, Fragments] = {}
         self._places: dict[tuple[str, int], int] = {}
         journal.begin_step(self.step)
 
@@ -41,8 +42,9 @@ class ToolsWriter:
     def grow(self, kind: str, field: str, index: int, value: str) -> None:
         """Appends a fragment to a call's arguments or code."""
         place = self._place(kind, index)
-        self._fragments[place].append(value)
-        self._journal.step_delta(self.step, {"index": place, "type": kind, kind: {field: value}})
+        sent = self._fragments[place].add(value)
+        if sent or not value:
+            self._journal.step_delta(self.step, {"index": place, "type": kind, kind: {field: sent}})
 
     def code_output(self, index: int, output: JsonObject) -> None:
         """Adds logs or an image to a code interpreter call."""
@@ -66,7 +68,8 @@ class ToolsWriter:
         self._journal.save_step(self.step)
 
     def pending(self) -> list[JsonObject]:
-        """The function calls that the client has to answer, as `required_action` lists them."""
+        """The function calls that the client has to answer, as `required_action` lists them. No fragment may follow."""
+        self._end_fragments()
         self._join()
         return [
             {
@@ -94,6 +97,7 @@ class ToolsWriter:
         self._end(step_status, error)
 
     def _end(self, status: str, error: JsonObject | None = None) -> None:
+        self._end_fragments()
         self._join()
         estimate = objects.usage(self._prompt_tokens, self.completion_tokens)
         self._journal.end_step(self.step, status, self.usage, estimate, error)
@@ -108,7 +112,7 @@ class ToolsWriter:
             raise EngineError("Two calls in one step have the same id: give each call its own, or none.")
         place = index if index not in self._calls else max(self._calls) + 1
         self._calls[place] = call
-        self._fragments[place] = []
+        self._fragments[place] = Fragments()
         self._places[call["type"], index] = place
         return place
 
@@ -118,10 +122,17 @@ class ToolsWriter:
             raise EngineError(f"A fragment came for {kind} call {index}, which was never opened.")
         return place
 
+    def _end_fragments(self) -> None:
+        for place, fragments in self._fragments.items():
+            rest = fragments.end()
+            if rest:
+                kind = self._calls[place]["type"]
+                field = "arguments" if kind == "function" else "input"
+                self._journal.step_delta(self.step, {"index": place, "type": kind, kind: {field: rest}})
+
     def _join(self) -> None:
         for index, call in self._calls.items():
-            text = "".join(self._fragments[index])
-            self._fragments[index] = [text]
+            text = self._fragments[index].text()
             if call["type"] == "function":
                 call["function"]["arguments"] = text
             elif call["type"] == "code_interpreter":
