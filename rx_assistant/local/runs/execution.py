@@ -22,9 +22,12 @@ from rx_assistant.local.runs.context import Prompt, PromptTooLongError, build_pr
 from rx_assistant.local.runs.journal import Journal
 from rx_assistant.local.runs.message_writer import MessageWriter
 from rx_assistant.local.runs.tools_writer import EngineError, ToolsWriter
-from rx_assistant.local.store import Store
+from rx_assistant.local.store import Page, Store
 
 _log = logging.getLogger("rx_assistant.local")
+
+_LONG_PROMPT = 100_000  # characters; a longer prompt is counted off the event loop
+_LONGEST_PROMPT = 2_000_000
 
 
 class Surroundings(Protocol):
@@ -141,7 +144,7 @@ class Execution:
             self._journal.update_run("in_progress", status="in_progress", started_at=objects.now())
             await self._around.ingested(self.run)
             self._check_going_on()
-            prompt = self._prompt()
+            prompt = await self._prompt()
             self._prompt_tokens = prompt.tokens
             await self._apply_all(self._around.engine.run(prompt.context))
             self._finish()
@@ -155,16 +158,32 @@ class Execution:
             _log.exception("run %s: the engine failed", self.run["id"])
             self._fail(actions.Failure(f"The engine failed: {type(error).__name__}: {error}"))
 
-    def _prompt(self) -> Prompt:
+    async def _prompt(self) -> Prompt:
         store, run = self._around.store, self.run
-        return build_prompt(
-            run,
-            store.each("message", run["thread_id"]),
-            store.each("step", run["id"]),
-            sum(usage["prompt_tokens"] for usage in self._journal.usages),
-            lambda query, most: self._around.search(run, query, most),
-            self._around.add_file,
-        )
+        messages, size = await self._newest_messages()
+        steps = list(store.each("step", run["id"]))
+        used = sum(usage["prompt_tokens"] for usage in self._journal.usages)
+
+        def build() -> Prompt:
+            search = self._around.search
+            return build_prompt(
+                run, messages, steps, used, lambda query, most: search(run, query, most), self._around.add_file
+            )
+
+        return build() if size < _LONG_PROMPT else await asyncio.to_thread(build)
+
+    async def _newest_messages(self) -> tuple[list[JsonObject], int]:
+        """The thread's messages, oldest first, and about how many characters they have: the newest 2 million."""
+        found: list[JsonObject] = []
+        size, more = 0, True
+        while more and size < _LONGEST_PROMPT:
+            after = found[-1]["id"] if found else None
+            page, more = self._around.store.page("message", self.run["thread_id"], Page(100, "desc", after))
+            found += page
+            size += sum(map(_length, page))
+            if more:
+                await asyncio.sleep(0)
+        return found[::-1], size
 
     async def _apply_all(self, given: AsyncIterator[Action]) -> None:
         async with _closing(given):
@@ -335,6 +354,10 @@ async def _closing(given: AsyncIterator[Action]) -> AsyncIterator[None]:
     finally:
         if isinstance(given, AsyncGenerator):
             await given.aclose()
+
+
+def _length(message: JsonObject) -> int:
+    return sum(len(part["text"]["value"]) for part in message["content"] if part["type"] == "text")
 
 
 def _ranking(run: JsonObject) -> JsonObject:
