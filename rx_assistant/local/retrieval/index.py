@@ -12,6 +12,7 @@ import asyncio
 import logging
 import math
 import sqlite3
+import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -192,6 +193,7 @@ class IndexThread:
     def _index(self) -> ChunkIndex:
         if self._opened is None:
             self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+            weakref.finalize(self, self._db.close)
             self._opened = ChunkIndex(self._db)
         return self._opened
 
