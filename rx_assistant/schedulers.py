@@ -54,12 +54,21 @@ class EventLoop(Protocol):
 def current_event_loop() -> EventLoop:
     """Give the event loop that is running on this thread; RuntimeError when there is none."""
     trio_module = sys.modules.get("trio")
-    if trio_module is not None and trio_module.lowlevel.in_trio_run():
+    if trio_module is not None and _trio_token(trio_module.lowlevel) is not None:
         return TrioLoop(trio_module)
     try:
         return AsyncioLoop(asyncio.get_running_loop())
     except RuntimeError:
         raise RuntimeError("an asynchronous stream needs a running event loop, asyncio's or trio's") from None
+
+
+def _trio_token(lowlevel: Any) -> object | None:
+    """The token of trio's loop on this thread, None without one. (`in_trio_run` needs trio 0.29.)"""
+    try:
+        token: object = lowlevel.current_trio_token()
+        return token
+    except RuntimeError:
+        return None
 
 
 def loop_scheduler(loop: EventLoop) -> abc.SchedulerBase:
@@ -121,7 +130,7 @@ class TrioLoop:
 
     def is_here(self) -> bool:
         lowlevel = self._trio.lowlevel
-        return lowlevel.in_trio_run() and lowlevel.current_trio_token() is self._token
+        return _trio_token(lowlevel) is self._token
 
     def call_soon(self, action: Callable[[], object]) -> None:
         try:
