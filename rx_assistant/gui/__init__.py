@@ -9,6 +9,7 @@ Each host is imported, and its toolkit with it, when its name is first touched.
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from rx_assistant.gui._host import Action, ClosingHost, QueueHost, TellsClosing, UiHost
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
     from rx_assistant.gui.trio import TrioHost
     from rx_assistant.gui.wx import WxHost
 
+_TOOLKITS = {
+    "GtkHost": ("gi",),
+    "QtHost": ("PySide6", "PyQt6"),
+    "TextualHost": ("textual",),
+    "TkHost": ("tkinter",),
+    "TrioHost": ("trio",),
+    "WxHost": ("wx",),
+}
 _HOSTS = {
     "AsyncioHost": "asyncio",
     "GtkHost": "gtk",
@@ -61,4 +70,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    """The names that can be touched: those whose toolkit is installed."""
+    return [name for name in __all__ if name not in _TOOLKITS or any(map(find_spec, _TOOLKITS[name]))]

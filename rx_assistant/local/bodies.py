@@ -314,7 +314,7 @@ _COMPARISON = Record(
 )
 SEARCH = Record(
     {
-        "query": Either((Text(shortest=1), Items(Text(shortest=1), least=1))),
+        "query": Either((Text(shortest=1), Items(Text(shortest=1), 64, 1))),
         "rewrite_query": Flag(),
         "max_num_results": Whole(1, 50),
         "filters": optional(_Filter()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 from rx_assistant.local import objects
@@ -10,21 +11,28 @@ from rx_assistant.local.resources import attach, new_resources
 from rx_assistant.local.state import State
 
 
-def add_thread(state: State, body: JsonObject) -> JsonObject:
+async def add_thread(state: State, body: JsonObject) -> JsonObject:
     """Stores a new thread with its first messages."""
     messages = body.get("messages") or []
     check_files(state, messages)
-    thread = objects.thread(body, new_resources(state, body.get("tool_resources")))
+    thread = objects.thread(body, await new_resources(state, body.get("tool_resources")))
     state.store.put("thread", thread)
-    for message in messages:
-        add_message(state, thread, message)
+    await add_messages(state, thread, messages)
     return thread
 
 
-def add_message(state: State, thread: JsonObject, body: JsonObject) -> JsonObject:
+async def add_messages(state: State, thread: JsonObject, bodies: Iterable[JsonObject]) -> None:
+    """Stores messages that a client wrote; other requests get their turn meanwhile."""
+    for number, body in enumerate(bodies):
+        await add_message(state, thread, body)
+        if number % 20 == 19:
+            await asyncio.sleep(0)
+
+
+async def add_message(state: State, thread: JsonObject, body: JsonObject) -> JsonObject:
     """Stores a message that a client wrote."""
     message = objects.given_message(thread["id"], body)
-    attach(state, thread, message)
+    await attach(state, thread, message)
     state.store.put("message", message, thread["id"])
     return message
 

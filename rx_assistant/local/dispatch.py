@@ -172,18 +172,19 @@ async def checked_body(operation: Operation, data: bytes) -> JsonObject:
     """The body as an object of the operation's shape; empty stands for `{}`. A long one is read off the event loop."""
     if operation.body is None:
         return {}
+    if len(data) > _LONG_BODY:
+        return await asyncio.to_thread(_parsed, operation.body, data)
+    return _parsed(operation.body, data)
+
+
+def _parsed(shape: Shape, data: bytes) -> JsonObject:
     try:
-        if not data.strip():
-            value: object = {}
-        elif len(data) > _LONG_BODY:
-            value = await asyncio.to_thread(json_text.decode, data)
-        else:
-            value = json_text.decode(data)
+        value = json_text.decode(data) if data.strip() else {}
     except ValueError as error:
         message = f"We could not parse the JSON body of your request: {error}."
         raise bad_request(message, code="invalid_json") from error
     try:
-        operation.body.check(value, "")
+        shape.check(value, "")
     except ApiError as error:
         raise v1.explained(error) from None
     assert isinstance(value, dict)

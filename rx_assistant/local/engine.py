@@ -72,8 +72,12 @@ AddFile: TypeAlias = Callable[[str, bytes], Awaitable[str]]
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What an engine may know of a run. `search` looks into the attached vector stores (query, how many at most);
-    `add_file` stores a file that the assistant made (name, content) and gives its id."""
+    """What an engine may know of a run.
+
+    `messages` are the newest of the thread, oldest first, up to about 2 million characters of text and within the run's
+    own limits. `search` looks into the attached vector stores (query, how many at most); `add_file` stores a file that
+    the assistant made (name, content) and gives its id.
+    """
 
     run_id: str
     thread_id: str

@@ -16,7 +16,7 @@ JsonObject: TypeAlias = dict[str, Any]
 """A wire object: plain, in wire field order."""
 
 DEEPEST = 100
-MOST_VALUES = 100_000
+MOST_VALUES = 50_000
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _STRUCTURE = re.compile(rb'[\\"\[\]{},]')

@@ -8,12 +8,12 @@ from rx_assistant.local.state import State
 _THREAD_STORE_EXPIRY = {"anchor": "last_active_at", "days": 7}
 
 
-def new_resources(state: State, given: JsonObject | None) -> JsonObject:
+async def new_resources(state: State, given: JsonObject | None) -> JsonObject:
     """The resources of a new assistant or thread, with vector stores made where `vector_stores` asks for them."""
-    return modified_resources(state, given, {})
+    return await modified_resources(state, given, {})
 
 
-def modified_resources(state: State, given: JsonObject | None, old: JsonObject) -> JsonObject:
+async def modified_resources(state: State, given: JsonObject | None, old: JsonObject) -> JsonObject:
     """The resources after a modification, which replaces all that it says of a tool; null takes everything away."""
     if given is None:
         return {}
@@ -22,7 +22,7 @@ def modified_resources(state: State, given: JsonObject | None, old: JsonObject) 
         if tool == "code_interpreter":
             resources[tool] = {"file_ids": [state.files.find(id, _FILES)["id"] for id in what.get("file_ids", ())]}
         elif tool == "file_search":
-            resources[tool] = {"vector_store_ids": _store_ids(state, what)}
+            resources[tool] = {"vector_store_ids": await _store_ids(state, what)}
         else:
             resources[tool] = what
     return resources
@@ -32,36 +32,37 @@ _FILES = "tool_resources.code_interpreter.file_ids"
 _STORES = "tool_resources.file_search.vector_store_ids"
 
 
-def _store_ids(state: State, given: JsonObject) -> list[str]:
+async def _store_ids(state: State, given: JsonObject) -> list[str]:
     found = [str(state.stores.find(id, _STORES)["id"]) for id in given.get("vector_store_ids") or ()]
     for wanted in given.get("vector_stores") or ():
-        made = state.stores.create(
+        made = await state.stores.create(
             wanted.get("file_ids") or (), chunking=wanted.get("chunking_strategy"), metadata=wanted.get("metadata")
         )
         found.append(made["id"])
     return found
 
 
-def attach(state: State, thread: JsonObject, message: JsonObject) -> None:
+async def attach(state: State, thread: JsonObject, message: JsonObject) -> None:
     """Gives the thread's tools the files that a new message brings along."""
     for attachment in message["attachments"]:
         file_id = state.files.find(attachment["file_id"], "attachments")["id"]
         for tool in attachment["tools"]:
             if tool["type"] == "file_search":
-                _attach_for_search(state, thread, file_id)
+                await _attach_for_search(state, thread, file_id)
             else:
                 _attach_for_code(thread, file_id)
     if message["attachments"]:
         state.store.put("thread", thread)
 
 
-def _attach_for_search(state: State, thread: JsonObject, file_id: str) -> None:
+async def _attach_for_search(state: State, thread: JsonObject, file_id: str) -> None:
     """The thread's vector store takes the file; without one, it gets one, for seven days after its last use."""
     store_ids = thread["tool_resources"].setdefault("file_search", {}).setdefault("vector_store_ids", [])
     if store_ids:
         state.stores.add_file(store_ids[0], file_id, None, None)
     else:
-        store_ids.append(state.stores.create([file_id], expires_after=_THREAD_STORE_EXPIRY)["id"])
+        made = await state.stores.create([file_id], expires_after=_THREAD_STORE_EXPIRY)
+        store_ids.append(made["id"])
 
 
 def _attach_for_code(thread: JsonObject, file_id: str) -> None:

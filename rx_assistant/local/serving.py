@@ -35,7 +35,7 @@ def serve(
     run_ttl: float = 600.0,
     poll_after_ms: int = 100,
     ingestion_delay: float = 0.0,
-    max_body_bytes: int = 16 * 2**20,
+    max_body_bytes: int = 8 * 2**20,
     max_file_bytes: int = 512 * 2**20,
     write_timeout: float = 60.0,
 ) -> Server:

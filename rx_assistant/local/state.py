@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from rx_assistant.local import foreign, objects
@@ -55,7 +56,7 @@ class Settings:
     allow_origins: frozenset[str] = frozenset()
     run_ttl: float = 600.0
     poll_after_ms: int = 100
-    max_body_bytes: int = 16 * 2**20
+    max_body_bytes: int = 8 * 2**20
     max_file_bytes: int = 512 * 2**20
     write_timeout: float = 60.0
     recorded_requests: int = 10_000
@@ -133,6 +134,18 @@ class State:
         execution.start(created_thread)
         return execution
 
+    @contextmanager
+    def preparing(self, run: JsonObject) -> Iterator[None]:
+        """Keeps other runs and messages off the thread while the run is made; the run starts at the block's end."""
+        thread_id = run["thread_id"]
+        self._active[thread_id] = run["id"]
+        try:
+            yield
+        except BaseException:
+            if run["id"] not in self._executions and self._active.get(thread_id) == run["id"]:
+                del self._active[thread_id]
+            raise
+
     def execution(self, run_id: str) -> Execution | None:
         """The run's execution while it is not over."""
         return self._executions.get(run_id)
@@ -149,15 +162,15 @@ class State:
 
     def flush(self, thread_id: str) -> None:
         """Stores what the thread's active run is writing, so that a reader sees it."""
-        active = self.active_run(thread_id)
-        if active is not None:
-            self._executions[active].flush()
+        execution = self._executions.get(self._active.get(thread_id, ""))
+        if execution is not None:
+            execution.flush()
 
     def forget_thread(self, thread_id: str) -> None:
-        """Cancels the active run of a thread that is being deleted."""
-        active = self.active_run(thread_id)
-        if active is not None:
-            self._executions[active].drop()
+        """Ends the active run of a thread that is being deleted."""
+        execution = self._executions.get(self._active.get(thread_id, ""))
+        if execution is not None:
+            execution.drop()
 
     def ended(self, run: JsonObject) -> None:
         """A run has reached a final status."""

@@ -9,6 +9,7 @@ The place of a deleted object is remembered, for readers whose cursor it is.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import weakref
@@ -83,6 +84,7 @@ class Store:
         self.connection.execute("PRAGMA journal_mode = WAL")
         self.connection.execute("PRAGMA synchronous = NORMAL")
         self.connection.executescript(_SCHEMA)
+        weakref.finalize(self, self.connection.close)  # a server that is never started is never closed, either
 
     def close(self) -> None:
         """Lets go of the database; in memory, that is the end of it. Collecting this object does the same."""
@@ -119,9 +121,17 @@ class Store:
         )
         return cursor.rowcount > 0
 
-    def delete_all(self, kind: str, parent: str) -> None:
-        """Deletes the objects of one parent."""
-        self.connection.execute("DELETE FROM objects WHERE kind = ? AND parent = ?", (kind, parent))
+    async def sweep(self, kind: str, parent: str) -> None:
+        """Deletes the objects of a parent that is gone, a few at a time: large ones keep SQLite busy."""
+        deleted = 1
+        while deleted:
+            deleted = self.connection.execute(
+                "DELETE FROM objects WHERE seq IN"
+                " (SELECT seq FROM objects WHERE kind = ? AND parent = ? LIMIT (CASE WHEN"
+                " (SELECT size FROM objects WHERE kind = ? AND parent = ? LIMIT 1) > 100000 THEN 5 ELSE 200 END))",
+                (kind, parent) * 2,
+            ).rowcount
+            await asyncio.sleep(0)
 
     def count(self, kind: str, parent: str) -> int:
         """How many objects of that kind the parent has."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
-from typing import NamedTuple, Protocol
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from itertools import takewhile
+from typing import NamedTuple, Protocol, TypeVar
 
 from rx_assistant.lifecycle import VECTOR_STORE_FILE
 from rx_assistant.local import objects
@@ -39,6 +40,9 @@ _BATCH = "vector_store.file_batch"
 _MEMBER = "batch_member"
 
 
+T = TypeVar("T")
+
+
 class Hit(NamedTuple):
     """A passage, with its file's record and that of the file in its store."""
 
@@ -64,16 +68,18 @@ class VectorStores:
         self._spawn = spawn
         self._delay = delay
         self._index = IndexThread()
+        self._closing = False
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._work: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     def close(self) -> None:
-        """The index is gone."""
+        """The index is gone, and files that are being read are left."""
+        self._closing = True
         self._index.close()
 
     # Stores
 
-    def create(
+    async def create(
         self,
         file_ids: Iterable[str] = (),
         *,
@@ -84,7 +90,9 @@ class VectorStores:
         metadata: JsonObject | None = None,
     ) -> JsonObject:
         """A new store, its files being ingested. A file that cannot be searched is refused; `add_file` lets it fail."""
-        wanted = [self._files.find_searchable(file_id, "file_ids")["id"] for file_id in dict.fromkeys(file_ids)]
+        wanted = list(dict.fromkeys(file_ids))
+        async for file_id in _unhurried(wanted):
+            self._files.find_searchable(file_id, "file_ids")
         strategy = _strategy(chunking)
         created = objects.now()
         value: JsonObject = {
@@ -102,7 +110,7 @@ class VectorStores:
             "metadata": metadata or {},
         }
         self._store.put(_STORE, value)
-        for file_id in wanted:
+        async for file_id in _unhurried(wanted):
             self._begin(value["id"], file_id, strategy, {}, None)
         return self.find(value["id"])
 
@@ -136,9 +144,9 @@ class VectorStores:
         for file_id in self._store.ids(_FILE, store_id):
             self._stop(store_id, file_id)
         for batch_id in self._store.ids(_BATCH, store_id):
-            self._store.delete_all(_MEMBER, batch_id)
+            self._spawn(self._store.sweep(_MEMBER, batch_id))
         for kind in (_FILE, _BATCH):
-            self._store.delete_all(kind, store_id)
+            self._spawn(self._store.sweep(kind, store_id))
         self._index.tell(lambda index: index.remove(store_id))
         self._store.delete(_STORE, store_id)
 
@@ -194,11 +202,11 @@ class VectorStores:
 
     # Batches
 
-    def add_batch(self, store_id: str, entries: list[JsonObject]) -> JsonObject:
+    async def add_batch(self, store_id: str, entries: list[JsonObject]) -> JsonObject:
         """Several files at once; each entry has `file_id`, and maybe `chunking_strategy` and `attributes`."""
         self._for_adding(store_id, len(entries))
         strategies = [_strategy(entry.get("chunking_strategy")) for entry in entries]
-        for entry in entries:
+        async for entry in _unhurried(entries):
             self._files.find(entry["file_id"], "file_ids")
         batch: JsonObject = {
             "id": new_id("vsfb_"),
@@ -209,7 +217,7 @@ class VectorStores:
             "file_counts": {},
         }
         self._store.put(_BATCH, batch, store_id)
-        for entry, strategy in zip(entries, strategies, strict=True):
+        async for entry, strategy in _unhurried(list(zip(entries, strategies, strict=True))):
             self._begin(store_id, entry["file_id"], strategy, entry.get("attributes") or {}, batch["id"])
         return self.find_batch(store_id, batch["id"])
 
@@ -224,11 +232,11 @@ class VectorStores:
             batch["status"] = "failed" if counts["failed"] == counts["total"] else "completed"
         return batch
 
-    def cancel_batch(self, store_id: str, batch_id: str) -> JsonObject:
+    async def cancel_batch(self, store_id: str, batch_id: str) -> JsonObject:
         """What the batch has not ingested yet is cancelled; a batch that is over stays as it is."""
         batch = self.find_batch(store_id, batch_id)
         if batch["status"] == "in_progress":
-            for member in list(self._store.each(_MEMBER, batch_id)):
+            async for member in _unhurried(list(self._store.each(_MEMBER, batch_id))):
                 if member["status"] == "in_progress":
                     self._stop(store_id, member["id"])
                     self._finish(store_id, member["id"], status="cancelled")
@@ -371,7 +379,8 @@ class VectorStores:
 
     def _read(self, file: JsonObject, sizes: JsonObject) -> list[tuple[Chunk, list[str]]]:
         text = extract(file["filename"], self._files.path(file["id"]).read_bytes())
-        return analysed(chunks(text, sizes["max_chunk_size_tokens"], sizes["chunk_overlap_tokens"]))
+        found = chunks(text, sizes["max_chunk_size_tokens"], sizes["chunk_overlap_tokens"])
+        return analysed(takewhile(lambda _: not self._closing, found))
 
     def _finish(self, store_id: str, file_id: str, **changes: object) -> None:
         value = self._store.get(_FILE, file_id, store_id)
@@ -384,6 +393,14 @@ class VectorStores:
         batch_id = self._store.notes(_FILE, value["id"], store_id).get("batch")
         if batch_id is not None:
             self._store.put(_MEMBER, value, batch_id)
+
+
+async def _unhurried(items: Sequence[T]) -> AsyncIterator[T]:
+    """The items, with a pause now and then in which the server does other work."""
+    for number, item in enumerate(items):
+        if number % 50 == 49:
+            await asyncio.sleep(0)
+        yield item
 
 
 def _passing(files: list[JsonObject], filter: JsonObject) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from collections.abc import Iterator
 
 import pytest
 
@@ -113,8 +114,10 @@ def test_a_query_of_common_words_still_looks_for_them():
 
 
 @pytest.fixture
-def index() -> ChunkIndex:
-    return ChunkIndex(sqlite3.connect(":memory:", isolation_level=None))
+def index() -> Iterator[ChunkIndex]:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    yield ChunkIndex(connection)
+    connection.close()
 
 
 def put(index: ChunkIndex, store: str, **texts: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -166,6 +167,8 @@ def test_a_value_that_was_handed_out_never_changes() -> None:
 
 # -- malformed, unfinished -------------------------------------------------------------------------------------
 
+NAMES_THE_COMMA = sys.version_info >= (3, 13)  # json's own place of a trailing comma: on it, or behind it
+
 
 @pytest.mark.parametrize(
     ("text", "position"),
@@ -176,8 +179,8 @@ def test_a_value_that_was_handed_out_never_changes() -> None:
         ('{"a" 1}', 5),
         ('{"a": 1 "b', 8),
         ("[1 2,", 3),
-        ("[1,]", 3),
-        ('{"a": 1,}', 8),
+        ("[1,]", 3 - NAMES_THE_COMMA),
+        ('{"a": 1,}', 8 - NAMES_THE_COMMA),
         ("[,,", 1),
         ("1,", 1),
         ("{}}", 2),

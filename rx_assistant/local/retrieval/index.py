@@ -12,6 +12,7 @@ import asyncio
 import logging
 import math
 import sqlite3
+import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -38,8 +39,6 @@ CREATE VIRTUAL TABLE IF NOT EXISTS chunk_terms USING fts5 (
 );
 """
 _CANDIDATES = 200
-_MOST_TERMS = 64
-_LONGEST_QUERY = 8_000  # characters
 _K1 = 1.2
 _B = 0.5
 _STEEPNESS = 1.2
@@ -105,11 +104,8 @@ class ChunkIndex:
     def search(
         self, stores: Sequence[str], query: str, most: int, files: Collection[str] | None = None
     ) -> list[Passage]:
-        """The best passages, best first; `files` limits them to some.
-
-        Of a long query only the beginning counts: 8 000 characters, and 64 different terms in them.
-        """
-        wanted = query_terms(query[:_LONGEST_QUERY])[:_MOST_TERMS]
+        """The best passages, best first; `files` limits them to some."""
+        wanted = query_terms(query)
         if not wanted or not stores:
             return []
         candidates = self._candidates(stores, wanted, files)
@@ -171,6 +167,7 @@ class IndexThread:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rx_assistant.local.index")
         self._db: sqlite3.Connection | None = None
         self._opened: ChunkIndex | None = None
+        self._closing = False
 
     async def ask(self, work: Callable[[ChunkIndex], T]) -> T:
         """What `work` returns, once everything that was asked for before is done."""
@@ -178,26 +175,27 @@ class IndexThread:
 
     def tell(self, work: Callable[[ChunkIndex], None]) -> None:
         """Has `work` done, without waiting for it; its failure is logged."""
-        self._thread.submit(lambda: work(self._index())).add_done_callback(_report)
+        self._thread.submit(lambda: work(self._index())).add_done_callback(self._report)
 
     def close(self) -> None:
         """Drops what waits, breaks off what runs, and lets go of the database."""
+        self._closing = True
         if self._db is not None:
             self._db.interrupt()
         self._thread.shutdown(cancel_futures=True)
         if self._db is not None:
             self._db.close()
 
+    def _report(self, done: Future[None]) -> None:
+        if not self._closing and not done.cancelled() and (error := done.exception()) is not None:
+            _log.error("the index of the vector stores failed", exc_info=error)
+
     def _index(self) -> ChunkIndex:
         if self._opened is None:
             self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+            weakref.finalize(self, self._db.close)
             self._opened = ChunkIndex(self._db)
         return self._opened
-
-
-def _report(done: Future[None]) -> None:
-    if not done.cancelled() and (error := done.exception()) is not None:
-        _log.error("the index of the vector stores failed", exc_info=error)
 
 
 def analysed(found: Iterable[Chunk]) -> list[tuple[Chunk, list[str]]]:

@@ -9,6 +9,8 @@ _CJK = "぀-ヿ㐀-䶿一-鿿가-힯"
 _RUN = re.compile(rf"[{_CJK}]+|[^\W_{_CJK}]+")
 _IS_CJK = re.compile(rf"[{_CJK}]")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_LONGEST_QUERY = 8_000  # characters
+_MOST_TERMS = 64
 _STOP = frozenset(
     re.findall(
         r"\w+",
@@ -36,10 +38,13 @@ def terms(text: str) -> list[str]:
 
 
 def query_terms(text: str) -> list[str]:
-    """The different terms that a query looks for: without the words that every text has, unless it has no other."""
-    words = dict.fromkeys(terms(text))
+    """The different terms that a query looks for: without the words that every text has, unless it has no other.
+
+    Of a long query only the beginning counts: 8 000 characters, and 64 terms.
+    """
+    words = dict.fromkeys(terms(text[:_LONGEST_QUERY]))
     telling = [word for word in words if word not in _STOP_STEMS]
-    return telling or list(words)
+    return (telling or list(words))[:_MOST_TERMS]
 
 
 def _stem(word: str) -> str:

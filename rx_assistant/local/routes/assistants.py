@@ -10,7 +10,7 @@ from rx_assistant.local.resources import modified_resources, new_resources
 
 async def create(call: Call) -> JsonObject:
     """A new assistant."""
-    assistant = objects.assistant(call.body, new_resources(call.state, call.body.get("tool_resources")))
+    assistant = objects.assistant(call.body, await new_resources(call.state, call.body.get("tool_resources")))
     call.state.store.put("assistant", assistant)
     return assistant
 
@@ -24,18 +24,18 @@ async def modify(call: Call) -> JsonObject:
     """The assistant with the given fields replaced."""
     assistant = await retrieve(call)
     for name, value in call.body.items():
-        assistant[name] = _replacement(call, name, value, assistant)
+        assistant[name] = await _replacement(call, name, value, assistant)
     call.state.store.put("assistant", assistant)
     return assistant
 
 
-def _replacement(call: Call, name: str, value: object, assistant: JsonObject) -> object:
+async def _replacement(call: Call, name: str, value: object, assistant: JsonObject) -> object:
     body = call.body
     match name:
         case "tools":
             return objects.tools(body["tools"])
         case "tool_resources":
-            return modified_resources(call.state, body["tool_resources"], assistant["tool_resources"])
+            return await modified_resources(call.state, body["tool_resources"], assistant["tool_resources"])
         case "metadata":
             return value or {}
         case "temperature" | "top_p":

@@ -13,7 +13,7 @@ async def create(call: Call) -> JsonObject:
     body = call.body
     shared = {name: body[name] for name in ("chunking_strategy", "attributes") if name in body}
     entries = body.get("files") or [{"file_id": file_id, **shared} for file_id in body["file_ids"]]
-    return call.state.stores.add_batch(call.ids["vector_store_id"], entries)
+    return await call.state.stores.add_batch(call.ids["vector_store_id"], entries)
 
 
 async def retrieve(call: Call) -> JsonObject:
@@ -23,7 +23,7 @@ async def retrieve(call: Call) -> JsonObject:
 
 async def cancel(call: Call) -> JsonObject:
     """The batch, cancelled as far as it was not done."""
-    return call.state.stores.cancel_batch(call.ids["vector_store_id"], call.ids["batch_id"])
+    return await call.state.stores.cancel_batch(call.ids["vector_store_id"], call.ids["batch_id"])
 
 
 async def files(call: Call) -> JsonObject:

@@ -15,7 +15,7 @@ async def create(call: Call) -> JsonObject:
     thread = call.state.find("thread", thread_id)
     call.state.refuse_while_active(thread_id, "add messages to")
     check_files(call.state, [call.body])
-    return add_message(call.state, thread, call.body)
+    return await add_message(call.state, thread, call.body)
 
 
 async def retrieve(call: Call) -> JsonObject:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rx_assistant import lifecycle
 from rx_assistant.local import bodies, objects
-from rx_assistant.local.conversation import add_message, add_thread, check_files
+from rx_assistant.local.conversation import add_messages, add_thread, check_files
 from rx_assistant.local.errors import bad_request
 from rx_assistant.local.exchange import Call, Operation
 from rx_assistant.local.json_text import JsonObject
@@ -27,18 +27,19 @@ async def create(call: Call) -> Reply:
         message = "Run creation requires a Thread with a user message or an assistant with instructions."
         raise bad_request(message, code="invalid_thread")
     check_files(state, messages)
-    for given in messages:
-        add_message(state, thread, given)
-    run["tool_resources"] = thread["tool_resources"]
-    return _reply(call, state.start_run(run, _include_content(call)))
+    with state.preparing(run):
+        await add_messages(state, thread, messages)
+        state.find("thread", thread["id"])
+        run["tool_resources"] = thread["tool_resources"]
+        return _reply(call, state.start_run(run, _include_content(call)))
 
 
 async def create_with_thread(call: Call) -> Reply:
     """A new thread and a run on it."""
     state, body = call.state, call.body
     assistant = state.find("assistant", body["assistant_id"], param="assistant_id")
-    resources = new_resources(state, body.get("tool_resources"))
-    thread = add_thread(state, body.get("thread") or {})
+    resources = await new_resources(state, body.get("tool_resources"))
+    thread = await add_thread(state, body.get("thread") or {})
     run = objects.run(assistant, thread, {**body, "tool_resources": resources}, state.run_ttl)
     return _reply(call, state.start_run(run, _include_content(call), thread))
 

@@ -11,7 +11,7 @@ from rx_assistant.local.resources import modified_resources
 
 async def create(call: Call) -> JsonObject:
     """A new thread."""
-    return add_thread(call.state, call.body)
+    return await add_thread(call.state, call.body)
 
 
 async def retrieve(call: Call) -> JsonObject:
@@ -26,7 +26,7 @@ async def modify(call: Call) -> JsonObject:
         thread["metadata"] = call.body["metadata"] or {}
     if "tool_resources" in call.body:
         old = thread["tool_resources"]
-        thread["tool_resources"] = modified_resources(call.state, call.body["tool_resources"], old)
+        thread["tool_resources"] = await modified_resources(call.state, call.body["tool_resources"], old)
     call.state.store.put("thread", thread)
     return thread
 
@@ -37,11 +37,11 @@ async def delete(call: Call) -> JsonObject:
     await retrieve(call)
     call.state.forget_thread(thread_id)
     store = call.state.store
-    for run in store.each("run", thread_id):
-        store.delete_all("step", run["id"])
-    for kind in ("run", "message"):
-        store.delete_all(kind, thread_id)
     store.delete("thread", thread_id)
+    for run_id in store.ids("run", thread_id):
+        call.state.spawn(store.sweep("step", run_id))
+    for kind in ("run", "message"):
+        call.state.spawn(store.sweep(kind, thread_id))
     return objects.deleted(thread_id, "thread.deleted")
 
 

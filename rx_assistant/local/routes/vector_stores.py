@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from rx_assistant.local import bodies, objects
 from rx_assistant.local.errors import bad_request
 from rx_assistant.local.exchange import Call, Operation
@@ -12,7 +14,7 @@ from rx_assistant.local.retrieval.terms import query_terms
 async def create(call: Call) -> JsonObject:
     """A new vector store."""
     body = call.body
-    return call.state.stores.create(
+    return await call.state.stores.create(
         body.get("file_ids") or (),
         name=body.get("name"),
         description=body.get("description"),
@@ -51,7 +53,7 @@ async def search(call: Call) -> JsonObject:
         raise bad_request(f"Vector store {store['id']} has expired.")
     queries = [body["query"]] if isinstance(body["query"], str) else body["query"]
     if body.get("rewrite_query"):
-        queries = [" ".join(query_terms(query)) or query for query in queries]
+        queries = await asyncio.to_thread(lambda: [" ".join(query_terms(query)) or query for query in queries])
     ranking = body.get("ranking_options") or {}
     found = await call.state.stores.search(
         [store["id"]],

@@ -26,10 +26,13 @@ from rx_assistant.local.runs.context import Prompt, PromptTooLongError, build_pr
 from rx_assistant.local.runs.journal import Journal
 from rx_assistant.local.runs.message_writer import MessageWriter
 from rx_assistant.local.runs.tools_writer import ToolsWriter
-from rx_assistant.local.store import Store
+from rx_assistant.local.store import Page, Store
 
 _log = logging.getLogger("rx_assistant.local")
 _ENGINE_FAILED = "The engine failed. The server's log says why."
+
+_LONG_PROMPT = 100_000  # characters; a longer prompt is counted off the event loop
+_LONGEST_PROMPT = 2_000_000
 
 
 class Surroundings(Protocol):
@@ -162,7 +165,7 @@ class Execution:
             self._journal.update_run("in_progress", status="in_progress", started_at=objects.now())
             await self._around.ingested(self.run)
             self._check_going_on()
-            prompt = self._prompt()
+            prompt = await self._prompt()
             self._prompt_tokens = prompt.tokens
             given = self._around.engine.run(prompt.context)
             check_given(given)
@@ -206,16 +209,32 @@ class Execution:
         except BaseException as error:
             _log.debug("run %s: closing the engine's generator failed", self.run["id"], exc_info=error)
 
-    def _prompt(self) -> Prompt:
+    async def _prompt(self) -> Prompt:
         store, run = self._around.store, self.run
-        return build_prompt(
-            run,
-            store.each("message", run["thread_id"]),
-            store.each("step", run["id"]),
-            self._journal.usage()["prompt_tokens"],
-            lambda query, most: self._around.search(run, query, most),
-            self._around.add_file,
-        )
+        messages, size = await self._newest_messages()
+        steps = list(store.each("step", run["id"]))
+        used = self._journal.usage()["prompt_tokens"]
+
+        def build() -> Prompt:
+            search = self._around.search
+            return build_prompt(
+                run, messages, steps, used, lambda query, most: search(run, query, most), self._around.add_file
+            )
+
+        return build() if size < _LONG_PROMPT else await asyncio.to_thread(build)
+
+    async def _newest_messages(self) -> tuple[list[JsonObject], int]:
+        """The thread's messages, oldest first, and about how many characters they have: the newest 2 million."""
+        found: list[JsonObject] = []
+        size, more = 0, True
+        while more and size < _LONGEST_PROMPT:
+            after = found[-1]["id"] if found else None
+            page, more = self._around.store.page("message", self.run["thread_id"], Page(100, "desc", after))
+            found += page
+            size += sum(map(_length, page))
+            if more:
+                await asyncio.sleep(0)
+        return found[::-1], size
 
     async def _apply_all(self, given: AsyncIterator[Action]) -> None:
         async for action in given:
@@ -397,6 +416,10 @@ class Execution:
             self._journal.end_plainly(message, None if writer is None else writer.step, status)
         except Exception:
             _log.exception("run %s: its ending could not be written at all", self.run["id"])
+
+
+def _length(message: JsonObject) -> int:
+    return sum(len(part["text"]["value"]) for part in message["content"] if part["type"] == "text")
 
 
 def _ranking(run: JsonObject) -> JsonObject:
