@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from rx_assistant.client._pages import next_request
 from rx_assistant.client._polling import Countdown, Waiting
-from rx_assistant.client._resource import parsed
+from rx_assistant.client._resource import page_of, parsed
 from rx_assistant.errors import TotalTimeoutError
 from rx_assistant.http.lines import Line
 from rx_assistant.http.options import CallOptions
@@ -21,7 +21,8 @@ from rx_assistant.lifecycle import RUN
 from rx_assistant.polling import AsyncPolledBody, Polled, PolledBody, RunObjects, Telling, poll_after
 from rx_assistant.snapshots import RunSnapshot
 from rx_assistant.streams import RunIdentity
-from rx_assistant.types import ListPage, Message, Run, RunStep
+from rx_assistant.types import Message, Run, RunStep
+from rx_assistant.types._inside import models_in
 
 _T = TypeVar("_T", RunStep, Message)
 _Turn = Generator[Request, Reply, Polled[RunObjects]]
@@ -117,9 +118,10 @@ def _all(item: type[_T], request: Request) -> Generator[Request, Reply, list[_T]
     found: list[_T] = []
     following: Request | None = request
     while following is not None:
-        page = parsed(ListPage[item], (yield following))  # type: ignore[valid-type]  # a type made now
-        found += page.data
-        last: str | None = page.last_id or getattr(found[-1], "id", None) if page.data else None
+        page = page_of(item, (yield following))
+        items = models_in(page.data)
+        found += items
+        last: str | None = page.last_id or getattr(items[-1], "id", None) if items else None
         following = next_request(following, last) if page.has_more and last else None
     return found
 

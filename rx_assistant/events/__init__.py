@@ -13,6 +13,7 @@ from rx_assistant.events._deltas import (
 )
 from rx_assistant.events._frames import KINDS, Kind, classify, frame
 from rx_assistant.events._halves import FINAL_MESSAGE, FINAL_STEP, Held, whole
+from rx_assistant.events._json_text import mended
 from rx_assistant.events._kinds import (
     BY_NAME,
     AssistantStreamEvent,
@@ -89,5 +90,6 @@ __all__ = [
     "UnknownEvent",
     "classify",
     "frame",
+    "mended",
     "whole",
 ]

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, TypeAlias
 
 JsonObject: TypeAlias = dict[str, Any]
 """A wire object: plain, in wire field order."""
 
 
+_HALF = re.compile("[\ud800-\udfff]")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def encode(value: object) -> bytes:
-    """One line of UTF-8; lone surrogates, which UTF-8 cannot hold, stay escaped."""
+    """One line of UTF-8; half a surrogate pair, which UTF-8 cannot hold, becomes U+FFFD."""
+    text = _ENCODER.encode(value)
     try:
-        return _ENCODER.encode(value).encode()
+        return text.encode()
     except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":")).encode()
+        return _HALF.sub("\ufffd", text).encode()
 
 
 def canonical(value: object) -> bytes:

@@ -6,6 +6,7 @@ Pure but for the log and a recording: it reads nothing and waits for nothing, so
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -20,7 +21,17 @@ from rx_assistant.errors import (
     StreamTruncatedError,
     TotalTimeoutError,
 )
-from rx_assistant.events import BY_NAME, KINDS, DoneEvent, ErrorEvent, RunEvent, StreamEvent, classify
+from rx_assistant.events import (
+    BY_NAME,
+    KINDS,
+    DoneEvent,
+    ErrorEvent,
+    RunEvent,
+    StreamEvent,
+    ThreadRunCreated,
+    UnknownEvent,
+    classify,
+)
 from rx_assistant.lifecycle import RUN_STOPS
 from rx_assistant.sse import Frame, SSEDecoder
 
@@ -32,6 +43,7 @@ if TYPE_CHECKING:
 
 _RUN_KINDS = frozenset(kind for kind in BY_NAME.values() if issubclass(kind, RunEvent))
 _known = KINDS.get
+_log = logging.getLogger("rx_assistant")
 _NOTABLE = _RUN_KINDS | {DoneEvent, ErrorEvent}
 
 
@@ -64,8 +76,10 @@ class Feed:
         self._max_event_bytes = max_event_bytes
         self._decoder = SSEDecoder(max_event_bytes=max_event_bytes)
         self._run: bytes | None = None
+        self._run_kind: Kind = ThreadRunCreated
         self._identity = identity
         self._bytes = 0
+        self._warned = False
 
     def take(self, chunk: bytes) -> int:
         """Append the events that `chunk` completes; gives their number. Ends the log when one of them is the end."""
@@ -76,7 +90,7 @@ class Feed:
             self._decoder.push(chunk, frames.append)
         except EventTooLargeError as error:
             overflow = error.with_traceback(None)  # which would keep the stream alive, and tells nothing
-        kinds, payloads = _classified(frames)
+        kinds, payloads = self._classified(frames)
         end = None if _NOTABLE.isdisjoint(kinds) else self._notice(kinds, payloads)
         if kinds:
             self._append(kinds, payloads)
@@ -85,6 +99,28 @@ class Feed:
         elif overflow is not None:
             self._end(overflow)
         return len(kinds)
+
+    def _classified(self, frames: list[Frame]) -> tuple[list[Kind], list[bytes]]:
+        """What `classify` makes of each frame; where all have known names, as nearly always, without a call for each."""
+        known = [_known(name) for name, _ in frames]
+        if None not in known:
+            return cast("list[Kind]", known), [payload for _, payload in frames]
+        pairs = [classify(*frame) for frame in frames]
+        kinds, payloads = [kind for kind, _ in pairs], [payload for _, payload in pairs]
+        self._warn_of_misnamed(kinds, payloads)
+        return kinds, payloads
+
+    def _warn_of_misnamed(self, kinds: list[Kind], payloads: list[bytes]) -> None:
+        """Log the first delta that came under an unknown name."""
+        for kind, payload in zip(kinds, payloads, strict=True):
+            event = kind(payload)
+            if isinstance(event, UnknownEvent) and event.misnamed is not None and not self._warned:
+                self._warned = True
+                _log.warning(
+                    "event %r holds a %r: its name was garbled on the way, and what it says is missing from the text",
+                    event.event,
+                    event.misnamed,
+                )
 
     def _append(self, kinds: list[Kind], payloads: list[bytes]) -> None:
         with self._appending:
@@ -107,7 +143,7 @@ class Feed:
         """Remember the run; cut off what follows an ending, and give what ends the log."""
         for index, kind in enumerate(kinds):
             if kind in _RUN_KINDS:
-                self._run = payloads[index]
+                self._run_kind, self._run = kind, payloads[index]
             elif kind in _NOTABLE:
                 payload = payloads[index]
                 del kinds[index + 1 :], payloads[index + 1 :]
@@ -131,6 +167,11 @@ class Feed:
         if self.is_settled:
             return self._end_well()
         return self._end(self._broken(cause))
+
+    @property
+    def last_run(self) -> StreamEvent | None:
+        """The last event of a run that has arrived."""
+        return None if self._run is None else self._run_kind(self._run)
 
     @property
     def is_settled(self) -> bool:
@@ -204,15 +245,6 @@ class Feed:
                 recording.close()
 
 
-def _classified(frames: list[Frame]) -> tuple[list[Kind], list[bytes]]:
-    """What `classify` makes of each frame; where all have known names, as nearly always, without a call for each."""
-    kinds = [_known(name) for name, _ in frames]
-    if None not in kinds:
-        return cast("list[Kind]", kinds), [payload for _, payload in frames]
-    pairs = [classify(*frame) for frame in frames]
-    return [kind for kind, _ in pairs], [payload for _, payload in pairs]
-
-
 def _server_error(payload: bytes) -> RxAssistantError:
     event = ErrorEvent(payload)
     try:
@@ -227,4 +259,6 @@ def _member(payload: bytes, name: str) -> str | None:
     except (ValueError, RecursionError):
         return None
     found = value.get(name) if isinstance(value, dict) else None
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        return str(found)
     return found if isinstance(found, str) else None

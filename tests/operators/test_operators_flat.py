@@ -287,7 +287,9 @@ def test_a_malformed_payload_ends_the_chain_that_reads_it_and_no_other(
 def test_what_an_operator_does_not_read_may_be_malformed(operator: Callable[[], Any]) -> None:
     story = [*STORY[:5], arguments("", id="call_1", name="f"), *STORY[5:]]
     whole = watched(stream_of(*story), operator())
-    strange = watched(stream_of(event("run.queued", ["no", "run"]), UnknownEvent("message", b"\xff"), *story), operator())
+    strange = watched(
+        stream_of(event("run.queued", ["no", "run"]), UnknownEvent("message", b"\xff"), *story), operator()
+    )
     assert len(strange.items) == len(whole.items) > 0
     assert strange.endings == whole.endings == [None]
 
