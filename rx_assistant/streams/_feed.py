@@ -101,7 +101,7 @@ class Feed:
         return len(kinds)
 
     def _classified(self, frames: list[Frame]) -> tuple[list[Kind], list[bytes]]:
-        """What `classify` makes of each frame; where all have known names, as nearly always, without a call for each."""
+        """What `classify` makes of each frame; where all have known names, as nearly always, without calling it."""
         known = [_known(name) for name, _ in frames]
         if None not in known:
             return cast("list[Kind]", known), [payload for _, payload in frames]
