@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,6 +16,7 @@ from rx_assistant.cli._output import Output
 from rx_assistant.cli._show import describe_end, show
 from rx_assistant.client import AssistantClient
 from rx_assistant.errors import RxAssistantError
+from rx_assistant.types._inside import inside, models_in, text_in
 
 if TYPE_CHECKING:
     from rx_assistant.streams import AssistantStream
@@ -79,19 +81,18 @@ def ask(
     output = Output()
     with open_client(base_url, api_key) as client:
         assistant = client.assistants.create(
-            model=model, name="rx-assistant", instructions=instructions, tools=[LOCAL_TIME]
+            model=model, name="rx-assistant", instructions=instructions and _readable(instructions), tools=[LOCAL_TIME]
         )
         thread = client.threads.create()
-        client.threads.messages.create(thread_id=thread.id, role="user", content=text)
+        client.threads.messages.create(thread_id=thread.id, role="user", content=_readable(text))
         stream = client.threads.runs.stream(thread_id=thread.id, assistant_id=assistant.id)
         recording = None if record is None else stream.record(record)
         run = _follow(stream, output)
         while run.status == "requires_action" and run.required_action is not None:
             outputs: list[Any] = []
-            for call in run.required_action.submit_tool_outputs.tool_calls:
-                outputs.append(
-                    {"tool_call_id": call.id, "output": _answer(call.function.name, call.function.arguments)}
-                )
+            for call in models_in(inside(run.required_action, "submit_tool_outputs", "tool_calls")):
+                answer = _answer(text_in(call.function, "name"), text_in(call.function, "arguments"))
+                outputs.append({"tool_call_id": call.id, "output": answer})
                 output.answer(outputs[-1]["output"])
             stream = client.threads.runs.submit_tool_outputs_stream(
                 thread_id=thread.id, run_id=run.id, tool_outputs=outputs
@@ -105,6 +106,11 @@ def ask(
     failure = describe_end(run)
     if failure is not None:
         raise RunFailed(failure)
+
+
+def _readable(argument: str) -> str:
+    """A word of the command line as UTF-8, whatever the locale: in the C locale Python leaves its bytes undecoded."""
+    return os.fsencode(argument).decode("utf-8", "replace")
 
 
 def _answer(name: str, arguments: str) -> str:

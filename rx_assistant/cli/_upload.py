@@ -16,6 +16,7 @@ from rx_assistant.hot import Stream
 from rx_assistant.lifecycle import FILE_BATCH
 from rx_assistant.polling import UploadProgress
 from rx_assistant.types import FileCounts, VectorStoreFileBatch
+from rx_assistant.types._inside import is_model, text_in
 
 
 def upload(
@@ -74,16 +75,20 @@ def _with_bars(progress: Stream[UploadProgress]) -> UploadProgress:
 def _line(now: UploadProgress) -> str:
     if now.batch is None:
         return f"uploaded {now.files_done} of {now.files_total} files"
-    counts = now.batch.file_counts or FileCounts()
+    counts = _counts(now.batch)
     return f"{now.batch.status}: {counts.completed or 0} of {counts.total or now.files_total} files taken in"
 
 
 def _refused(client: AssistantClient, batch: VectorStoreFileBatch, vector_store_id: str) -> Iterable[str]:
     """What is wrong with the files that could not be taken in."""
-    counts = batch.file_counts or FileCounts()
+    counts = _counts(batch)
     if not counts.failed:
         return
     for part in getattr(batch, "parts", (batch,)):
         for file in client.vector_stores.file_batches.list_files(part.id, vector_store_id, filter="failed"):
-            reason = file.last_error.message if file.last_error else "no reason given"
+            reason = text_in(file.last_error, "message") or file.last_error or "no reason given"
             yield f"{file.id}: {reason}"
+
+
+def _counts(batch: VectorStoreFileBatch) -> FileCounts:
+    return batch.file_counts if is_model(batch.file_counts) else FileCounts()

@@ -15,6 +15,7 @@ from rx_assistant.client import AssistantClient
 from rx_assistant.gui import printable
 from rx_assistant.hot import Stream
 from rx_assistant.types import Run
+from rx_assistant.types._inside import inside, models_in, text_in
 
 T = TypeVar("T")
 
@@ -72,6 +73,6 @@ def _with_bar(states: Stream[Run]) -> Run:
 def _line(run: Run) -> str:
     """The status, and the functions that a run waits for."""
     action = run.required_action if run.status == "requires_action" else None
-    calls = (action and action.submit_tool_outputs and action.submit_tool_outputs.tool_calls) or ()
-    names = ", ".join(call.function.name or "?" for call in calls if call.function)
+    calls = models_in(inside(action, "submit_tool_outputs", "tool_calls"))
+    names = ", ".join(text_in(call.function, "name") or "?" for call in calls)
     return f"{run.status}: {names}" if names else str(run.status)

@@ -21,6 +21,7 @@ from rx_assistant.http.timeouts import Timeout
 from rx_assistant.lifecycle import FILE_BATCH
 from rx_assistant.polling import Polled, planned, poll_after, watching, watching_async
 from rx_assistant.types import FileCounts, VectorStoreFileBatch
+from rx_assistant.types._inside import inside
 
 MOST = 2000
 """How many files a batch takes."""
@@ -158,7 +159,7 @@ def _joined(batches: list[VectorStoreFileBatch]) -> VectorStoreFileBatch:
     first = batches[0]
     if len(batches) == 1:
         return first
-    counts = {name: sum(getattr(batch.file_counts, name, 0) or 0 for batch in batches) for name in _COUNTS}
+    counts = {name: sum(_count(batch, name) for batch in batches) for name in _COUNTS}
     return SplitBatch(
         id=",".join(batch.id for batch in batches),
         created_at=first.created_at,
@@ -167,6 +168,11 @@ def _joined(batches: list[VectorStoreFileBatch]) -> VectorStoreFileBatch:
         file_counts=FileCounts(**counts),
         parts=tuple(batches),
     )
+
+
+def _count(batch: VectorStoreFileBatch, name: str) -> Any:
+    count = inside(batch.file_counts, name)
+    return count if isinstance(count, int | float) else 0
 
 
 def _status_of(statuses: list[Any]) -> Any:

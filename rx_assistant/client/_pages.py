@@ -19,15 +19,46 @@ class PageData(Protocol[T_co]):
     def data(self) -> Sequence[T_co]: ...
     @property
     def has_more(self) -> bool: ...
+    @property
+    def _request_id(self) -> str | None: ...
+    @property
+    def model_dump(self) -> Callable[..., dict[str, Any]]: ...
+    @property
+    def model_dump_json(self) -> Callable[..., str]: ...
+    @property
+    def to_dict(self) -> Callable[..., dict[str, Any]]: ...
+    @property
+    def to_json(self) -> Callable[..., str]: ...
 
 
 class _PageBase(Generic[T]):
     def __init__(self, page: PageData[T]) -> None:
         self._page = page
-        self.data: Sequence[T] = page.data
+        self.data: Sequence[T] = page.data or ()
         """The items of this page."""
-        self.has_more: bool = bool(page.has_more)
+        self.has_more: bool = page.has_more is True or str(page.has_more).lower() in ("true", "1")
         """Whether the server says that there are others after them."""
+
+    @property
+    def _request_id(self) -> str | None:
+        """The `x-request-id` of the reply that held this page."""
+        return self._page._request_id
+
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        """This page as a dict; the options are those of pydantic's `model_dump`. The items are under `data`."""
+        return self._page.model_dump(**options)
+
+    def model_dump_json(self, **options: Any) -> str:
+        """This page as JSON text; the options are those of pydantic's `model_dump_json`."""
+        return self._page.model_dump_json(**options)
+
+    def to_dict(self, **options: Any) -> dict[str, Any]:
+        """This page as a dict, as it was on the wire; as the `to_dict` of models."""
+        return self._page.to_dict(**options)
+
+    def to_json(self, **options: Any) -> str:
+        """This page as JSON text, as it was on the wire; as the `to_json` of models."""
+        return self._page.to_json(**options)
 
     @property
     def first_id(self) -> str | None:

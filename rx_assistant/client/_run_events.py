@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from rx_assistant.client._pages import next_request
 from rx_assistant.client._polling import Countdown, Waiting
-from rx_assistant.client._resource import parsed
+from rx_assistant.client._resource import page_of, parsed
 from rx_assistant.errors import APIConnectionError, APIError, APIStatusError, FirstEventTimeoutError, TotalTimeoutError
 from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions
@@ -22,7 +22,8 @@ from rx_assistant.lifecycle import RUN
 from rx_assistant.polling import AsyncPolledBody, Polled, PolledBody, RunObjects, Telling, poll_after
 from rx_assistant.snapshots import RunSnapshot
 from rx_assistant.streams import RunIdentity
-from rx_assistant.types import ListPage, Message, Run, RunStep
+from rx_assistant.types import Message, Run, RunStep
+from rx_assistant.types._inside import models_in
 
 _T = TypeVar("_T", RunStep, Message)
 _Turn = Generator[Request, Reply, Polled[RunObjects]]
@@ -45,8 +46,7 @@ class Newest:
 
     def of(self, reply: Reply) -> RunIdentity:
         """The run in a list of the thread's runs; APIConnectionError, which is not the end, if it is not there."""
-        found = parsed(ListPage[Run], reply).data
-        newest = max(found, key=lambda run: run.created_at or 0, default=None)  # of equal ones the first
+        newest = max(page_of(Run, reply).data or (), key=_created_at, default=None)  # of equal ones the first
         if newest is None or (isinstance(self._assistant_id, str) and newest.assistant_id != self._assistant_id):
             raise self.lost()
         return RunIdentity(newest.id, self.thread_id)
@@ -60,6 +60,12 @@ class Newest:
         """Raise `lost()` if the server has no such list, or does not show it."""
         if error.status_code < 500 and error.status_code not in (408, 429):
             raise self.lost() from error
+
+
+def _created_at(run: Run) -> float:
+    """The run's age; 0 where the server writes something else than a number."""
+    created: object = run.created_at
+    return created if isinstance(created, int | float) else 0
 
 
 class _ReaderBase:
@@ -168,9 +174,10 @@ def _all(item: type[_T], request: Request) -> Generator[Request, Reply, list[_T]
     found: list[_T] = []
     following: Request | None = request
     while following is not None:
-        page = parsed(ListPage[item], (yield following))  # type: ignore[valid-type]  # a type made now
-        found += page.data
-        last: str | None = page.last_id or getattr(found[-1], "id", None) if page.data else None
+        page = page_of(item, (yield following))
+        items = models_in(page.data)
+        found += items
+        last: str | None = page.last_id or getattr(items[-1], "id", None) if items else None
         following = next_request(following, last) if page.has_more and last else None
     return found
 

@@ -12,7 +12,8 @@ from rx_assistant.events._deltas import (
     ThreadRunStepDelta,
 )
 from rx_assistant.events._frames import KINDS, Kind, classify, frame, proves_done
-from rx_assistant.events._halves import FINAL_MESSAGE, FINAL_STEP, Held, whole
+from rx_assistant.events._halves import FINAL_MESSAGE, FINAL_STEP, Held, bare, whole
+from rx_assistant.events._json_text import mended
 from rx_assistant.events._kinds import (
     BY_NAME,
     AssistantStreamEvent,
@@ -87,8 +88,10 @@ __all__ = [
     "ThreadRunStepFailed",
     "ThreadRunStepInProgress",
     "UnknownEvent",
+    "bare",
     "classify",
     "frame",
+    "mended",
     "proves_done",
     "whole",
 ]

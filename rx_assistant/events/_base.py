@@ -84,10 +84,10 @@ class StreamEvent(Generic[Name, Data]):
         super().__init_subclass__(**more)
         if model:
             cls._model = model
-        if "event" not in cls.__dict__:
-            for name in _literal_of(cls):
+        for name in _literal_of(cls):
+            _CLASSES[name] = cls
+            if "event" not in cls.__dict__:
                 setattr(cls, "event", name)  # noqa: B010 (type checkers see a property)
-                _CLASSES[name] = cls
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw

@@ -83,6 +83,11 @@ def _mend(event: _Delta, held: Held) -> _Delta | None:
     return _event(type(event), payload) if not emptied or _drop_bare(payload) else None
 
 
+def bare(event: _Delta) -> _Delta:
+    """A delta of the same object that says nothing."""
+    return _event(type(event), {"id": event.narrow[0], "delta": {}})
+
+
 def _split(text: str) -> tuple[str, str]:
     """The text with pairs of halves joined, and the first half of a pair that it ends with."""
     joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
+from rx_assistant.errors import EventDecodeError
 from rx_assistant.events._base import Name, StreamEvent
 from rx_assistant.events._deltas import ThreadMessageDelta, ThreadRunStepDelta
 from rx_assistant.events._errors import read_error
@@ -205,6 +206,9 @@ class DoneEvent(StreamEvent[Literal["done"], str]):
         return self._raw
 
 
+_DELTAS: Final = frozenset(("thread.message.delta", "thread.run.step.delta"))
+
+
 class UnknownEvent(StreamEvent[Literal["<unknown>"], object]):
     """An event that this version does not know. `event` is its name on the wire, `data` its JSON, read-only.
 
@@ -236,6 +240,18 @@ class UnknownEvent(StreamEvent[Literal["<unknown>"], object]):
         from rx_assistant.types._readonly import freeze
 
         return freeze(self.json())
+
+    @property
+    def misnamed(self) -> str | None:
+        """What the payload says that it is, where that is a delta: it has lost its event's name. None otherwise."""
+        if b".delta" not in self._raw:
+            return None
+        try:
+            payload = self.json()
+        except EventDecodeError:
+            return None
+        word = payload.get("object") if isinstance(payload, dict) else None
+        return word if isinstance(word, str) and word in _DELTAS else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._name, self._raw)

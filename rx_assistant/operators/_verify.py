@@ -13,6 +13,7 @@ from rx_assistant.events import (
     RunStepEvent,
     ThreadMessageDelta,
     ThreadRunStepDelta,
+    UnknownEvent,
 )
 from rx_assistant.hot import Hooks, Scope, Sink, operator
 from rx_assistant.lifecycle import Grammar, VerifyMode
@@ -28,7 +29,8 @@ def verify(mode: VerifyMode = "lenient") -> Callable[[Observable[E]], Observable
     `"strict"` is the order in which OpenAI's servers tell a run. `"lenient"` holds each run, step and message to its
     own life: created once, no further event after its last status, and so on; recorded streams of all servers pass.
     Both also judge the end, by on_completed: a stream that completes in the middle of a run is an error. A stream that
-    fails keeps its own error.
+    fails keeps its own error. An event of an unknown name passes, unless its payload is a delta: then the name was
+    garbled on the way, and text is missing.
 
     >>> stream.pipe(ax.verify()).run().event
     'thread.run.completed'
@@ -71,8 +73,15 @@ def _feed(grammar: Grammar, event: Event) -> None:
     elif isinstance(event, ThreadRunStepDelta):
         grammar.feed(name, id=event.step_id or None)
     elif isinstance(event, RunEvent):
-        grammar.feed(name, id=event.data.id, status=event.data.status)
+        grammar.feed(name, id=_word(event.data.id), status=_word(event.data.status))
     elif isinstance(event, RunStepEvent | MessageEvent):
-        grammar.feed(name, id=event.data.id, status=event.data.status, run_id=event.data.run_id)
+        data = event.data
+        grammar.feed(name, id=_word(data.id), status=_word(data.status), run_id=_word(data.run_id))
+    elif isinstance(event, UnknownEvent) and event.misnamed is not None:
+        raise ProtocolError(f"event {name!r}: the payload is a {event.misnamed!r}: expected an event of that name")
     else:
         grammar.feed(name)
+
+
+def _word(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -28,11 +28,12 @@ from rx_assistant.events import (
     ThreadCreated,
     ThreadMessageDelta,
     ThreadRunStepDelta,
+    bare,
     whole,
 )
 from rx_assistant.snapshots._changes import Changes, key_of
-from rx_assistant.snapshots._fold_messages import message, message_delta
-from rx_assistant.snapshots._fold_steps import required_calls, step, step_delta
+from rx_assistant.snapshots._fold_messages import message, message_delta, open_message
+from rx_assistant.snapshots._fold_steps import open_step, required_calls, step, step_delta
 from rx_assistant.snapshots._snapshot import RunSnapshot
 from rx_assistant.snapshots._store import Store
 
@@ -75,10 +76,13 @@ def _whole_steps(snapshot: RunSnapshot, event: StreamEvent) -> Sequence[Step]:
     for each in whole(event, held):
         steps.append(_step(snapshot, _APPLY.get(type(each)), each, each.narrow))
         snapshot = steps[-1][0]
+    if not steps:  # half a character, and nothing else
+        nothing = bare(cast("Any", event))
+        steps.append(_step(snapshot, _OPEN[type(nothing)], nothing, nothing.narrow))
     if held != (before or {}):
-        _, changes, last = steps.pop() if steps else (snapshot, (), event)
+        snapshot, changes, last = steps.pop()
         steps.append((_step(snapshot, _hold, held, _MARKED)[0], changes, last))
-    return steps or ((snapshot, (), event),)
+    return steps
 
 
 def _step(snapshot: RunSnapshot, apply: _Apply | None, event: Any, narrow: Any) -> Step:
@@ -140,3 +144,4 @@ def _apply_for(kind: type[StreamEvent]) -> _Apply | None:
 
 
 _APPLY: Final = {kind: apply for kind in BY_NAME.values() if (apply := _apply_for(kind))}
+_OPEN: Final[dict[type[StreamEvent], _Apply]] = {ThreadMessageDelta: open_message, ThreadRunStepDelta: open_step}

@@ -33,6 +33,13 @@ def message_delta(store: Store, version: int, event: ThreadMessageDelta, narrow:
     return _message_delta(store, version, event)
 
 
+def open_message(store: Store, version: int, event: ThreadMessageDelta, narrow: NarrowMessage) -> Changes:
+    """A delta that says nothing yet but that its message is there."""
+    changes: list[Change] = []
+    _message(store, version, event.message_id, changes)
+    return tuple(changes)
+
+
 def _message_delta(store: Store, version: int, event: ThreadMessageDelta) -> Changes:
     changes: list[Change] = []
     message = _message(store, version, event.message_id, changes)

@@ -35,6 +35,13 @@ def step_delta(store: Store, version: int, event: ThreadRunStepDelta, narrow: Na
     return _step_delta(store, version, event)
 
 
+def open_step(store: Store, version: int, event: ThreadRunStepDelta, narrow: NarrowStep) -> Changes:
+    """A delta that says nothing yet but that its step is there."""
+    changes: list[Change] = []
+    _step(store, version, event.step_id, changes)
+    return tuple(changes)
+
+
 def _step_delta(store: Store, version: int, event: ThreadRunStepDelta) -> Changes:
     changes: list[Change] = []
     step = _step(store, version, event.step_id, changes)
@@ -169,15 +176,16 @@ def required_calls(store: Store, version: int, event: RunEvent, narrow: None) ->
     changes: list[Change] = []
     open_steps = [step for _, step in store.step_order if not step.ended]
     calls = [call for _, step in store.step_order for call in step.calls.at(version)]
-    known = {call.identity.at(version): call for call in [*_stray_calls(store, version), *calls]}
+    known = {**store.strays, **{call.identity.at(version): call for call in calls}}
     nameless = (call for call in calls if _waits_for_its_id(call, version))
     for wanted in required:
-        call = known.get(key_of(wanted)) or next(nameless, None)
+        key = key_of(wanted)
+        call = (known.get(key) if key else None) or next(nameless, None)
         if call is None:
             call = _unseen(store, version, wanted, open_steps, changes)
         if not call.ended:
-            if call.identity.at(version) is None and key_of(wanted):
-                call.identity.put(version, wanted.id)
+            if call.identity.at(version) is None and key:
+                call.identity.put(version, key)
             call.final.put(version, _as_call(wanted))
             close(call, changes)
     return tuple(changes)
@@ -201,7 +209,10 @@ def _unseen(
         store.stray = StepState("", version)
     step = steps[-1] if steps else store.stray
     assert step is not None
-    return _new_call(store, step, version, step.calls.free_index(), ("function", key_of(wanted) or None), changes)
+    call = _new_call(store, step, version, step.calls.free_index(), ("function", key_of(wanted) or None), changes)
+    if step is store.stray:
+        store.strays[key_of(wanted)] = call
+    return call
 
 
 def _as_call(wanted: RequiredActionFunctionToolCall) -> ToolCall:
@@ -237,21 +248,11 @@ def _new_call(
     step.calls.add(version, call)
     if call_id is not None:
         call.identity.put(version, call_id)
-    stray = _stray(store, version, call_id) if step is not store.stray else None
-    if stray is not None:
+    stray = store.strays.get(call_id) if call_id is not None and step is not store.stray else None
+    if stray is not None:  # it was told of before its step was known
         call.ended = True
-        call.final.put(version, stray)
+        call.final.put(version, stray.view(version))
         return call
     store.calls.append((version, call))
     changes.append(("created", call, -1))
     return call
-
-
-def _stray(store: Store, version: int, call_id: str | None) -> ToolCall | None:
-    """What has been told of this call before its step was known."""
-    calls = _stray_calls(store, version) if call_id is not None else ()
-    return next((call.final.at(version) for call in calls if call.identity.at(version) == call_id), None)
-
-
-def _stray_calls(store: Store, version: int) -> Sequence[CallState]:
-    return store.stray.calls.at(version) if store.stray is not None else ()

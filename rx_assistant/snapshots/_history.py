@@ -68,18 +68,20 @@ class Members(Generic[_M]):
     `by_index` is for the writer: all of them, as the newest version has them.
     """
 
-    __slots__ = ("_arrived", "_ascending", "by_index")
+    __slots__ = ("_arrived", "_ascending", "_last", "by_index")
 
     def __init__(self) -> None:
         self.by_index: dict[int, _M] = {}
         self._arrived: list[tuple[int, _M]] = []
         self._ascending = True
+        self._last = -1  # the highest index
 
     def add(self, version: int, member: _M) -> None:
         """From `version` on there is `member`."""
         if self._arrived and self._arrived[-1][1].index > member.index:
             self._ascending = False
         self.by_index[member.index] = member
+        self._last = max(self._last, member.index)
         self._arrived.append((version, member))
 
     def at(self, version: int) -> list[_M]:
@@ -101,7 +103,7 @@ class Members(Generic[_M]):
         """The wished index if nothing is there, else the first behind all members."""
         if wished is not None and wished not in self.by_index:
             return wished
-        return max(self.by_index, default=-1) + 1
+        return self._last + 1
 
     def copy(self, version: int) -> Members[_M]:
         """The same up to `version`, member by member, to be continued on its own."""

@@ -36,6 +36,7 @@ class Store:
         "step_order",
         "steps",
         "stray",
+        "strays",
         "thread",
         "version",
         "warned",
@@ -52,6 +53,7 @@ class Store:
         self.step_order: list[tuple[int, StepState]] = []
         self.calls: list[tuple[int, CallState]] = []
         self.stray: StepState | None = None  # holds the calls that a run requires and no step has shown
+        self.strays: dict[str, CallState] = {}  # the same calls by id
         self.drops: int | None = None  # the first version with a call that its step's final object does not hold
         self.held: History[Held] | None = None  # the halves of characters at the ends of texts, once there are any
         self.warned = False  # whether an event without an id has been logged
@@ -82,6 +84,8 @@ class Store:
         for since, step in self.step_order[: count_at(self.step_order, version)]:
             copied.add_step(since, step.copy(version))
         copied.stray = self.stray and self.stray.copy(version)
+        found = copied.stray.calls.at(version) if copied.stray else []
+        copied.strays = {call.identity.at(version) or "": call for call in found}
         for since, call in self.calls[: count_at(self.calls, version)]:
             copied.calls.append((since, copied.call_like(call)))
         copied.drops = self.drops if self.drops is not None and self.drops <= version else None

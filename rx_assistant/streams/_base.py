@@ -276,8 +276,11 @@ class StreamBase:
 
     def _final_run(self) -> Run:
         run = self._final().run
+        last = self._feed.last_run
+        if last is not None:
+            last.data  # noqa: B018  # an event of the run that cannot be read is the reason, not a run before it
         if run is None:
-            raise StreamError("the stream ended without telling of a run", request_id=self.request_id)
+            raise StreamError("the stream ended without an event of a run", request_id=self.request_id)
         return run
 
 

@@ -6,6 +6,7 @@ Pure but for the log and a recording: it reads nothing and waits for nothing, so
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -28,6 +29,7 @@ from rx_assistant.events import (
     ErrorEvent,
     RunEvent,
     StreamEvent,
+    ThreadRunCreated,
     UnknownEvent,
     classify,
     frame,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 _RUN_KINDS = frozenset(kind for kind in BY_NAME.values() if issubclass(kind, RunEvent))
 _known = KINDS.get
+_log = logging.getLogger("rx_assistant")
 _NOTABLE = _RUN_KINDS | {DoneEvent, ErrorEvent}
 _PATIENCE = 5
 _PASSING = (408, 429)
@@ -80,12 +83,14 @@ class Feed:
         self._max_event_bytes = max_event_bytes
         self._decoder = SSEDecoder(max_event_bytes=max_event_bytes)
         self._run: bytes | None = None
+        self._run_kind: Kind = ThreadRunCreated
         self._identity = identity
         self._bytes = 0
         self._odd = b""  # the last `done` that proved nothing, or frame that is no event of the protocol
         self._broke_at = 0  # how many events had come at the last break
         self._fruitless = 0  # how many breaks since the last event
         self._rest = b""  # what a recording ends with when the body broke off
+        self._warned = False
 
     def take(self, chunk: bytes) -> int:
         """Append the events that `chunk` completes; gives their number.
@@ -99,7 +104,7 @@ class Feed:
             self._decoder.push(chunk, frames.append)
         except EventTooLargeError as error:
             overflow = error.with_traceback(None)  # which would keep the stream alive, and tells nothing
-        kinds, payloads = _classified(frames)
+        kinds, payloads = self._classified(frames)
         end = None if _NOTABLE.isdisjoint(kinds) else self._notice(kinds, payloads)
         if kinds:
             self._append(kinds, payloads)
@@ -110,6 +115,29 @@ class Feed:
         elif overflow is not None:
             self._end(overflow)
         return len(kinds)
+
+    def _classified(self, frames: list[Frame]) -> tuple[list[Kind], list[bytes]]:
+        """What `classify` makes of each frame; without a call for each where all names are known."""
+        known = [_known(name) for name, _ in frames]
+        payloads = [payload for _, payload in frames]
+        if None not in known and b"\n" not in b"".join(payloads):
+            return cast("list[Kind]", known), payloads
+        pairs = [classify(*frame) for frame in frames]
+        kinds, payloads = [kind for kind, _ in pairs], [payload for _, payload in pairs]
+        self._warn_of_misnamed(kinds, payloads)
+        return kinds, payloads
+
+    def _warn_of_misnamed(self, kinds: list[Kind], payloads: list[bytes]) -> None:
+        """Log the first delta that came under an unknown name."""
+        for kind, payload in zip(kinds, payloads, strict=True):
+            event = kind(payload)
+            if isinstance(event, UnknownEvent) and event.misnamed is not None and not self._warned:
+                self._warned = True
+                _log.warning(
+                    "event %r holds a %r: its name was garbled on the way, and what it says is missing from the text",
+                    event.event,
+                    event.misnamed,
+                )
 
     def _append(self, kinds: list[Kind], payloads: list[bytes]) -> None:
         with self._appending:
@@ -132,7 +160,7 @@ class Feed:
         """Remember the run; cut off an ending and what follows it, and give what ends the log."""
         for index, kind in enumerate(kinds):
             if kind in _RUN_KINDS:
-                self._run = payloads[index]
+                self._run_kind, self._run = kind, payloads[index]
             elif kind is ErrorEvent or (kind is DoneEvent and proves_done(payloads[index])):
                 payload = payloads[index]
                 del kinds[index:], payloads[index:]
@@ -167,6 +195,11 @@ class Feed:
         if kind is ErrorEvent or (kind is DoneEvent and payload.strip() == DoneEvent().raw):
             return kind, payload
         return None, b""
+
+    @property
+    def last_run(self) -> StreamEvent | None:
+        """The last event of a run that has arrived."""
+        return None if self._run is None else self._run_kind(self._run)
 
     @property
     def is_settled(self) -> bool:
@@ -266,16 +299,6 @@ class Feed:
         return self._rest if isinstance(failure, StreamTruncatedError) else b""
 
 
-def _classified(frames: list[Frame]) -> tuple[list[Kind], list[bytes]]:
-    """What `classify` makes of each frame; a call for each only where a name is unknown or data has several lines."""
-    kinds = [_known(name) for name, _ in frames]
-    payloads = [payload for _, payload in frames]
-    if None not in kinds and b"\n" not in b"".join(payloads):
-        return cast("list[Kind]", kinds), payloads
-    pairs = [classify(*frame) for frame in frames]
-    return [kind for kind, _ in pairs], [payload for _, payload in pairs]
-
-
 def _is_passing(cause: Exception) -> bool:
     if isinstance(cause, APIStatusError):
         return cause.status_code >= 500 or cause.status_code in _PASSING
@@ -293,4 +316,6 @@ def _member(payload: bytes, name: str) -> str | None:
     except (ValueError, RecursionError):
         return None
     found = value.get(name) if isinstance(value, dict) else None
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        return str(found)
     return found if isinstance(found, str) else None

@@ -453,7 +453,7 @@ def test_getters_wait_for_the_end() -> None:
 
 def test_events_without_a_run_give_a_typed_error_for_the_run() -> None:
     with sync_stream(FedBody(message("created"), delta("a"), DONE)) as stream:
-        with pytest.raises(Exception, match="without telling of a run"):
+        with pytest.raises(Exception, match="without an event of a run"):
             stream.get_final_run()
         assert len(stream.get_final_messages()) == 1
 
