@@ -60,8 +60,7 @@ def floor(pieces: list[bytes]) -> None:
 def read_all(pieces: list[bytes]) -> None:
     """Iterate over a stream and read the payload of each event."""
     for event in rx_assistant.replay(pieces):
-        if event.event != "done":
-            event.data  # noqa: B018
+        event.data  # noqa: B018
 
 
 def decode_only(pieces: list[bytes]) -> None:

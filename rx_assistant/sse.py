@@ -144,6 +144,8 @@ class SSEDecoder:
             chunk = self._normalise(chunk)
         if self._open:
             chunk = self._gather(chunk)
+        elif chunk[:1] == b"\n":
+            chunk = chunk.lstrip(b"\n")
         end = chunk.rfind(b"\n\n")
         if end < 0:
             if chunk:

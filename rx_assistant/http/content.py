@@ -45,7 +45,11 @@ class EventStreamContent:
         if self._decided:
             return chunk
         self._held += chunk
-        if not self._is_clear(self._held.removeprefix(_BOM).lstrip()):
+        text = self._held.removeprefix(_BOM).lstrip()
+        if not text:  # blank lines say nothing, and may come for as long as the reader has patience
+            blank, self._held = self._held, b""
+            return blank
+        if not self._is_clear(text):
             return b""
         self._decided = True
         self.passes = self._decode is _unchanged

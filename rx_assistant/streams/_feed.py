@@ -251,13 +251,13 @@ class Feed:
             else f"the run was still {status!r}"
         )
         said = self._unheard()
-        last = f"; what came last was no event: {said!r}" if said else ""
+        last = f"; what came last: {said!r}" if said else ""
         error = StreamTruncatedError(f"the stream ended {state} ({self._bytes} bytes); {run}{last}")
         error.__cause__ = cause
         return error
 
     def _unheard(self) -> bytes:
-        """The beginning of what came last and told nothing: HTML, JSON, half a frame."""
+        """The beginning of what came last, if it was no event of the protocol: HTML, JSON, half a frame."""
         said = self._decoder.unread or self._odd
         if not said:
             kind, payload = self.log.peek(self.log.length - 1) or (None, b"")

@@ -19,7 +19,7 @@ import httpx2
 import pytest
 from fault_server import BODY, FAULTS, TERMINAL, Fault, sends
 from http_clients import environment
-from loopback import GUARD, Loopback, client_tls, untrusted_tls
+from loopback import GUARD, Loopback, Received, Wire, client_tls, untrusted_tls
 
 import rx_assistant
 from rx_assistant import errors
@@ -260,3 +260,17 @@ def test_a_timeout_of_one_call_is_its_own() -> None:
         pytest.raises(errors.IdleTimeoutError),
     ):
         stream.until_done()
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("blank", [b"\n", b" ", b"\r\n", b": still there\n\n"])
+def test_what_comes_without_end_before_the_first_event_has_a_limit(blank: bytes, face: str) -> None:
+    async def script(request: Received, wire: Wire) -> None:
+        await wire.events()
+        for _ in range(100):
+            await wire.chunk(blank * 1000)
+        await wire.peer_gone()
+
+    fault = Fault(script, errors.EventTooLargeError, 0, options={"max_retries": 0}, stream={"max_event_bytes": 65536})
+    with Loopback(fault.script) as server:
+        check(fault, FACES[face](server.url, fault), server)

@@ -67,14 +67,14 @@ def test_anything_else_is_refused_with_its_first_bytes(kind: str | None, body: b
 
     def feed_all() -> None:
         for start in range(0, len(body), size):
-            assert stream.feed(body[start : start + size]) == b""
+            assert not stream.feed(body[start : start + size]).strip(), "only blank lines are passed on"
         stream.end()
 
     with pytest.raises(NotAnEventStreamError) as caught:
         feed_all()
     error = caught.value
     assert (error.content_type, error.request_id) == (kind, "req_1")
-    assert body.startswith(error.head)
+    assert body.lstrip().startswith(error.head.lstrip())
     assert len(error.head) >= min(len(body), 1)
 
 
@@ -148,3 +148,21 @@ def test_damaged_and_unknown_compression_is_ours_to_tell() -> None:
         content(SSE, "gzip").feed(b"no gzip at all")
     with pytest.raises(APIConnectionError, match="'br'"):
         content(SSE, "br")
+
+
+@pytest.mark.parametrize("kind", [SSE, "text/plain", None])
+def test_blank_lines_before_the_first_event_are_passed_on_and_not_held(kind: str | None) -> None:
+    stream = content(kind)
+    blank = b"\n" * 1000
+    for _ in range(20_000):  # holding them would cost minutes
+        assert stream.feed(blank) == blank
+    assert stream.feed(EVENT) == EVENT
+    stream.end()
+
+
+@pytest.mark.parametrize("kind", [SSE, "text/plain"])
+def test_html_behind_blank_lines_is_still_refused(kind: str) -> None:
+    stream = content(kind)
+    assert stream.feed(b"\r\n\r\n") == b"\r\n\r\n"
+    with pytest.raises(NotAnEventStreamError, match="<html>"):
+        stream.feed(b"<html>")
