@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
@@ -157,6 +158,43 @@ class QueueHost(ClosingHost):
             if self._closed or not self._actions:
                 return
             run(self._actions.popleft())
+
+
+def closes(host: ClosingHost) -> Callable[..., None]:
+    """Give a callback that closes `host` and does not keep it alive: what a toolkit may hold for long."""
+    found = weakref.ref(host)
+
+    def close(*_: object) -> None:
+        if (living := found()) is not None:
+            living.close()
+
+    return close
+
+
+_HOSTS = {
+    "PyQt6": "QtHost(window)",
+    "PySide6": "QtHost(window)",
+    "asyncio": "AsyncioHost()",
+    "gi": "GtkHost(window)",
+    "textual": "TextualHost(app)",
+    "tkinter": "TkHost(root)",
+    "trio": "TrioHost()",
+    "uvloop": "AsyncioHost()",
+    "wx": "WxHost(window)",
+}
+
+
+def require_host(host: object) -> None:
+    """Raise a TypeError that says what to write, unless `host` is a host."""
+    if isinstance(host, UiHost) and not isinstance(host, type):
+        return
+    packages = (kind.__module__.partition(".")[0] for kind in type(host).__mro__)
+    right = next((_HOSTS[package] for package in packages if package in _HOSTS), None)
+    if isinstance(host, type):
+        right = f"{host.__name__}(…)" if isinstance(host, UiHost) else None
+    got = f"the class {host.__name__}" if isinstance(host, type) else type(host).__name__
+    advice = f"write {right}" if right else f"write one of {', '.join(sorted(set(_HOSTS.values())))}"
+    raise TypeError(f"host must be a host of rx_assistant.gui, got {got}: {advice}")
 
 
 def run(action: Action) -> None:
