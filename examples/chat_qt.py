@@ -2,8 +2,8 @@
 
     pip install 'rx_assistant[local,qt]' && python examples/chat_qt.py
 
-`Turns` brings the newest snapshot to the window at most once a frame. Enter asks, also while an answer is being written;
-Escape stops the run; Tab leads to the links that copy code.
+`Turns` brings the newest snapshot to the window at most once a frame. Enter asks, also while an answer is written.
+Escape stops the run. Tab leads to the links that copy code.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from string import Template
 from concierge import WELCOME, Conversation, conversation
 from PySide6 import QtWidgets as qt
 from PySide6.QtCore import Qt, QUrl
-from PySide6.QtGui import QGuiApplication, QResizeEvent, QShortcut, QTextDocument
+from PySide6.QtGui import QColor, QGuiApplication, QPalette, QResizeEvent, QShortcut, QTextDocument
 from transcript import CODE, code_blocks
 from turns import Turns
 
@@ -57,6 +57,9 @@ class Bubble(qt.QTextBrowser):
         self.setProperty("kind", kind)
         self.kind, self.text = kind, ""
         self.document().setDocumentMargin(PADDING)
+        colours = self.palette()
+        colours.setColor(QPalette.ColorRole.Link, QColor("#5b7bff"))
+        self.setPalette(colours)
         self.anchorClicked.connect(self.copy_code)
 
     def write(self, text: str) -> None:
@@ -69,6 +72,7 @@ class Bubble(qt.QTextBrowser):
         self.document().setMarkdown(shown, FEATURES)
 
     def fit(self, widest: int) -> None:
+        self.ensurePolished()  # its font is known
         paper = self.document()
         paper.setTextWidth(-1)
         width = min(ceil(paper.idealWidth()) + 2, widest)
@@ -130,15 +134,15 @@ class ChatWindow(qt.QWidget):
             scrollbar.setValue(high)
         self.end = high
 
-    def paint(self) -> None:
+    def paint(self, scheme: Qt.ColorScheme) -> None:
         """Use the colours of the desktop's scheme."""
-        dark = QGuiApplication.styleHints().colorScheme() == Qt.ColorScheme.Dark
-        self.setStyleSheet(STYLE.substitute(DARK if dark else LIGHT))
+        self.setStyleSheet(STYLE.substitute(DARK if scheme == Qt.ColorScheme.Dark else LIGHT))
 
     def build(self) -> None:
         self.resize(760, 640)
-        QGuiApplication.styleHints().colorSchemeChanged.connect(self.paint)
-        self.paint()
+        hints = QGuiApplication.styleHints()
+        hints.colorSchemeChanged.connect(self.paint)
+        self.paint(hints.colorScheme())
         self.status = qt.QLabel("ready", objectName="status")
         self.entry = qt.QLineEdit(placeholderText="Write to the concierge")
         self.button = qt.QPushButton("Send", clicked=self.press)

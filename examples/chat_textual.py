@@ -2,8 +2,8 @@
 
     pip install 'rx_assistant[local,textual]' && python examples/chat_textual.py
 
-`Turns` brings the newest snapshot to the screen at most once a frame; a worker reads. Enter asks, also while an answer is
-being written; Shift+Enter or Ctrl+J begins a new line.
+`Turns` brings the newest snapshot to the screen at most once a frame; a worker reads. Enter asks, also while an answer
+is written. Shift+Enter or Ctrl+J begins a new line, F2 copies the last block of code.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import ClassVar
 import anyio
 from concierge import WELCOME, Conversation, conversation
 from rich.markdown import Markdown
+from rich.theme import Theme
 from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
@@ -55,7 +56,7 @@ class Chat(App[None]):
     TITLE = "Concierge"
     BINDINGS: ClassVar[list[BindingType]] = [
         ("escape", "stop", "Stop the run"),
-        ("ctrl+y", "copy", "Copy the code"),
+        ("f2", "copy", "Copy the code"),
         ("ctrl+q", "quit", "Quit"),
     ]
     CSS = """
@@ -85,6 +86,7 @@ class Chat(App[None]):
         yield Footer()
 
     def on_mount(self) -> None:
+        self.console.push_theme(Theme({"markdown.code": "bold"}))  # Rich's own is made for a black screen
         self.turns = Turns(self, TextualHost(self), self.client, self.talk, self.read)
         self.query_one("#page", VerticalScroll).anchor()
         self.query_one(Entry).focus()

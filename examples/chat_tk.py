@@ -2,8 +2,8 @@
 
     pip install 'rx_assistant[local]' && python examples/chat_tk.py
 
-`Turns` brings the newest snapshot to the window at most once a frame. Enter asks, also while an answer is being written;
-Escape stops the run; Control-Shift-C copies the last block of code.
+`Turns` brings the newest snapshot to the window at most once a frame. Enter asks, also while an answer is written.
+Escape stops the run. Control-Shift-C copies the last block of code.
 """
 
 from __future__ import annotations

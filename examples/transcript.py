@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rx_assistant import RunSnapshot
-from rx_assistant.types import Message, MessageContent, Text, ToolCall
+from rx_assistant.types import CodeInterpreterOutput, Message, MessageContent, Text, ToolCall
 
 CODE = re.compile(r"^```[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(\*\*.+?\*\*|`[^`]+`)")
@@ -66,17 +66,26 @@ def call_text(call: ToolCall) -> str:
     match call.type:
         case "function":
             name, arguments, output = call.function.name, call.function.arguments, call.function.output
-            return f"**{name}** {span(arguments)}" + (f"\n\n→ {output}" if output else "")
+            return f"**{name}** {span(arguments)}" + (f"  \n→ {output}" if output else "")
         case "code_interpreter":
             shown = [f"**code**\n\n{block(call.code_interpreter.input)}"]
-            for output in call.code_interpreter.outputs or ():
-                shown.append(block(output.logs) if output.type == "logs" else f"🖼 picture {output.image.file_id}")
+            shown += map(output_text, call.code_interpreter.outputs or ())
             return "\n\n".join(shown)
         case "file_search":
             names = [result.file_name or result.file_id for result in call.file_search.results or ()]
             return f"**file search** {', '.join(filter(None, names))}"
         case _:
             return f"**{call.type}**"
+
+
+def output_text(output: CodeInterpreterOutput) -> str:
+    match output.type:
+        case "logs":
+            return block(output.logs)
+        case "image":
+            return f"🖼 picture {output.image.file_id}"
+        case _:
+            return f"({output.type})"
 
 
 def span(code: str | None) -> str:

@@ -127,7 +127,7 @@ def test_everything_that_a_run_says_is_shown(
     monkeypatch.setattr(Concierge, "run", everything)
     with look() as browser:
         ask(browser, "Everything, please")
-        browser.wait(f"form.className === '' && page.querySelector('.problem')")
+        browser.wait("form.className === '' && page.querySelector('.problem')")
         text = browser.run(TEXT)
         assert [said for said in SHOWN if said not in text] == []
         assert "**" not in text
