@@ -14,7 +14,7 @@ from string import Template
 from concierge import WELCOME, Conversation, conversation
 from PySide6 import QtWidgets as qt
 from PySide6.QtCore import Qt, QUrl
-from PySide6.QtGui import QColor, QGuiApplication, QPalette, QResizeEvent, QShortcut, QTextDocument
+from PySide6.QtGui import QGuiApplication, QResizeEvent, QShortcut, QTextDocument
 from transcript import CODE, code_blocks
 from turns import Turns
 
@@ -57,9 +57,6 @@ class Bubble(qt.QTextBrowser):
         self.setProperty("kind", kind)
         self.kind, self.text = kind, ""
         self.document().setDocumentMargin(PADDING)
-        colours = self.palette()
-        colours.setColor(QPalette.ColorRole.Link, QColor("#5b7bff"))
-        self.setPalette(colours)
         self.anchorClicked.connect(self.copy_code)
 
     def write(self, text: str) -> None:
@@ -122,6 +119,7 @@ class ChatWindow(qt.QWidget):
         self.entry.setPlaceholderText(f"{waiting} waiting" if waiting else "Write to the concierge")
 
     def send(self) -> None:
+        self.end = 0  # what comes is shown
         self.turns.ask(self.entry.text())
         self.entry.clear()
 

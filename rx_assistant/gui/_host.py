@@ -186,15 +186,17 @@ _HOSTS = {
 
 def require_host(host: object) -> None:
     """Raise a TypeError that says what to write, unless `host` is a host."""
-    if isinstance(host, UiHost) and not isinstance(host, type):
-        return
-    packages = (kind.__module__.partition(".")[0] for kind in type(host).__mro__)
-    right = next((_HOSTS[package] for package in packages if package in _HOSTS), None)
+    given = isinstance(host, UiHost)
     if isinstance(host, type):
-        right = f"{host.__name__}(…)" if isinstance(host, UiHost) else None
-    got = f"the class {host.__name__}" if isinstance(host, type) else type(host).__name__
-    advice = f"write {right}" if right else f"write one of {', '.join(sorted(set(_HOSTS.values())))}"
-    raise TypeError(f"host must be a host of rx_assistant.gui, got {got}: {advice}")
+        name = host.__name__
+        got, right = f"the class {name}", f"{name}(…)" if given else None
+    elif given:
+        return
+    else:
+        packages = (kind.__module__.partition(".")[0] for kind in type(host).__mro__)
+        got, right = type(host).__name__, next((_HOSTS[name] for name in packages if name in _HOSTS), None)
+    advice = right or f"one of {', '.join(sorted(set(_HOSTS.values())))}"
+    raise TypeError(f"host must be a host of rx_assistant.gui, got {got}: write {advice}")
 
 
 def run(action: Action) -> None:

@@ -25,7 +25,8 @@ class TrioHost(ClosingHost):
         self._trio = trio
         self._token = trio.lowlevel.current_trio_token()
         self._watching = trio.CancelScope()
-        trio.lowlevel.spawn_system_task(_until_the_end, weakref.ref(self), self._watching)
+        found: weakref.ref[TrioHost] = weakref.ref(self)
+        trio.lowlevel.spawn_system_task(_until_the_end, found, self._watching)
 
     def __del__(self) -> None:
         if self._watching is not None and not self._closed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from gui_examples import CHATS, Chat
 
+from rx_assistant import AssistantClient
 from rx_assistant.local import RunContext, Server, serve
 from rx_assistant.local.engine import Action, Arguments, Gate
 
@@ -242,6 +244,29 @@ def test_streams_are_composed(server: Server, capsys: pytest.CaptureFixture[str]
     assert "1: get_weather({'city': 'Tokyo'})" in printed
     assert "(nobody was quick enough)" in printed
     assert "the server says that the run is cancelling" in printed
+
+
+def test_the_page_about_windows_runs(server: Server, display: None) -> None:
+    pytest.importorskip("tkinter", reason="tkinter is not installed")
+    from concierge import conversation
+
+    page = (EXAMPLES.parent / "docs" / "gui.md").read_text("utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    look = (
+        "    def look(left=1000):\n"
+        "        shown.append(paper.get('1.0', 'end'))\n"
+        "        root.after(5, look, left - 1) if left and len(shown[-1]) < 20 else root.destroy()\n"
+        "    look()\n"
+    )
+    shown: list[str] = []
+    with conversation() as talk, AssistantClient(base_url=talk.base_url) as client:
+        client.threads.messages.create(talk.thread_id, role="user", content="Hello")
+        names = {"thread_id": talk.thread_id, "assistant_id": talk.assistant_id, "shown": shown}
+        exec(program.replace("    root.mainloop()", f"{look}    root.mainloop()"), names)
+    assert shown[-1].startswith("Good day!")
+    names.clear()
+    gc.collect()
+    assert requests_of(server, "/runs") == 1
 
 
 @pytest.mark.parametrize(
