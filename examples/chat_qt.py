@@ -119,7 +119,7 @@ class ChatWindow(qt.QWidget):
         self.entry.setPlaceholderText(f"{waiting} waiting" if waiting else "Write to the concierge")
 
     def send(self) -> None:
-        self.end = 0  # what comes is shown
+        self.pane.verticalScrollBar().setValue(self.end)
         self.turns.ask(self.entry.text())
         self.entry.clear()
 
