@@ -1,154 +1,130 @@
-"""A chat window in Qt that shows snapshots: what is on the screen is a function of the run's state.
+"""A chat window in Qt: bubbles of Markdown that follow a run, in the colours of the desktop.
 
     pip install 'rx_assistant[local,qt]' && python examples/chat_qt.py
 
-One subscription does it all. Snapshots arrive at most once a frame, and at once when the run wants something.
+`Turns` brings the newest snapshot to the window at most once a frame. Enter asks, also while an answer is written.
+Escape stops the run. Tab leads to the links that copy code.
 """
 
 from __future__ import annotations
 
-from html import escape
+from math import ceil
+from string import Template
 
-from concierge import WELCOME, Conversation, answer, complaint, conversation, status_line
+from concierge import WELCOME, Conversation, conversation
 from PySide6 import QtWidgets as qt
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QResizeEvent, QTextDocument
+from PySide6.QtCore import Qt, QUrl
+from PySide6.QtGui import QGuiApplication, QResizeEvent, QShortcut, QTextDocument
+from transcript import CODE, code_blocks
+from turns import Turns
 
-from rx_assistant import AsyncAssistantClient, AsyncAssistantStream, RunSnapshot, background, operators as ax
-from rx_assistant.gui import QtHost, observe_on_ui
+from rx_assistant import AsyncAssistantClient, background
+from rx_assistant.gui import QtHost
 from rx_assistant.loops import Background
 
-STYLE = """
-* { font-family: Inter, 'Segoe UI', 'Helvetica Neue', 'DejaVu Sans'; font-size: 10.5pt; color: #1d2433; }
-QWidget#window, QScrollArea, QWidget#page { background: #eef1f6; border: none; }
+STYLE = Template("""
+* { font-family: Inter, 'Segoe UI', 'Helvetica Neue', 'DejaVu Sans'; font-size: 10.5pt; color: $ink; }
+QWidget#window, QScrollArea, QWidget#page { background: $page; border: none; }
 QLabel#title { font-size: 13pt; font-weight: 600; }
-QLabel#status { color: #6b7487; font-size: 9pt; }
-QFrame#top, QFrame#bottom { background: #ffffff; }
-QLabel[kind] { border-radius: 14px; padding: 10px 14px; }
-QLabel[kind="user"] { background: #3b5bfd; color: white; }
-QLabel[kind="assistant"] { background: #ffffff; }
-QLabel[kind="error"] { background: #fdecea; color: #b3261e; }
-QLabel[kind="tool"] { background: #e3e8f1; color: #1d2433; border-radius: 10px;
-    font-family: 'JetBrains Mono', Consolas, 'DejaVu Sans Mono'; font-size: 9pt; }
-QLineEdit { background: #f4f6fa; border: 1px solid #dce1ea; border-radius: 17px; padding: 8px 16px; }
+QLabel#status { color: $faint; font-size: 9pt; }
+QFrame#top, QFrame#bottom, QTextBrowser { background: $paper; }
+QTextBrowser { border: none; border-radius: 14px; }
+QTextBrowser[kind="user"] { background: #3b5bfd; color: white; }
+QTextBrowser[kind="error"] { background: $alarm; color: $red; }
+QTextBrowser[kind="tool"] { background: $card; border-radius: 10px; font-size: 9pt; }
+QLineEdit { background: $field; border: 1px solid $line; border-radius: 17px; padding: 8px 16px; }
 QPushButton { background: #3b5bfd; color: white; border: none; border-radius: 16px; padding: 9px 22px; }
 QPushButton[running="true"] { background: #d5453b; }
-QScrollBar:vertical { background: #eef1f6; width: 8px; } QScrollBar::add-line, QScrollBar::sub-line { height: 0; }
-QScrollBar::handle { background: #c9d0dd; border-radius: 4px; }
-"""
+QScrollBar:vertical { background: $page; width: 8px; } QScrollBar::add-line, QScrollBar::sub-line { height: 0; }
+QScrollBar::handle { background: $line; border-radius: 4px; }
+""")
+LIGHT = {"ink": "#1d2433", "faint": "#6b7487", "page": "#eef1f6", "paper": "#ffffff", "card": "#e3e8f1"}
+LIGHT |= {"field": "#f4f6fa", "line": "#c9d0dd", "alarm": "#fdecea", "red": "#b3261e"}
+DARK = {"ink": "#e4e8f1", "faint": "#98a2b8", "page": "#12151c", "paper": "#1c212c", "card": "#262d3b"}
+DARK |= {"field": "#12151c", "line": "#3a4358", "alarm": "#3c1d1d", "red": "#ff9d94"}
 
-FORMATS = {"assistant": Qt.TextFormat.MarkdownText, "tool": Qt.TextFormat.RichText}
-MARGIN, PADDING, WIDEST = 24, 14, 540  # pixels
-CALL, ANSWER = "<b>{}</b> &nbsp;<span style='color:#6b7487'>{}</span>", "<br><span style='color:#16815d'>→ {}</span>"
+FEATURES = QTextDocument.MarkdownFeature.MarkdownDialectGitHub | QTextDocument.MarkdownFeature.MarkdownNoHTML
+MARGIN, PADDING, WIDEST = 24, 10, 540  # pixels
+
+
+class Bubble(qt.QTextBrowser):
+    """A text as wide as it needs to be. Each finished block of code has a link that copies it."""
+
+    def __init__(self, kind: str) -> None:
+        never = Qt.ScrollBarPolicy.ScrollBarAlwaysOff
+        super().__init__(openLinks=False, horizontalScrollBarPolicy=never, verticalScrollBarPolicy=never)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+        self.setProperty("kind", kind)
+        self.kind, self.text = kind, ""
+        self.document().setDocumentMargin(PADDING)
+        self.anchorClicked.connect(self.copy_code)
+
+    def write(self, text: str) -> None:
+        self.text = text
+        if self.kind in ("user", "error"):
+            self.setPlainText(text)
+            return
+        numbers = iter(range(len(text)))
+        shown = CODE.sub(lambda found: f"{found[0]}\n\n[copy](copy:{next(numbers)})", text)
+        self.document().setMarkdown(shown, FEATURES)
+
+    def fit(self, widest: int) -> None:
+        self.ensurePolished()  # its font is known
+        paper = self.document()
+        paper.setTextWidth(-1)
+        width = min(ceil(paper.idealWidth()) + 2, widest)
+        paper.setTextWidth(width)
+        self.setFixedSize(width, ceil(paper.size().height()))
+
+    def copy_code(self, link: QUrl) -> None:
+        if link.scheme() == "copy":
+            QGuiApplication.clipboard().setText(code_blocks(self.text)[int(link.path())])
 
 
 class ChatWindow(qt.QWidget):
     """One conversation as bubbles, with an entry below and the run's status above."""
 
     def __init__(self, bg: Background, client: AsyncAssistantClient, talk: Conversation) -> None:
-        super().__init__(objectName="window", windowTitle="Concierge", styleSheet=STYLE)
-        self.bg, self.runs, self.talk = bg, client.threads.runs, talk
-        self.host = QtHost(self)
-        self.stream: AsyncAssistantStream | None = None
-        self.snapshot = RunSnapshot()
-        self.bubbles, self.end = dict[str, qt.QLabel](), 0  # by the id of what they show; where the page ends
+        super().__init__(objectName="window", windowTitle="Concierge")
+        self.turns = Turns(self, QtHost(self), client, talk, bg.start)
+        self.bubbles, self.end = dict[str, Bubble](), 0  # by the key of what they show; where the page ends
         self.build()
         self.say("assistant", WELCOME)
-
-    # -- a run -----------------------------------------------------------------------------------------------------
-
-    def send(self) -> None:
-        """Start a run with what was typed; while one is going on, stop it."""
-        if self.stream is not None:
-            self.stream.cancel()
-            self.status.setText("cancelling …")
-            return
-        text = self.entry.text().strip()
-        if not text:
-            return
-        self.entry.clear()
-        self.say("user", text)
-        self.follow(
-            self.runs.stream(
-                self.talk.thread_id,
-                assistant_id=self.talk.assistant_id,
-                additional_messages=[{"role": "user", "content": text}],
-                on_idle="cancel",  # a window that is closed cancels its run
-            )
-        )
-
-    def follow(self, stream: AsyncAssistantStream) -> None:
-        """Show a stream in the window: all that this example is about."""
-        self.stream = stream
-        stream.pipe(ax.snapshots(), observe_on_ui(self.host)).subscribe(self.show_run, self.fail, self.finish)
-        self.bg.start(stream)
-        self.show_running(True)
-
-    def show_run(self, snapshot: RunSnapshot) -> None:
-        """Let the window show a state of the run."""
-        self.snapshot = snapshot
-        self.status.setText(status_line(snapshot))
-        for call in snapshot.tool_calls:
-            if call.type == "function" and call.id and call.function:
-                name, arguments, output = call.function.name, call.function.arguments, call.function.output
-                card = CALL.format(escape(name or "", quote=False), escape(arguments or "", quote=False))
-                self.say("tool", card + (ANSWER.format(escape(output, quote=False)) if output else ""), call.id)
-        for message in snapshot.messages:
-            self.say("assistant", "".join(p.text.value for p in message.content if p.type == "text"), message.id)
-
-    def finish(self) -> None:
-        """The stream has ended: answer the calls that the run waits for, or wait for the next question."""
-        self.stream, action, run = None, self.snapshot.required_action, self.snapshot.run
-        if action is not None and run is not None:
-            thread, outputs = self.talk.thread_id, answer(action)
-            self.follow(self.runs.submit_tool_outputs_stream(run.id, thread, tool_outputs=outputs, on_idle="cancel"))
-            return
-        if problem := complaint(self.snapshot.run):
-            self.say("error", problem)
-        self.show_running(False)
-
-    def fail(self, error: Exception) -> None:
-        self.stream = None
-        self.say("error", str(error))
-        self.status.setText("broken off")
-        self.show_running(False)
-
-    # -- widgets ---------------------------------------------------------------------------------------------------
 
     def say(self, kind: str, text: str, key: str = "") -> None:
         """Show a text in a bubble: the one of its key, or a new one at the end of the page."""
         key = key or f"bubble {len(self.bubbles)}"
         if key not in self.bubbles:
-            selectable = Qt.TextInteractionFlag.TextSelectableByMouse
-            label = qt.QLabel(wordWrap=True, indent=0, textInteractionFlags=selectable)
-            label.setTextFormat(FORMATS.get(kind, Qt.TextFormat.PlainText))
-            label.setProperty("kind", kind)
             side = Qt.AlignmentFlag.AlignRight if kind == "user" else Qt.AlignmentFlag.AlignLeft
-            self.lines.insertWidget(self.lines.count() - 1, label, 0, side)
-            label.ensurePolished()
-            self.bubbles[key] = label
-        if (bubble := self.bubbles[key]).text() != text:
-            bubble.setText(text)
-            self.fit(bubble)
+            self.bubbles[key] = Bubble(kind)
+            self.lines.insertWidget(self.lines.count() - 1, self.bubbles[key], 0, side)
+        if (bubble := self.bubbles[key]).text != text:
+            bubble.write(text)
+            bubble.fit(self.widest())
 
-    def fit(self, bubble: qt.QLabel) -> None:
-        """Make a bubble as wide as its text, but not wider than the page."""
-        paper, form = QTextDocument(defaultFont=bubble.font(), documentMargin=0), bubble.textFormat()
-        write = {Qt.TextFormat.MarkdownText: paper.setMarkdown, Qt.TextFormat.RichText: paper.setHtml}
-        write.get(form, paper.setPlainText)(bubble.text())
-        page = self.pane.viewport().width() - 2 * MARGIN
-        width = min(int(paper.idealWidth()) + 2 * PADDING + 2, WIDEST, page)
-        bubble.setMinimumHeight(0)
-        bubble.setFixedSize(width, bubble.heightForWidth(width))
+    def widest(self) -> int:
+        return min(WIDEST, self.pane.viewport().width() - 2 * MARGIN)
 
     def resizeEvent(self, _event: QResizeEvent) -> None:
         for bubble in self.bubbles.values():
-            self.fit(bubble)
+            bubble.fit(self.widest())
 
-    def show_running(self, running: bool) -> None:
+    def show_status(self, text: str) -> None:
+        self.status.setText(text)
+
+    def show_waiting(self, running: bool, waiting: int) -> None:
         self.button.setText("Stop" if running else "Send")
         self.button.setProperty("running", running)
         self.button.style().polish(self.button)
+        self.entry.setPlaceholderText(f"{waiting} waiting" if waiting else "Write to the concierge")
+
+    def send(self) -> None:
+        self.pane.verticalScrollBar().setValue(self.end)
+        self.turns.ask(self.entry.text())
+        self.entry.clear()
+
+    def press(self) -> None:
+        self.send() if self.turns.stream is None else self.turns.stop()
 
     def follow_the_end(self, _low: int, high: int) -> None:
         """Scroll with what is written, unless a person has scrolled back."""
@@ -156,12 +132,20 @@ class ChatWindow(qt.QWidget):
             scrollbar.setValue(high)
         self.end = high
 
+    def paint(self, scheme: Qt.ColorScheme) -> None:
+        """Use the colours of the desktop's scheme."""
+        self.setStyleSheet(STYLE.substitute(DARK if scheme == Qt.ColorScheme.Dark else LIGHT))
+
     def build(self) -> None:
         self.resize(760, 640)
+        hints = QGuiApplication.styleHints()
+        hints.colorSchemeChanged.connect(self.paint)
+        self.paint(hints.colorScheme())
         self.status = qt.QLabel("ready", objectName="status")
         self.entry = qt.QLineEdit(placeholderText="Write to the concierge")
-        self.button = qt.QPushButton("Send", clicked=self.send)
-        self.entry.returnPressed.connect(self.button.click)
+        self.button = qt.QPushButton("Send", clicked=self.press)
+        self.entry.returnPressed.connect(self.send)
+        QShortcut(Qt.Key.Key_Escape, self, self.turns.stop)
         page = qt.QWidget(objectName="page")
         self.lines = qt.QVBoxLayout(page, spacing=10)
         self.lines.setContentsMargins(MARGIN, 20, MARGIN, 20)

@@ -1,8 +1,9 @@
-"""A chat window in Tk, made of substreams: text as it is written, each tool call as it is made, the run's status.
+"""A chat window in Tk: each piece of a run keeps its place in one text, with a little Markdown.
 
     pip install 'rx_assistant[local]' && python examples/chat_tk.py
 
-One background loop reads; `observe_on_ui` brings every substream to the window, joined to one item per frame.
+`Turns` brings the newest snapshot to the window at most once a frame. Enter asks, also while an answer is written.
+Escape stops the run. Control-Shift-C copies the last block of code.
 """
 
 from __future__ import annotations
@@ -11,180 +12,134 @@ import tkinter as tk
 from tkinter import font, ttk
 from typing import Any
 
-from concierge import WELCOME, Conversation, answer, complaint, conversation, status_line, told_elsewhere
+from concierge import WELCOME, Conversation, conversation
+from transcript import styled
+from turns import Turns
 
-from rx_assistant import AsyncAssistantClient, AsyncAssistantStream, RunSnapshot, background, operators as ax
-from rx_assistant.gui import TkHost, observe_on_ui
+from rx_assistant import AsyncAssistantClient, background
+from rx_assistant.gui import TkHost
 from rx_assistant.loops import Background
-from rx_assistant.operators import AsyncToolCallStream
 
 PAPER, PANEL, INK, FAINT, LINE = "#ffffff", "#f1f3f7", "#1d2433", "#6b7487", "#dce1ea"
 BLUE, GREEN, RED = "#3b5bfd", "#16815d", "#d5453b"
 
 
 class ChatWindow:
-    """One conversation: an entry below, the transcript above it, the run's status in between."""
+    """One conversation: an entry below, the transcript above it, the run's status on top."""
 
     def __init__(self, root: tk.Tk, bg: Background, client: AsyncAssistantClient, talk: Conversation) -> None:
-        self.root, self.bg, self.client, self.talk = root, bg, client, talk
-        self.host = TkHost(root)
-        self.stream: AsyncAssistantStream | None = None
-        self.snapshot = RunSnapshot()
+        self.root = root
+        self.turns = Turns(self, TkHost(root), client, talk, bg.start)
+        self.shown: dict[str, list[tuple[str, str, str]]] = {}  # by the key of a piece: its texts with their styles
+        self.code = ""  # the last block of code that was written
         self.build()
-        self.write("Concierge\n", "assistant")
-        self.write(f"{WELCOME}\n")
+        self.say("assistant", WELCOME)
 
-    # -- a run -----------------------------------------------------------------------------------------------------
-
-    def send(self, _event: object = None) -> None:
-        """Start a run with what was typed, unless one is going on."""
-        text = self.entry.get().strip()
-        if not text or self.stream is not None:
+    def say(self, kind: str, text: str, key: str = "") -> None:
+        """Show a text: in the place of its key, from where it has changed, or at the end."""
+        key = key or f"piece {len(self.shown)}"
+        before = self.shown.setdefault(key, [])
+        after = [(f"{text}\n", "text", "")] if kind in ("user", "error") else list(styled(text))
+        after.append(("\n", "gap", ""))
+        same = next((n for n, (old, new) in enumerate(zip(before, after, strict=False)) if old != new), len(before))
+        if before == after:
             return
-        self.entry.delete(0, "end")
-        self.write("\nYou\n", "user")
-        self.write(f"{text}\n\n")
-        self.write("Concierge\n", "assistant")
-        self.follow(
-            self.client.threads.runs.stream(
-                self.talk.thread_id,
-                assistant_id=self.talk.assistant_id,
-                additional_messages=[{"role": "user", "content": text}],
-                on_idle="cancel",  # a window that is closed cancels its run
-            )
-        )
-
-    def follow(self, stream: AsyncAssistantStream) -> None:
-        """Show a stream in the window: all that this example is about."""
-        self.stream = stream
-        stream.pipe(ax.text_deltas(), observe_on_ui(self.host)).subscribe(self.write, told_elsewhere)
-        stream.pipe(ax.tool_calls("function"), observe_on_ui(self.host)).subscribe(self.show_call, told_elsewhere)
-        stream.pipe(ax.snapshots(), observe_on_ui(self.host)).subscribe(self.show_status, self.fail, self.finish)
-        self.bg.start(stream)
-        self.show_running(True)
-
-    def show_call(self, call: AsyncToolCallStream) -> None:
-        """Begin a line for a tool call, which its arguments write themselves into."""
-        if call.id in self.paper.mark_names():
-            return  # the rest of a run begins with the calls that were answered
-        self.write(f"   {call.name}  ", "tool")
-        self.paper.mark_set(call.id, "end-1c")
-        self.paper.mark_gravity(call.id, "left")
-        self.write("\n", "tool")
-        self.paper.mark_gravity(call.id, "right")  # so that it stays behind what is written at it
-
-        def write_arguments(text: str) -> None:
-            self.write(text, "arguments", at=call.id)
-
-        call.argument_deltas.pipe(observe_on_ui(self.host)).subscribe(write_arguments, told_elsewhere)
-
-    def show_status(self, snapshot: RunSnapshot) -> None:
-        self.snapshot = snapshot
-        self.status.set(status_line(snapshot))
-
-    def finish(self) -> None:
-        """The stream has ended: answer the calls that the run waits for, or wait for the next question."""
-        self.stream, action, run = None, self.snapshot.required_action, self.snapshot.run
-        if action is not None and run is not None:
-            outputs = answer(action)
-            for output in outputs:
-                self.write(f"  →  {output['output']}", "output", at=output["tool_call_id"])
-            self.write("\n")
-            self.follow(
-                self.client.threads.runs.submit_tool_outputs_stream(
-                    run.id, self.talk.thread_id, tool_outputs=outputs, on_idle="cancel"
-                )
-            )
-            return
-        problem = complaint(self.snapshot.run)
-        self.write(f"\n{problem}\n" if problem else "\n", "error")
-        self.show_running(False)
-
-    def fail(self, error: Exception) -> None:
-        self.stream = None
-        self.write(f"\n{error}\n", "error")
-        self.status.set("broken off")
-        self.show_running(False)
-
-    def stop(self) -> None:
-        """Cancel the run on the server; the stream goes on to the server's own ending."""
-        if self.stream is not None:
-            self.stream.cancel()
-            self.status.set("cancelling …")
-
-    # -- widgets ---------------------------------------------------------------------------------------------------
-
-    def write(self, text: str, tag: str = "text", at: str = "end") -> None:
-        """Add to the transcript, at its end or at the mark of a tool call; follow it if its end was in view."""
-        at_end = self.paper.yview()[1] > 0.999
+        self.shown[key] = after
+        number = list(self.shown).index(key)
+        at_end = self.paper.yview()[1] > 0.999  # scroll with what is written, unless a person has scrolled back
         self.paper["state"] = "normal"
-        self.paper.insert(at, text, tag)
+        if before:
+            self.paper.mark_set("insert", f"{number}_{same}.first")
+            self.paper.delete("insert", f"{number}_{len(before) - 1}.last")
+        else:
+            self.paper.mark_set("insert", "end-1c")
+        for place, (part, style, code) in enumerate(after[same:], same):
+            self.paper.insert("insert", part, (kind, style, f"{number}_{place}"))
+            if style == "copy":
+                self.code = code
+                self.paper.tag_bind(f"{number}_{place}", "<Button-1>", lambda _, code=code: self.copy(code))  # type: ignore[misc]
         self.paper["state"] = "disabled"
         if at_end:
             self.paper.see("end")
 
-    def show_running(self, running: bool) -> None:
-        self.button.configure(text="Stop" if running else "Send", command=self.stop if running else self.send)
-        self.button.configure(style="Stop.TButton" if running else "Send.TButton")
-        self.root.title("Concierge …" if running else "Concierge")
+    def copy(self, code: str) -> None:
+        self.root.clipboard_clear()
+        self.root.clipboard_append(code)
+
+    def show_status(self, text: str) -> None:
+        self.status.set(text)
+
+    def show_waiting(self, running: bool, waiting: int) -> None:
+        self.button.configure(text="Stop" if running else "Send", style="Stop.TButton" if running else "Send.TButton")
+        self.root.title(f"Concierge ({waiting} waiting)" if waiting else "Concierge …" if running else "Concierge")
+
+    def send(self, _event: object = None) -> None:
+        text = self.entry.get()
+        self.entry.delete(0, "end")
+        self.paper.see("end")
+        self.turns.ask(text)
+
+    def press(self) -> None:
+        self.send() if self.turns.stream is None else self.turns.stop()
 
     def build(self) -> None:
-        self.root.geometry("760x700")
-        self.root.minsize(420, 320)
+        self.scale = self.root.winfo_fpixels("1i") / 96  # fonts are in points already
+        self.root.geometry(f"{self.px(760)}x{self.px(700)}")
+        self.root.minsize(self.px(420), self.px(320))
         self.style()
         self.status = tk.StringVar(value="ready")
-        top, bottom = ttk.Frame(self.root, padding=(28, 14, 28, 12)), ttk.Frame(self.root, padding=(28, 14))
+        top = ttk.Frame(self.root, padding=(self.px(28), self.px(14)))
+        bottom = ttk.Frame(self.root, padding=(self.px(28), self.px(14)))
         ttk.Label(top, text="Concierge", style="Title.TLabel").pack(anchor="w")
         ttk.Label(top, textvariable=self.status, style="Status.TLabel").pack(anchor="w")
-        self.paper = tk.Text(
-            self.root, wrap="word", state="disabled", bg=PAPER, fg=INK, font=self.plain, padx=28, pady=18
-        )
+        self.paper = tk.Text(self.root, wrap="word", state="disabled", bg=PAPER, fg=INK, font=self.plain)
         self.paper.configure(relief="flat", highlightthickness=1, highlightbackground=LINE, highlightcolor=LINE)
-        self.paper.configure(spacing1=3, spacing2=5, spacing3=3, cursor="arrow", selectbackground=LINE)
+        self.paper.configure(padx=self.px(28), pady=self.px(18), cursor="arrow", selectbackground=LINE)
         for name, options in self.tags().items():
             self.paper.tag_configure(name, **options)
         self.entry = ttk.Entry(bottom, font=self.plain)
-        self.button = ttk.Button(bottom, text="Send", command=self.send, style="Send.TButton", width=8)
+        self.button = ttk.Button(bottom, text="Send", command=self.press, style="Send.TButton", width=8)
         top.pack(side="top", fill="x")
         bottom.pack(side="bottom", fill="x")
         self.paper.pack(fill="both", expand=True)
-        self.paper.bind("<Configure>", lambda _: self.paper.see("end"))
-        self.button.pack(side="right", padx=(12, 0))
+        self.button.pack(side="right", padx=(self.px(12), 0))
         self.entry.pack(side="left", fill="x", expand=True)
         self.entry.bind("<Return>", self.send)
+        self.root.bind("<Escape>", lambda _: self.turns.stop())
+        self.root.bind("<Control-Shift-C>", lambda _: self.copy(self.code))
         self.entry.focus()
+
+    def px(self, pixels: int) -> int:
+        return round(pixels * self.scale)
 
     def style(self) -> None:
         families = font.families()
-        sans = next(
-            (name for name in ("Inter", "Segoe UI", "SF Pro Text", "DejaVu Sans") if name in families), "Helvetica"
-        )
+        sans = next((name for name in ("Inter", "Segoe UI", "SF Pro Text") if name in families), "DejaVu Sans")
         mono = next((name for name in ("JetBrains Mono", "Consolas", "Menlo") if name in families), "DejaVu Sans Mono")
-        self.plain, self.bold = font.Font(family=sans, size=11), font.Font(family=sans, size=10, weight="bold")
-        self.fixed = font.Font(family=mono, size=10)
+        self.plain, self.bold = font.Font(family=sans, size=11), font.Font(family=sans, size=11, weight="bold")
+        self.fixed, padding = font.Font(family=mono, size=10), self.px(9)
         style = ttk.Style(self.root)
         style.theme_use("clam")
         style.configure("TFrame", background=PAPER)
-        style.configure("TEntry", fieldbackground=PANEL, foreground=INK, bordercolor=LINE, lightcolor=PANEL, padding=9)
+        style.configure("TEntry", fieldbackground=PANEL, foreground=INK, bordercolor=LINE, padding=padding)
         style.map("TEntry", bordercolor=[("focus", BLUE)], lightcolor=[("focus", PANEL)])
         style.configure("Title.TLabel", background=PAPER, foreground=INK, font=(sans, 13, "bold"))
         style.configure("Status.TLabel", background=PAPER, foreground=FAINT, font=(sans, 9))
         for name, colour in (("Send", BLUE), ("Stop", RED)):
-            style.configure(
-                f"{name}.TButton", background=colour, foreground=PAPER, borderwidth=0, padding=9, font=self.bold
-            )
+            style.configure(f"{name}.TButton", background=colour, foreground=PAPER, borderwidth=0, padding=padding)
+            style.configure(f"{name}.TButton", font=self.bold)
             style.map(f"{name}.TButton", background=[("active", colour)])
 
     def tags(self) -> dict[str, dict[str, Any]]:
-        card = {"font": self.fixed, "background": PANEL, "spacing1": 6, "spacing3": 6, "lmargin2": 24}
         return {
-            "text": {},
-            "user": {"foreground": BLUE, "font": self.bold, "spacing1": 4},
-            "assistant": {"foreground": GREEN, "font": self.bold, "spacing1": 4},
-            "tool": {**card, "foreground": INK},
-            "arguments": {**card, "foreground": FAINT},
-            "output": {**card, "foreground": GREEN},
+            "assistant": {"spacing1": self.px(3), "spacing2": self.px(5), "spacing3": self.px(3)},
+            "tool": {"font": self.fixed, "background": PANEL, "lmargin1": self.px(12), "lmargin2": self.px(12)},
+            "user": {"foreground": BLUE, "font": self.bold, "spacing1": self.px(6)},
             "error": {"foreground": RED},
+            "code": {"font": self.fixed, "background": PANEL},
+            "bold": {"font": self.bold},
+            "copy": {"foreground": BLUE, "underline": True, "justify": "right"},
+            "gap": {"background": PAPER},
         }
 
 

@@ -67,11 +67,11 @@ def status_line(snapshot: RunSnapshot) -> str:
 
 def complaint(run: Run | None) -> str | None:
     """Why a run has not completed, if it says so."""
-    return f"The run {run.status}: {run.last_error.message}" if run and run.last_error else None
-
-
-def told_elsewhere(_error: Exception) -> None:
-    """Every subscription hears of a broken stream; one of them shows it."""
+    if run and run.last_error:
+        return f"The run {run.status}: {run.last_error.message}"
+    if run and run.incomplete_details:
+        return f"The run is incomplete: {run.incomplete_details.reason}"
+    return None
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 pip install pillow               and, on Debian: apt-get install xvfb chromium fonts-inter
 python examples/screenshots.py docs/images
+python examples/screenshots.py --dark --dpi 192 somewhere
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import base64
 import fcntl
@@ -19,6 +21,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,83 +38,98 @@ def is_telling(stream: AsyncAssistantStream | None) -> bool:
     return stream is not None and stream.snapshot.text.count(":") >= 6
 
 
-def tk(target: Path) -> None:
+@dataclass(frozen=True)
+class Look:
+    """What the pictures look like, and where they go."""
+
+    target: Path
+    dark: bool = False
+    dpi: int = 96
+
+    @property
+    def scale(self) -> float:
+        return self.dpi / 96
+
+
+def tk(look: Look) -> None:
     import tkinter
 
     from chat_tk import ChatWindow
     from PIL import ImageGrab
 
     questions = QUESTIONS.copy()
-    with display(), conversation(PACE) as talk, background() as bg:
+    with display(look.dpi), conversation(PACE) as talk, background() as bg:
         root = tkinter.Tk()
         window = ChatWindow(root, bg, bg.enter(AsyncAssistantClient(base_url=talk.base_url)), talk)
 
-        def look() -> None:
-            if window.stream is None and questions:
+        def step() -> None:
+            if window.turns.stream is None and questions:
                 window.entry.insert(0, questions.pop(0))
                 window.send()
-            elif not questions and is_telling(window.stream):
+            elif not questions and is_telling(window.turns.stream):
                 root.update()
                 left, top = root.winfo_rootx(), root.winfo_rooty()
                 area = (left, top, left + root.winfo_width(), top + root.winfo_height())
-                ImageGrab.grab(area, xdisplay=os.environ["DISPLAY"]).save(target / "chat_tk.png")
+                ImageGrab.grab(area, xdisplay=os.environ["DISPLAY"]).save(look.target / "chat_tk.png")
                 root.destroy()
                 return
-            root.after(10, look)
+            root.after(10, step)
 
-        look()
+        step()
         root.mainloop()
 
 
-def qt(target: Path) -> None:
-    os.environ["QT_QPA_PLATFORM"] = "offscreen"
+def qt(look: Look) -> None:
+    os.environ["QT_QPA_PLATFORM"], os.environ["QT_SCALE_FACTOR"] = "offscreen", str(look.scale)
     from chat_qt import ChatWindow
-    from PySide6.QtCore import QTimer
+    from PySide6.QtCore import Qt, QTimer
     from PySide6.QtWidgets import QApplication
 
     questions, app = QUESTIONS.copy(), QApplication([])
     with conversation(PACE) as talk, background() as bg:
         window = ChatWindow(bg, bg.enter(AsyncAssistantClient(base_url=talk.base_url)), talk)
         window.resize(760, 750)
+        window.paint(Qt.ColorScheme.Dark if look.dark else Qt.ColorScheme.Light)
         window.show()
 
-        def look() -> None:
-            if window.stream is None and questions:
+        def step() -> None:
+            if window.turns.stream is None and questions:
                 window.entry.setText(questions.pop(0))
                 window.send()
-            elif not questions and is_telling(window.stream):
+            elif not questions and is_telling(window.turns.stream):
                 for _ in range(5):
                     app.processEvents()  # what has been written is laid out, and the page scrolls with it
-                window.grab().save(str(target / "chat_qt.png"))
+                window.grab().save(str(look.target / "chat_qt.png"))
                 window.close()
 
         timer = QTimer()
-        timer.timeout.connect(look)
+        timer.timeout.connect(step)
         timer.start(10)
         app.exec()
 
 
-async def textual(target: Path) -> None:
-    from chat_textual import Chat, Paper
-    from textual.widgets import Input
+async def textual(look: Look) -> None:
+    from chat_textual import Chat, Entry
 
     with conversation(5 * PACE) as talk:
         app = Chat(talk)
         async with app.run_test(size=(96, 38)) as pilot:
+            app.theme = "textual-dark" if look.dark else "textual-light"
             for question in QUESTIONS:
-                app.on_input_submitted(Input.Submitted(app.query_one(Input), question))
-                begun = False
-                while not begun or (app.stream is not None and app.query(Paper).last().text.count(":") < 5):
-                    begun = begun or app.stream is not None
+                while app.turns.stream is not None:  # the application has no event for it
                     await pilot.pause(PACE)
+                app.query_one(Entry).text = question
+                app.action_ask()
+            while not is_telling(app.turns.stream):
+                await pilot.pause(PACE)
             await pilot.pause(5 * PACE)  # what has been written is painted
             picture = app.export_screenshot()
     page = base64.b64encode(picture.encode()).decode()
     with Browser() as browser, browser.open(f"data:text/html;charset=utf-8;base64,{page}", 1180, 1080) as shown:
-        shown.photograph(target / "chat_textual.png", "svg")
+        shown.photograph(look.target / "chat_textual.png", "svg")
 
 
-def web(target: Path) -> None:
+def web(look: Look) -> None:
     import uvicorn
     from web import application
 
@@ -120,12 +138,13 @@ def web(target: Path) -> None:
         serving = threading.Thread(target=server.run)
         serving.start()
         with Browser() as browser, browser.open("http://127.0.0.1:8089/", 760, 790) as page:
+            page.show_as(look.dark, look.scale)
             for question in QUESTIONS:
                 page.wait("document.querySelector('form').className === '' && source.readyState === 1")
                 page.run(f"field.value = {json.dumps(question)}; form.requestSubmit()")
                 page.wait("document.querySelector('form').className === 'running'")
             page.wait("page.lastChild.className === 'message' && page.lastChild.textContent.split(':').length > 6")
-            page.photograph(target / "web.png", "body")
+            page.photograph(look.target / "web.png", "body")
         server.should_exit = True
         serving.join()
 
@@ -224,6 +243,13 @@ class Page:
             time.sleep(0.01)
         raise TimeoutError(f"{condition!r} did not come true")
 
+    def show_as(self, dark: bool, scale: float) -> None:
+        """Use a colour scheme, and so many pixels of the screen for one of the page."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._browser.call("Emulation.setEmulatedMedia", self._session, features=[scheme])
+        size = {"width": 0, "height": 0, "mobile": False, "deviceScaleFactor": scale}
+        self._browser.call("Emulation.setDeviceMetricsOverride", self._session, **size)
+
     def photograph(self, path: Path, selector: str) -> None:
         """Write a picture of one element."""
         self.wait(f"document.querySelector({selector!r})")
@@ -234,9 +260,9 @@ class Page:
 
 
 @contextmanager
-def display() -> Iterator[None]:
-    """An X server that nobody looks at."""
-    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "1280x900x24"]
+def display(dpi: int) -> Iterator[None]:
+    """An X server without a screen."""
+    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "2560x1800x24", "-dpi", str(dpi)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         assert server.stdout is not None
         os.environ["DISPLAY"] = f":{server.stdout.readline().strip()}"
@@ -245,13 +271,17 @@ def display() -> Iterator[None]:
 
 
 def main() -> None:
-    target = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
-    target.mkdir(parents=True, exist_ok=True)
-    tk(target)
+    parser = argparse.ArgumentParser(description="Pictures of the chat examples")
+    parser.add_argument("target", type=Path, nargs="?", default=Path())
+    parser.add_argument("--dark", action="store_true", help="dark colours, where the example has them")
+    parser.add_argument("--dpi", type=int, default=96, help="dots per inch of the screen")
+    look = Look(**vars(parser.parse_args()))
+    look.target.mkdir(parents=True, exist_ok=True)
+    tk(look)
     gc.collect()  # what is left of Tk may not be collected on another thread
-    qt(target)
-    asyncio.run(textual(target))
-    web(target)
+    qt(look)
+    asyncio.run(textual(look))
+    web(look)
 
 
 if __name__ == "__main__":

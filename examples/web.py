@@ -42,6 +42,7 @@ class Room:
         self.turns: list[ServerSentEvent | AsyncAssistantStream] = []  # questions, streams, problems: what browsers see
         self.more = anyio.Event()
         self.answering: AsyncAssistantStream | None = None
+        self.turn = anyio.Lock()  # one question after the other
 
     def add(self, turn: ServerSentEvent | AsyncAssistantStream) -> None:
         """Let everybody see one thing more."""
@@ -50,7 +51,11 @@ class Room:
         self.more = anyio.Event()
 
     async def answer(self, question: str) -> None:
-        """Run the assistant, and answer its tool calls until it is done."""
+        """Wait for the turn, run the assistant, and answer its tool calls until it is done."""
+        async with self.turn:
+            await self.answer_now(question)
+
+    async def answer_now(self, question: str) -> None:
         runs, thread = self.client.threads.runs, self.talk.thread_id
         self.add(notice("question", question))
         stream = runs.stream(
@@ -122,8 +127,6 @@ def application(talk: Conversation) -> Starlette:
     async def ask(request: Request) -> Response:
         if not from_the_page(request):
             return Response("only the page itself may ask", 403)
-        if room.answering is not None:
-            return Response("somebody has just asked something", 409)
         tasks[0].start_soon(room.answer, str(await request.json()))
         return Response(status_code=202)
 

@@ -22,9 +22,10 @@ import itertools
 import threading
 import time
 import weakref
+from functools import partial
 from typing import Protocol
 
-from rx_assistant.gui._host import Action, UiHost
+from rx_assistant.gui._host import Action, TellsClosing, UiHost
 from rx_assistant.operators._pacing import STRETCH
 
 BUDGET = 0.008
@@ -202,13 +203,24 @@ class Frames:
 
 
 _frames: weakref.WeakKeyDictionary[UiHost, Frames] = weakref.WeakKeyDictionary()
-_mutex = threading.Lock()
+_mutex = threading.RLock()  # the garbage collector may find a host in here, and close it
 
 
 def frames_of(host: UiHost) -> Frames:
     """Give the frames of a host: the same for all that is observed there."""
     with _mutex:
         found = _frames.get(host)
-        if found is None:
-            found = _frames[host] = Frames(host)
-        return found
+        if found is not None:
+            return found
+        made = _frames[host] = Frames(host)
+    if isinstance(host, TellsClosing):
+        host.on_close(partial(_forget, weakref.ref(host)))
+    return made
+
+
+def _forget(host: weakref.ref[UiHost]) -> None:
+    """Let a host that opens again begin anew: its closing has dropped the wake-up that was on its way."""
+    closed = host()
+    if closed is not None:
+        with _mutex:
+            _frames.pop(closed, None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
@@ -157,6 +158,45 @@ class QueueHost(ClosingHost):
             if self._closed or not self._actions:
                 return
             run(self._actions.popleft())
+
+
+def closes(host: ClosingHost) -> Callable[..., None]:
+    """Give a callback that closes `host` and does not keep it alive: what a toolkit may hold for long."""
+    found = weakref.ref(host)
+
+    def close(*_: object) -> None:
+        if (living := found()) is not None:
+            living.close()
+
+    return close
+
+
+_HOSTS = {
+    "PyQt6": "QtHost(window)",
+    "PySide6": "QtHost(window)",
+    "asyncio": "AsyncioHost()",
+    "gi": "GtkHost(window)",
+    "textual": "TextualHost(app)",
+    "tkinter": "TkHost(root)",
+    "trio": "TrioHost()",
+    "uvloop": "AsyncioHost()",
+    "wx": "WxHost(window)",
+}
+
+
+def require_host(host: object) -> None:
+    """Raise a TypeError that says what to write, unless `host` is a host."""
+    given = isinstance(host, UiHost)
+    if isinstance(host, type):
+        name = host.__name__
+        got, right = f"the class {name}", f"{name}(…)" if given else None
+    elif given:
+        return
+    else:
+        packages = (kind.__module__.partition(".")[0] for kind in type(host).__mro__)
+        got, right = type(host).__name__, next((_HOSTS[name] for name in packages if name in _HOSTS), None)
+    advice = right or f"one of {', '.join(sorted(set(_HOSTS.values())))}"
+    raise TypeError(f"host must be a host of rx_assistant.gui, got {got}: write {advice}")
 
 
 def run(action: Action) -> None:

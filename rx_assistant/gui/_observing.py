@@ -9,7 +9,7 @@ from typing import TypeVar
 from reactivex import Observable
 
 from rx_assistant.gui._frames import Frames, Portion, frames_of
-from rx_assistant.gui._host import Action, TellsClosing, UiHost
+from rx_assistant.gui._host import Action, TellsClosing, UiHost, require_host
 from rx_assistant.hot import Hooks, Scope, Sink, operator
 from rx_assistant.operators._joining import joined, may_join
 from rx_assistant.operators._pacing_backlog import NOTHING, Backlog, Intake, Overflow
@@ -50,7 +50,12 @@ def observe_on_ui(
         max_pending: How many groups may wait for the UI thread.
         overflow: `"error"` ends with StreamOverflowError after what waits; or `"drop_oldest"`, `"drop_newest"`.
         on_drop: Called on the source's thread with each item that is dropped.
+
+    Raises:
+        TypeError: `host` is not a host. A window of a toolkit is not one; the message names the host to make for it.
+        ValueError: `interval` is not more than 0.
     """
+    require_host(host)
     if not interval > 0:
         raise ValueError(f"interval is a number of seconds, more than 0, not {interval!r}")
 

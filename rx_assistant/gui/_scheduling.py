@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from rx_assistant.gui._host import Action, UiHost
+from rx_assistant.gui._host import Action, UiHost, require_host
 from rx_assistant.hot import StreamScheduler
 
 
@@ -16,6 +16,7 @@ class UiScheduler(StreamScheduler):
     """
 
     def __init__(self, host: UiHost) -> None:
+        require_host(host)
         super().__init__(host.call_soon, _timers_of(host))
 
 

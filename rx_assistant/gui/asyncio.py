@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
+from collections.abc import AsyncGenerator
 
 from rx_assistant.gui._host import Action, ClosingHost, nothing
 
 
 class AsyncioHost(ClosingHost):
-    """The event loop that is running on this thread. RuntimeError when there is none."""
+    """The event loop that is running on this thread. RuntimeError when there is none.
+
+    Closes when the loop is shut down, as `asyncio.run()` does at its end.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._loop = asyncio.get_running_loop()
+        self._end = _until_the_shutdown(weakref.ref(self))
+        try:
+            self._end.__anext__().send(None)  # up to its yield; from here on the loop knows it
+        except StopIteration:
+            pass
 
     @property
     def closed(self) -> bool:
@@ -31,3 +41,12 @@ class AsyncioHost(ClosingHost):
     def call_later(self, seconds: float, action: Action) -> Action:
         """Run `action` on the loop, `seconds` from now; gives what cancels it."""
         return nothing if self.closed else self._loop.call_later(seconds, self._run, action).cancel
+
+
+async def _until_the_shutdown(host: weakref.ref[AsyncioHost]) -> AsyncGenerator[None, None]:
+    """Close the host when the loop shuts down: it then closes the generators that are open. A task would be visible."""
+    try:
+        yield
+    finally:
+        if (living := host()) is not None:
+            living.close()

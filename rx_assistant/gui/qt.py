@@ -1,13 +1,28 @@
 """Qt as a host, by PySide6 or PyQt6, whichever the window comes from.
 
-Other threads post one event to an object of ours, which is the only thing of Qt's that they may do; timers are those
-of that object. Nothing is a signal: signals of some bindings lose items, or abort, when emitted from other threads.
+Other threads post one event to the receiver, an object of ours: that is all they may do in Qt. Timers are those of the
+receiver. Items never travel as signals: signals of some bindings lose items, or abort, when emitted from other threads.
+What Qt itself signals goes to a slot of the receiver, because the bindings' tracking of other bound methods has called
+methods of hosts that were freed.
+
+Who keeps whom alive
+
+    owner ──(the user's attribute)──► QtHost ──► receiver        the host has no reference to its owner
+    owner ──(parent of, in C++)─────► receiver ┄┄weak┄┄► QtHost  the receiver dies with its owner
+
+No arrow leads back, so a window that nobody holds is freed at once, on its own thread, and not by the garbage
+collector on any thread. The receiver is also the event filter of the owner, and Qt calls a filter while the owner is
+being destroyed. It must then touch nothing that the garbage collector may have cleared: it finds its host by a weak
+reference, which is cleared first, and has a default on its class for the time when its own attributes are gone.
+A host that dies before its window takes its receiver with it (`__del__`, from any thread).
 """
 
 from __future__ import annotations
 
 import importlib
-from functools import cache
+import weakref
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 from rx_assistant.gui._host import Action, QueueHost, nothing, run
@@ -16,15 +31,21 @@ BINDINGS = ("PySide6", "PyQt6")
 
 
 class QtHost(QueueHost):
-    """The event loop of a Qt application, as long as `owner` lives: a window, or the application itself.
+    """The event loop of a Qt application, as long as `owner` is there for a person: a widget, a window, a dialog.
 
-    A window that was closed ends the subscriptions, also when it is only hidden; so does the end of the application.
+    The subscriptions end when the owner, its window or a parent window is closed; when a dialog is hidden by
+    `accept()`, `reject()`, Escape or `hide()`; when the owner is destroyed; and when the application quits. A window
+    that refuses its close event, is minimised, or is hidden to the tray goes on, and so does a tab that is not shown.
+    A window that is shown again takes new subscriptions. The application itself as `owner` ends with its quitting.
+
     To be made on the GUI thread.
 
     Raises:
-        TypeError: `owner` is no QObject of PySide6 or PyQt6.
-        RuntimeError: this is not the owner's thread.
+        TypeError: `owner` is not a QObject of PySide6 or PyQt6.
+        RuntimeError: This thread is not the owner's thread.
     """
+
+    _receiver: Any = None
 
     def __init__(self, owner: Any) -> None:
         super().__init__()
@@ -33,24 +54,32 @@ class QtHost(QueueHost):
             raise RuntimeError("a QtHost is made on the GUI thread, where its owner lives")
         self._core = core
         self._timers: dict[int, Action] = {}
-        self._owner: Any = owner
-        self._receiver: Any = _receivers(core)()
-        self._receiver.host = self
-        if not isinstance(owner, core.QCoreApplication):  # whose filter would see every event of every widget
-            owner.installEventFilter(self._receiver)
-        owner.destroyed.connect(self.close)
-        core.QCoreApplication.instance().aboutToQuit.connect(self.close)
+        self._receiver = _receivers(core)(owner)  # as a child, so that Qt deletes it with its owner
+        self._receiver.host = weakref.ref(self)
+        self._watch()
+        application = core.QCoreApplication.instance()
+        for ended in (owner.destroyed, application.aboutToQuit, application.destroyed):
+            ended.connect(self._receiver.end)
+
+    def __del__(self) -> None:
+        self._remove_receiver()
+
+    def close(self) -> None:
+        """Run nothing any more and end the subscriptions that are observed here. On the UI thread; idempotent."""
+        super().close()
+        self._remove_receiver()
 
     def call_later(self, seconds: float, action: Action) -> Action:
         """Run `action` on the GUI thread, `seconds` from now; gives what cancels it. On the GUI thread only."""
-        if self._closed:
+        receiver = self._receiver
+        if self._closed or receiver is None:
             return nothing
-        timer = self._receiver.startTimer(max(round(seconds * 1000), 1), self._core.Qt.TimerType.PreciseTimer)
+        timer = receiver.startTimer(max(round(seconds * 1000), 1), self._core.Qt.TimerType.PreciseTimer)
         self._timers[timer] = action
 
         def cancel() -> None:
             if self._timers.pop(timer, None) is not None:
-                self._receiver.killTimer(timer)
+                receiver.killTimer(timer)
 
         return cancel
 
@@ -61,33 +90,83 @@ class QtHost(QueueHost):
         for timer in self._timers:
             self._receiver.killTimer(timer)
         self._timers.clear()
-        self._owner = self._receiver.host = None
-        self._receiver.deleteLater()
 
-    # -- what the receiver is told -------------------------------------------------------------------------------
+    def _remove_receiver(self) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            try:
+                receiver.deleteLater()  # Qt allows this on any thread
+            except RuntimeError:  # it is gone, with its owner
+                pass
 
-    def is_wake_up(self, event: Any) -> bool:
-        """Run what waits, if the event is ours."""
-        if event.type() != self._receiver.WAKE_UP:
-            return False
+    # -- what the receiver gets ----------------------------------------------------------------------------------
+
+    def wake_up(self) -> None:
+        """Run what waits."""
         self._run_actions()
-        return True
 
     def timer_due(self, timer: int) -> None:
         """Run the action of a timer, once."""
         action = self._timers.pop(timer, None)
         if action is not None:
-            self._receiver.killTimer(timer)
             run(action)
 
-    def owner_told(self, event: Any) -> None:
-        """Look whether the window is still there, once it has handled the event that closes it."""
-        if event.type() == self._core.QEvent.Type.Close:
-            self.call_soon(self._close_if_hidden)
+    def window_event(self, window: Any, event: Any) -> None:
+        """See whether a window has come or gone, once it has handled its event."""
+        types, kind = self._core.QEvent.Type, event.type()
+        if kind in (types.Close, types.Hide):
+            self.call_soon(partial(self._close_if_gone, window, kind == types.Close))
+        elif kind in (types.Show, types.ParentChange):
+            self._watch()
+            if self._closed:
+                self._open_if_shown()
 
-    def _close_if_hidden(self) -> None:
-        if self._owner is not None and not self._owner.isVisible():
-            self.close()
+    # -- the owner and its windows -------------------------------------------------------------------------------
+
+    def _windows(self) -> list[Any]:
+        """Give the owner, and the windows that it goes with when they are closed."""
+        owner = self._receiver.parent() if self._receiver is not None else None
+        if owner is None or not (owner.isWidgetType() or owner.isWindowType()):
+            return []  # the application, whose filter would see every event of every widget; or an object like it
+        found, above = [owner], owner.parentWidget() if owner.isWidgetType() else owner.transientParent()
+        while above is not None:
+            if above.isWindowType() or above.isWindow():
+                found.append(above)
+            above = above.parentWidget() if above.isWidgetType() else above.transientParent()
+        return found
+
+    def _watch(self) -> None:
+        """Filter the events of the owner and its windows: other ones than before where it was given a new parent."""
+        for window in self._windows():
+            window.installEventFilter(self._receiver)
+
+    def _close_if_gone(self, window: Any, closing: bool) -> None:
+        try:
+            gone = window in self._windows() and not window.isVisible() and self._went_for_good(window, closing)
+        except RuntimeError:  # the window has been deleted; if the owner has, too, it has told
+            return
+        if gone:
+            super().close()  # and keep the receiver: the window may be shown again
+
+    def _went_for_good(self, window: Any, closing: bool) -> bool:
+        qt = self._core.Qt
+        if window.isWindowType():
+            return closing or window.type() in self._dialogs()
+        if not window.isWindow():
+            return closing
+        # An accepted close event destroys the native window; a refused one, hidden to the tray instead, keeps it.
+        closed = closing and not window.testAttribute(qt.WidgetAttribute.WA_WState_Created)
+        return closed or window.inherits("QDialog") or window.windowType() in self._dialogs()
+
+    def _dialogs(self) -> tuple[Any, ...]:
+        kinds = self._core.Qt.WindowType
+        return (kinds.Dialog, kinds.Sheet, kinds.Popup)
+
+    def _open_if_shown(self) -> None:
+        windows = self._windows()
+        if windows and windows[0].isVisible():
+            with self._mutex:
+                self._closed = False
 
 
 def _binding_of(owner: object) -> str:
@@ -105,20 +184,36 @@ def _binding_of(owner: object) -> str:
 def _receivers(core: Any) -> Any:
     """Give the class of objects that hand their events to a host: one for each binding, which never forgets a class."""
 
+    slot = core.Slot if hasattr(core, "Slot") else core.pyqtSlot
+
     class Receiver(core.QObject):  # type: ignore[misc]  # which binding it is, is known only now
         WAKE_UP = core.QEvent.Type(core.QEvent.registerEventType())
-        host: QtHost | None = None
+        host: Callable[[], QtHost | None] = staticmethod(nothing)
 
         def event(self, event: Any) -> bool:
-            return (self.host is not None and self.host.is_wake_up(event)) or bool(super().event(event))
+            if event.type() != self.WAKE_UP:
+                return bool(super().event(event))
+            host = self.host()
+            if host is not None:
+                host.wake_up()
+            return True
 
         def timerEvent(self, event: Any) -> None:
-            if self.host is not None:
-                self.host.timer_due(event.timerId())
+            self.killTimer(event.timerId())
+            host = self.host()
+            if host is not None:
+                host.timer_due(event.timerId())
 
-        def eventFilter(self, _watched: Any, event: Any) -> bool:
-            if self.host is not None:
-                self.host.owner_told(event)
+        def eventFilter(self, watched: Any, event: Any) -> bool:
+            host = self.host()
+            if host is not None:
+                host.window_event(watched, event)
             return False
+
+        @slot()  # type: ignore[untyped-decorator, unused-ignore]
+        def end(self) -> None:
+            host = self.host()
+            if host is not None:
+                host.close()
 
     return Receiver

@@ -4,33 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
-from rx_assistant.gui._host import Action, ClosingHost, nothing
+from rx_assistant.gui._host import Action, ClosingHost, closes, nothing
 
-try:
+if TYPE_CHECKING:
     from textual.dom import DOMNode
-    from textual.message_pump import MessagePump
-except ImportError as error:
-    raise ImportError("TextualHost needs Textual: pip install 'rx_assistant[textual]'") from error
 
 
 class TextualHost(ClosingHost):
     """The event loop of a Textual application, as long as `owner` runs: the App, a Screen or a Widget.
 
-    To be made by one of its handlers, such as `on_mount`, because only there the loop and the context are known.
-    RuntimeError elsewhere.
+    A screen that is popped or dismissed and a widget that is removed have ended; a screen below another one, a screen
+    that was installed by name, and a tab that is not shown go on.
+
+    To be made by a handler or a worker of the application, because only there the loop and the context are known.
+
+    Raises:
+        RuntimeError: No event loop is running here, or the owner does not run yet.
+        TypeError: `owner` is not an App, a Screen or a Widget.
     """
+
+    _task: asyncio.Task[Any] | None = None
 
     def __init__(self, owner: DOMNode) -> None:
         super().__init__()
-        self._owner: MessagePump = owner
         self._loop = asyncio.get_running_loop()
-        self._context = contextvars.copy_context()
-        task = asyncio.current_task()
-        if task is None:
+        dom = sys.modules.get("textual.dom")
+        if dom is None or not isinstance(owner, dom.DOMNode):
+            raise TypeError(f"owner must be an App, a Screen or a Widget of Textual, got {type(owner).__name__}")
+        if not owner.is_running:
             raise RuntimeError("a TextualHost is made inside a handler of the application, such as on_mount")
-        task.add_done_callback(self._task_done)  # the task that runs the owner's handlers lives as long as it does
+        self._owner = owner
+        self._context = contextvars.copy_context()
+        self._closes = closes(self)
+        if owner is owner.app:
+            owner.call_later(self._end_with_the_current_task)  # what runs here may be the task of a screen or a worker
+        else:
+            self._end_with(owner.task)
+
+    def __del__(self) -> None:
+        if self._task is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._task.remove_done_callback, self._closes)
 
     @property
     def closed(self) -> bool:
@@ -52,5 +68,18 @@ class TextualHost(ClosingHost):
             return nothing
         return self._loop.call_later(seconds, self._run, action, context=self._context).cancel
 
-    def _task_done(self, _task: asyncio.Task[Any]) -> None:
-        self.close()
+    def _end_with_the_current_task(self) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._end_with(task)
+
+    def _end_with(self, task: asyncio.Task[Any]) -> None:
+        """Close with the task that runs the owner's handlers: it lives as long as its owner."""
+        if not self._closed:
+            self._task = task
+            task.add_done_callback(self._closes)
+
+    def _release(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.remove_done_callback(self._closes)

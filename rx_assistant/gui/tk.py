@@ -2,41 +2,52 @@
 
 Where Tk cannot watch a pipe (Windows), the queue is looked into every 10 ms. A closed host lets go of its window,
 because a Tcl interpreter that is collected on another thread aborts the process.
+
+Tk keeps a `_Mailbox`, which holds what was installed and finds its host by a weak reference. The mailbox removes
+itself when the window is destroyed or the host is closed. When the host is collected, on any thread, a byte in the pipe
+makes the mailbox notice it on the GUI thread.
 """
 
 from __future__ import annotations
 
 import os
+import sys
+import weakref
+from typing import TYPE_CHECKING
 
 from rx_assistant.gui._host import Action, QueueHost, nothing, run
 
-try:
+if TYPE_CHECKING:
     import tkinter
-except ImportError as error:
-    raise ImportError("TkHost needs tkinter, which no pip install brings: install your system's python3-tk") from error
 
 _POLL = 10  # milliseconds
+_READABLE = 2  # tkinter.READABLE
 
 
 class TkHost(QueueHost):
     """The event loop of a Tk window, which closes with that window. To be made on the GUI thread.
 
-    `window` is the root or any other widget; with its destruction the subscriptions end.
+    `window` is the root or any other widget; with its destruction the subscriptions end. A window that is only
+    withdrawn or iconified goes on.
+
+    Raises:
+        TypeError: `window` is not a widget of tkinter.
     """
+
+    _mailbox: _Mailbox | None = None
 
     def __init__(self, window: tkinter.Misc) -> None:
         super().__init__()
+        toolkit = sys.modules.get("tkinter")
+        if toolkit is None or not isinstance(window, toolkit.Misc):
+            raise TypeError(f"window must be a widget of tkinter, got {type(window).__name__}: write TkHost(root)")
         self._window: tkinter.Misc | None = window
         self._timers: set[str] = set()
-        self._pipe: tuple[int, int] | None = None
-        window.bind("<Destroy>", self._destroyed, add="+")
-        if self._can_watch(window):
-            self._pipe = os.pipe()
-            for end in self._pipe:
-                os.set_blocking(end, False)
-            window.tk.createfilehandler(self._pipe[0], tkinter.READABLE, self._readable)
-        else:
-            self._poll()
+        self._mailbox = _Mailbox(window, self)
+
+    def __del__(self) -> None:
+        if self._mailbox is not None:
+            self._mailbox.poke()
 
     def call_later(self, seconds: float, action: Action) -> Action:
         """Run `action` on the GUI thread, `seconds` from now; gives what cancels it. On the GUI thread only."""
@@ -61,35 +72,91 @@ class TkHost(QueueHost):
     def _can_watch(window: tkinter.Misc) -> bool:
         return hasattr(window.tk, "createfilehandler")
 
+    def look(self) -> None:
+        """Run what waits."""
+        self._run_actions()
+
     def _poke(self) -> None:
-        if self._pipe is not None:
-            os.write(self._pipe[1], b"!")
-
-    def _readable(self, _file: object, _mask: int) -> None:
-        if self._pipe is not None:
-            os.read(self._pipe[0], 64)
-            self._run_actions()
-
-    def _poll(self) -> None:
-        self.call_later(_POLL / 1000, self._poll)
-        if self._actions:
-            self._run_actions()
-
-    def _destroyed(self, event: tkinter.Event[tkinter.Misc]) -> None:
-        if event.widget is self._window:
-            self.close()
+        if self._mailbox is not None:
+            self._mailbox.poke()
 
     def _release(self) -> None:
         window, self._window = self._window, None
-        pipe, self._pipe = self._pipe, None
-        if window is None:
+        mailbox, self._mailbox = self._mailbox, None
+        if window is None or mailbox is None:
             return
         try:
             for timer in tuple(self._timers):
                 window.after_cancel(timer)
-            if pipe is not None:
-                window.tk.deletefilehandler(pipe[0])
         finally:
             self._timers.clear()
+            mailbox.remove()
+
+
+class _Mailbox:
+    """What Tk holds for a host: a watched pipe, or a timer; and the binding that tells of the window's destruction."""
+
+    def __init__(self, window: tkinter.Misc, host: TkHost) -> None:
+        self._window = window
+        self._host = weakref.ref(host)
+        self._binding = window.bind("<Destroy>", self._destroyed, add="+")
+        self._timer: str | None = None
+        self._pipe: tuple[int, int] | None = None
+        if host._can_watch(window):
+            self._pipe = os.pipe()
+            for end in self._pipe:
+                os.set_blocking(end, False)
+            window.tk.createfilehandler(self._pipe[0], _READABLE, self._readable)
+        else:
+            self._poll()
+
+    def poke(self) -> None:
+        """Let Tk look here. From any thread, as long as `remove()` has not been called."""
+        if self._pipe is not None:
+            os.write(self._pipe[1], b"!")
+
+    def remove(self) -> None:
+        """Take back what was installed. On the GUI thread."""
+        pipe, self._pipe = self._pipe, None
+        try:
+            if pipe is not None:
+                self._window.tk.deletefilehandler(pipe[0])
+            if self._timer is not None:
+                self._window.after_cancel(self._timer)
+            if self._window.winfo_exists():
+                self._unbind()
+        finally:
             for end in pipe or ():
                 os.close(end)
+
+    def _unbind(self) -> None:
+        """Remove our binding alone: tkinter's `unbind` removes all of a window before Python 3.13."""
+        call, name = self._window.tk.call, str(self._window)
+        lines = str(call("bind", name, "<Destroy>")).splitlines()
+        call("bind", name, "<Destroy>", "\n".join(line for line in lines if self._binding not in line))
+        self._window.deletecommand(self._binding)
+
+    def _readable(self, _file: object, _mask: int) -> None:
+        if self._pipe is not None:
+            os.read(self._pipe[0], 64)
+            self._look()
+
+    def _poll(self) -> None:
+        self._timer = self._window.after(_POLL, self._poll)
+        self._look()
+
+    def _look(self) -> None:
+        host = self._host()
+        if host is None:
+            self.remove()
+        else:
+            host.look()
+
+    def _destroyed(self, event: tkinter.Event[tkinter.Misc]) -> None:
+        if event.widget is not self._window:
+            return
+        host = self._host()
+        if host is None:
+            self.remove()
+        else:
+            host.close()

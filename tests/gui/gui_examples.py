@@ -21,6 +21,7 @@ class Chat(ABC):
 
     packages: ClassVar[tuple[str, ...]] = ()
     needs_display: ClassVar[bool] = False
+    no_link: ClassVar[str] = ""  # what only chats with a link to copy code show
     window: Any
 
     def run(self, talk: Any, script: Script) -> None:
@@ -28,7 +29,7 @@ class Chat(ABC):
         self._steps: Any = None
         self._claim: Callable[[], object] = lambda: True
         self._script = script
-        self._until = time.monotonic() + GUARD
+        self._until = time.monotonic() + 4 * GUARD
         self._problem: BaseException | None = None
         self._run(talk)
         if self._problem is not None:
@@ -52,7 +53,7 @@ class Chat(ABC):
     @property
     def busy(self) -> bool:
         """Whether a run is going on."""
-        return self.window.stream is not None
+        return self.window.turns.stream is not None
 
     @abstractmethod
     def _run(self, talk: Any) -> None: ...
@@ -65,7 +66,18 @@ class Chat(ABC):
     @abstractmethod
     def status(self) -> str: ...
     @abstractmethod
+    def copy_code(self) -> None: ...
+    @abstractmethod
+    def clipboard(self) -> str: ...
+    @abstractmethod
     def close(self) -> None: ...
+    def position(self) -> float:
+        """How far down the transcript is shown: 1 at its end."""
+        raise NotImplementedError
+
+    def scroll_up(self) -> None:
+        """Scroll to the beginning."""
+        raise NotImplementedError
 
 
 class TkChat(Chat):
@@ -91,7 +103,6 @@ class TkChat(Chat):
 
     def ask(self, text: str) -> None:
         self.window.entry.insert(0, text)
-        self.window.entry.event_generate("<Return>")
         self.window.send()
 
     def stop(self) -> None:
@@ -102,6 +113,21 @@ class TkChat(Chat):
 
     def status(self) -> str:
         return str(self.window.status.get())
+
+    def copy_code(self) -> None:
+        self.root.event_generate("<Control-Shift-C>")
+
+    def clipboard(self) -> str:
+        try:
+            return str(self.root.clipboard_get())
+        except Exception:  # it is empty
+            return ""
+
+    def position(self) -> float:
+        return float(self.window.paper.yview()[1])
+
+    def scroll_up(self) -> None:
+        self.window.paper.yview_moveto(0)
 
     def close(self) -> None:
         """The script's end closes it."""
@@ -139,10 +165,26 @@ class QtChat(Chat):
         self.window.button.click()
 
     def text(self) -> str:
-        return "\n".join(label.text() for label in self.window.bubbles.values())
+        return "\n".join(bubble.toPlainText() for bubble in self.window.bubbles.values())
 
     def status(self) -> str:
         return str(self.window.status.text())
+
+    def copy_code(self) -> None:
+        from PySide6.QtCore import QUrl
+
+        bubble = next(bubble for bubble in self.window.bubbles.values() if "answer = 42" in bubble.text)
+        bubble.anchorClicked.emit(QUrl("copy:0"))
+
+    def clipboard(self) -> str:
+        return str(self.app.clipboard().text())
+
+    def position(self) -> float:
+        bar = self.window.pane.verticalScrollBar()
+        return float(bar.value() / (bar.maximum() or 1))
+
+    def scroll_up(self) -> None:
+        self.window.pane.verticalScrollBar().setValue(0)
 
     def close(self) -> None:
         """The script's end closes it."""
@@ -150,6 +192,7 @@ class QtChat(Chat):
 
 class TextualChat(Chat):
     packages = ("textual",)
+    no_link = "copy"
 
     def _run(self, talk: Any) -> None:
         asyncio.run(self._main(talk))
@@ -164,20 +207,25 @@ class TextualChat(Chat):
             await pilot.press("ctrl+q")
 
     def ask(self, text: str) -> None:
-        from textual.widgets import Input
+        from chat_textual import Entry
 
-        entry = self.window.query_one(Input)
-        entry.value = text
-        entry.post_message(Input.Submitted(entry, text))
+        self.window.query_one(Entry).text = text
+        self.window.action_ask()
 
     def stop(self) -> None:
         self.window.action_stop()
 
     def text(self) -> str:
-        return "\n".join(getattr(shown, "text", str(shown.content)) for shown in self.window.query("#page > Static"))
+        return "\n".join(paper.text for paper in self.window.papers.values())
 
     def status(self) -> str:
         return str(self.window.query_one("#status").content)
+
+    def copy_code(self) -> None:
+        self.window.action_copy()
+
+    def clipboard(self) -> str:
+        return str(self.window.clipboard)
 
     def close(self) -> None:
         """The script's end closes it."""

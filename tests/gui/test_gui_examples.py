@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from gui_examples import CHATS, Chat
 
+from rx_assistant import AssistantClient
 from rx_assistant.local import RunContext, Server, serve
 from rx_assistant.local.engine import Action, Arguments, Failure, FunctionCall, Gate, Text
 
@@ -126,6 +128,67 @@ def test_the_stop_button_cancels_the_run_on_the_server(chat: Chat, server: Serve
     assert requests_of(server, "/cancel") == 1
 
 
+def test_a_question_during_a_run_waits_for_its_end(chat: Chat, server: Server) -> None:
+    def script(chat: Chat) -> Steps:
+        chat.ask("Tell me a story")
+        yield lambda: "A stream of small events" in chat.text()
+        chat.ask("The time in Prague?")
+        chat.ask("Hello")
+        assert "The time in Prague?" not in chat.text()
+        yield lambda: "Good day!" in chat.text() and not chat.busy
+        text = chat.text()
+        assert text.index("the others") < text.index("The time in Prague?") < text.index("Good day!")
+
+    talk_in(chat, script)
+    assert (requests_of(server, "/runs"), requests_of(server, "/cancel")) == (3, 0)
+
+
+def test_everything_that_a_run_says_is_shown(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    from concierge import Concierge
+    from everything import SHOWN, everything
+
+    monkeypatch.setattr(Concierge, "run", everything)
+
+    def script(chat: Chat) -> Steps:
+        chat.ask("Everything, please")
+        yield lambda: chat.busy
+        yield lambda: not chat.busy and "max_completion_tokens" in chat.text()
+        text = "".join(chat.text().split("\n"))
+        assert [said for said in SHOWN if said not in text and said != chat.no_link] == []
+        assert "【" not in text
+        chat.copy_code()
+        yield lambda: chat.clipboard() == "answer = 42\n"
+
+    with serve(engine=Concierge(0)) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        talk_in(chat, script)
+
+
+@pytest.mark.parametrize("name", ["qt", "tk"])
+def test_a_long_text_is_followed_unless_a_person_has_scrolled_back(
+    name: str, server: Server, request: pytest.FixtureRequest
+) -> None:
+    chat = CHATS[name]()
+    if chat.needs_display:
+        request.getfixturevalue("display")
+    pytest.importorskip(chat.packages[0], reason=f"{chat.packages[0]} is not installed")
+
+    def script(chat: Chat) -> Steps:
+        for _ in range(2):
+            chat.ask("Tell me a story")
+            yield lambda: not chat.busy
+        yield lambda: chat.position() > 0.98
+        chat.ask("Tell me a story")
+        yield lambda: chat.busy
+        chat.scroll_up()
+        yield lambda: not chat.busy
+        assert chat.position() < 0.5
+
+    talk_in(chat, script)
+    chat.__dict__.clear()
+    gc.collect()
+
+
 def test_errors_are_shown_in_the_window_and_the_conversation_goes_on(chat: Chat, server: Server) -> None:
     def script(chat: Chat) -> Steps:
         chat.ask("an error, please")
@@ -183,6 +246,46 @@ def test_streams_are_composed(server: Server, capsys: pytest.CaptureFixture[str]
     assert "the server says that the run is cancelling" in printed
 
 
+def test_the_page_about_windows_runs(server: Server, display: None) -> None:
+    pytest.importorskip("tkinter", reason="tkinter is not installed")
+    from concierge import conversation
+
+    page = (EXAMPLES.parent / "docs" / "gui.md").read_text("utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    look = (
+        "    def look(left=1000):\n"
+        "        shown.append(paper.get('1.0', 'end'))\n"
+        "        root.after(5, look, left - 1) if left and len(shown[-1]) < 20 else root.destroy()\n"
+        "    look()\n"
+    )
+    shown: list[str] = []
+    with conversation() as talk, AssistantClient(base_url=talk.base_url) as client:
+        client.threads.messages.create(talk.thread_id, role="user", content="Hello")
+        names = {"thread_id": talk.thread_id, "assistant_id": talk.assistant_id, "shown": shown}
+        exec(program.replace("    root.mainloop()", f"{look}    root.mainloop()"), names)
+    assert shown[-1].startswith("Good day!")
+    names.clear()
+    gc.collect()
+    assert requests_of(server, "/runs") == 1
+
+
+@pytest.mark.parametrize(
+    ("markdown", "text"),
+    [
+        ("# Title", "Title\n"),
+        ("- a\n* b", "• a\n• b\n"),
+        ("**bold** and `code`", "bold and code\n"),
+        ("```python\nx = 1\n```", "x = 1\ncopy\n"),
+        ("```\nunfinished **code**", "unfinished **code**\n"),
+        ("2 * 3 ** 4", "2 * 3 ** 4\n"),
+    ],
+)
+def test_a_little_markdown_is_styled(markdown: str, text: str) -> None:
+    from transcript import styled
+
+    assert "".join(part for part, _, _ in styled(markdown)) == text
+
+
 def test_every_example_is_short() -> None:
     long: dict[str, Any] = {
         path.name: lines
@@ -218,7 +321,8 @@ def test_no_words_of_the_model_command_the_terminal(monkeypatch: pytest.MonkeyPa
 
     def render(self: Any) -> Any:
         content = real(self)
-        shown.append(getattr(content, "plain", "") or str(getattr(content, "markup", content)))
+        inside = getattr(content, "_renderable", content)  # what Textual wraps: Markdown, or plain content
+        shown.append(getattr(inside, "plain", "") or str(getattr(inside, "markup", inside)))
         return content
 
     def script(chat: Chat) -> Steps:

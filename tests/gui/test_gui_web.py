@@ -98,7 +98,7 @@ def test_anybody_may_stop_the_run_and_errors_are_shown(server: Server, look: Cal
     with look() as first, look() as second:
         ask(first, "Tell me a story")
         second.wait(f"{TEXT}.includes('A stream of small events') && form.className === 'running'")
-        second.run("form.requestSubmit()")
+        second.run("button.click()")
         first.wait("document.querySelector('#status').textContent.startsWith('cancelled')")
         ask(second, "an error, please")
         first.wait(f"{TEXT}.includes('The concierge has left the building') && {READY}")
@@ -123,3 +123,38 @@ def test_only_the_page_itself_may_ask_and_stop(page: str, headers: dict[str, str
         assert httpx.post(page + path, content=b'"hello"', headers=headers).status_code == status
     if "host" in headers:
         assert httpx.get(page, headers=headers).status_code == status
+
+
+def test_enter_during_a_run_asks_next_and_keeps_what_is_typed_and_where_one_reads(
+    server: Server, look: Callable[[], Any]
+) -> None:
+    with look() as browser:
+        browser.run("document.body.style.height = '300px'")
+        ask(browser, "Tell me a story")
+        browser.wait("page.scrollHeight > page.clientHeight + 100 && page.scrollTop > 60")  # it follows what is written
+        ask(browser, "The time in Prague?")
+        browser.run("page.scrollTop = 0; field.value = 'half a quest'")
+        browser.wait("page.querySelector('.waiting')?.textContent === 'The time in Prague?'")
+        browser.wait(f"{TEXT}.includes('anything else') && {READY}")
+        assert browser.run("[page.scrollTop, field.value].join()") == "0,half a quest"
+        assert browser.run("page.querySelectorAll('.waiting').length") == 0
+    assert sum(request.path.endswith("/cancel") for request in server.requests) == 0
+
+
+def test_everything_that_a_run_says_is_shown(
+    server: Server, look: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from concierge import Concierge
+    from everything import EVERYTHING, SHOWN, everything
+
+    monkeypatch.setattr(Concierge, "run", everything)
+    with look() as browser:
+        ask(browser, "Everything, please")
+        browser.wait("form.className === '' && page.querySelector('.problem')")
+        text = browser.run(TEXT)
+        assert [said for said in SHOWN if said not in text] == []
+        assert "**" not in text
+        assert "【" not in text
+        assert browser.run("page.querySelector('pre button').textContent") == "copy"
+        assert browser.run("page.scrollWidth <= page.clientWidth")
+    assert EVERYTHING
