@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rx_assistant.events._base import StreamEvent
+from rx_assistant.events._base import Sourced, StreamEvent
 from rx_assistant.events._deltas import (
     InputFragment,
     NarrowMessage,
@@ -11,13 +11,14 @@ from rx_assistant.events._deltas import (
     ThreadMessageDelta,
     ThreadRunStepDelta,
 )
-from rx_assistant.events._frames import KINDS, Kind, classify, frame
+from rx_assistant.events._frames import KINDS, Kind, classify, frame, unknown_kind
 from rx_assistant.events._kinds import (
     BY_NAME,
     AssistantStreamEvent,
     DoneEvent,
     ErrorEvent,
     MessageEvent,
+    ReasoningDelta,
     RunEvent,
     RunStepEvent,
     ThreadCreated,
@@ -55,8 +56,10 @@ __all__ = [
     "MessageEvent",
     "NarrowMessage",
     "NarrowStep",
+    "ReasoningDelta",
     "RunEvent",
     "RunStepEvent",
+    "Sourced",
     "StreamEvent",
     "TextFragment",
     "ThreadCreated",
@@ -85,4 +88,5 @@ __all__ = [
     "UnknownEvent",
     "classify",
     "frame",
+    "unknown_kind",
 ]

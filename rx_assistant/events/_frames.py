@@ -13,12 +13,15 @@ from json import JSONDecoder
 from typing import Any, Final, TypeAlias
 
 from rx_assistant.events._base import StreamEvent, text_of
-from rx_assistant.events._kinds import BY_NAME, DoneEvent, ErrorEvent, UnknownEvent
+from rx_assistant.events._kinds import BY_NAME, DoneEvent, ErrorEvent, ReasoningDelta, UnknownEvent
 
 Kind: TypeAlias = Callable[[bytes], StreamEvent]
 """Bytes of a payload → the event: an event class, or a small callable where the name is unknown."""
 
-KINDS: Final[dict[bytes, Kind]] = {name.encode(): kind for name, kind in BY_NAME.items()}
+KINDS: Final[dict[bytes, Kind]] = {
+    **{name.encode(): kind for name, kind in BY_NAME.items()},
+    b"thread.run.reasoning.delta": ReasoningDelta,
+}
 """What `classify` looks up first. Who classifies by the thousand may look here itself."""
 _NAMELESS: Final = (b"", b"message")
 _DONE: Final = b"[DONE]"
@@ -41,7 +44,7 @@ def classify(name: bytes, data: bytes) -> tuple[Kind, bytes]:
     kind = KINDS.get(name)
     if kind is not None:
         return kind, data
-    return _unwrap(data) if name in _NAMELESS else (_unknown(name), data)
+    return _unwrap(data) if name in _NAMELESS else (unknown_kind(name), data)
 
 
 def frame(event: StreamEvent) -> bytes:
@@ -51,7 +54,8 @@ def frame(event: StreamEvent) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _unknown(name: bytes) -> Kind:
+def unknown_kind(name: bytes) -> Kind:
+    """What makes an unknown event of that name out of its bytes."""
     return partial(UnknownEvent, text_of(name))
 
 
@@ -68,10 +72,10 @@ def _unwrap(data: bytes) -> tuple[Kind, bytes]:
     if wrapped is not None:
         value, own_text = members["data"]
         inner = (value if isinstance(value, str) else own_text).encode("utf-8", "replace")
-        return KINDS.get(wrapped) or _unknown(wrapped), inner
+        return KINDS.get(wrapped) or unknown_kind(wrapped), inner
     if "error" in members and isinstance(members["error"][0], dict):
         return ErrorEvent, data
-    return _unknown(b"message"), data
+    return unknown_kind(b"message"), data
 
 
 def _wrapped_name(members: dict[str, tuple[Any, str]]) -> bytes | None:
