@@ -1,20 +1,21 @@
 """What an upstream's error says, and which other form of the request it may take instead.
 
 A server that does not know a member of the request says so with 400, 422, or even 500, and names it in `param`, in
-`code` or in its text. Each row of `BENDS` is one such member and the form without it. A refused tool, function or image
-has no row: leaving it out would change what the application asked for.
+`code` or in its text. Each row of `CHAT_BENDS` and `RESPONSES_BENDS` is one such member and the form without it.
+A refused tool, function or image has no row: leaving it out would change what the application asked for.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from rx_assistant.dialects.chat_request import Form
 from rx_assistant.dialects.errors import error_text
+from rx_assistant.dialects.responses_request import ResponsesForm
 
 RunErrorCode: TypeAlias = Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]
 
@@ -117,17 +118,20 @@ def _text(value: object) -> str:
 # -- bending -----------------------------------------------------------------------------------------------------
 
 
+F = TypeVar("F", Form, ResponsesForm)
+
+
 @dataclass(frozen=True, slots=True)
-class Bend:
+class Bend(Generic[F]):
     """One other form: for a request that `has` the member, when the refusal's words match `says`."""
 
     name: str
     says: re.Pattern[str]
-    has: Callable[[dict[str, Any], Form], bool]
-    change: Callable[[Form], Form]
+    has: Callable[[dict[str, Any], F], bool]
+    change: Callable[[F], F]
 
 
-def _member(name: str) -> Callable[[dict[str, Any], Form], bool]:
+def _member(name: str) -> Callable[[dict[str, Any], Any], bool]:
     return lambda body, _: name in body
 
 
@@ -151,7 +155,7 @@ _ROLES: Final = re.compile(
 )
 _EMPTY: Final = re.compile(r"content.{0,60}(?:empty|must not be|blank|minlength|at least 1 char|should have at)")
 
-BENDS: Final[tuple[Bend, ...]] = (
+CHAT_BENDS: Final[tuple[Bend[Form], ...]] = (
     Bend("stream_options", _word("stream_options", "include_usage"), _member("stream_options"),
          lambda form: replace(form, usage=False)),
     Bend("max_tokens", _word("max_tokens"), _member("max_tokens"),
@@ -180,13 +184,34 @@ BENDS: Final[tuple[Bend, ...]] = (
 )  # fmt: skip
 
 
-def bend(form: Form, body: dict[str, Any], refusal: Refusal, taken: Container[str] = ()) -> tuple[str, Form] | None:
+RESPONSES_BENDS: Final[tuple[Bend[ResponsesForm], ...]] = (
+    Bend("include", _word("include", "encrypted_content"), _member("include"),
+         lambda form: replace(form, include=False)),
+    Bend("store", _word("store"), _member("store"), lambda form: replace(form, store=False)),
+    Bend("parallel_tool_calls", _word("parallel_tool_calls"), _member("parallel_tool_calls"),
+         lambda form: replace(form, parallel=False)),
+    Bend("tool_choice", _word("tool_choice", "tool choice"), _member("tool_choice"),
+         lambda form: replace(form, tool_choice=False)),
+    Bend("strict", _word("strict"), lambda body, form: form.strict and "tools" in body,
+         lambda form: replace(form, strict=False)),
+    Bend("text.format", _word("text.format", "json_schema", "response_format"), _member("text"),
+         lambda form: replace(form, schema=False)),
+    Bend("reasoning", _word("reasoning", "reasoning.effort"), _member("reasoning"),
+         lambda form: replace(form, reasoning_effort=False)),
+    Bend("temperature", _word("temperature"), _member("temperature"), lambda form: replace(form, temperature=False)),
+    Bend("top_p", _word("top_p"), _member("top_p"), lambda form: replace(form, top_p=False)),
+)  # fmt: skip
+
+
+def bend(
+    rows: Sequence[Bend[F]], form: F, body: dict[str, Any], refusal: Refusal, taken: Container[str] = ()
+) -> tuple[str, F] | None:
     """The member that was refused and the form without it; None if the refusal names nothing that can be left out.
 
     `param` says it best, then `code`, then the text. Each bend is taken once: `taken` holds the names of those before.
     """
     for words in (refusal.param.lower(), refusal.code.lower(), refusal.text):
-        for row in BENDS:
+        for row in rows:
             if words and row.name not in taken and row.has(body, form) and row.says.search(words):
                 return row.name, row.change(form)
     return None

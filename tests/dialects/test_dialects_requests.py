@@ -20,7 +20,8 @@ from rx_assistant.dialects.history import (
     Question,
     TextPart,
 )
-from rx_assistant.dialects.refusals import BENDS, bend, read_refusal
+from rx_assistant.dialects.refusals import CHAT_BENDS, RESPONSES_BENDS, bend, read_refusal
+from rx_assistant.dialects.responses_request import ResponsesForm, responses_body
 
 USER = HistoryMessage("user", (TextPart("Hi"),))
 CALL = AnsweredCall("call_1", "weather", '{"city":"Bern"}', "12")
@@ -122,12 +123,12 @@ WORDS = {
 
 
 @pytest.mark.parametrize("status", [400, 422, 500])
-@pytest.mark.parametrize("name", [row.name for row in BENDS])
+@pytest.mark.parametrize("name", [row.name for row in CHAT_BENDS])
 def test_each_member_that_is_refused_is_left_out(name: str, status: int) -> None:
     form = _form_before(name)
     body = chat_body(FULL, form)
     refusal = read_refusal(status, json.dumps({"detail": [{"loc": ["body"], "msg": WORDS[name]}]}).encode())
-    bent = bend(form, body, refusal)
+    bent = bend(CHAT_BENDS, form, body, refusal)
     assert bent is not None
     assert bent[0] == name
     assert chat_body(FULL, bent[1]) != body
@@ -147,7 +148,7 @@ def _form_before(name: str) -> Form:
 def test_bending_ends_whatever_the_server_says() -> None:
     refusal = read_refusal(400, json.dumps({"error": {"message": " ".join(WORDS.values())}}).encode())
     form, names = Form(), list[str]()
-    while (bent := bend(form, chat_body(FULL, form), refusal, names)) is not None:
+    while (bent := bend(CHAT_BENDS, form, chat_body(FULL, form), refusal, names)) is not None:
         names.append(bent[0])
         form = bent[1]
     assert len(names) == len(set(names)) > 8
@@ -156,7 +157,7 @@ def test_bending_ends_whatever_the_server_says() -> None:
 @pytest.mark.parametrize("words", ["this model does not support tools", "image input is not supported", "bad function"])
 def test_what_the_application_asked_for_is_never_left_out(words: str) -> None:
     refusal = read_refusal(400, json.dumps({"error": {"message": words}}).encode())
-    assert bend(Form(), chat_body(FULL, Form()), refusal) is None
+    assert bend(CHAT_BENDS, Form(), chat_body(FULL, Form()), refusal) is None
 
 
 BODIES: dict[str, tuple[bytes, str]] = {
@@ -197,3 +198,44 @@ def test_the_size_of_the_context_is_read_where_it_is_said(shared: object) -> Non
     assert refusal.context == 2048
     words = b'{"error":{"message":"This model\'s maximum context length is 8192 tokens. However, ..."}}'
     assert read_refusal(400, words).context == 8192
+
+
+# -- Responses ---------------------------------------------------------------------------------------------------
+
+
+def test_the_first_form_of_a_responses_request_is_stateless() -> None:
+    body = responses_body(FULL, ResponsesForm())
+    assert body["store"] is False
+    assert "previous_response_id" not in body
+    assert body["instructions"] == "Be brief."
+    assert body["tool_choice"] == {"type": "function", "name": "weather"}
+    assert body["text"]["format"]["type"] == "json_schema"
+    assert [item.get("type", item.get("role")) for item in body["input"]] == [
+        "user",
+        "function_call",
+        "function_call_output",
+    ]
+
+
+def test_reasoning_items_go_back_to_the_upstream_that_wrote_them() -> None:
+    items = [
+        {"type": "reasoning", "encrypted_content": "x"},
+        {"type": "message", "content": []},
+        {"type": "function_call", "call_id": "theirs", "name": "weather", "arguments": "{}"},
+    ]
+    calls = CallRound((CALL,), "run_1", ({"upstream": "http://a", "responses": items},))
+    question = replace(FULL, history=(USER, calls))
+    sent = responses_body(question, ResponsesForm(), upstream="http://a")["input"]
+    assert [item.get("type") for item in sent] == [None, "reasoning", "function_call", "function_call_output"]
+    assert sent[-1]["call_id"] == "theirs"
+    assert "reasoning" not in json.dumps(responses_body(question, ResponsesForm(), upstream="http://b")["input"])
+
+
+@pytest.mark.parametrize("name", [row.name for row in RESPONSES_BENDS])
+def test_each_member_of_a_responses_request_that_is_refused_is_left_out(name: str) -> None:
+    body = responses_body(FULL, ResponsesForm())
+    refusal = read_refusal(400, json.dumps({"error": {"message": f"Unknown parameter: '{name}'."}}).encode())
+    bent = bend(RESPONSES_BENDS, ResponsesForm(), body, refusal)
+    assert bent is not None
+    assert bent[0] == name
+    assert responses_body(FULL, bent[1]) != body
