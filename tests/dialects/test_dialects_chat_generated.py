@@ -9,6 +9,8 @@ import chat_styles
 import pytest
 import turns
 
+from rx_assistant.dialects.chat import ChatReader
+
 
 @pytest.mark.parametrize("block", range(10))
 def test_whatever_the_style_the_told_turn_comes_out(block: int) -> None:
@@ -33,6 +35,13 @@ def test_every_single_cut_gives_the_same_events() -> None:
         whole = turns.chat(body).events
         for cut in range(len(body)):
             assert turns.chat(body, [cut]).events == whole, (seed, cut, told)
+
+
+def test_the_short_way_for_plain_text_gives_what_the_long_way_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies = [chat_styles.turn(Random(seed))[1] for seed in range(500)]
+    short = [turns.chat(body).events for body in bodies]
+    monkeypatch.setattr(ChatReader, "_only_text", lambda self, chunk: "")
+    assert [turns.chat(body).events for body in bodies] == short
 
 
 def _value(arguments: str) -> object:
