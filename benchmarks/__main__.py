@@ -26,6 +26,7 @@ TABLES = (
     "imports",
     "local_server",
     "stalls",
+    "upstream",
     "gui",
 )
 

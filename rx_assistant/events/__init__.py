@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rx_assistant.events._base import StreamEvent
+from rx_assistant.events._base import Sourced, StreamEvent
 from rx_assistant.events._deltas import (
     InputFragment,
     NarrowMessage,
@@ -11,7 +11,7 @@ from rx_assistant.events._deltas import (
     ThreadMessageDelta,
     ThreadRunStepDelta,
 )
-from rx_assistant.events._frames import KINDS, Kind, classify, frame, proves_done
+from rx_assistant.events._frames import KINDS, Kind, classify, frame, proves_done, unknown_kind
 from rx_assistant.events._halves import FINAL_MESSAGE, FINAL_STEP, Held, bare, whole
 from rx_assistant.events._json_text import mended
 from rx_assistant.events._kinds import (
@@ -20,6 +20,7 @@ from rx_assistant.events._kinds import (
     DoneEvent,
     ErrorEvent,
     MessageEvent,
+    ReasoningDelta,
     RunEvent,
     RunStepEvent,
     ThreadCreated,
@@ -60,8 +61,10 @@ __all__ = [
     "MessageEvent",
     "NarrowMessage",
     "NarrowStep",
+    "ReasoningDelta",
     "RunEvent",
     "RunStepEvent",
+    "Sourced",
     "StreamEvent",
     "TextFragment",
     "ThreadCreated",
@@ -93,5 +96,6 @@ __all__ = [
     "frame",
     "mended",
     "proves_done",
+    "unknown_kind",
     "whole",
 ]

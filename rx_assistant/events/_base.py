@@ -59,6 +59,20 @@ _CLASSES: Final[dict[str, type[StreamEvent]]] = {}
 """The class for each event name; `<unknown>` for all others."""
 
 
+class Sourced(bytes):
+    """The bytes of an event that was translated from another protocol, and the payload that it was read from."""
+
+    source: bytes
+
+    def __new__(cls, raw: bytes, source: bytes) -> Self:
+        made = super().__new__(cls, raw)
+        made.source = source
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (bytes(self), self.source)
+
+
 class StreamEvent(Generic[Name, Data]):
     """One event of a stream: its name in `event`, its payload in `data`, the payload's bytes in `raw`.
 
@@ -109,6 +123,16 @@ class StreamEvent(Generic[Name, Data]):
     def raw(self) -> bytes:
         """The payload's bytes, as they came."""
         return self._raw
+
+    @property
+    def source(self) -> Json:
+        """The payload that this event was translated from, as plain JSON; None if the stream spoke Assistants events.
+
+        It holds what has no place in an Assistants event: log probabilities, a vendor's fields, other choices.
+        """
+        source = getattr(self._raw, "source", None)
+        value: Json = json_reader()(text_of(source)) if source else None
+        return value
 
     @property
     def narrow(self) -> tuple[Any, ...] | None:

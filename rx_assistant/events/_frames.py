@@ -15,12 +15,15 @@ from typing import Any, Final, TypeAlias
 from rx_assistant.events._base import StreamEvent
 from rx_assistant.events._errors import glued_error, is_error
 from rx_assistant.events._json_text import text_of
-from rx_assistant.events._kinds import BY_NAME, DoneEvent, ErrorEvent, UnknownEvent
+from rx_assistant.events._kinds import BY_NAME, DoneEvent, ErrorEvent, ReasoningDelta, UnknownEvent
 
 Kind: TypeAlias = Callable[[bytes], StreamEvent]
 """Bytes of a payload → the event: an event class, or a small callable where the name is unknown."""
 
-KINDS: Final[dict[bytes, Kind]] = {name.encode(): kind for name, kind in BY_NAME.items()}
+KINDS: Final[dict[bytes, Kind]] = {
+    **{name.encode(): kind for name, kind in BY_NAME.items()},
+    b"thread.run.reasoning.delta": ReasoningDelta,
+}
 """What `classify` looks up first. Who classifies by the thousand may look here itself."""
 _NAMELESS: Final = (b"", b"message")
 _DONE: Final = b"[DONE]"
@@ -49,7 +52,7 @@ def classify(name: bytes, data: bytes) -> tuple[Kind, bytes]:
         return kind, data
     if name in _NAMELESS:
         return _unwrap(data)
-    return (ErrorEvent if _names_an_error(name) else _unknown(name)), data
+    return (ErrorEvent if _names_an_error(name) else unknown_kind(name)), data
 
 
 def proves_done(data: bytes) -> bool:
@@ -69,7 +72,8 @@ def frame(event: StreamEvent) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _unknown(name: bytes) -> Kind:
+def unknown_kind(name: bytes) -> Kind:
+    """What makes an unknown event of that name out of its bytes."""
     return partial(UnknownEvent, text_of(name))
 
 
@@ -86,10 +90,10 @@ def _unwrap(data: bytes) -> tuple[Kind, bytes]:
     if wrapped is not None:
         value, own_text = members["data"]
         inner = (value if isinstance(value, str) else own_text).encode("utf-8", "backslashreplace")  # halves as escapes
-        return KINDS.get(wrapped) or _unknown(wrapped), inner
+        return KINDS.get(wrapped) or unknown_kind(wrapped), inner
     if members and is_error(text):
         return ErrorEvent, data
-    return _unknown(b"message"), data
+    return unknown_kind(b"message"), data
 
 
 def _wrapped_name(members: dict[str, tuple[Any, str]]) -> bytes | None:

@@ -260,6 +260,29 @@ class UnknownEvent(StreamEvent[Literal["<unknown>"], object]):
         return super().__repr__().replace("(", f"({self._name!r}, ", 1)
 
 
+class ReasoningDelta(UnknownEvent):
+    """More of what the model thinks before it answers, read from a stream of another protocol.
+
+    No Assistants server sends it, so for checkers and `verify` it is an unknown event, named
+    `thread.run.reasoning.delta`.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__("thread.run.reasoning.delta", raw)
+
+    @property
+    def text(self) -> str:
+        """The piece of reasoning; "" if the payload holds none. Raises EventDecodeError when it is not JSON."""
+        value = self.json()
+        delta = value.get("delta") if isinstance(value, dict) else None
+        return delta if isinstance(delta, str) else ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._raw,)
+
+
 AssistantStreamEvent: TypeAlias = (
     ThreadCreated
     | ThreadRunCreated

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from reactivex import Observable
 
-from rx_assistant.events import Held, ThreadMessageDelta, whole
+from rx_assistant.events import Held, ReasoningDelta, ThreadMessageDelta, whole
 from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
 from rx_assistant.operators._moments import at_done, deltas, views
 from rx_assistant.operators._routing import MESSAGES, Moment
@@ -56,6 +56,31 @@ def _text_deltas(down: Sink[str], scope: Scope[Event]) -> Callable[[Event], obje
             for _, text in each.text_fragments if isinstance(each, ThreadMessageDelta) else ():
                 if text:
                     down.next(text)
+
+    return on_event
+
+
+def reasoning_deltas() -> Callable[[Observable[Event]], Observable[str]]:
+    """Emit what the model thinks before it answers, piece by piece, as it arrives.
+
+        source              reasoning.delta  message.delta  reasoning.delta
+        reasoning_deltas()  "The sky"                       " scatters"
+
+    Only streams of Chat Completions and Responses tell it; Assistants servers do not.
+
+    >>> "".join(stream.pipe(ax.reasoning_deltas()))
+    ''
+
+    Raises:
+        EventDecodeError: a reasoning event's payload is not JSON; through on_error.
+    """
+    return operator(_reasoning_deltas)
+
+
+def _reasoning_deltas(down: Sink[str], scope: Scope[Event]) -> Callable[[Event], object]:
+    def on_event(event: Event) -> None:
+        if type(event) is ReasoningDelta and event.text:
+            down.next(event.text)
 
     return on_event
 

@@ -1,0 +1,20 @@
+"""The errors of models' servers, whose bodies have many shapes: the words in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import to_json
+
+
+def error_text(error: Any) -> str:
+    """The words of an error in any of the shapes that servers use, without the shape around them."""
+    if isinstance(error, str):
+        return error
+    if isinstance(error, dict):
+        for key in ("message", "detail", "error", "error_msg", "msg"):
+            if error.get(key):
+                return error_text(error[key])
+    if isinstance(error, list) and error:
+        return error_text(error[0])
+    return to_json(error).decode() if error not in (None, {}, []) else "the model's server reported an error"

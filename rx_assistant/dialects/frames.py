@@ -1,0 +1,111 @@
+"""Bytes of a Chat Completions body → payloads, one for each `data:` line, whatever stands between them.
+
+Each payload of this protocol is one line, so blank lines need not be trusted: some servers leave them out. CRLF and
+lone CR, comments, `event:`, `id:` and `retry:` lines and blanks before a field are taken as well. A body that is JSON
+instead of a stream is one payload; lines of JSON are one payload each. A field `error:` (GPUStack) is an error.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic_core import from_json
+
+from rx_assistant.errors import EventTooLargeError
+
+Payload = tuple[bytes, bytes]
+"""The event's name, `error` or empty, and the bytes of the payload."""
+
+_BOM: Final = b"\xef\xbb\xbf"
+_JSON: Final = (b"{", b"[")
+
+
+class ChatFrames:
+    """Takes a body in chunks of any size and gives its payloads, each as (name, bytes).
+
+    Raises EventTooLargeError when one line, or a body of JSON, is larger than `max_event_bytes`.
+    """
+
+    def __init__(self, *, max_event_bytes: int = 16 * 2**20) -> None:
+        self._limit = max_event_bytes
+        self._rest: list[bytes] = []  # a line that has not ended
+        self._size = 0
+        self._name = b""
+        self._begun = False
+        self._is_json = False
+
+    def push(self, chunk: bytes) -> list[Payload]:
+        """The payloads that `chunk` completes."""
+        if not chunk:
+            return []
+        if b"\r" in chunk:
+            chunk = chunk.replace(b"\r", b"\n")  # the blank line that a CRLF leaves says nothing here
+        if not self._begun:
+            chunk = self._begin(chunk)
+        if self._is_json or b"\n" not in chunk:
+            self._hold(chunk)
+            return []
+        lines = chunk.split(b"\n")
+        if self._rest:
+            lines[0] = self._taken() + lines[0]
+        if lines[-1]:
+            self._hold(lines[-1])
+        payloads: list[Payload] = []
+        for line in lines[:-1]:
+            if line:
+                self._line(line, payloads)
+        return payloads
+
+    def end(self) -> list[Payload]:
+        """The payloads of what has come without a line end: the last line, or a body of JSON."""
+        rest = self._taken()
+        payloads: list[Payload] = []
+        if not self._is_json:
+            self._line(rest, payloads)
+        elif _is_value(rest):
+            payloads.append((b"", rest))
+        else:
+            payloads.extend((b"", line) for line in rest.split(b"\n") if line.strip())
+        return payloads
+
+    def _begin(self, chunk: bytes) -> bytes:
+        """The body so far, once its first byte that counts is there: that byte tells a stream from JSON."""
+        start = (self._taken() + chunk).removeprefix(_BOM).lstrip()
+        self._begun = bool(start) and not _BOM.startswith(start)
+        self._is_json = start.startswith(_JSON)
+        return start
+
+    def _line(self, line: bytes, payloads: list[Payload]) -> None:
+        if line[:5] != b"data:":
+            line = line.removeprefix(_BOM).strip()
+        field, colon, value = line.partition(b":")
+        if field == b"data":
+            value = value.strip()
+            if value:
+                payloads.append((self._name, value))
+                self._name = b""
+        elif field == b"error" and colon:
+            payloads.append((b"error", value.strip()))
+        elif field == b"event":
+            self._name = b"error" if value.strip() == b"error" else b""
+        elif field and field not in (b"id", b"retry"):
+            payloads.append((b"", line))  # no field of a stream: the reader keeps it for the error's text
+
+    def _hold(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size > self._limit:
+            raise EventTooLargeError(self._limit)
+        self._rest.append(piece)
+
+    def _taken(self) -> bytes:
+        rest = b"".join(self._rest)
+        self._rest, self._size = [], 0
+        return rest
+
+
+def _is_value(text: bytes) -> bool:
+    try:
+        from_json(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,129 @@
+"""What a model says in one turn, whatever its protocol: the vocabulary between the readers and their users."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+Status: TypeAlias = Literal["completed", "requires_action", "incomplete", "failed"]
+MessageEnd: TypeAlias = Literal["max_tokens", "content_filter", "run_failed"]
+Usage: TypeAlias = dict[str, Any]
+"""Counts under the names of a run's `usage`."""
+
+
+class Text(NamedTuple):
+    """More of the answer's text. `message` tells several messages of one turn apart, `part` the parts of one."""
+
+    value: str
+    message: str = ""
+    part: int = 0
+
+
+class Refusal(NamedTuple):
+    """More of the text with which the model refuses."""
+
+    value: str
+    message: str = ""
+    part: int = 0
+
+
+class Annotation(NamedTuple):
+    """An annotation of the answer's text, in the members that the Assistants API gives it."""
+
+    value: dict[str, Any]
+    message: str = ""
+    part: int = 0
+
+
+class MessageDone(NamedTuple):
+    """A message is finished, though the turn may go on."""
+
+    message: str = ""
+
+
+class Reasoning(NamedTuple):
+    """More of what the model thinks before it answers."""
+
+    value: str
+
+
+class Call(NamedTuple):
+    """The model begins to call a function. `number` counts the turn's calls from 0, in order of appearance.
+
+    `id` is unique within the run. `given_id` is what the model's server wrote, "" if it wrote none.
+    """
+
+    number: int
+    id: str
+    given_id: str
+    name: str
+
+
+class Arguments(NamedTuple):
+    """More of a call's arguments, which are JSON once all of them are there."""
+
+    number: int
+    value: str
+
+
+class HostedCall(NamedTuple):
+    """The model's server begins to run a tool of its own: `code_interpreter` or `file_search`."""
+
+    key: str
+    id: str
+    type: Literal["code_interpreter", "file_search"]
+
+
+class HostedInput(NamedTuple):
+    """More of the code that a code interpreter is to run."""
+
+    key: str
+    value: str
+
+
+class HostedDone(NamedTuple):
+    """A tool of the model's server is finished; `call` is the tool call as the Assistants API writes it."""
+
+    key: str
+    call: dict[str, Any]
+    failed: bool = False
+
+
+class LateText(NamedTuple):
+    """Text after the first call. An Assistants run has no place for it; it belongs to the turn's content."""
+
+    value: str
+
+
+class Unknown(NamedTuple):
+    """A payload that holds something, but nothing that an Assistants run could say."""
+
+    name: str
+
+
+Part: TypeAlias = (
+    Text
+    | Refusal
+    | Annotation
+    | MessageDone
+    | Reasoning
+    | Call
+    | Arguments
+    | HostedCall
+    | HostedInput
+    | HostedDone
+    | LateText
+    | Unknown
+)
+
+
+class Ending(NamedTuple):
+    """How a turn ended. `message_end` says why an open message is incomplete.
+
+    `code` and `message` are those of the run's `last_error` when it failed.
+    """
+
+    status: Status
+    message_end: MessageEnd | None = None
+    code: str = "server_error"
+    message: str = ""
+    usage: Usage | None = None
