@@ -103,7 +103,7 @@ class BodyState:
         return self.fail(self.closed_error() if self.closed or limit is None else limit.error())
 
     def cancelled(self, text: str) -> RxAssistantError:
-        """The wait ended with an exception that is no transport's."""
+        """The wait ended with an exception that did not come from the transport."""
         return self.fail(StreamCancelledError(text, request_id=self.request_id))
 
     def end(self) -> None:

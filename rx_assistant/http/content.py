@@ -40,7 +40,7 @@ class EventStreamContent:
         self.passes = False  # whether all that follows is passed on as it is
 
     def feed(self, raw: bytes) -> bytes:
-        """What may be passed on, perhaps nothing yet; NotAnEventStreamError when it is no event stream."""
+        """What may be passed on, perhaps nothing yet; NotAnEventStreamError for anything but an event stream."""
         chunk = self._decode(raw)
         if self._decided:
             return chunk

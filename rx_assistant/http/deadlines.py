@@ -36,7 +36,7 @@ class Limit(NamedTuple):
 
 
 class Deadlines:
-    """Told of reads and events, it knows by when the current read has to end. Not thread-safe by itself.
+    """Learns of reads and events, and knows by when the current read has to end. Not thread-safe by itself.
 
     `read` is the limit on a wait without a byte, where the transport does not watch over it: None leaves it out.
     `counts`: whether a limit can pass between two reads, or while bytes arrive. `watches`: whether there is a limit.

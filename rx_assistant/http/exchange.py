@@ -1,6 +1,6 @@
 """The course of one call, without doing any of it: which request next, how long to wait, when to give up.
 
-`exchange` is a generator. It yields what is to be done (`Send`, `Wait`, `FetchKey`), is told how that went, and
+`exchange` is a generator. It yields what is to be done (`Send`, `Wait`, `FetchKey`), receives how that went, and
 returns the reply or raises the error. The two sessions drive it, each in its own way of waiting; tests drive it on
 virtual time. So there is one place that knows about keys, redirects, retries and time limits.
 
