@@ -52,7 +52,10 @@ def fold(snapshot: RunSnapshot, event: StreamEvent) -> RunSnapshot:
     An event without the id that it needs changes nothing, and is logged once. Raises EventDecodeError when the event's
     payload is not a JSON object.
     """
-    return advance(snapshot, event)[-1][0]
+    narrow: Any = event.narrow
+    if snapshot._store.held is None and (narrow is None or narrow[2] or b"\\u" not in event._raw):
+        return _step(snapshot, _APPLY.get(type(event)), event, narrow)[0]
+    return _whole_steps(snapshot, event)[-1][0]
 
 
 def advance(snapshot: RunSnapshot, event: StreamEvent) -> Sequence[Step]:
@@ -64,7 +67,7 @@ def advance(snapshot: RunSnapshot, event: StreamEvent) -> Sequence[Step]:
     Raises EventDecodeError when the event's payload is not a JSON object.
     """
     narrow: Any = event.narrow
-    if snapshot._store.held is None and (narrow is None or narrow[2] or not cast("Any", event).is_torn):
+    if snapshot._store.held is None and (narrow is None or narrow[2] or b"\\u" not in event._raw):
         return (_step(snapshot, _APPLY.get(type(event)), event, narrow),)
     return _whole_steps(snapshot, event)
 
