@@ -211,7 +211,9 @@ def index_of(piece: dict[str, Any], position: int) -> int:
 def pieces_of(container: dict[str, Any] | None, key: str) -> list[tuple[int, dict[str, Any]]]:
     """The objects in the array under `key` with their places; none where there is no array."""
     pieces = (container.get(key) if container else None) or ()
-    return [(position, piece) for position, piece in enumerate(pieces) if piece is not None]
+    if None in pieces:  # in place of what is no object
+        return [(position, piece) for position, piece in enumerate(pieces) if piece is not None]
+    return list(enumerate(pieces))
 
 
 def _text_fragments(payload: dict[str, Any]) -> Iterator[TextFragment]:

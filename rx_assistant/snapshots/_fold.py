@@ -42,6 +42,8 @@ _log = logging.getLogger("rx_assistant")
 _Apply: TypeAlias = Callable[[Store, int, Any, Any], Changes]
 
 
+_BACKSLASH: Final = 0x5C  # a payload without one holds no escapes, so no halves of characters
+
 Step: TypeAlias = tuple[RunSnapshot, Changes, StreamEvent]
 """A snapshot, what was opened, changed and closed on the way to it, and the event that did so."""
 
@@ -52,7 +54,10 @@ def fold(snapshot: RunSnapshot, event: StreamEvent) -> RunSnapshot:
     An event without the id that it needs changes nothing, and is logged once. Raises EventDecodeError when the event's
     payload is not a JSON object.
     """
-    return advance(snapshot, event)[-1][0]
+    narrow: Any = event.narrow
+    if snapshot._store.held is None and (narrow is None or narrow[2] or _BACKSLASH not in event._raw):
+        return _step(snapshot, _APPLY.get(type(event)), event, narrow)[0]
+    return _whole_steps(snapshot, event)[-1][0]
 
 
 def advance(snapshot: RunSnapshot, event: StreamEvent) -> Sequence[Step]:
@@ -64,7 +69,7 @@ def advance(snapshot: RunSnapshot, event: StreamEvent) -> Sequence[Step]:
     Raises EventDecodeError when the event's payload is not a JSON object.
     """
     narrow: Any = event.narrow
-    if snapshot._store.held is None and (narrow is None or narrow[2] or not cast("Any", event).is_torn):
+    if snapshot._store.held is None and (narrow is None or narrow[2] or _BACKSLASH not in event._raw):
         return (_step(snapshot, _APPLY.get(type(event)), event, narrow),)
     return _whole_steps(snapshot, event)
 

@@ -377,3 +377,19 @@ def test_a_pipe_that_is_closed_early_ends_the_command_in_silence(recording: Path
         process.stdout.close()
         assert process.wait(GUARD) == 1
         assert process.stderr.read() == ""
+
+
+LOCALES = {
+    "C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "C, as Python likes it": {"LC_ALL": "C"},
+    "latin-1": {"PYTHONIOENCODING": "latin-1"},
+}
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("question", ["Grüße 😀".encode(), b"not \xff UTF-8"], ids=["UTF-8", "other bytes"])
+def test_a_question_of_any_bytes_is_asked_in_any_locale(locale: str, question: bytes) -> None:
+    command = [os.fsencode(sys.executable), b"-m", b"rx_assistant", b"ask", question]
+    done = subprocess.run(command, capture_output=True, timeout=GUARD, env=environment(**LOCALES[locale]), check=False)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr
+    assert len(done.stdout) > 10

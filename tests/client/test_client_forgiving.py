@@ -1,4 +1,4 @@
-"""Replies whose values are a little off: read where the SDK reads them, refused with the field's name where nothing can be."""
+"""Replies whose values are a little off: read where the SDK reads them; what cannot be read names its field."""
 
 from __future__ import annotations
 
@@ -120,9 +120,12 @@ UNREADABLE = {
 @pytest.mark.parametrize("name", UNREADABLE)
 def test_what_is_no_object_is_an_error_that_says_so(name: str) -> None:
     body, reason = UNREADABLE[name]
-    with Loopback(Answering(body)) as server, AssistantClient(base_url=server.url) as client:
-        with pytest.raises(errors.APIResponseValidationError, match=reason) as caught:
-            client.threads.runs.retrieve("run_1", thread_id="thread_1")
+    with (
+        Loopback(Answering(body)) as server,
+        AssistantClient(base_url=server.url) as client,
+        pytest.raises(errors.APIResponseValidationError, match=reason) as caught,
+    ):
+        client.threads.runs.retrieve("run_1", thread_id="thread_1")
     assert (caught.value.request_id, caught.value.body) == ("req_1", body.decode())
 
 
@@ -131,9 +134,9 @@ def test_a_list_without_an_array_names_the_field(data: Any) -> None:
     with (
         Loopback(Answering({"object": "list", "data": data})) as server,
         AssistantClient(base_url=server.url) as client,
+        pytest.raises(errors.APIResponseValidationError, match="data: must be an array, got"),
     ):
-        with pytest.raises(errors.APIResponseValidationError, match="data: must be an array, got"):
-            client.threads.messages.list("thread_1")
+        client.threads.messages.list("thread_1")
 
 
 @pytest.mark.parametrize("data", [None, []])

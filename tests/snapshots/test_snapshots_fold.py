@@ -441,6 +441,30 @@ def test_pieces_without_a_usable_index_are_skipped_and_cost_nothing_else() -> No
     assert texts_of(folded(delta)) == ["a"]
 
 
+def test_what_the_final_object_dropped_is_in_no_snapshot_after_it() -> None:
+    shown = folded(message_delta(text("a"), text("b", 1)), step_delta(function("{}", 0, "c0"), function("{}", 1, "c1")))
+    message = event("thread.message.completed", {"id": "msg_1", "content": [{"type": "text", "text": {"value": "a"}}]})
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    details = {"type": "tool_calls", "tool_calls": [call]}
+    step = event("thread.run.step.completed", {"id": "step_1", "status": "completed", "step_details": details})
+    ended = fold(fold(shown, message), step)
+    assert (shown.text, ended.text) == ("ab", "a")
+    assert [call.id for call in shown.tool_calls] == ["c0", "c1"]
+    assert [call.id for call in ended.tool_calls] == ["c1"]
+    assert ended.tool_calls[-1] == ended.steps[0].step_details.tool_calls[0]  # type: ignore[union-attr]
+    assert [ended.text_part("msg_1", index) is None for index in (0, 1)] == [False, True]
+    assert [ended.tool_call("step_1", index) is None for index in (0, 1)] == [True, False]
+    assert pickle.loads(pickle.dumps(ended)).tool_calls == ended.tool_calls
+    assert fold(shown, message_delta(text("c"))).text == "acb"
+    assert [call.id for call in fold(shown, event("thread.run.queued", {"id": "run_1"})).tool_calls] == ["c0", "c1"]
+
+
+def test_a_final_part_of_another_type_shows_the_servers_text_only() -> None:
+    snapshot = folded(message_delta(text("a"), {"index": 1, "type": "refusal", "refusal": "no"}))
+    content = [{"type": "image_file", "image_file": {"file_id": "f"}}, {"type": "text", "text": {"value": "b"}}]
+    assert fold(snapshot, event("thread.message.completed", {"id": "msg_1", "content": content})).text == "b"
+
+
 def check_once(events: Iterable[StreamEvent], stream: Generated) -> None:
     """Law L5 on the fold's bookkeeping."""
     seen: dict[int, list[str]] = defaultdict(list)
