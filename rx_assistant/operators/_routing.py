@@ -117,19 +117,32 @@ class Router:
             inlet.end(error)
 
     def _turn(self, phase: Turn, state: State, version: int, event: StreamEvent) -> None:
-        """A state is created, or done."""
+        """A state is created, or done.
+
+        An interrupt leaves the books in order: the state is closed all the same. An exception ends the observer that
+        raised it, so nothing is closed before that observer has got its error.
+        """
         inlet = self._open(state) if phase == "created" else self.inlets.get(state)
-        try:
-            if phase == "created" and inlet is not None:
-                inlet.announce()
-        finally:
+        interrupt: BaseException | None = None
+        if inlet is not None:
             try:
-                if inlet is not None:
-                    inlet.push(phase, state, -1, version, event)
-            finally:
-                if phase == "done":
-                    self._close(state, version)
-                    self._tell_step(state, version, event)
+                if phase == "created":
+                    inlet.announce()
+            except Exception:
+                raise
+            except BaseException as error:
+                interrupt = error
+            try:
+                inlet.push(phase, state, -1, version, event)
+            except Exception:
+                raise
+            except BaseException as error:
+                interrupt = error
+        if phase == "done":
+            self._close(state, version)
+            self._tell_step(state, version, event)
+        if interrupt is not None:
+            raise interrupt
 
     def _open(self, state: State) -> Inlet | None:
         inlet = self._inlet_for(state)
