@@ -438,8 +438,8 @@ def test_the_context_follows_the_events() -> None:
         ("message.delta", "in_progress", "a"),
         ("message.delta", "in_progress", "ab"),
         ("message.completed", "in_progress", "ab"),
-        ("run.completed", "completed", None),
-        ("done", "completed", None),
+        ("run.completed", "completed", "ab"),
+        ("done", "completed", "ab"),
     ]
 
 
