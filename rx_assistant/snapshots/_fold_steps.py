@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     )
 
 
-_Label: TypeAlias = tuple[str, str | None]
-"""Type and id of a call, as far as they are known."""
+_Label: TypeAlias = tuple[str, str | None, bool]
+"""Type and id of a call, as far as they are known, and whether it has its output already."""
 
 
 def step_delta(store: Store, version: int, event: ThreadRunStepDelta, narrow: NarrowStep) -> Changes:
@@ -31,7 +31,7 @@ def step_delta(store: Store, version: int, event: ThreadRunStepDelta, narrow: Na
     if step is not None and narrow[2]:
         index, kind, text = narrow[1][0]
         call = step.calls.by_index.get(index)
-        if call is not None and call.kind == kind:
+        if call is not None and call.kind == kind and not call.answered:
             if call.ended or step.ended:
                 return ()
             call.log.append(version, text)
@@ -68,19 +68,21 @@ def _call_delta(
 ) -> None:
     position, piece = placed
     index, kind, call_id = index_of(piece, position), word(piece.get("type")), piece.get("id")
-    call = step.calls.by_index.get(index) or _new_call(store, step, version, index, (kind, call_id), changes)
+    inside = piece.get(kind) or {}
+    label = kind, call_id, kind == "function" and inside.get("output") is not None
+    call = step.calls.by_index.get(index) or _new_call(store, step, version, index, label, changes)
     if call.ended or call.kind != kind:
         return
     if call_id is not None and call_id != call.identity.at(version):
         call.identity.put(version, call_id)
-    inside = piece.get(kind) or {}
     if kind == "function":
         _append_function(call, version, inside)
     elif kind == "code_interpreter":
         _append_code(call, version, position, inside, event)
     else:
         call.pieces.append(version, 0, event, (position, 0))
-    changes.append(("delta", call, position))
+    if not call.answered:
+        changes.append(("delta", call, position))
 
 
 def _append_function(call: CallState, version: int, function: Node) -> None:
@@ -163,7 +165,7 @@ def required_calls(store: Store, version: int, event: RunEvent, narrow: None) ->
     for wanted in required:
         call = known.get(wanted.id) or _without_id(open_steps, version)
         call = call or _unseen(store, version, wanted, open_steps, changes)
-        if not call.ended:
+        if not (call.ended or call.answered):
             if call.identity.at(version) is None:
                 call.identity.put(version, wanted.id)
             call.final.put(version, _as_call(wanted))
@@ -191,7 +193,7 @@ def _unseen(
     step = steps[-1] if steps else store.stray
     assert step is not None
     known = next((call for call in step.calls.at(version) if call.identity.at(version) == wanted.id), None)
-    return known or _new_call(store, step, version, step.calls.free_index(), ("function", wanted.id), changes)
+    return known or _new_call(store, step, version, step.calls.free_index(), ("function", wanted.id, False), changes)
 
 
 def _as_call(wanted: RequiredActionFunctionToolCall) -> ToolCall:
@@ -212,7 +214,8 @@ def _step(store: Store, version: int, step_id: str, changes: list[Change]) -> St
 
 
 def _label(shown: ToolCall) -> _Label:
-    return word(shown.type), shown.id
+    answered = shown.type == "function" and bool(shown.function) and shown.function.output is not None
+    return word(shown.type), shown.id, answered
 
 
 def _new_call(
@@ -223,8 +226,8 @@ def _new_call(
     label: _Label,
     changes: list[Change],
 ) -> CallState:
-    kind, call_id = label
-    call = CallState(step.id, index, kind)
+    kind, call_id, answered = label
+    call = CallState(step.id, index, kind, answered)
     step.calls.add(version, call)
     if call_id is not None:
         call.identity.put(version, call_id)
@@ -234,7 +237,8 @@ def _new_call(
         call.final.put(version, stray)
         return call
     store.calls.append((version, call))
-    changes.append(("created", call, -1))
+    if not answered:
+        changes.append(("created", call, -1))
     return call
 
 

@@ -294,9 +294,20 @@ async def test_a_further_stream_is_opened_inside_a_callback(face: Face, connect:
             await got(given.connect())
         await got(given.until_done())
         assert (await got(given.get_final_run())).status == "requires_action"
-    assert handler.told == ["f: sunny", "Sunny.", "end", "f: None", "end"]
+    assert handler.told == ["Sunny.", "end", "f: None", "end"], "the call was answered, and is not told again"
     assert handler.threads == {threading.get_ident()} or connect
     assert len(handler.threads) == 1
+
+
+@on_every_face
+async def test_an_answered_call_is_in_the_steps_of_the_further_stream_and_in_no_callback(face: Face) -> None:
+    names = [name for name in CALLBACKS if "tool_call" in name or name == "on_run_step_done"]
+    handler = recorder(face, names=names)
+    async with face.block(face.stream(*RESUMED, handler=handler)) as given:
+        await got(given.until_done())
+        [made] = await got(given.get_final_run_steps())
+    assert handler.calls == ["on_run_step_done"]
+    assert made.step_details.tool_calls[0].function.output == "sunny"
 
 
 @on_every_face
