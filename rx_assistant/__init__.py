@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         InternalServerError,
         NotAnEventStreamError,
         NotFoundError,
+        OpenAIError,
         PartialArgumentsError,
         PermissionDeniedError,
         PollTimeoutError,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from rx_assistant.handlers import AssistantEventHandler, AsyncAssistantEventHandler
     from rx_assistant.hot import AsyncStream, Stream
     from rx_assistant.http.dialects import Azure, Foundry
+    from rx_assistant.http.request import NOT_GIVEN, omit
     from rx_assistant.http.timeouts import Timeout
     from rx_assistant.loops import background
     from rx_assistant.polling import Backoff, Polled, UploadProgress, watch, watch_async
@@ -90,6 +92,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "InternalServerError",
         "NotAnEventStreamError",
         "NotFoundError",
+        "OpenAIError",
         "PartialArgumentsError",
         "PermissionDeniedError",
         "PollTimeoutError",
@@ -114,6 +117,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "handlers": ("AssistantEventHandler", "AsyncAssistantEventHandler"),
     "hot": ("AsyncStream", "Stream"),
     "http.dialects": ("Azure", "Foundry"),
+    "http.request": ("NOT_GIVEN", "omit"),
     "http.timeouts": ("Timeout",),
     "loops": ("background",),
     "polling": ("Backoff", "Polled", "UploadProgress", "watch", "watch_async"),
@@ -132,6 +136,7 @@ _PACKAGES = ("errors", "events", "gui", "local", "operators", "types")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "NOT_GIVEN",
     "APIConnectionError",
     "APIError",
     "APIResponseValidationError",
@@ -161,6 +166,7 @@ __all__ = [
     "InternalServerError",
     "NotAnEventStreamError",
     "NotFoundError",
+    "OpenAIError",
     "PartialArgumentsError",
     "PermissionDeniedError",
     "PollTimeoutError",
@@ -195,6 +201,7 @@ __all__ = [
     "from_response",
     "gui",
     "local",
+    "omit",
     "operators",
     "replay",
     "replay_async",

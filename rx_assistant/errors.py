@@ -20,7 +20,7 @@
     │   ├── StreamClosedError              we closed it while someone was waiting
     │   ├── StreamCancelledError           the task that read it was cancelled
     │   ├── StreamOverflowError            a reader or a buffer fell too far behind   .capacity .pending
-    │   ├── ServerErrorEvent               the server sent an `error` event           .error .code .param .type
+    │   ├── ServerErrorEvent               the server sent an `error` event (also an APIError)   .error
     │   └── NotAnEventStreamError          something else came instead                .content_type .head
     ├── EventTooLargeError                 one event exceeds `max_event_bytes`        .limit
     ├── EventDecodeError                   one event's payload is not what its name says   .event
@@ -67,6 +67,10 @@ class RxAssistantError(Exception):
         self._arrived = arrived
         if request_id is not None:
             self.request_id = request_id
+
+
+OpenAIError = RxAssistantError
+"""The name that the official SDK has for it."""
 
 
 class ConfigurationError(RxAssistantError):
@@ -144,31 +148,6 @@ class StreamOverflowError(StreamError):
         self.pending = pending
 
 
-class ServerErrorEvent(StreamError):
-    """The server sent an `error` event, in either of its two shapes, as `error`."""
-
-    def __init__(
-        self, error: ErrorObject, *, snapshot: RunSnapshot | None = None, request_id: str | None = None
-    ) -> None:
-        super().__init__(f"the server sent an error event: {error.message}", snapshot=snapshot, request_id=request_id)
-        self.error = error
-
-    @property
-    def code(self) -> str | None:
-        """The server's word for the kind of error, such as `server_error` or `rate_limit_exceeded`."""
-        return self.error.code
-
-    @property
-    def param(self) -> str | None:
-        """The parameter at fault, where the server names one."""
-        return self.error.param
-
-    @property
-    def type(self) -> str | None:
-        """The server's class of errors, such as `invalid_request_error`."""
-        return self.error.type
-
-
 class NotAnEventStreamError(StreamError):
     """A successful reply that is no event stream; `head` holds the first bytes of what came instead."""
 
@@ -234,6 +213,22 @@ class APIError(RxAssistantError):
         self.code = _text_of(fields.get("code"))
         self.param = _text_of(fields.get("param"))
         self.type = _text_of(fields.get("type"))
+
+
+class ServerErrorEvent(StreamError, APIError):
+    """The server sent an `error` event, in either of its two shapes, as `error`.
+
+    It is an APIError too, as in the official SDK: `code`, `param` and `type` are the server's words, None where it
+    gives none.
+    """
+
+    def __init__(
+        self, error: ErrorObject, *, snapshot: RunSnapshot | None = None, request_id: str | None = None
+    ) -> None:
+        super().__init__(f"the server sent an error event: {error.message}", snapshot=snapshot, request_id=request_id)
+        self.error = error
+        self.body = error.model_dump(exclude_unset=True)
+        self.code, self.param, self.type = error.code, error.param, error.type
 
 
 class APIConnectionError(APIError):

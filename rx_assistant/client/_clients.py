@@ -15,7 +15,7 @@ from typing_extensions import TypedDict, Unpack
 
 from rx_assistant.http.dialects import Dialect, OpenAI
 from rx_assistant.http.redaction import redact
-from rx_assistant.http.request import OMIT, Omit
+from rx_assistant.http.request import OMIT, Omit, given
 from rx_assistant.http.session import AsyncSession, Session
 from rx_assistant.http.settings import (
     MAX_RETRIES,
@@ -28,7 +28,7 @@ from rx_assistant.http.settings import (
     base_url_or_environment,
     from_environment,
 )
-from rx_assistant.http.timeouts import DEFAULT, TimeoutInput, as_timeout
+from rx_assistant.http.timeouts import DEFAULT, Timeout, TimeoutInput, as_timeout
 from rx_assistant.http.transports import AsyncHTTP, SyncHTTP
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class ClientOptions(TypedDict, total=False):
     """What `with_options` changes; a value that is not given stays."""
 
     base_url: str
+    api_key: str | AsyncToken | None
     organization: str | None
     project: str | None
     timeout: TimeoutInput
@@ -52,7 +53,63 @@ class ClientOptions(TypedDict, total=False):
     log: LogPolicy
 
 
-class AssistantClient:
+class _Client:
+    """What both clients say of themselves, and how they are changed."""
+
+    _session: Session | AsyncSession
+
+    @property
+    def beta(self) -> Self:
+        """The client itself: SDK users write `client.beta.threads`."""
+        return self
+
+    @property
+    def base_url(self) -> str:
+        """The server's address."""
+        return self._session.settings.base_url
+
+    @property
+    def api_key(self) -> str | AsyncToken | None:
+        """The key, or the function that gives it; None sends no credentials. An assigned one serves from now on."""
+        return self._session.settings.api_key
+
+    @api_key.setter
+    def api_key(self, key: str | AsyncToken | None) -> None:
+        self._change({"api_key": key})
+
+    @property
+    def timeout(self) -> Timeout:
+        """The limits of a request, in seconds. May be assigned; a number is seconds, None sets no limits."""
+        return self._session.settings.timeout
+
+    @timeout.setter
+    def timeout(self, timeout: TimeoutInput) -> None:
+        self._change({"timeout": timeout})
+
+    @property
+    def max_retries(self) -> int:
+        """How often a request is sent again at most."""
+        return self._session.settings.max_retries
+
+    def is_closed(self) -> bool:
+        """Whether the connections are closed, so that nothing more can be sent."""
+        return self._session.is_closed
+
+    def with_options(self, **changes: Unpack[ClientOptions]) -> Self:
+        """The same client with other settings, over the same connections; closing it leaves them open."""
+        copy = object.__new__(type(self))
+        copy._session = self._session.with_settings(_changed(self._session.settings, changes))
+        return copy
+
+    def _change(self, changes: ClientOptions) -> None:
+        """Let the client itself have other settings: its resources share its session."""
+        self._session.settings = self._session.with_settings(_changed(self._session.settings, changes)).settings
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={redact(self.base_url)!r})"
+
+
+class AssistantClient(_Client):
     """The Assistants API of any server that speaks it.
 
     `base_url` defaults to OPENAI_BASE_URL, `api_key` to OPENAI_API_KEY; without a key no credentials are sent. The
@@ -86,7 +143,7 @@ class AssistantClient:
         settings = _settings(
             base_url, api_key, organization, project, timeout, max_retries, default_headers, default_query, dialect, log
         )
-        self._session = Session(settings, http_client)
+        self._session: Session = Session(settings, http_client)
 
     @cached_property
     def assistants(self) -> Assistants:
@@ -116,22 +173,6 @@ class AssistantClient:
 
         return VectorStores(self._session)
 
-    @property
-    def beta(self) -> Self:
-        """The client itself: SDK users write `client.beta.threads`."""
-        return self
-
-    @property
-    def base_url(self) -> str:
-        """The server's address."""
-        return self._session.settings.base_url
-
-    def with_options(self, **changes: Unpack[ClientOptions]) -> Self:
-        """The same client with other settings, over the same connections; closing it leaves them open."""
-        copy = object.__new__(type(self))
-        copy._session = self._session.with_settings(_changed(self._session.settings, changes))
-        return copy
-
     def close(self) -> None:
         """Close all connections, unless the `http_client` was given."""
         self._session.close()
@@ -144,11 +185,8 @@ class AssistantClient:
     ) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={redact(self.base_url)!r})"
 
-
-class AsyncAssistantClient:
+class AsyncAssistantClient(_Client):
     """The same for asyncio and trio. The key may also be a coroutine function that gives a token."""
 
     def __init__(
@@ -169,7 +207,7 @@ class AsyncAssistantClient:
         settings = _settings(
             base_url, api_key, organization, project, timeout, max_retries, default_headers, default_query, dialect, log
         )
-        self._session = AsyncSession(settings, http_client)
+        self._session: AsyncSession = AsyncSession(settings, http_client)
 
     @cached_property
     def assistants(self) -> AsyncAssistants:
@@ -199,22 +237,6 @@ class AsyncAssistantClient:
 
         return AsyncVectorStores(self._session)
 
-    @property
-    def beta(self) -> Self:
-        """The client itself: SDK users write `client.beta.threads`."""
-        return self
-
-    @property
-    def base_url(self) -> str:
-        """The server's address."""
-        return self._session.settings.base_url
-
-    def with_options(self, **changes: Unpack[ClientOptions]) -> Self:
-        """The same client with other settings, over the same connections; closing it leaves them open."""
-        copy = object.__new__(type(self))
-        copy._session = self._session.with_settings(_changed(self._session.settings, changes))
-        return copy
-
     async def aclose(self) -> None:
         """Close all connections, unless the `http_client` was given."""
         await self._session.aclose()
@@ -230,9 +252,6 @@ class AsyncAssistantClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={redact(self.base_url)!r})"
 
 
 def _settings(
@@ -263,7 +282,7 @@ def _settings(
 
 
 def _changed(settings: Settings, changes: ClientOptions) -> Settings:
-    values: dict[str, object] = {**changes}
-    if "timeout" in changes:
+    values: dict[str, object] = given(changes)
+    if "timeout" in values:
         values["timeout"] = as_timeout(changes["timeout"])
     return replace(settings, **values)  # type: ignore[arg-type]  # the TypedDict has checked them

@@ -1,4 +1,4 @@
-"""Callbacks that would do nothing: with `yield` in them, with `async def` where nothing awaits, or with another name."""
+"""Callbacks that would do nothing: with `yield` in them, with `async def` where nothing awaits, misspelt."""
 
 from __future__ import annotations
 

@@ -111,6 +111,11 @@ class Session:
         twin._trace = trace
         return twin
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connections have been closed, so that nothing more can be sent."""
+        return bool(self._http.is_closed)
+
     def close(self) -> None:
         """Close the connections, unless the client was given."""
         if self.owned:
@@ -190,6 +195,11 @@ class AsyncSession:
     def with_settings(self, settings: Settings) -> AsyncSession:
         """A session with other settings over the same connections, which stay this session's."""
         return AsyncSession(settings, self._http, sleep=self._sleep, clock=self._clock)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connections have been closed, so that nothing more can be sent."""
+        return bool(self._http.is_closed)
 
     async def aclose(self) -> None:
         """Close the connections, unless the client was given."""

@@ -111,7 +111,7 @@ class StreamBase:
 
     @property
     def current_message_snapshot(self) -> Message | None:
-        """The message that the current event is about, else that is being written, else the newest; None before the first."""
+        """The message that the current event is about, else the one being written, else the newest; or None."""
         return message_around(self.current_event, self.snapshot)
 
     @property

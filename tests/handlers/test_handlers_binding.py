@@ -370,9 +370,7 @@ async def test_a_misspelt_callback_is_warned_of_once(
     face.stream(*TEXT).attach(kind())
     [record] = caplog.records
     assert record.levelname == "WARNING"
-    assert record.getMessage() == (
-        f"Misspelt.{name} is never called: there is no such callback. Did you mean {meant}?"
-    )
+    assert record.getMessage() == (f"Misspelt.{name} is never called: there is no such callback. Did you mean {meant}?")
 
 
 @on_every_face

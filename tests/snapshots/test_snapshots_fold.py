@@ -389,7 +389,9 @@ def test_a_resumed_run_may_begin_with_the_end_of_a_step() -> None:
 
 
 ANSWERED = {"index": 0, **CALLS[0], "function": {**CALLS[0]["function"], "output": "42"}}
-GOING_ON = event("thread.run.step.in_progress", {**STEP, "step_details": {"type": "tool_calls", "tool_calls": [ANSWERED]}})
+GOING_ON = event(
+    "thread.run.step.in_progress", {**STEP, "step_details": {"type": "tool_calls", "tool_calls": [ANSWERED]}}
+)
 
 
 @pytest.mark.parametrize(
@@ -426,7 +428,11 @@ def test_other_calls_of_an_answered_ones_step_are_told() -> None:
 
 
 def test_calls_of_other_tools_are_told_however_they_are_first_seen() -> None:
-    call = {"id": "call_1", "type": "code_interpreter", "code_interpreter": {"input": "1", "outputs": [{"type": "logs"}]}}
+    call = {
+        "id": "call_1",
+        "type": "code_interpreter",
+        "code_interpreter": {"input": "1", "outputs": [{"type": "logs"}]},
+    }
     details = {"type": "tool_calls", "tool_calls": [call]}
     [words] = told(event("thread.run.step.completed", {**STEP, "status": "completed", "step_details": details}))
     assert words[1:3] == ["created code_interpreter step_1 0", "done code_interpreter step_1 0"]
