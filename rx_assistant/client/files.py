@@ -19,7 +19,7 @@ class Files(Resource):
     """`client.files`."""
 
     def create(self, **params: Unpack[FileCreate]) -> FileObject:
-        """Upload a file: bytes, a path, a file opened for reading bytes, or `(name, content)`."""
+        """Upload a file: bytes, a path, a file opened with `"rb"`, or `(name, content)`; a pipe is read into memory."""
         fields, options = taken(params, FileCreate)
         return self._fetch(FileObject, files.create(fields.pop("file"), fields), options)
 
@@ -62,7 +62,7 @@ class AsyncFiles(AsyncResource):
     """`client.files` of the asynchronous client."""
 
     async def create(self, **params: Unpack[FileCreate]) -> FileObject:
-        """Upload a file: bytes, a path, a file opened for reading bytes, or `(name, content)`."""
+        """Upload a file: bytes, a path, a file opened with `"rb"`, or `(name, content)`; a pipe is read into memory."""
         fields, options = taken(params, FileCreate)
         return await self._fetch(FileObject, files.create(fields.pop("file"), fields), options)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
 import anyio
+import anyio.to_thread
 
 from rx_assistant.errors import APIConnectionError, ConfigurationError
 from rx_assistant.http.async_body import AsyncResponseBody
@@ -176,6 +177,9 @@ class AsyncSession:
 
     async def send(self, request: Request, options: CallOptions = NO_OPTIONS) -> Reply:
         """The reply to a request."""
+        upload = request.upload
+        if upload is not None and upload.blocks:
+            await anyio.to_thread.run_sync(upload.read_whole, abandon_on_cancel=True)
         incoming = await self._drive(exchange(prepare(request, self.settings, options), self._clock))
         return _reply(incoming)
 
