@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from typing_extensions import TypedDict, Unpack
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from rx_assistant.client.threads import AsyncThreads, Threads
     from rx_assistant.client.vector_stores import AsyncVectorStores, VectorStores
 
+S = TypeVar("S", Session, AsyncSession)
+
 
 class ClientOptions(TypedDict, total=False):
     """What `with_options` changes; a value that is not given stays."""
@@ -53,10 +55,10 @@ class ClientOptions(TypedDict, total=False):
     log: LogPolicy
 
 
-class _Client:
+class _Client(Generic[S]):
     """What both clients say of themselves, and how they are changed."""
 
-    _session: Session | AsyncSession
+    _session: S
 
     @property
     def beta(self) -> Self:
@@ -109,7 +111,7 @@ class _Client:
         return f"{type(self).__name__}(base_url={redact(self.base_url)!r})"
 
 
-class AssistantClient(_Client):
+class AssistantClient(_Client[Session]):
     """The Assistants API of any server that speaks it.
 
     `base_url` defaults to OPENAI_BASE_URL, `api_key` to OPENAI_API_KEY; without a key no credentials are sent. The
@@ -143,7 +145,7 @@ class AssistantClient(_Client):
         settings = _settings(
             base_url, api_key, organization, project, timeout, max_retries, default_headers, default_query, dialect, log
         )
-        self._session: Session = Session(settings, http_client)
+        self._session = Session(settings, http_client)
 
     @cached_property
     def assistants(self) -> Assistants:
@@ -186,7 +188,7 @@ class AssistantClient(_Client):
         self.close()
 
 
-class AsyncAssistantClient(_Client):
+class AsyncAssistantClient(_Client[AsyncSession]):
     """The same for asyncio and trio. The key may also be a coroutine function that gives a token."""
 
     def __init__(
@@ -207,7 +209,7 @@ class AsyncAssistantClient(_Client):
         settings = _settings(
             base_url, api_key, organization, project, timeout, max_retries, default_headers, default_query, dialect, log
         )
-        self._session: AsyncSession = AsyncSession(settings, http_client)
+        self._session = AsyncSession(settings, http_client)
 
     @cached_property
     def assistants(self) -> AsyncAssistants:
@@ -283,6 +285,6 @@ def _settings(
 
 def _changed(settings: Settings, changes: ClientOptions) -> Settings:
     values: dict[str, object] = given(changes)
-    if "timeout" in values:
+    if "timeout" in changes and "timeout" in values:
         values["timeout"] = as_timeout(changes["timeout"])
     return replace(settings, **values)  # type: ignore[arg-type]  # the TypedDict has checked them
