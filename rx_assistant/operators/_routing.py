@@ -73,12 +73,12 @@ class Inlet(Protocol):
         """End, well or with an error."""
 
 
-def _nobody(_state: State) -> None:
+def _unwanted(_state: State) -> None:
     """Want nothing."""
 
 
 class Router:
-    """Events → moments, into the inlet that `inlet_for` gives when their state is created; None: nobody wants them."""
+    """Events → moments, into the inlet that `inlet_for` gives when their state is created; None drops them."""
 
     def __init__(self, kinds: Kinds, inlet_for: Callable[[State], Inlet | None]) -> None:
         self._kinds = kinds
@@ -87,7 +87,7 @@ class Router:
         self.inlets: dict[State, Inlet] = {}
 
     def take(self, event: StreamEvent) -> None:
-        """Route one event. An interrupt in somebody's callback is raised when all have had their moments."""
+        """Route one event. An interrupt in a callback is raised when all inlets have had their moments."""
         kind = type(event)
         if kind not in self._kinds:
             return
@@ -112,7 +112,7 @@ class Router:
     def end(self, error: Exception | None = None) -> None:
         """End every inlet that is open. There will be no others."""
         inlets, self.inlets = self.inlets, {}
-        self._inlet_for = _nobody
+        self._inlet_for = _unwanted
         for inlet in inlets.values():
             inlet.end(error)
 
