@@ -16,6 +16,7 @@ PAGE = Path(__file__).with_suffix(".md")
 ROOMS = {
     "_select": "Selecting events",
     "_text": "Text",
+    "_contents": "Refusals, images, citations, code",
     "_messages": "Messages",
     "_tool_calls": "Tool calls",
     "_run_steps": "Run steps",
@@ -40,6 +41,12 @@ stream.pipe(ax.text_deltas()).subscribe(print)
 An operator's state belongs to the subscription, so one value may be used any number of times. An observer that raises
 is detached alone and gets its own `on_error`. How a `pipe` is typed: [streams](streams.md#operators-and-type-checkers).
 The examples run over this stream, a function call and an answer:
+
+```text
+"""
+
+OF_CONTENTS = """\
+Those of refusals, images, citations and code run over `reply`:
 
 ```text
 """
@@ -101,14 +108,49 @@ def sample() -> Iterator[StreamEvent]:
         yield BY_NAME[name](payload.encode())
 
 
+def reply() -> Iterator[StreamEvent]:
+    """A run whose code prints a number, and whose message holds a citation, an image and a refusal."""
+    call = '{"index": 0, "id": "call_1", "type": "code_interpreter", "code_interpreter": %s}'
+    details = '{"type": "tool_calls", "tool_calls": [%s]}'
+    printed = call % '{"input": "6*7", "outputs": [{"index": 0, "type": "logs", "logs": "42"}]}'
+    mark = '{"index": 0, "type": "file_citation", "text": "【4:0†menu.txt】", "file_citation": {"file_id": "file_1"}}'
+    image = '"type": "image_file", "image_file": {"file_id": "file_7"}'
+    delta = '{"id": "msg_1", "delta": {"content": [%s]}}'
+    text = '{"index": 0, "type": "text", "text": {"value": "%s"%s}}'
+    refusal = '{"index": 2, "type": "refusal", "refusal": "%s"}'
+    value = f'"value": "Soup【4:0†menu.txt】 and tea.", "annotations": [{mark}]'
+    whole = f'{{"type": "text", "text": {{{value}}}}}, {{{image}}}, {{"type": "refusal", "refusal": "I cannot."}}'
+    for name, payload in (
+        ("thread.run.created", '{"id": "run_1", "status": "queued"}'),
+        ("thread.run.step.delta", f'{{"id": "step_1", "delta": {{"step_details": {details % printed}}}}}'),
+        (
+            "thread.run.step.completed",
+            f'{{"id": "step_1", "status": "completed", "step_details": {details % printed}}}',
+        ),
+        ("thread.message.delta", delta % (text % ("Soup【4:", ""))),
+        ("thread.message.delta", delta % (text % ("0†menu.txt】", f', "annotations": [{mark}]'))),
+        ("thread.message.delta", delta % (text % (" and tea.", ""))),
+        ("thread.message.delta", delta % f'{{"index": 1, {image}}}'),
+        ("thread.message.delta", delta % (refusal % "I can")),
+        ("thread.message.delta", delta % (refusal % "not.")),
+        ("thread.message.completed", f'{{"id": "msg_1", "status": "completed", "content": [{whole}]}}'),
+        ("thread.run.completed", '{"id": "run_1", "status": "completed"}'),
+        ("done", "[DONE]"),
+    ):
+        yield BY_NAME[name](payload.encode())
+
+
 def page() -> str:
     """The whole page."""
-    frames = [f"{event.event:<27} {event.raw.decode()}\n" for event in sample()]
-    parts = [f"{INTRODUCTION}{''.join(frames)}```\n"]
+    parts = [f"{INTRODUCTION}{_frames(sample())}```\n\n{OF_CONTENTS}{_frames(reply())}```\n"]
     for room, title in ROOMS.items():
         parts.append(f"## {title}\n")
         parts += [_entry(name, thing) for name, thing in _things(room)]
     return "\n".join(parts)
+
+
+def _frames(events: Iterator[StreamEvent]) -> str:
+    return "".join(f"{event.event:<27} {event.raw.decode()}\n" for event in events)
 
 
 def _things(room: str) -> list[tuple[str, Any]]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         InvalidArgumentError,
         NotAnEventStreamError,
         NotFoundError,
+        OpenAIError,
         PartialArgumentsError,
         PermissionDeniedError,
         PollTimeoutError,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from rx_assistant.handlers import AssistantEventHandler, AsyncAssistantEventHandler
     from rx_assistant.hot import AsyncStream, Stream
     from rx_assistant.http.dialects import Azure, Foundry
+    from rx_assistant.http.request import NOT_GIVEN, omit
     from rx_assistant.http.timeouts import Timeout
     from rx_assistant.http.transports import aiohttp_client
     from rx_assistant.loops import background
@@ -93,6 +95,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "InvalidArgumentError",
         "NotAnEventStreamError",
         "NotFoundError",
+        "OpenAIError",
         "PartialArgumentsError",
         "PermissionDeniedError",
         "PollTimeoutError",
@@ -117,6 +120,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "handlers": ("AssistantEventHandler", "AsyncAssistantEventHandler"),
     "hot": ("AsyncStream", "Stream"),
     "http.dialects": ("Azure", "Foundry"),
+    "http.request": ("NOT_GIVEN", "omit"),
     "http.timeouts": ("Timeout",),
     "http.transports": ("aiohttp_client",),
     "loops": ("background",),
@@ -136,6 +140,7 @@ _PACKAGES = ("errors", "events", "gui", "local", "operators", "types")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "NOT_GIVEN",
     "APIConnectionError",
     "APIError",
     "APIResponseValidationError",
@@ -166,6 +171,7 @@ __all__ = [
     "InvalidArgumentError",
     "NotAnEventStreamError",
     "NotFoundError",
+    "OpenAIError",
     "PartialArgumentsError",
     "PermissionDeniedError",
     "PollTimeoutError",
@@ -201,6 +207,7 @@ __all__ = [
     "from_response",
     "gui",
     "local",
+    "omit",
     "operators",
     "replay",
     "replay_async",

@@ -21,7 +21,7 @@
     │   ├── StreamClosedError              we closed it while someone was waiting
     │   ├── StreamCancelledError           the task that read it was cancelled
     │   ├── StreamOverflowError            a reader or a buffer fell too far behind   .capacity .pending
-    │   ├── ServerErrorEvent               the server sent an `error` event           .error .event .code .param .type
+    │   ├── ServerErrorEvent               the server sent an `error` event (also an APIError)   .error .event
     │   └── NotAnEventStreamError          something else came instead                .content_type .head
     ├── EventTooLargeError                 one event exceeds `max_event_bytes`        .limit
     ├── EventDecodeError                   one event's payload is not a JSON object        .event
@@ -90,6 +90,10 @@ def _rebuilt(kind: type[RxAssistantError], args: tuple[Any, ...], fields: dict[s
     error.args = args  # which a TimeoutError takes from __init__ only
     error.__dict__.update(fields)
     return error
+
+
+OpenAIError = RxAssistantError
+"""The name that the official SDK has for it."""
 
 
 class ConfigurationError(RxAssistantError):
@@ -171,40 +175,6 @@ class StreamOverflowError(StreamError):
         self.pending = pending
 
 
-class ServerErrorEvent(StreamError):
-    """The server sent an `error` event, which ended the stream.
-
-    `error` is what it says, whatever its shape; `event` is the event itself, with the bytes as they came in `raw`.
-    """
-
-    def __init__(
-        self,
-        error: ErrorObject,
-        *,
-        event: ErrorEvent | None = None,
-        snapshot: RunSnapshot | None = None,
-        request_id: str | None = None,
-    ) -> None:
-        super().__init__(f"the server sent an error event: {error.message}", snapshot=snapshot, request_id=request_id)
-        self.error = error
-        self.event = event
-
-    @property
-    def code(self) -> str | None:
-        """The server's word for the kind of error, such as `server_error` or `rate_limit_exceeded`."""
-        return self.error.code
-
-    @property
-    def param(self) -> str | None:
-        """The parameter at fault, where the server names one."""
-        return self.error.param
-
-    @property
-    def type(self) -> str | None:
-        """The server's class of errors, such as `invalid_request_error`."""
-        return self.error.type
-
-
 class NotAnEventStreamError(StreamError):
     """A successful reply that is no event stream; `head` holds the first bytes of what came instead."""
 
@@ -277,6 +247,28 @@ class APIError(RxAssistantError):
             if fields.get(name) is not None:
                 fields[name] = _without_credentials(fields[name])
         return fields
+
+
+class ServerErrorEvent(StreamError, APIError):
+    """The server sent an `error` event, which ended the stream.
+
+    `error` is what it says, whatever its shape; `event` is the event itself, with the bytes as they came in `raw`. It is
+    an APIError too, as in the official SDK: `code`, `param` and `type` are the server's words, None where it gives none.
+    """
+
+    def __init__(
+        self,
+        error: ErrorObject,
+        *,
+        event: ErrorEvent | None = None,
+        snapshot: RunSnapshot | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(f"the server sent an error event: {error.message}", snapshot=snapshot, request_id=request_id)
+        self.error = error
+        self.event = event
+        self.body = error.model_dump(exclude_unset=True)
+        self.code, self.param, self.type = error.code, error.param, error.type
 
 
 class APIConnectionError(APIError):

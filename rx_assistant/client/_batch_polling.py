@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -23,7 +22,7 @@ from rx_assistant.client._poll_params import (
 from rx_assistant.client._polling import Subject, Waiting, taken_waiting, watched, watched_async
 from rx_assistant.client._resource import AsyncResource, Resource
 from rx_assistant.client._uploading import uploading, uploading_async
-from rx_assistant.hot import AsyncStream, Stream, wrap
+from rx_assistant.hot import AsyncStream, Stream, deferred, wrap
 from rx_assistant.http.options import CallOptions
 from rx_assistant.http.requests import file_batches
 from rx_assistant.lifecycle import FILE_BATCH
@@ -214,8 +213,9 @@ def _telling(
     on_progress: Callable[[UploadProgress], object] | None,
 ) -> Callable[[Observable[UploadProgress]], Observable[UploadProgress]]:
     """The same progress, of which `on_progress` is told."""
-    if inspect.iscoroutinefunction(on_progress):
-        raise TypeError("on_progress is an async function: nobody would await it")
+    kind = deferred(on_progress)
+    if kind is not None:
+        raise TypeError(f"on_progress is {kind}, and calling it runs none of its code: write a plain def")
 
     def tell(progress: UploadProgress) -> UploadProgress:
         if on_progress is not None:

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from typing_extensions import TypedDict, Unpack
 
 from rx_assistant.http.dialects import Dialect, OpenAI
 from rx_assistant.http.redaction import redact
-from rx_assistant.http.request import OMIT, Omit
+from rx_assistant.http.request import OMIT, Omit, given
 from rx_assistant.http.session import AsyncSession, Session
 from rx_assistant.http.settings import (
     MAX_REPLY_BYTES,
@@ -29,7 +29,7 @@ from rx_assistant.http.settings import (
     base_url_or_environment,
     from_environment,
 )
-from rx_assistant.http.timeouts import TimeoutInput, as_timeout
+from rx_assistant.http.timeouts import Timeout, TimeoutInput, as_timeout
 from rx_assistant.http.transports import AsyncHTTP, SyncHTTP, timeout_of
 
 if TYPE_CHECKING:
@@ -38,11 +38,14 @@ if TYPE_CHECKING:
     from rx_assistant.client.threads import AsyncThreads, Threads
     from rx_assistant.client.vector_stores import AsyncVectorStores, VectorStores
 
+S = TypeVar("S", Session, AsyncSession)
+
 
 class ClientOptions(TypedDict, total=False):
     """What `with_options` changes; a value that is not given stays."""
 
     base_url: str
+    api_key: str | AsyncToken | None
     organization: str | None
     project: str | None
     timeout: TimeoutInput
@@ -54,7 +57,63 @@ class ClientOptions(TypedDict, total=False):
     max_reply_bytes: int
 
 
-class AssistantClient:
+class _Client(Generic[S]):
+    """What both clients say of themselves, and how they are changed."""
+
+    _session: S
+
+    @property
+    def beta(self) -> Self:
+        """The client itself: SDK users write `client.beta.threads`."""
+        return self
+
+    @property
+    def base_url(self) -> str:
+        """The server's address."""
+        return self._session.settings.base_url
+
+    @property
+    def api_key(self) -> str | AsyncToken | None:
+        """The key, or the function that gives it; None sends no credentials. An assigned one serves from now on."""
+        return self._session.settings.api_key
+
+    @api_key.setter
+    def api_key(self, key: str | AsyncToken | None) -> None:
+        self._change({"api_key": key})
+
+    @property
+    def timeout(self) -> Timeout:
+        """The limits of a request, in seconds. May be assigned; a number is seconds, None sets no limits."""
+        return self._session.settings.timeout
+
+    @timeout.setter
+    def timeout(self, timeout: TimeoutInput) -> None:
+        self._change({"timeout": timeout})
+
+    @property
+    def max_retries(self) -> int:
+        """How often a request is sent again at most."""
+        return self._session.settings.max_retries
+
+    def is_closed(self) -> bool:
+        """Whether the connections are closed, so that nothing more can be sent."""
+        return self._session.is_closed
+
+    def with_options(self, **changes: Unpack[ClientOptions]) -> Self:
+        """The same client with other settings, over the same connections; closing it leaves them open."""
+        copy = object.__new__(type(self))
+        copy._session = self._session.with_settings(_changed(self._session.settings, changes))
+        return copy
+
+    def _change(self, changes: ClientOptions) -> None:
+        """Let the client itself have other settings: its resources share its session."""
+        self._session.settings = self._session.with_settings(_changed(self._session.settings, changes)).settings
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={redact(self.base_url)!r})"
+
+
+class AssistantClient(_Client[Session]):
     """The Assistants API of any server that speaks it.
 
     `base_url` defaults to OPENAI_BASE_URL, `api_key` to OPENAI_API_KEY; without a key no credentials are sent. The
@@ -132,22 +191,6 @@ class AssistantClient:
 
         return VectorStores(self._session)
 
-    @property
-    def beta(self) -> Self:
-        """The client itself: SDK users write `client.beta.threads`."""
-        return self
-
-    @property
-    def base_url(self) -> str:
-        """The server's address."""
-        return self._session.settings.base_url
-
-    def with_options(self, **changes: Unpack[ClientOptions]) -> Self:
-        """The same client with other settings, over the same connections; closing it leaves them open."""
-        copy = object.__new__(type(self))
-        copy._session = self._session.with_settings(_changed(self._session.settings, changes))
-        return copy
-
     def close(self) -> None:
         """End every call under way and close all connections, unless the `http_client` was given."""
         self._session.close()
@@ -160,11 +203,8 @@ class AssistantClient:
     ) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={redact(self.base_url)!r})"
 
-
-class AsyncAssistantClient:
+class AsyncAssistantClient(_Client[AsyncSession]):
     """The same for asyncio and trio. The key may also be a coroutine function that gives a token.
 
     One client serves one event loop after the other; the connections of a loop are closed when it ends.
@@ -232,22 +272,6 @@ class AsyncAssistantClient:
 
         return AsyncVectorStores(self._session)
 
-    @property
-    def beta(self) -> Self:
-        """The client itself: SDK users write `client.beta.threads`."""
-        return self
-
-    @property
-    def base_url(self) -> str:
-        """The server's address."""
-        return self._session.settings.base_url
-
-    def with_options(self, **changes: Unpack[ClientOptions]) -> Self:
-        """The same client with other settings, over the same connections; closing it leaves them open."""
-        copy = object.__new__(type(self))
-        copy._session = self._session.with_settings(_changed(self._session.settings, changes))
-        return copy
-
     async def aclose(self) -> None:
         """Close all connections, unless the `http_client` was given."""
         await self._session.aclose()
@@ -263,9 +287,6 @@ class AsyncAssistantClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={redact(self.base_url)!r})"
 
 
 def _settings(
@@ -299,7 +320,7 @@ def _settings(
 
 
 def _changed(settings: Settings, changes: ClientOptions) -> Settings:
-    values: dict[str, object] = {**changes}
-    if "timeout" in changes:
+    values: dict[str, object] = given(changes)
+    if "timeout" in changes and "timeout" in values:
         values["timeout"] = as_timeout(changes["timeout"])
     return replace(settings, **values)  # type: ignore[arg-type]  # the TypedDict has checked them

@@ -47,5 +47,9 @@ class FileBytes:
         """Write the bytes to a file."""
         Path(file).write_bytes(self.content)
 
+    def stream_to_file(self, file: str | PathLike[str]) -> None:
+        """`write_to_file()`, as older programs for the official SDK call it."""
+        self.write_to_file(file)
+
     def __repr__(self) -> str:
         return f"FileBytes({len(self.content)} bytes, {self.content_type})"

@@ -7,8 +7,11 @@ from typing_extensions import Unpack
 from rx_assistant.client._content import FileBytes
 from rx_assistant.client._pages import AsyncPaginator, Page
 from rx_assistant.client._params import FileCreate, FileList, RequestOptions, taken
+from rx_assistant.client._polling import Subject, Waiting, watched, watched_async
 from rx_assistant.client._resource import AsyncResource, Resource
+from rx_assistant.http.options import NO_OPTIONS
 from rx_assistant.http.requests import files
+from rx_assistant.lifecycle import FILE
 from rx_assistant.types import FileDeleted, FileObject
 
 
@@ -16,7 +19,7 @@ class Files(Resource):
     """`client.files`."""
 
     def create(self, **params: Unpack[FileCreate]) -> FileObject:
-        """Upload a file: bytes, a path, a file opened for reading bytes, or `(name, content)`."""
+        """Upload a file: bytes, a path, a file opened with `"rb"`, or `(name, content)`; a pipe is read into memory."""
         fields, options = taken(params, FileCreate)
         return self._fetch(FileObject, files.create(fields.pop("file"), fields), options)
 
@@ -44,12 +47,22 @@ class Files(Resource):
         """The file's content as text."""
         return self.content(file_id, **params).text
 
+    def wait_for_processing(
+        self, id: str, *, poll_interval: float = 5.0, max_wait_seconds: float = 1800.0
+    ) -> FileObject:
+        """The file once its status is `processed` or `error`, asked for every `poll_interval` seconds.
+
+        Raises:
+            PollTimeoutError: it took more than `max_wait_seconds`.
+        """
+        return watched(self._session, _file(id), Waiting(poll_interval, max_wait_seconds)).run()
+
 
 class AsyncFiles(AsyncResource):
     """`client.files` of the asynchronous client."""
 
     async def create(self, **params: Unpack[FileCreate]) -> FileObject:
-        """Upload a file: bytes, a path, a file opened for reading bytes, or `(name, content)`."""
+        """Upload a file: bytes, a path, a file opened with `"rb"`, or `(name, content)`; a pipe is read into memory."""
         fields, options = taken(params, FileCreate)
         return await self._fetch(FileObject, files.create(fields.pop("file"), fields), options)
 
@@ -76,3 +89,17 @@ class AsyncFiles(AsyncResource):
     async def retrieve_content(self, file_id: str, **params: Unpack[RequestOptions]) -> str:
         """The file's content as text."""
         return (await self.content(file_id, **params)).text
+
+    async def wait_for_processing(
+        self, id: str, *, poll_interval: float = 5.0, max_wait_seconds: float = 1800.0
+    ) -> FileObject:
+        """The file once its status is `processed` or `error`, asked for every `poll_interval` seconds.
+
+        Raises:
+            PollTimeoutError: it took more than `max_wait_seconds`.
+        """
+        return await watched_async(self._session, _file(id), Waiting(poll_interval, max_wait_seconds))
+
+
+def _file(file_id: str) -> Subject[FileObject]:
+    return Subject(FileObject, FILE, NO_OPTIONS, files.retrieve(file_id))

@@ -9,10 +9,13 @@ that callback is about, whatever the stream's other readers do. The order of cal
 parts and calls first, then their message or step; 5. `on_run_status` and `on_requires_action`.
 
 `created` and `delta` callbacks get views, which are as good as the models and cost next to nothing; `done` callbacks
-get the server's final objects. Each happens once for each message, part, call and step (law L5).
+get the server's final objects. Each happens once for each message, part, call and step (law L5). A function call that
+has its output when it is first seen was answered before this stream began, as in the stream of
+`submit_tool_outputs_stream`: its step shows it, and no `on_tool_call_…` tells of it.
 
-What a callback raises is told to `on_exception`, `on_end` follows, and the handler hears no more. With `event_handler=`
-it then comes out of whoever waits for the stream; a handler that was attached is logged. The stream goes on for others.
+An exception in a callback goes to `on_exception`, `on_end` follows, and the handler gets no further callbacks. With
+`event_handler=` the loop or wait that reads the stream then raises it; for an attached handler it is logged. The stream
+goes on for its other readers.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rx_assistant.handlers._binding import AsyncBinding, bind, binding_of
+from rx_assistant.handlers._mistakes import check_callbacks
 from rx_assistant.handlers._offers import offering
 from rx_assistant.hot import Stream
 
@@ -130,6 +131,7 @@ class AsyncAssistantEventHandler:
                 f"{type(self).__name__} is an asynchronous handler and the stream is synchronous: derive the handler "
                 "from AssistantEventHandler, or use AsyncAssistantClient"
             )
+        check_callbacks(self, AsyncAssistantEventHandler, awaited=True)
         return bind(self, AsyncBinding, AsyncAssistantEventHandler, stream)
 
     def __aiter__(self) -> AsyncIterator[AssistantStreamEvent]:

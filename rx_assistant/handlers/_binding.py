@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rx_assistant.errors import APITimeoutError, StreamClosedError
 from rx_assistant.handlers._calls import Call, Calls
+from rx_assistant.handlers._mistakes import refuse_deferred
 from rx_assistant.streams import message_around, step_around
 
 if TYPE_CHECKING:
@@ -53,16 +54,14 @@ class Binding:
         """Run the callbacks of one event."""
         self.event = event
         if self._on_event is not None:
-            self._on_event(event)
-        for callback, arguments in self._calls.of(event):
-            callback(*arguments)
+            _run([(self._on_event, (event,))])
+        _run(self._calls.of(event))
         return None
 
     def error(self, error: Exception) -> Awaitable[None] | None:
         """Run `on_timeout` where it fits, `on_exception`, and `on_end` in any case."""
         try:
-            for callback, arguments in self._failure(error):
-                callback(*arguments)
+            _run(self._failure(error))
         finally:
             self.completed()
         return None
@@ -70,8 +69,7 @@ class Binding:
     def completed(self) -> Awaitable[None] | None:
         """Run `on_end`."""
         try:
-            for callback, arguments in self._end():
-                callback(*arguments)
+            _run(self._end())
         except Exception as error:
             self.exception = self.exception or error
             raise
@@ -103,28 +101,39 @@ class AsyncBinding(Binding):
     async def next(self, event: StreamEvent) -> None:
         self.event = event
         if self._on_event is not None:
-            await _run([(self._on_event, (event,))])
-        await _run(self._calls.of(event))
+            await _awaited([(self._on_event, (event,))])
+        await _awaited(self._calls.of(event))
 
     async def error(self, error: Exception) -> None:
         try:
-            await _run(self._failure(error))
+            await _awaited(self._failure(error))
         finally:
             await self.completed()
 
     async def completed(self) -> None:
         try:
-            await _run(self._end())
+            await _awaited(self._end())
         except Exception as error:
             self.exception = self.exception or error
             raise
 
 
-async def _run(calls: Iterable[Call]) -> None:
+def _run(calls: Iterable[Call]) -> None:
     for callback, arguments in calls:
         result = callback(*arguments)
-        if result is not None and inspect.isawaitable(result):
+        if result is not None:
+            refuse_deferred(callback, result)
+
+
+async def _awaited(calls: Iterable[Call]) -> None:
+    for callback, arguments in calls:
+        result = callback(*arguments)
+        if result is None:
+            continue
+        if inspect.isawaitable(result):
             await result
+        else:
+            refuse_deferred(callback, result)
 
 
 class NotAttachedError(RuntimeError, AttributeError):
@@ -156,16 +165,6 @@ def bind(handler: object, kind: type[Binding], base: type, stream: Any) -> Bindi
             f"this {type(handler).__name__} is bound to a stream already: a handler serves one stream, make a new one"
         )
     return binding
-
-
-def refuse_coroutines(handler: object, base: type) -> None:
-    """TypeError when a callback of a handler of functions is an async function, whose coroutine nobody would await."""
-    for name in vars(base):
-        if name.startswith("on_") and inspect.iscoroutinefunction(getattr(handler, name)):
-            raise TypeError(
-                f"{type(handler).__name__}.{name} is an async function, and nobody would await it: derive the handler "
-                "from AsyncAssistantEventHandler, or write a plain def"
-            )
 
 
 def binding_of(handler: object) -> Binding:

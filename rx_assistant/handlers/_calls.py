@@ -1,7 +1,8 @@
 """What an event calls: the callbacks that a handler has defined, in order, with their arguments.
 
-Callbacks of the base classes do nothing, so only those that the user's class defines are here; what nobody listens to
-is not made. `created` and `delta` callbacks get views, which compute what is read of them; `done` callbacks get models.
+Callbacks of the base classes do nothing, so only those that the user's class defines are here, and arguments of other
+callbacks are not made. `created` and `delta` callbacks get views, which compute what is read of them; `done` callbacks
+get models.
 """
 
 from __future__ import annotations

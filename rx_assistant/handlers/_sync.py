@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from rx_assistant.handlers._binding import Binding, bind, binding_of, refuse_coroutines
+from rx_assistant.handlers._binding import Binding, bind, binding_of
+from rx_assistant.handlers._mistakes import check_callbacks
 from rx_assistant.handlers._offers import offering
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class AssistantEventHandler:
     # -- the stream ----------------------------------------------------------------------------------------------
 
     def __rx_bind__(self, stream: AssistantStream) -> Binding:
-        refuse_coroutines(self, AssistantEventHandler)
+        check_callbacks(self, AssistantEventHandler, awaited=False)
         return bind(self, Binding, AssistantEventHandler, stream)
 
     def __iter__(self) -> Iterator[AssistantStreamEvent]:

@@ -5,6 +5,7 @@ It knows no event types: a log keeps pairs `(kind, payload)` and makes an item b
 
 from __future__ import annotations
 
+from rx_assistant.hot._callables import deferred
 from rx_assistant.hot._clock import TIMERS, StreamScheduler, Timers
 from rx_assistant.hot._cursor import NOTHING, Cursor
 from rx_assistant.hot._feeding import FEEDING
@@ -35,6 +36,7 @@ __all__ = [
     "Subscriber",
     "Timers",
     "Waker",
+    "deferred",
     "operator",
     "position_in",
     "wrap",

@@ -67,7 +67,7 @@ class Face(Observable[T_co]):
         is logged. `scheduler` serves the time operators upstream; by default they run serially with the stream.
 
         Raises:
-            TypeError: a callback is an async function, which nobody would await (C31).
+            TypeError: a callback has `async def` or `yield`, so that a call would run none of its code (C31).
         """
         subscriber = subscriber_of(on_next, on_error, on_completed)
         try:

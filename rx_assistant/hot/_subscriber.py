@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import logging
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -11,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from reactivex import abc
 
 from rx_assistant.errors import StreamClosedError
+from rx_assistant.hot._callables import deferred
 
 T = TypeVar("T")
 
@@ -150,7 +149,7 @@ def subscriber_of(
 ) -> Subscriber[Any]:
     """Give the subscriber for whatever the public `subscribe()` accepts: an observer, or up to three callables.
 
-    Raises TypeError for coroutine functions, whose coroutines nobody would await (C31).
+    Raises TypeError for functions with `async def` or `yield`, whose code a call does not run (C31).
     """
     if on_next is not None and hasattr(on_next, "on_next"):
         observer = cast("abc.ObserverBase[Any]", on_next)
@@ -159,20 +158,18 @@ def subscriber_of(
         if callback is None:
             continue
         if not callable(callback):
-            raise TypeError(f"{name} must be callable or an observer, not {type(callback).__name__}")
-        if _is_async(callback):
-            raise TypeError(
-                f"{name} is an async function: nobody would await it. Write `async for`, attach an "
-                "AsyncAssistantEventHandler, or start a task from a plain function"
-            )
+            raise TypeError(f"{name} must be callable or an observer, got {type(callback).__name__}")
+        kind = deferred(callback)
+        if kind is not None:
+            raise TypeError(f"{name} is {kind}, and calling it runs none of its code. {_INSTEAD[kind]}")
     return Subscriber(on_next, on_error, on_completed)
 
 
-def _is_async(callback: object) -> bool:
-    while isinstance(callback, functools.partial):
-        callback = callback.func
-    return (
-        inspect.iscoroutinefunction(callback)
-        or inspect.isasyncgenfunction(callback)
-        or inspect.iscoroutinefunction(getattr(callback, "__call__", None))  # noqa: B004 - an object with async __call__
-    )
+_LOOP = "Write a plain def; to yield the items, loop over the stream instead of subscribing"
+_INSTEAD = {
+    "a generator function": _LOOP,
+    "an async generator function": _LOOP,
+    "an async function": (
+        "Write `async for`, attach an AsyncAssistantEventHandler, or start a task from a plain function"
+    ),
+}

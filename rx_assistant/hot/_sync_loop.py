@@ -28,9 +28,10 @@ class SyncLoop(Loop[T]):
         if sole is not None:
             sole.root.driver.advance(sole.cursor.position)
             return
+        roots = self._roots()
         self._asleep = True
         try:
-            for root in self._roots():
+            for root in roots:
                 self._listen(root)
                 if root.driver is not None:
                     root.driver.connect()
@@ -39,6 +40,9 @@ class SyncLoop(Loop[T]):
         finally:
             self._asleep = False
         self._event.clear()
+        for root in roots:
+            if root.driver is not None:
+                root.driver.leave_if_cancelled()
 
     def _wake(self) -> None:
         self._event.set()

@@ -21,6 +21,9 @@ class Driver(Protocol):
     def connect(self) -> None:
         """Let a background thread read from now on. Idempotent."""
 
+    def leave_if_cancelled(self) -> None:
+        """Raise the cancellation of the task that waits for the calling thread, if there is one."""
+
 
 class AsyncDriver(Protocol):
     """Reads for an async stream, on its event loop."""

@@ -50,6 +50,11 @@ class GivenClient:
     def __init__(self, http: SyncHTTP) -> None:
         self._http: Any = checked_sync(http)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the given client is closed."""
+        return bool(self._http.is_closed)
+
     def begin(self, abort: Abort) -> None:
         """Calls on a given client go on when ours is closed."""
 
@@ -86,6 +91,11 @@ class OwnClients:
         self._idle: deque[Connection] = deque()
         self._busy: set[Connection] = set()
         self._calls: set[Abort] = set()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close()` was called."""
+        return self._closed
 
     def begin(self, abort: Abort) -> None:
         """A call begins, which `close()` ends through `abort`."""
@@ -176,6 +186,11 @@ class GivenAsyncClient:
         self._calls: set[AsyncCall] = set()
         self.has_moved = False
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the given client is closed."""
+        return bool(self._http.is_closed)
+
     def current(self) -> Any:
         if self._http.is_closed:
             raise closed_error()
@@ -207,6 +222,11 @@ class OwnAsyncClients:
         load()
         self._closed = False
         self._loops: WeakKeyDictionary[Any, _OfOneLoop] = WeakKeyDictionary()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `aclose()` was called."""
+        return self._closed
 
     def current(self) -> Any:
         """The httpx client for this loop. APIConnectionError once this is closed."""

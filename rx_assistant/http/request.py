@@ -33,6 +33,8 @@ class Omit:
 
 
 OMIT = Omit()
+NOT_GIVEN = omit = OMIT
+"""The names that the official SDK has for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import anyio
+import anyio.to_thread
 
 from rx_assistant.errors import (
     APIResponseValidationError,
@@ -142,6 +143,11 @@ class Session:
         """A session with other settings over the same connections, which stay this session's."""
         return Session(settings, sleep=self._sleep, clock=self._clock, clients=self._clients)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connections have been closed, so that nothing more can be sent."""
+        return self._clients.is_closed
+
     def close(self) -> None:
         """End every call under way and close the connections, unless the client was given."""
         if self._owner:
@@ -233,6 +239,9 @@ class AsyncSession:
 
     async def send(self, request: Request, options: CallOptions = NO_OPTIONS) -> Reply:
         """The reply to a request."""
+        upload = request.upload
+        if upload is not None and upload.blocks:
+            await anyio.to_thread.run_sync(upload.read_whole, abandon_on_cancel=True)
         call = prepare(request, self.settings, options)
         return _reply(await self._drive(exchange(call, self._clock)))
 
@@ -260,6 +269,11 @@ class AsyncSession:
     def with_settings(self, settings: Settings) -> AsyncSession:
         """A session with other settings over the same connections, which stay this session's."""
         return AsyncSession(settings, sleep=self._sleep, clock=self._clock, clients=self._clients)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connections have been closed, so that nothing more can be sent."""
+        return self._clients.is_closed
 
     async def aclose(self) -> None:
         """End every call under way and close the connections, unless the client was given."""

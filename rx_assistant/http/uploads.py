@@ -1,13 +1,20 @@
-"""Files to upload: what users hand over becomes one form field, opened only for as long as it is sent."""
+"""Files to upload: what users hand over becomes one form field, opened only for as long as it is sent.
+
+The HTTP library sends a length before the file, and the server counts. So a file is sent only if its length is known:
+measured by going to its end, not by what its descriptor says, which is wrong for compressed files and for what a
+buffer still holds. What cannot be rewound, such as a pipe, is read into memory before it is sent.
+"""
 
 from __future__ import annotations
 
+import inspect
+import io
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 from rx_assistant.errors import InvalidArgumentError
 
@@ -28,22 +35,75 @@ class Upload:
     headers: Mapping[str, str] = field(default_factory=dict)
     fields: tuple[tuple[str, str], ...] = ()
     seekable: bool = False
+    _whole: list[bytes] = field(default_factory=list, repr=False, compare=False)  # what was read into memory
 
     @property
     def repeatable(self) -> bool:
         """Whether the same bytes can be sent once more, should the first try fail."""
-        return isinstance(self.content, bytes | os.PathLike) or self.seekable
+        return isinstance(self.content, bytes | os.PathLike) or self.seekable or bool(self._whole)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether reading it may wait for another program, so that an event loop must leave it to a thread."""
+        if isinstance(self.content, os.PathLike):
+            return not Path(self.content).is_file() and not self._whole
+        return not self.repeatable
+
+    def read_whole(self) -> None:
+        """Read what cannot be rewound into memory, so that it can be sent, also a second time."""
+        with self.opened():
+            pass
 
     @contextmanager
     def opened(self) -> Iterator[OpenFile]:
         """The file, open, to be sent from its beginning; ours is closed afterwards, the caller's is not."""
         if isinstance(self.content, bytes):
-            yield self.name, self.content, self.content_type, self.headers
+            yield self._part(self.content)
+        elif self._whole:
+            yield self._part(self._whole[0])
         elif isinstance(self.content, os.PathLike):
             with open(self.content, "rb") as file:
-                yield self.name, file, self.content_type, self.headers
+                yield self._part(self._sendable(file))
         else:
-            yield self.name, self.content, self.content_type, self.headers
+            yield self._part(self._sendable(self.content))
+
+    def _part(self, content: IO[bytes] | bytes) -> OpenFile:
+        return self.name, content, self.content_type, self.headers
+
+    def _sendable(self, file: IO[bytes]) -> IO[bytes] | bytes:
+        """The file with a length that holds; or its bytes, if only reading it tells how many there are."""
+        length = length_of(file)
+        if length:
+            return cast("IO[bytes]", _Measured(file, length))
+        if length == 0:  # files of /proc and devices say so, too
+            file.seek(0)
+        self._whole.append(file.read())
+        return self._whole[0]
+
+
+class _Measured:
+    """The first `length` bytes of a file, however its descriptor measures it and whatever is appended meanwhile."""
+
+    def __init__(self, file: IO[bytes], length: int) -> None:
+        self._file = file
+        self._length = length
+        self._left = length
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(self._left if size < 0 else min(size, self._left))
+        self._left -= len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_END:
+            self._left = 0
+        else:
+            self._file.seek(offset, whence)
+            self._left = max(self._length - self._file.tell(), 0)
+        return self.tell()
+
+    def tell(self) -> int:
+        return self._length - self._left
 
 
 def upload(file: FileTypes, fields: tuple[tuple[str, str], ...]) -> Upload:
@@ -53,21 +113,46 @@ def upload(file: FileTypes, fields: tuple[tuple[str, str], ...]) -> Upload:
 
 
 def file_parts(file: FileTypes) -> tuple[str | None, FileContent, str | None, Mapping[str, str]]:
-    """Name, content, content type and headers; a text where bytes belong is a TypeError."""
+    """Name, content, content type and headers.
+
+    Raises:
+        TypeError: it is text, or an asynchronous file, or something else that has no bytes to read.
+    """
     name: str | None = None
     content_type: str | None = None
     headers: Mapping[str, str] = {}
+    content: Any
     if isinstance(file, tuple):
         name, content, *rest = file
         content_type = _text(rest[0]) if rest else None
         headers = dict(file[3]) if len(file) == 4 else {}
     else:
         content = file
-    if not isinstance(content, bytes | os.PathLike) and not hasattr(content, "read"):
-        raise TypeError(f"a file is bytes, a pathlib.Path or a file opened with 'rb', not {type(content).__name__}")
+    if isinstance(content, bytearray | memoryview):
+        content = bytes(content)
+    if not isinstance(content, bytes | os.PathLike):
+        _check_readable(content)
     if getattr(content, "closed", False):
         raise InvalidArgumentError("a file must be open, got one that was closed")
     return name, content, content_type, headers
+
+
+def _check_readable(content: Any) -> None:
+    got = type(content).__name__
+    if not hasattr(content, "read"):
+        raise TypeError(f"a file must be bytes, a pathlib.Path or a file opened with 'rb', got {got}")
+    if isinstance(content, io.TextIOBase) or isinstance(getattr(content, "encoding", None), str):
+        raise TypeError(f"a file must be opened with 'rb', got {got}, which reads text: open it again, or encode it")
+    if inspect.iscoroutinefunction(content.read):
+        raise TypeError(
+            f"a file must have a read() that gives bytes at once, got {got}, whose read() is awaited: hand over "
+            "`(name, await file.read())`, or its `.file`"
+        )
+    if getattr(content, "closed", False):
+        raise ValueError(f"a file must be open until it is uploaded, got a closed {got}")
+    readable = getattr(content, "readable", None)
+    if readable is not None and not readable():
+        raise TypeError(f"a file must be opened with 'rb', got {got}, which cannot be read")
 
 
 def _text(value: object) -> str | None:
@@ -84,4 +169,15 @@ def _name_of(content: FileContent) -> str:
 def _is_seekable(content: FileContent) -> bool:
     """Whether a file object can be read a second time."""
     seekable = getattr(content, "seekable", None)
-    return bool(seekable is not None and seekable())
+    return hasattr(content, "seek") if seekable is None else bool(seekable())
+
+
+def length_of(file: IO[bytes]) -> int | None:
+    """How many bytes the file has, wherever it stands; None if it cannot go back to its beginning."""
+    if not _is_seekable(file):
+        return None
+    try:
+        file.seek(0, os.SEEK_END)  # this also writes out what a buffer holds
+        return file.tell()  # an mmap's seek() gives nothing
+    except (AttributeError, OSError):
+        return None

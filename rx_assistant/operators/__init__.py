@@ -8,8 +8,14 @@ Each takes the events of a run, or what another operator made of them, and its r
 Stream or AsyncStream. All state belongs to a subscription, so that an operator may be used any number of times.
 """
 
-from __future__ import annotations
-
+from rx_assistant.operators._contents import (
+    annotations,
+    code_outputs,
+    images,
+    numbered_citations,
+    refusal_deltas,
+    refusals,
+)
 from rx_assistant.operators._messages import AsyncMessageStream, MessageStream, message_streams, messages
 from rx_assistant.operators._pacing import buffer_bounded, coalesce, latest
 from rx_assistant.operators._run_steps import AsyncRunStepStream, RunStepStream, completed_run_steps, run_steps
@@ -44,18 +50,24 @@ __all__ = [
     "TextSnapshot",
     "TextStream",
     "ToolCallStream",
+    "annotations",
     "buffer_bounded",
     "coalesce",
+    "code_outputs",
     "completed_run_steps",
     "completed_tool_calls",
     "events",
     "final_snapshot",
+    "images",
     "latest",
     "message_streams",
     "messages",
+    "numbered_citations",
     "of_type",
     "raise_on_failure",
     "reasoning_deltas",
+    "refusal_deltas",
+    "refusals",
     "required_actions",
     "run_statuses",
     "run_steps",

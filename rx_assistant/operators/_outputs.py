@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _Moment = Moment[CallState]
 
 
-def _start(down: Sink[CodeInterpreterOutputDelta], scope: Scope[_Moment]) -> Callable[[_Moment], object]:
+def each_output(down: Sink[CodeInterpreterOutputDelta]) -> Callable[[_Moment], object]:
+    """Give what hands on the outputs of one call from its moments."""
     seen: set[int] = set()
 
     def on_moment(moment: _Moment) -> None:
@@ -33,6 +34,10 @@ def _start(down: Sink[CodeInterpreterOutputDelta], scope: Scope[_Moment]) -> Cal
                 down.next(output)
 
     return on_moment
+
+
+def _start(down: Sink[CodeInterpreterOutputDelta], scope: Scope[_Moment]) -> Callable[[_Moment], object]:
+    return each_output(down)
 
 
 outputs = operator(_start)

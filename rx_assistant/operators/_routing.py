@@ -73,12 +73,12 @@ class Inlet(Protocol):
         """End, well or with an error."""
 
 
-def _nobody(_state: State) -> None:
+def _unwanted(_state: State) -> None:
     """Want nothing."""
 
 
 class Router:
-    """Events → moments, into the inlet that `inlet_for` gives when their state is created; None: nobody wants them."""
+    """Events → moments, into the inlet that `inlet_for` gives when their state is created; None drops them."""
 
     def __init__(self, kinds: Kinds, inlet_for: Callable[[State], Inlet | None]) -> None:
         self._kinds = kinds
@@ -87,7 +87,7 @@ class Router:
         self.inlets: dict[State, Inlet] = {}
 
     def take(self, event: StreamEvent) -> None:
-        """Route one event. An interrupt in somebody's callback is raised when all have had their moments."""
+        """Route one event. An interrupt in a callback is raised when all inlets have had their moments."""
         kind = type(event)
         if kind not in self._kinds:
             return
@@ -119,24 +119,37 @@ class Router:
     def end(self, error: Exception | None = None) -> None:
         """End every inlet that is open. There will be no others."""
         inlets, self.inlets = self.inlets, {}
-        self._inlet_for = _nobody
+        self._inlet_for = _unwanted
         for inlet in inlets.values():
             inlet.end(error)
 
     def _turn(self, phase: Turn, state: State, version: int, event: StreamEvent) -> None:
-        """A state is created, or done."""
+        """A state is created, or done.
+
+        An interrupt leaves the books in order: the state is closed all the same. An exception ends the observer that
+        raised it, so nothing is closed before that observer has got its error.
+        """
         inlet = self._open(state) if phase == "created" else self.inlets.get(state)
-        try:
-            if phase == "created" and inlet is not None:
-                inlet.announce()
-        finally:
+        interrupt: BaseException | None = None
+        if inlet is not None:
             try:
-                if inlet is not None:
-                    inlet.push(phase, state, -1, version, event)
-            finally:
-                if phase == "done":
-                    self._close(state, version)
-                    self._tell_step(state, version, event)
+                if phase == "created":
+                    inlet.announce()
+            except Exception:
+                raise
+            except BaseException as error:
+                interrupt = error
+            try:
+                inlet.push(phase, state, -1, version, event)
+            except Exception:
+                raise
+            except BaseException as error:
+                interrupt = error
+        if phase == "done":
+            self._close(state, version)
+            self._tell_step(state, version, event)
+        if interrupt is not None:
+            raise interrupt
 
     def _open(self, state: State) -> Inlet | None:
         inlet = self._inlet_for(state)

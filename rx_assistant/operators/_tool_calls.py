@@ -41,7 +41,8 @@ def tool_calls(type: ToolType | str | None = None) -> SubstreamOperator[ToolCall
 
     It is keyed by step and index. A function call is done when the run requires action (its output is None then) or
     when its step ends, whichever comes first; a call of another tool when its step ends. What is open when the stream
-    breaks ends with the stream's error.
+    breaks ends with the stream's error. A function call that has its output when it is first seen was answered before
+    this stream began: it is in its step and in the snapshots, and not here.
 
     >>> for call in stream.pipe(ax.tool_calls("function")):
     ...     print(call.name, list(call.argument_deltas), call.partial_arguments().run())
@@ -65,7 +66,8 @@ def completed_tool_calls() -> Callable[[Observable[Event]], Observable[ToolCall]
         completed_tool_calls()                  ToolCall
 
     A function call is done when the run requires action (its output is None then) or when its step ends, whichever
-    comes first; a call of another tool when its step ends.
+    comes first; a call of another tool when its step ends. A function call that has its output when it is first seen
+    was answered before this stream began, and is left out.
 
     >>> for call in stream.pipe(ax.completed_tool_calls()):
     ...     print(call.type, call.function.name, call.function.arguments, call.function.output)

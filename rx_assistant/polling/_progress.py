@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, cast
 
-from rx_assistant.http.uploads import Upload, upload
+from rx_assistant.http.uploads import Upload, length_of, upload
 
 if TYPE_CHECKING:
     from rx_assistant.types import FileTypes, VectorStoreFileBatch
@@ -112,7 +113,8 @@ class Counted:
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Go elsewhere, which counts as nothing read."""
-        self._position = self._file.seek(offset, whence)
+        self._file.seek(offset, whence)
+        self._position = self._file.tell()
         return self._position
 
     def tell(self) -> int:
@@ -135,9 +137,9 @@ def _size(given: Upload) -> int | None:
     if isinstance(content, bytes):
         return len(content)
     if isinstance(content, os.PathLike):
-        return os.stat(content).st_size
-    if not given.seekable:
-        return None
-    size = content.seek(0, os.SEEK_END)
-    content.seek(0)
+        found = os.stat(content)
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
+    size = length_of(content)
+    if size is not None:
+        content.seek(0)
     return size

@@ -28,10 +28,11 @@ _S = TypeVar("_S", PartState, CallState)
 
 
 def close(state: State, changes: list[Change]) -> None:
-    """Ends what has not ended before."""
+    """End what has not ended before. The end of a call that was answered before is no change."""
     if not state.ended:
         state.ended = True
-        changes.append(("done", state, -1))
+        if not (isinstance(state, CallState) and state.answered):
+            changes.append(("done", state, -1))
 
 
 def by_place(states: list[_S], finals: Sequence[_T]) -> list[_S | None]:

@@ -7,7 +7,9 @@ is skipped. The rules:
 * a final object (message completed or incomplete, step completed, failed, cancelled or expired) replaces what deltas
   have built, and closes it: later deltas, and later objects that are not final, change nothing;
 * an object that is not final updates the scalars, and brings only those parts and calls that are not there yet;
-* a function call is closed when the run requires action or when its step ends, whichever comes first.
+* a function call is closed when the run requires action or when its step ends, whichever comes first;
+* a function call that has its output when it is first seen was answered in an earlier stream: its step shows it, and
+  no change tells of it, so that a handler does not run the function again.
 
 A delta that appends to a known text touches that text only; its cost depends on nothing that is there already.
 """

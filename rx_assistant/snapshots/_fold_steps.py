@@ -17,8 +17,8 @@ from rx_assistant.types._inside import inside, is_model, models_in, text_in
 if TYPE_CHECKING:
     from rx_assistant.types import RequiredActionFunctionToolCall, ToolCall
 
-_Label: TypeAlias = tuple[str, str | None]
-"""Type and id of a call, as far as they are known."""
+_Label: TypeAlias = tuple[str, str | None, bool]
+"""Type and id of a call, as far as they are known, and whether it has its output already."""
 
 
 def step_delta(store: Store, version: int, event: ThreadRunStepDelta, narrow: NarrowStep) -> Changes:
@@ -27,7 +27,7 @@ def step_delta(store: Store, version: int, event: ThreadRunStepDelta, narrow: Na
     if step is not None and narrow[2]:
         index, kind, text = narrow[1][0]
         call = step.calls.by_index.get(index)
-        if call is not None and call.kind == kind:
+        if call is not None and call.kind == kind and not call.answered:
             if call.ended or step.ended:
                 return ()
             call.log.append(version, text)
@@ -71,19 +71,21 @@ def _call_delta(
 ) -> None:
     position, piece = placed
     index, kind, call_id = index_of(piece, position), word(piece.get("type")), piece.get("id")
-    call = step.calls.by_index.get(index) or _new_call(store, step, version, index, (kind, call_id), changes)
+    inside = piece.get(kind) or {}
+    label = kind, call_id, kind == "function" and inside.get("output") is not None
+    call = step.calls.by_index.get(index) or _new_call(store, step, version, index, label, changes)
     if call.ended or call.kind != kind:
         return
     if call_id is not None and call_id != call.identity.at(version):
         call.identity.put(version, call_id)
-    inside = piece.get(kind) or {}
     if kind == "function":
         _append_function(call, version, inside)
     elif kind == "code_interpreter":
         _append_code(call, version, position, inside, event)
     else:
         call.pieces.append(version, 0, event, (position, 0))
-    changes.append(("delta", call, position))
+    if not call.answered:
+        changes.append(("delta", call, position))
 
 
 def _append_function(call: CallState, version: int, function: Node) -> None:
@@ -184,7 +186,7 @@ def required_calls(store: Store, version: int, event: RunEvent, narrow: None) ->
         call = (known.get(key) if key else None) or next(nameless, None)
         if call is None:
             call = _unseen(store, version, wanted, open_steps, changes)
-        if not call.ended:
+        if not (call.ended or call.answered):
             if call.identity.at(version) is None and key:
                 call.identity.put(version, key)
             call.final.put(version, _as_call(wanted))
@@ -210,7 +212,9 @@ def _unseen(
         store.stray = StepState("", version)
     step = steps[-1] if steps else store.stray
     assert step is not None
-    call = _new_call(store, step, version, step.calls.free_index(), ("function", key_of(wanted) or None), changes)
+    call = _new_call(
+        store, step, version, step.calls.free_index(), ("function", key_of(wanted) or None, False), changes
+    )
     if step is store.stray:
         store.strays[key_of(wanted)] = call
     return call
@@ -233,7 +237,13 @@ def _step(store: Store, version: int, step_id: str, changes: list[Change]) -> St
 
 
 def _label(shown: ToolCall) -> _Label:
-    return word(shown.type), key_of(shown) or None
+    return word(shown.type), key_of(shown) or None, _is_answered(shown)
+
+
+def _is_answered(shown: ToolCall) -> bool:
+    """Whether a function call has its output already."""
+    function = getattr(shown, "function", None) if shown.type == "function" else None
+    return is_model(function) and function.output is not None
 
 
 def _new_call(
@@ -244,8 +254,8 @@ def _new_call(
     label: _Label,
     changes: list[Change],
 ) -> CallState:
-    kind, call_id = label
-    call = CallState(step.id, index, kind)
+    kind, call_id, answered = label
+    call = CallState(step.id, index, kind, answered)
     step.calls.add(version, call)
     if call_id is not None:
         call.identity.put(version, call_id)
@@ -255,5 +265,6 @@ def _new_call(
         call.final.put(version, stray.view(version))
         return call
     store.calls.append((version, call))
-    changes.append(("created", call, -1))
+    if not answered:
+        changes.append(("created", call, -1))
     return call

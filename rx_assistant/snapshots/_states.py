@@ -108,9 +108,14 @@ class PartState:
 
 
 class CallState:
-    """A tool call. `kind` is its type on the wire; `log` is a function's arguments or an interpreter's code."""
+    """A tool call. `kind` is its type on the wire; `log` is a function's arguments or an interpreter's code.
+
+    `answered`: a function call whose output was there when it was first seen. An earlier stream has told it, so this
+    one shows it in its step and makes no changes of it (law L5).
+    """
 
     __slots__ = (
+        "answered",
         "dropped",
         "ended",
         "final",
@@ -125,10 +130,11 @@ class CallState:
         "step_id",
     )
 
-    def __init__(self, step_id: str, index: int, kind: str) -> None:
+    def __init__(self, step_id: str, index: int, kind: str, answered: bool = False) -> None:
         self.step_id = step_id
         self.index = index
         self.kind = kind
+        self.answered = answered
         self.identity: History[str] = History()
         self.name: History[str] = History()
         self.output: History[str] = History()
@@ -160,7 +166,7 @@ class CallState:
 
     def copy(self, version: int) -> CallState:
         """The same up to `version`, to be continued on its own."""
-        copied = CallState(self.step_id, self.index, self.kind)
+        copied = CallState(self.step_id, self.index, self.kind, self.answered)
         copied.identity = self.identity.copy(version)
         copied.name = self.name.copy(version)
         copied.output = self.output.copy(version)

@@ -111,12 +111,12 @@ class StreamBase:
 
     @property
     def current_message_snapshot(self) -> Message | None:
-        """The message that the current event is about, or else that is being written; None without one."""
+        """The message that the current event is about, else the one being written, else the newest; or None."""
         return message_around(self.current_event, self.snapshot)
 
     @property
     def current_run_step_snapshot(self) -> RunStep | None:
-        """The step that the current event is about, or else that is under way; None without one."""
+        """The step that the current event is about, else that is under way; None between two steps."""
         return step_around(self.current_event, self.snapshot)
 
     @property

@@ -81,15 +81,18 @@ def _folded(snapshot: RunSnapshot, event: StreamEvent) -> RunSnapshot:
 
 
 def message_around(event: StreamEvent | None, snapshot: RunSnapshot) -> Message | None:
-    """Give the message that `event` is about, or else the one that is being written."""
+    """Give the message that `event` is about, else the one that is being written, else the newest one."""
     about = event.message_id if isinstance(event, ThreadMessageDelta) else None
     if isinstance(event, MessageEvent):
         about = text_in(event.data, "id")
-    return snapshot.message(about) if about else _under_way(snapshot.messages)
+    if about:
+        return snapshot.message(about)
+    messages = snapshot.messages
+    return _under_way(messages) or (messages[-1] if messages else None)
 
 
 def step_around(event: StreamEvent | None, snapshot: RunSnapshot) -> RunStep | None:
-    """Give the step that `event` is about, or else the one that is under way."""
+    """Give the step that `event` is about, else the one that is under way; None between two steps."""
     about = event.step_id if isinstance(event, ThreadRunStepDelta) else None
     if isinstance(event, RunStepEvent):
         about = text_in(event.data, "id")

@@ -11,7 +11,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from anyio import from_thread
 
 from rx_assistant.errors import RxAssistantError, StreamClosedError
 from rx_assistant.hot import FOREVER
@@ -88,6 +91,16 @@ class Pump:
         while log.length <= position and not log.ended:
             log.check()
             self._step(lambda: log.length > position or log.ended or log.alarmed or self._is_free())
+            self.leave_if_cancelled()
+
+    def leave_if_cancelled(self) -> None:
+        """Raise the cancellation of the task that waits for this thread, if it is a worker thread of anyio.
+
+        Starlette and FastAPI iterate over a plain generator on such threads, and do not close it when the browser
+        leaves.
+        """
+        with suppress(RuntimeError):  # the thread is no such worker
+            from_thread.check_cancelled()
 
     def finish(self) -> None:
         """Return once everything is delivered; inside a delivery, once everything has arrived."""

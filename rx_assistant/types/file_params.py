@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 from rx_assistant.types.file import FilePurpose
 from rx_assistant.types.shared_params import ListOrder
 
-_Content: TypeAlias = IO[bytes] | bytes | PathLike[str]
+_Content: TypeAlias = IO[bytes] | bytes | bytearray | memoryview | PathLike[str]
 
 FileTypes: TypeAlias = (
     _Content

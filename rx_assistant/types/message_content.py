@@ -13,6 +13,7 @@ from rx_assistant.types._base import (
     WireModel,
     Word,
 )
+from rx_assistant.types._citations import CitedText, Show, bracketed
 from rx_assistant.types.annotation import Annotation
 
 MessageRole: TypeAlias = Literal["user", "assistant"]
@@ -24,6 +25,24 @@ class Text(WireModel):
 
     value: Wire[str] = ABSENT
     annotations: Wire[Array[Annotation]] = EMPTY
+
+    def numbered_citations(self, show: Show = bracketed) -> str:
+        """The text with a numbered reference, such as [1], in the place of each mark, such as 【4:0†source】.
+
+        Equal marks get one number, counted from 1. `show(number, mark)` gives what stands in a mark's place; one that
+        gives `""` leaves the marks out. `operators.numbered_citations()` does the same while the text arrives.
+        """
+        return self._cited(show)[0]
+
+    def citations(self) -> dict[int, Annotation]:
+        """The annotations that the numbers refer to. A mark without an annotation of the same text has none here."""
+        by_mark = {annotation.text: annotation for annotation in reversed(self.annotations or ())}
+        numbers = self._cited(bracketed)[1]
+        return {number: by_mark[mark] for mark, number in numbers.items() if mark in by_mark}
+
+    def _cited(self, show: Show) -> tuple[str, dict[str, int]]:
+        cited = CitedText(show)
+        return cited.push(self.value or "") + cited.rest(), cited.numbers
 
 
 class TextContentBlock(WireModel):

@@ -315,3 +315,38 @@ class TestAnsweringToolCallsInsideOnEvent:
                 assert "noon" in handler.answer
 
         anyio.run(main, backend=backend)
+
+
+class Computing(AssistantEventHandler):
+    """Runs its function where a call is done, and submits the output when the run asks for it."""
+
+    def __init__(self, client: AssistantClient, ran: list[str]) -> None:
+        self.client = client
+        self.ran = ran
+        self.outputs: list[Any] = []
+
+    def on_tool_call_done(self, tool_call: ToolCall) -> None:
+        if tool_call.type == "function":
+            self.ran.append(tool_call.id)
+            self.outputs.append({"tool_call_id": tool_call.id, "output": "noon"})
+
+    def on_requires_action(self, run: Run) -> None:
+        with self.client.beta.threads.runs.submit_tool_outputs_stream(
+            thread_id=run.thread_id,
+            run_id=run.id,
+            tool_outputs=self.outputs,
+            event_handler=Computing(self.client, self.ran),
+        ) as stream:
+            stream.until_done()
+
+
+def test_a_handler_of_both_streams_runs_each_function_once(server: local.Server) -> None:
+    with AssistantClient(base_url=server.base_url) as client:
+        assistant = client.assistants.create(model="local", tools=[CLOCK])
+        thread = client.threads.create(messages=[{"role": "user", "content": "What time is it in Paris?"}])
+        ran: list[str] = []
+        with client.threads.runs.stream(
+            thread_id=thread.id, assistant_id=assistant.id, event_handler=Computing(client, ran)
+        ) as handler:
+            handler.until_done()
+        assert len(ran) == len(set(ran)) == 1

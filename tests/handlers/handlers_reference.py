@@ -32,6 +32,7 @@ class Thing:
         self.marks: set[int] = set()
         self.members: dict[int, Thing] = {}
         self.done = False
+        self.answered = False  # a function call that had its output when it was first seen: an earlier stream told it
 
 
 class Reference:
@@ -72,10 +73,12 @@ class Reference:
             thing = owner.members.get(piece["index"])
             if thing is None:
                 thing = owner.members[piece["index"]] = Thing(piece["type"])
+                thing.answered = _is_answered(piece)
                 fresh.append(thing)
             if not thing.done:
                 self._grow(thing, piece)
                 touched.append((thing, piece))
+        fresh, touched = [one for one in fresh if not one.answered], [one for one in touched if not one[0].answered]
         created += [told for thing in fresh for told in self._created(thing)]
         deltas = [
             told
@@ -127,9 +130,11 @@ class Reference:
         ended: list[Told] = []
         for thing, final in zip(_placed(owner, finals), finals, strict=True):
             if thing is None:
-                created += self._new_whole(owner, final)
-                ended.append(_done(final))
-            elif not thing.done:
+                told = self._new_whole(owner, final)
+                if not _is_answered(final):
+                    created += told
+                    ended.append(_done(final))
+            elif not (thing.done or thing.answered):
                 thing.done = True
                 ended += [*_contents(final, since=len(thing.marks)), _done(final)]
         owner.done = True
@@ -157,7 +162,7 @@ class Reference:
             known = {thing.id: thing for step in self.steps.values() for thing in step.members.values()}
             for wanted in run["required_action"]["submit_tool_outputs"]["tool_calls"]:
                 thing = known[wanted["id"]]
-                if not thing.done:
+                if not (thing.done or thing.answered):
                     thing.done = True
                     calls.append(_done({**wanted, "function": {**wanted["function"], "output": None}}))
         if run["status"] != self.status:
@@ -194,6 +199,10 @@ def _done(final: Json) -> Told:
     if kind in ("text", "image_file", "image_url"):
         return f"on_{kind}_done", final[kind]
     return "on_refusal_done" if kind == "refusal" else "on_tool_call_done", final
+
+
+def _is_answered(call: Json) -> bool:
+    return call["type"] == "function" and call["function"].get("output") is not None
 
 
 def _is_bare(piece: Json) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import inspect
 import weakref
 from typing import Any
 
 import pytest
-from handlers_faces import FACES, AsyncFace, Face, SyncFace, got, on_every_face, recorder
+from handlers_faces import CALLBACKS, FACES, AsyncFace, Face, SyncFace, got, on_every_face, recorder
 from handlers_wire import saying
 
 import rx_assistant
@@ -294,8 +295,90 @@ async def test_a_coroutine_in_a_handler_of_functions_is_refused(face: Face) -> N
 
     with pytest.raises(TypeError, match=r"Mistaken.on_text_delta is an async function.*AsyncAssistantEventHandler"):
         face.stream(*TEXT, handler=Mistaken())
-    with pytest.raises(TypeError, match="nobody would await"):
+    with pytest.raises(TypeError, match="runs none of its code"):
         face.stream(*TEXT).attach(Mistaken())
+
+
+def yielding(self: Any, *_: Any) -> Any:
+    raise AssertionError("nothing iterates over this")
+    yield
+
+
+async def yielding_async(self: Any, *_: Any) -> Any:
+    raise AssertionError("nothing iterates over this")
+    yield
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+@pytest.mark.parametrize("callback", [yielding, yielding_async, functools.partial(yielding, None)])
+@on_every_face
+async def test_a_callback_with_yield_is_refused(face: Face, callback: Any, name: str) -> None:
+    class Mistaken(face.base):  # type: ignore[name-defined, misc]
+        pass
+
+    setattr(Mistaken, name, callback)
+    with pytest.raises(TypeError, match=rf"Mistaken\.{name} is an? .*generator function, .*text_deltas"):
+        face.stream(*TEXT, handler=Mistaken())
+    with pytest.raises(TypeError, match="runs none of its code"):
+        face.stream(*TEXT).attach(Mistaken())
+
+
+@pytest.mark.parametrize("callback", [yielding, yielding_async])
+@on_every_face
+async def test_a_decorated_callback_with_yield_is_refused_when_it_is_called(face: Face, callback: Any) -> None:
+    class Mistaken(face.base):  # type: ignore[name-defined, misc]
+        def on_text_created(self, text: Any) -> Any:
+            return callback(self, text)
+
+    with pytest.raises(TypeError, match=r"Mistaken\.on_text_created is an? .*generator function"):
+        async with face.block(face.stream(*TEXT, handler=Mistaken())) as given:
+            await got(given.until_done())
+
+
+def test_a_decorated_coroutine_is_refused_when_it_is_called_by_a_handler_of_functions() -> None:
+    class Mistaken(AssistantEventHandler):
+        def on_text_created(self, text: Any) -> Any:
+            async def later() -> None:
+                raise AssertionError("nothing awaits this")
+
+            return later()
+
+    with (
+        pytest.raises(TypeError, match=r"Mistaken\.on_text_created is an async function"),
+        FACES[0].stream(*TEXT, handler=Mistaken()) as given,
+    ):
+        given.until_done()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("on_text_deltas", "on_text_delta"),
+        ("on_texts_done", "on_text_done"),
+        ("on_requires_actions", "on_requires_action"),
+        ("on_tool_call_creted", "on_tool_call_created"),
+        ("onTextDelta", "on_text_delta"),
+        ("on_events", "on_event"),
+    ],
+)
+@on_every_face
+async def test_a_misspelt_callback_is_warned_of_once(
+    face: Face, name: str, meant: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kind = type("Misspelt", (face.base,), {name: lambda self, *_: None})
+    face.stream(*TEXT, handler=kind())
+    face.stream(*TEXT).attach(kind())
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == (f"Misspelt.{name} is never called: there is no such callback. Did you mean {meant}?")
+
+
+@on_every_face
+async def test_methods_of_the_users_own_are_not_warned_of(face: Face, caplog: pytest.LogCaptureFixture) -> None:
+    names = ("on_send", "on_message", "on_click", "on_timer", "on_key", "on_mount", "once", "on_text", "on_tool_call")
+    kind = type("Widget", (face.base,), dict.fromkeys(names, lambda self, *_: None) | {"on_events": 1})
+    face.stream(*TEXT, handler=kind())
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("face", FACES[1:], ids=repr)

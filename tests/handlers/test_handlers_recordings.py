@@ -21,7 +21,7 @@ _ROWS: tuple[tuple[tuple[str, ...], dict[str, int]], ...] = (
             "openai-dotnet__2025-10-30_aa5213ff_StreamingToolCallAsync.2.submit_tool_outputs",
             "simple-openai__HEAD_threads_runs_submittool_stream_2",
         ),
-        {"on_run_step_created": 6, "on_tool_call_created": 6, "on_tool_call_done": 6},
+        {"on_run_step_created": 6},
     ),
     (
         (

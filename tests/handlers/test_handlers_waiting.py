@@ -69,7 +69,7 @@ def around(handler: Any, name: str, *arguments: Any) -> tuple[Any, ...]:
 async def test_what_is_current_in_a_callback_is_what_the_callback_is_about(face: Face) -> None:
     names = ["on_event", "on_tool_call_delta", "on_run_step_done", "on_text_delta", "on_message_done", "on_end"]
     handler = await face.ran(recorder(face, names=names, show=around), *MIXED)
-    working, saying_now = ("step_1", "in_progress"), ("step_2", "in_progress")
+    working, saying_now, said = ("step_1", "in_progress"), ("step_2", "in_progress"), ("msg_1", "Hello")
     assert handler.calls == [
         ("on_event", "run.created", None, None, None),
         ("on_event", "run.queued", "queued", None, None),
@@ -89,11 +89,33 @@ async def test_what_is_current_in_a_callback_is_what_the_callback_is_about(face:
         ("on_text_delta", "message.delta", "in_progress", ("msg_1", "Hello"), saying_now),
         ("on_event", "message.completed", "in_progress", ("msg_1", "Hello"), saying_now),
         ("on_message_done", "message.completed", "in_progress", ("msg_1", "Hello"), saying_now),
-        ("on_event", "run.step.completed", "in_progress", None, saying_now),
-        ("on_run_step_done", "run.step.completed", "in_progress", None, ("step_2", "completed")),
-        ("on_event", "run.completed", "in_progress", None, None),
-        ("on_end", "run.completed", "completed", None, None),
+        ("on_event", "run.step.completed", "in_progress", said, saying_now),
+        ("on_run_step_done", "run.step.completed", "in_progress", said, ("step_2", "completed")),
+        ("on_event", "run.completed", "in_progress", said, None),
+        ("on_end", "run.completed", "completed", said, None),
     ]
+
+
+@on_every_face
+async def test_the_newest_message_stays_current_when_it_is_done(face: Face) -> None:
+    second = [
+        step("created", step_id="step_3", message_id="msg_2"),
+        message("created", message_id="msg_2"),
+        message_delta(piece("Bye"), message_id="msg_2"),
+        message("completed", [text("Bye")], message_id="msg_2"),
+        step("completed", step_id="step_3", message_id="msg_2"),
+    ]
+    handler = recorder(face, names=["on_run_step_done", "on_run_status", "on_end"], show=around)
+    stream = face.stream(*MIXED[:-2], *second, *MIXED[-2:], handler=handler)
+    async with face.block(stream) as given:
+        async for _ in face.each(given):
+            pass
+    shown = [(name, said) for name, _, _, said, _ in handler.calls]
+    first, last = ("msg_1", "Hello"), ("msg_2", "Bye")
+    steps = [("on_run_step_done", None), ("on_run_step_done", first), ("on_run_step_done", last)]
+    begun_with, ended_with = [("on_run_status", None)] * 2, [("on_run_status", last), ("on_end", last)]
+    assert shown == begun_with + steps + ended_with
+    assert around(stream, "")[3] == around(given, "")[3] == last, "also after the block"
 
 
 @on_every_face
@@ -105,7 +127,7 @@ async def test_what_is_current_is_the_same_for_the_stream_while_one_iterates(fac
             assert given.current_event is event
             assert stream.current_event is event
             assert around(given, "") == around(stream, "")
-        assert around(given, "") == around(stream, "") == ("", "run.completed", "completed", None, None)
+        assert around(given, "") == around(stream, "") == ("", "run.completed", "completed", ("msg_1", "Hello"), None)
 
 
 @on_every_face
@@ -271,9 +293,20 @@ async def test_a_further_stream_is_opened_inside_a_callback(face: Face, connect:
             await got(given.connect())
         await got(given.until_done())
         assert (await got(given.get_final_run())).status == "requires_action"
-    assert handler.told == ["f: sunny", "Sunny.", "end", "f: None", "end"]
+    assert handler.told == ["Sunny.", "end", "f: None", "end"], "the call was answered, and is not told again"
     assert handler.threads == {threading.get_ident()} or connect
     assert len(handler.threads) == 1
+
+
+@on_every_face
+async def test_an_answered_call_is_in_the_steps_of_the_further_stream_and_in_no_callback(face: Face) -> None:
+    names = [name for name in CALLBACKS if "tool_call" in name or name == "on_run_step_done"]
+    handler = recorder(face, names=names)
+    async with face.block(face.stream(*RESUMED, handler=handler)) as given:
+        await got(given.until_done())
+        [made] = await got(given.get_final_run_steps())
+    assert handler.calls == ["on_run_step_done"]
+    assert made.step_details.tool_calls[0].function.output == "sunny"
 
 
 @on_every_face

@@ -11,10 +11,11 @@ The numbers are those of the contract; RS is the matching rule of Reactive Strea
 
 from __future__ import annotations
 
+import functools
 import gc
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -466,6 +467,20 @@ class Contract:
             async def __call__(self, *_: object) -> None:
                 raise AssertionError("nobody awaits it")
 
+        def generator(*_: object) -> Iterator[None]:
+            raise AssertionError("nothing iterates over it")
+            yield
+
+        async def async_generator(*_: object) -> AsyncIterator[None]:
+            raise AssertionError("nothing iterates over it")
+            yield
+
+        with pytest.raises(TypeError, match="on_next is a generator function"):
+            rig.observable.subscribe(generator)
+        with pytest.raises(TypeError, match="on_next is an async generator function"):
+            rig.observable.subscribe(async_generator)
+        with pytest.raises(TypeError, match="on_completed is a generator function"):
+            rig.observable.subscribe(on_completed=functools.partial(generator, 1))
         with pytest.raises(TypeError, match="on_next is an async function"):
             rig.observable.subscribe(callback)
         with pytest.raises(TypeError, match="on_next is an async function"):

@@ -54,7 +54,7 @@ def test_importing_a_module_replaces_no_public_name() -> None:
 
 
 def test_the_public_names_are_sorted_and_all_there() -> None:
-    assert rx_assistant.__all__ == sorted(rx_assistant.__all__)
+    assert rx_assistant.__all__ == sorted(rx_assistant.__all__, key=lambda name: (not name.isupper(), name))
     assert set(rx_assistant.__all__) <= set(dir(rx_assistant))
 
 

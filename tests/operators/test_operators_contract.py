@@ -29,6 +29,12 @@ class TestTextDeltas(Contract):
         return rig_of(root, root.pipe(ax.text_deltas()), text)
 
 
+class TestNumberedCitations(Contract):
+    @pytest.fixture
+    def rig(self, root: Any) -> Rig:
+        return rig_of(root, root.pipe(ax.text_deltas(), ax.numbered_citations()), text)
+
+
 class TestTextStreams(Contract):
     @pytest.fixture
     def rig(self, root: Any) -> Rig:

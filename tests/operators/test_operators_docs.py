@@ -31,7 +31,11 @@ OPERATORS = [name for name in ax.__all__ if not inspect.isclass(getattr(ax, name
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_the_example_runs(name: str) -> None:
-    names: dict[str, Any] = {"ax": ax, "stream": from_events(document.sample())}
+    names: dict[str, Any] = {
+        "ax": ax,
+        "stream": from_events(document.sample()),
+        "reply": from_events(document.reply()),
+    }
     tests = doctest.DocTestFinder(recurse=False).find(getattr(ax, name), name, module=False, globs=names)
     examples = [example for test in tests for example in test.examples]
     assert examples, f"{name} has no example"

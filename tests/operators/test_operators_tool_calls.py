@@ -15,6 +15,7 @@ from operators_wire import (
     finish,
     function,
     requires,
+    run,
     seen,
     step,
     stream_of,
@@ -24,6 +25,7 @@ from pydantic import BaseModel
 from reactivex import operators as ops
 
 from rx_assistant import AssistantStream, PartialArgumentsError, StreamTruncatedError, operators as ax, replay
+from rx_assistant.hot import operator
 from rx_assistant.partial_json import parse_partial
 from rx_assistant.types import CodeInterpreterLogs, CodeInterpreterOutputImage, FunctionToolCall
 
@@ -197,6 +199,52 @@ def test_arguments_that_do_not_fit_are_an_error_with_their_text(pieces: list[str
     assert notes.error.__cause__ is not None
     assert words in str(notes.error)
     assert (len(others.items), others.endings) == (1, [None])
+
+
+def by_loops(stream: AssistantStream, read: Any) -> list[Any]:
+    return [read(call) for call in stream.pipe(ax.tool_calls())]
+
+
+def late(stream: AssistantStream, read: Any) -> list[Any]:
+    calls = list(stream.pipe(ax.tool_calls()))
+    return [read(call) for call in calls]
+
+
+BAD = [('{"city": 5}', Weather), ('{"city": "Paris"', Weather), ("{'city': 1}", None), ('{"city": 1} ok', None)]
+
+
+@pytest.mark.parametrize(("read_calls", "policy"), [(by_loops, "all"), (by_loops, "none"), (late, "all")])
+@pytest.mark.parametrize("ending", ["step", "requires"])
+@pytest.mark.parametrize(("whole", "model"), BAD)
+def test_a_loop_over_arguments_that_do_not_fit_ends_with_the_error(
+    whole: str, model: Any, ending: str, read_calls: Any, policy: Any
+) -> None:
+    last = requires(function("call_1", whole)) if ending == "requires" else step("completed", function("call_1", whole))
+
+    def stream() -> AssistantStream:
+        return stream_of(run("created"), FIRST, arguments(whole[:4]), arguments(whole[4:]), last, replay=policy)
+
+    readings: list[Any] = [lambda call: call.partial_arguments(model).run()]
+    readings += [lambda call: list(call.partial_arguments(model))]
+    readings += [lambda call: list(call.partial_arguments(model).pipe(ops.map(str), ops.filter(bool)))]
+    for read in readings:
+        with pytest.raises(PartialArgumentsError) as caught:
+            read_calls(stream(), read)
+        assert caught.value.arguments == whole
+
+
+def test_a_loop_over_a_steps_calls_ends_with_the_error_of_an_operator_in_it() -> None:
+    def refuse(down: Any, scope: Any) -> Any:
+        def on_moment(moment: Any) -> None:
+            if getattr(moment, "phase", None) == "done":
+                raise ValueError("refused")
+
+        return on_moment
+
+    stream = call_with("{}")
+    with pytest.raises(ValueError, match="refused"):
+        for each in stream.pipe(ax.run_steps()):
+            list(operator(refuse)(each._moments))  # type: ignore[call-overload]  # any operator of ours that raises
 
 
 def test_long_arguments_are_not_repeated_whole_in_the_message() -> None:

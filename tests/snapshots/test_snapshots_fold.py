@@ -388,6 +388,56 @@ def test_a_resumed_run_may_begin_with_the_end_of_a_step() -> None:
     assert snapshot.status == "queued"
 
 
+ANSWERED = {"index": 0, **CALLS[0], "function": {**CALLS[0]["function"], "output": "42"}}
+GOING_ON = event(
+    "thread.run.step.in_progress", {**STEP, "step_details": {"type": "tool_calls", "tool_calls": [ANSWERED]}}
+)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        pytest.param([finished("42")], id="in a step that has ended"),
+        pytest.param([finished("")], id="with an empty output"),
+        pytest.param([GOING_ON, finished("42")], id="in a step that goes on"),
+        pytest.param([step_delta(ANSWERED), finished("42")], id="in a delta"),
+        pytest.param([step_delta(ANSWERED), step_delta(function("", 0)), finished("42")], id="in several deltas"),
+        pytest.param([GOING_ON, REQUIRES], id="and required again"),
+    ],
+)
+def test_a_call_first_seen_with_its_output_is_shown_and_not_told(shown: list[StreamEvent]) -> None:
+    assert [word for words in told(*shown) for word in words if "function" in word] == []
+    for count in range(1, len(shown) + 1):
+        snapshot = folded(*shown[:count])
+        [call] = snapshot.tool_calls
+        assert (call.id, call.function.name, call.function.output is not None) == ("call_1", "f", True)
+        assert snapshot.steps[0].step_details.tool_calls == [call]
+        forked = fold(snapshot, event("thread.run.queued", {"id": "run_1", "status": "queued"}))
+        again, changes = advance(snapshot, finished("43"))
+        assert [phase for phase, state, _ in changes if state not in again._store.steps.values()] == []
+        assert forked.tool_calls == [call]
+
+
+def test_other_calls_of_an_answered_ones_step_are_told() -> None:
+    shown = told(GOING_ON, step_delta(function("{", 1, "call_2", "g")), step_delta(function("}", 1)), finished("42"))
+    assert [word for words in shown for word in words if "function" in word] == [
+        "created function step_1 1",
+        "delta function step_1 1",
+        "delta function step_1 1",
+    ]
+
+
+def test_calls_of_other_tools_are_told_however_they_are_first_seen() -> None:
+    call = {
+        "id": "call_1",
+        "type": "code_interpreter",
+        "code_interpreter": {"input": "1", "outputs": [{"type": "logs"}]},
+    }
+    details = {"type": "tool_calls", "tool_calls": [call]}
+    [words] = told(event("thread.run.step.completed", {**STEP, "status": "completed", "step_details": details}))
+    assert words[1:3] == ["created code_interpreter step_1 0", "done code_interpreter step_1 0"]
+
+
 def test_a_malformed_event_raises_and_leaves_the_snapshot_usable() -> None:
     before = folded(message_delta(text("a")))
     for raw in (b"{", b'[{"id":"msg_1"}]', b'"msg_1"'):

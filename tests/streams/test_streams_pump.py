@@ -438,7 +438,7 @@ def test_the_context_follows_the_events() -> None:
         ("message.delta", "in_progress", "a"),
         ("message.delta", "in_progress", "ab"),
         ("message.completed", "in_progress", "ab"),
-        ("run.completed", "completed", None),
+        ("run.completed", "completed", "ab"),
     ]
 
 

@@ -1,0 +1,233 @@
+"""Events → what messages and code hold besides text: refusals, images, annotations, outputs; and citations in text.
+
+Without `from __future__ import annotations`, whose name is an operator here.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from reactivex import Observable
+
+from rx_assistant.hot import Hooks, Scope, Sink, operator
+from rx_assistant.operators._outputs import each_output
+from rx_assistant.operators._routing import MESSAGES, STEPS, Inlet, Kinds, Moment, Router, Turn
+from rx_assistant.operators._select import Event
+from rx_assistant.snapshots import CallState, PartState, State
+from rx_assistant.types._citations import CitedText, Show, bracketed
+
+if TYPE_CHECKING:
+    from rx_assistant.events import StreamEvent
+    from rx_assistant.types import (
+        Annotation,
+        AnnotationDelta,
+        CodeInterpreterOutputDelta,
+        ImageFile,
+        ImageURL,
+        RefusalContentBlock,
+    )
+
+_Take: TypeAlias = Callable[[Moment[Any]], object]
+"""What is done with the moments of one part or call."""
+
+
+def refusal_deltas() -> Callable[[Observable[Event]], Observable[str]]:
+    """Emit the text of refusals, piece by piece, as it arrives.
+
+        source            message.delta  message.delta  message.completed
+        refusal_deltas()  "I can"        "not."
+
+    >>> "".join(reply.pipe(ax.refusal_deltas()))
+    'I cannot.'
+
+    Raises:
+        EventDecodeError: a message event's payload is not what its name says; through on_error.
+    """
+    return _of_each(MESSAGES, PartState, _refusal_pieces)
+
+
+def _refusal_pieces(down: Sink[str]) -> _Take:
+    def on_moment(moment: Moment[PartState]) -> None:
+        if moment.phase == "delta" and moment.state.kind == "refusal":
+            piece = getattr(moment.state.delta(moment.event, moment.position), "refusal", None)
+            if piece:
+                down.next(piece)
+
+    return on_moment
+
+
+def refusals() -> Callable[[Observable[Event]], Observable["RefusalContentBlock"]]:
+    """Emit each refusal when its message is finished, as the server's final message holds it.
+
+        source      message.delta  message.delta  message.completed
+        refusals()                                RefusalContentBlock
+
+    >>> [refusal.refusal for refusal in reply.pipe(ax.refusals())]
+    ['I cannot.']
+
+    Raises:
+        EventDecodeError: a message event's payload is not what its name says; through on_error.
+    """
+    return _of_each(MESSAGES, PartState, _finished_refusals)
+
+
+def _finished_refusals(down: Sink["RefusalContentBlock"]) -> _Take:
+    def on_moment(moment: Moment[PartState]) -> None:
+        if moment.phase == "done":
+            part: Any = moment.state.view(moment.version)
+            if part.type == "refusal":
+                down.next(part.to_model())
+
+    return on_moment
+
+
+def images() -> Callable[[Observable[Event]], Observable["ImageFile | ImageURL"]]:
+    """Emit each image of a message when that is finished: an ImageFile, or an ImageURL.
+
+        source    message.delta  message.completed
+        images()                 ImageFile
+
+    Images that code has drawn are in `code_outputs()`, too.
+
+    >>> [image.file_id for image in reply.pipe(ax.images())]
+    ['file_7']
+
+    Raises:
+        EventDecodeError: a message event's payload is not what its name says; through on_error.
+    """
+    return _of_each(MESSAGES, PartState, _finished_images)
+
+
+def _finished_images(down: Sink["ImageFile | ImageURL"]) -> _Take:
+    def on_moment(moment: Moment[PartState]) -> None:
+        if moment.phase == "done":
+            part: Any = moment.state.view(moment.version)
+            if part.type in ("image_file", "image_url") and getattr(part, part.type) is not None:
+                down.next(getattr(part.to_model(), part.type))
+
+    return on_moment
+
+
+def annotations() -> Callable[[Observable[Event]], Observable["Annotation | AnnotationDelta"]]:
+    """Emit each annotation of a text, once: as a delta brings it, or as a whole message shows it.
+
+        source         message.delta    message.delta  message.completed
+        annotations()  AnnotationDelta                 Annotation
+
+    Its `text` is the mark in the text that it explains.
+
+    >>> [(mark.text, mark.file_citation.file_id) for mark in reply.pipe(ax.annotations())]
+    [('【4:0†menu.txt】', 'file_1')]
+
+    Raises:
+        EventDecodeError: a message event's payload is not what its name says; through on_error.
+    """
+    return _of_each(MESSAGES, PartState, _each_annotation)
+
+
+def _each_annotation(down: Sink["Annotation | AnnotationDelta"]) -> _Take:
+    seen: set[int] = set()
+
+    def on_moment(moment: Moment[PartState]) -> None:
+        if moment.phase == "delta":
+            if moment.state.kind != "text" or moment.event.is_plain:
+                return
+            for mark in moment.state.text_delta(moment.event, moment.position).annotations or ():
+                seen.add(max(seen, default=-1) + 1 if mark.index is None else mark.index)
+                down.next(mark)
+        elif not moment.is_delta and moment.state.view(moment.version).type == "text":
+            for index, whole in enumerate(moment.state.text(moment.version).annotations or ()):
+                if index not in seen:
+                    seen.add(index)
+                    down.next(whole)
+
+    return on_moment
+
+
+def code_outputs() -> Callable[[Observable[Event]], Observable["CodeInterpreterOutputDelta"]]:
+    """Emit what the code interpreter prints and draws, as it comes, in all its calls.
+
+        source          run.step.delta  run.step.delta              run.step.completed
+        code_outputs()                  CodeInterpreterOutputDelta
+
+    >>> [output.logs for output in reply.pipe(ax.code_outputs())]
+    ['42']
+
+    Raises:
+        EventDecodeError: the payload of a step's event, or of a run's that requires action, is not what its name says;
+            through on_error.
+    """
+    return _of_each(STEPS, CallState, each_output)
+
+
+def numbered_citations(show: Show = bracketed) -> Callable[[Observable[str]], Observable[str]]:
+    """Emit the same text with a numbered reference, such as [1], in the place of each mark (【4:0†source】).
+
+        source                "Soup【4:"  "0†menu.txt】"  " and "  "tea."
+        numbered_citations()  "Soup"      "[1]"          " and "  "tea."
+
+    The source is text in pieces, as `text_deltas()` and the substreams of `texts()` give it. A mark may be cut
+    anywhere: its beginning is held back until the rest has come, or other text, or the ending. Equal marks get one
+    number. `Text.numbered_citations()` does the same with a finished text; `Text.citations()` has what the numbers
+    refer to.
+
+    >>> "".join(reply.pipe(ax.text_deltas(), ax.numbered_citations()))
+    'Soup[1] and tea.'
+
+    Args:
+        show: Gives what stands in the place of a mark, for its number and the mark; `""` leaves it out.
+    """
+
+    def start(down: Sink[str], scope: Scope[str]) -> Hooks:
+        cited = CitedText(show)
+
+        def on_piece(piece: str) -> None:
+            shown = cited.push(piece)
+            if shown:
+                down.next(shown)
+
+        def hand_on_rest() -> None:
+            rest = cited.rest()
+            if rest:
+                down.next(rest)
+
+        def on_error(error: Exception) -> None:
+            hand_on_rest()
+            down.error(error)
+
+        def on_completed() -> None:
+            hand_on_rest()
+            down.completed()
+
+        return Hooks(on_piece, on_error, on_completed)
+
+    return operator(start)
+
+
+def _of_each(
+    kinds: Kinds, of: type[State], begin: Callable[[Sink[Any]], _Take]
+) -> Callable[[Observable[Event]], Observable[Any]]:
+    """Give an operator that does with the moments of each part or call what `begin` gives for it."""
+
+    def start(down: Sink[Any], scope: Scope[Event]) -> Callable[[Event], object]:
+        def inlet_for(state: State) -> Inlet | None:
+            return _Inlet(begin(down)) if isinstance(state, of) else None
+
+        return Router(kinds, inlet_for).take
+
+    return operator(start)
+
+
+class _Inlet:
+    """Moments of one part or call, into a callable."""
+
+    def __init__(self, take: _Take) -> None:
+        self._take = take
+
+    def announce(self) -> None:
+        """That it begins is nothing to tell."""
+
+    def push(self, phase: Turn, state: Any, position: int, version: int, event: "StreamEvent") -> None:
+        self._take(Moment(phase, state, position, version, event))
+
+    def end(self, error: Exception | None = None) -> None:
+        """The end of one is not the end of all."""
