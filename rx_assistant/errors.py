@@ -252,8 +252,8 @@ class APIError(RxAssistantError):
 class ServerErrorEvent(StreamError, APIError):
     """The server sent an `error` event, which ended the stream.
 
-    `error` is what it says, whatever its shape; `event` is the event itself, with the bytes as they came in `raw`. It is
-    an APIError too, as in the official SDK: `code`, `param` and `type` are the server's words, None where it gives none.
+    `error` is what it says, whatever its shape; `event` is the event itself, with the bytes as they came in `raw`.
+    It is an APIError too, as in the official SDK: `code`, `param` and `type` are the server's words, or None.
     """
 
     def __init__(

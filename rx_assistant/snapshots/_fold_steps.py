@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rx_assistant.events import NarrowStep, RunEvent, RunStepEvent, ThreadRunStepDelta
 from rx_assistant.events._deltas import index_of, pieces_of
@@ -179,7 +179,7 @@ def required_calls(store: Store, version: int, event: RunEvent, narrow: None) ->
     open_steps = [step for _, step in store.step_order if not step.ended]
     calls = [call for _, step in store.step_order for call in step.calls.at(version)]
     known = dict(store.strays)
-    known.update((call.identity.at(version), call) for call in calls)
+    known.update((key, call) for call in calls if (key := call.identity.at(version)) is not None)
     nameless = (call for call in calls if _waits_for_its_id(call, version))
     for wanted in required:
         key = key_of(wanted)
@@ -242,7 +242,7 @@ def _label(shown: ToolCall) -> _Label:
 
 def _is_answered(shown: ToolCall) -> bool:
     """Whether a function call has its output already."""
-    function = getattr(shown, "function", None) if shown.type == "function" else None
+    function: Any = getattr(shown, "function", None) if shown.type == "function" else None
     return is_model(function) and function.output is not None
 
 
