@@ -13,6 +13,7 @@ from rx_assistant.hot._loops import position_in
 from rx_assistant.hot._operator import Birth, Hooks, Scope, operator
 from rx_assistant.hot._stream import AsyncStream, Stream, wrap
 from rx_assistant.hot._subscriber import Sink, Subscriber
+from rx_assistant.hot._threads import Sleepers, start_thread
 from rx_assistant.hot._types import AsyncDriver, Driver, Root, Waker
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Root",
     "Scope",
     "Sink",
+    "Sleepers",
     "Stream",
     "StreamScheduler",
     "Subscriber",
@@ -37,5 +39,6 @@ __all__ = [
     "Waker",
     "operator",
     "position_in",
+    "start_thread",
     "wrap",
 ]

@@ -18,15 +18,17 @@ NOTHING: Any = object()
 class Cursor(Generic[T]):
     """A private position in a log. `take()` gives the next item, or NOTHING when it is not there yet."""
 
-    __slots__ = ("__weakref__", "_error", "_open", "log", "position")
+    __slots__ = ("__weakref__", "_error", "_hold", "_open", "log", "position")
 
     def __init__(self, log: HotLog[T], position: int) -> None:
         self.log = log
         self.position = position
         self._error: StreamOverflowError | None = None
         self._open = True
+        self._hold = object()
         if not log.keep:
             log.register(self)
+        log.retain(self._hold)
 
     @property
     def is_open(self) -> bool:
@@ -72,11 +74,20 @@ class Cursor(Generic[T]):
         """Whether every item was taken and the log has ended."""
         return self.log._ended and self.position >= self.log.length
 
+    def rest(self) -> None:
+        """Count no longer as a reader, until `resume()`: the position stays. Idempotent."""
+        self.log.release(self._hold)
+
+    def resume(self) -> None:
+        """Count as a reader again. Idempotent."""
+        if self._open:
+            self.log.retain(self._hold)
+
     def close(self) -> None:
-        """Leave. Idempotent."""
+        """Leave for good. Idempotent."""
         if self._open:
             self._open = False
-            self.log.release()
+            self.log.release(self._hold)
 
     def __del__(self) -> None:
         self.close()

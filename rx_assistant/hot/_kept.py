@@ -42,7 +42,7 @@ class Kept(Generic[T]):
         self._error: Exception | None = None
         self._cursors: weakref.WeakSet[Cursor[T]] = weakref.WeakSet()
         self._listeners: tuple[Callable[[], None], ...] = ()
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()  # never taken twice; this kind knows whether the caller is under it
 
     # -- what the reader does ------------------------------------------------------------------------------------
 

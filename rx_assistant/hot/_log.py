@@ -9,11 +9,16 @@ other, to every seat (a live subscriber). Three positions count items from the f
     delivered   in the log, and   in the log, not     end of the log
                 wanted by someone  wanted yet
 
-One drainer. Whoever appends, subscribes, disposes or raises the wish calls `drain()`. The delivery lock is only ever
+One drainer. Whoever appends, subscribes, disposes or raises the wish calls `drain()`. Delivery is only ever
 try-acquired: the thread that gets it works until nothing is pending. A thread that does not get it may leave, because
 its wish is state (`_wish`, an entry in `_inbox`, the ending) that the holder reads; and because a wish may be placed
 between the holder's last look and its release, the holder looks again after releasing. So delivery is serial and
 ordered, a callback that appends or subscribes cannot recurse, and the stack stays bounded (C10–C14).
+
+Interrupts. KeyboardInterrupt may come after any call in the main thread. A lock that is acquired by a call and released
+in a `finally` can therefore stay locked: the call may have locked it without the result being stored. So delivery is
+held by a token: `_turn.setdefault(0, token)` takes it in one step, and a `finally` gives it back by subscripts alone,
+which no interrupt can divide. Holders are tokens too: giving one back twice, or without having taken it, does nothing.
 
 Entries. Newcomers and timers' actions are callables in `_inbox`, run by the drainer between two items. A newcomer is
 first given everything delivered so far and then takes a seat, so that it sees no gap and no duplicate (C20–C23).
@@ -50,7 +55,6 @@ from rx_assistant.hot._subscriber import Subscriber
 T = TypeVar("T")
 
 FOREVER = 1 << 62
-_INSIDE = 0.01  # seconds; nobody is under the mutex for longer than a microsecond or two
 _logger = logging.getLogger("rx_assistant")
 
 
@@ -77,8 +81,8 @@ class HotLog(Kept[T]):
         self._seats: tuple[Subscriber[T], ...] = ()
         self._inbox: deque[Callable[[], None]] = deque()
         self.settled = False  # finished, and the thread that finished it has let go
-        self._holders = 0
-        self._delivery = threading.Lock()
+        self._holders: dict[object, None] = {}
+        self._turn: dict[int, object] = {}  # the token of the thread that delivers, under 0
 
     # -- what comes in -------------------------------------------------------------------------------------------
 
@@ -107,38 +111,34 @@ class HotLog(Kept[T]):
     def subscribe(self, subscriber: Subscriber[T]) -> abc.DisposableBase:
         """Seat a subscriber: everything kept so far first, then live. Gives what leaves the seat again."""
         seat = _Seat(self, subscriber)
-        self.retain()
+        self.retain(seat.token)
         self.enqueue(partial(self._admit, subscriber, None))
         return seat
 
     def cursor(self, position: int = 0) -> Cursor[T]:
         """Give a private reader that starts at `position`, or at the first item kept if that is later."""
-        cursor = Cursor(self, position)
-        self.retain()
-        return cursor
+        return Cursor(self, position)
 
-    def retain(self) -> None:
-        """Count one more holder: a seat, cursor, handler or waiter."""
-        with self._mutex:
-            self._holders += 1
+    def retain(self, token: object) -> None:
+        """Count `token` as a holder: a seat, cursor, handler or waiter."""
+        self._holders[token] = None
 
-    def release(self, subscriber: Subscriber[T] | None = None) -> None:
-        """Count one holder less, and free its seat if it had one; the last before the ending calls `on_idle` (C25).
+    def release(self, token: object, subscriber: Subscriber[T] | None = None) -> None:
+        """Count `token` no more, and free the seat if it had one; the last before the ending calls `on_idle` (C25).
 
-        Works anywhere: it only leaves word, and the drainer does it.
+        Works anywhere, and any number of times: it only leaves word, and the drainer does it.
         """
-        self._inbox.append(partial(self._count_down, subscriber))
-        if self._mutex.acquire(timeout=_INSIDE):  # another thread would be out by then: this one is inside, and drains
-            self._mutex.release()
+        self._inbox.append(partial(self._leave, token, subscriber))
+        if not cast("Any", self._mutex)._is_owned():  # else the collector runs under the mutex: the next drain does it
             self.drain()
 
-    def _count_down(self, subscriber: Subscriber[T] | None) -> None:
+    def _leave(self, token: object, subscriber: Subscriber[T] | None) -> None:
         if subscriber is not None:
             self._seats = tuple([seat for seat in self._seats if seat is not subscriber])
-        with self._mutex:
-            self._holders -= 1
-            idle = self._holders == 0 and not self._ended
-        if idle and self.on_idle is not None:
+        if token not in self._holders:
+            return
+        del self._holders[token]
+        if not self._holders and not self._ended and self.on_idle is not None:
             self.on_idle()
 
     @property
@@ -149,7 +149,7 @@ class HotLog(Kept[T]):
     @property
     def holders(self) -> int:
         """How many seats, cursors, handlers and waiters there are."""
-        return self._holders
+        return len(self._holders)
 
     # -- delivery ------------------------------------------------------------------------------------------------
 
@@ -165,9 +165,12 @@ class HotLog(Kept[T]):
 
         This is what a loop over a stream without other readers does for every item, at a fraction of a drain's cost.
         """
-        if position >= self._length or self.alarm is not None or not self._delivery.acquire(False):
+        if position >= self._length or self.alarm is not None:
             return cast("T", NOTHING)
-        try:  # whoever has the delivery lock alone changes seats and position
+        token, turn = object(), self._turn
+        try:  # only the thread that delivers changes seats and position
+            if turn.setdefault(0, token) is not token:
+                return cast("T", NOTHING)
             if self._seats or self._inbox or position >= self.gate or self.watch is not None or not self.keep:
                 return cast("T", NOTHING)
             with self._mutex:
@@ -177,7 +180,11 @@ class HotLog(Kept[T]):
                 if position >= self._wish:
                     self._wish = position + 1
         finally:
-            self._delivery.release()
+            try:
+                if turn[0] is token:
+                    del turn[0]
+            except KeyError:
+                pass
         item = self._kinds[position](self._payloads[position])
         self.shown = (position, item)
         if self._inbox or self._pos < self._wish:  # placed meanwhile, by who found the lock taken
@@ -230,27 +237,35 @@ class HotLog(Kept[T]):
     def drain(self) -> None:
         """Deliver what is pending, unless another thread, or a caller further up this stack, is doing so."""
         while self._pending():
-            if not self._delivery.acquire(False):
-                return
-            loop, FEEDING.loop = FEEDING.loop, None
-            self.delivering = threading.get_ident()
-            interrupted = True
+            token, turn, interrupted = object(), self._turn, True
+            outer = FEEDING.loop, FEEDING.subscribing
             try:
+                if turn.setdefault(0, token) is not token:
+                    interrupted = False
+                    return
+                self.delivering = threading.get_ident()
+                FEEDING.loop, FEEDING.subscribing = None, False
                 self._work()
                 interrupted = False
-            except BaseException:  # an interrupt: whoever sleeps until this delivery is over must look again
-                self.delivering = None
-                self._tell()
-                raise
             finally:
-                self.delivering = None
-                FEEDING.loop = loop
-                self._delivery.release()
-                if interrupted and self.finished:
-                    self._tell_end()
-            # look again: a wish placed after the last look found the lock taken and left
-        if self.finished and not self.settled and not self._delivery.locked():
+                try:
+                    if turn[0] is token:
+                        self.delivering = None
+                        FEEDING.loop, FEEDING.subscribing = outer
+                        del turn[0]
+                except KeyError:
+                    pass
+                if interrupted:
+                    self._tell_interrupted()
+            # look again: a wish placed after the last look found the turn taken and left
+        if self.finished and not self.settled and 0 not in self._turn:
             self._tell_end()  # after the last look: whoever subscribes once it is told is served on its own thread
+
+    def _tell_interrupted(self) -> None:
+        """Let threads that sleep until this delivery is over look again."""
+        self._tell()
+        if self.finished:
+            self._tell_end()
 
     def _pending(self) -> bool:
         if self._inbox:
@@ -359,9 +374,10 @@ class HotLog(Kept[T]):
 class _Seat(abc.DisposableBase):
     """What leaves a seat again, once."""
 
-    __slots__ = ("_held",)
+    __slots__ = ("_held", "token")
 
     def __init__(self, log: HotLog[Any], subscriber: Subscriber[Any]) -> None:
+        self.token = object()
         self._held = [(log, subscriber)]
 
     def dispose(self) -> None:
@@ -369,7 +385,7 @@ class _Seat(abc.DisposableBase):
             log, subscriber = self._held.pop()
         except IndexError:  # once, whichever threads dispose it
             return
-        log.release(subscriber)
+        log.release(self.token, subscriber)
 
 
 def _end(subscriber: Subscriber[Any], error: Exception | None) -> None:

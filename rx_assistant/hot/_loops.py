@@ -91,6 +91,10 @@ class Loop(Generic[T]):
 
     # -- what streams ask of the loop that they are subscribed under ---------------------------------------------
 
+    def owns(self, scheduler: abc.SchedulerBase | None) -> bool:
+        """Whether a subscription of this moment that was handed `scheduler` belongs to this loop."""
+        return FEEDING.subscribing or (isinstance(scheduler, StreamScheduler) and scheduler.serves(self))
+
     def adopt(self, root: Root, observer: Subscriber[Any]) -> abc.DisposableBase:
         """Feed `observer` from a private cursor on `root`'s log."""
         start = 0 if root.log.keep else root.log.position
@@ -115,8 +119,9 @@ class Loop(Generic[T]):
 
         def turn(action: Callable[..., object]) -> Callable[..., None]:
             def act(*arguments: object) -> None:
-                outer, FEEDING.loop = FEEDING.loop, self if threading.get_ident() == self.thread else None
+                outer = FEEDING.loop
                 try:
+                    FEEDING.loop = self if threading.get_ident() == self.thread else None
                     action(*arguments)
                 finally:
                     FEEDING.loop = outer
@@ -128,15 +133,15 @@ class Loop(Generic[T]):
     # -- subscription --------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        scheduler = StreamScheduler(self._hand_over, self._call_later)
         subscriber: Subscriber[T] = Subscriber(self._take_item, self._take_error, self._take_end)
-        outer, FEEDING.loop = FEEDING.loop, self
+        outer = FEEDING.loop, FEEDING.subscribing
         try:
-            subscriber.hold(self._source.link(subscriber, scheduler))
+            FEEDING.loop, FEEDING.subscribing = self, True
+            subscriber.hold(self._source.link(subscriber, StreamScheduler(self._hand_over, self._call_later)))
         except Exception as error:
             subscriber.fail(error)
         finally:
-            FEEDING.loop = outer
+            FEEDING.loop, FEEDING.subscribing = outer
         self._subscription = subscriber
 
     def _take_item(self, item: T) -> None:
@@ -180,8 +185,9 @@ class Loop(Generic[T]):
 
     def step(self) -> bool:
         """Do one piece of work that needs no waiting: an action, a timer, an item, an ending; False without one."""
-        outer, FEEDING.loop = FEEDING.loop, self
+        outer = FEEDING.loop, FEEDING.subscribing
         try:
+            FEEDING.loop, FEEDING.subscribing = self, False
             if self._ready:
                 self._ready.popleft()()
                 return True
@@ -192,7 +198,7 @@ class Loop(Generic[T]):
                 if self._step_pull(pull):
                     return True
         finally:
-            FEEDING.loop = outer
+            FEEDING.loop, FEEDING.subscribing = outer
             self._stepping = None
         return False
 

@@ -30,6 +30,9 @@ B = TypeVar("B")
 C = TypeVar("C")
 T_co = TypeVar("T_co", covariant=True)
 
+_UNSAID: Any = object()
+"""The scheduler of a subscription that a person made: reactivex always passes one, or None."""
+
 Link = Callable[[Subscriber[Any], abc.SchedulerBase | None], abc.DisposableBase | None]
 """Connects a subscriber to what is upstream, and gives what disconnects it."""
 
@@ -59,21 +62,31 @@ class Face(Observable[T_co]):
         on_error: abc.OnError | None = None,
         on_completed: abc.OnCompleted | None = None,
         *,
-        scheduler: abc.SchedulerBase | None = None,
+        scheduler: abc.SchedulerBase | None = _UNSAID,
     ) -> abc.DisposableBase:
         """Push every item to an observer, or to up to three callables; gives what ends the subscription.
 
+        Without `scheduler` the subscription is direct: it waits until something reads the stream. reactivex passes
+        `scheduler` with every subscription that one of its operators makes, and such a subscription connects the
+        stream. The stream's `on_subscribe` overrides both. `scheduler` serves the time operators upstream; by default
+        they run serially with the stream.
+
         An observer that raises is detached alone and gets its own `on_error` (contract C5–C8); without one the error
-        is logged. `scheduler` serves the time operators upstream; by default they run serially with the stream.
+        is logged.
 
         Raises:
             TypeError: a callback is an async function, which nobody would await (C31).
         """
         subscriber = subscriber_of(on_next, on_error, on_completed)
+        outer = FEEDING.subscribing
         try:
+            if scheduler is _UNSAID:
+                FEEDING.subscribing, scheduler = True, None
             subscriber.hold(self.link(subscriber, scheduler or self._scheduler()))
         except Exception as error:
             subscriber.fail(error)
+        finally:
+            FEEDING.subscribing = outer
         return subscriber
 
     def _scheduler(self) -> abc.SchedulerBase | None:

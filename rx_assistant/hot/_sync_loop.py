@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from rx_assistant.hot._cursor import NOTHING
 from rx_assistant.hot._loops import Loop
+from rx_assistant.hot._threads import Alarm
 
 if TYPE_CHECKING:
     from rx_assistant.hot._stream import Stream
@@ -19,7 +20,7 @@ class SyncLoop(Loop[T]):
 
     def __init__(self, source: Stream[T]) -> None:
         super().__init__(source)
-        self._event = threading.Event()
+        self._alarm = Alarm()
         self._open()
 
     def wait(self) -> None:
@@ -35,13 +36,12 @@ class SyncLoop(Loop[T]):
                 if root.driver is not None:
                     root.driver.connect()
             if not self._has_something():
-                self._event.wait(self._seconds_left())
+                self._alarm.sleep(self._seconds_left())
         finally:
             self._asleep = False
-        self._event.clear()
 
     def _wake(self) -> None:
-        self._event.set()
+        self._alarm.wake()
 
 
 class SyncItems(Generic[T]):

@@ -212,14 +212,15 @@ class _Feed(Generic[S, A]):
 
     def seat(self, log: HotLog[Moment[S]], down: Subscriber[Moment[S]]) -> abc.DisposableBase | None:
         """Seat a subscriber in a log; None when that log is not complete and nothing fills it any more."""
-        with self._lock:
-            if self._all_left and not log.ended:
-                return None
-            log.retain()
+        waiting = object()
         try:
+            with self._lock:
+                if self._all_left and not log.ended:
+                    return None
+                log.retain(waiting)
             return log.subscribe(down)
         finally:
-            log.release()
+            log.release(waiting)
 
     def release(self) -> None:
         """Let go of upstream if nobody is left. Somebody has just left."""

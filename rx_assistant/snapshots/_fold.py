@@ -55,16 +55,14 @@ def advance(snapshot: RunSnapshot, event: StreamEvent) -> tuple[RunSnapshot, Cha
     if narrow is None:
         event.data  # noqa: B018 (what is malformed raises before anything is written)
     store, version = snapshot._store, snapshot._version
-    lock = store.lock
-    lock.acquire()
-    try:
-        if store.version != version:
-            store = store.fork(version)
-        version += 1
-        changes = apply(store, version, event, narrow)
-    finally:
-        store.version = version  # after a failure too: what it left behind has a version that no snapshot has
-        lock.release()
+    with store.lock:
+        try:
+            if store.version != version:
+                store = store.fork(version)
+            version += 1
+            changes = apply(store, version, event, narrow)
+        finally:
+            store.version = version  # after a failure too: what it left behind has a version that no snapshot has
     return RunSnapshot(store, version), changes
 
 

@@ -7,7 +7,8 @@ scope and no task group is open while user code runs, but for the ending after a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -16,6 +17,7 @@ from rx_assistant.errors import RxAssistantError, StreamCancelledError, StreamCl
 from rx_assistant.hot import FOREVER
 from rx_assistant.streams._async_handlers import AsyncHandlers
 from rx_assistant.streams._async_home import Home
+from rx_assistant.streams._unread import Unread
 
 if TYPE_CHECKING:
     from rx_assistant.hot import HotLog
@@ -45,8 +47,8 @@ class AsyncPump:
         resume: AsyncResume | None,
         snapshot: Callable[[], RunSnapshot],
     ) -> None:
-        self.pumped = False
         self._home = Home()
+        self.unread = Unread(log, self._home.call_later)
         self._log = log
         self._feed = feed
         self._open = open
@@ -129,8 +131,9 @@ class AsyncPump:
         """Return once everything is delivered; inside a delivery, once everything has arrived."""
         log = self._log
         self.here()
-        log.retain()
+        waiter = object()
         try:
+            log.retain(waiter)
             while not self._is_over():
                 log.want(FOREVER)
                 if self._handlers:
@@ -154,14 +157,43 @@ class AsyncPump:
                     await self._home.sleep(lambda: self._is_over() or log.alarmed)
             log.check()
         finally:
-            log.release()
+            log.release(waiter)
         await self.settle()
 
     async def connect(self) -> None:
         """Read and deliver in a task of its own from now on."""
+        self._connect(self._run)
+
+    def prepare(self) -> None:
+        """Find the event loop for `connect_soon()`; RuntimeError when there is none."""
+        try:
+            self.here()
+        except RuntimeError:
+            raise RuntimeError(
+                "an operator of reactivex subscribed to an asynchronous stream outside an event loop, so nothing can "
+                "read it: open the stream on its loop with `async with stream` and `await stream.connect()`, or make "
+                'it with on_subscribe="wait"'
+            ) from None
+
+    def connect_soon(self) -> None:
+        """Read and deliver in a task of its own for subscribers that are left when it begins; from any thread."""
+        loop = self.here()
+        if loop.is_here():
+            self._connect(self._run_for_subscribers)
+        else:
+            loop.call_soon(self.connect_soon)
+
+    def _connect(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if self._task is None and not self._log.finished:
             self._handlers.connected = True
-            self._task = self.here().spawn(self._run)
+            self._task = self.here().spawn(main)
+
+    async def _run_for_subscribers(self) -> None:
+        if self._log.holders or self._body is not None or self._reading:
+            await self._run()
+        else:
+            self._task = None  # the subscriber has left: there is no request to send (C29)
+            self._handlers.connected = False
 
     async def _run(self) -> None:
         log = self._log
@@ -203,7 +235,8 @@ class AsyncPump:
 
     async def _read(self) -> None:
         """Read one chunk into the log. What goes wrong is the stream's ending, not the caller's exception."""
-        self.pumped = True
+        if not self.unread.was_read:
+            self.unread.read()
         try:
             if self._body is None:
                 await self._start()
@@ -259,6 +292,8 @@ class AsyncPump:
     def attach(self, binding: Binding, *, raises: bool) -> Callable[[], None]:
         """Add an async handler: it gets everything that the log keeps, then each event. Gives what removes it."""
         detach = self._handlers.attach(binding, raises=raises)
+        if not raises:
+            self.unread.wait()
         if self._log.position or self._log.finished:
             self._home.spawn(self._catch_up)
         return detach
@@ -316,8 +351,24 @@ class AsyncPump:
 
     # -- endings -------------------------------------------------------------------------------------------------
 
+    @property
+    def is_left_open(self) -> bool:
+        """Whether there is something to close that only readers of the stream would close, and they are gone."""
+        return self._body is not None and not (self._closed or self._cleaning) and self._task is None
+
+    @property
+    def holds_connection(self) -> bool:
+        """Whether what is read from holds a connection. A recording does not."""
+        return getattr(self._body, "holds_connection", True)
+
+    def drop(self) -> None:
+        """Close what a stream has left open that was collected; a loop that is over has closed its sockets itself."""
+        with suppress(Exception):
+            self.close_soon()
+
     def close_soon(self) -> None:
         """End the stream where delivery stands, from any thread; the loop closes the response right away."""
+        self.unread.stop()
         self._closed = True
         error = StreamClosedError("the stream was closed before it had ended")
         error.carry(self._snapshot, self._feed.request_id)

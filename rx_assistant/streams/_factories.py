@@ -146,6 +146,7 @@ class _ForeignBody:
     """Events of others as frames, one a read."""
 
     request_id: str | None = None
+    holds_connection = False
 
     def __init__(self, events: Iterable[Any]) -> None:
         self._source = events
@@ -177,6 +178,7 @@ class _ForeignAsyncBody:
     """Events of others as frames, one a read, for an event loop."""
 
     request_id: str | None = None
+    holds_connection = False
 
     def __init__(self, events: AsyncIterable[Any]) -> None:
         self._source = events
