@@ -85,6 +85,7 @@ class Loop(Generic[T]):
         self._error: Exception | None = None
         self.thread = threading.get_ident()
         self._foreign = False
+        self._resting = False
         self._asleep = False
         self._listening: list[Root] = []
         self._subscription: abc.DisposableBase | None = None
@@ -268,6 +269,19 @@ class Loop(Generic[T]):
         error, self._error = self._error, None
         self.close()
         return error
+
+    def rest(self) -> None:
+        """Count no longer as a reader; the positions stay. Idempotent."""
+        self._resting = True
+        for pull in self.pulls:
+            pull.cursor.rest()
+
+    def resume(self) -> None:
+        """Count as a reader again after `rest()`."""
+        if self._resting:
+            self._resting = False
+            for pull in self.pulls:
+                pull.cursor.resume()
 
     def close(self) -> None:
         """Leave the stream: cursors are released, timers dropped. Idempotent."""

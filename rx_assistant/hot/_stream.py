@@ -7,7 +7,7 @@ reactivex Observable has `__getitem__` and would loop for ever in a `for`, so no
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import aclosing, closing
 from functools import wraps
 from types import FunctionType
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from reactivex import Observable, Subject, abc
 from reactivex.internal import SequenceContainsNoElementsError
+from reactivex.operators import sequence_equal
 
 from rx_assistant.hot._async_loop import AsyncItems, AsyncLoop
 from rx_assistant.hot._feeding import FEEDING
@@ -124,6 +125,9 @@ def _keeping_face(method: Callable[..., Any], stream: Observable[Any]) -> Callab
 def _fluent(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def call(self: Observable[Any], *arguments: Any, **options: Any) -> Any:
+        if method.__name__ == "sequence_equal":
+            arguments = tuple([_plain(each) for each in arguments])
+            options = {name: _plain(each) for name, each in options.items()}
         return wrap(method(self, *arguments, **options), like=self)
 
     return call
@@ -150,6 +154,11 @@ class Stream(Face[T_co]):
     def __iter__(self) -> Iterator[T_co]:
         """Iterate from the first item kept; the loop's pace is the pace of reading."""
         return SyncItems(SyncLoop(self))
+
+    def __next__(self) -> T_co:
+        raise TypeError(
+            "next() must be given an iterator, got a stream: write `items = iter(stream)`, then `next(items)`"
+        )
 
     def __aiter__(self) -> AsyncIterator[T_co]:
         raise TypeError("this is a synchronous stream: write `for item in stream`, without `async`")
@@ -220,6 +229,11 @@ class AsyncStream(Face[T_co]):
     def __aiter__(self) -> AsyncIterator[T_co]:
         """Iterate from the first item kept; the loop's pace is the pace of reading."""
         return AsyncItems(AsyncLoop(self))
+
+    def __anext__(self) -> Awaitable[T_co]:
+        raise TypeError(
+            "anext() must be given an iterator, got a stream: write `items = aiter(stream)`, then `await anext(items)`"
+        )
 
     def __iter__(self) -> Iterator[T_co]:
         raise TypeError("this is an asynchronous stream: write `async for item in stream`")
@@ -341,10 +355,37 @@ def _applied(apply: Any, source: Any) -> Any:
         raise TypeError(f"pipe() takes operators, one after the other, not {apply!r}")
     if inspect.isfunction(apply) and not _takes_a_source(apply):
         raise _without_parentheses(apply)
-    result = apply(source)
+    result = _not_iterating(apply)(source)
     if inspect.isfunction(result):  # what it gave is the operator
         raise _without_parentheses(apply)
     return result
+
+
+def _not_iterating(apply: Any) -> Any:
+    """Give `sequence_equal(stream)` as an operator that subscribes to the stream.
+
+    reactivex takes a stream for an iterable, because it has `__iter__`. It would read all of it inside `subscribe()`.
+    """
+    if getattr(apply, "__module__", None) != "reactivex.operators._sequenceequal":
+        return apply
+    made = inspect.getclosurevars(apply).nonlocals
+    second = made.get("second_")
+    iterated = getattr(second, "_subscribe", None)
+    stream = inspect.getclosurevars(iterated).nonlocals.get("iterable") if inspect.isfunction(iterated) else None
+    if not isinstance(stream, Face):
+        return apply
+    return sequence_equal(_plain(stream), made.get("comparer_"))
+
+
+def _plain(stream: Any) -> Any:
+    """Give an Observable over a stream that cannot be iterated; anything else as it is."""
+    if not isinstance(stream, Face):
+        return stream
+
+    def subscribe(observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+        return stream.subscribe(observer, scheduler=scheduler)
+
+    return Observable(subscribe)
 
 
 def _takes_a_source(apply: FunctionType) -> bool:

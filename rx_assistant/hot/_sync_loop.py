@@ -45,7 +45,10 @@ class SyncLoop(Loop[T]):
 
 
 class SyncItems(Generic[T]):
-    """What `for item in stream` iterates."""
+    """What `for item in stream` iterates.
+
+    An interrupted `next()` leaves the stream at once; a further one comes back and gives the next item.
+    """
 
     __slots__ = ("_loop",)
 
@@ -65,15 +68,29 @@ class SyncItems(Generic[T]):
                 cursor.position += 1
                 return item
         loop.thread = threading.get_ident()
-        while not items:
-            if loop.over:
-                error = loop.finish()
-                if error is not None:
-                    raise error
-                raise StopIteration
-            if not loop.step():
-                loop.wait()
-        return items.popleft()
+        try:
+            loop.resume()
+            while not items:
+                if loop.over:
+                    error = loop.finish()
+                    if error is not None:
+                        raise error
+                    raise StopIteration
+                if not loop.step():
+                    loop.wait()
+        except Exception:
+            raise
+        except BaseException:  # an interrupt: leave at once; the traceback would hold this iterator for a while
+            loop.rest()
+            raise
+        item = items[0]
+        del items[0]  # not popleft(): after that call an interrupt would lose the item
+        return item
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the end was handed out, or the stream was left."""
+        return self._loop.over and not self._loop.items
 
     def close(self) -> None:
         """Leave the stream; for `contextlib.closing`. Dropping the last reference does so too."""

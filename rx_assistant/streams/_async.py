@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from functools import cached_property
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 H = TypeVar("H")
 R = TypeVar("R")
+
+_EXHAUSTED: Any = object()
+"""The cursor of `anext(stream)` after the end."""
 
 AsyncPost = Callable[[str, str], Awaitable[Any]]
 """Posts the cancel of a run: `(run_id, thread_id)` → the Run that the server answered."""
@@ -168,10 +172,37 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
 
     @property
     def text_deltas(self) -> AsyncStream[str]:
-        """The text as it is written, piece by piece. Each loop over it starts from the beginning."""
-        from rx_assistant.operators import text_deltas
+        """The text as it is written, piece by piece. Each loop over it starts from the beginning.
 
-        return self.pipe(text_deltas())
+        `await anext(stream.text_deltas)` gives the first piece, then the second, and so on, beside all loops.
+        """
+        deltas = None if self._deltas is None else self._deltas()
+        if deltas is None:
+            deltas = _TextDeltas(self)
+            self._deltas = weakref.ref(deltas)
+        return deltas
+
+    async def __anext__(self) -> AssistantStreamEvent:
+        """Give the next event from the one cursor that belongs to `anext(stream)`; loops have their own.
+
+        That cursor counts as a reader from its first use to the end of the stream.
+
+        Raises:
+            StopAsyncIteration: there are no more events.
+        """
+        return cast("AssistantStreamEvent", await self._next_of("events", self))
+
+    async def _next_of(self, name: str, source: AsyncStream[Any]) -> Any:
+        items = self._cursors.get(name)
+        if items is None:
+            items = self._cursors.setdefault(name, aiter(source))
+        elif items is _EXHAUSTED:
+            raise StopAsyncIteration
+        try:
+            return await anext(items)
+        finally:
+            if items.exhausted:
+                self._cursors[name] = _EXHAUSTED
 
     # -- handlers ------------------------------------------------------------------------------------------------
 
@@ -315,6 +346,19 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
     def scheduler(self) -> abc.SchedulerBase:
         """Serves time operators: its timers only hand their actions to the stream, which runs them in turn (C10)."""
         return StreamScheduler(self.log.enqueue, self.driver.call_later)
+
+
+class _TextDeltas(AsyncStream[str]):
+    """The text of a stream. It refers to the stream, which refers to it weakly: dropping both frees them."""
+
+    def __init__(self, stream: AsyncAssistantStream) -> None:
+        from rx_assistant.operators import text_deltas
+
+        super().__init__(stream.pipe(text_deltas()).link, stream)
+        self._stream = stream
+
+    async def __anext__(self) -> str:
+        return cast("str", await self._stream._next_of("text", self))
 
 
 class HandledAsyncStream(AsyncAssistantStream, Generic[H]):

@@ -223,6 +223,7 @@ class AsyncPump:
         try:
             body = await self._open()
         except Exception as error:
+            self.unread.stop()
             self._feed.fail(error)
             raise
         except BaseException:

@@ -186,6 +186,7 @@ class Pump:
         try:
             body = self._open()
         except Exception as error:
+            self.unread.stop()
             self._feed.fail(error)
             raise
         self._body = body

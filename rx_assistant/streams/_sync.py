@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from functools import cached_property
 from types import TracebackType
@@ -137,10 +138,35 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
 
     @property
     def text_deltas(self) -> Stream[str]:
-        """The text as it is written, piece by piece. Each loop over it starts from the beginning."""
-        from rx_assistant.operators import text_deltas
+        """The text as it is written, piece by piece. Each loop over it starts from the beginning.
 
-        return self.pipe(text_deltas())
+        `next(stream.text_deltas)` gives the first piece, then the second, and so on, beside all loops.
+        """
+        deltas = None if self._deltas is None else self._deltas()
+        if deltas is None:
+            deltas = _TextDeltas(self)
+            self._deltas = weakref.ref(deltas)
+        return deltas
+
+    def __next__(self) -> AssistantStreamEvent:
+        """Give the next event from the one cursor that belongs to `next(stream)`; loops have their own.
+
+        That cursor counts as a reader from its first use to the end of the stream.
+
+        Raises:
+            StopIteration: there are no more events.
+        """
+        return cast("AssistantStreamEvent", self._next_of("events", self))
+
+    def _next_of(self, name: str, source: Stream[Any]) -> Any:
+        items = self._cursors.get(name)
+        if items is None:
+            items = self._cursors.setdefault(name, iter(source))
+        try:
+            return next(items)
+        finally:
+            if getattr(items, "exhausted", False):
+                self._cursors[name] = iter(())
 
     # -- ending --------------------------------------------------------------------------------------------------
 
@@ -258,6 +284,19 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
     def scheduler(self) -> abc.SchedulerBase:
         """Serves time operators: its timers only hand their actions to the stream, which runs them in turn (C10)."""
         return StreamScheduler(self.log.enqueue, TIMERS.call_later)
+
+
+class _TextDeltas(Stream[str]):
+    """The text of a stream. It refers to the stream, which refers to it weakly: dropping both frees them."""
+
+    def __init__(self, stream: AssistantStream) -> None:
+        from rx_assistant.operators import text_deltas
+
+        super().__init__(stream.pipe(text_deltas()).link, stream)
+        self._stream = stream
+
+    def __next__(self) -> str:
+        return cast("str", self._stream._next_of("text", self))
 
 
 class HandledStream(AssistantStream, Generic[H]):
