@@ -17,6 +17,7 @@ from rx_assistant.errors import RxAssistantError, StreamCancelledError, StreamCl
 from rx_assistant.hot import FOREVER
 from rx_assistant.streams._async_handlers import AsyncHandlers
 from rx_assistant.streams._async_home import Home
+from rx_assistant.streams._body import OPEN
 from rx_assistant.streams._unread import Unread
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ class AsyncPump:
         except BaseException:
             await self._cancelled("the task that sent the request was cancelled")
             raise
-        self._body = body
+        self._body = OPEN[id(body)] = body
         self._feed.request_id = body.request_id
         if self._closed:
             await body.aclose()
@@ -267,9 +268,11 @@ class AsyncPump:
             return
         self._resume = None
         await body.aclose()
+        OPEN.pop(id(body), None)
         feed.restart()
         try:
-            self._body = await resume(*point)
+            self._body = body = await resume(*point)
+            OPEN[id(body)] = body
         except Exception as error:
             feed.fail(error)
         except BaseException:
@@ -366,6 +369,7 @@ class AsyncPump:
         """Close what a stream has left open that was collected; a loop that is over has closed its sockets itself."""
         with suppress(Exception):
             self.close_soon()
+        OPEN.pop(id(self._body), None)
 
     def close_soon(self) -> None:
         """End the stream where delivery stands, from any thread; the loop closes the response right away."""
@@ -416,6 +420,7 @@ class AsyncPump:
                 await _closed_whatever_happens(body)
         finally:
             self._cleaned = True
+            OPEN.pop(id(self._body), None)
             self._home.wake()
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rx_assistant.errors import RxAssistantError, StreamClosedError
 from rx_assistant.hot import FOREVER, TIMERS, Sleepers, start_thread
+from rx_assistant.streams._body import OPEN
 from rx_assistant.streams._unread import Unread
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ class Pump:
             self.unread.stop()
             self._feed.fail(error)
             raise
-        self._body = body
+        self._body = OPEN[id(body)] = body
         self._feed.request_id = body.request_id
 
     def _read(self) -> None:
@@ -222,9 +223,11 @@ class Pump:
             return
         self._resume = None
         body.close()
+        OPEN.pop(id(body), None)
         feed.restart()
         try:
-            self._body = resume(*point)
+            self._body = body = resume(*point)
+            OPEN[id(body)] = body
         except Exception as error:
             feed.fail(error)
 
@@ -286,6 +289,7 @@ class Pump:
             else:
                 body.close()
             self._settled = True
+            OPEN.pop(id(body), None)
         finally:
             try:
                 if settling[0] is token:
