@@ -25,7 +25,7 @@ class Cursor(Generic[T]):
         self.position = position
         self._error: StreamOverflowError | None = None
         self._open = True
-        self._hold = object()
+        self._hold = object()  # the last attribute, see __del__
         if not log.keep:
             log.register(self)
         log.retain(self._hold)
@@ -90,4 +90,5 @@ class Cursor(Generic[T]):
             self.log.release(self._hold)
 
     def __del__(self) -> None:
-        self.close()
+        if hasattr(self, "_hold"):  # else an interrupt came while it was made
+            self.close()

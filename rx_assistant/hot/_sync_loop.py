@@ -97,4 +97,5 @@ class SyncItems(Generic[T]):
         self._loop.close()
 
     def __del__(self) -> None:
-        self._loop.close()
+        if hasattr(self, "_loop"):  # else an interrupt came while it was made
+            self._loop.close()
