@@ -278,6 +278,7 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
         run = await self._cancel_unless_over()
         while is_wanted() and not self.log.ended:
             await self.driver.advance(self.log.length)
+        await self.driver.settle()
         return await self._poll_to_end(run, is_wanted)
 
     async def _cancel_unless_over(self) -> Run | None:
@@ -335,6 +336,7 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
                         await self.driver.advance(self.log.length)
                 finally:
                     stop()
+                await self.driver.settle()
                 with anyio.move_on_after(self._cancel_wait):
                     await self._poll_to_end(run, lambda: True)
             except (RxAssistantError, RuntimeError) as error:

@@ -242,7 +242,7 @@ class Pump:
     def _notify(self) -> None:
         self._sleepers.wake()
         if self._log.finished:
-            self._settle()
+            self.settle()
 
     # -- endings -------------------------------------------------------------------------------------------------
 
@@ -267,7 +267,7 @@ class Pump:
         error.carry(self._snapshot, self._feed.request_id)
         self._log.cut(error)
         self._feed.stop_recording()
-        self._settle()
+        self.settle()
         self._log.want(FOREVER)
         thread, here = self._thread, threading.get_ident()
         if thread is None or thread.ident == here or self._log.delivering in (thread.ident, here):
@@ -275,7 +275,7 @@ class Pump:
         if self._sleepers.sleep(lambda: self._over, _JOIN):
             thread.join(_JOIN)
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Give the connection back after a good end, else close it. Once; again if an interrupt came between."""
         body, good = self._body, self._feed.done and self._log.failure is None
         if self._settled or body is None or (good and 0 in self._turn):

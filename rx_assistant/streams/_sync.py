@@ -236,6 +236,7 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
         posted()
         while is_wanted() and not self.log.ended:
             self.driver.advance(self.log.length)
+        self.driver.settle()  # before a `close()` cuts off what was not delivered: the connection can be used again
         return self._poll_to_end(run, is_wanted)
 
     def _cancel_unless_over(self) -> Run | None:
