@@ -356,7 +356,7 @@ class _TextDeltas(AsyncStream[str]):
     def __init__(self, stream: AsyncAssistantStream) -> None:
         from rx_assistant.operators import text_deltas
 
-        super().__init__(stream.pipe(text_deltas()).link, stream)
+        super().__init__(stream.pipe(text_deltas()).link, cast("Any", stream))
         self._stream = stream
 
     async def __anext__(self) -> str:

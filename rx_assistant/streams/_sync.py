@@ -293,7 +293,7 @@ class _TextDeltas(Stream[str]):
     def __init__(self, stream: AssistantStream) -> None:
         from rx_assistant.operators import text_deltas
 
-        super().__init__(stream.pipe(text_deltas()).link, stream)
+        super().__init__(stream.pipe(text_deltas()).link, cast("Any", stream))
         self._stream = stream
 
     def __next__(self) -> str:
