@@ -38,9 +38,10 @@ class StreamScheduler(PeriodicScheduler):
         self._call_later = call_later
         self._epoch = datetime.now(UTC) - timedelta(seconds=time.monotonic())
 
-    def serves(self, owner: object) -> bool:
-        """Whether the actions run on `owner`, whose method they are handed to."""
-        return getattr(self._hand_over, "__self__", None) is owner
+    @property
+    def owner(self) -> object:
+        """The object whose method the actions are handed to: a log, a loop or an event loop."""
+        return getattr(self._hand_over, "__self__", None)
 
     @property
     def now(self) -> datetime:

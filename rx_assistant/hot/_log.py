@@ -48,8 +48,8 @@ from typing import Any, TypeVar, cast
 from reactivex import abc
 
 from rx_assistant.hot._cursor import NOTHING, Cursor
-from rx_assistant.hot._feeding import FEEDING
 from rx_assistant.hot._kept import BLOCK, Kept, weight
+from rx_assistant.hot._making import MAKING
 from rx_assistant.hot._subscriber import Subscriber
 
 T = TypeVar("T")
@@ -238,20 +238,20 @@ class HotLog(Kept[T]):
         """Deliver what is pending, unless another thread, or a caller further up this stack, is doing so."""
         while self._pending():
             token, turn, interrupted = object(), self._turn, True
-            outer = FEEDING.loop, FEEDING.subscribing
+            outer = MAKING.loop, MAKING.direct
             try:
                 if turn.setdefault(0, token) is not token:
                     interrupted = False
                     return
                 self.delivering = threading.get_ident()
-                FEEDING.loop, FEEDING.subscribing = None, False
+                MAKING.loop, MAKING.direct = None, False
                 self._work()
                 interrupted = False
             finally:
                 try:
                     if turn[0] is token:
                         self.delivering = None
-                        FEEDING.loop, FEEDING.subscribing = outer
+                        MAKING.loop, MAKING.direct = outer
                         del turn[0]
                 except KeyError:
                     pass

@@ -2,11 +2,10 @@
 
 Theory of operation
 
-A loop subscribes to its stream with FEEDING.loop set to itself. A root (a stream that owns a log) that is subscribed
-to under a loop does not seat the observer in its log; it gives the loop a private cursor instead. So the same
-operators run a second time, over the same log, at the pace of the loop, and nobody else notices. A log that delivers
-to its seats meanwhile clears FEEDING, so that what a seat's callback subscribes to is seated as ever; a seat that
-belongs to the loop (`in_turn`) sets it again.
+A loop subscribes to its stream with a scheduler of its own. A root (a stream that owns a log) that is subscribed to for
+a loop does not seat the observer in its log; it gives the loop a private cursor instead. So the same operators run a
+second time, over the same log, at the pace of the loop, and other subscribers do not notice. `loop_for` tells whether a
+subscription is made for a loop.
 
 One step takes one item from one cursor and pushes it through the loop's own operators, which may leave results in
 `_items`. Where no cursor has an item, the loop waits: with one cursor and no timer it asks the root's driver to
@@ -32,7 +31,7 @@ from reactivex import abc
 
 from rx_assistant.hot._clock import StreamScheduler
 from rx_assistant.hot._cursor import NOTHING, Cursor
-from rx_assistant.hot._feeding import FEEDING
+from rx_assistant.hot._making import MAKING
 from rx_assistant.hot._subscriber import Subscriber
 
 if TYPE_CHECKING:
@@ -42,9 +41,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def position_in(root: Root) -> int:
-    """Give the position of the item of `root` that is being handed out on this thread: by a loop, or by its log."""
-    loop = FEEDING.loop
+def loop_for(scheduler: abc.SchedulerBase | None) -> Loop[Any] | None:
+    """Give the loop that a subscription with this scheduler belongs to; None when it is a loop on another thread."""
+    owner = scheduler.owner if isinstance(scheduler, StreamScheduler) else None
+    if isinstance(owner, Loop):
+        return owner if owner.thread == threading.get_ident() else None
+    return MAKING.loop
+
+
+def position_in(root: Root, loop: Loop[Any] | None) -> int:
+    """Give the position of the item of `root` that `loop`, or else the root's log, is handing out."""
     position = None if loop is None else loop.position_of(root)
     return root.log.emitting if position is None else position
 
@@ -92,10 +98,6 @@ class Loop(Generic[T]):
 
     # -- what streams ask of the loop that they are subscribed under ---------------------------------------------
 
-    def owns(self, scheduler: abc.SchedulerBase | None) -> bool:
-        """Whether a subscription of this moment that was handed `scheduler` belongs to this loop."""
-        return FEEDING.subscribing or (isinstance(scheduler, StreamScheduler) and scheduler.serves(self))
-
     def adopt(self, root: Root, observer: Subscriber[Any]) -> abc.DisposableBase:
         """Feed `observer` from a private cursor on `root`'s log."""
         start = 0 if root.log.keep else root.log.position
@@ -104,6 +106,7 @@ class Loop(Generic[T]):
         self.direct = pull if cast("object", self._source) is root else None
         if self._listening:
             self._listen(root)
+        self._stir()
         return pull
 
     def start_at(self, root: Root, position: int) -> None:
@@ -115,34 +118,18 @@ class Loop(Generic[T]):
         pull = self._stepping
         return pull.cursor.position - 1 if pull is not None and pull.root is root else None
 
-    def in_turn(self, observer: Subscriber[T]) -> Subscriber[T]:
-        """Give a subscriber for another log's seat that hands on to `observer` as if in a step of this loop."""
-
-        def turn(action: Callable[..., object]) -> Callable[..., None]:
-            def act(*arguments: object) -> None:
-                outer = FEEDING.loop
-                try:
-                    FEEDING.loop = self if threading.get_ident() == self.thread else None
-                    action(*arguments)
-                finally:
-                    FEEDING.loop = outer
-
-            return act
-
-        return Subscriber(turn(lambda item: observer.next(item)), turn(observer.error), turn(observer.completed))
-
     # -- subscription --------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
         subscriber: Subscriber[T] = Subscriber(self._take_item, self._take_error, self._take_end)
-        outer = FEEDING.loop, FEEDING.subscribing
+        outer = MAKING.loop
         try:
-            FEEDING.loop, FEEDING.subscribing = self, True
+            MAKING.loop = self
             subscriber.hold(self._source.link(subscriber, StreamScheduler(self._hand_over, self._call_later)))
         except Exception as error:
             subscriber.fail(error)
         finally:
-            FEEDING.loop, FEEDING.subscribing = outer
+            MAKING.loop = outer
         self._subscription = subscriber
 
     def _take_item(self, item: T) -> None:
@@ -186,9 +173,7 @@ class Loop(Generic[T]):
 
     def step(self) -> bool:
         """Do one piece of work that needs no waiting: an action, a timer, an item, an ending; False without one."""
-        outer = FEEDING.loop, FEEDING.subscribing
         try:
-            FEEDING.loop, FEEDING.subscribing = self, False
             if self._ready:
                 self._ready.popleft()()
                 return True
@@ -199,7 +184,6 @@ class Loop(Generic[T]):
                 if self._step_pull(pull):
                     return True
         finally:
-            FEEDING.loop, FEEDING.subscribing = outer
             self._stepping = None
         return False
 

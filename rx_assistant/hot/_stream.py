@@ -18,8 +18,8 @@ from reactivex.internal import SequenceContainsNoElementsError
 from reactivex.operators import sequence_equal
 
 from rx_assistant.hot._async_loop import AsyncItems, AsyncLoop
-from rx_assistant.hot._feeding import FEEDING
-from rx_assistant.hot._loops import Loop
+from rx_assistant.hot._loops import Loop, loop_for
+from rx_assistant.hot._making import MAKING
 from rx_assistant.hot._subscriber import Guard, Subscriber, subscriber_of
 from rx_assistant.hot._sync_loop import SyncItems, SyncLoop
 
@@ -79,15 +79,15 @@ class Face(Observable[T_co]):
             TypeError: a callback is an async function, which nobody would await (C31).
         """
         subscriber = subscriber_of(on_next, on_error, on_completed)
-        outer = FEEDING.subscribing
+        outer = MAKING.direct
         try:
             if scheduler is _UNSAID:
-                FEEDING.subscribing, scheduler = True, None
+                MAKING.direct, scheduler = True, None
             subscriber.hold(self.link(subscriber, scheduler or self._scheduler()))
         except Exception as error:
             subscriber.fail(error)
         finally:
-            FEEDING.subscribing = outer
+            MAKING.direct = outer
         return subscriber
 
     def _scheduler(self) -> abc.SchedulerBase | None:
@@ -308,7 +308,7 @@ def wrap(source: Any, *, like: Observable[Any]) -> Any:
     face, origin = face_of(like), origin_of(like)
 
     def link(down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
-        guard = _Wrapping(down, like)
+        guard = _Wrapping(down, like, loop_for(scheduler))
         return source.subscribe(guard.on_next, guard.on_error, guard.on_completed, scheduler=scheduler)
 
     stream = face(link, origin)
@@ -319,16 +319,17 @@ def wrap(source: Any, *, like: Observable[Any]) -> Any:
 class _Wrapping(Guard[Any]):
     """A guard that lets no plain Observable through."""
 
-    __slots__ = ("_like",)
+    __slots__ = ("_like", "_loop")
 
-    def __init__(self, down: Subscriber[Any], like: Observable[Any]) -> None:
+    def __init__(self, down: Subscriber[Any], like: Observable[Any], loop: Loop[Any] | None) -> None:
         super().__init__(down)
         self._like = like
+        self._loop = loop
 
     def on_next(self, item: Any) -> None:
         if isinstance(item, Observable) and not isinstance(item, (Face, Subject)):
             item = wrap(item, like=self._like)
-            item.feeder = FEEDING.loop
+            item.feeder = self._loop
         super().on_next(item)
 
 

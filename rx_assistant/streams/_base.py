@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 from reactivex import abc
 
 from rx_assistant.errors import BadRequestError, ConflictError, StreamCancelledError, StreamError
-from rx_assistant.hot import FEEDING, NOTHING, HotLog, Subscriber
+from rx_assistant.hot import MAKING, NOTHING, HotLog, Subscriber, loop_for
 from rx_assistant.lifecycle import RUN
 from rx_assistant.streams._context import Folding, message_around, step_around
 from rx_assistant.streams._feed import Feed
@@ -171,13 +171,13 @@ class StreamBase:
     def link(self, down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
         """Seat a subscriber; or, for a loop, give the loop a cursor to feed it from.
 
-        A foreign subscription connects the stream, any other waits for a reader (see `hot/_feeding.py`).
+        A foreign subscription connects the stream, any other waits for a reader (see `hot/_making.py`).
 
         Raises:
             RuntimeError: the subscription is foreign, the stream asynchronous, and there is no event loop to read on.
         """
-        loop = FEEDING.loop
-        if loop is not None and loop.owns(scheduler):
+        loop = loop_for(scheduler)
+        if loop is not None:
             return loop.adopt(cast("Any", self), down)
         connects = self._connects()
         if connects:
@@ -192,7 +192,7 @@ class StreamBase:
         """Whether the subscription of this moment makes the stream be read in the background."""
         if self._on_subscribe is not None:
             return self._on_subscribe == "connect"
-        return not (FEEDING.subscribing or self.log.delivering == threading.get_ident())
+        return not (MAKING.direct or self.log.delivering == threading.get_ident())
 
     @property
     def origin(self) -> Any:

@@ -203,7 +203,7 @@ def test_a_run_that_is_not_over_in_time_is_a_timeout_with_its_last_state() -> No
     body = FedBody(*answer(*TEXTS)[:4])
     service = Service(body, ends="never", looks=10**9)
     with synchronous(body, service) as stream:
-        next(stream)
+        next(stream.text_deltas)
         with pytest.raises(PollTimeoutError) as caught:
             stream.cancel_and_wait(0.01)
         assert caught.value.last.status == "in_progress"

@@ -12,7 +12,7 @@ import pytest
 import reactivex as rx
 from reactivex import operators as ops
 from reactivex.disposable import Disposable
-from reactivex.scheduler import NewThreadScheduler
+from reactivex.scheduler import ImmediateScheduler, NewThreadScheduler
 from reactivex.subject import Subject
 from streams_bodies import (
     AsyncFedBody,
@@ -46,13 +46,16 @@ def _texts(stream: Any) -> Any:
     return stream.pipe(ax.text_deltas())
 
 
+ONE = rx.from_iterable([1], scheduler=ImmediateScheduler())
+"""A value that is there at once, on the thread that subscribes."""
+
 FUNCTIONS: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
     "merge": (lambda s: rx.merge(_texts(s), _texts(s)).pipe(ops.filter(lambda t: t == "a")), ["a", "a"]),
     "concat": (lambda s: rx.concat(_texts(s), rx.of("c")), ["a", "b", "c"]),
     "concat_second": (lambda s: rx.concat(rx.of("c"), _texts(s)), ["c", "a", "b"]),
     "zip": (lambda s: rx.zip(_texts(s), rx.of(1, 2)), [("a", 1), ("b", 2)]),
-    "combine_latest": (lambda s: rx.combine_latest(rx.of(1), _texts(s)), [(1, "a"), (1, "b")]),
-    "with_latest_from": (lambda s: rx.with_latest_from(_texts(s), rx.of(1)), [("a", 1), ("b", 1)]),
+    "combine_latest": (lambda s: rx.combine_latest(ONE, _texts(s)), [(1, "a"), (1, "b")]),
+    "with_latest_from": (lambda s: rx.with_latest_from(_texts(s), ONE), [("a", 1), ("b", 1)]),
     "amb": (lambda s: rx.amb(_texts(s), rx.never()), ["a", "b"]),
     "catch": (lambda s: rx.catch(rx.throw(ValueError()), _texts(s)), ["a", "b"]),
     "on_error_resume_next": (lambda s: rx.on_error_resume_next(rx.throw(ValueError()), _texts(s)), ["a", "b"]),
