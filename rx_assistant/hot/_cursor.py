@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rx_assistant.errors import StreamOverflowError
+from rx_assistant.hot._state import ENDED
 
 if TYPE_CHECKING:
     from rx_assistant.hot._log import HotLog
@@ -54,7 +55,7 @@ class Cursor(Generic[T]):
             if item is not NOTHING:
                 self.position = position + 1
                 return item
-            if position >= log._length and not log._ended:
+            if position >= log._length and log.state < ENDED:
                 return item
             if position >= log._wish:
                 log.want(position + 1)
@@ -72,7 +73,7 @@ class Cursor(Generic[T]):
     @property
     def at_end(self) -> bool:
         """Whether every item was taken and the log has ended."""
-        return self.log._ended and self.position >= self.log.length
+        return self.log.state >= ENDED and self.position >= self.log.length
 
     def rest(self) -> None:
         """Count no longer as a reader, until `resume()`: the position stays. Idempotent."""

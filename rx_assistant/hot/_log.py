@@ -50,6 +50,7 @@ from reactivex import abc
 from rx_assistant.hot._cursor import NOTHING, Cursor
 from rx_assistant.hot._kept import BLOCK, Kept, weight
 from rx_assistant.hot._making import MAKING
+from rx_assistant.hot._state import DELIVERED, ENDED
 from rx_assistant.hot._subscriber import Subscriber
 
 T = TypeVar("T")
@@ -80,7 +81,6 @@ class HotLog(Kept[T]):
         self._wish = 0
         self._seats: tuple[Subscriber[T], ...] = ()
         self._inbox: deque[Callable[[], None]] = deque()
-        self.settled = False  # finished, and the thread that finished it has let go
         self._holders: dict[object, None] = {}
         self._turn: dict[int, object] = {}  # the token of the thread that delivers, under 0
 
@@ -89,7 +89,7 @@ class HotLog(Kept[T]):
     def push(self, payload: Any, kind: Callable[[Any], T] | None = None) -> None:
         """Append one item, `kind(payload)` or a ready-made one, and deliver it: for logs that an operator fills."""
         with self._mutex:
-            if self._ended:
+            if self.state >= ENDED:
                 return
             self._kinds.append(kind or _itself)
             self._payloads.append(payload)
@@ -138,7 +138,7 @@ class HotLog(Kept[T]):
         if token not in self._holders:
             return
         del self._holders[token]
-        if not self._holders and not self._ended and self.on_idle is not None:
+        if not self._holders and self.state < ENDED and self.on_idle is not None:
             self.on_idle()
 
     @property
@@ -258,13 +258,13 @@ class HotLog(Kept[T]):
                 if interrupted:
                     self._tell_interrupted()
             # look again: a wish placed after the last look found the turn taken and left
-        if self.finished and not self.settled and 0 not in self._turn:
+        if self.state == DELIVERED and 0 not in self._turn:
             self._tell_end()  # after the last look: whoever subscribes once it is told is served on its own thread
 
     def _tell_interrupted(self) -> None:
         """Let threads that sleep until this delivery is over look again."""
         self._tell()
-        if self.finished:
+        if self.state >= DELIVERED:
             self._tell_end()
 
     def _pending(self) -> bool:
@@ -273,7 +273,7 @@ class HotLog(Kept[T]):
         at = self._pos
         if at >= self._wish or at >= self.gate:
             return False
-        return at < self._length or (self._ended and not self.finished)
+        return at < self._length or self.state == ENDED
 
     def _work(self) -> None:
         inbox, keep, mutex, kinds, payloads = self._inbox, self.keep, self._mutex, self._kinds, self._payloads
@@ -284,7 +284,7 @@ class HotLog(Kept[T]):
             at = self._pos
             if at >= self._wish or at >= self.gate:
                 return
-            if at >= self._length and not self._ended:
+            if at >= self._length and self.state < ENDED:
                 return
             with mutex:
                 index = at - self._base
@@ -305,7 +305,7 @@ class HotLog(Kept[T]):
                     self.shown = (at, NOTHING)
                 if not keep and at & (BLOCK - 1) == 0:
                     self.trim()
-            elif self._ended and not self.finished:
+            elif self.state == ENDED:
                 self._finish()
             else:
                 return
@@ -342,7 +342,7 @@ class HotLog(Kept[T]):
             except BaseException:
                 self._inbox.appendleft(partial(self._admit, subscriber, position))
                 raise
-        if self.finished:
+        if self.state >= DELIVERED:
             _end(subscriber, self._error)
         elif subscriber.active:
             self._seats = (*self._seats, subscriber)
@@ -355,7 +355,7 @@ class HotLog(Kept[T]):
                 _end(seat, self._error)
             except BaseException as error:
                 interrupt = error
-        self.finished = True  # only now: who waits for everything to be delivered waits for the endings, too
+        self._move("deliver")  # only now: what waits until everything is delivered waits for the endings, too
         if not self.keep:
             self.trim(least=1)
         self.on_idle = self.watch = self.inside = None  # nothing points back: dropping the stream frees the log
@@ -364,7 +364,7 @@ class HotLog(Kept[T]):
 
     def _tell_end(self) -> None:
         """Tell who listens that all is delivered, and that nobody delivers: a latecomer is served at once."""
-        self.settled = True
+        self._move("release")
         with self._mutex:
             listeners, self._listeners = self._listeners, ()
         for changed in listeners:

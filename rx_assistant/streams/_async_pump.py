@@ -185,7 +185,7 @@ class AsyncPump:
             loop.call_soon(self.connect_soon)
 
     def _connect(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        if self._task is None and not self._log.finished:
+        if self._task is None and not self._log.delivered:
             self._handlers.connected = True
             self._task = self.here().spawn(main)
 
@@ -298,13 +298,13 @@ class AsyncPump:
         detach = self._handlers.attach(binding, raises=raises)
         if not raises:
             self.unread.wait()
-        if self._log.position or self._log.finished:
+        if self._log.position or self._log.delivered:
             self._home.spawn(self._catch_up)
         return detach
 
     async def _catch_up(self) -> None:
         """Let a handler that came late have what the subscribers have had."""
-        await self._serve(self._log.position + self._log.finished)
+        await self._serve(self._log.position + self._log.delivered)
 
     async def deliver(self, upto: int) -> None:
         """Let subscribers and async handlers have the events before `upto`, and the ending if that lies before.
@@ -328,7 +328,7 @@ class AsyncPump:
 
     def _is_over(self) -> bool:
         """Whether the ending was delivered to everybody."""
-        return self._log.finished and not self._handlers
+        return self._log.delivered and not self._handlers
 
     # -- turns ---------------------------------------------------------------------------------------------------
 

@@ -84,7 +84,7 @@ class Pump:
         waiter = object()
         try:
             log.retain(waiter)
-            while not log.settled:
+            while not log.released:
                 if log.is_mine_to_drain:
                     log.want(FOREVER)
                 log.check()
@@ -93,16 +93,14 @@ class Pump:
                 elif log.delivering == threading.get_ident():
                     return
                 else:
-                    self._sleepers.sleep(
-                        lambda: log.settled or log.alarmed or (log.delivering is None and log.is_mine_to_drain)
-                    )
+                    self._sleepers.sleep(self._may_finish)
             log.check()
         finally:
             log.release(waiter)
 
     def _may_finish(self) -> bool:
         log = self._log
-        return log.settled or log.alarmed or (log.delivering is None and log.is_mine_to_drain)
+        return log.released or log.alarmed or (log.delivering is None and log.is_mine_to_drain)
 
     def connect(self) -> None:
         """Read and deliver on a background thread from now on."""
@@ -116,7 +114,7 @@ class Pump:
         """Nothing has to be there before `connect_soon()`: a thread can always be started."""
 
     def _connect(self, main: Callable[[], None]) -> None:
-        if self._thread is not None or self._log.finished:
+        if self._thread is not None or self._log.delivered:
             return
         thread = threading.Thread(target=main, name="rx-assistant-stream", daemon=True)
         try:
@@ -136,7 +134,7 @@ class Pump:
 
     def _run(self) -> None:
         try:
-            while not self._log.finished:
+            while not self._log.delivered:
                 self._pump_on()
         finally:
             self._log.drainer = None
@@ -149,8 +147,8 @@ class Pump:
             log.want(FOREVER)
             if not log.ended:
                 self._step(lambda: log.ended or self._is_free(), self._read)
-            elif not log.finished:
-                self._sleepers.sleep(lambda: log.finished or log.delivering is None)
+            elif not log.delivered:
+                self._sleepers.sleep(lambda: log.delivered or log.delivering is None)
         except BaseException:  # sys.exit() in a subscriber must not stop the stream for everybody
             _logger.exception("a subscriber raised out of the thread that reads the stream")
 
@@ -241,7 +239,7 @@ class Pump:
 
     def _notify(self) -> None:
         self._sleepers.wake()
-        if self._log.finished:
+        if self._log.delivered:
             self.settle()
 
     # -- endings -------------------------------------------------------------------------------------------------

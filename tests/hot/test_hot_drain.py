@@ -118,7 +118,7 @@ def test_an_ending_wanted_while_the_lock_is_being_released_is_delivered() -> Non
     Doorway(log, end)
     log.push(1)
     assert seat.got == [1, "completed"]
-    assert log.finished
+    assert log.delivered
 
 
 class PatientDoor(Doorway):
@@ -143,7 +143,7 @@ def test_who_subscribes_once_all_is_told_to_be_delivered_is_served_on_its_own_th
     PatientDoor(log, waiting, gone)
 
     def changed() -> None:
-        if log.settled:
+        if log.released:
             told.set()
             assert waiting.wait(GUARD)  # until the latecomer has left word and is at the door
 
@@ -421,7 +421,7 @@ def test_what_an_interrupted_waiter_wanted_is_delivered_while_another_reads() ->
     assert cursor.take() == 2
     assert cursor.take() is NOTHING
     assert seat.got == [1, 2, "completed"]
-    assert log.finished
+    assert log.delivered
 
 
 # -- leaving from anywhere -------------------------------------------------------------------------------------------

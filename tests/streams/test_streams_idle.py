@@ -214,7 +214,7 @@ def test_leaving_before_the_first_step_sends_no_request(server: CancelServer, po
 
     stream = AssistantStream(open, on_idle=policy, idle_grace=0, post_cancel=server.post)
     stream.subscribe(lambda _: None, lambda _: None).dispose()
-    until(lambda: stream.log.finished)
+    until(lambda: stream.log.delivered)
     assert isinstance(stream.log.failure, StreamClosedError)
     assert (opened, server.posts) == ([], [])
 
@@ -348,7 +348,7 @@ async def test_leaving_an_async_stream_before_the_first_step_sends_no_request(
 
     stream = AsyncAssistantStream(open, on_idle="cancel", idle_grace=0, post_cancel=server.post_async)
     stream.subscribe(lambda _: None, lambda _: None).dispose()
-    await until_async(lambda: stream.log.finished)
+    await until_async(lambda: stream.log.delivered)
     assert isinstance(stream.log.failure, StreamClosedError)
     assert (opened, server.posts) == ([], [])
 

@@ -88,7 +88,7 @@ def look_around(stream: Any) -> None:
 
 def connect(stream: Any) -> None:
     stream.connect()
-    until(lambda: stream.log.finished)
+    until(lambda: stream.log.delivered)
     until(lambda: not ours())
 
 
@@ -193,7 +193,7 @@ async def subscribe_async(stream: Any) -> None:
 
 async def connect_async(stream: Any) -> None:
     await stream.connect()
-    await until_async(lambda: stream.log.finished)
+    await until_async(lambda: stream.log.delivered)
 
 
 ASYNC_USES = [wait_async, loop_async, loop_and_leave_async, loop_with_timers_async, subscribe_async, connect_async]
@@ -264,7 +264,7 @@ async def test_no_task_outlives_its_stream(ending: str, connected: bool, anyio_b
                 await anyio.sleep_forever()
             subscription.dispose()
             if ending == "idle":
-                await until_async(lambda: stream.log.finished)
+                await until_async(lambda: stream.log.delivered)
     await until_async(lambda: tasks_alive() <= before)
     assert len(body.endings) == 1
     assert body.reading == 0

@@ -196,4 +196,4 @@ def test_an_interrupted_next_leaves_at_once_and_comes_back() -> None:
     assert stream.log.holders == 0
     assert len(list(items)) == 7
     assert held
-    until(lambda: stream.log.finished)
+    until(lambda: stream.log.delivered)
