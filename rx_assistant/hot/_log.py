@@ -80,6 +80,7 @@ class HotLog(Kept[T]):
         self.inside: Callable[[], bool] | None = None  # whether the caller is within a delivery that is not ours
         self._wish = 0
         self._seats: tuple[Subscriber[T], ...] = ()
+        self._unheard: deque[Subscriber[T]] = deque()  # seats that have to hear the ending yet
         self._inbox: deque[Callable[[], None]] = deque()
         self._holders: dict[object, None] = {}
         self._turn: dict[int, object] = {}  # the token of the thread that delivers, under 0
@@ -348,13 +349,15 @@ class HotLog(Kept[T]):
             self._seats = (*self._seats, subscriber)
 
     def _finish(self) -> None:
-        seats, self._seats = self._seats, ()
-        interrupt: BaseException | None = None
-        for seat in seats:
+        unheard, interrupt = self._unheard, None
+        unheard.extend(self._seats)
+        self._seats = ()
+        while unheard:  # what an interrupt leaves here hears the ending in the next drain
             try:
-                _end(seat, self._error)
+                _end(unheard[0], self._error)
             except BaseException as error:
                 interrupt = error
+            del unheard[0]  # afterwards: a seat that hears it twice is deaf to the second
         self._move("deliver")  # only now: what waits until everything is delivered waits for the endings, too
         if not self.keep:
             self.trim(least=1)

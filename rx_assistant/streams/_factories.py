@@ -19,12 +19,17 @@ from rx_assistant.streams._sources import AsyncReplayBody, AsyncSource, ReplayBo
 from rx_assistant.streams._sync import AssistantStream
 
 if TYPE_CHECKING:
-    from rx_assistant.streams._base import Replay
+    from rx_assistant.streams._base import OnSubscribe, Replay
     from rx_assistant.streams._body import AsyncBody
 
 
 def replay(
-    source: Source, *, chunk_size: int | None = None, events_per_second: float | None = None, replay: Replay = "all"
+    source: Source,
+    *,
+    chunk_size: int | None = None,
+    events_per_second: float | None = None,
+    replay: Replay = "all",
+    on_subscribe: OnSubscribe | None = None,
 ) -> AssistantStream:
     """Give the stream that a recording holds; it ends by the same laws as a live one.
 
@@ -33,12 +38,16 @@ def replay(
         chunk_size: Cut it into chunks of this many bytes; by default they are taken as they come.
         events_per_second: Give one event at a time at this pace.
         replay: What late subscribers get: `"all"` or `"none"`.
+        on_subscribe: `"connect"` reads in the background as soon as something subscribes; `"wait"` never does. By
+            default only a subscription that reactivex makes by itself connects.
 
     Raises:
         OSError: the file cannot be read; raised by whoever reads first, or by `with`.
     """
     _check_pace(chunk_size, events_per_second)
-    return AssistantStream(lambda: ReplayBody(source, chunk_size, events_per_second), replay=replay)
+    return AssistantStream(
+        lambda: ReplayBody(source, chunk_size, events_per_second), replay=replay, on_subscribe=on_subscribe
+    )
 
 
 def replay_async(
@@ -47,6 +56,7 @@ def replay_async(
     chunk_size: int | None = None,
     events_per_second: float | None = None,
     replay: Replay = "all",
+    on_subscribe: OnSubscribe | None = None,
 ) -> AsyncAssistantStream:
     """Give the asynchronous stream that a recording holds: `replay`, on asyncio and trio.
 
@@ -57,7 +67,7 @@ def replay_async(
     async def open() -> AsyncBody:
         return AsyncReplayBody(source, chunk_size, events_per_second)
 
-    return AsyncAssistantStream(open, replay=replay)
+    return AsyncAssistantStream(open, replay=replay, on_subscribe=on_subscribe)
 
 
 def _check_pace(chunk_size: int | None, events_per_second: float | None) -> None:
@@ -67,7 +77,9 @@ def _check_pace(chunk_size: int | None, events_per_second: float | None) -> None
         raise ValueError(f"events_per_second must be more than 0, not {events_per_second!r}")
 
 
-def from_response(response: Any, *, replay: Replay = "all") -> AssistantStream | AsyncAssistantStream:
+def from_response(
+    response: Any, *, replay: Replay = "all", on_subscribe: OnSubscribe | None = None
+) -> AssistantStream | AsyncAssistantStream:
     """Give the stream that an open response of httpx or httpx2 holds, whose body nobody has read yet.
 
     A response of an asynchronous client gives an AsyncAssistantStream. Closing the stream closes the response.
@@ -86,16 +98,20 @@ def from_response(response: Any, *, replay: Replay = "all") -> AssistantStream |
         async def open() -> AsyncBody:
             return AsyncResponseBody(response, Timeout())
 
-        return AsyncAssistantStream(open, replay=replay)
-    return AssistantStream(lambda: ResponseBody(response, Timeout()), replay=replay)
+        return AsyncAssistantStream(open, replay=replay, on_subscribe=on_subscribe)
+    return AssistantStream(lambda: ResponseBody(response, Timeout()), replay=replay, on_subscribe=on_subscribe)
 
 
 @overload
-def from_events(events: Iterable[Any], *, replay: Replay = "all") -> AssistantStream: ...
-@overload
-def from_events(events: AsyncIterable[Any], *, replay: Replay = "all") -> AsyncAssistantStream: ...
 def from_events(
-    events: Iterable[Any] | AsyncIterable[Any], *, replay: Replay = "all"
+    events: Iterable[Any], *, replay: Replay = "all", on_subscribe: OnSubscribe | None = None
+) -> AssistantStream: ...
+@overload
+def from_events(
+    events: AsyncIterable[Any], *, replay: Replay = "all", on_subscribe: OnSubscribe | None = None
+) -> AsyncAssistantStream: ...
+def from_events(
+    events: Iterable[Any] | AsyncIterable[Any], *, replay: Replay = "all", on_subscribe: OnSubscribe | None = None
 ) -> AssistantStream | AsyncAssistantStream:
     """Give a stream over events that come from elsewhere, such as a stream of the official SDK.
 
@@ -112,11 +128,11 @@ def from_events(
         async def open() -> AsyncBody:
             return _ForeignAsyncBody(later)
 
-        return AsyncAssistantStream(open, replay=replay)
+        return AsyncAssistantStream(open, replay=replay, on_subscribe=on_subscribe)
     if not isinstance(events, Iterable):
         raise TypeError(f"from_events takes an iterable or an asynchronous iterable, not {type(events).__name__}")
     now = events
-    return AssistantStream(lambda: _ForeignBody(now), replay=replay)
+    return AssistantStream(lambda: _ForeignBody(now), replay=replay, on_subscribe=on_subscribe)
 
 
 def frame_of(item: Any) -> bytes:

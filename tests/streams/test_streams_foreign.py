@@ -26,7 +26,7 @@ from streams_bodies import (
     until_async,
 )
 
-from rx_assistant import operators as ax
+from rx_assistant import from_events, operators as ax, replay
 from rx_assistant.hot import HotLog
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream, _unread
 from rx_assistant.streams._unread import Unread
@@ -239,6 +239,16 @@ def test_on_subscribe_overrides_both() -> None:
     assert not stream.driver.connected
     with pytest.raises(ValueError, match="on_subscribe must be 'wait' or 'connect', got 'no'"):
         sync_stream(body, on_subscribe="no")
+
+
+@pytest.mark.parametrize("make", ["replay", "from_events"])
+def test_streams_without_a_client_take_on_subscribe_too(make: str) -> None:
+    raw, got = b"".join(answer(*TEXTS)), list[str]()
+    stream = replay(raw, on_subscribe="connect")
+    if make == "from_events":
+        stream = from_events(list(replay(raw)), on_subscribe="connect")
+    stream.text_deltas.subscribe(got.append)
+    until(lambda: got == ["a", "b"])
 
 
 # -- the warning -------------------------------------------------------------------------------------------------------

@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streams_bodies import FedBody, answer, elsewhere, joined, sync_stream
 
-from rx_assistant.hot import HotLog, Sleepers, Subscriber, Timers, start_thread
+from rx_assistant.hot import FOREVER, HotLog, Sleepers, Subscriber, Timers, start_thread
 
 ROOT = Path(__file__).parents[2]
 posix = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
@@ -64,6 +67,29 @@ def test_an_interrupt_right_after_the_turn_to_deliver_was_taken_gives_it_back(ac
         with pytest.raises(KeyboardInterrupt):
             log.pass_by(0)
         assert log.pass_by(0) == 1
+
+
+def test_a_seat_that_an_interrupt_kept_from_the_ending_gets_it_in_the_next_drain() -> None:
+    log: HotLog[int] = HotLog()
+    heard: list[str] = []
+
+    class Interrupted(deque[Any]):
+        def __delitem__(self, index: Any) -> None:
+            interrupts = len(self) > 1
+            super().__delitem__(index)
+            if interrupts:
+                raise KeyboardInterrupt
+
+    for name in ("one", "two", "three"):
+        log.subscribe(Subscriber(on_completed=partial(heard.append, name)))
+    log._unheard = Interrupted()
+    log.end()
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            log.want(FOREVER)
+    log.drain()
+    assert heard == ["one", "two", "three"]
+    assert log.released
 
 
 def test_an_interrupt_right_after_the_turn_to_read_was_taken_gives_it_back() -> None:
