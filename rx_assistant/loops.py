@@ -228,7 +228,7 @@ async def _finished(stream: AsyncAssistantStream) -> None:
     """Return when the ending is delivered. This waits beside the stream: it does not count as somebody who reads."""
     waker = stream.driver.waker()
     stream.log.listen(waker.wake)
-    while not stream.log.finished:
+    while not stream.log.delivered:
         await waker.sleep(None)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -174,14 +173,15 @@ class _TrioTask:
 def _later_from_outside(loop: EventLoop, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
     """Set a timer from another thread: the timer itself is set on the loop, and so is its cancelling."""
     cancels: list[Callable[[], None]] = []
-    cancelled = threading.Event()
+    is_wanted = True
 
     def start() -> None:
-        if not cancelled.is_set():
+        if is_wanted:
             cancels.append(loop.call_later(seconds, action))
 
     def cancel() -> None:
-        cancelled.set()
+        nonlocal is_wanted
+        is_wanted = False
         loop.call_soon(lambda: [stop() for stop in cancels])
 
     loop.call_soon(start)

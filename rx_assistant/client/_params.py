@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from rx_assistant import types as t
 from rx_assistant.http.options import CallOptions, take_options
 from rx_assistant.http.timeouts import TimeoutInput
-from rx_assistant.streams import OnIdle, Replay
+from rx_assistant.streams import OnIdle, OnSubscribe, Replay
 
 
 class RequestOptions(TypedDict, total=False):
@@ -37,6 +37,8 @@ class StreamOptions(RequestOptions, total=False):
     replay: Replay
     on_idle: OnIdle
     idle_grace: float | None
+    on_subscribe: OnSubscribe | None
+    cancel_wait: float
     max_pending: int
     max_event_bytes: int
 

@@ -9,7 +9,7 @@ from rx_assistant import types as t
 from rx_assistant.client._params import RequestOptions
 from rx_assistant.client._polling import OnFailure
 from rx_assistant.polling import Backoff, UploadProgress
-from rx_assistant.streams import OnIdle, Replay
+from rx_assistant.streams import OnIdle, OnSubscribe, Replay
 
 
 class PollOptions(RequestOptions, total=False):
@@ -48,6 +48,8 @@ class WatchEvents(PollOptions, total=False):
     replay: Replay
     on_idle: OnIdle
     idle_grace: float | None
+    on_subscribe: OnSubscribe | None
+    cancel_wait: float
     max_pending: int
     max_event_bytes: int
 

@@ -27,7 +27,16 @@ from rx_assistant.types import Run
 H = TypeVar("H", bound=Handler)
 
 ASKED = 3  # how often the run is asked, each time with the retries of the client
-_POLICIES = ("replay", "on_idle", "idle_grace", "max_pending", "max_event_bytes", "on_disconnect")
+_POLICIES = (
+    "replay",
+    "on_idle",
+    "idle_grace",
+    "on_subscribe",
+    "cancel_wait",
+    "max_pending",
+    "max_event_bytes",
+    "on_disconnect",
+)
 
 
 def without_policies(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -83,9 +92,13 @@ def made(
     def post_cancel(run_id: str, thread_id: str) -> Run:
         return parsed(Run, session.send(runs.cancel(run_id, thread_id)))
 
+    def fetch_run(run_id: str, thread_id: str) -> Run:
+        return parsed(Run, session.send(runs.retrieve(run_id, thread_id)))
+
+    posts: dict[str, Any] = {"post_cancel": post_cancel, "fetch_run": fetch_run}
     if handler is None:
-        return AssistantStream(open, post_cancel=post_cancel, **given)
-    return HandledStream(open, handler=handler, post_cancel=post_cancel, **given)
+        return AssistantStream(open, **posts, **given)
+    return HandledStream(open, handler=handler, **posts, **given)
 
 
 def async_streamed(
@@ -150,6 +163,10 @@ def async_made(
     async def post_cancel(run_id: str, thread_id: str) -> Run:
         return parsed(Run, await session.send(runs.cancel(run_id, thread_id)))
 
+    async def fetch_run(run_id: str, thread_id: str) -> Run:
+        return parsed(Run, await session.send(runs.retrieve(run_id, thread_id)))
+
+    posts: dict[str, Any] = {"post_cancel": post_cancel, "fetch_run": fetch_run}
     if handler is None:
-        return AsyncAssistantStream(open, post_cancel=post_cancel, **given)
-    return HandledAsyncStream(open, handler=handler, post_cancel=post_cancel, **given)
+        return AsyncAssistantStream(open, **posts, **given)
+    return HandledAsyncStream(open, handler=handler, **posts, **given)

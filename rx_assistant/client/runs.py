@@ -136,8 +136,12 @@ class Runs(RunPolling):
             event_handler: The block gives it instead of the stream.
             timeout: Seconds, or a `Timeout`.
             on_disconnect: `"poll"` goes on by polling the run when the connection breaks; `"fail"` is the default.
-            on_idle: When nobody reads any more, `"close"` the response, or `"cancel"` the run as well; `idle_grace`
+            on_idle: When the last reader has left, `"close"` the response, or `"cancel"` the run as well; `idle_grace`
                 seconds later.
+            cancel_wait: Seconds that leaving the block with `on_idle="cancel"` waits until the run is over and its
+                thread takes the next one; 2 by default.
+            on_subscribe: `"connect"` reads in the background as soon as something subscribes; `"wait"` never does. By
+                default only a subscription that reactivex makes by itself connects.
             replay: `"none"` gives late subscribers only what comes; `"all"` is the default.
         """
         given, options = taken(params, RunStream)
@@ -281,8 +285,12 @@ class AsyncRuns(AsyncRunPolling):
             event_handler: The block gives it instead of the stream.
             timeout: Seconds, or a `Timeout`.
             on_disconnect: `"poll"` goes on by polling the run when the connection breaks; `"fail"` is the default.
-            on_idle: When nobody reads any more, `"close"` the response, or `"cancel"` the run as well; `idle_grace`
+            on_idle: When the last reader has left, `"close"` the response, or `"cancel"` the run as well; `idle_grace`
                 seconds later.
+            cancel_wait: Seconds that leaving the block with `on_idle="cancel"` waits until the run is over and its
+                thread takes the next one; 2 by default.
+            on_subscribe: `"connect"` reads in the background as soon as something subscribes; `"wait"` never does. By
+                default only a subscription that reactivex makes by itself connects.
             replay: `"none"` gives late subscribers only what comes; `"all"` is the default.
         """
         given, options = taken(params, RunStream)

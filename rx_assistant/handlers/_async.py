@@ -138,6 +138,11 @@ class AsyncAssistantEventHandler:
         """Iterate over the stream's events."""
         return aiter(binding_of(self).stream)
 
+    def __anext__(self) -> Awaitable[AssistantStreamEvent]:
+        """Give the stream's next event, from the one cursor that `anext()` has."""
+        event: Awaitable[AssistantStreamEvent] = anext(binding_of(self).stream)
+        return event
+
     def __iter__(self) -> NoReturn:
         raise TypeError("this handler's stream is asynchronous: write `async for event in stream`")
 
@@ -162,6 +167,7 @@ class AsyncAssistantEventHandler:
         async def connect(self) -> None: ...
         def close(self) -> Awaitable[None]: ...
         def cancel(self) -> Eager[Run]: ...
+        async def cancel_and_wait(self, timeout: float | None = None) -> Run: ...
         def pipe(self, *operators: Callable[[Any], Any]) -> AsyncStream[Any]: ...
         def subscribe(
             self,

@@ -10,6 +10,7 @@ C = TypeVar("C", bound=type)
 
 OFFERED = (
     "cancel",
+    "cancel_and_wait",
     "close",
     "connect",
     "get_final_messages",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rx_assistant.handlers._binding import Binding, bind, binding_of
@@ -133,6 +133,16 @@ class AssistantEventHandler:
         """Iterate over the stream's events."""
         return iter(binding_of(self).stream)
 
+    def __next__(self) -> AssistantStreamEvent:
+        """Give the stream's next event, from the one cursor that `next()` has."""
+        event: AssistantStreamEvent = next(binding_of(self).stream)
+        return event
+
+    def __anext__(self) -> Awaitable[AssistantStreamEvent]:
+        """The same for a handler on an asynchronous stream."""
+        event: Awaitable[AssistantStreamEvent] = anext(binding_of(self).stream)
+        return event
+
     def __aiter__(self) -> AsyncIterator[AssistantStreamEvent]:
         """The same for a handler on an asynchronous stream."""
         return aiter(binding_of(self).stream)
@@ -158,6 +168,7 @@ class AssistantEventHandler:
         def connect(self) -> None: ...
         def close(self) -> None: ...
         def cancel(self) -> Run: ...
+        def cancel_and_wait(self, timeout: float | None = None) -> Run: ...
         def pipe(self, *operators: Callable[[Any], Any]) -> Stream[Any]: ...
         def subscribe(
             self,

@@ -8,17 +8,18 @@ from __future__ import annotations
 from rx_assistant.hot._callables import deferred
 from rx_assistant.hot._clock import TIMERS, StreamScheduler, Timers
 from rx_assistant.hot._cursor import NOTHING, Cursor
-from rx_assistant.hot._feeding import FEEDING
 from rx_assistant.hot._log import FOREVER, HotLog
-from rx_assistant.hot._loops import position_in
+from rx_assistant.hot._loops import loop_for, position_in
+from rx_assistant.hot._making import MAKING
 from rx_assistant.hot._operator import Birth, Hooks, Scope, operator
 from rx_assistant.hot._stream import AsyncStream, Stream, wrap
 from rx_assistant.hot._subscriber import Sink, Subscriber
+from rx_assistant.hot._threads import Sleepers, start_thread
 from rx_assistant.hot._types import AsyncDriver, Driver, Root, Waker
 
 __all__ = [
-    "FEEDING",
     "FOREVER",
+    "MAKING",
     "NOTHING",
     "TIMERS",
     "AsyncDriver",
@@ -31,13 +32,16 @@ __all__ = [
     "Root",
     "Scope",
     "Sink",
+    "Sleepers",
     "Stream",
     "StreamScheduler",
     "Subscriber",
     "Timers",
     "Waker",
     "deferred",
+    "loop_for",
     "operator",
     "position_in",
+    "start_thread",
     "wrap",
 ]

@@ -69,7 +69,12 @@ class AsyncLoop(Loop[T]):
 
 
 class AsyncItems(Generic[T]):
-    """What `async for item in stream` iterates."""
+    """What `async for item in stream` iterates.
+
+    A cancelled `anext()` leaves the stream at once, so that `on_idle` takes its course. The position stays: a further
+    `anext()` comes back and gives the next item, and none is lost. So `wait_for(anext(items), …)` may be repeated after
+    `connect()`. Without `connect()` it is the cancelled task that was reading, which ends the stream for everybody.
+    """
 
     __slots__ = ("_loop",)
 
@@ -83,21 +88,34 @@ class AsyncItems(Generic[T]):
         loop = self._loop
         items = loop.items
         loop.thread = threading.get_ident()
-        while not items:
-            if loop.over:
-                error = loop.finish()
-                await loop.settle()
-                if error is not None:
-                    raise error
-                raise StopAsyncIteration
-            await loop.serve()
-            if not loop.step():
-                await loop.wait()
-        return items.popleft()
+        try:
+            loop.resume()
+            while not items:
+                if loop.over:
+                    error = loop.finish()
+                    await loop.settle()
+                    if error is not None:
+                        raise error
+                    raise StopAsyncIteration
+                await loop.serve()
+                if not loop.step():
+                    await loop.wait()
+            return items.popleft()
+        except Exception:
+            raise
+        except BaseException:  # cancelled: leave at once; the traceback would hold this iterator for a while
+            loop.rest()
+            raise
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the end was handed out, or the stream was left."""
+        return self._loop.over and not self._loop.items
 
     async def aclose(self) -> None:
         """Leave the stream; for `contextlib.aclosing`. Dropping the last reference does so too."""
         self._loop.close()
 
     def __del__(self) -> None:
-        self._loop.close()
+        if hasattr(self, "_loop"):  # else an interrupt came while it was made
+            self._loop.close()

@@ -21,6 +21,8 @@ from reactivex import abc, typing
 from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignmentDisposable
 from reactivex.scheduler.periodicscheduler import PeriodicScheduler
 
+from rx_assistant.hot._threads import Alarm, start_thread
+
 S = TypeVar("S")
 
 _logger = logging.getLogger("rx_assistant")
@@ -36,6 +38,11 @@ class StreamScheduler(PeriodicScheduler):
         self._hand_over = hand_over
         self._call_later = call_later
         self._epoch = datetime.now(UTC) - timedelta(seconds=time.monotonic())
+
+    @property
+    def owner(self) -> object:
+        """The object whose method the actions are handed to: a log, a loop or an event loop."""
+        return getattr(self._hand_over, "__self__", None)
 
     @property
     def now(self) -> datetime:
@@ -83,25 +90,25 @@ class Timers:
         self._heap: list[tuple[float, int]] = []
         self._actions: dict[int, Callable[[], object]] = {}  # what is neither done nor cancelled
         self._numbers = itertools.count()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._alarm = Alarm()
         self._running = False
 
     def call_later(self, seconds: float, action: Callable[[], object]) -> Callable[[], None]:
         """Run `action` on the timer thread, `seconds` from now; gives what cancels it."""
         number = next(self._numbers)
-        with self._changed:
+        with self._lock:
             self._actions[number] = action
             heapq.heappush(self._heap, (time.monotonic() + seconds, number))
             if not self._running:
-                self._running = True
-                threading.Thread(target=self._run, name="rx-assistant-timers", daemon=True).start()
-            self._changed.notify()
+                start_thread(threading.Thread(target=self._run, name="rx-assistant-timers", daemon=True))
+                self._running = True  # afterwards: an interrupt in between costs a second thread, and no timer
+        self._alarm.wake()
         return partial(self._cancel, number)
 
     def _cancel(self, number: int) -> None:
-        with self._changed:
-            if self._actions.pop(number, None) is not None and not self._actions:
-                self._changed.notify()
+        if self._actions.pop(number, None) is not None and not self._actions:
+            self._alarm.wake()
 
     def _run(self) -> None:
         while (action := self._next()) is not None:
@@ -112,19 +119,21 @@ class Timers:
 
     def _next(self) -> Callable[[], object] | None:
         """Wait for the next action that is due; None, and the thread is over, when nothing is pending."""
-        with self._changed:
-            while self._actions:
+        while True:
+            with self._lock:
+                if not self._actions:
+                    self._heap.clear()
+                    self._running = False
+                    return None
                 due, number = self._heap[0]
                 wait = due - time.monotonic() if number in self._actions else 0
-                if wait > 0:
-                    self._changed.wait(wait)
-                    continue
-                heapq.heappop(self._heap)
-                if number in self._actions:
-                    return self._actions.pop(number)
-            self._heap.clear()
-            self._running = False
-            return None
+                if wait <= 0:
+                    heapq.heappop(self._heap)
+                    action = self._actions.pop(number, None)
+                    if action is not None:
+                        return action
+            if wait > 0:
+                self._alarm.sleep(wait)
 
 
 TIMERS = Timers()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rx_assistant.errors import StreamOverflowError
+from rx_assistant.hot._state import ENDED
 
 if TYPE_CHECKING:
     from rx_assistant.hot._log import HotLog
@@ -18,15 +19,17 @@ NOTHING: Any = object()
 class Cursor(Generic[T]):
     """A private position in a log. `take()` gives the next item, or NOTHING when it is not there yet."""
 
-    __slots__ = ("__weakref__", "_error", "_open", "log", "position")
+    __slots__ = ("__weakref__", "_error", "_hold", "_open", "log", "position")
 
     def __init__(self, log: HotLog[T], position: int) -> None:
         self.log = log
         self.position = position
         self._error: StreamOverflowError | None = None
         self._open = True
+        self._hold = object()  # the last attribute, see __del__
         if not log.keep:
             log.register(self)
+        log.retain(self._hold)
 
     @property
     def is_open(self) -> bool:
@@ -52,7 +55,7 @@ class Cursor(Generic[T]):
             if item is not NOTHING:
                 self.position = position + 1
                 return item
-            if position >= log._length and not log._ended:
+            if position >= log._length and log.state < ENDED:
                 return item
             if position >= log._wish:
                 log.want(position + 1)
@@ -70,13 +73,23 @@ class Cursor(Generic[T]):
     @property
     def at_end(self) -> bool:
         """Whether every item was taken and the log has ended."""
-        return self.log._ended and self.position >= self.log.length
+        return self.log.state >= ENDED and self.position >= self.log.length
+
+    def rest(self) -> None:
+        """Count no longer as a reader, until `resume()`: the position stays. Idempotent."""
+        self.log.release(self._hold)
+
+    def resume(self) -> None:
+        """Count as a reader again. Idempotent."""
+        if self._open:
+            self.log.retain(self._hold)
 
     def close(self) -> None:
-        """Leave. Idempotent."""
+        """Leave for good. Idempotent."""
         if self._open:
             self._open = False
-            self.log.release()
+            self.log.release(self._hold)
 
     def __del__(self) -> None:
-        self.close()
+        if hasattr(self, "_hold"):  # else an interrupt came while it was made
+            self.close()

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar, cast
 
 from rx_assistant.hot._cursor import NOTHING, Cursor
+from rx_assistant.hot._state import DELIVERED, ENDED, MOVES, OPEN, RELEASED, Signal, State
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ class Kept(Generic[T]):
         self.keep = keep
         self.max_pending = max_pending
         self.shown: tuple[int, T] = (-1, NOTHING)  # the item last handed to anybody, and its position
-        self.finished = False  # everything was delivered, the ending too
+        self.state: State = OPEN
         self.read_out = False  # a loop has come to the end
         self._kinds: list[Callable[[Any], T]] = []
         self._payloads: list[Any] = []
@@ -39,18 +40,17 @@ class Kept(Generic[T]):
         self._length = 0
         self._bytes = 0
         self._pos = 0
-        self._ended = False
         self._error: Exception | None = None
         self._cursors: weakref.WeakSet[Cursor[T]] = weakref.WeakSet()
         self._listeners: tuple[Callable[[], None], ...] = ()
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()  # never taken twice; this kind knows whether the caller is under it
 
     # -- what the reader does ------------------------------------------------------------------------------------
 
     def append(self, kinds: list[Callable[[Any], T]], payloads: list[Any]) -> bool:
         """Append items in order; False, and nothing appended, after the ending. Delivers nothing by itself."""
         with self._mutex:
-            if self._ended:
+            if self.state >= ENDED:
                 return False
             self._add(kinds, payloads)
         if not self.keep:
@@ -61,9 +61,10 @@ class Kept(Generic[T]):
     def end(self, error: Exception | None = None) -> bool:
         """End after the last item, well or with `error`; False if it had ended already."""
         with self._mutex:
-            if self._ended:
+            after = MOVES.get((self.state, "end"))
+            if after is None:
                 return False
-            self._ended, self._error = True, error
+            self._error, self.state = error, after
         self._tell()
         return True
 
@@ -73,15 +74,24 @@ class Kept(Generic[T]):
         The ending still has to be delivered: `want(FOREVER)`.
         """
         with self._mutex:
-            if self.finished or (self._ended and self._pos == self._length):
+            after = MOVES.get((self.state, "cut"))
+            if after is None or (self.state == ENDED and self._pos == self._length):
                 return False
             delivered = self._pos - self._base
             if not self.keep:
                 self._bytes -= weight(self._payloads[delivered:])
             del self._kinds[delivered:], self._payloads[delivered:]
             self._length = self._pos
-            self._ended, self._error = True, error
+            self._error, self.state = error, after
         self._tell()
+        return True
+
+    def _move(self, signal: Signal) -> bool:
+        """Follow the table; gives whether it has this signal in this state."""
+        after = MOVES.get((self.state, signal))
+        if after is None:
+            return False
+        self.state = after
         return True
 
     def _add(self, kinds: list[Callable[[Any], T]], payloads: list[Any]) -> None:
@@ -122,7 +132,17 @@ class Kept(Generic[T]):
     @property
     def ended(self) -> bool:
         """Whether the ending is decided (it may still have to be delivered)."""
-        return self._ended
+        return self.state >= ENDED
+
+    @property
+    def delivered(self) -> bool:
+        """Whether everything was delivered, the ending too."""
+        return self.state >= DELIVERED
+
+    @property
+    def released(self) -> bool:
+        """Whether, besides, the thread that delivered the ending has given its turn back."""
+        return self.state >= RELEASED
 
     @property
     def failure(self) -> Exception | None:
@@ -162,7 +182,7 @@ class Kept(Generic[T]):
     def trim(self, least: int = BLOCK) -> None:
         """Drop what everybody has passed, `least` items at a time; cut loose whoever holds too much back."""
         with self._mutex:
-            low = self._pos - (not self.finished)  # the item in delivery stays: substreams start there
+            low = self._pos - (self.state < DELIVERED)  # the item in delivery stays: substreams start there
             lagging = [cursor for cursor in self._cursors if cursor.is_open]
             if self._bytes > self.max_pending and lagging and min(c.position for c in lagging) < low:
                 low_cursor = min(lagging, key=lambda cursor: cursor.position)

@@ -9,11 +9,16 @@ other, to every seat (a live subscriber). Three positions count items from the f
     delivered   in the log, and   in the log, not     end of the log
                 wanted by someone  wanted yet
 
-One drainer. Whoever appends, subscribes, disposes or raises the wish calls `drain()`. The delivery lock is only ever
+One drainer. Whoever appends, subscribes, disposes or raises the wish calls `drain()`. Delivery is only ever
 try-acquired: the thread that gets it works until nothing is pending. A thread that does not get it may leave, because
 its wish is state (`_wish`, an entry in `_inbox`, the ending) that the holder reads; and because a wish may be placed
 between the holder's last look and its release, the holder looks again after releasing. So delivery is serial and
 ordered, a callback that appends or subscribes cannot recurse, and the stack stays bounded (C10–C14).
+
+Interrupts. KeyboardInterrupt may come after any call in the main thread. A lock that is acquired by a call and released
+in a `finally` can therefore stay locked: the call may have locked it without the result being stored. So delivery is
+held by a token: `_turn.setdefault(0, token)` takes it in one step, and a `finally` gives it back by subscripts alone,
+which no interrupt can divide. Holders are tokens too: giving one back twice, or without having taken it, does nothing.
 
 Entries. Newcomers and timers' actions are callables in `_inbox`, run by the drainer between two items. A newcomer is
 first given everything delivered so far and then takes a seat, so that it sees no gap and no duplicate (C20–C23).
@@ -43,14 +48,14 @@ from typing import Any, TypeVar, cast
 from reactivex import abc
 
 from rx_assistant.hot._cursor import NOTHING, Cursor
-from rx_assistant.hot._feeding import FEEDING
 from rx_assistant.hot._kept import BLOCK, Kept, weight
+from rx_assistant.hot._making import MAKING
+from rx_assistant.hot._state import DELIVERED, ENDED
 from rx_assistant.hot._subscriber import Subscriber
 
 T = TypeVar("T")
 
 FOREVER = 1 << 62
-_INSIDE = 0.01  # seconds; nobody is under the mutex for longer than a microsecond or two
 _logger = logging.getLogger("rx_assistant")
 
 
@@ -75,17 +80,17 @@ class HotLog(Kept[T]):
         self.inside: Callable[[], bool] | None = None  # whether the caller is within a delivery that is not ours
         self._wish = 0
         self._seats: tuple[Subscriber[T], ...] = ()
+        self._unheard: deque[Subscriber[T]] = deque()  # seats that have to hear the ending yet
         self._inbox: deque[Callable[[], None]] = deque()
-        self.settled = False  # finished, and the thread that finished it has let go
-        self._holders = 0
-        self._delivery = threading.Lock()
+        self._holders: dict[object, None] = {}
+        self._turn: dict[int, object] = {}  # the token of the thread that delivers, under 0
 
     # -- what comes in -------------------------------------------------------------------------------------------
 
     def push(self, payload: Any, kind: Callable[[Any], T] | None = None) -> None:
         """Append one item, `kind(payload)` or a ready-made one, and deliver it: for logs that an operator fills."""
         with self._mutex:
-            if self._ended:
+            if self.state >= ENDED:
                 return
             self._kinds.append(kind or _itself)
             self._payloads.append(payload)
@@ -107,38 +112,34 @@ class HotLog(Kept[T]):
     def subscribe(self, subscriber: Subscriber[T]) -> abc.DisposableBase:
         """Seat a subscriber: everything kept so far first, then live. Gives what leaves the seat again."""
         seat = _Seat(self, subscriber)
-        self.retain()
+        self.retain(seat.token)
         self.enqueue(partial(self._admit, subscriber, None))
         return seat
 
     def cursor(self, position: int = 0) -> Cursor[T]:
         """Give a private reader that starts at `position`, or at the first item kept if that is later."""
-        cursor = Cursor(self, position)
-        self.retain()
-        return cursor
+        return Cursor(self, position)
 
-    def retain(self) -> None:
-        """Count one more holder: a seat, cursor, handler or waiter."""
-        with self._mutex:
-            self._holders += 1
+    def retain(self, token: object) -> None:
+        """Count `token` as a holder: a seat, cursor, handler or waiter."""
+        self._holders[token] = None
 
-    def release(self, subscriber: Subscriber[T] | None = None) -> None:
-        """Count one holder less, and free its seat if it had one; the last before the ending calls `on_idle` (C25).
+    def release(self, token: object, subscriber: Subscriber[T] | None = None) -> None:
+        """Count `token` no more, and free the seat if it had one; the last before the ending calls `on_idle` (C25).
 
-        Works anywhere: it only leaves word, and the drainer does it.
+        Works anywhere, and any number of times: it only leaves word, and the drainer does it.
         """
-        self._inbox.append(partial(self._count_down, subscriber))
-        if self._mutex.acquire(timeout=_INSIDE):  # another thread would be out by then: this one is inside, and drains
-            self._mutex.release()
+        self._inbox.append(partial(self._leave, token, subscriber))
+        if not cast("Any", self._mutex)._is_owned():  # else the collector runs under the mutex: the next drain does it
             self.drain()
 
-    def _count_down(self, subscriber: Subscriber[T] | None) -> None:
+    def _leave(self, token: object, subscriber: Subscriber[T] | None) -> None:
         if subscriber is not None:
             self._seats = tuple([seat for seat in self._seats if seat is not subscriber])
-        with self._mutex:
-            self._holders -= 1
-            idle = self._holders == 0 and not self._ended
-        if idle and self.on_idle is not None:
+        if token not in self._holders:
+            return
+        del self._holders[token]
+        if not self._holders and self.state < ENDED and self.on_idle is not None:
             self.on_idle()
 
     @property
@@ -149,7 +150,7 @@ class HotLog(Kept[T]):
     @property
     def holders(self) -> int:
         """How many seats, cursors, handlers and waiters there are."""
-        return self._holders
+        return len(self._holders)
 
     # -- delivery ------------------------------------------------------------------------------------------------
 
@@ -165,9 +166,12 @@ class HotLog(Kept[T]):
 
         This is what a loop over a stream without other readers does for every item, at a fraction of a drain's cost.
         """
-        if position >= self._length or self.alarm is not None or not self._delivery.acquire(False):
+        if position >= self._length or self.alarm is not None:
             return cast("T", NOTHING)
-        try:  # whoever has the delivery lock alone changes seats and position
+        token, turn = object(), self._turn
+        try:  # only the thread that delivers changes seats and position
+            if turn.setdefault(0, token) is not token:
+                return cast("T", NOTHING)
             if self._seats or self._inbox or position >= self.gate or self.watch is not None or not self.keep:
                 return cast("T", NOTHING)
             with self._mutex:
@@ -177,7 +181,11 @@ class HotLog(Kept[T]):
                 if position >= self._wish:
                     self._wish = position + 1
         finally:
-            self._delivery.release()
+            try:
+                if turn[0] is token:
+                    del turn[0]
+            except KeyError:
+                pass
         item = self._kinds[position](self._payloads[position])
         self.shown = (position, item)
         if self._inbox or self._pos < self._wish:  # placed meanwhile, by who found the lock taken
@@ -230,27 +238,35 @@ class HotLog(Kept[T]):
     def drain(self) -> None:
         """Deliver what is pending, unless another thread, or a caller further up this stack, is doing so."""
         while self._pending():
-            if not self._delivery.acquire(False):
-                return
-            loop, FEEDING.loop = FEEDING.loop, None
-            self.delivering = threading.get_ident()
-            interrupted = True
+            token, turn, interrupted = object(), self._turn, True
+            outer = MAKING.loop, MAKING.direct
             try:
+                if turn.setdefault(0, token) is not token:
+                    interrupted = False
+                    return
+                self.delivering = threading.get_ident()
+                MAKING.loop, MAKING.direct = None, False
                 self._work()
                 interrupted = False
-            except BaseException:  # an interrupt: whoever sleeps until this delivery is over must look again
-                self.delivering = None
-                self._tell()
-                raise
             finally:
-                self.delivering = None
-                FEEDING.loop = loop
-                self._delivery.release()
-                if interrupted and self.finished:
-                    self._tell_end()
-            # look again: a wish placed after the last look found the lock taken and left
-        if self.finished and not self.settled and not self._delivery.locked():
+                try:
+                    if turn[0] is token:
+                        self.delivering = None
+                        MAKING.loop, MAKING.direct = outer
+                        del turn[0]
+                except KeyError:
+                    pass
+                if interrupted:
+                    self._tell_interrupted()
+            # look again: a wish placed after the last look found the turn taken and left
+        if self.state == DELIVERED and 0 not in self._turn:
             self._tell_end()  # after the last look: whoever subscribes once it is told is served on its own thread
+
+    def _tell_interrupted(self) -> None:
+        """Let threads that sleep until this delivery is over look again."""
+        self._tell()
+        if self.state >= DELIVERED:
+            self._tell_end()
 
     def _pending(self) -> bool:
         if self._inbox:
@@ -258,7 +274,7 @@ class HotLog(Kept[T]):
         at = self._pos
         if at >= self._wish or at >= self.gate:
             return False
-        return at < self._length or (self._ended and not self.finished)
+        return at < self._length or self.state == ENDED
 
     def _work(self) -> None:
         inbox, keep, mutex, kinds, payloads = self._inbox, self.keep, self._mutex, self._kinds, self._payloads
@@ -269,7 +285,7 @@ class HotLog(Kept[T]):
             at = self._pos
             if at >= self._wish or at >= self.gate:
                 return
-            if at >= self._length and not self._ended:
+            if at >= self._length and self.state < ENDED:
                 return
             with mutex:
                 index = at - self._base
@@ -290,7 +306,7 @@ class HotLog(Kept[T]):
                     self.shown = (at, NOTHING)
                 if not keep and at & (BLOCK - 1) == 0:
                     self.trim()
-            elif self._ended and not self.finished:
+            elif self.state == ENDED:
                 self._finish()
             else:
                 return
@@ -327,20 +343,22 @@ class HotLog(Kept[T]):
             except BaseException:
                 self._inbox.appendleft(partial(self._admit, subscriber, position))
                 raise
-        if self.finished:
+        if self.state >= DELIVERED:
             _end(subscriber, self._error)
         elif subscriber.active:
             self._seats = (*self._seats, subscriber)
 
     def _finish(self) -> None:
-        seats, self._seats = self._seats, ()
-        interrupt: BaseException | None = None
-        for seat in seats:
+        unheard, interrupt = self._unheard, None
+        unheard.extend(self._seats)
+        self._seats = ()
+        while unheard:  # what an interrupt leaves here hears the ending in the next drain
             try:
-                _end(seat, self._error)
+                _end(unheard[0], self._error)
             except BaseException as error:
                 interrupt = error
-        self.finished = True  # only now: who waits for everything to be delivered waits for the endings, too
+            del unheard[0]  # afterwards: a seat that hears it twice is deaf to the second
+        self._move("deliver")  # only now: what waits until everything is delivered waits for the endings, too
         if not self.keep:
             self.trim(least=1)
         self.on_idle = self.watch = self.inside = None  # nothing points back: dropping the stream frees the log
@@ -349,7 +367,7 @@ class HotLog(Kept[T]):
 
     def _tell_end(self) -> None:
         """Tell who listens that all is delivered, and that nobody delivers: a latecomer is served at once."""
-        self.settled = True
+        self._move("release")
         with self._mutex:
             listeners, self._listeners = self._listeners, ()
         for changed in listeners:
@@ -359,9 +377,10 @@ class HotLog(Kept[T]):
 class _Seat(abc.DisposableBase):
     """What leaves a seat again, once."""
 
-    __slots__ = ("_held",)
+    __slots__ = ("_held", "token")
 
     def __init__(self, log: HotLog[Any], subscriber: Subscriber[Any]) -> None:
+        self.token = object()
         self._held = [(log, subscriber)]
 
     def dispose(self) -> None:
@@ -369,7 +388,7 @@ class _Seat(abc.DisposableBase):
             log, subscriber = self._held.pop()
         except IndexError:  # once, whichever threads dispose it
             return
-        log.release(subscriber)
+        log.release(self.token, subscriber)
 
 
 def _end(subscriber: Subscriber[Any], error: Exception | None) -> None:

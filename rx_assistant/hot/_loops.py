@@ -2,11 +2,10 @@
 
 Theory of operation
 
-A loop subscribes to its stream with FEEDING.loop set to itself. A root (a stream that owns a log) that is subscribed
-to under a loop does not seat the observer in its log; it gives the loop a private cursor instead. So the same
-operators run a second time, over the same log, at the pace of the loop, and nobody else notices. A log that delivers
-to its seats meanwhile clears FEEDING, so that what a seat's callback subscribes to is seated as ever; a seat that
-belongs to the loop (`in_turn`) sets it again.
+A loop subscribes to its stream with a scheduler of its own. A root (a stream that owns a log) that is subscribed to for
+a loop does not seat the observer in its log; it gives the loop a private cursor instead. So the same operators run a
+second time, over the same log, at the pace of the loop, and other subscribers do not notice. `loop_for` tells whether a
+subscription is made for a loop.
 
 One step takes one item from one cursor and pushes it through the loop's own operators, which may leave results in
 `_items`. Where no cursor has an item, the loop waits: with one cursor and no timer it asks the root's driver to
@@ -32,7 +31,7 @@ from reactivex import abc
 
 from rx_assistant.hot._clock import StreamScheduler
 from rx_assistant.hot._cursor import NOTHING, Cursor
-from rx_assistant.hot._feeding import FEEDING
+from rx_assistant.hot._making import MAKING
 from rx_assistant.hot._subscriber import Subscriber
 
 if TYPE_CHECKING:
@@ -42,9 +41,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def position_in(root: Root) -> int:
-    """Give the position of the item of `root` that is being handed out on this thread: by a loop, or by its log."""
-    loop = FEEDING.loop
+def loop_for(scheduler: abc.SchedulerBase | None) -> Loop[Any] | None:
+    """Give the loop that a subscription with this scheduler belongs to; None when it is a loop on another thread."""
+    owner = scheduler.owner if isinstance(scheduler, StreamScheduler) else None
+    if isinstance(owner, Loop):
+        return owner if owner.thread == threading.get_ident() else None
+    return MAKING.loop
+
+
+def position_in(root: Root, loop: Loop[Any] | None) -> int:
+    """Give the position of the item of `root` that `loop`, or else the root's log, is handing out."""
     position = None if loop is None else loop.position_of(root)
     return root.log.emitting if position is None else position
 
@@ -85,6 +91,7 @@ class Loop(Generic[T]):
         self._error: Exception | None = None
         self.thread = threading.get_ident()
         self._foreign = False
+        self._resting = False
         self._asleep = False
         self._listening: list[Root] = []
         self._subscription: abc.DisposableBase | None = None
@@ -99,6 +106,7 @@ class Loop(Generic[T]):
         self.direct = pull if cast("object", self._source) is root else None
         if self._listening:
             self._listen(root)
+        self._stir()
         return pull
 
     def start_at(self, root: Root, position: int) -> None:
@@ -110,33 +118,18 @@ class Loop(Generic[T]):
         pull = self._stepping
         return pull.cursor.position - 1 if pull is not None and pull.root is root else None
 
-    def in_turn(self, observer: Subscriber[T]) -> Subscriber[T]:
-        """Give a subscriber for another log's seat that hands on to `observer` as if in a step of this loop."""
-
-        def turn(action: Callable[..., object]) -> Callable[..., None]:
-            def act(*arguments: object) -> None:
-                outer, FEEDING.loop = FEEDING.loop, self if threading.get_ident() == self.thread else None
-                try:
-                    action(*arguments)
-                finally:
-                    FEEDING.loop = outer
-
-            return act
-
-        return Subscriber(turn(lambda item: observer.next(item)), turn(observer.error), turn(observer.completed))
-
     # -- subscription --------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        scheduler = StreamScheduler(self._hand_over, self._call_later)
         subscriber: Subscriber[T] = Subscriber(self._take_item, self._take_error, self._take_end)
-        outer, FEEDING.loop = FEEDING.loop, self
+        outer = MAKING.loop
         try:
-            subscriber.hold(self._source.link(subscriber, scheduler))
+            MAKING.loop = self
+            subscriber.hold(self._source.link(subscriber, StreamScheduler(self._hand_over, self._call_later)))
         except Exception as error:
             subscriber.fail(error)
         finally:
-            FEEDING.loop = outer
+            MAKING.loop = outer
         self._subscription = subscriber
 
     def _take_item(self, item: T) -> None:
@@ -180,7 +173,6 @@ class Loop(Generic[T]):
 
     def step(self) -> bool:
         """Do one piece of work that needs no waiting: an action, a timer, an item, an ending; False without one."""
-        outer, FEEDING.loop = FEEDING.loop, self
         try:
             if self._ready:
                 self._ready.popleft()()
@@ -192,7 +184,6 @@ class Loop(Generic[T]):
                 if self._step_pull(pull):
                     return True
         finally:
-            FEEDING.loop = outer
             self._stepping = None
         return False
 
@@ -263,6 +254,19 @@ class Loop(Generic[T]):
         error, self._error = self._error, None
         self.close()
         return error
+
+    def rest(self) -> None:
+        """Count no longer as a reader; the positions stay. Idempotent."""
+        self._resting = True
+        for pull in self.pulls:
+            pull.cursor.rest()
+
+    def resume(self) -> None:
+        """Count as a reader again after `rest()`."""
+        if self._resting:
+            self._resting = False
+            for pull in self.pulls:
+                pull.cursor.resume()
 
     def close(self) -> None:
         """Leave the stream: cursors are released, timers dropped. Idempotent."""

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 from reactivex import Observable, abc
 
-from rx_assistant.hot._feeding import FEEDING
-from rx_assistant.hot._loops import Loop, position_in
+from rx_assistant.hot._loops import Loop, loop_for, position_in
 from rx_assistant.hot._stream import Face, face_of, origin_of
 from rx_assistant.hot._subscriber import Guard, Subscriber
 
@@ -36,18 +35,19 @@ class Hooks(NamedTuple):
 class Scope(Generic[A]):
     """What an operator may know of its subscription: the source, the scheduler, and whence it is being fed."""
 
-    __slots__ = ("scheduler", "source")
+    __slots__ = ("loop", "scheduler", "source")
 
     def __init__(self, source: Observable[A], scheduler: abc.SchedulerBase | None) -> None:
         self.source = source
         self.scheduler = scheduler
+        self.loop = loop_for(scheduler)
 
     def birth(self) -> Birth:
         """Give where, in the source, the item now being handled stands: where a substream starts."""
         source = self.source
         is_root = isinstance(source, Face) and cast("object", source.origin) is source
         root = cast("Root", source) if is_root else None
-        return Birth(FEEDING.loop, root, -1 if root is None else position_in(root))
+        return Birth(self.loop, root, -1 if root is None else position_in(root, self.loop))
 
 
 class Birth(NamedTuple):

@@ -7,7 +7,7 @@ reactivex Observable has `__getitem__` and would loop for ever in a `for`, so no
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import aclosing, closing
 from functools import wraps
 from types import FunctionType
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from reactivex import Observable, Subject, abc
 from reactivex.internal import SequenceContainsNoElementsError
+from reactivex.operators import sequence_equal
 
 from rx_assistant.hot._async_loop import AsyncItems, AsyncLoop
-from rx_assistant.hot._feeding import FEEDING
-from rx_assistant.hot._loops import Loop
+from rx_assistant.hot._loops import Loop, loop_for
+from rx_assistant.hot._making import MAKING
 from rx_assistant.hot._subscriber import Guard, Subscriber, subscriber_of
 from rx_assistant.hot._sync_loop import SyncItems, SyncLoop
 
@@ -29,6 +30,9 @@ A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 T_co = TypeVar("T_co", covariant=True)
+
+_UNSAID: Any = object()
+"""The scheduler of a subscription that a person made: reactivex always passes one, or None."""
 
 Link = Callable[[Subscriber[Any], abc.SchedulerBase | None], abc.DisposableBase | None]
 """Connects a subscriber to what is upstream, and gives what disconnects it."""
@@ -59,21 +63,31 @@ class Face(Observable[T_co]):
         on_error: abc.OnError | None = None,
         on_completed: abc.OnCompleted | None = None,
         *,
-        scheduler: abc.SchedulerBase | None = None,
+        scheduler: abc.SchedulerBase | None = _UNSAID,
     ) -> abc.DisposableBase:
         """Push every item to an observer, or to up to three callables; gives what ends the subscription.
 
+        Without `scheduler` the subscription is direct: it waits until something reads the stream. reactivex passes
+        `scheduler` with every subscription that one of its operators makes, and such a subscription connects the
+        stream. The stream's `on_subscribe` overrides both. `scheduler` serves the time operators upstream; by default
+        they run serially with the stream.
+
         An observer that raises is detached alone and gets its own `on_error` (contract C5–C8); without one the error
-        is logged. `scheduler` serves the time operators upstream; by default they run serially with the stream.
+        is logged.
 
         Raises:
             TypeError: a callback has `async def` or `yield`, so that a call would run none of its code (C31).
         """
         subscriber = subscriber_of(on_next, on_error, on_completed)
+        outer = MAKING.direct
         try:
+            if scheduler is _UNSAID:
+                MAKING.direct, scheduler = True, None
             subscriber.hold(self.link(subscriber, scheduler or self._scheduler()))
         except Exception as error:
             subscriber.fail(error)
+        finally:
+            MAKING.direct = outer
         return subscriber
 
     def _scheduler(self) -> abc.SchedulerBase | None:
@@ -111,6 +125,9 @@ def _keeping_face(method: Callable[..., Any], stream: Observable[Any]) -> Callab
 def _fluent(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def call(self: Observable[Any], *arguments: Any, **options: Any) -> Any:
+        if method.__name__ == "sequence_equal":
+            arguments = tuple([_plain(each) for each in arguments])
+            options = {name: _plain(each) for name, each in options.items()}
         return wrap(method(self, *arguments, **options), like=self)
 
     return call
@@ -137,6 +154,11 @@ class Stream(Face[T_co]):
     def __iter__(self) -> Iterator[T_co]:
         """Iterate from the first item kept; the loop's pace is the pace of reading."""
         return SyncItems(SyncLoop(self))
+
+    def __next__(self) -> T_co:
+        raise TypeError(
+            "next() must be given an iterator, got a stream: write `items = iter(stream)`, then `next(items)`"
+        )
 
     def __aiter__(self) -> AsyncIterator[T_co]:
         raise TypeError("this is a synchronous stream: write `for item in stream`, without `async`")
@@ -207,6 +229,11 @@ class AsyncStream(Face[T_co]):
     def __aiter__(self) -> AsyncIterator[T_co]:
         """Iterate from the first item kept; the loop's pace is the pace of reading."""
         return AsyncItems(AsyncLoop(self))
+
+    def __anext__(self) -> Awaitable[T_co]:
+        raise TypeError(
+            "anext() must be given an iterator, got a stream: write `items = aiter(stream)`, then `await anext(items)`"
+        )
 
     def __iter__(self) -> Iterator[T_co]:
         raise TypeError("this is an asynchronous stream: write `async for item in stream`")
@@ -281,7 +308,7 @@ def wrap(source: Any, *, like: Observable[Any]) -> Any:
     face, origin = face_of(like), origin_of(like)
 
     def link(down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
-        guard = _Wrapping(down, like)
+        guard = _Wrapping(down, like, loop_for(scheduler))
         return source.subscribe(guard.on_next, guard.on_error, guard.on_completed, scheduler=scheduler)
 
     stream = face(link, origin)
@@ -292,16 +319,17 @@ def wrap(source: Any, *, like: Observable[Any]) -> Any:
 class _Wrapping(Guard[Any]):
     """A guard that lets no plain Observable through."""
 
-    __slots__ = ("_like",)
+    __slots__ = ("_like", "_loop")
 
-    def __init__(self, down: Subscriber[Any], like: Observable[Any]) -> None:
+    def __init__(self, down: Subscriber[Any], like: Observable[Any], loop: Loop[Any] | None) -> None:
         super().__init__(down)
         self._like = like
+        self._loop = loop
 
     def on_next(self, item: Any) -> None:
         if isinstance(item, Observable) and not isinstance(item, (Face, Subject)):
             item = wrap(item, like=self._like)
-            item.feeder = FEEDING.loop
+            item.feeder = self._loop
         super().on_next(item)
 
 
@@ -328,10 +356,37 @@ def _applied(apply: Any, source: Any) -> Any:
         raise TypeError(f"pipe() takes operators, one after the other, not {apply!r}")
     if inspect.isfunction(apply) and not _takes_a_source(apply):
         raise _without_parentheses(apply)
-    result = apply(source)
+    result = _not_iterating(apply)(source)
     if inspect.isfunction(result):  # what it gave is the operator
         raise _without_parentheses(apply)
     return result
+
+
+def _not_iterating(apply: Any) -> Any:
+    """Give `sequence_equal(stream)` as an operator that subscribes to the stream.
+
+    reactivex takes a stream for an iterable, because it has `__iter__`. It would read all of it inside `subscribe()`.
+    """
+    if getattr(apply, "__module__", None) != "reactivex.operators._sequenceequal":
+        return apply
+    made = inspect.getclosurevars(apply).nonlocals
+    second = made.get("second_")
+    iterated = getattr(second, "_subscribe", None)
+    stream = inspect.getclosurevars(iterated).nonlocals.get("iterable") if inspect.isfunction(iterated) else None
+    if not isinstance(stream, Face):
+        return apply
+    return sequence_equal(_plain(stream), made.get("comparer_"))
+
+
+def _plain(stream: Any) -> Any:
+    """Give an Observable over a stream that cannot be iterated; anything else as it is."""
+    if not isinstance(stream, Face):
+        return stream
+
+    def subscribe(observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+        return stream.subscribe(observer, scheduler=scheduler)
+
+    return Observable(subscribe)
 
 
 def _takes_a_source(apply: FunctionType) -> bool:

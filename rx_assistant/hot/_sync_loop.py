@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from rx_assistant.hot._cursor import NOTHING
 from rx_assistant.hot._loops import Loop
+from rx_assistant.hot._threads import Alarm
 
 if TYPE_CHECKING:
     from rx_assistant.hot._stream import Stream
@@ -19,7 +20,7 @@ class SyncLoop(Loop[T]):
 
     def __init__(self, source: Stream[T]) -> None:
         super().__init__(source)
-        self._event = threading.Event()
+        self._alarm = Alarm()
         self._open()
 
     def wait(self) -> None:
@@ -36,20 +37,22 @@ class SyncLoop(Loop[T]):
                 if root.driver is not None:
                     root.driver.connect()
             if not self._has_something():
-                self._event.wait(self._seconds_left())
+                self._alarm.sleep(self._seconds_left())
         finally:
             self._asleep = False
-        self._event.clear()
         for root in roots:
             if root.driver is not None:
                 root.driver.leave_if_cancelled()
 
     def _wake(self) -> None:
-        self._event.set()
+        self._alarm.wake()
 
 
 class SyncItems(Generic[T]):
-    """What `for item in stream` iterates."""
+    """What `for item in stream` iterates.
+
+    An interrupted `next()` leaves the stream at once; a further one comes back and gives the next item.
+    """
 
     __slots__ = ("_loop",)
 
@@ -69,19 +72,34 @@ class SyncItems(Generic[T]):
                 cursor.position += 1
                 return item
         loop.thread = threading.get_ident()
-        while not items:
-            if loop.over:
-                error = loop.finish()
-                if error is not None:
-                    raise error
-                raise StopIteration
-            if not loop.step():
-                loop.wait()
-        return items.popleft()
+        try:
+            loop.resume()
+            while not items:
+                if loop.over:
+                    error = loop.finish()
+                    if error is not None:
+                        raise error
+                    raise StopIteration
+                if not loop.step():
+                    loop.wait()
+        except Exception:
+            raise
+        except BaseException:  # an interrupt: leave at once; the traceback would hold this iterator for a while
+            loop.rest()
+            raise
+        item = items[0]
+        del items[0]  # not popleft(): after that call an interrupt would lose the item
+        return item
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the end was handed out, or the stream was left."""
+        return self._loop.over and not self._loop.items
 
     def close(self) -> None:
         """Leave the stream; for `contextlib.closing`. Dropping the last reference does so too."""
         self._loop.close()
 
     def __del__(self) -> None:
-        self._loop.close()
+        if hasattr(self, "_loop"):  # else an interrupt came while it was made
+            self._loop.close()

@@ -257,21 +257,28 @@ class Handoff(Intake[T]):
     def __init__(self, down: Sink[T], backlog: Backlog[T]) -> None:
         super().__init__(down, backlog)
         self._wanted = False
-        self._delivery = threading.Lock()
+        self._turn: dict[
+            int, object
+        ] = {}  # the token of the thread that delivers, under 0: see hot/_log.py, "Interrupts"
 
     def drain(self) -> None:
         """Hand on what waits, unless another thread, or a caller further up this stack, is doing so."""
         self._wanted = True
         while self._wanted:
-            if not self._delivery.acquire(blocking=False):
-                return
+            token, turn = object(), self._turn
             try:
+                if turn.setdefault(0, token) is not token:
+                    return
                 while self._wanted:
                     self._wanted = False
                     self._deliver()
             finally:
-                self._delivery.release()
-            # look again: a wish placed after the last look found the lock taken and left
+                try:
+                    if turn[0] is token:
+                        del turn[0]
+                except KeyError:
+                    pass
+            # look again: a wish placed after the last look found the turn taken and left
 
     def _deliver(self) -> None:
         """Hand on the groups that wait now, and then the ending if it has come."""

@@ -35,7 +35,6 @@ from reactivex.disposable import Disposable
 
 from rx_assistant.events import StreamEvent
 from rx_assistant.hot import (
-    FEEDING,
     FOREVER,
     AsyncStream,
     Birth,
@@ -44,6 +43,7 @@ from rx_assistant.hot import (
     Sink,
     Stream,
     Subscriber,
+    loop_for,
     operator,
     wrap,
 )
@@ -144,12 +144,11 @@ class Substream(Generic[S]):
 
     def link(self, down: Subscriber[Moment[S]], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase | None:
         """Seat a subscriber in the log; a loop, or who comes when nothing fills it any more, reads the source anew."""
-        loop, birth = FEEDING.loop, self._birth
+        loop, birth = loop_for(scheduler), self._birth
         if loop is None or loop is birth.loop or self.log.ended or self.origin is None:
-            seat = down if loop is None else loop.in_turn(down)
-            disposable = self._feed.seat(self.log, seat)
+            disposable = self._feed.seat(self.log, down)
             if disposable is not None:
-                return _held(seat, disposable, down)
+                return disposable
         elif birth.root is not None:
             base = birth.root.log.base
             start = next((since.position for since in (self._parent, birth) if since.position >= base), None)
@@ -165,14 +164,6 @@ class Substream(Generic[S]):
             return Router(kinds, lambda other: relay if _is_same(other, state) else None).take
 
         return cast("Stream[Moment[S]] | AsyncStream[Moment[S]]", operator(start)(self._feed.source))
-
-
-def _held(seat: Subscriber[A], disposable: abc.DisposableBase, down: Subscriber[A]) -> abc.DisposableBase:
-    """What `down` has to hold: the disposable of its own seat, or the seat that hands on to it."""
-    if seat is down:
-        return disposable
-    seat.hold(disposable)
-    return seat
 
 
 class Route(NamedTuple, Generic[S, A]):
@@ -191,13 +182,14 @@ class _Feed(Generic[S, A]):
         source: Stream[Event] | AsyncStream[Event],
         route: Route[S, A],
         down: Subscriber[A],
+        scheduler: abc.SchedulerBase | None,
     ) -> None:
         self.source = source
         self.kinds = route.kinds
         self.keeps = source.origin is None or source.origin.log.keep
         self._route = route
         self._down = down
-        self._scope = Scope(source, None)
+        self._scope = Scope(source, scheduler)
         self._births: dict[str, Birth] = {}
         self._router = Router(route.kinds, self._inlet_for)
         self._up: Subscriber[Event] = Subscriber(self._router.take, self._on_error, self._on_completed)
@@ -205,21 +197,22 @@ class _Feed(Generic[S, A]):
         self._outer_left = False
         self._all_left = False
 
-    def open(self, scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
+    def open(self) -> abc.DisposableBase:
         """Subscribe upstream; gives what tells that the outer observer has left."""
-        self._up.hold(self.source.link(self._up, scheduler))
+        self._up.hold(self.source.link(self._up, self._scope.scheduler))
         return Disposable(self._leave)
 
     def seat(self, log: HotLog[Moment[S]], down: Subscriber[Moment[S]]) -> abc.DisposableBase | None:
         """Seat a subscriber in a log; None when that log is not complete and nothing fills it any more."""
-        with self._lock:
-            if self._all_left and not log.ended:
-                return None
-            log.retain()
+        waiting = object()
         try:
+            with self._lock:
+                if self._all_left and not log.ended:
+                    return None
+                log.retain(waiting)
             return log.subscribe(down)
         finally:
-            log.release()
+            log.release(waiting)
 
     def release(self) -> None:
         """Let go of upstream if nobody is left. Somebody has just left."""
@@ -297,7 +290,7 @@ def substreams(
         route: Route[S, Any] = Route(kinds, wants, make_async if is_async else make)
 
         def link(down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
-            return _Feed(face, route, down).open(scheduler)
+            return _Feed(face, route, down, scheduler).open()
 
         return (AsyncStream if is_async else Stream)(link, face.origin)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -11,6 +10,7 @@ from typing import Protocol
 import anyio
 
 from rx_assistant.errors import PollTimeoutError, RxAssistantError
+from rx_assistant.hot import Sleepers
 from rx_assistant.polling._pace import Backoff, Pace, Polled
 from rx_assistant.polling._telling import RunObjects, Telling
 from rx_assistant.polling._turns import TooLate
@@ -104,7 +104,8 @@ class PolledBody(_BodyBase):
     ) -> None:
         super().__init__(reader, telling, interval=interval, backoff=backoff, deadline=deadline, late=late)
         self._reader = reader
-        self._closed = threading.Event()
+        self._closed = False
+        self._sleepers = Sleepers()
 
     def begin(self) -> None:
         """Fetch for the first time, so that whoever opens the stream gets the server's errors."""
@@ -112,22 +113,23 @@ class PolledBody(_BodyBase):
 
     def read(self) -> bytes:
         frames, self._ready = self._ready or b"", None
-        while not (frames or self._telling.over or self._closed.is_set()):
+        while not (frames or self._telling.over or self._closed):
             self._sleep()
-            frames = b"" if self._closed.is_set() else self._turn()
+            frames = b"" if self._closed else self._turn()
         return frames
 
     def finish(self) -> None:
         self.close()
 
     def close(self) -> None:
-        self._closed.set()
+        self._closed = True
+        self._sleepers.wake()
         self._reader.close()
 
     def _sleep(self) -> None:
         left = self._left()
-        self._closed.wait(self._wait if left is None else min(self._wait, left))
-        if not self._closed.is_set():
+        self._sleepers.sleep(lambda: self._closed, self._wait if left is None else min(self._wait, left))
+        if not self._closed:
             self._left()
 
     def _turn(self) -> bytes:

@@ -27,7 +27,7 @@ from reactivex import abc
 from reactivex.disposable import SerialDisposable, SingleAssignmentDisposable
 
 from rx_assistant.errors import PollTimeoutError, StreamCancelledError
-from rx_assistant.hot import FEEDING, TIMERS, StreamScheduler, Timers
+from rx_assistant.hot import TIMERS, StreamScheduler, Timers, loop_for
 from rx_assistant.polling._pace import Backoff, Pace, Polled
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ class SyncTurns(Turns[T]):
         chosen: abc.SchedulerBase | None,
         given: abc.SchedulerBase | None,
     ) -> None:
-        alone = chosen is None and FEEDING.loop is not None  # the loop's own thread fetches
+        alone = chosen is None and loop_for(given) is not None  # the loop's own thread fetches
         super().__init__(plan, down, chosen or given or OwnThread(), reachable=not alone)
         self._busy = False
         self._wanted = False
@@ -242,7 +242,6 @@ class SyncTurns(Turns[T]):
             return self._busy
 
     def _turn(self) -> None:
-        loop, FEEDING.loop = FEEDING.loop, None  # what the fetch subscribes to is no part of the loop that polls
         try:
             polled = self._fetch()
         except TooLate as late:
@@ -251,8 +250,6 @@ class SyncTurns(Turns[T]):
         except Exception as error:
             self._end(error)
             return
-        finally:
-            FEEDING.loop = loop
         self._take(polled, self._scheduler.now)
 
     def _set_deadline(self, seconds: float) -> abc.DisposableBase:

@@ -99,16 +99,14 @@ def _step(snapshot: RunSnapshot, apply: _Apply | None, event: Any, narrow: Any) 
     if not (_has_key(event) if narrow is None else narrow[0]):
         _skip(store, event)
         return snapshot, (), event
-    lock = store.lock
-    lock.acquire()
-    try:
-        if store.version != version:
-            store = store.fork(version)
-        version += 1
-        changes = apply(store, version, event, narrow)
-    finally:
-        store.version = version  # after a failure too: what it left behind has a version that no snapshot has
-        lock.release()
+    with store.lock:
+        try:
+            if store.version != version:
+                store = store.fork(version)
+            version += 1
+            changes = apply(store, version, event, narrow)
+        finally:
+            store.version = version  # after a failure too: what it left behind has a version that no snapshot has
     return RunSnapshot(store, version), changes, event
 
 

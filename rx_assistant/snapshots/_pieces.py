@@ -119,12 +119,9 @@ class PieceLog:
         return copied
 
     def _build(self, count: int) -> None:
-        _building.acquire()
-        try:
+        with _building:
             for node in self._nodes(self._pieces[len(self._models) : count]):
                 self._models.append(self._shape.build(node))
-        finally:
-            _building.release()
 
     def _merge(self, count: int) -> _Merged:
         have, merged = self._merged

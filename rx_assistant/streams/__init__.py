@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rx_assistant.streams._async import AsyncAssistantStream, AsyncPost, Eager, HandledAsyncStream
 from rx_assistant.streams._async_pump import AsyncOpen, AsyncPump, AsyncResume
-from rx_assistant.streams._base import OnIdle, Post, Replay
+from rx_assistant.streams._base import OnIdle, OnSubscribe, Post, Replay
 from rx_assistant.streams._body import AsyncBody, Body
 from rx_assistant.streams._context import message_around, step_around
 from rx_assistant.streams._factories import from_events, from_response, replay, replay_async
@@ -29,6 +29,7 @@ __all__ = [
     "HandledStream",
     "Handler",
     "OnIdle",
+    "OnSubscribe",
     "Open",
     "Post",
     "Pump",

@@ -63,7 +63,7 @@ class AsyncHandlers:
         attached = _Attached(binding, raises)
         attached.position = self._log.base if self._log.keep else self._log.position
         self._attached.append(attached)
-        self._log.retain()
+        self._log.retain(attached)
         self.set_gate()
         return lambda: self._detach(attached)
 
@@ -71,7 +71,7 @@ class AsyncHandlers:
         if attached in self._attached:
             self._attached.remove(attached)
             self.set_gate()
-            self._log.release()
+            self._log.release(attached)
             self._log.drain()
             self._home.wake()
 

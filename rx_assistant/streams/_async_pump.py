@@ -7,7 +7,8 @@ scope and no task group is open while user code runs, but for the ending after a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -16,6 +17,8 @@ from rx_assistant.errors import RxAssistantError, StreamCancelledError, StreamCl
 from rx_assistant.hot import FOREVER
 from rx_assistant.streams._async_handlers import AsyncHandlers
 from rx_assistant.streams._async_home import Home
+from rx_assistant.streams._body import OPEN
+from rx_assistant.streams._unread import Unread
 
 if TYPE_CHECKING:
     from rx_assistant.hot import HotLog
@@ -48,8 +51,8 @@ class AsyncPump:
         resume: AsyncResume | None,
         snapshot: Callable[[], RunSnapshot],
     ) -> None:
-        self.pumped = False
         self._home = Home()
+        self.unread = Unread(log, self._home.call_later)
         self._log = log
         self._feed = feed
         self._open = open
@@ -133,8 +136,9 @@ class AsyncPump:
         """Return once everything is delivered; inside a delivery, once everything has arrived."""
         log = self._log
         self.here()
-        log.retain()
+        waiter = object()
         try:
+            log.retain(waiter)
             while not self._is_over():
                 log.want(FOREVER)
                 if self._handlers:
@@ -158,14 +162,43 @@ class AsyncPump:
                     await self._home.sleep(lambda: self._is_over() or log.alarmed)
             log.check()
         finally:
-            log.release()
+            log.release(waiter)
         await self.settle()
 
     async def connect(self) -> None:
         """Read and deliver in a task of its own from now on."""
-        if self._task is None and not self._log.finished:
+        self._connect(self._run)
+
+    def prepare(self) -> None:
+        """Find the event loop for `connect_soon()`; RuntimeError when there is none."""
+        try:
+            self.here()
+        except RuntimeError:
+            raise RuntimeError(
+                "an operator of reactivex subscribed to an asynchronous stream outside an event loop, so nothing can "
+                "read it: open the stream on its loop with `async with stream` and `await stream.connect()`, or make "
+                'it with on_subscribe="wait"'
+            ) from None
+
+    def connect_soon(self) -> None:
+        """Read and deliver in a task of its own for subscribers that are left when it begins; from any thread."""
+        loop = self.here()
+        if loop.is_here():
+            self._connect(self._run_for_subscribers)
+        else:
+            loop.call_soon(self.connect_soon)
+
+    def _connect(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if self._task is None and not self._log.delivered:
             self._handlers.connected = True
-            self._task = self.here().spawn(self._run)
+            self._task = self.here().spawn(main)
+
+    async def _run_for_subscribers(self) -> None:
+        if self._log.holders or self._body is not None or self._reading:
+            await self._run()
+        else:
+            self._task = None  # the subscriber has left: there is no request to send (C29)
+            self._handlers.connected = False
 
     async def _run(self) -> None:
         log = self._log
@@ -197,6 +230,7 @@ class AsyncPump:
             with anyio.CancelScope() as self._opening:  # closing the stream ends the wait for the head
                 body = await self._open()
         except Exception as error:
+            self.unread.stop()
             self._feed.fail(error)
             raise
         except BaseException:
@@ -206,14 +240,15 @@ class AsyncPump:
             self._opening = None
         if body is None:
             raise StreamClosedError("the stream was closed before it had ended")
-        self._body = body
+        self._body = OPEN[id(body)] = body
         self._feed.request_id = body.request_id
         if self._closed:
             await body.aclose()
 
     async def _read(self) -> None:
         """Read one chunk into the log. What goes wrong is the stream's ending, not the caller's exception."""
-        self.pumped = True
+        if not self.unread.was_read:
+            self.unread.read()
         try:
             if self._body is None:
                 await self._start()
@@ -242,6 +277,7 @@ class AsyncPump:
             feed.finish(cause)
             return
         await body.aclose()
+        OPEN.pop(id(body), None)
         while point is not None:
             try:
                 following = await resume(*point)
@@ -261,7 +297,7 @@ class AsyncPump:
             self._feed.finish(cause)
             return
         self._feed.restart()
-        self._body = body
+        self._body = OPEN[id(body)] = body
         if self._log.ended:
             await _closed_whatever_happens(body)
 
@@ -282,13 +318,15 @@ class AsyncPump:
     def attach(self, binding: Binding, *, raises: bool) -> Callable[[], None]:
         """Add an async handler: it gets everything that the log keeps, then each event. Gives what removes it."""
         detach = self._handlers.attach(binding, raises=raises)
-        if self._log.position or self._log.finished:
+        if not raises:
+            self.unread.wait()
+        if self._log.position or self._log.delivered:
             self._home.spawn(self._catch_up)
         return detach
 
     async def _catch_up(self) -> None:
         """Let a handler that came late have what the subscribers have had."""
-        await self._serve(self._log.position + self._log.finished)
+        await self._serve(self._log.position + self._log.delivered)
 
     async def deliver(self, upto: int) -> None:
         """Let subscribers and async handlers have the events before `upto`, and the ending if that lies before.
@@ -312,7 +350,7 @@ class AsyncPump:
 
     def _is_over(self) -> bool:
         """Whether the ending was delivered to everybody."""
-        return self._log.finished and not self._handlers
+        return self._log.delivered and not self._handlers
 
     # -- turns ---------------------------------------------------------------------------------------------------
 
@@ -339,8 +377,25 @@ class AsyncPump:
 
     # -- endings -------------------------------------------------------------------------------------------------
 
+    @property
+    def is_left_open(self) -> bool:
+        """Whether there is something to close that only readers of the stream would close, and they are gone."""
+        return self._body is not None and not (self._closed or self._cleaning) and self._task is None
+
+    @property
+    def holds_connection(self) -> bool:
+        """Whether what is read from holds a connection. A recording does not."""
+        return getattr(self._body, "holds_connection", True)
+
+    def drop(self) -> None:
+        """Close what a stream has left open that was collected; a loop that is over has closed its sockets itself."""
+        with suppress(Exception):
+            self.close_soon()
+        OPEN.pop(id(self._body), None)
+
     def close_soon(self) -> None:
         """End the stream where delivery stands, from any thread; the loop closes the response right away."""
+        self.unread.stop()
         self._closed = True
         error = StreamClosedError("the stream was closed before it had ended")
         error.carry(self._snapshot, self._feed.request_id)
@@ -406,6 +461,7 @@ class AsyncPump:
                 await _closed_whatever_happens(body)
         finally:
             self._cleaned = True
+            OPEN.pop(id(self._body), None)
             self._home.wake()
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
+import threading
+import warnings
+import weakref
 from collections.abc import Callable
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
@@ -10,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 from reactivex import abc
 
 from rx_assistant.errors import BadRequestError, ConflictError, StreamCancelledError, StreamError
-from rx_assistant.hot import FEEDING, NOTHING, HotLog, Subscriber
+from rx_assistant.hot import MAKING, NOTHING, HotLog, Subscriber, loop_for
+from rx_assistant.lifecycle import RUN
 from rx_assistant.streams._context import Folding, message_around, step_around
 from rx_assistant.streams._feed import Feed
 from rx_assistant.streams._handling import bound
@@ -29,15 +34,22 @@ Replay: TypeAlias = Literal["all", "none"]
 OnIdle: TypeAlias = Literal["detach", "close", "cancel"]
 """What happens when the last reader has left: nothing, the response is closed, or the run is cancelled as well."""
 
+OnSubscribe: TypeAlias = Literal["wait", "connect"]
+"""What a subscription does to a stream that nothing reads: wait for a reader, or read in the background."""
+
 _log = logging.getLogger("rx_assistant")
 
 _GRACE = {"detach": 0.0, "close": 0.0, "cancel": 1.0}
 GOODBYE: Final = 2.0
-"""Seconds that the cancel of an abandoned run may take while its block is left."""
+"""Seconds that posting the cancel of an abandoned run may take while its block is left."""
+CANCEL_WAIT: Final = 2.0
+"""Seconds that leaving a block then waits until the cancelled run is over; `cancel_wait` sets another limit."""
+POLL_PAUSE: Final = 0.25
+"""Seconds between two looks at a cancelled run whose stream has broken."""
 
 
 def log_uncancelled(error: Exception) -> None:
-    """Say that an abandoned run goes on; without ado when it was the server that refused: it has ended by itself."""
+    """Log that the abandoned run keeps running. If the server refused the cancel, the run had already ended: debug."""
     level = logging.DEBUG if isinstance(error, (BadRequestError, ConflictError)) else logging.WARNING
     _log.log(level, "the run of an abandoned stream could not be cancelled: %s", error)
 
@@ -53,6 +65,8 @@ class StreamBase:
         replay: Replay,
         on_idle: OnIdle,
         idle_grace: float | None,
+        on_subscribe: OnSubscribe | None,
+        cancel_wait: float,
         max_pending: int,
         max_event_bytes: int,
         identity: RunIdentity | None,
@@ -61,7 +75,13 @@ class StreamBase:
             raise ValueError(f"replay must be 'all' or 'none', not {replay!r}")
         if on_idle not in _GRACE:
             raise ValueError(f"on_idle must be 'detach', 'close' or 'cancel', not {on_idle!r}")
-        self.log: HotLog[Any] = HotLog(keep=replay == "all", max_pending=max_pending, on_idle=self._idle)
+        if on_subscribe not in (None, "wait", "connect"):
+            raise ValueError(f"on_subscribe must be 'wait' or 'connect', got {on_subscribe!r}")
+        if not cancel_wait >= 0:
+            raise ValueError(f"cancel_wait must be a number of seconds, 0 or more, got {cancel_wait!r}")
+        self.log: HotLog[Any] = HotLog(keep=replay == "all", max_pending=max_pending, on_idle=None)
+        if on_idle != "detach":
+            self.log.on_idle = self._idle  # keeps a stream alive that has to act when its last reader leaves
         self._folding = Folding(self.log)
         self._feed = Feed(
             self.log,
@@ -70,6 +90,10 @@ class StreamBase:
             arrived=self._folding.arrived,
             identity=identity,
         )
+        self._on_subscribe = on_subscribe
+        self._cursors: dict[str, Any] = {}  # the cursors of next() and anext(), by what they read
+        self._deltas: weakref.ref[Any] | None = None
+        self._cancel_wait = cancel_wait
         self._on_idle: OnIdle = on_idle
         self._stop_idling: Callable[[], None] | None = None
         self._grace = _GRACE[on_idle] if idle_grace is None else idle_grace
@@ -145,11 +169,30 @@ class StreamBase:
     # -- Root ----------------------------------------------------------------------------------------------------
 
     def link(self, down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
-        """Seat a subscriber; or, for a loop, give the loop a cursor to feed it from."""
-        loop = FEEDING.loop
+        """Seat a subscriber; or, for a loop, give the loop a cursor to feed it from.
+
+        A foreign subscription connects the stream, any other waits for a reader (see `hot/_making.py`).
+
+        Raises:
+            RuntimeError: the subscription is foreign, the stream asynchronous, and there is no event loop to read on.
+        """
+        loop = loop_for(scheduler)
         if loop is not None:
             return loop.adopt(cast("Any", self), down)
-        return self.log.subscribe(down)
+        connects = self._connects()
+        if connects:
+            self.driver.prepare()
+        seat = self.log.subscribe(down)
+        self.driver.unread.wait()
+        if connects:
+            self.driver.connect_soon()
+        return seat
+
+    def _connects(self) -> bool:
+        """Whether the subscription of this moment makes the stream be read in the background."""
+        if self._on_subscribe is not None:
+            return self._on_subscribe == "connect"
+        return not (MAKING.direct or self.log.delivering == threading.get_ident())
 
     @property
     def origin(self) -> Any:
@@ -188,6 +231,8 @@ class StreamBase:
 
         subscriber: Subscriber[Any] = Subscriber(binding.next, on_error, on_completed)
         subscriber.hold(self.log.subscribe(subscriber))
+        if not raises:
+            self.driver.unread.wait()
         return subscriber
 
     def _handler_raised(self, error: Exception, raises: bool) -> None:
@@ -250,6 +295,28 @@ class StreamBase:
         else:
             self._cancel_and_close()
 
+    def __del__(self) -> None:
+        driver = self.__dict__.get("driver")
+        if driver is None or sys.is_finalizing():
+            return
+        driver.unread.stop()
+        if driver.is_left_open:
+            try:
+                if driver.holds_connection:
+                    warnings.warn(
+                        f"unclosed stream {self!r}: use it in a `with` block, read it to its end, or call close()",
+                        ResourceWarning,
+                        source=self,
+                        stacklevel=2,
+                    )
+            finally:
+                driver.drop()
+
+    def _ended_run(self) -> Run | None:
+        """The run, if an event has shown that it is over."""
+        run = self._folding.arrived(self.log).run
+        return run if run is not None and is_over(run) else None
+
     @property
     def _is_abandoned(self) -> bool:
         """Whether leaving the block now leaves a run to itself that `on_idle` wants cancelled.
@@ -260,8 +327,8 @@ class StreamBase:
             return False
         return not self.log.ended or isinstance(self.log.failure, StreamCancelledError)
 
-    def _warn_if_unread(self, pumped: bool) -> None:
-        if self.log.holders and not pumped and not self.log.ended:
+    def _warn_if_unread(self) -> None:
+        if self.log.holders and not self.driver.unread.was_read and not self.log.ended:
             _log.warning(
                 "a stream's block was left while subscribers wait and nothing was read: inside the block, iterate, "
                 "call until_done(), or connect() to read in the background"
@@ -285,4 +352,8 @@ class StreamBase:
 
 
 Post = Callable[[str, str], Any]
-"""Posts the cancel of a run: `(run_id, thread_id)` → the Run that the server answered."""
+"""Posts the cancel of a run, or fetches the run: `(run_id, thread_id)` → the Run that the server answered."""
+
+
+def is_over(run: Any) -> bool:
+    return getattr(run, "status", None) in RUN.terminal

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
+
+OPEN: Final[dict[int, object]] = {}
+"""The bodies that are open, by `id()`. A stream that is collected closes its body. It has to be finalised before the
+body's socket is, which would warn too; so the body is kept alive here until it is closed."""
 
 
 class Body(Protocol):

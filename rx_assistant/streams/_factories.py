@@ -19,7 +19,7 @@ from rx_assistant.streams._sources import AsyncReplayBody, AsyncSource, ReplayBo
 from rx_assistant.streams._sync import AssistantStream
 
 if TYPE_CHECKING:
-    from rx_assistant.streams._base import Replay
+    from rx_assistant.streams._base import OnSubscribe, Replay
     from rx_assistant.streams._body import AsyncBody
 
 
@@ -36,6 +36,7 @@ def replay(
     events_per_second: float | None = None,
     replay: Replay = "all",
     max_event_bytes: int = MAX_EVENT_BYTES,
+    on_subscribe: OnSubscribe | None = None,
 ) -> AssistantStream:
     """Give the stream that a recording holds; it ends by the same laws as a live one.
 
@@ -45,13 +46,18 @@ def replay(
         events_per_second: Give one event at a time at this pace.
         replay: What late subscribers get: `"all"` or `"none"`.
         max_event_bytes: How large one event may be, in bytes; a larger one ends the stream with EventTooLargeError.
+        on_subscribe: `"connect"` reads in the background as soon as something subscribes; `"wait"` never does. By
+            default only a subscription that reactivex makes by itself connects.
 
     Raises:
         OSError: the file cannot be read; raised by whoever reads first, or by `with`.
     """
     _check_pace(chunk_size, events_per_second)
     return AssistantStream(
-        lambda: ReplayBody(source, chunk_size, events_per_second), replay=replay, max_event_bytes=max_event_bytes
+        lambda: ReplayBody(source, chunk_size, events_per_second),
+        replay=replay,
+        max_event_bytes=max_event_bytes,
+        on_subscribe=on_subscribe,
     )
 
 
@@ -62,6 +68,7 @@ def replay_async(
     events_per_second: float | None = None,
     replay: Replay = "all",
     max_event_bytes: int = MAX_EVENT_BYTES,
+    on_subscribe: OnSubscribe | None = None,
 ) -> AsyncAssistantStream:
     """Give the asynchronous stream that a recording holds: `replay`, on asyncio and trio.
 
@@ -72,7 +79,7 @@ def replay_async(
     async def open() -> AsyncBody:
         return AsyncReplayBody(source, chunk_size, events_per_second)
 
-    return AsyncAssistantStream(open, replay=replay, max_event_bytes=max_event_bytes)
+    return AsyncAssistantStream(open, replay=replay, max_event_bytes=max_event_bytes, on_subscribe=on_subscribe)
 
 
 def _check_pace(chunk_size: int | None, events_per_second: float | None) -> None:
@@ -83,7 +90,11 @@ def _check_pace(chunk_size: int | None, events_per_second: float | None) -> None
 
 
 def from_response(
-    response: Any, *, replay: Replay = "all", max_event_bytes: int = MAX_EVENT_BYTES
+    response: Any,
+    *,
+    replay: Replay = "all",
+    max_event_bytes: int = MAX_EVENT_BYTES,
+    on_subscribe: OnSubscribe | None = None,
 ) -> AssistantStream | AsyncAssistantStream:
     """Give the stream that an open response of httpx or httpx2 holds, whose body was not read yet.
 
@@ -104,16 +115,25 @@ def from_response(
         async def open() -> AsyncBody:
             return AsyncResponseBody(response, Timeout())
 
-        return AsyncAssistantStream(open, replay=replay, max_event_bytes=max_event_bytes)
-    return AssistantStream(lambda: ResponseBody(response, Timeout()), replay=replay, max_event_bytes=max_event_bytes)
+        return AsyncAssistantStream(open, replay=replay, max_event_bytes=max_event_bytes, on_subscribe=on_subscribe)
+    return AssistantStream(
+        lambda: ResponseBody(response, Timeout()),
+        replay=replay,
+        max_event_bytes=max_event_bytes,
+        on_subscribe=on_subscribe,
+    )
 
 
 @overload
-def from_events(events: Iterable[Any], *, replay: Replay = "all") -> AssistantStream: ...
-@overload
-def from_events(events: AsyncIterable[Any], *, replay: Replay = "all") -> AsyncAssistantStream: ...
 def from_events(
-    events: Iterable[Any] | AsyncIterable[Any], *, replay: Replay = "all"
+    events: Iterable[Any], *, replay: Replay = "all", on_subscribe: OnSubscribe | None = None
+) -> AssistantStream: ...
+@overload
+def from_events(
+    events: AsyncIterable[Any], *, replay: Replay = "all", on_subscribe: OnSubscribe | None = None
+) -> AsyncAssistantStream: ...
+def from_events(
+    events: Iterable[Any] | AsyncIterable[Any], *, replay: Replay = "all", on_subscribe: OnSubscribe | None = None
 ) -> AssistantStream | AsyncAssistantStream:
     """Give a stream over events that come from elsewhere, such as a stream of the official SDK.
 
@@ -131,11 +151,11 @@ def from_events(
         async def open() -> AsyncBody:
             return _ForeignAsyncBody(later)
 
-        return AsyncAssistantStream(open, replay=replay)
+        return AsyncAssistantStream(open, replay=replay, on_subscribe=on_subscribe)
     if not isinstance(events, Iterable):
         raise TypeError(f"from_events takes an iterable or an asynchronous iterable, not {type(events).__name__}")
     now = events
-    return AssistantStream(lambda: _ForeignBody(now), replay=replay)
+    return AssistantStream(lambda: _ForeignBody(now), replay=replay, on_subscribe=on_subscribe)
 
 
 def frame_of(item: Any) -> bytes:
@@ -165,6 +185,7 @@ class _ForeignBody:
     """Events of others as frames, one a read."""
 
     request_id: str | None = None
+    holds_connection = False
 
     def __init__(self, events: Iterable[Any]) -> None:
         self._source = events
@@ -196,6 +217,7 @@ class _ForeignAsyncBody:
     """Events of others as frames, one a read, for an event loop."""
 
     request_id: str | None = None
+    holds_connection = False
 
     def __init__(self, events: AsyncIterable[Any]) -> None:
         self._source = events

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from os import PathLike
@@ -13,6 +12,7 @@ import anyio
 import anyio.to_thread
 
 from rx_assistant.errors import StreamTruncatedError
+from rx_assistant.hot import Sleepers
 
 Source: TypeAlias = "str | PathLike[str] | bytes | Iterable[bytes]"
 AsyncSource: TypeAlias = "Source | AsyncIterable[bytes]"
@@ -72,20 +72,22 @@ class ReplayBody:
     """A recording, chunk by chunk; with a pace, event by event."""
 
     request_id: str | None = None
+    holds_connection = False
 
     def __init__(self, source: Source, chunk_size: int | None, events_per_second: float | None) -> None:
         self._file: IO[bytes] | None = None
         self._chunks = self._open(source)
         self._portions = Portions(chunk_size, events_per_second is not None)
         self._pause = None if events_per_second is None else 1 / events_per_second
-        self._closed = threading.Event()
+        self._closed = False
+        self._sleepers = Sleepers()
         self._begun = False
 
     def read(self) -> bytes:
         if self._pause is not None and self._begun:
-            self._closed.wait(self._pause)
+            self._sleepers.sleep(lambda: self._closed, self._pause)
         self._begun = True
-        if self._closed.is_set():
+        if self._closed:
             self._release()
             return b""
         return self.pull()
@@ -111,7 +113,8 @@ class ReplayBody:
         self.close()
 
     def close(self) -> None:
-        self._closed.set()
+        self._closed = True
+        self._sleepers.wake()
         self._release()
 
     def _release(self) -> None:
@@ -135,6 +138,7 @@ class AsyncReplayBody:
     """A recording for an event loop: its file is read on a thread, its pace is kept by the loop."""
 
     request_id: str | None = None
+    holds_connection = False
 
     def __init__(self, source: AsyncSource, chunk_size: int | None, events_per_second: float | None) -> None:
         self._later: AsyncIterator[bytes] | None = None

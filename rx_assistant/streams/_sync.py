@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import threading
+import time
+import weakref
 from collections.abc import Callable
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 from reactivex import Observable, abc
 
-from rx_assistant.errors import RxAssistantError
+from rx_assistant.errors import BadRequestError, ConflictError, PollTimeoutError, RxAssistantError
 from rx_assistant.events import AssistantStreamEvent
-from rx_assistant.hot import TIMERS, Stream, StreamScheduler
-from rx_assistant.streams._base import GOODBYE, OnIdle, Post, Replay, StreamBase, log_uncancelled
+from rx_assistant.hot import TIMERS, Sleepers, Stream, StreamScheduler, start_thread
+from rx_assistant.streams._base import (
+    CANCEL_WAIT,
+    GOODBYE,
+    POLL_PAUSE,
+    OnIdle,
+    OnSubscribe,
+    Post,
+    Replay,
+    StreamBase,
+    is_over,
+    log_uncancelled,
+)
 from rx_assistant.streams._handling import bound
 from rx_assistant.streams._pump import Abort, Open, Pump, Resume
 
@@ -39,9 +52,12 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
         replay: Replay = "all",
         on_idle: OnIdle = "detach",
         idle_grace: float | None = None,
+        on_subscribe: OnSubscribe | None = None,
+        cancel_wait: float = CANCEL_WAIT,
         max_pending: int = 16 * 2**20,
         max_event_bytes: int = 16 * 2**20,
         post_cancel: Post | None = None,
+        fetch_run: Post | None = None,
         resume: Resume | None = None,
         abort: Abort | None = None,
         identity: RunIdentity | None = None,
@@ -52,12 +68,15 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
             replay=replay,
             on_idle=on_idle,
             idle_grace=idle_grace,
+            on_subscribe=on_subscribe,
+            cancel_wait=cancel_wait,
             max_pending=max_pending,
             max_event_bytes=max_event_bytes,
             identity=identity,
         )
         self.driver: Pump = Pump(self.log, self._feed, open, resume, self._folding.latest, abort)
         self._post_cancel = post_cancel
+        self._fetch_run = fetch_run
         self._cancelling = threading.RLock()
         self._cancelled: Run | None = None
 
@@ -68,12 +87,24 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is None:
-            self._warn_if_unread(self.driver.pumped)
-        if self._is_abandoned and self._post_cancel is not None and self._cancelled is None:
-            self._cancel_and_close().join(GOODBYE)
-        self.driver.leave(patient=error is None or isinstance(error, Exception))
+        try:
+            if error is None:
+                self._warn_if_unread()
+            if self._is_abandoned and self._post_cancel is not None:
+                self._cancel_abandoned()
+        finally:
+            self.driver.leave(patient=error is None or isinstance(error, Exception))
         self._log_unheard()
+
+    def _cancel_abandoned(self) -> None:
+        leaving = _Leaving(self)
+        try:
+            leaving.wait(lambda: leaving.is_posted, GOODBYE)
+            leaving.wait(lambda: leaving.is_over, self._cancel_wait)
+        finally:
+            leaving.give_up()
+        if leaving.error is not None:
+            log_uncancelled(leaving.error)
 
     # -- waiting -------------------------------------------------------------------------------------------------
 
@@ -108,10 +139,35 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
 
     @property
     def text_deltas(self) -> Stream[str]:
-        """The text as it is written, piece by piece. Each loop over it starts from the beginning."""
-        from rx_assistant.operators import text_deltas
+        """The text as it is written, piece by piece. Each loop over it starts from the beginning.
 
-        return self.pipe(text_deltas())
+        `next(stream.text_deltas)` gives the first piece, then the second, and so on, beside all loops.
+        """
+        deltas = None if self._deltas is None else self._deltas()
+        if deltas is None:
+            deltas = _TextDeltas(self)
+            self._deltas = weakref.ref(deltas)
+        return deltas
+
+    def __next__(self) -> AssistantStreamEvent:
+        """Give the next event from the one cursor that belongs to `next(stream)`; loops have their own.
+
+        That cursor counts as a reader from its first use to the end of the stream.
+
+        Raises:
+            StopIteration: there are no more events.
+        """
+        return cast("AssistantStreamEvent", self._next_of("events", self))
+
+    def _next_of(self, name: str, source: Stream[Any]) -> Any:
+        items = self._cursors.get(name)
+        if items is None:
+            items = self._cursors.setdefault(name, iter(source))
+        try:
+            return next(items)
+        finally:
+            if getattr(items, "exhausted", False):
+                self._cursors[name] = iter(())
 
     # -- ending --------------------------------------------------------------------------------------------------
 
@@ -131,20 +187,79 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
         Raises:
             RuntimeError: the stream is a recording, or comes from elsewhere, so there is nothing to post to.
         """
-        identity = self._feed.identity
-        while identity is None and not self.log.ended:
+        identity = self._wait_for_identity()
+        if identity is None or self.log.ended:
+            with self._cancelling:
+                return self._final_run() if self._cancelled is None else self._cancelled
+        return self._post_once(identity)
+
+    def cancel_and_wait(self, timeout: float | None = None) -> Run:
+        """Cancel the run and give it once it is over, so that its thread takes the next message or run.
+
+        Reads the stream to the server's ending; when the stream is closed or broken, it polls the run instead. A run
+        that waits for the outputs of its tools is cancelled too. A run that is over is given at once. `timeout` is in
+        seconds; None waits as long as it takes.
+
+        Raises:
+            PollTimeoutError: the run was not over in time. `last` is its last known state.
+            RuntimeError: the stream is a recording, or comes from elsewhere, so there is nothing to post to.
+        """
+        if timeout is None or self.log.delivering == threading.get_ident():
+            return self._end_run(lambda: True)
+        leaving = _Leaving(self)
+        try:
+            leaving.wait(lambda: leaving.is_over, timeout)
+        finally:
+            leaving.give_up()
+        if leaving.error is not None:
+            raise leaving.error
+        if leaving.run is None:
+            last = self._folding.arrived(self.log).run
+            raise PollTimeoutError(f"the run was not over within {timeout} seconds after its cancel", last)
+        return leaving.run
+
+    def _wait_for_identity(self) -> RunIdentity | None:
+        while self._feed.identity is None and not self.log.ended:
             self.driver.advance(self.log.length)
-            identity = self._feed.identity
+        return self._feed.identity
+
+    def _post_once(self, identity: RunIdentity) -> Run:
+        if self._post_cancel is None:
+            raise RuntimeError("this stream did not come from a client, so there is no server to cancel the run on")
         with self._cancelling:
-            if self._cancelled is not None:
-                return self._cancelled
-            if identity is None or self.log.ended:
-                return self._final_run()
-            if self._post_cancel is None:
-                raise RuntimeError("this stream did not come from a client, so there is no server to cancel the run on")
-            run: Run = self._post_cancel(identity.run_id, identity.thread_id)
-            self._cancelled = run
-            return run
+            if self._cancelled is None:
+                self._cancelled = self._post_cancel(identity.run_id, identity.thread_id)
+            return cast("Run", self._cancelled)
+
+    def _end_run(self, is_wanted: Callable[[], bool], posted: Callable[[], object] = lambda: None) -> Run:
+        """Cancel the run, then read and poll until it is over, or not `is_wanted()` any more."""
+        run = self._cancel_unless_over()
+        posted()
+        while is_wanted() and not self.log.ended:
+            self.driver.advance(self.log.length)
+        self.driver.settle()  # before a `close()` cuts off what was not delivered: the connection can be used again
+        return self._poll_to_end(run, is_wanted)
+
+    def _cancel_unless_over(self) -> Run | None:
+        """Post the cancel of a run that may go on, once; gives the server's answer."""
+        identity = self._wait_for_identity()
+        if identity is None or self._ended_run() is not None:
+            return None
+        try:
+            return self._post_once(identity)
+        except (BadRequestError, ConflictError) as error:
+            log_uncancelled(error)  # it is over already, or being cancelled
+            return None
+
+    def _poll_to_end(self, run: Run | None, is_wanted: Callable[[], bool]) -> Run:
+        """Give the run once it is over: the stream has told, or it is asked for."""
+        identity, fetch = self._feed.identity, self._fetch_run
+        while (ended := self._ended_run()) is None and not is_over(run):
+            if identity is None or fetch is None or not is_wanted():
+                break
+            time.sleep(POLL_PAUSE)
+            run = fetch(identity.run_id, identity.thread_id)
+        return ended or run or self._final_run()
 
     # -- idleness ------------------------------------------------------------------------------------------------
 
@@ -154,10 +269,8 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
     def _is_sent(self) -> bool:
         return self.driver.is_sent
 
-    def _cancel_and_close(self) -> threading.Thread:
-        thread = threading.Thread(target=self._cancel_then_close, name="rx-assistant-cancel", daemon=True)
-        thread.start()
-        return thread
+    def _cancel_and_close(self) -> None:
+        start_thread(threading.Thread(target=self._cancel_then_close, name="rx-assistant-cancel", daemon=True))
 
     def _cancel_then_close(self) -> None:
         try:
@@ -175,6 +288,19 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
         return StreamScheduler(self.log.enqueue, TIMERS.call_later)
 
 
+class _TextDeltas(Stream[str]):
+    """The text of a stream. It refers to the stream, which refers to it weakly: dropping both frees them."""
+
+    def __init__(self, stream: AssistantStream) -> None:
+        from rx_assistant.operators import text_deltas
+
+        super().__init__(stream.pipe(text_deltas()).link, cast("Any", stream))
+        self._stream = stream
+
+    def __next__(self) -> str:
+        return cast("str", self._stream._next_of("text", self))
+
+
 class HandledStream(AssistantStream, Generic[H]):
     """An AssistantStream with a handler, which its block gives instead of the stream."""
 
@@ -186,3 +312,37 @@ class HandledStream(AssistantStream, Generic[H]):
     def __enter__(self) -> H:  # type: ignore[override]  # the block gives the handler, as SDK users expect
         super().__enter__()
         return self.handler
+
+
+class _Leaving:
+    """The end of a run that is being cancelled, on a thread, so that the caller can wait for a limited time."""
+
+    def __init__(self, stream: AssistantStream) -> None:
+        self.is_posted = self.is_over = False
+        self.run: Run | None = None
+        self.error: Exception | None = None
+        self._given_up = False
+        self._sleepers = Sleepers()
+        start_thread(threading.Thread(target=self._main, args=(stream,), name="rx-assistant-cancel", daemon=True))
+
+    def wait(self, enough: Callable[[], bool], seconds: float) -> None:
+        """Return once `enough()`, after `seconds`, or when there is nothing more to wait for."""
+        self._sleepers.sleep(lambda: enough() or self.is_over, seconds)
+
+    def give_up(self) -> None:
+        """Let the thread end: the caller does not wait any more."""
+        self._given_up = True
+
+    def _main(self, stream: AssistantStream) -> None:
+        try:
+            run = stream._end_run(lambda: not self._given_up, self._posted)
+            self.run = run if is_over(run) else None
+        except Exception as error:
+            self.error = error
+        finally:
+            self.is_posted = self.is_over = True
+            self._sleepers.wake()
+
+    def _posted(self) -> None:
+        self.is_posted = True
+        self._sleepers.wake()

@@ -9,7 +9,6 @@ from typing import Any, cast
 from reactivex import Observable, abc
 
 from rx_assistant.hot import (
-    FEEDING,
     FOREVER,
     TIMERS,
     AsyncStream,
@@ -17,6 +16,7 @@ from rx_assistant.hot import (
     Stream,
     StreamScheduler,
     Subscriber,
+    loop_for,
 )
 
 
@@ -54,7 +54,7 @@ class _Root:
         self.scheduler = StreamScheduler(self.log.enqueue, TIMERS.call_later)
 
     def link(self, subscriber: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
-        loop = FEEDING.loop
+        loop = loop_for(scheduler)
         if loop is not None:
             return loop.adopt(cast("Any", self), subscriber)
         return self.log.subscribe(subscriber)

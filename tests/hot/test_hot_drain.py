@@ -45,30 +45,27 @@ def elsewhere(action: Callable[[], object]) -> None:
         raise failures[0]
 
 
-class Doorway:
-    """The delivery lock, with someone who comes in just before it is free."""
+class Doorway(dict[int, object]):
+    """The turn to deliver, with a visitor that comes in just before it is free."""
 
     def __init__(self, log: HotLog[Any], visitor: Callable[[], object]) -> None:
-        self._lock = threading.Lock()
+        super().__init__()
         self._visitor: Callable[[], object] | None = visitor
         self.turned_away = 0
         self.visited = False
-        log._delivery = self  # type: ignore[assignment]
+        log._turn = self
 
-    def acquire(self, blocking: bool = True) -> bool:
-        got = self._lock.acquire(blocking)
-        self.turned_away += not got
-        return got
+    def setdefault(self, key: int, token: object = None, /) -> object:
+        holder = super().setdefault(key, token)
+        self.turned_away += holder is not token
+        return holder
 
-    def locked(self) -> bool:
-        return self._lock.locked()
-
-    def release(self) -> None:
+    def __delitem__(self, key: int) -> None:
         visitor, self._visitor = self._visitor, None
         if visitor is not None:
             self.visited = True
             elsewhere(visitor)
-        self._lock.release()
+        super().__delitem__(key)
 
 
 class Seat:
@@ -121,21 +118,21 @@ def test_an_ending_wanted_while_the_lock_is_being_released_is_delivered() -> Non
     Doorway(log, end)
     log.push(1)
     assert seat.got == [1, "completed"]
-    assert log.finished
+    assert log.delivered
 
 
 class PatientDoor(Doorway):
-    """The delivery lock, before which one thread waits until the one that delivered has gone."""
+    """The turn to deliver, before which one thread waits until the one that delivered has gone."""
 
     def __init__(self, log: HotLog[Any], waiting: threading.Event, gone: threading.Event) -> None:
         super().__init__(log, lambda: None)
         self._patient, self._waiting, self._gone = threading.get_ident(), waiting, gone
 
-    def acquire(self, blocking: bool = True) -> bool:
+    def setdefault(self, key: int, token: object = None, /) -> object:
         if threading.get_ident() == self._patient:
             self._waiting.set()
             assert self._gone.wait(GUARD)
-        return super().acquire(blocking)
+        return super().setdefault(key, token)
 
 
 def test_who_subscribes_once_all_is_told_to_be_delivered_is_served_on_its_own_thread() -> None:
@@ -146,7 +143,7 @@ def test_who_subscribes_once_all_is_told_to_be_delivered_is_served_on_its_own_th
     PatientDoor(log, waiting, gone)
 
     def changed() -> None:
-        if log.settled:
+        if log.released:
             told.set()
             assert waiting.wait(GUARD)  # until the latecomer has left word and is at the door
 
@@ -424,7 +421,7 @@ def test_what_an_interrupted_waiter_wanted_is_delivered_while_another_reads() ->
     assert cursor.take() == 2
     assert cursor.take() is NOTHING
     assert seat.got == [1, 2, "completed"]
-    assert log.finished
+    assert log.delivered
 
 
 # -- leaving from anywhere -------------------------------------------------------------------------------------------
@@ -432,7 +429,7 @@ def test_what_an_interrupted_waiter_wanted_is_delivered_while_another_reads() ->
 
 def test_a_cursor_collected_while_its_own_thread_holds_the_mutex_leaves_without_a_deadlock() -> None:
     left: list[bool] = []
-    log: HotLog[int] = HotLog(on_idle=lambda: left.append(log._mutex.locked()))
+    log: HotLog[int] = HotLog(on_idle=lambda: left.append(log._mutex._is_owned()))
     cycle: list[Any] = [log.cursor()]
     cycle.append(cycle)
     reference = weakref.ref(cycle[0])
@@ -456,7 +453,7 @@ def test_a_cursor_collected_while_its_own_thread_holds_the_mutex_leaves_without_
 
 def test_a_seat_left_while_its_own_thread_holds_the_mutex_is_left_without_a_deadlock() -> None:
     left: list[bool] = []
-    log: HotLog[int] = HotLog(on_idle=lambda: left.append(log._mutex.locked()))
+    log: HotLog[int] = HotLog(on_idle=lambda: left.append(log._mutex._is_owned()))
     seat = Seat(log)
 
     def leave() -> None:
@@ -585,10 +582,12 @@ def test_the_timer_thread_goes_when_the_last_timer_is_cancelled() -> None:
     def running() -> list[threading.Thread]:
         return [thread for thread in threading.enumerate() if thread.name == "rx-assistant-timers"]
 
+    deadline = time.monotonic() + GUARD
+    while len(running()) != 1 and time.monotonic() < deadline:
+        time.sleep(0.001)
     assert len(running()) == 1
     for timer in timers:
         timer.dispose()
-    deadline = time.monotonic() + GUARD
     while running() and time.monotonic() < deadline:
         time.sleep(0.001)
     assert running() == []

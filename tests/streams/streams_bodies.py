@@ -74,6 +74,7 @@ class FedBody:
     """A body that gives what a test feeds it, and waits when there is nothing."""
 
     request_id: str | None = "req_1"
+    holds_connection = False
 
     def __init__(self, *chunks: bytes, over: bool = False) -> None:
         self._chunks: deque[bytes | Exception] = deque(chunks)
@@ -121,6 +122,7 @@ class AsyncFedBody:
     """A FedBody for an event loop; `feed` on the loop's thread."""
 
     request_id: str | None = "req_1"
+    holds_connection = False
 
     def __init__(self, *chunks: bytes, over: bool = False) -> None:
         self._chunks: deque[bytes | Exception] = deque(chunks)
@@ -177,12 +179,14 @@ def _give(chunk: bytes | Exception) -> bytes:
 
 
 def sync_stream(body: Any, **options: Any) -> AssistantStream:
-    """A stream over a body."""
+    """A stream over a body, which nothing ends after a cancel: leaving does not wait for it."""
+    options.setdefault("cancel_wait", 0)
     return AssistantStream(lambda: body, **options)
 
 
 def async_stream(body: Any, **options: Any) -> AsyncAssistantStream:
-    """An asynchronous stream over a body."""
+    """An asynchronous stream over a body, which nothing ends after a cancel: leaving does not wait for it."""
+    options.setdefault("cancel_wait", 0)
 
     async def open() -> Any:
         return body

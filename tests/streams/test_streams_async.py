@@ -510,7 +510,7 @@ async def test_several_tasks_may_wait_while_a_handler_is_told_of_the_end(anyio_b
         async with group() as tasks:
             for _ in range(3):
                 tasks.start_soon(stream.until_done)
-            await until_async(lambda: stream.log.finished)
+            await until_async(lambda: stream.log.delivered)
             for _ in range(5):
                 await anyio.lowlevel.checkpoint()
             gate.set()

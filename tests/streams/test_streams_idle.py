@@ -133,7 +133,7 @@ def test_the_grace_begins_anew_each_time_that_the_last_one_leaves() -> None:
     with sync_stream(body, on_idle="close", idle_grace=60) as stream:
         for _ in range(3):
             stream.subscribe(lambda _: None).dispose()
-        assert len(timers()) == 1
+        until(lambda: len(timers()) == 1)
         assert body.endings == []
         stream.until_done()
         until(lambda: not timers())  # the end leaves no timer behind
@@ -143,7 +143,7 @@ def test_the_grace_begins_anew_each_time_that_the_last_one_leaves() -> None:
 def test_closing_leaves_no_timer_behind() -> None:
     with sync_stream(FedBody(*answer(*TEXTS)), on_idle="cancel", idle_grace=60) as stream:
         stream.subscribe(lambda _: None).dispose()
-        assert len(timers()) == 1
+        until(lambda: len(timers()) == 1)
     until(lambda: not timers())
 
 
@@ -214,7 +214,7 @@ def test_leaving_before_the_first_step_sends_no_request(server: CancelServer, po
 
     stream = AssistantStream(open, on_idle=policy, idle_grace=0, post_cancel=server.post)
     stream.subscribe(lambda _: None, lambda _: None).dispose()
-    until(lambda: stream.log.finished)
+    until(lambda: stream.log.delivered)
     assert isinstance(stream.log.failure, StreamClosedError)
     assert (opened, server.posts) == ([], [])
 
@@ -348,7 +348,7 @@ async def test_leaving_an_async_stream_before_the_first_step_sends_no_request(
 
     stream = AsyncAssistantStream(open, on_idle="cancel", idle_grace=0, post_cancel=server.post_async)
     stream.subscribe(lambda _: None, lambda _: None).dispose()
-    await until_async(lambda: stream.log.finished)
+    await until_async(lambda: stream.log.delivered)
     assert isinstance(stream.log.failure, StreamClosedError)
     assert (opened, server.posts) == ([], [])
 

@@ -116,7 +116,7 @@ def test_a_loop_over_what_stock_operators_make_connects_by_itself_and_starts_ove
         assert list(derived) == expected
         assert derived.run() == expected[-1]
         assert list(stream.text_deltas) == [*TEXTS]
-        assert stream.log.finished
+        assert stream.log.delivered
     assert stream.log.holders == 0
 
 
@@ -133,7 +133,7 @@ async def test_an_async_loop_over_what_stock_operators_make_connects_by_itself_a
             assert [item async for item in derived] == expected
             assert await derived == expected[-1]
             assert [item async for item in stream.text_deltas] == [*TEXTS]
-        assert stream.log.finished
+        assert stream.log.delivered
     assert stream.log.holders == 0
 
 

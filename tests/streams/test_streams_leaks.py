@@ -30,7 +30,7 @@ from streams_bodies import (
 
 from rx_assistant import operators as ax, replay, replay_async
 from rx_assistant.errors import StreamError
-from rx_assistant.hot import FEEDING
+from rx_assistant.hot import MAKING
 
 TEXTS = ("a", "b")
 
@@ -88,7 +88,7 @@ def look_around(stream: Any) -> None:
 
 def connect(stream: Any) -> None:
     stream.connect()
-    until(lambda: stream.log.finished)
+    until(lambda: stream.log.delivered)
     until(lambda: not ours())
 
 
@@ -193,7 +193,7 @@ async def subscribe_async(stream: Any) -> None:
 
 async def connect_async(stream: Any) -> None:
     await stream.connect()
-    await until_async(lambda: stream.log.finished)
+    await until_async(lambda: stream.log.delivered)
 
 
 ASYNC_USES = [wait_async, loop_async, loop_and_leave_async, loop_with_timers_async, subscribe_async, connect_async]
@@ -264,7 +264,7 @@ async def test_no_task_outlives_its_stream(ending: str, connected: bool, anyio_b
                 await anyio.sleep_forever()
             subscription.dispose()
             if ending == "idle":
-                await until_async(lambda: stream.log.finished)
+                await until_async(lambda: stream.log.delivered)
     await until_async(lambda: tasks_alive() <= before)
     assert len(body.endings) == 1
     assert body.reading == 0
@@ -309,8 +309,8 @@ async def test_no_file_outlives_its_async_replay(tmp_path: Path, anyio_backend: 
 def test_a_loop_leaves_no_trace_on_its_thread() -> None:
     with sync_stream(FedBody(run("queued"), run("completed"), DONE)) as stream:
         for _ in stream:
-            assert FEEDING.loop is None
+            assert MAKING.loop is None
         with suppress(ZeroDivisionError):
             for _ in stream.map(lambda _: 1 // 0):
                 pass
-        assert FEEDING.loop is None
+        assert MAKING.loop is None

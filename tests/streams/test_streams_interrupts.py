@@ -1,0 +1,170 @@
+"""Ctrl-C at any bytecode leaves no lock taken: no thread hangs, and the next stream is whole."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streams_bodies import FedBody, answer, elsewhere, joined, sync_stream
+
+from rx_assistant.hot import FOREVER, HotLog, Sleepers, Subscriber, Timers, start_thread
+
+ROOT = Path(__file__).parents[2]
+posix = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
+
+
+@posix
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_interrupts_hang_nothing(seed: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.interrupts", "--recorded", "--interrupts", "300", "--seed", str(seed)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "300 interrupts" in done.stdout
+
+
+class Interrupting(dict[int, object]):
+    """The turn of a log, interrupted right after it was taken, before the result of the call is stored."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.armed = True
+
+    def setdefault(self, key: int, token: object = None, /) -> object:
+        holder = super().setdefault(key, token)
+        if self.armed:
+            self.armed = False
+            raise KeyboardInterrupt
+        return holder
+
+
+@pytest.mark.parametrize("act", ["push", "pass_by"])
+def test_an_interrupt_right_after_the_turn_to_deliver_was_taken_gives_it_back(act: str) -> None:
+    log: HotLog[int] = HotLog()
+    got: list[int] = []
+    if act == "push":
+        log.subscribe(Subscriber(got.append))
+    log._turn = Interrupting()
+    if act == "push":
+        with pytest.raises(KeyboardInterrupt):
+            log.push(1)
+        log.push(2)
+        assert got == [1, 2]
+    else:
+        log.append([int], [1])
+        with pytest.raises(KeyboardInterrupt):
+            log.pass_by(0)
+        assert log.pass_by(0) == 1
+
+
+def test_a_seat_that_an_interrupt_kept_from_the_ending_gets_it_in_the_next_drain() -> None:
+    log: HotLog[int] = HotLog()
+    heard: list[str] = []
+
+    class Interrupted(deque[Any]):
+        def __delitem__(self, index: Any) -> None:
+            interrupts = len(self) > 1
+            super().__delitem__(index)
+            if interrupts:
+                raise KeyboardInterrupt
+
+    for name in ("one", "two", "three"):
+        log.subscribe(Subscriber(on_completed=partial(heard.append, name)))
+    log._unheard = Interrupted()
+    log.end()
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            log.want(FOREVER)
+    log.drain()
+    assert heard == ["one", "two", "three"]
+    assert log.released
+
+
+def test_an_interrupt_right_after_the_turn_to_read_was_taken_gives_it_back() -> None:
+    stream = sync_stream(FedBody(*answer("a")))
+    stream.driver._turn = Interrupting()
+    with pytest.raises(KeyboardInterrupt):
+        stream.until_done()
+    joined(elsewhere(stream.until_done))
+    assert list(stream.text_deltas) == ["a"]
+
+
+def test_an_interrupt_while_a_connection_is_given_back_is_made_up_for_by_the_next_close() -> None:
+    class Interrupted(FedBody):
+        interrupted = False
+
+        def close(self) -> None:
+            if not self.interrupted:
+                self.interrupted = True
+                raise KeyboardInterrupt
+            super().close()
+
+    body = Interrupted(*answer("a")[:3])
+    stream = sync_stream(body)
+    next(stream)
+    with pytest.raises(KeyboardInterrupt):
+        stream.close()
+    assert body.endings == []
+    stream.close()
+    assert body.endings == ["close"]
+
+
+def test_giving_a_holder_back_twice_or_without_having_it_counts_once() -> None:
+    idle: list[None] = []
+    log: HotLog[int] = HotLog(on_idle=lambda: idle.append(None))
+    one, other = object(), object()
+    log.release(one)
+    assert (log.holders, idle) == (0, [])
+    log.retain(one)
+    log.retain(one)
+    log.retain(other)
+    log.release(one)
+    log.release(one)
+    assert (log.holders, idle) == (1, [])
+    log.release(other)
+    assert (log.holders, idle) == (0, [None])
+
+
+def test_a_lost_wake_up_delays_a_sleeper_but_does_not_leave_it_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rx_assistant.hot._threads.HEARTBEAT", 0.01)
+    sleepers, told = Sleepers(), threading.Event()
+    thread = elsewhere(lambda: sleepers.sleep(told.is_set))
+    told.set()  # and no wake()
+    joined(thread)
+
+
+def test_a_thread_that_cannot_be_started_twice_still_does_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = threading.Event()
+
+    class Exhausted(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    start_thread(Exhausted(target=done.set))
+    assert done.wait(5)
+
+
+def test_timers_go_on_after_an_interrupt_while_one_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    timers, fired = Timers(), threading.Event()
+
+    def interrupted(thread: threading.Thread) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rx_assistant.hot._clock.start_thread", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        timers.call_later(0.0, lambda: None)
+    timers.call_later(0.0, fired.set)
+    assert fired.wait(5)
