@@ -413,7 +413,7 @@ def test_a_call_first_seen_with_its_output_is_shown_and_not_told(shown: list[Str
         assert (call.id, call.function.name, call.function.output is not None) == ("call_1", "f", True)
         assert snapshot.steps[0].step_details.tool_calls == [call]
         forked = fold(snapshot, event("thread.run.queued", {"id": "run_1", "status": "queued"}))
-        again, changes = advance(snapshot, finished("43"))
+        ((again, changes, _),) = advance(snapshot, finished("43"))
         assert [phase for phase, state, _ in changes if state not in again._store.steps.values()] == []
         assert forked.tool_calls == [call]
 
