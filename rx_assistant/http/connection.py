@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 
 from rx_assistant.errors import APIConnectionError, RxAssistantError
+from rx_assistant.hot import Sleepers, start_thread
 
 if TYPE_CHECKING:
     from rx_assistant.http.transports import Response
@@ -39,12 +40,24 @@ _CLOSING = "response_closed.started"
 class Connection:
     """An httpx client for one call at a time, and the socket that it opened last."""
 
-    __slots__ = ("_copy", "_lock", "_process", "_stream", "http", "idle_since", "is_left", "is_shut", "owned")
+    __slots__ = (
+        "_copy",
+        "_lock",
+        "_process",
+        "_stream",
+        "http",
+        "idle_since",
+        "is_discarded",
+        "is_left",
+        "is_shut",
+        "owned",
+    )
 
     def __init__(self, http: Any, *, owned: bool) -> None:
         self.http = http
         self.owned = owned
         self.is_shut = False
+        self.is_discarded = False
         self.is_left = False  # a thread that was left behind still uses it
         self.idle_since = 0.0
         self._lock = threading.RLock()
@@ -108,7 +121,14 @@ class Connection:
     def close(self) -> None:
         """Close the connection and the client. Only for an owned connection that no call uses."""
         self._use(None, None)
-        self.http.close()
+        if not self.is_discarded:
+            self.http.close()
+
+    def discard(self) -> None:
+        """End the connection without its client's help: an interrupt may have left the client's locks taken."""
+        self.is_discarded = True
+        self.shut()
+        self._use(None, None)
 
     def __del__(self) -> None:
         copy = getattr(self, "_copy", None)
@@ -137,11 +157,11 @@ class Connection:
 class Abort:
     """Ends HTTP calls from any thread, whatever they wait for. One call at a time may use it."""
 
-    __slots__ = ("_changed", "_connection", "reason", "was_cut")
+    __slots__ = ("_connection", "_sleepers", "reason", "was_cut")
 
     def __init__(self) -> None:
         self.reason: RxAssistantError | None = None
-        self._changed = threading.Condition()
+        self._sleepers = Sleepers()
         self._connection: Connection | None = None
         self.was_cut = False  # whether the wait of the present request was cut
 
@@ -151,17 +171,15 @@ class Abort:
         Returns at once. False if the call ends only with the server's next word: a given client, on a connection that
         was open before.
         """
-        with self._changed:
-            self.reason = self.reason or reason or APIConnectionError("the request was broken off")
-            return self.cut()
+        self.reason = self.reason or reason or APIConnectionError("the request was broken off")
+        return self.cut()
 
     def cut(self) -> bool:
         """End what the call waits for now. Never blocks, never raises."""
-        with self._changed:
-            self.was_cut = True
-            self._changed.notify_all()
-            connection = self._connection
-            return connection is None or connection.shut() or connection.owned
+        self.was_cut = True
+        self._sleepers.wake()
+        connection = self._connection
+        return connection is None or connection.shut() or connection.owned
 
     def check(self) -> None:
         """Raise the reason if the calls were aborted."""
@@ -176,21 +194,17 @@ class Abort:
 
     def pause(self, seconds: float) -> None:
         """Wait between two tries."""
-        with self._changed:
-            self._changed.wait_for(lambda: self.reason is not None, seconds)
+        self._sleepers.sleep(lambda: self.reason is not None, seconds)
         self.check()
 
     def hold(self, connection: Connection) -> None:
         """Begin a request on this connection."""
-        with self._changed:
-            self.check()
-            self._connection = connection
-            self.was_cut = False
+        self._connection, self.was_cut = connection, False
+        self.check()  # afterwards: `abort` sets the reason before it looks for a connection
 
     def let_go(self) -> None:
         """The connection is not this call's any more; nothing may cut it."""
-        with self._changed:
-            self._connection = None
+        self._connection = None
 
     def run(self, call: Callable[[], T], connection: Connection, give_back: Callable[[Connection], None]) -> T:
         """The result of `call`, made on a thread of its own, which is left behind when the wait is cut.
@@ -201,20 +215,19 @@ class Abort:
         Raises:
             Abandoned: the wait was cut.
         """
-        errand = _Errand(self._changed, call, lambda: give_back(connection))
+        errand = _Errand(self._sleepers, call, lambda: give_back(connection))
         errand.start()
         try:
-            with self._changed:
-                self._changed.wait_for(lambda: errand.is_done or self.was_cut)
+            self._sleepers.sleep(lambda: errand.is_done or self.was_cut)
         except BaseException:
             self.cut()
             raise
         finally:
             connection.is_left = errand.abandon()
+        if connection.is_left:
+            raise Abandoned
         if errand.error is not None:
             raise errand.error
-        if not errand.is_done:
-            raise Abandoned
         return errand.result  # type: ignore[return-value]  # it is done
 
 
@@ -225,24 +238,23 @@ class Abandoned(Exception):  # it never leaves this package
 class _Errand:
     """A call on a thread of its own."""
 
-    def __init__(self, changed: threading.Condition, call: Callable[[], object], clean_up: Callable[[], None]) -> None:
+    def __init__(self, sleepers: Sleepers, call: Callable[[], object], clean_up: Callable[[], None]) -> None:
         self.is_done = False
         self.result: object = None
         self.error: BaseException | None = None
-        self._changed = changed
+        self._sleepers = sleepers
         self._call = call
         self._clean_up = clean_up
-        self._abandoned = False
+        self._fate: dict[int, str] = {}  # under 0: whether the caller got the result or left; decided once
 
     def start(self) -> None:
         context = copy_context()  # tracing keeps its parent span there
-        threading.Thread(target=context.run, args=(self._run,), name="rx_assistant connecting", daemon=True).start()
+        name = "rx_assistant connecting"
+        start_thread(threading.Thread(target=context.run, args=(self._run,), name=name, daemon=True))
 
     def abandon(self) -> bool:
         """The caller waits no longer. True if the thread goes on alone."""
-        with self._changed:
-            self._abandoned = not self.is_done
-            return self._abandoned
+        return self._fate.setdefault(0, "left") == "left"
 
     def _run(self) -> None:
         result, error = None, None
@@ -250,11 +262,11 @@ class _Errand:
             result = self._call()
         except BaseException as raised:
             error = raised
-        with self._changed:
-            if not self._abandoned:
-                self.result, self.error, self.is_done = result, error, True
-                self._changed.notify_all()
-                return
+        self.result, self.error = result, error
+        if self._fate.setdefault(0, "done") == "done":
+            self.is_done = True
+            self._sleepers.wake()
+            return
         close = getattr(result, "close", None)
         if close is not None:
             close()

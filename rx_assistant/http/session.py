@@ -179,6 +179,11 @@ class Session:
             abort.check()
             keep = isinstance(outcome, Incoming) and outcome.content is None
             return outcome
+        except Exception:
+            raise
+        except BaseException:  # an interrupt
+            connection.discard()
+            raise
         finally:
             cancel()
             if not keep:
