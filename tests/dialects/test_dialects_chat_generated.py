@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from random import Random
 
-import chat_styles
+import dialects_styles as chat_styles
+import dialects_turns as turns
 import pytest
-import turns
 
 from rx_assistant.dialects.chat import ChatReader
 

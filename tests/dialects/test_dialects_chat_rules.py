@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import dialects_turns as turns
 import pytest
-import turns
-from chat_styles import chunk
+from dialects_styles import chunk
 
 from rx_assistant import from_events, operators as ax
 from rx_assistant.events import UnknownEvent

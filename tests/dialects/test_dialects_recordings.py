@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import dialects_turns as turns
 import pytest
-import turns
 from reference import SHARED
 
 from rx_assistant.dialects.responses import ResponsesTranslator

@@ -6,8 +6,8 @@ import itertools
 import json
 from typing import Any
 
+import dialects_turns as turns
 import pytest
-import turns
 
 from rx_assistant.dialects.responses import ResponsesTranslator
 from rx_assistant.events import UnknownEvent

@@ -471,7 +471,7 @@ def test_an_address_that_is_told_takes_connections_already():
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn", "python_multipart", "yaml"])
 def test_a_missing_package_names_the_extra(package):
-    code = f"import sys; sys.modules[{package!r}] = None; import rx_assistant.local"
+    code = f"import sys; sys.modules[{package!r}] = None; import rx_assistant.local; rx_assistant.local.serve"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert "pip install 'rx_assistant[local]'" in done.stderr.splitlines()[-1]
