@@ -268,7 +268,7 @@ class ServerErrorEvent(StreamError, APIError):
         self.error = error
         self.event = event
         self.body = error.model_dump(exclude_unset=True)
-        self.code, self.param, self.type = error.code, error.param, error.type
+        self.code, self.param, self.type = _text_of(error.code), _text_of(error.param), _text_of(error.type)
 
 
 class APIConnectionError(APIError):

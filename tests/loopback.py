@@ -30,6 +30,20 @@ GUARD = 5.0
 """Seconds after which a test gives up on something that happens within milliseconds."""
 
 
+def ended(thread: threading.Thread, seconds: float = GUARD) -> bool:
+    """Wait for a thread's end; gives whether it has ended. A thread that is about to start is waited for, too."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            thread.join(max(0.0, until - time.monotonic()))
+        except RuntimeError:  # it was not started yet
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.001)
+        else:
+            return not thread.is_alive()
+
+
 @cache
 def authority() -> trustme.CA:
     """Who vouches for our servers."""

@@ -132,8 +132,6 @@ def file_parts(file: FileTypes) -> tuple[str | None, FileContent, str | None, Ma
         content = bytes(content)
     if not isinstance(content, bytes | os.PathLike):
         _check_readable(content)
-    if getattr(content, "closed", False):
-        raise InvalidArgumentError("a file must be open, got one that was closed")
     return name, content, content_type, headers
 
 
@@ -149,7 +147,7 @@ def _check_readable(content: Any) -> None:
             "`(name, await file.read())`, or its `.file`"
         )
     if getattr(content, "closed", False):
-        raise ValueError(f"a file must be open until it is uploaded, got a closed {got}")
+        raise InvalidArgumentError(f"a file must be open until it is uploaded, got a closed {got}")
     readable = getattr(content, "readable", None)
     if readable is not None and not readable():
         raise TypeError(f"a file must be opened with 'rb', got {got}, which cannot be read")

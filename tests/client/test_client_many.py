@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import anyio
 import pytest
 from fault_server import BODY, FAULTS, TERMINAL, sends
-from loopback import Loopback, Received, Wire
+from loopback import Loopback, Received, Wire, ended
 
 from rx_assistant import errors
 from rx_assistant.client import AssistantClient, AsyncAssistantClient
@@ -115,8 +115,7 @@ def test_many_streams_on_threads() -> None:
             outcomes = [*pool.map(one, names)]
         check(names, outcomes, server)
         for thread in {*threading.enumerate()} - before:
-            thread.join(5)  # one that watched for time limits stops when there is nothing left to watch
-            assert not thread.is_alive(), thread
+            assert ended(thread), thread  # one that watched for time limits stops when nothing is left to watch
 
 
 @pytest.fixture(autouse=True)
@@ -125,5 +124,4 @@ def no_thread_is_left() -> Iterator[None]:
     yield
     left = [thread for thread in {*threading.enumerate()} - before if thread.name.startswith("rx_assistant")]
     for thread in left:
-        thread.join(5)
-        assert not thread.is_alive()
+        assert ended(thread)

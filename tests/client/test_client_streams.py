@@ -15,7 +15,7 @@ import httpx
 import httpx2
 import pytest
 from fault_server import BODY, FRAMES, STOPPED, TERMINAL, run, sends, status
-from loopback import GUARD, ConnectProxy, H2Loopback, H2Wire, Loopback, Received, Wire, client_tls, server_tls
+from loopback import GUARD, ConnectProxy, H2Loopback, H2Wire, Loopback, Received, Wire, client_tls, ended, server_tls
 
 from rx_assistant import errors
 from rx_assistant.client import AssistantClient, AsyncAssistantClient
@@ -32,8 +32,7 @@ def nothing_is_left() -> Iterator[None]:
     deadline = time.monotonic() + GUARD
     for thread in {*threading.enumerate()} - before:
         if thread.name.startswith("rx"):
-            thread.join(max(0.0, deadline - time.monotonic()))
-            assert not thread.is_alive() or "timers" in thread.name.lower(), thread
+            assert ended(thread, max(0.0, deadline - time.monotonic())) or "timers" in thread.name.lower(), thread
     while OPEN:
         OPEN.pop().close()
     gc.collect()

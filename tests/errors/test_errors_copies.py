@@ -62,7 +62,7 @@ FIELDS: dict[str, Any] = {
 def made(kind: type[Any], library: Any = httpx) -> Exception:
     """An error of this class with something in each of its fields."""
     given = {**FIELDS, "request": request_of(library), "response": response_of(library)}
-    own = "__init__" in {name for base in kind.__mro__[: kind.__mro__.index(Exception)] for name in vars(base)}
+    own = any(inspect.isfunction(vars(base).get("__init__")) for base in kind.__mro__)
     parameters = list(inspect.signature(kind).parameters.values()) if own else []
     positional = [given[each.name] for each in parameters if each.kind is not each.KEYWORD_ONLY]
     error = kind(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rx_assistant.errors import ServerErrorEvent
 from rx_assistant.events import DoneEvent, ErrorEvent, ThreadMessageDelta, UnknownEvent, classify, frame, proves_done
 from rx_assistant.sse import SSEDecoder
 
@@ -39,7 +40,8 @@ def test_the_servers_words_are_the_message(shape: str) -> None:
     assert "boom" in event.data.message
     assert event.data is event.data
     assert event.raw == SHAPES[shape]
-    assert event.data.code in (None, "500")
+    assert event.data.code in (None, "500", ["x"])  # a code that is no text is kept as it came
+    assert ServerErrorEvent(event.data, event=event).code in (None, "500", "['x']")
 
 
 @pytest.mark.parametrize("raw", [b"", b"  ", b"null", b"{}", b"[]", b"7", b"[" * 100_000, b'"\\ud83d"'])

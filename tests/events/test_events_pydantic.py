@@ -60,7 +60,8 @@ def test_every_dump_reads_back_as_the_same_event(event: ev.StreamEvent) -> None:
     assert pydantic_core.to_jsonable_python(event) == plain
     assert json.loads(pydantic_core.to_json([event])) == [plain]
     one: TypeAdapter[Any] = TypeAdapter(type(event))
-    for adapter in (one, ANY):
+    ends = isinstance(event, ev.DoneEvent | ev.ErrorEvent)  # the endings are no items of a stream
+    for adapter in (one,) if ends else (one, ANY):
         assert adapter.validate_python(event) is event
         assert adapter.validate_python(plain) == event
         assert adapter.validate_json(adapter.dump_json(event)) == event
@@ -70,7 +71,7 @@ def test_every_dump_reads_back_as_the_same_event(event: ev.StreamEvent) -> None:
 
 @pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem[:60])
 def test_every_recorded_event_survives_its_json(path: Path) -> None:
-    found = decoded(path)
+    found = [event for event in decoded(path) if not isinstance(event, ev.DoneEvent | ev.ErrorEvent)]
     assert [ANY.validate_json(event.model_dump_json()) for event in found] == found
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 from gui_toolkits import Toolkit
-from loopback import Loopback
+from loopback import Loopback, ended
 from run_server import finish, hang
 
 from rx_assistant import AssistantClient, AsyncAssistantClient, background, operators as ax
@@ -48,8 +48,7 @@ class Application:
                 bg.call(self.client.aclose).result(5)
         for thread in set(threading.enumerate()) - before:
             if thread.name.startswith("rx-assistant"):
-                thread.join(5)
-                assert not thread.is_alive(), thread.name
+                assert ended(thread), thread.name
 
     def start(self, toolkit: Toolkit) -> None:
         stream = self.client.threads.runs.stream("thread_1", assistant_id="asst_1", **self.policies)

@@ -14,7 +14,7 @@ import httpx
 import httpx2
 import pytest
 from http_clients import Own
-from loopback import GUARD, ConnectProxy, H2Loopback, H2Wire, Loopback, Received, Wire, client_tls, server_tls
+from loopback import GUARD, ConnectProxy, H2Loopback, H2Wire, Loopback, Received, Wire, client_tls, ended, server_tls
 
 from rx_assistant import errors
 from rx_assistant.http import body as body_module
@@ -347,8 +347,7 @@ class TestTimeLimits:
             body.read()
             [keeper] = [thread for thread in threading.enumerate() if "timers" in thread.name]
             body.close()
-            keeper.join(GUARD)
-            assert not keeper.is_alive()
+            assert ended(keeper)
 
 
 @BOTH

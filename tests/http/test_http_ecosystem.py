@@ -17,7 +17,18 @@ import pytest
 import respx
 import vcr
 from http_clients import environment, trusted
-from loopback import ConnectProxy, H2Loopback, H2Wire, Loopback, Received, UnixLoopback, Wire, client_tls, server_tls
+from loopback import (
+    ConnectProxy,
+    H2Loopback,
+    H2Wire,
+    Loopback,
+    Received,
+    UnixLoopback,
+    Wire,
+    client_tls,
+    ended,
+    server_tls,
+)
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -211,5 +222,4 @@ def no_thread_is_left() -> Iterator[None]:
     yield
     for thread in {*threading.enumerate()} - before:
         if thread.name.startswith("rx"):
-            thread.join(5)
-            assert not thread.is_alive(), thread
+            assert ended(thread), thread

@@ -195,10 +195,10 @@ def test_a_stream_left_open_in_a_loop_that_ends_is_closed_with_it(server: Loopba
         stream = await client.threads.runs.stream("held", assistant_id="a").__aenter__()
         await anext(aiter(stream))
 
-    LOOPS[loop](leave())
-    server.wait_for(lambda: server.open_connections == 0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
+        LOOPS[loop](leave())
+        server.wait_for(lambda: server.open_connections == 0)
         gc.collect()
     LOOPS[loop](use(client))
 
