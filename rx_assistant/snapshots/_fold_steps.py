@@ -176,7 +176,8 @@ def required_calls(store: Store, version: int, event: RunEvent, narrow: None) ->
     changes: list[Change] = []
     open_steps = [step for _, step in store.step_order if not step.ended]
     calls = [call for _, step in store.step_order for call in step.calls.at(version)]
-    known: dict[str | None, CallState] = {**store.strays}
+    known: dict[str | None, CallState] = {}
+    known.update(store.strays.items())
     known.update((call.identity.at(version), call) for call in calls)
     nameless = (call for call in calls if _waits_for_its_id(call, version))
     for wanted in required:
