@@ -6,7 +6,7 @@ first `.data` is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, TypeAlias, get_args
 
@@ -220,6 +220,10 @@ class StreamEvent(Generic[Name, Data]):
     def to_json(self, *, indent: int | None = 2, **options: Any) -> str:
         """Name and payload as JSON text; the SDK's name for `model_dump_json`."""
         return self.model_dump_json(indent=indent, **_known_to_pydantic(options))
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """Name and payload as pairs, as pydantic's models give their fields; `dict(event)` is `event.to_dict()`."""
+        return iter(self.to_dict().items())
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

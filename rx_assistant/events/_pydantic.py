@@ -71,4 +71,4 @@ def _body(kind: type[StreamEvent], handler: GetCoreSchemaHandler) -> CoreSchema:
     model = handler.generate_schema(getattr(types, kind._model) if kind._model else Any)
     data = core_schema.chain_schema([model], serialization=core_schema.simple_ser_schema("any"))
     fields = {"event": core_schema.typed_dict_field(event), "data": core_schema.typed_dict_field(data)}
-    return core_schema.typed_dict_schema(fields, cls_name=kind.__name__)
+    return core_schema.typed_dict_schema(fields)

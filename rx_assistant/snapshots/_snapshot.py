@@ -200,6 +200,10 @@ class RunSnapshot:
         """The whole state as JSON text, without fields that were not on the wire; as the `to_json` of models."""
         return self.to_model().to_json(**options)
 
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """`thread`, `run`, `messages` and `steps` as pairs, as pydantic's models give their fields."""
+        return iter(self.to_model())
+
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         from rx_assistant.snapshots._model import snapshot_schema

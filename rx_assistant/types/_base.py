@@ -21,13 +21,13 @@ Everything is read-only, to any depth: attributes, arrays, objects, and the fiel
 Deltas are read by the thousand, so all this is structure of the compiled validators. Only read-only arrays run Python
 code, one call per array: 0.2 of the 2.7 µs that a delta of text costs. And model files do without `from __future__
 import annotations`: pydantic would have to compile each annotation when they are imported, a quarter of that time,
-and pydantic 2.7 would not find those of this module.
+and older versions of pydantic would not find those of this module.
 """
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic import VERSION, BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
 from rx_assistant.types._keys import key_reader
@@ -184,6 +184,19 @@ class WireModel(BaseModel):
         return _strict_or(_forgive, strict, strict.pop("ref", None))
 
     if not TYPE_CHECKING:  # for type checkers these are pydantic's
+
+        @classmethod
+        def model_rebuild(cls, **options: Any) -> bool | None:
+            """Build the model's validator and serializer, and before pydantic 2.14 those of the models inside it.
+
+            Older versions cannot dump a model whose own class is not built yet, where the field says "as it is".
+            """
+            done = super().model_rebuild(**options)
+            for inner in () if _BUILT_WHEN_DUMPED else _models_of(cls):
+                if not inner.__pydantic_complete__:
+                    inner.model_rebuild()
+            return done
+
         __pydantic_extra__: dict[str, Json[Any]]
 
         @property
@@ -198,6 +211,19 @@ class WireModel(BaseModel):
             return set(self.__pydantic_fields_set__)
 
 
+_BUILT_WHEN_DUMPED: Final = tuple(map(int, VERSION.split(".")[:2])) >= (2, 14)
+
+
+def _models_of(model: type[WireModel]) -> Iterator[type[WireModel]]:
+    """The models in the annotations of the fields."""
+    waiting: list[Any] = [field.annotation for field in model.model_fields.values()]
+    while waiting:
+        annotation = waiting.pop()
+        waiting += get_args(annotation)
+        if isinstance(annotation, type) and issubclass(annotation, WireModel):
+            yield annotation
+
+
 def served_as(model: _M, request_id: str | None) -> _M:
     """The model, which from now on knows the id of the request that it answers."""
     object.__setattr__(model, "_served_as", request_id)
@@ -209,8 +235,10 @@ def served_as(model: _M, request_id: str | None) -> _M:
 
 def _read_exactly(model: Any) -> None:
     """Make the fields of a model's schema take their own types only, and dump what they hold."""
-    fields: dict[str, Any] = model["schema"]["fields"]
-    for name, field in fields.items():
+    inner = model["schema"]
+    while inner["type"] != "model-fields":  # before pydantic 2.11 there may be definitions around it
+        inner = inner["schema"]
+    for name, field in inner["fields"].items():
         schema = field["schema"]
         _take_own_types(schema)
         _replace_key(name, schema)

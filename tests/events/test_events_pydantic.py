@@ -75,6 +75,11 @@ def test_every_recorded_event_survives_its_json(path: Path) -> None:
     assert [ANY.validate_json(event.model_dump_json()) for event in found] == found
 
 
+def test_an_event_and_a_snapshot_are_dicts_of_their_fields() -> None:
+    assert dict(RUN) == RUN.to_dict()
+    assert dict(fold(RunSnapshot(), RUN)).keys() == {"thread", "run", "messages", "steps"}
+
+
 def test_the_options_of_pydantic_mean_what_they_mean_on_models() -> None:
     event = ev.ThreadRunCreated(b'{"id":"run_1","model":null,"response_format":{"type":"json_schema"}}')
     assert "usage" in event.model_dump(exclude_unset=False)["data"]
