@@ -19,7 +19,7 @@ import httpx2
 import pytest
 from fault_server import BODY, FAULTS, TERMINAL, Fault, sends
 from http_clients import environment
-from loopback import GUARD, Loopback, Received, Wire, client_tls, untrusted_tls
+from loopback import GUARD, Loopback, Received, Wire, client_tls, ended, untrusted_tls
 
 import rx_assistant
 from rx_assistant import errors
@@ -112,8 +112,7 @@ def nothing_is_left() -> Iterator[None]:
     deadline = time.monotonic() + GUARD
     for thread in {*threading.enumerate()} - before:
         if not thread.name.startswith(("AnyIO worker", "Trio thread")):  # they wait for work, for everybody
-            thread.join(max(0.0, deadline - time.monotonic()))
-            assert not thread.is_alive(), thread
+            assert ended(thread, max(0.0, deadline - time.monotonic())), thread
     gc.collect()
 
 

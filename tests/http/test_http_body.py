@@ -345,6 +345,7 @@ class TestTimeLimits:
     def test_the_thread_that_keeps_time_ends_with_the_stream(self) -> None:
         with Loopback(hold) as server, opened(server, Timeout(first_event=60)) as (_, body):
             body.read()
+            server.wait_for(lambda: [thread for thread in threading.enumerate() if "timers" in thread.name])
             [keeper] = [thread for thread in threading.enumerate() if "timers" in thread.name]
             body.close()
             assert ended(keeper)
