@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rx_assistant import errors, events, gui, local, operators, types
+    from rx_assistant.api.request import NOT_GIVEN, omit
     from rx_assistant.client import AssistantClient, AsyncAssistantClient
     from rx_assistant.errors import (
         APIConnectionError,
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
     from rx_assistant.handlers import AssistantEventHandler, AsyncAssistantEventHandler
     from rx_assistant.hot import AsyncStream, Stream
     from rx_assistant.http.dialects import Azure, Foundry
-    from rx_assistant.http.request import NOT_GIVEN, omit
     from rx_assistant.http.timeouts import Timeout
     from rx_assistant.http.transports import aiohttp_client
     from rx_assistant.loops import background

@@ -10,6 +10,7 @@ import reactivex
 from reactivex import Observable, abc, operators as ops
 from typing_extensions import Unpack
 
+from rx_assistant.api import file_batches
 from rx_assistant.client._batches import watched_batches, watched_batches_async
 from rx_assistant.client._params import taken
 from rx_assistant.client._poll_params import (
@@ -24,7 +25,6 @@ from rx_assistant.client._resource import AsyncResource, Resource
 from rx_assistant.client._uploading import uploading, uploading_async
 from rx_assistant.hot import AsyncStream, Stream, deferred, wrap
 from rx_assistant.http.options import CallOptions
-from rx_assistant.http.requests import file_batches
 from rx_assistant.lifecycle import FILE_BATCH
 from rx_assistant.polling import UploadProgress
 from rx_assistant.types import VectorStoreFileBatch

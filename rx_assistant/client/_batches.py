@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from rx_assistant.api import file_batches
+from rx_assistant.api.request import Request
 from rx_assistant.client._polling import Countdown, Waiting
 from rx_assistant.client._resource import parsed
 from rx_assistant.errors import TotalTimeoutError
 from rx_assistant.hot import AsyncStream, Stream
 from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions
-from rx_assistant.http.request import Request
-from rx_assistant.http.requests import file_batches
 from rx_assistant.http.session import AsyncSession, Reply, Session
 from rx_assistant.http.timeouts import Timeout
 from rx_assistant.lifecycle import FILE_BATCH

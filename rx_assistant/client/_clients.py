@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from typing_extensions import TypedDict, Unpack
 
+from rx_assistant.api.request import OMIT, Omit, given
 from rx_assistant.http.dialects import Dialect, OpenAI
 from rx_assistant.http.redaction import redact
-from rx_assistant.http.request import OMIT, Omit, given
 from rx_assistant.http.session import AsyncSession, Session
 from rx_assistant.http.settings import (
     MAX_REPLY_BYTES,

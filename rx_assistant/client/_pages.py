@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Generic, Protocol, TypeVar
 
-from rx_assistant.http.request import Request
+from rx_assistant.api.request import Request
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

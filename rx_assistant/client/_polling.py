@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
+from rx_assistant.api.request import Omit, Request, is_omitted
 from rx_assistant.client._resource import parsed
 from rx_assistant.errors import IngestionError, TotalTimeoutError
 from rx_assistant.hot import AsyncStream, Stream
 from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions
-from rx_assistant.http.request import Omit, Request, is_omitted
 from rx_assistant.http.session import AsyncSession, Reply, Session
 from rx_assistant.http.timeouts import Timeout, as_timeout
 from rx_assistant.lifecycle import Lifecycle

@@ -8,11 +8,11 @@ from urllib.parse import unquote
 
 from pydantic import ValidationError
 
+from rx_assistant.api.request import Request
 from rx_assistant.client._pages import AsyncPage, AsyncPaginator, Page, next_request
 from rx_assistant.errors import APIResponseValidationError
 from rx_assistant.events import mended
 from rx_assistant.http.options import NO_OPTIONS, CallOptions
-from rx_assistant.http.request import Request
 from rx_assistant.http.session import AsyncSession, Reply, Session
 from rx_assistant.types import ListPage, WireModel
 from rx_assistant.types._base import served_as

@@ -8,14 +8,14 @@ from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from rx_assistant.api import messages, run_steps, runs
+from rx_assistant.api.request import OMIT, Omit, Request
 from rx_assistant.client._pages import next_request
 from rx_assistant.client._polling import Countdown, Waiting
 from rx_assistant.client._resource import page_of, parsed
 from rx_assistant.errors import APIConnectionError, APIError, APIStatusError, FirstEventTimeoutError, TotalTimeoutError
 from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions
-from rx_assistant.http.request import OMIT, Omit, Request
-from rx_assistant.http.requests import messages, run_steps, runs
 from rx_assistant.http.session import AsyncSession, Reply, Session
 from rx_assistant.http.timeouts import Timeout, as_timeout
 from rx_assistant.lifecycle import RUN

@@ -6,6 +6,8 @@ from typing import overload
 
 from typing_extensions import Unpack
 
+from rx_assistant.api import runs, threads
+from rx_assistant.api.request import OMIT, Request
 from rx_assistant.client._params import taken
 from rx_assistant.client._poll_params import (
     CreateAndRunPoll,
@@ -20,8 +22,6 @@ from rx_assistant.client._run_events import polled_async_body, polled_body
 from rx_assistant.client._streaming import H, async_made, made, without_policies
 from rx_assistant.hot import AsyncStream, Stream
 from rx_assistant.http.options import CallOptions
-from rx_assistant.http.request import OMIT, Request
-from rx_assistant.http.requests import runs, threads
 from rx_assistant.lifecycle import RUN
 from rx_assistant.polling import AsyncPolledBody, PolledBody
 from rx_assistant.streams import (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing_extensions import Unpack
 
+from rx_assistant.api import files as plain_files, vector_store_files as files, vector_stores
+from rx_assistant.api.request import Params, Request
 from rx_assistant.client._params import taken
 from rx_assistant.client._poll_params import (
     FileAdd,
@@ -18,8 +20,6 @@ from rx_assistant.client._resource import AsyncResource, Resource
 from rx_assistant.client._uploading import PURPOSE
 from rx_assistant.hot import AsyncStream, Stream
 from rx_assistant.http.options import CallOptions
-from rx_assistant.http.request import Params, Request
-from rx_assistant.http.requests import files as plain_files, vector_store_files as files, vector_stores
 from rx_assistant.lifecycle import VECTOR_STORE, VECTOR_STORE_FILE
 from rx_assistant.types import FileObject, FileTypes, VectorStore, VectorStoreFile
 

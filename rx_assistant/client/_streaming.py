@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
+from rx_assistant.api import runs
+from rx_assistant.api.request import Request
 from rx_assistant.client._resource import parsed
 from rx_assistant.client._run_events import Resuming
 from rx_assistant.errors import APIConnectionError, APIError
 from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions
-from rx_assistant.http.request import Request
-from rx_assistant.http.requests import runs
 from rx_assistant.http.session import AsyncSession, Session
 from rx_assistant.snapshots import RunSnapshot
 from rx_assistant.streams import (

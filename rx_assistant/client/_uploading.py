@@ -14,11 +14,11 @@ from dataclasses import replace
 import anyio
 from reactivex import abc
 
+from rx_assistant.api import files as requests
 from rx_assistant.client._resource import parsed
 from rx_assistant.hot import AsyncStream, Stream, StreamScheduler, Subscriber
 from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions
-from rx_assistant.http.requests import files as requests
 from rx_assistant.http.session import AsyncSession, Reply, Session
 from rx_assistant.polling import OwnThread, Tally, UploadProgress, UploadStopped, async_origin, origin
 from rx_assistant.schedulers import EventLoop, Task, current_event_loop, loop_scheduler

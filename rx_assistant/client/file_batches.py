@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing_extensions import Unpack
 
+from rx_assistant.api import file_batches
 from rx_assistant.client._batch_polling import AsyncBatchPolling, BatchPolling
 from rx_assistant.client._pages import AsyncPaginator, Page
 from rx_assistant.client._params import FileBatchCreate, FileBatchListFiles, RequestOptions, taken
-from rx_assistant.http.requests import file_batches
 from rx_assistant.types import VectorStoreFile, VectorStoreFileBatch
 
 

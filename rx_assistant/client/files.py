@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing_extensions import Unpack
 
+from rx_assistant.api import files
 from rx_assistant.client._content import FileBytes
 from rx_assistant.client._pages import AsyncPaginator, Page
 from rx_assistant.client._params import FileCreate, FileList, RequestOptions, taken
 from rx_assistant.client._polling import Subject, Waiting, watched, watched_async
 from rx_assistant.client._resource import AsyncResource, Resource
 from rx_assistant.http.options import NO_OPTIONS
-from rx_assistant.http.requests import files
 from rx_assistant.lifecycle import FILE
 from rx_assistant.types import FileDeleted, FileObject
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing_extensions import Unpack
 
+from rx_assistant.api import run_steps
 from rx_assistant.client._pages import AsyncPaginator, Page
 from rx_assistant.client._params import StepList, StepRetrieve, taken
 from rx_assistant.client._resource import AsyncResource, Resource
-from rx_assistant.http.requests import run_steps
 from rx_assistant.types import RunStep
 
 

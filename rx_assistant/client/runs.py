@@ -6,6 +6,7 @@ from typing import Any, Literal, overload
 
 from typing_extensions import Unpack
 
+from rx_assistant.api import runs
 from rx_assistant.client._pages import AsyncPaginator, Page
 from rx_assistant.client._params import (
     RequestOptions,
@@ -20,7 +21,6 @@ from rx_assistant.client._params import (
 from rx_assistant.client._run_polling import AsyncRunPolling, RunPolling
 from rx_assistant.client._streaming import H, async_streamed, streamed, without_policies
 from rx_assistant.client.run_steps import AsyncSteps, Steps
-from rx_assistant.http.requests import runs
 from rx_assistant.http.session import AsyncSession, Session
 from rx_assistant.streams import (
     AssistantStream,

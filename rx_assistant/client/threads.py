@@ -6,6 +6,7 @@ from typing import Any, Literal, overload
 
 from typing_extensions import Unpack
 
+from rx_assistant.api import threads
 from rx_assistant.client._params import (
     CreateAndRun,
     CreateAndRunStream,
@@ -18,7 +19,6 @@ from rx_assistant.client._run_polling import AsyncThreadPolling, ThreadPolling
 from rx_assistant.client._streaming import H, async_streamed, streamed, without_policies
 from rx_assistant.client.messages import AsyncMessages, Messages
 from rx_assistant.client.runs import AsyncRuns, Runs
-from rx_assistant.http.requests import threads
 from rx_assistant.http.session import AsyncSession, Session
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream, HandledAsyncStream, HandledStream
 from rx_assistant.types import Run, Thread, ThreadDeleted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import Unpack
 
+from rx_assistant.api import vector_store_files as files
 from rx_assistant.client._pages import AsyncPage, AsyncPaginator, Page
 from rx_assistant.client._params import (
     RequestOptions,
@@ -13,7 +14,6 @@ from rx_assistant.client._params import (
     taken,
 )
 from rx_assistant.client._store_polling import AsyncStoreFilePolling, StoreFilePolling
-from rx_assistant.http.requests import vector_store_files as files
 from rx_assistant.types import (
     FileContentResponse,
     VectorStoreFile,

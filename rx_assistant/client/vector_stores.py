@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import Unpack
 
+from rx_assistant.api import vector_stores
 from rx_assistant.client._pages import AsyncPage, AsyncPaginator, Page
 from rx_assistant.client._params import (
     RequestOptions,
@@ -16,7 +17,6 @@ from rx_assistant.client._params import (
 from rx_assistant.client._store_polling import AsyncVectorStorePolling, VectorStorePolling
 from rx_assistant.client.file_batches import AsyncFileBatches, FileBatches
 from rx_assistant.client.vector_store_files import AsyncVectorStoreFiles, VectorStoreFiles
-from rx_assistant.http.requests import vector_stores
 from rx_assistant.http.session import AsyncSession, Session
 from rx_assistant.types import VectorStore, VectorStoreDeleted, VectorStoreSearchPage, VectorStoreSearchResponse
 

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin, urlsplit
 
+from rx_assistant.api.encoding import encode_json
+from rx_assistant.api.request import Confirm, Omit, Request, encode_query
+from rx_assistant.api.uploads import Upload
 from rx_assistant.errors import InvalidArgumentError
-from rx_assistant.http.encoding import encode_json
 from rx_assistant.http.options import NO_OPTIONS, CallOptions
-from rx_assistant.http.request import Confirm, Omit, Request, encode_query
 from rx_assistant.http.settings import Settings
 from rx_assistant.http.timeouts import Timeout, as_timeout
-from rx_assistant.http.uploads import Upload
 
 _MARKS = "!#$%&'*+-.^_`|~"
 _TOKEN = re.compile(rf"[0-9A-Za-z{re.escape(_MARKS)}]+")

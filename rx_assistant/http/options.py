@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rx_assistant.http.request import OMIT, Omit, Params, is_omitted
+from rx_assistant.api.request import OMIT, Omit, Params, is_omitted
 from rx_assistant.http.timeouts import TimeoutInput
 
 _NAMES = ("extra_headers", "extra_query", "extra_body", "timeout")

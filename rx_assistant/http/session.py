@@ -16,6 +16,8 @@ from typing import Any, cast
 import anyio
 import anyio.to_thread
 
+from rx_assistant.api.request import Request
+from rx_assistant.api.uploads import OpenFile
 from rx_assistant.errors import (
     APIResponseValidationError,
     APITimeoutError,
@@ -40,7 +42,6 @@ from rx_assistant.http.connection import Abandoned, Abort, Connection, Opening
 from rx_assistant.http.exchange import Clock, Course, FetchKey, Incoming, Outcome, Send, Step, Wait, exchange, least
 from rx_assistant.http.options import NO_OPTIONS, CallOptions
 from rx_assistant.http.redaction import redact, secrets_in
-from rx_assistant.http.request import Request
 from rx_assistant.http.settings import Settings
 from rx_assistant.http.transports import (
     AsyncHTTP,
@@ -49,7 +50,6 @@ from rx_assistant.http.transports import (
     translated,
     transport_errors,
 )
-from rx_assistant.http.uploads import OpenFile
 
 _SENDING = "no reply came"
 _READING = "the reply broke off"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, cast
 
-from rx_assistant.http.uploads import Upload, length_of, upload
+from rx_assistant.api.uploads import Upload, length_of, upload
 
 if TYPE_CHECKING:
     from rx_assistant.types import FileTypes, VectorStoreFileBatch

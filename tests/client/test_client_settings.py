@@ -11,9 +11,9 @@ import pytest
 from loopback import Loopback, Received, Wire
 
 from rx_assistant import errors
+from rx_assistant.api.request import OMIT
 from rx_assistant.client import AssistantClient, AsyncAssistantClient
 from rx_assistant.http import Azure, Foundry
-from rx_assistant.http.request import OMIT
 from rx_assistant.http.timeouts import Timeout
 
 KEY = "sk-secret-0123456789"

@@ -17,9 +17,9 @@ from http_clients import Own
 from loopback import GUARD, ConnectProxy, H2Loopback, H2Wire, Loopback, Received, Wire, client_tls, ended, server_tls
 
 from rx_assistant import errors
+from rx_assistant.api import runs, threads
 from rx_assistant.http import body as body_module
 from rx_assistant.http.body import ResponseBody
-from rx_assistant.http.requests import runs, threads
 from rx_assistant.http.session import Session
 from rx_assistant.http.settings import Settings
 from rx_assistant.http.timeouts import Timeout

@@ -10,8 +10,7 @@ import pytest
 import yaml
 from reference import SHARED
 
-from rx_assistant.http.request import OMIT, Request, encode_query
-from rx_assistant.http.requests import (
+from rx_assistant.api import (
     assistants,
     file_batches,
     files,
@@ -22,6 +21,7 @@ from rx_assistant.http.requests import (
     vector_store_files,
     vector_stores,
 )
+from rx_assistant.api.request import OMIT, Request, encode_query
 
 P: dict[str, object] = {"limit": 3}
 BUILT: dict[str, Callable[[], Request]] = {

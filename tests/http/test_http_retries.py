@@ -11,11 +11,11 @@ import httpx
 import pytest
 
 from rx_assistant import errors
+from rx_assistant.api import runs, threads
+from rx_assistant.api.request import Request
 from rx_assistant.http.call import prepare
 from rx_assistant.http.exchange import Clock, FetchKey, Incoming, Send, Wait, exchange
 from rx_assistant.http.options import CallOptions
-from rx_assistant.http.request import Request
-from rx_assistant.http.requests import runs, threads
 from rx_assistant.http.retries import asked_wait, backoff, is_retryable
 from rx_assistant.http.settings import Settings
 from rx_assistant.http.timeouts import Timeout
@@ -306,7 +306,7 @@ class TestLimitsOnTheWholeCall:
 
 
 def test_a_body_that_cannot_be_sent_twice_is_sent_once() -> None:
-    from rx_assistant.http.requests import files
+    from rx_assistant.api import files
 
     class Pipe:
         def read(self, size: int = -1) -> bytes:

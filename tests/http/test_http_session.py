@@ -16,10 +16,10 @@ import pytest
 from loopback import Loopback, Received, Wire, client_tls, server_tls
 
 from rx_assistant import errors
+from rx_assistant.api import assistants, files, runs, threads
+from rx_assistant.api.request import Request
 from rx_assistant.http.dialects import Azure, Foundry
 from rx_assistant.http.options import CallOptions
-from rx_assistant.http.request import Request
-from rx_assistant.http.requests import assistants, files, runs, threads
 from rx_assistant.http.session import AsyncSession, Reply, Session
 from rx_assistant.http.settings import Settings
 from rx_assistant.http.timeouts import Timeout, as_timeout

@@ -10,9 +10,9 @@ import anyio.to_thread
 import pytest
 from loopback import Loopback, Received, Wire
 
+from rx_assistant.api import assistants
+from rx_assistant.api.request import Request
 from rx_assistant.errors import FirstEventTimeoutError, TotalTimeoutError
-from rx_assistant.http.request import Request
-from rx_assistant.http.requests import assistants
 from rx_assistant.http.session import AsyncSession, Session
 from rx_assistant.http.settings import Settings
 from rx_assistant.http.timeouts import Timeout

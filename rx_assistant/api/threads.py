@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from rx_assistant.http import request as http
-from rx_assistant.http.request import Params, Request, segment
+from rx_assistant.api import request as ask
+from rx_assistant.api.request import Params, Request, segment
 
 
 def create(params: Params) -> Request:
-    return http.post("/threads", params)
+    return ask.post("/threads", params)
 
 
 def retrieve(thread_id: str) -> Request:
-    return http.get(path(thread_id))
+    return ask.get(path(thread_id))
 
 
 def update(thread_id: str, params: Params) -> Request:
-    return http.post(path(thread_id), params)
+    return ask.post(path(thread_id), params)
 
 
 def delete(thread_id: str) -> Request:
-    return http.delete(path(thread_id))
+    return ask.delete(path(thread_id))
 
 
 def create_and_run(params: Params) -> Request:
-    return http.post("/threads/runs", params)
+    return ask.post("/threads/runs", params)
 
 
 def path(thread_id: str) -> str:

@@ -10,35 +10,34 @@ import builtins
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from rx_assistant.http import request as http
-from rx_assistant.http.request import Confirm, Params, Request, segment
-from rx_assistant.http.requests import threads
+from rx_assistant.api import request as ask, threads
+from rx_assistant.api.request import Confirm, Params, Request, segment
 
 
 def create(thread_id: str, params: Params) -> Request:
-    body, query = http.split(params, ("include",))
-    return http.post(_runs(thread_id), body, query)
+    body, query = ask.split(params, ("include",))
+    return ask.post(_runs(thread_id), body, query)
 
 
 def retrieve(run_id: str, thread_id: str) -> Request:
-    return http.get(path(run_id, thread_id))
+    return ask.get(path(run_id, thread_id))
 
 
 def update(run_id: str, thread_id: str, params: Params) -> Request:
-    return http.post(path(run_id, thread_id), params)
+    return ask.post(path(run_id, thread_id), params)
 
 
 def list(thread_id: str, params: Params) -> Request:
-    return http.get(_runs(thread_id), params)
+    return ask.get(_runs(thread_id), params)
 
 
 def cancel(run_id: str, thread_id: str) -> Request:
-    return http.post(f"{path(run_id, thread_id)}/cancel", None)
+    return ask.post(f"{path(run_id, thread_id)}/cancel", None)
 
 
 def submit_tool_outputs(run_id: str, thread_id: str, params: Params) -> Request:
     outputs = _listed(params.get("tool_outputs"))
-    request = http.post(f"{path(run_id, thread_id)}/submit_tool_outputs", {**params, "tool_outputs": outputs})
+    request = ask.post(f"{path(run_id, thread_id)}/submit_tool_outputs", {**params, "tool_outputs": outputs})
     calls = {_member(output, "tool_call_id") for output in outputs}
     return replace(request, confirm=Confirm(retrieve(run_id, thread_id), lambda run: _asks_for(run, calls)))
 

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from rx_assistant.http import request as http
-from rx_assistant.http.request import Params, Request, segment
-from rx_assistant.http.requests import vector_stores
+from rx_assistant.api import request as ask, vector_stores
+from rx_assistant.api.request import Params, Request, segment
 
 
 def create(vector_store_id: str, params: Params) -> Request:
-    return http.post(_batches(vector_store_id), params)
+    return ask.post(_batches(vector_store_id), params)
 
 
 def retrieve(batch_id: str, vector_store_id: str) -> Request:
-    return http.get(_path(batch_id, vector_store_id))
+    return ask.get(_path(batch_id, vector_store_id))
 
 
 def cancel(batch_id: str, vector_store_id: str) -> Request:
-    return http.post(f"{_path(batch_id, vector_store_id)}/cancel", None)
+    return ask.post(f"{_path(batch_id, vector_store_id)}/cancel", None)
 
 
 def list_files(batch_id: str, vector_store_id: str, params: Params) -> Request:
-    return http.get(f"{_path(batch_id, vector_store_id)}/files", params)
+    return ask.get(f"{_path(batch_id, vector_store_id)}/files", params)
 
 
 def _batches(vector_store_id: str) -> str:

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from rx_assistant.http import request as http
-from rx_assistant.http.request import Params, Request, segment
+from rx_assistant.api import request as ask
+from rx_assistant.api.request import Params, Request, segment
 
 
 def create(params: Params) -> Request:
-    return http.post("/vector_stores", params)
+    return ask.post("/vector_stores", params)
 
 
 def retrieve(vector_store_id: str) -> Request:
-    return http.get(path(vector_store_id))
+    return ask.get(path(vector_store_id))
 
 
 def update(vector_store_id: str, params: Params) -> Request:
-    return http.post(path(vector_store_id), params)
+    return ask.post(path(vector_store_id), params)
 
 
 def list(params: Params) -> Request:
-    return http.get("/vector_stores", params)
+    return ask.get("/vector_stores", params)
 
 
 def delete(vector_store_id: str) -> Request:
-    return http.delete(path(vector_store_id))
+    return ask.delete(path(vector_store_id))
 
 
 def search(vector_store_id: str, params: Params) -> Request:
-    return http.post(f"{path(vector_store_id)}/search", params)
+    return ask.post(f"{path(vector_store_id)}/search", params)
 
 
 def path(vector_store_id: str) -> str:

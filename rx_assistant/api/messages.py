@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from rx_assistant.http import request as http
-from rx_assistant.http.request import Params, Request, segment
-from rx_assistant.http.requests import threads
+from rx_assistant.api import request as ask, threads
+from rx_assistant.api.request import Params, Request, segment
 
 
 def create(thread_id: str, params: Params) -> Request:
-    return http.post(_messages(thread_id), params)
+    return ask.post(_messages(thread_id), params)
 
 
 def retrieve(message_id: str, thread_id: str) -> Request:
-    return http.get(_path(message_id, thread_id))
+    return ask.get(_path(message_id, thread_id))
 
 
 def update(message_id: str, thread_id: str, params: Params) -> Request:
-    return http.post(_path(message_id, thread_id), params)
+    return ask.post(_path(message_id, thread_id), params)
 
 
 def list(thread_id: str, params: Params) -> Request:
-    return http.get(_messages(thread_id), params)
+    return ask.get(_messages(thread_id), params)
 
 
 def delete(message_id: str, thread_id: str) -> Request:
-    return http.delete(_path(message_id, thread_id))
+    return ask.delete(_path(message_id, thread_id))
 
 
 def _messages(thread_id: str) -> str:

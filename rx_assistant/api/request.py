@@ -1,6 +1,6 @@
 """One API operation as a value: what to send, before any host, key or socket is known.
 
-Builders in `requests/` make these; a session sends them. Nothing here does I/O.
+The builders beside this file make these; a session sends them. Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 from urllib.parse import quote
 
+from rx_assistant.api.uploads import Upload
 from rx_assistant.errors import InvalidArgumentError
-from rx_assistant.http.uploads import Upload
 
 Method: TypeAlias = Literal["GET", "POST", "DELETE"]
 Params: TypeAlias = Mapping[str, object]

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from rx_assistant.http import request as http
-from rx_assistant.http.request import Params, Request, segment
+from rx_assistant.api import request as ask
+from rx_assistant.api.request import Params, Request, segment
 
 
 def create(params: Params) -> Request:
-    return http.post("/assistants", params)
+    return ask.post("/assistants", params)
 
 
 def retrieve(assistant_id: str) -> Request:
-    return http.get(_path(assistant_id))
+    return ask.get(_path(assistant_id))
 
 
 def update(assistant_id: str, params: Params) -> Request:
-    return http.post(_path(assistant_id), params)
+    return ask.post(_path(assistant_id), params)
 
 
 def list(params: Params) -> Request:
-    return http.get("/assistants", params)
+    return ask.get("/assistants", params)
 
 
 def delete(assistant_id: str) -> Request:
-    return http.delete(_path(assistant_id))
+    return ask.delete(_path(assistant_id))
 
 
 def _path(assistant_id: str) -> str:

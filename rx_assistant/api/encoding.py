@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import cast
 
+from rx_assistant.api.request import given
 from rx_assistant.errors import InvalidArgumentError
-from rx_assistant.http.request import given
 
 
 def encode_json(body: Mapping[str, object]) -> bytes:

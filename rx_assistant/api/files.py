@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from rx_assistant.http import request as http
-from rx_assistant.http.request import Params, Request, segment
-from rx_assistant.http.uploads import upload
+from rx_assistant.api import request as ask
+from rx_assistant.api.request import Params, Request, segment
+from rx_assistant.api.uploads import upload
 from rx_assistant.types import FileTypes
 
 
 def create(file: FileTypes, params: Params) -> Request:
-    return Request("POST", "/files", upload=upload(file, tuple(_fields(http.given(params)))), headers=())
+    return Request("POST", "/files", upload=upload(file, tuple(_fields(ask.given(params)))), headers=())
 
 
 def retrieve(file_id: str) -> Request:
-    return _plain(http.get(_path(file_id)))
+    return _plain(ask.get(_path(file_id)))
 
 
 def list(params: Params) -> Request:
-    return _plain(http.get("/files", params))
+    return _plain(ask.get("/files", params))
 
 
 def delete(file_id: str) -> Request:
-    return _plain(http.delete(_path(file_id)))
+    return _plain(ask.delete(_path(file_id)))
 
 
 def content(file_id: str) -> Request:
     """The file's bytes; so the reply may be of any type."""
-    return replace(_plain(http.get(f"{_path(file_id)}/content")), accept="*/*")
+    return replace(_plain(ask.get(f"{_path(file_id)}/content")), accept="*/*")
 
 
 def _plain(request: Request) -> Request:
