@@ -120,7 +120,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "handlers": ("AssistantEventHandler", "AsyncAssistantEventHandler"),
     "hot": ("AsyncStream", "Stream"),
     "http.dialects": ("Azure", "Foundry"),
-    "http.request": ("NOT_GIVEN", "omit"),
+    "api.request": ("NOT_GIVEN", "omit"),
     "http.timeouts": ("Timeout",),
     "http.transports": ("aiohttp_client",),
     "loops": ("background",),
