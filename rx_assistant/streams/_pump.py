@@ -92,7 +92,8 @@ class Pump:
         """Return once the log holds more than `position` events, or has ended."""
         log, state = self._log, self._state
         while (step := state.arrival(position, self._may_read())) is not END:
-            log.check()
+            if log.alarm is not None:
+                log.check()
             if step is READ:
                 self._take_turn(self._read)
             else:
@@ -119,14 +120,15 @@ class Pump:
         try:
             log.retain(waiter)
             while (step := self._delivery()) is not END:
-                if step is DELIVER:
-                    log.want(FOREVER)
+                if log.alarm is not None:
                     log.check()
-                elif step is READ:
+                if step is READ:
                     self._take_turn(self._read)
+                    log.drain()  # what was wanted before is delivered without asking for the step
                     self.leave_if_cancelled()
+                elif step is DELIVER:
+                    log.want(FOREVER)
                 else:
-                    log.check()
                     self._sleepers.sleep(lambda: log.alarmed or self._delivery() is not WAIT)
                     self.leave_if_cancelled()
             log.check()
@@ -189,6 +191,7 @@ class Pump:
                     self._log.want(FOREVER)
                 elif step is READ:
                     self._take_turn(self._read)
+                    self._log.drain()
                 else:
                     self._sleepers.sleep(lambda: self._background() is not WAIT)
         except BaseException:  # sys.exit() in a subscriber must not stop the stream for everybody
