@@ -12,15 +12,19 @@ from rx_assistant.hot._log import FOREVER, HotLog
 from rx_assistant.hot._loops import loop_for, position_in
 from rx_assistant.hot._making import MAKING
 from rx_assistant.hot._operator import Birth, Hooks, Scope, operator
+from rx_assistant.hot._state import DELIVERED, ENDED, RELEASED
 from rx_assistant.hot._stream import AsyncStream, Stream, wrap
 from rx_assistant.hot._subscriber import Sink, Subscriber
 from rx_assistant.hot._threads import Sleepers, start_thread
 from rx_assistant.hot._types import AsyncDriver, Driver, Root, Waker
 
 __all__ = [
+    "DELIVERED",
+    "ENDED",
     "FOREVER",
     "MAKING",
     "NOTHING",
+    "RELEASED",
     "TIMERS",
     "AsyncDriver",
     "AsyncStream",

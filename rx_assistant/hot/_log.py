@@ -156,10 +156,18 @@ class HotLog(Kept[T]):
 
     def want(self, position: int) -> None:
         """Allow delivery of the items before `position`, and deliver what is there."""
-        with self._mutex:
-            if position > self._wish:
-                self._wish = position
+        if position > self._wish:
+            with self._mutex:
+                if position > self._wish:
+                    self._wish = position
         self.drain()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether `want(FOREVER)` would change something: deliver, or leave the wish to the thread that delivers."""
+        if self._wish < FOREVER:
+            return True
+        return self.delivering is None and (self._pending() or self.state == DELIVERED)
 
     def pass_by(self, position: int) -> T:
         """Deliver the item at `position` and give it; NOTHING unless it is the next one and nobody else is to have it.
@@ -239,20 +247,22 @@ class HotLog(Kept[T]):
         """Deliver what is pending, unless another thread, or a caller further up this stack, is doing so."""
         while self._pending():
             token, turn, interrupted = object(), self._turn, True
-            outer = MAKING.loop, MAKING.direct
+            loop, direct = MAKING.loop, MAKING.direct
             try:
                 if turn.setdefault(0, token) is not token:
                     interrupted = False
                     return
                 self.delivering = threading.get_ident()
-                MAKING.loop, MAKING.direct = None, False
+                if direct or loop is not None:
+                    MAKING.loop, MAKING.direct = None, False
                 self._work()
                 interrupted = False
             finally:
                 try:
                     if turn[0] is token:
                         self.delivering = None
-                        MAKING.loop, MAKING.direct = outer
+                        if direct or loop is not None:
+                            MAKING.loop, MAKING.direct = loop, direct
                         del turn[0]
                 except KeyError:
                     pass

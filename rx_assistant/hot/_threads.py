@@ -54,8 +54,9 @@ class Sleepers:
 
     def wake(self) -> None:
         """Let every sleeper look again."""
-        for alarm in tuple(self._alarms):
-            alarm.wake()
+        if self._alarms:
+            for alarm in tuple(self._alarms):
+                alarm.wake()
 
 
 class Alarm:

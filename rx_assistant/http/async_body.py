@@ -42,15 +42,36 @@ class AsyncResponseBody:
         self.request_id = self._state.request_id
         self._on_release = released
         self._chunks: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]
+        self._next = self._chunks.__anext__
         self._waits = waits(self._state.deadlines.left)
         self._gone: anyio.Event | None = None
 
     async def read(self) -> bytes:
         """The next bytes, b"" at the end. Raises only errors of this package, and the same again when called again."""
-        while (chunk := await self._pull()) is not None:
-            if chunk:
+        state = self._state
+        while True:
+            try:
+                if not state.begin():
+                    return b""
+                try:
+                    with self._waits:
+                        raw = await self._next()
+                except StopAsyncIteration:
+                    raw = None
+                except Interrupted:
+                    raise state.interrupted() from None
+                except transport_errors() as cause:
+                    raise state.broke(cause) from cause
+                except BaseException:
+                    state.cancelled("the task that read the stream was cancelled")
+                    raise
+                chunk = state.take(raw)
+            finally:
+                state.end()
+                if state.is_over:
+                    await self._release()
+            if chunk or raw is None:
                 return chunk
-        return b""
 
     def saw_event(self) -> None:
         """The last bytes held an event: the limits on waiting for one start over."""
@@ -68,8 +89,8 @@ class AsyncResponseBody:
 
     async def _read_rest(self, most: int) -> None:
         try:
-            while most > 0 and (chunk := await self._pull()) is not None:
-                most -= len(chunk) or 1
+            while most > 0 and (chunk := await self.read()):
+                most -= len(chunk)
         except RxAssistantError:
             pass
 
@@ -91,28 +112,6 @@ class AsyncResponseBody:
     def close_soon(self) -> None:
         """Stop, from any thread: no further read begins. The loop closes the response."""
         self._state.closed = True
-
-    async def _pull(self) -> bytes | None:
-        """The bytes in the next chunk, perhaps none; None at the end of the body."""
-        state = self._state
-        try:
-            if not state.begin():
-                return None
-            try:
-                raw = await self._waits.next(self._chunks)
-            except Interrupted:
-                raise state.interrupted() from None
-            except transport_errors() as cause:
-                raise state.broke(cause) from cause
-            except BaseException:
-                state.cancelled("the task that read the stream was cancelled")
-                raise
-            chunk = state.take(raw)
-            return None if raw is None else chunk
-        finally:
-            state.end()
-            if state.is_over:
-                await self._release()
 
     async def _release(self) -> None:
         """Close the response, also while the task is being cancelled."""

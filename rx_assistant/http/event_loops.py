@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from types import TracebackType
 from typing import Any, TypeAlias
 
 import anyio
@@ -66,27 +67,18 @@ class AsyncioWaits:
         self._before = 0
         self._interrupted = False
 
-    async def next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
-        """The next chunk, None at the end. Interrupted if the wait was interrupted, or met its limit."""
+    def __enter__(self) -> None:
         self._task = task = asyncio.current_task()
         self._before = 0 if task is None else task.cancelling()
         if not self._alarm.is_set:
             self._alarm.set()
-        try:
-            return await chunks.__anext__()
-        except StopAsyncIteration:
-            return None
-        except BaseException as error:
-            if self._interrupted and self._is_ours(task):
-                raise Interrupted from error
-            raise
-        finally:
-            self._task = None
 
-    def _is_ours(self, task: asyncio.Task[Any] | None) -> bool:
-        """Whether the task was cancelled from here, and by nothing else."""
-        self._interrupted = False
-        return task is not None and task.uncancel() <= self._before
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        task, self._task = self._task, None
+        if self._interrupted and error is not None and not isinstance(error, StopAsyncIteration):
+            self._interrupted = False
+            if task is not None and task.uncancel() <= self._before:  # the task was cancelled here, and nowhere else
+                raise Interrupted from error
 
     def interrupt(self) -> None:
         """End the wait that is under way."""
@@ -111,16 +103,20 @@ class ScopedWaits:
         self._left = left
         self._scope: anyio.CancelScope | None = None
 
-    async def next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
-        left = self._left()
-        with anyio.move_on_after(left) as self._scope:
-            try:
-                return await chunks.__anext__()
-            except StopAsyncIteration:
-                return None
-            finally:
-                self._scope = None
-        raise Interrupted
+    def __enter__(self) -> None:
+        scope = anyio.move_on_after(self._left())
+        scope.__enter__()
+        self._scope = scope
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        scope, self._scope = self._scope, None
+        assert scope is not None
+        caught = bool(scope.__exit__(kind, error, traceback))
+        if caught:
+            raise Interrupted
+        return caught
 
     def interrupt(self) -> None:
         if self._scope is not None:
@@ -134,7 +130,10 @@ class ScopedWaits:
 
 
 Waits: TypeAlias = AsyncioWaits | ScopedWaits
-"""Waits for the chunks of one stream, one at a time; other tasks of the loop may interrupt."""
+"""A context for each wait of one stream, one at a time: `with` it, other tasks of the loop may interrupt the wait.
+
+It raises Interrupted where the wait was interrupted, or met its limit.
+"""
 
 
 def waits(left: Left) -> Waits:

@@ -1,4 +1,4 @@
-"""The pump of an asynchronous stream: the same turns as `_pump`, taken by tasks of one event loop.
+"""The pump of an asynchronous stream: `_pump_state` says what is next, tasks of one event loop read and wait.
 
 Sync subscribers are called by the log, async handlers are awaited by `_async_handlers`. A task that is cancelled while
 it reads, or while it awaits a handler, ends the stream for everybody: the transport has closed the response. No cancel
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from rx_assistant.errors import RxAssistantError, StreamCancelledError, StreamClosedError
-from rx_assistant.hot import FOREVER
+from rx_assistant.hot import ENDED, FOREVER, RELEASED
 from rx_assistant.streams._async_handlers import AsyncHandlers
 from rx_assistant.streams._async_home import Home
-from rx_assistant.streams._body import OPEN
+from rx_assistant.streams._pump_state import DELIVER, END, READ, WAIT, Close, PumpState, Step
 from rx_assistant.streams._unread import Unread
 
 if TYPE_CHECKING:
@@ -57,13 +57,11 @@ class AsyncPump:
         self._feed = feed
         self._open = open
         self._resume = resume
-        self._snapshot = snapshot
-        self._body: AsyncBody | None = None
+        self._state: PumpState[AsyncBody] = PumpState(log, feed, snapshot, resumes=resume is not None)
         self._opening: anyio.CancelScope | None = None
         self._closed = False
         self._cleaning = False
         self._cleaned = False
-        self._reading = False
         self._handlers = AsyncHandlers(log, self._home)
         self._task: Task | None = None
         self._task_id: int | None = None
@@ -96,74 +94,74 @@ class AsyncPump:
     @property
     def is_sent(self) -> bool:
         """Whether the request was sent, or is being sent."""
-        return self._body is not None or self._reading
+        return self._state.is_sent
 
     # -- reading -------------------------------------------------------------------------------------------------
 
     async def enter(self) -> None:
         """Send the request, if it was not sent yet; raise what comes of it."""
         self.here()
-        while self._body is None and not self._log.ended:
-            if self._take_turn():
-                try:
-                    await self._start()
-                except Exception:
-                    await self._deliver_ending()
-                    raise
-                finally:
-                    self._leave_turn()
-            else:
-                await self._home.sleep(lambda: self._body is not None or self._log.ended or self._is_free())
-        if self._body is None and self._log.failure is not None:
-            raise self._log.failure
+        log, state = self._log, self._state
+        while (step := state.opening(self._may_read())) is not END:
+            if step is WAIT:
+                await self._home.sleep(lambda: state.opening(self._may_read()) is not WAIT)
+                continue
+            state.turn[0] = state
+            try:
+                await self._start()
+            except Exception:
+                await self._deliver_ending()
+                raise
+            finally:
+                self._leave_turn()
+        if state.body is None and log.failure is not None:
+            raise log.failure
 
     async def advance(self, position: int) -> None:
         """Return once the log holds more than `position` events, or has ended."""
-        log = self._log
+        log, state = self._log, self._state
         self.here()
-        while log.length <= position and not log.ended:
+        while (step := state.arrival(position, self._may_read())) is not END:
             if log.alarm is not None:
                 log.check()
-            if self._take_turn():
-                try:
-                    await self._read()
-                finally:
-                    self._leave_turn()
+            if step is READ:
+                await self._read()
             else:
-                await self._home.sleep(lambda: log.length > position or log.ended or log.alarmed or self._is_free())
+                await self._home.sleep(lambda: log.alarmed or state.arrival(position, self._may_read()) is not WAIT)
 
     async def finish(self) -> None:
         """Return once everything is delivered; inside a delivery, once everything has arrived."""
-        log = self._log
+        log, handlers, waiter = self._log, self._handlers, object()
         self.here()
-        waiter = object()
         try:
             log.retain(waiter)
-            while not self._is_over():
-                log.want(FOREVER)
-                if self._handlers:
-                    upto = log.length + 1
-                    await self.deliver(upto)
-                    if log.length >= upto:
-                        continue  # a handler has read ahead
+            while (step := self._delivery()) is not END:
                 if log.alarm is not None:
                     log.check()
-                if not log.ended:
-                    if self._take_turn():
-                        try:
-                            await self._read()
-                        finally:
-                            self._leave_turn()
-                    else:
-                        await self.advance(log.length)
-                elif self._handlers.is_inside():
-                    return
+                if step is READ:
+                    await self._read()
+                    log.drain()  # what was wanted before is delivered without asking for the step
+                elif step is DELIVER:
+                    log.want(FOREVER)
+                    if handlers:
+                        await self.deliver(log.length + 1)
                 else:
-                    await self._home.sleep(lambda: self._is_over() or log.alarmed)
+                    await self._home.sleep(lambda: log.alarmed or self._delivery() is not WAIT)
             log.check()
         finally:
             log.release(waiter)
         await self.settle()
+
+    def _delivery(self) -> Step:
+        """The next step of this task towards the end of delivery, for handlers too."""
+        log, handlers = self._log, self._handlers
+        if not handlers:
+            return self._state.delivery(
+                self._may_read(), over=log.state >= RELEASED, behind=log.is_behind, inside=False
+            )
+        inside = handlers.is_inside()
+        behind = log.is_behind or (not inside and handlers.is_behind(log.length + 1))
+        return self._state.delivery(self._may_read(), over=False, behind=behind, inside=inside)
 
     async def connect(self) -> None:
         """Read and deliver in a task of its own from now on."""
@@ -194,14 +192,14 @@ class AsyncPump:
             self._task = self.here().spawn(main)
 
     async def _run_for_subscribers(self) -> None:
-        if self._log.holders or self._body is not None or self._reading:
+        if self._log.holders or self._state.is_sent:
             await self._run()
         else:
             self._task = None  # the subscriber has left: there is no request to send (C29)
             self._handlers.connected = False
 
     async def _run(self) -> None:
-        log = self._log
+        log, state = self._log, self._state
         self._task_id = anyio.get_current_task().id
         try:
             while not log.ended:
@@ -210,13 +208,10 @@ class AsyncPump:
                 await self._serve(upto)
                 if log.length > upto:
                     continue  # a handler has read ahead
-                if self._take_turn():
-                    try:
-                        await self._read()
-                    finally:
-                        self._leave_turn()
+                if state.arrival(upto, True) is READ:
+                    await self._read()
                 else:
-                    await self._home.sleep(lambda: not self._reading or log.ended)
+                    await self._home.sleep(lambda: state.arrival(upto, True) is not WAIT)
             await self._deliver_ending()
             await self.settle()
         finally:
@@ -240,66 +235,65 @@ class AsyncPump:
             self._opening = None
         if body is None:
             raise StreamClosedError("the stream was closed before it had ended")
-        self._body = OPEN[id(body)] = body
+        self._state.hold(body)
         self._feed.request_id = body.request_id
         if self._closed:
             await body.aclose()
 
     async def _read(self) -> None:
-        """Read one chunk into the log. What goes wrong is the stream's ending, not the caller's exception."""
+        """Take the turn and read one chunk into the log.
+
+        What goes wrong is the stream's ending, not the caller's exception.
+        """
         if not self.unread.was_read:
             self.unread.read()
+        state = self._state
+        state.turn[0] = state
         try:
-            if self._body is None:
-                await self._start()
-            body = self._body
-            if body is None or self._log.ended:
-                return
-            chunk = await body.read()
-        except RxAssistantError as error:
-            await self._broke(error)
-            return
-        except Exception as error:  # no error of a transport's: a source that is not what it should be
-            self._feed.fail(error)
-            return
-        except BaseException:
-            await self._cancelled("the task that was reading the stream was cancelled")
-            raise
-        if not chunk:
-            await self._broke(None)
-        elif self._feed.take(chunk):
-            body.saw_event()
-
-    async def _broke(self, cause: RxAssistantError | None) -> None:
-        feed, body, resume = self._feed, self._body, self._resume
-        point = feed.resumable(cause) if resume is not None and body is not None else None
-        if resume is None or body is None or point is None:
-            feed.finish(cause)
-            return
-        await body.aclose()
-        OPEN.pop(id(body), None)
-        while point is not None:
             try:
-                following = await resume(*point)
-            except Exception as error:
-                point = feed.resumable(error)
-                if point is None:
-                    feed.fail(error)
-            except BaseException:
-                await self._cancelled("the task that was resuming the stream was cancelled")
-                raise
-            else:
-                await self._go_on(following, cause)
+                if state.body is None:
+                    await self._start()
+                body = state.body
+                if body is None or self._log.state >= ENDED:
+                    return
+                chunk = await body.read()
+            except RxAssistantError as error:
+                await self._recover(error)
                 return
+            except Exception as error:  # no error of a transport's: a source that is not what it should be
+                self._feed.fail(error)
+                return
+            except BaseException:
+                await self._cancelled("the task that was reading the stream was cancelled")
+                raise
+            if not chunk:
+                await self._recover(None)
+            elif self._feed.take(chunk):
+                body.saw_event()
+        finally:
+            self._leave_turn()
 
-    async def _go_on(self, body: AsyncBody | None, cause: RxAssistantError | None) -> None:
-        if body is None:  # nothing tells which run it was
-            self._feed.finish(cause)
-            return
-        self._feed.restart()
-        self._body = OPEN[id(body)] = body
-        if self._log.ended:
-            await _closed_whatever_happens(body)
+    async def _recover(self, cause: RxAssistantError | None) -> None:
+        steps = self._state.recovery(cause)
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Close):
+                    await _closed_whatever_happens(step.body)
+                    step = next(steps)
+                    continue
+                assert self._resume is not None
+                try:
+                    following = await self._resume(step.identity, step.snapshot)
+                except Exception as error:
+                    step = steps.throw(error)
+                except BaseException:
+                    await self._cancelled("the task that was resuming the stream was cancelled")
+                    raise
+                else:
+                    step = steps.send(following)
+        except StopIteration:
+            pass
 
     async def _cancelled(self, what: str) -> None:
         """End the stream for everybody, and let the handlers hear of it, while the cancellation goes on."""
@@ -354,59 +348,47 @@ class AsyncPump:
 
     # -- turns ---------------------------------------------------------------------------------------------------
 
-    def _take_turn(self) -> bool:
-        if self._reading or not (self._task is None or self._may_read()):
-            return False
-        self._reading = True
-        return True
-
     def _may_read(self) -> bool:
-        """After `connect()` only its task reads, and whoever keeps it waiting: a handler that reads ahead."""
+        """After `connect()` only its task reads, and a handler that reads ahead, which keeps that task waiting."""
         return self._task is None or self._is_own_task() or self._handlers.is_inside()
 
     def _is_own_task(self) -> bool:
         return self._task_id is not None and anyio.get_current_task().id == self._task_id
 
     def _leave_turn(self) -> None:
-        self._reading = False
+        self._state.turn.clear()
         self._home.wake()
-
-    def _is_free(self) -> bool:
-        """Whether this task could take the turn, and there is something to read."""
-        return not self._reading and not self._log.ended and self._may_read()
 
     # -- endings -------------------------------------------------------------------------------------------------
 
     @property
     def is_left_open(self) -> bool:
         """Whether there is something to close that only readers of the stream would close, and they are gone."""
-        return self._body is not None and not (self._closed or self._cleaning) and self._task is None
+        return self._state.body is not None and not (self._closed or self._cleaning) and self._task is None
 
     @property
     def holds_connection(self) -> bool:
         """Whether what is read from holds a connection. A recording does not."""
-        return getattr(self._body, "holds_connection", True)
+        return getattr(self._state.body, "holds_connection", True)
 
     def drop(self) -> None:
         """Close what a stream has left open that was collected; a loop that is over has closed its sockets itself."""
         with suppress(Exception):
             self.close_soon()
-        OPEN.pop(id(self._body), None)
+        self._state.forget()
 
     def close_soon(self) -> None:
         """End the stream where delivery stands, from any thread; the loop closes the response right away."""
         self.unread.stop()
         self._closed = True
-        error = StreamClosedError("the stream was closed before it had ended")
-        error.carry(self._snapshot, self._feed.request_id)
-        self._log.cut(error)
-        self._feed.stop_recording()
+        self._state.cut()
         self._handlers.set_gate()
         self._log.want(FOREVER)
         if self._cleaned:
             return
-        if self._body is not None and not self._feed.done and not self._home.is_here:
-            self._body.close_soon()
+        body = self._state.body
+        if body is not None and not self._feed.done and not self._home.is_here:
+            body.close_soon()
         self._home.spawn(self.settle)
 
     async def closed(self) -> None:
@@ -444,14 +426,14 @@ class AsyncPump:
             if not self._cleaned:
                 await self._home.sleep(lambda: self._cleaned)
             return
-        if not self._log.ended or (self._body is None and self._reading):
+        if not self._log.ended or (self._state.body is None and 0 in self._state.turn):
             if self._closed and self._opening is not None:
                 self._opening.cancel()
             return
         self._cleaning = True
         try:
-            body = self._body
-            if body is not None and self._feed.done and self._log.failure is None:
+            body = self._state.body
+            if body is not None and self._state.is_good:
                 try:
                     await body.finish()
                 except BaseException:
@@ -461,7 +443,7 @@ class AsyncPump:
                 await _closed_whatever_happens(body)
         finally:
             self._cleaned = True
-            OPEN.pop(id(self._body), None)
+            self._state.forget()
             self._home.wake()
 
 

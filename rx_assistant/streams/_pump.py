@@ -1,11 +1,10 @@
-"""The pump of a synchronous stream: who reads, who waits, and how reading stops.
+"""The pump of a synchronous stream: `_pump_state` says what is next, this reads and waits on threads.
 
-No thread owns the pump between two steps. A thread that needs an event which nobody has read takes the turn, reads one
-chunk and leaves the turn; the others sleep until the log changes or the turn is free. After `connect()` only the
+No thread owns the pump between two steps. A thread that needs an event which was not read yet takes the turn, reads one
+chunk and gives the turn back; the others sleep until the log changes or the turn is free. After `connect()` only the
 background thread takes turns. Nothing is delivered while a turn is held, so a callback may always read ahead.
 
-The turn is a token in a dictionary, taken and given back as the log's is (see `hot/_log.py`, "Interrupts"). It is given
-back where it was taken, without a call, so that KeyboardInterrupt never leaves it taken.
+The turn is given back where it was taken, without a call, so that KeyboardInterrupt never leaves it taken.
 """
 
 from __future__ import annotations
@@ -14,14 +13,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from anyio import from_thread
 
-from rx_assistant.errors import RxAssistantError, StreamClosedError
-from rx_assistant.hot import FOREVER, TIMERS, Sleepers, start_thread
-from rx_assistant.streams._body import OPEN
+from rx_assistant.errors import RxAssistantError
+from rx_assistant.hot import DELIVERED, ENDED, FOREVER, RELEASED, TIMERS, Sleepers, start_thread
+from rx_assistant.streams._pump_state import DELIVER, END, READ, WAIT, Close, PumpState, Step
 from rx_assistant.streams._unread import Unread
 
 if TYPE_CHECKING:
@@ -62,15 +60,14 @@ class Pump:
         self.unread = Unread(log, TIMERS.call_later)
         self._log = log
         self._feed = feed
+        self._state: PumpState[Body] = PumpState(log, feed, snapshot, resumes=resume is not None)
         self._open = open
         self._resume = resume
         self._abort = abort
-        self._snapshot = snapshot
-        self._body: Body | None = None
         self._settled = False
         self._settling: dict[int, object] = {}  # the token of the thread that closes the body, under 0
         self._sleepers = Sleepers()
-        self._turn: dict[int, object] = {}  # the token of the thread that reads, under 0
+        self._plain: threading.Thread | None = None  # a thread that last read, and is no worker thread of anyio
         self._thread: threading.Thread | None = None
         self._over = False  # the background thread has read all that it will read
         log.listen(self._notify)
@@ -79,21 +76,28 @@ class Pump:
 
     def enter(self) -> None:
         """Send the request, if it was not sent yet; raise what comes of it."""
-        log = self._log
-        while self._body is None and not log.ended:
+        log, state = self._log, self._state
+        while (step := state.opening(self._may_read())) is not END:
             try:
-                self._step(lambda: self._body is not None or log.ended or self._is_free(), self._start)
+                if step is READ:
+                    self._take_turn(self._start)
+                else:
+                    self._sleepers.sleep(lambda: state.opening(self._may_read()) is not WAIT)
             finally:
                 log.want(FOREVER if log.ended else 0)
-        if self._body is None and log.failure is not None:
+        if state.body is None and log.failure is not None:
             raise log.failure
 
     def advance(self, position: int) -> None:
         """Return once the log holds more than `position` events, or has ended."""
-        log = self._log
-        while log.length <= position and not log.ended:
-            log.check()
-            self._step(lambda: log.length > position or log.ended or log.alarmed or self._is_free(), self._read)
+        log, state = self._log, self._state
+        while (step := state.arrival(position, self._may_read())) is not END:
+            if log.alarm is not None:
+                log.check()
+            if step is READ:
+                self._take_turn(self._read)
+            else:
+                self._sleepers.sleep(lambda: state.arrival(position, self._may_read()) is not WAIT or log.alarmed)
             self.leave_if_cancelled()
 
     def leave_if_cancelled(self) -> None:
@@ -102,32 +106,44 @@ class Pump:
         Starlette and FastAPI iterate over a plain generator on such threads, and do not close it when the browser
         leaves.
         """
-        with suppress(RuntimeError):  # the thread is no such worker
+        here = threading.current_thread()
+        if self._plain is here:
+            return
+        try:
             from_thread.check_cancelled()
+        except RuntimeError:
+            self._plain = here
 
     def finish(self) -> None:
         """Return once everything is delivered; inside a delivery, once everything has arrived."""
-        log = self._log
-        waiter = object()
+        log, waiter = self._log, object()
         try:
             log.retain(waiter)
-            while not log.released:
-                if log.is_mine_to_drain:
+            while (step := self._delivery()) is not END:
+                if log.alarm is not None:
+                    log.check()
+                if step is READ:
+                    self._take_turn(self._read)
+                    log.drain()  # what was wanted before is delivered without asking for the step
+                    self.leave_if_cancelled()
+                elif step is DELIVER:
                     log.want(FOREVER)
-                log.check()
-                if not log.ended:
-                    self.advance(log.length)
-                elif log.delivering == threading.get_ident():
-                    return
                 else:
-                    self._sleepers.sleep(self._may_finish)
+                    self._sleepers.sleep(lambda: log.alarmed or self._delivery() is not WAIT)
+                    self.leave_if_cancelled()
             log.check()
         finally:
             log.release(waiter)
 
-    def _may_finish(self) -> bool:
+    def _delivery(self) -> Step:
+        """The next step of this thread towards the end of delivery."""
         log = self._log
-        return log.released or log.alarmed or (log.delivering is None and log.is_mine_to_drain)
+        return self._state.delivery(
+            self._may_read(),
+            over=log.state >= RELEASED,
+            behind=log.is_mine_to_drain and log.is_behind,
+            inside=log.delivering == threading.get_ident(),
+        )
 
     def connect(self) -> None:
         """Read and deliver on a background thread from now on."""
@@ -152,7 +168,7 @@ class Pump:
             raise
 
     def _run_for_subscribers(self) -> None:
-        if self._log.holders or self._body is not None:
+        if self._log.holders or self._state.body is not None:
             self._run()
             return
         self._thread = self._log.drainer = None  # the subscriber has left: there is no request to send (C29)
@@ -161,7 +177,7 @@ class Pump:
 
     def _run(self) -> None:
         try:
-            while not self._log.delivered:
+            while self._log.state < DELIVERED:
                 self._pump_on()
         finally:
             self._log.drainer = None
@@ -169,15 +185,22 @@ class Pump:
             self._notify()
 
     def _pump_on(self) -> None:
-        log = self._log
         try:
-            log.want(FOREVER)
-            if not log.ended:
-                self._step(lambda: log.ended or self._is_free(), self._read)
-            elif not log.delivered:
-                self._sleepers.sleep(lambda: log.delivered or log.delivering is None)
+            while (step := self._background()) is not END:
+                if step is DELIVER:
+                    self._log.want(FOREVER)
+                elif step is READ:
+                    self._take_turn(self._read)
+                    self._log.drain()
+                else:
+                    self._sleepers.sleep(lambda: self._background() is not WAIT)
         except BaseException:  # sys.exit() in a subscriber must not stop the stream for everybody
             _logger.exception("a subscriber raised out of the thread that reads the stream")
+
+    def _background(self) -> Step:
+        """The next step of the background thread."""
+        log = self._log
+        return self._state.delivery(True, over=log.state >= DELIVERED, behind=log.is_behind, inside=False)
 
     @property
     def connected(self) -> bool:
@@ -187,26 +210,21 @@ class Pump:
     @property
     def is_sent(self) -> bool:
         """Whether the request was sent, or is being sent."""
-        return self._body is not None or 0 in self._turn
+        return self._state.is_sent
 
-    def _step(self, enough: Callable[[], bool], act: Callable[[], None]) -> None:
-        """Take the turn and act; or, when it is not this thread's turn, sleep until `enough()`."""
-        token, turn = object(), self._turn
+    def _take_turn(self, act: Callable[[], None]) -> None:
+        """Take the turn and act; nothing, when another thread was quicker."""
+        token, turn = object(), self._state.turn
         try:
-            if self._may_read() and turn.setdefault(0, token) is token:
+            if turn.setdefault(0, token) is token:
                 act()
-            else:
-                self._sleepers.sleep(enough)
         finally:
-            mine = False
             try:
                 if turn[0] is token:
                     del turn[0]
-                    mine = True
             except KeyError:
                 pass
-            if mine:
-                self._notify()
+            self._notify()
 
     def _start(self) -> None:
         try:
@@ -215,70 +233,58 @@ class Pump:
             self.unread.stop()
             self._feed.fail(error)
             raise
-        self._body = OPEN[id(body)] = body
+        self._state.hold(body)
         self._feed.request_id = body.request_id
 
     def _read(self) -> None:
         """Read one chunk into the log. What goes wrong is the stream's ending, not the caller's exception."""
         if not self.unread.was_read:
             self.unread.read()
+        state = self._state
         try:
-            if self._body is None:
+            if state.body is None:
                 self._start()
-            body = self._body
-            if body is None or self._log.ended:
+            body = state.body
+            if body is None or self._log.state >= ENDED:
                 return
             chunk = body.read()
         except RxAssistantError as error:
-            self._broke(error)
+            self._recover(error)
             return
         except Exception as error:  # no error of a transport's: a source that is not what it should be
             self._feed.fail(error)
             return
         if not chunk:
-            self._broke(None)
+            self._recover(None)
         elif self._feed.take(chunk):
             body.saw_event()
 
-    def _broke(self, cause: RxAssistantError | None) -> None:
-        feed, body, resume = self._feed, self._body, self._resume
-        point = feed.resumable(cause) if resume is not None and body is not None else None
-        if resume is None or body is None or point is None:
-            feed.finish(cause)
-            return
-        body.close()
-        OPEN.pop(id(body), None)
-        while point is not None:
-            try:
-                following = resume(*point)
-            except Exception as error:
-                point = feed.resumable(error)
-                if point is None:
-                    feed.fail(error)
-            else:
-                self._go_on(following, cause)
-                return
-
-    def _go_on(self, body: Body | None, cause: RxAssistantError | None) -> None:
-        if body is None:  # nothing tells which run it was
-            self._feed.finish(cause)
-            return
-        self._feed.restart()
-        self._body = OPEN[id(body)] = body
-        if self._log.ended:
-            body.close()
+    def _recover(self, cause: RxAssistantError | None) -> None:
+        steps = self._state.recovery(cause)
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Close):
+                    step.body.close()
+                    step = next(steps)
+                    continue
+                assert self._resume is not None
+                try:
+                    following = self._resume(step.identity, step.snapshot)
+                except Exception as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(following)
+        except StopIteration:
+            pass
 
     def _may_read(self) -> bool:
         """Whether this thread may take turns at all: after `connect()` only the background thread may."""
         return self._thread is None or self._thread is threading.current_thread()
 
-    def _is_free(self) -> bool:
-        """Whether this thread could take the turn, and there is something to read."""
-        return 0 not in self._turn and not self._log.ended and self._may_read()
-
     def _notify(self) -> None:
         self._sleepers.wake()
-        if self._log.delivered:
+        if self._log.state >= DELIVERED:
             self.settle()
 
     # -- endings -------------------------------------------------------------------------------------------------
@@ -286,12 +292,12 @@ class Pump:
     @property
     def is_left_open(self) -> bool:
         """Whether there is something to close that only readers of the stream would close, and they are gone."""
-        return self._body is not None and not self._settled and self._thread is None
+        return self._state.body is not None and not self._settled and self._thread is None
 
     @property
     def holds_connection(self) -> bool:
         """Whether what is read from holds a connection. A recording does not."""
-        return getattr(self._body, "holds_connection", True)
+        return getattr(self._state.body, "holds_connection", True)
 
     def drop(self) -> None:
         """Close what a stream has left open that was collected."""
@@ -300,11 +306,8 @@ class Pump:
     def close(self) -> None:
         """Stop reading and end the stream where delivery stands; from any thread."""
         self.unread.stop()
-        error = StreamClosedError("the stream was closed before it had ended")
-        error.carry(self._snapshot, self._feed.request_id)
-        self._log.cut(error)
-        self._feed.stop_recording()
-        if self._body is None and self._abort is not None:
+        error = self._state.cut()
+        if self._state.body is None and self._abort is not None:
             self._abort(error)
         self.settle()
         self._log.want(FOREVER)
@@ -344,8 +347,8 @@ class Pump:
 
     def settle(self) -> None:
         """Give the connection back after a good end, else close it. Once; again if an interrupt came between."""
-        body, good = self._body, self._feed.done and self._log.failure is None
-        if self._settled or body is None or (good and 0 in self._turn):
+        body, good = self._state.body, self._state.is_good
+        if self._settled or body is None or (good and 0 in self._state.turn):
             return  # the reader has read the end, and settles when it leaves its turn
         token, settling = object(), self._settling
         try:
@@ -356,7 +359,7 @@ class Pump:
             else:
                 body.close()
             self._settled = True
-            OPEN.pop(id(body), None)
+            self._state.forget()
         finally:
             try:
                 if settling[0] is token:

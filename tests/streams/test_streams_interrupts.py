@@ -94,7 +94,7 @@ def test_a_seat_that_an_interrupt_kept_from_the_ending_gets_it_in_the_next_drain
 
 def test_an_interrupt_right_after_the_turn_to_read_was_taken_gives_it_back() -> None:
     stream = sync_stream(FedBody(*answer("a")))
-    stream.driver._turn = Interrupting()
+    stream.driver._state.turn = Interrupting()
     with pytest.raises(KeyboardInterrupt):
         stream.until_done()
     joined(elsewhere(stream.until_done))

@@ -115,7 +115,7 @@ def test_a_stream_shows_its_run_how_much_has_come_and_its_state() -> None:
 def test_a_chunk_size_bounds_the_chunks() -> None:
     with replay(WHOLE, chunk_size=16) as stream:
         reads = 0
-        body = stream.driver._body
+        body = stream.driver._state.body
         assert body is not None
         pull = body.read
 
