@@ -1,8 +1,10 @@
-"""Bytes of a Chat Completions body → payloads, one for each `data:` line, whatever stands between them.
+"""Bytes of a body → payloads, each with the name of its event; for Chat Completions and for Responses.
 
-Each payload of this protocol is one line, so blank lines need not be trusted: some servers leave them out. CRLF and
-lone CR, comments, `event:`, `id:` and `retry:` lines and blanks before a field are taken as well. A body that is JSON
-instead of a stream is one payload; lines of JSON are one payload each. A field `error:` (GPUStack) is an error.
+Responses are ordinary server-sent events (`ResponsesFrames`). A Chat Completions body (`ChatFrames`) gives one payload
+for each `data:` line, whatever stands between them. Each payload of this protocol is one line, so blank lines need not
+be trusted: some servers leave them out. CRLF and lone CR, comments, `event:`, `id:` and `retry:` lines and blanks
+before a field are taken as well. A body that is JSON instead of a stream is one payload; lines of JSON are one payload
+each. A field `error:` (GPUStack) is an error.
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ from typing import Final
 from pydantic_core import from_json
 
 from rx_assistant.errors import EventTooLargeError
+from rx_assistant.sse import Frame, SSEDecoder
 
 Payload = tuple[bytes, bytes]
-"""The event's name, `error` or empty, and the bytes of the payload."""
+"""The event's name, or nothing, and the bytes of the payload. Of Chat Completions, only the name `error` is kept."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 _JSON: Final = (b"{", b"[")
@@ -23,7 +26,8 @@ _JSON: Final = (b"{", b"[")
 class ChatFrames:
     """Takes a body in chunks of any size and gives its payloads, each as (name, bytes).
 
-    Raises EventTooLargeError when one line, or a body of JSON, is larger than `max_event_bytes`.
+    Raises EventTooLargeError when one line, or a body of JSON, is larger than `max_event_bytes`. When one chunk holds
+    payloads before that line, they are given first, and the next call raises.
     """
 
     def __init__(self, *, max_event_bytes: int = 16 * 2**20) -> None:
@@ -33,9 +37,12 @@ class ChatFrames:
         self._name = b""
         self._begun = False
         self._is_json = False
+        self._broken = False
 
     def push(self, chunk: bytes) -> list[Payload]:
         """The payloads that `chunk` completes."""
+        if self._broken:
+            raise EventTooLargeError(self._limit)
         if not chunk:
             return []
         if b"\r" in chunk:
@@ -48,12 +55,16 @@ class ChatFrames:
         lines = chunk.split(b"\n")
         if self._rest:
             lines[0] = self._taken() + lines[0]
-        if lines[-1]:
-            self._hold(lines[-1])
         payloads: list[Payload] = []
         for line in lines[:-1]:
             if line:
                 self._line(line, payloads)
+        if lines[-1]:
+            try:
+                self._hold(lines[-1])
+            except EventTooLargeError:
+                if not payloads:
+                    raise
         return payloads
 
     def end(self) -> list[Payload]:
@@ -94,6 +105,7 @@ class ChatFrames:
     def _hold(self, piece: bytes) -> None:
         self._size += len(piece)
         if self._size > self._limit:
+            self._broken = True
             raise EventTooLargeError(self._limit)
         self._rest.append(piece)
 
@@ -101,6 +113,60 @@ class ChatFrames:
         rest = b"".join(self._rest)
         self._rest, self._size = [], 0
         return rest
+
+
+class ResponsesFrames:
+    """Takes a body of Responses in chunks and gives its payloads, each as (name, bytes). One of JSON is one payload.
+
+    Raises EventTooLargeError when one event, or a body of JSON, is larger than `max_event_bytes`; but not before it has
+    given the payloads that came before: then the next call raises.
+    """
+
+    def __init__(self, *, max_event_bytes: int = 16 * 2**20) -> None:
+        self._limit = max_event_bytes
+        self._decoder = SSEDecoder(max_event_bytes=max_event_bytes)
+        self._start: bytes | None = b""  # what came before the first byte that counts
+        self._json: bytearray | None = None
+
+    @property
+    def pending(self) -> Payload | None:
+        """The last event, if its blank line is missing; or the body, if it is JSON that is whole."""
+        if self._json is None:
+            return self._decoder.pending
+        return (b"", bytes(self._json)) if _is_value(bytes(self._json)) else None
+
+    @property
+    def unread(self) -> bytes:
+        """The beginning of what came last and made no payload."""
+        return self._decoder.unread if self._json is None else bytes(self._json[:512])
+
+    def push(self, chunk: bytes) -> list[Payload]:
+        """The payloads that `chunk` completes."""
+        if self._start is not None:
+            chunk = self._begin(self._start, chunk)
+        payloads: list[Frame] = []
+        if self._json is not None:
+            self._json += chunk
+            if len(self._json) > self._limit:
+                raise EventTooLargeError(self._limit)
+            return []
+        try:
+            self._decoder.push(chunk, payloads.append)
+        except EventTooLargeError:
+            if not payloads:
+                raise
+        return payloads
+
+    def _begin(self, start: bytes, chunk: bytes) -> bytes:
+        """The body so far, once its first byte that counts is there: that byte tells a stream from JSON."""
+        start = (start + chunk).removeprefix(_BOM).lstrip()
+        if not start or _BOM.startswith(start):
+            self._start = start
+            return b""
+        self._start = None
+        if start.startswith(_JSON):
+            self._json = bytearray()
+        return start
 
 
 def _is_value(text: bytes) -> bool:

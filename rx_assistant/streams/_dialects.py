@@ -1,0 +1,166 @@
+"""Streams in other protocols: bytes → the events of an Assistants run (decision 2). Ids and times are made here."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+from rx_assistant.dialects.chat import ChatReader
+from rx_assistant.dialects.frames import ChatFrames, Payload, ResponsesFrames
+from rx_assistant.dialects.responses import ResponsesReader, tells_the_end
+from rx_assistant.dialects.translator import Translator
+from rx_assistant.dialects.writer import RunWriter
+from rx_assistant.errors import EventTooLargeError
+from rx_assistant.events import DoneEvent
+from rx_assistant.streams._decoding import Decoded
+
+if TYPE_CHECKING:
+    from rx_assistant.dialects.translator import Reader
+    from rx_assistant.dialects.writer import Pair
+
+StreamDialect: TypeAlias = Literal["assistants", "chat", "responses"]
+"""The protocol of a stream: the Assistants API, Chat Completions, or Responses."""
+
+NewId: TypeAlias = Callable[[str], str]
+Now: TypeAlias = Callable[[], int]
+
+
+def fresh_id(prefix: str) -> str:
+    """An id that nothing else has."""
+    return f"{prefix}{uuid.uuid4().hex[:24]}"
+
+
+def seconds() -> int:
+    """The time, in seconds since 1970."""
+    return int(time.time())
+
+
+class _Frames(Protocol):
+    def push(self, chunk: bytes) -> list[Payload]: ...
+
+
+class _Translating:
+    """What both protocols share. Once the stream said how it ends, the run is closed, and `done` is its last event."""
+
+    def __init__(self, frames: _Frames, reader: Reader, run: Mapping[str, Any], new_id: NewId, now: Now) -> None:
+        self._frames = frames
+        self._translator = Translator(
+            reader, RunWriter({"thread_id": new_id("thread_"), **run}, new_id=new_id, now=now)
+        )
+        self._closed = False
+
+    def push(self, chunk: bytes) -> Decoded:
+        try:
+            frames = self._frames.push(chunk)
+        except EventTooLargeError as error:
+            return Decoded([], [], error.with_traceback(None))  # the traceback would keep the stream alive
+        return _decoded(self._translated(frames))
+
+    def end(self) -> Decoded:
+        pairs = self._translated(self._last())
+        if self._closed:
+            return _decoded(pairs)
+        return _decoded([*pairs, *(self._closing() if self._translator.is_over else self._translator.cut_pairs())])
+
+    @property
+    def is_ending(self) -> bool:
+        return self._closed or self._translator.is_over
+
+    @property
+    def unread(self) -> bytes:
+        return self._translator.unread
+
+    @property
+    def rest(self) -> bytes:
+        """Nothing: a recording holds events of the run, and the run's are all written."""
+        return b""
+
+    def _last(self) -> list[Payload]:
+        """The payloads that only the end of the body completes."""
+        raise NotImplementedError
+
+    def _translated(self, frames: list[Payload]) -> list[Pair]:
+        pairs: list[Pair] = []
+        for name, payload in frames:
+            if self._closed:
+                break
+            pairs += self._translator.feed_pairs(payload, name)
+            if self._translator.is_done:
+                pairs += self._closing()
+        return pairs
+
+    def _closing(self) -> list[Pair]:
+        self._closed = True
+        return [*self._translator.end_pairs(), (DoneEvent, DoneEvent().raw)]
+
+
+class ChatDecoding(_Translating):
+    """A Chat Completions stream. `run` holds what is known of the run; `choice` is the one that becomes the run."""
+
+    def __init__(
+        self,
+        max_event_bytes: int,
+        *,
+        choice: int = 0,
+        run: Mapping[str, Any] | None = None,
+        new_id: NewId = fresh_id,
+        now: Now = seconds,
+    ) -> None:
+        self._chat = ChatFrames(max_event_bytes=max_event_bytes)
+        super().__init__(self._chat, ChatReader(new_id, choice=choice), run or {}, new_id, now)
+
+    def _last(self) -> list[Payload]:
+        return self._chat.end()
+
+    def restart(self) -> None:
+        """Never called: a completion cannot be resumed."""
+
+
+class ResponsesDecoding(_Translating):
+    """A Responses stream, which another body may continue behind `sequence_number`."""
+
+    def __init__(
+        self,
+        max_event_bytes: int,
+        *,
+        run: Mapping[str, Any] | None = None,
+        new_id: NewId = fresh_id,
+        now: Now = seconds,
+    ) -> None:
+        self._max_event_bytes = max_event_bytes
+        self._responses = ResponsesFrames(max_event_bytes=max_event_bytes)
+        self._reader = ResponsesReader(new_id)
+        super().__init__(self._responses, self._reader, run or {}, new_id, now)
+
+    @property
+    def response_id(self) -> str:
+        """The response's id; "" before an event has told it."""
+        return self._reader.response_id
+
+    @property
+    def sequence_number(self) -> int | None:
+        """The number of the last event, None if the server numbers none."""
+        return self._reader.sequence_number
+
+    @property
+    def is_ending(self) -> bool:
+        return super().is_ending or bool(self._last())
+
+    @property
+    def unread(self) -> bytes:
+        return self._responses.unread or super().unread
+
+    def restart(self) -> None:
+        self._frames = self._responses = ResponsesFrames(max_event_bytes=self._max_event_bytes)
+        self._reader.resume()
+
+    def _last(self) -> list[Payload]:
+        """The last block, if it lacks its blank line and tells the end. Any other is no event, as in any SSE stream."""
+        pending = self._responses.pending
+        return [pending] if pending is not None and tells_the_end(pending[1], pending[0]) else []
+
+
+def _decoded(pairs: list[Pair]) -> Decoded:
+    return Decoded([kind for kind, _ in pairs], [payload for _, payload in pairs])
