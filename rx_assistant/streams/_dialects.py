@@ -133,11 +133,7 @@ class ResponsesDecoding(_Translating):
         self._responses = ResponsesFrames(max_event_bytes=max_event_bytes)
         self._reader = ResponsesReader(new_id)
         super().__init__(self._responses, self._reader, run or {}, new_id, now)
-
-    @property
-    def response_id(self) -> str:
-        """The response's id; "" before an event has told it."""
-        return self._reader.response_id
+        self._final: Payload | None = None
 
     @property
     def sequence_number(self) -> int | None:
@@ -152,14 +148,18 @@ class ResponsesDecoding(_Translating):
     def unread(self) -> bytes:
         return self._responses.unread or super().unread
 
+    def close_with(self, response: bytes) -> None:
+        """Take the response as it ended, from the reply to another request. It counts if the body ends without it."""
+        self._final = (b"", response)
+
     def restart(self) -> None:
         self._frames = self._responses = ResponsesFrames(max_event_bytes=self._max_event_bytes)
         self._reader.resume()
 
     def _last(self) -> list[Payload]:
         """The last block, if it lacks its blank line and tells the end. Any other is no event, as in any SSE stream."""
-        pending = self._responses.pending
-        return [pending] if pending is not None and tells_the_end(pending[1], pending[0]) else []
+        told = (self._responses.pending, self._final)
+        return [each for each in told if each is not None and tells_the_end(each[1], each[0])][:1]
 
 
 def _decoded(pairs: list[Pair]) -> Decoded:
