@@ -146,7 +146,7 @@ class ResponsesReader:
 
     @property
     def unread(self) -> bytes:
-        """The beginning of the first payload that was not JSON."""
+        """Payloads that were not JSON, as far as they are kept."""
         return self._unread
 
     def resume(self) -> None:
@@ -375,7 +375,7 @@ class ResponsesReader:
                 return Ending("failed", "content_filter", message=why, usage=usage)
             return Ending("incomplete", "max_tokens", usage=usage)
         if not self._items:
-            said = self._unread.decode("utf-8", "replace").strip()
+            said = self._unread[:_SHOWN].decode("utf-8", "replace").strip()
             why = f"the model gave no answer: {said}" if said else "the model gave no answer"
             return Ending("failed", "run_failed", message=why, usage=usage)
         if not self._status:
@@ -384,14 +384,20 @@ class ResponsesReader:
         return Ending("requires_action" if self._calls else "completed", usage=usage)
 
     def _read_broken(self, payload: bytes) -> Any:
-        try:
-            return json.loads(payload)
-        except (ValueError, RecursionError):
-            self._unread = self._unread or payload[:_SHOWN]
-            return None
+        """The value of a payload that is not JSON by itself: the rest of an earlier one, or text with odd escapes."""
+        for text in (payload, self._unread + b"\n" + payload if self._unread else b""):
+            try:
+                value = json.loads(text)
+            except (ValueError, RecursionError):
+                continue
+            self._unread = b""
+            return value
+        self._unread = (self._unread + b"\n" + payload if self._unread else payload)[:_UNREAD]
+        return None
 
 
 _SHOWN: Final = 300
+_UNREAD: Final = 1 << 20
 _READERS: Final[Mapping[str, Callable[[ResponsesReader, Json, list[Part]], None]]] = {
     "response.output_item.added": ResponsesReader._item_added,
     "response.output_item.done": ResponsesReader._item_done,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rx_assistant.dialects.chat import ChatReader
-from rx_assistant.dialects.frames import ChatFrames, Payload, ResponsesFrames
+from rx_assistant.dialects.frames import ChatFrames, Payload, is_value
 from rx_assistant.dialects.responses import ResponsesReader, tells_the_end
 from rx_assistant.dialects.translator import Translator
 from rx_assistant.dialects.writer import RunWriter
@@ -37,18 +37,17 @@ def seconds() -> int:
     return int(time.time())
 
 
-class _Frames(Protocol):
-    def push(self, chunk: bytes) -> list[Payload]: ...
-
-
 class _Translating:
     """What both protocols share. Once the stream said how it ends, the run is closed, and `done` is its last event."""
 
-    def __init__(self, frames: _Frames, reader: Reader, run: Mapping[str, Any], new_id: NewId, now: Now) -> None:
-        self._frames = frames
-        self._translator = Translator(
-            reader, RunWriter({"thread_id": new_id("thread_"), **run}, new_id=new_id, now=now)
-        )
+    def __init__(
+        self, reader: Reader, run: Mapping[str, Any], max_event_bytes: int, *, new_id: NewId, now: Now
+    ) -> None:
+        known = {"thread_id": new_id("thread_"), **run}
+        self._translator = Translator(reader, RunWriter(known, new_id=new_id, now=now))
+        self._max_event_bytes = max_event_bytes
+        self._frames = ChatFrames(max_event_bytes=max_event_bytes)
+        self._half = b""  # a last line that was cut
         self._closed = False
 
     def push(self, chunk: bytes) -> Decoded:
@@ -70,7 +69,7 @@ class _Translating:
 
     @property
     def unread(self) -> bytes:
-        return self._translator.unread
+        return self._translator.unread or self._half
 
     @property
     def rest(self) -> bytes:
@@ -78,8 +77,11 @@ class _Translating:
         return b""
 
     def _last(self) -> list[Payload]:
-        """The payloads that only the end of the body completes."""
-        raise NotImplementedError
+        """The payloads that only the end of the body completes. Half a line makes none."""
+        payloads = self._frames.end()
+        whole = [payload for payload in payloads if _is_whole(*payload)]
+        self._half = b"" if len(whole) == len(payloads) else payloads[-1][1]
+        return whole
 
     def _translated(self, frames: list[Payload]) -> list[Pair]:
         pairs: list[Pair] = []
@@ -108,11 +110,7 @@ class ChatDecoding(_Translating):
         new_id: NewId = fresh_id,
         now: Now = seconds,
     ) -> None:
-        self._chat = ChatFrames(max_event_bytes=max_event_bytes)
-        super().__init__(self._chat, ChatReader(new_id, choice=choice), run or {}, new_id, now)
-
-    def _last(self) -> list[Payload]:
-        return self._chat.end()
+        super().__init__(ChatReader(new_id, choice=choice), run or {}, max_event_bytes, new_id=new_id, now=now)
 
     def restart(self) -> None:
         """Never called: a completion cannot be resumed."""
@@ -129,11 +127,9 @@ class ResponsesDecoding(_Translating):
         new_id: NewId = fresh_id,
         now: Now = seconds,
     ) -> None:
-        self._max_event_bytes = max_event_bytes
-        self._responses = ResponsesFrames(max_event_bytes=max_event_bytes)
         self._reader = ResponsesReader(new_id)
-        super().__init__(self._responses, self._reader, run or {}, new_id, now)
-        self._final: Payload | None = None
+        super().__init__(self._reader, run or {}, max_event_bytes, new_id=new_id, now=now)
+        self._final: list[Payload] = []
 
     @property
     def sequence_number(self) -> int | None:
@@ -142,24 +138,23 @@ class ResponsesDecoding(_Translating):
 
     @property
     def is_ending(self) -> bool:
-        return super().is_ending or bool(self._last())
-
-    @property
-    def unread(self) -> bytes:
-        return self._responses.unread or super().unread
+        last = [*self._frames.pending, *self._final]
+        return super().is_ending or any(tells_the_end(payload, name) for name, payload in last)
 
     def close_with(self, response: bytes) -> None:
         """Take the response as it ended, from the reply to another request. It counts if the body ends without it."""
-        self._final = (b"", response)
+        self._final = [(b"", response)]
 
     def restart(self) -> None:
-        self._frames = self._responses = ResponsesFrames(max_event_bytes=self._max_event_bytes)
+        self._frames = ChatFrames(max_event_bytes=self._max_event_bytes)
         self._reader.resume()
 
     def _last(self) -> list[Payload]:
-        """The last block, if it lacks its blank line and tells the end. Any other is no event, as in any SSE stream."""
-        told = (self._responses.pending, self._final)
-        return [each for each in told if each is not None and tells_the_end(each[1], each[0])][:1]
+        return [*super()._last(), *self._final]
+
+
+def _is_whole(name: bytes, payload: bytes) -> bool:
+    return name == b"error" or payload == b"[DONE]" or (payload[:1] in (b"{", b"[") and is_value(payload))
 
 
 def _decoded(pairs: list[Pair]) -> Decoded:
