@@ -56,6 +56,8 @@ class Request:
     upload: Upload | None = None
     headers: tuple[tuple[str, str], ...] = (BETA,)
     accept: str = "application/json"
+    takes_json: bool = False
+    """Whether the reply may be JSON, although an event stream was asked for."""
     confirm: Confirm | None = field(default=None, compare=False)
 
     @property

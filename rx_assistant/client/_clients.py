@@ -34,7 +34,9 @@ from rx_assistant.http.transports import AsyncHTTP, SyncHTTP, timeout_of
 
 if TYPE_CHECKING:
     from rx_assistant.client.assistants import Assistants, AsyncAssistants
+    from rx_assistant.client.chat import AsyncChat, Chat
     from rx_assistant.client.files import AsyncFiles, Files
+    from rx_assistant.client.responses import AsyncResponses, Responses
     from rx_assistant.client.threads import AsyncThreads, Threads
     from rx_assistant.client.vector_stores import AsyncVectorStores, VectorStores
 
@@ -191,6 +193,20 @@ class AssistantClient(_Client[Session]):
 
         return VectorStores(self._session)
 
+    @cached_property
+    def chat(self) -> Chat:
+        """Chat Completions, as streams of Assistants events."""
+        from rx_assistant.client.chat import Chat
+
+        return Chat(self._session)
+
+    @cached_property
+    def responses(self) -> Responses:
+        """Responses, as streams of Assistants events."""
+        from rx_assistant.client.responses import Responses
+
+        return Responses(self._session)
+
     def close(self) -> None:
         """End every call under way and close all connections, unless the `http_client` was given."""
         self._session.close()
@@ -271,6 +287,20 @@ class AsyncAssistantClient(_Client[AsyncSession]):
         from rx_assistant.client.vector_stores import AsyncVectorStores
 
         return AsyncVectorStores(self._session)
+
+    @cached_property
+    def chat(self) -> AsyncChat:
+        """Chat Completions, as streams of Assistants events."""
+        from rx_assistant.client.chat import AsyncChat
+
+        return AsyncChat(self._session)
+
+    @cached_property
+    def responses(self) -> AsyncResponses:
+        """Responses, as streams of Assistants events."""
+        from rx_assistant.client.responses import AsyncResponses
+
+        return AsyncResponses(self._session)
 
     async def aclose(self) -> None:
         """Close all connections, unless the `http_client` was given."""

@@ -28,11 +28,12 @@ class RequestOptions(TypedDict, total=False):
 OnDisconnect: TypeAlias = Literal["fail", "poll"]
 """What a stream does whose connection breaks: end with an error, or go on by polling the run."""
 
+OnCut: TypeAlias = Literal["fail", "resume"]
+"""What a stream of a response does whose connection breaks: end with an error, or read on behind the last event."""
+
 
 class StreamOptions(RequestOptions, total=False):
-    """… and any stream: what late subscribers get, and what happens when nobody is left or the connection breaks."""
-
-    on_disconnect: OnDisconnect
+    """… and any stream: what late subscribers get, and what happens when the last reader has left."""
 
     replay: Replay
     on_idle: OnIdle
@@ -41,6 +42,12 @@ class StreamOptions(RequestOptions, total=False):
     cancel_wait: float
     max_pending: int
     max_event_bytes: int
+
+
+class RunStreamOptions(StreamOptions, total=False):
+    """… and the stream of a run: what happens when its connection breaks."""
+
+    on_disconnect: OnDisconnect
 
 
 class AssistantCreate(t.AssistantCreateParams, RequestOptions, total=False):
@@ -67,7 +74,7 @@ class CreateAndRun(t.ThreadCreateAndRunParamsBase, RequestOptions, total=False):
     """`threads.create_and_run`."""
 
 
-class CreateAndRunStream(t.ThreadCreateAndRunParamsBase, StreamOptions, total=False):
+class CreateAndRunStream(t.ThreadCreateAndRunParamsBase, RunStreamOptions, total=False):
     """`threads.create_and_run_stream`."""
 
 
@@ -87,7 +94,7 @@ class RunCreate(t.RunCreateParamsBase, RequestOptions, total=False):
     """`threads.runs.create`."""
 
 
-class RunStream(t.RunCreateParamsBase, StreamOptions, total=False):
+class RunStream(t.RunCreateParamsBase, RunStreamOptions, total=False):
     """`threads.runs.stream`."""
 
 
@@ -103,7 +110,7 @@ class Submit(t.RunSubmitToolOutputsParamsBase, RequestOptions, total=False):
     """`threads.runs.submit_tool_outputs`."""
 
 
-class SubmitStream(t.RunSubmitToolOutputsParamsBase, StreamOptions, total=False):
+class SubmitStream(t.RunSubmitToolOutputsParamsBase, RunStreamOptions, total=False):
     """`threads.runs.submit_tool_outputs_stream`."""
 
 
@@ -113,6 +120,16 @@ class StepList(t.StepListParams, RequestOptions, total=False):
 
 class StepRetrieve(t.StepRetrieveParams, RequestOptions, total=False):
     """`threads.runs.steps.retrieve`."""
+
+
+class ChatStream(t.ChatStreamParams, StreamOptions, total=False):
+    """`chat.stream`."""
+
+
+class ResponseStream(t.ResponseStreamParams, StreamOptions, total=False):
+    """`responses.stream`."""
+
+    on_disconnect: OnCut
 
 
 class FileCreate(t.FileCreateParams, RequestOptions, total=False):

@@ -39,12 +39,12 @@ _POLICIES = (
 )
 
 
-def without_policies(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The parameters of the request, and those of the stream."""
+def without_policies(params: Mapping[str, Any], going_on: str = "poll") -> tuple[dict[str, Any], dict[str, Any]]:
+    """The parameters of the request, and those of the stream. `going_on` is what `on_disconnect` may be, or "fail"."""
     policies = {name: params[name] for name in _POLICIES if name in params}
     on_disconnect = policies.get("on_disconnect", "fail")
-    if on_disconnect not in ("fail", "poll"):
-        raise ValueError(f"on_disconnect must be 'fail' or 'poll', not {on_disconnect!r}")
+    if on_disconnect not in ("fail", going_on):
+        raise ValueError(f"on_disconnect must be 'fail' or {going_on!r}, got {on_disconnect!r}")
     return {name: value for name, value in params.items() if name not in policies}, policies
 
 
@@ -96,9 +96,12 @@ def made(
         return parsed(Run, session.send(runs.retrieve(run_id, thread_id)))
 
     posts: dict[str, Any] = {"post_cancel": post_cancel, "fetch_run": fetch_run}
-    if handler is None:
-        return AssistantStream(open, **posts, **given)
-    return HandledStream(open, handler=handler, **posts, **given)
+    return built(open, handler, {**posts, **given})
+
+
+def built(open: Callable[[], Any], handler: H | None, given: Mapping[str, Any]) -> HandledStream[H] | AssistantStream:
+    """The stream over what `open` gives; with a handler, its block gives the handler."""
+    return AssistantStream(open, **given) if handler is None else HandledStream(open, handler=handler, **given)
 
 
 def async_streamed(
@@ -167,6 +170,13 @@ def async_made(
         return parsed(Run, await session.send(runs.retrieve(run_id, thread_id)))
 
     posts: dict[str, Any] = {"post_cancel": post_cancel, "fetch_run": fetch_run}
+    return async_built(open, handler, {**posts, **given})
+
+
+def async_built(
+    open: Callable[[], Awaitable[Any]], handler: H | None, given: Mapping[str, Any]
+) -> HandledAsyncStream[H] | AsyncAssistantStream:
+    """The same for asyncio and trio."""
     if handler is None:
-        return AsyncAssistantStream(open, **posts, **given)
-    return HandledAsyncStream(open, handler=handler, **posts, **given)
+        return AsyncAssistantStream(open, **given)
+    return HandledAsyncStream(open, handler=handler, **given)

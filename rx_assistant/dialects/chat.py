@@ -119,6 +119,7 @@ class ChatReader:
         self, new_id: Callable[[str], str], *, choice: int = 0, thinking: ThinkingPolicy = "reasoning"
     ) -> None:
         self.model = ""
+        self.run_id = ""  # chunks have ids, but nothing can be asked for by them
         self._new_id = new_id
         self._choice = choice
         self._thinking = Thinking() if thinking == "reasoning" else None
@@ -151,6 +152,11 @@ class ChatReader:
     def is_done(self) -> bool:
         """Whether nothing more will come: `[DONE]` or an error was read."""
         return self._done or self._error is not None
+
+    @property
+    def unread(self) -> bytes:
+        """Payloads that were not JSON, as far as they are kept."""
+        return self._unread
 
     def turn(self) -> dict[str, Any]:
         """The turn as an assistant message of this protocol, to be sent back to the same server.

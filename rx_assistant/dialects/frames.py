@@ -1,8 +1,8 @@
-"""Bytes of a Chat Completions body → payloads, one for each `data:` line, whatever stands between them.
+"""Bytes of a Chat Completions or Responses body → payloads, one for each `data:` line, whatever stands between them.
 
-Each payload of this protocol is one line, so blank lines need not be trusted: some servers leave them out. CRLF and
-lone CR, comments, `event:`, `id:` and `retry:` lines and blanks before a field are taken as well. A body that is JSON
-instead of a stream is one payload; lines of JSON are one payload each. A field `error:` (GPUStack) is an error.
+Each payload of these protocols is one line, so blank lines need not be trusted: some servers leave them out. CRLF and
+lone CR, comments, `id:` and `retry:` lines and blanks before a field are taken as well. A body that is JSON instead of
+a stream is one payload; lines of JSON are one payload each. A field `error:` (GPUStack) is an error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from rx_assistant.errors import EventTooLargeError
 
 Payload = tuple[bytes, bytes]
-"""The event's name, `error` or empty, and the bytes of the payload."""
+"""The event's name, or nothing, and the bytes of the payload."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 _JSON: Final = (b"{", b"[")
@@ -23,7 +23,8 @@ _JSON: Final = (b"{", b"[")
 class ChatFrames:
     """Takes a body in chunks of any size and gives its payloads, each as (name, bytes).
 
-    Raises EventTooLargeError when one line, or a body of JSON, is larger than `max_event_bytes`.
+    Raises EventTooLargeError when one line, or a body of JSON, is larger than `max_event_bytes`. When one chunk holds
+    payloads before that line, they are given first, and the next call raises.
     """
 
     def __init__(self, *, max_event_bytes: int = 16 * 2**20) -> None:
@@ -33,9 +34,12 @@ class ChatFrames:
         self._name = b""
         self._begun = False
         self._is_json = False
+        self._broken = False
 
     def push(self, chunk: bytes) -> list[Payload]:
         """The payloads that `chunk` completes."""
+        if self._broken:
+            raise EventTooLargeError(self._limit)
         if not chunk:
             return []
         if b"\r" in chunk:
@@ -48,24 +52,36 @@ class ChatFrames:
         lines = chunk.split(b"\n")
         if self._rest:
             lines[0] = self._taken() + lines[0]
-        if lines[-1]:
-            self._hold(lines[-1])
         payloads: list[Payload] = []
         for line in lines[:-1]:
             if line:
                 self._line(line, payloads)
+        if lines[-1]:
+            try:
+                self._hold(lines[-1])
+            except EventTooLargeError:
+                if not payloads:
+                    raise
+        return payloads
+
+    @property
+    def pending(self) -> list[Payload]:
+        """What `end()` would give now."""
+        rest, name = b"".join(self._rest), self._name
+        payloads: list[Payload] = []
+        if not self._is_json:
+            self._line(rest, payloads)
+            self._name = name
+        elif is_value(rest):
+            payloads.append((b"", rest))
+        else:
+            payloads.extend((b"", line) for line in rest.split(b"\n") if line.strip())
         return payloads
 
     def end(self) -> list[Payload]:
         """The payloads of what has come without a line end: the last line, or a body of JSON."""
-        rest = self._taken()
-        payloads: list[Payload] = []
-        if not self._is_json:
-            self._line(rest, payloads)
-        elif _is_value(rest):
-            payloads.append((b"", rest))
-        else:
-            payloads.extend((b"", line) for line in rest.split(b"\n") if line.strip())
+        payloads = self.pending
+        self._taken()
         return payloads
 
     def _begin(self, chunk: bytes) -> bytes:
@@ -87,13 +103,14 @@ class ChatFrames:
         elif field == b"error" and colon:
             payloads.append((b"error", value.strip()))
         elif field == b"event":
-            self._name = b"error" if value.strip() == b"error" else b""
+            self._name = value.strip()
         elif field and field not in (b"id", b"retry"):
             payloads.append((b"", line))  # no field of a stream: the reader keeps it for the error's text
 
     def _hold(self, piece: bytes) -> None:
         self._size += len(piece)
         if self._size > self._limit:
+            self._broken = True
             raise EventTooLargeError(self._limit)
         self._rest.append(piece)
 
@@ -103,7 +120,8 @@ class ChatFrames:
         return rest
 
 
-def _is_value(text: bytes) -> bool:
+def is_value(text: bytes) -> bool:
+    """Whether this is JSON, and whole."""
     try:
         from_json(text)
     except ValueError:

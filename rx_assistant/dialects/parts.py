@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-Status: TypeAlias = Literal["completed", "requires_action", "incomplete", "failed"]
-MessageEnd: TypeAlias = Literal["max_tokens", "content_filter", "run_failed"]
+Status: TypeAlias = Literal["completed", "requires_action", "incomplete", "failed", "cancelled"]
+MessageEnd: TypeAlias = Literal["max_tokens", "content_filter", "run_failed", "run_cancelled"]
 Usage: TypeAlias = dict[str, Any]
 """Counts under the names of a run's `usage`."""
 

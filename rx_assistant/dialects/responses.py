@@ -8,6 +8,7 @@
 | output_item.added, .done of a code_interpreter_call or file_search_call | a step of its own, with its outputs |
 | reasoning_text, reasoning_summary_text | reasoning |
 | response.completed with function calls / without / .incomplete / .failed, error | requires_action / completed / … |
+| response.cancelled | cancelling, cancelled |
 | everything else: web search, MCP, images, shells, url_citation … | an unknown event under its own name |
 
 Items are told apart by `output_index`, since some servers change an item's id between its events; by `item_id` where
@@ -53,6 +54,7 @@ _HOSTED: Final[Mapping[str, Any]] = {
 _TERMINAL: Final = frozenset(
     {"response.completed", "response.incomplete", "response.failed", "response.cancelled", "response.done"}
 )
+_OPEN: Final = frozenset({"queued", "in_progress"})
 _CODES: Final = frozenset({"server_error", "rate_limit_exceeded", "invalid_prompt"})
 _SILENT: Final = frozenset(
     {
@@ -115,6 +117,7 @@ class ResponsesReader:
         """The last number that the server gave; a background response is resumed behind it."""
         self.output: list[Json] = []
         """The finished items, as the same server wants to see them again as input."""
+        self._told = -1  # the last number that an earlier body of this response gave
         self._new_id = new_id
         self._items: dict[str, _Item] = {}
         self._ids: set[str] = set()
@@ -130,6 +133,25 @@ class ResponsesReader:
     def is_over(self) -> bool:
         """Whether the stream said how it ends: by a terminal event or an error."""
         return bool(self._status) or self._error is not None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more will come: a terminal event or an error is the last."""
+        return self.is_over
+
+    @property
+    def run_id(self) -> str:
+        """The response's id."""
+        return self.response_id
+
+    @property
+    def unread(self) -> bytes:
+        """Payloads that were not JSON, as far as they are kept."""
+        return self._unread
+
+    def resume(self) -> None:
+        """Take another body of the same response. Events that come again, by their number, are left out."""
+        self._told = -1 if self.sequence_number is None else self.sequence_number
 
     def read(self, payload: bytes, name: bytes = b"") -> list[Part]:
         """What a payload says. `name` is the event's name in its frame, for payloads without `type`."""
@@ -160,12 +182,16 @@ class ResponsesReader:
         kind = event.get("type") or name
         number = event.get("sequence_number")
         if type(number) is int:
+            if number <= self._told:
+                return
             self.sequence_number = number
         read = _READERS.get(kind)
         if read is not None:
             read(self, event, parts)
         elif kind in _TERMINAL or event.get("object") == "response":
-            self._response(_object(event.get("response")) or event, parts, ends=kind in _TERMINAL or not kind)
+            response = _object(event.get("response")) or event
+            is_final = not kind and response.get("status") not in _OPEN
+            self._response(response, parts, ends=kind in _TERMINAL or is_final)
         elif kind == "error" or (not kind and event.get("error")):
             self._error = event.get("error") or event
         elif kind in _SILENT:
@@ -337,7 +363,9 @@ class ResponsesReader:
 
     def _ending(self) -> Ending:
         usage, error = self._usage, self._error
-        if error is not None or self._status in {"failed", "cancelled"}:
+        if error is None and self._status == "cancelled":
+            return Ending("cancelled", "run_cancelled", usage=usage)
+        if error is not None or self._status == "failed":
             code = str(_object(error).get("code") or "")
             why = error_text(error) if error is not None else f"the model's server ended the response as {self._status}"
             return Ending("failed", "run_failed", code if code in _CODES else "server_error", why, usage)
@@ -347,7 +375,7 @@ class ResponsesReader:
                 return Ending("failed", "content_filter", message=why, usage=usage)
             return Ending("incomplete", "max_tokens", usage=usage)
         if not self._items:
-            said = self._unread.decode("utf-8", "replace").strip()
+            said = self._unread[:_SHOWN].decode("utf-8", "replace").strip()
             why = f"the model gave no answer: {said}" if said else "the model gave no answer"
             return Ending("failed", "run_failed", message=why, usage=usage)
         if not self._status:
@@ -356,14 +384,20 @@ class ResponsesReader:
         return Ending("requires_action" if self._calls else "completed", usage=usage)
 
     def _read_broken(self, payload: bytes) -> Any:
-        try:
-            return json.loads(payload)
-        except (ValueError, RecursionError):
-            self._unread = self._unread or payload[:_SHOWN]
-            return None
+        """The value of a payload that is not JSON by itself: the rest of an earlier one, or text with odd escapes."""
+        for text in (payload, self._unread + b"\n" + payload if self._unread else b""):
+            try:
+                value = json.loads(text)
+            except (ValueError, RecursionError):
+                continue
+            self._unread = b""
+            return value
+        self._unread = (self._unread + b"\n" + payload if self._unread else payload)[:_UNREAD]
+        return None
 
 
 _SHOWN: Final = 300
+_UNREAD: Final = 1 << 20
 _READERS: Final[Mapping[str, Callable[[ResponsesReader, Json, list[Part]], None]]] = {
     "response.output_item.added": ResponsesReader._item_added,
     "response.output_item.done": ResponsesReader._item_done,
@@ -379,6 +413,13 @@ _READERS: Final[Mapping[str, Callable[[ResponsesReader, Json, list[Part]], None]
     "response.code_interpreter_call_code.delta": ResponsesReader._code_delta,
     "response.code_interpreter_call_code.done": ResponsesReader._code_done,
 }
+
+
+def tells_the_end(payload: bytes, name: bytes = b"") -> bool:
+    """Whether a payload is whole, and such that nothing comes after it."""
+    reader = ResponsesReader(lambda prefix: prefix)
+    reader.read(payload, name)
+    return reader.is_over
 
 
 def _citation(annotation: Json) -> Json | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from rx_assistant.dialects.parts import Ending, Part
+from rx_assistant.dialects.parts import Ending, Part, Unknown
 from rx_assistant.dialects.writer import Pair, RunWriter
 from rx_assistant.events import StreamEvent
 
@@ -16,8 +16,23 @@ class Reader(Protocol):
     """The model's name as the stream gives it, "" until it does."""
 
     @property
+    def run_id(self) -> str:
+        """The server's id of the turn, by which it can be asked for; "" where there is none."""
+        ...
+
+    @property
     def is_over(self) -> bool:
         """Whether the stream said how it ends."""
+        ...
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more will come."""
+        ...
+
+    @property
+    def unread(self) -> bytes:
+        """The beginning of what could not be read; empty if all could."""
         ...
 
     def read(self, payload: bytes, name: bytes = b"") -> list[Part]:
@@ -42,6 +57,16 @@ class Translator:
         """Whether the stream said how it ends. If its body ends before that, it was cut."""
         return self._reader.is_over
 
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more will come, although the body may stay open."""
+        return self._reader.is_done
+
+    @property
+    def unread(self) -> bytes:
+        """The beginning of what could not be read; empty if all could."""
+        return self._reader.unread
+
     def feed(self, payload: bytes, name: bytes = b"") -> list[StreamEvent]:
         """The events that the payload gives; the first one begins the run."""
         return [kind(raw) for kind, raw in self.feed_pairs(payload, name)]
@@ -55,11 +80,16 @@ class Translator:
         if payload[:1] == b"{":
             self._last = payload
         parts = self._reader.read(payload, name)
-        if self._reader.model:
-            self._writer.name_model(self._reader.model)
+        if not self._writer.has_started:
+            self._writer.name(model=self._reader.model, run_id=self._reader.run_id)
         return self._writer.write(parts, payload)
 
     def end_pairs(self) -> list[Pair]:
         """The same as `end`, as a hot log takes them."""
         parts, ending = self._reader.end()
         return [*self._writer.write(parts, b""), *self._writer.end(ending, self._last)]
+
+    def cut_pairs(self) -> list[Pair]:
+        """What was held back when the stream was cut, in place of `end_pairs`: nothing is closed, the run goes on."""
+        parts: list[Part] = [part for part in self._reader.end()[0] if not isinstance(part, Unknown)]
+        return self._writer.write(parts, b"") if parts else []

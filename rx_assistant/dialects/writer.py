@@ -4,7 +4,7 @@
     [ step.created  step.in_progress  message.created  message.in_progress  message.delta*  message.completed
       step.completed ]*
     [ step.created  step.in_progress  step.delta* ]        the calls that the run waits for
-    run.requires_action | run.completed | run.incomplete | run.failed
+    run.requires_action | run.completed | run.incomplete | run.failed | run.cancelling run.cancelled
 
 A message is closed when the first call begins: after that the run can only wait for outputs.
 """
@@ -84,8 +84,10 @@ class RunWriter:
         self._new_id = new_id
         self._now = now
         self._run: Json = {"id": "", "object": "thread.run", "created_at": now(), **_RUN_DEFAULTS, **run}
+        self._is_named = bool(self._run["id"])
         self._run["id"] = self._run["id"] or new_id("run_")
-        self._started = False
+        self.has_started = False
+        """Whether the first event was written."""
         self._messages: dict[str, _Message] = {}
         self._calls: _Step | None = None
         self._hosted: dict[str, _Step] = {}
@@ -100,7 +102,7 @@ class RunWriter:
     def write(self, parts: list[Part], source: bytes) -> list[Pair]:
         """The events for what one payload said. Each event keeps `source`, the payload, as `event.source`."""
         self._source = source
-        if not self._started:
+        if not self.has_started:
             self._start()
         for part in parts:
             _WRITERS[type(part)](self, part)
@@ -109,25 +111,26 @@ class RunWriter:
     def end(self, ending: Ending, source: bytes = b"") -> list[Pair]:
         """The events that close what is open, the run last."""
         self._source = source
-        if not self._started:
+        if not self.has_started:
             self._start()
         for message in [*self._messages.values()]:
             self._end_message(message, ending)
         for step in self._hosted.values():
-            self._end_step(step, "failed", ending)
+            self._end_step(step, _unfinished(ending), ending)
         self._hosted.clear()
         self._end_run(ending)
         return self._taken()
 
-    def name_model(self, model: str) -> None:
-        """Take the model's name from the stream, where the caller gave none. It counts before the first event."""
-        if not self._started and not self._run["model"]:
-            self._run["model"] = model
+    def name(self, *, model: str, run_id: str) -> None:
+        """Take the model's name and the run's id from the stream where the caller gave none. Before the first event."""
+        self._run["model"] = self._run["model"] or model
+        if run_id and not self._is_named:
+            self._run["id"] = run_id
 
     # -- the run -------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        self._started = True
+        self.has_started = True
         self._emit("thread.run.created", self._run)
         self._emit("thread.run.queued", self._run)
         self._run = {**self._run, "status": "in_progress", "started_at": self._now()}
@@ -140,7 +143,10 @@ class RunWriter:
             run["required_action"] = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": calls}}
         else:
             if self._calls is not None:
-                self._end_step(self._calls, "failed", ending)
+                self._end_step(self._calls, _unfinished(ending), ending)
+            if ending.status == "cancelled":
+                self._emit("thread.run.cancelling", {**self._run, "status": "cancelling"})
+                run["cancelled_at"] = now
             run["completed_at"] = now if ending.status in {"completed", "incomplete"} else None
             if ending.status == "incomplete":
                 run["incomplete_details"] = {"reason": "max_completion_tokens"}
@@ -224,7 +230,8 @@ class RunWriter:
             details = {"reason": ending.message_end}
             ended = {**value, "status": "incomplete", "incomplete_at": now, "incomplete_details": details}
             self._emit("thread.message.incomplete", ended)
-        self._end_step(message.step, "failed" if ending.status == "failed" else "completed", ending)
+        stopped = ending.status in {"failed", "cancelled"}
+        self._end_step(message.step, ending.status if stopped else "completed", ending)
 
     # -- steps and calls -----------------------------------------------------------------------------------------
 
@@ -405,6 +412,11 @@ def _text_prefix(message_id: str, index: int) -> bytes:
     """What stands before the text in each further delta of a text part."""
     head = b'{"id":' + to_json(message_id) + b',"object":"thread.message.delta","delta":{"content":[{"index":'
     return head + str(index).encode() + b',"type":"text","text":{"value":'
+
+
+def _unfinished(ending: Ending) -> str:
+    """How a step ends that the end of the run has stopped."""
+    return "cancelled" if ending.status == "cancelled" else "failed"
 
 
 def _with_input(call: Json, value: str) -> Json:

@@ -3,7 +3,7 @@
 Is this an event stream? The content type says so; where it says something else, the first bytes decide. Odd servers
 send real events as `text/plain` or without a type, and proxies send an HTML page with status 200. So a body of
 another type passes if its first line reads like one of an event stream, and none passes, whatever its type, that
-begins like HTML or JSON.
+begins like HTML or JSON. Where the protocol also takes JSON in place of a stream, `welcome_json` lets it pass.
 """
 
 from __future__ import annotations
@@ -18,23 +18,31 @@ from rx_assistant.http.transports import Response
 _BOM = b"\xef\xbb\xbf"
 _FIELDS = (b"event", b"data", b"id", b"retry", b"")
 _SHOWN = 512
+_JSON = (b"{", b"[")
 _ENOUGH = 64
+_JSON_TOO = "rx_assistant.json"
 _GZIP = 16 + zlib.MAX_WBITS
 _REFUSED = frozenset({"br", "zstd", "compress", "x-compress", "dcb", "dcz"})
 
 _Decoder: TypeAlias = Callable[[bytes], bytes]
 
 
+def welcome_json(response: Response) -> None:
+    """Let the body of this response be JSON, too: its reader knows what to do with it."""
+    response.extensions[_JSON_TOO] = True
+
+
 class EventStreamContent:
     """Bytes of the wire in, bytes of the event stream out; the first are held back until it is clear what they are."""
 
-    __slots__ = ("_content_type", "_decided", "_decode", "_held", "_request_id", "_typed", "passes")
+    __slots__ = ("_content_type", "_decided", "_decode", "_held", "_request_id", "_strange", "_typed", "passes")
 
     def __init__(self, response: Response) -> None:
         self._content_type: str | None = response.headers.get("content-type")
         self._request_id: str | None = response.headers.get("x-request-id")
         self._typed = (self._content_type or "").partition(";")[0].strip().lower() == "text/event-stream"
         self._decode = _decoder(response.headers.get("content-encoding"))
+        self._strange = (b"<",) if response.extensions.get(_JSON_TOO) else (b"<", *_JSON)
         self._held = b""
         self._decided = False
         self.passes = False  # whether all that follows is passed on as it is
@@ -62,9 +70,9 @@ class EventStreamContent:
 
     def _is_clear(self, text: bytes) -> bool:
         """Whether this is an event stream for certain. That it is none is an error."""
-        if text[:1] in (b"<", b"{", b"["):
+        if text[:1] in self._strange:
             raise self._error()
-        if self._typed:
+        if self._typed or text[:1] in _JSON:
             return bool(text)
         line, ended, _ = text.replace(b"\r", b"\n").partition(b"\n")
         name, colon, _ = line.partition(b":")

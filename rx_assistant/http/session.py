@@ -39,6 +39,7 @@ from rx_assistant.http.clients import (
     closed_error,
 )
 from rx_assistant.http.connection import Abandoned, Abort, Connection, Opening
+from rx_assistant.http.content import welcome_json
 from rx_assistant.http.exchange import Clock, Course, FetchKey, Incoming, Outcome, Send, Step, Wait, exchange, least
 from rx_assistant.http.options import NO_OPTIONS, CallOptions
 from rx_assistant.http.redaction import redact, secrets_in
@@ -107,6 +108,8 @@ class Session:
         try:
             started = self._clock.monotonic()
             incoming = self._drive(exchange(call, self._clock), abort)
+            if request.takes_json:
+                welcome_json(incoming.response)
             return self._body(incoming, call, started, abort)
         except BaseException:
             self._clients.end(abort)
@@ -255,6 +258,8 @@ class AsyncSession:
         call = prepare(request, self.settings, options)
         started = self._clock.monotonic()
         incoming = await self._drive(exchange(call, self._clock))
+        if request.takes_json:
+            welcome_json(incoming.response)
         try:
             _limit_body(incoming.response, None)
             body = AsyncResponseBody(

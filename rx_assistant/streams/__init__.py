@@ -7,7 +7,7 @@ from rx_assistant.streams._async_pump import AsyncOpen, AsyncPump, AsyncResume
 from rx_assistant.streams._base import OnIdle, OnSubscribe, Post, Replay
 from rx_assistant.streams._body import AsyncBody, Body
 from rx_assistant.streams._context import message_around, step_around
-from rx_assistant.streams._factories import from_events, from_response, replay, replay_async
+from rx_assistant.streams._factories import MAX_EVENT_BYTES, from_events, from_response, replay, replay_async
 from rx_assistant.streams._feed import RunIdentity
 from rx_assistant.streams._handling import Binding, Handler
 from rx_assistant.streams._pump import Open, Pump, Resume
@@ -15,6 +15,7 @@ from rx_assistant.streams._recording import Recording
 from rx_assistant.streams._sync import AssistantStream, HandledStream
 
 __all__ = [
+    "MAX_EVENT_BYTES",
     "AssistantStream",
     "AsyncAssistantStream",
     "AsyncBody",

@@ -31,6 +31,7 @@ from rx_assistant.streams._base import (
 from rx_assistant.streams._handling import bound
 
 if TYPE_CHECKING:
+    from rx_assistant.streams._decoding import Decoding
     from rx_assistant.streams._feed import RunIdentity
     from rx_assistant.streams._handling import Binding
     from rx_assistant.types import Message, Run, RunStep
@@ -106,6 +107,7 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
         fetch_run: AsyncPost | None = None,
         resume: AsyncResume | None = None,
         identity: RunIdentity | None = None,
+        decoding: Decoding | None = None,
     ) -> None:
         Observable.__init__(self)
         StreamBase.__init__(
@@ -118,6 +120,7 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
             max_pending=max_pending,
             max_event_bytes=max_event_bytes,
             identity=identity,
+            decoding=decoding,
         )
         self.driver: AsyncPump = AsyncPump(self.log, self._feed, open, resume, self._folding.latest)
         self._post_cancel = post_cancel

@@ -24,6 +24,7 @@ from rx_assistant.streams._recording import Recording
 if TYPE_CHECKING:
     from rx_assistant.events import AssistantStreamEvent
     from rx_assistant.snapshots import RunSnapshot
+    from rx_assistant.streams._decoding import Decoding
     from rx_assistant.streams._feed import RunIdentity
     from rx_assistant.streams._handling import Binding, Handler
     from rx_assistant.types import Message, Run, RunStep
@@ -70,6 +71,7 @@ class StreamBase:
         max_pending: int,
         max_event_bytes: int,
         identity: RunIdentity | None,
+        decoding: Decoding | None,
     ) -> None:
         if replay not in ("all", "none"):
             raise ValueError(f"replay must be 'all' or 'none', not {replay!r}")
@@ -89,6 +91,7 @@ class StreamBase:
             snapshot=self._folding.latest,
             arrived=self._folding.arrived,
             identity=identity,
+            decoding=decoding,
         )
         self._on_subscribe = on_subscribe
         self._cursors: dict[str, Any] = {}  # the cursors of next() and anext(), by what they read

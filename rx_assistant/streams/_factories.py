@@ -12,15 +12,19 @@ from rx_assistant.errors import StreamTruncatedError
 from rx_assistant.events import BY_NAME, DoneEvent, StreamEvent, frame
 from rx_assistant.http.async_body import AsyncResponseBody
 from rx_assistant.http.body import ResponseBody
+from rx_assistant.http.content import welcome_json
 from rx_assistant.http.timeouts import Timeout
 from rx_assistant.sse import ServerSentEvent, encode
 from rx_assistant.streams._async import AsyncAssistantStream
+from rx_assistant.streams._decoding import AssistantsDecoding
 from rx_assistant.streams._sources import AsyncReplayBody, AsyncSource, ReplayBody, Source
 from rx_assistant.streams._sync import AssistantStream
 
 if TYPE_CHECKING:
     from rx_assistant.streams._base import OnSubscribe, Replay
     from rx_assistant.streams._body import AsyncBody
+    from rx_assistant.streams._decoding import Decoding
+    from rx_assistant.streams._dialects import StreamDialect
 
 
 _END = object()
@@ -37,6 +41,8 @@ def replay(
     replay: Replay = "all",
     max_event_bytes: int = MAX_EVENT_BYTES,
     on_subscribe: OnSubscribe | None = None,
+    dialect: StreamDialect = "assistants",
+    choice: int = 0,
 ) -> AssistantStream:
     """Give the stream that a recording holds; it ends by the same laws as a live one.
 
@@ -48,8 +54,12 @@ def replay(
         max_event_bytes: How large one event may be, in bytes; a larger one ends the stream with EventTooLargeError.
         on_subscribe: `"connect"` reads in the background as soon as something subscribes; `"wait"` never does. By
             default only a subscription that reactivex makes by itself connects.
+        dialect: The protocol of the recording: `"assistants"`, `"chat"` (Chat Completions) or `"responses"`. The last
+            two are translated into Assistants events; `event.source` is the payload that an event was made from.
+        choice: Which of several choices of a Chat Completions stream becomes the run.
 
     Raises:
+        ValueError: an option has a value that it does not know.
         OSError: the file cannot be read; raised by whoever reads first, or by `with`.
     """
     _check_pace(chunk_size, events_per_second)
@@ -58,6 +68,7 @@ def replay(
         replay=replay,
         max_event_bytes=max_event_bytes,
         on_subscribe=on_subscribe,
+        decoding=decoding_of(dialect, max_event_bytes, choice),
     )
 
 
@@ -69,6 +80,8 @@ def replay_async(
     replay: Replay = "all",
     max_event_bytes: int = MAX_EVENT_BYTES,
     on_subscribe: OnSubscribe | None = None,
+    dialect: StreamDialect = "assistants",
+    choice: int = 0,
 ) -> AsyncAssistantStream:
     """Give the asynchronous stream that a recording holds: `replay`, on asyncio and trio.
 
@@ -79,7 +92,30 @@ def replay_async(
     async def open() -> AsyncBody:
         return AsyncReplayBody(source, chunk_size, events_per_second)
 
-    return AsyncAssistantStream(open, replay=replay, max_event_bytes=max_event_bytes, on_subscribe=on_subscribe)
+    return AsyncAssistantStream(
+        open,
+        replay=replay,
+        max_event_bytes=max_event_bytes,
+        on_subscribe=on_subscribe,
+        decoding=decoding_of(dialect, max_event_bytes, choice),
+    )
+
+
+def decoding_of(dialect: StreamDialect, max_event_bytes: int, choice: int = 0) -> Decoding:
+    """What reads the bytes of one stream in that protocol.
+
+    Raises:
+        ValueError: there is no such protocol, or it has no choices.
+    """
+    if dialect not in ("assistants", "chat", "responses"):
+        raise ValueError(f"dialect must be 'assistants', 'chat' or 'responses', got {dialect!r}")
+    if choice and dialect != "chat":
+        raise ValueError(f"choice must be 0 unless dialect is 'chat', got {choice!r}")
+    if dialect == "assistants":
+        return AssistantsDecoding(max_event_bytes)
+    from rx_assistant.streams._dialects import ChatDecoding, ResponsesDecoding
+
+    return ChatDecoding(max_event_bytes, choice=choice) if dialect == "chat" else ResponsesDecoding(max_event_bytes)
 
 
 def _check_pace(chunk_size: int | None, events_per_second: float | None) -> None:
@@ -95,32 +131,41 @@ def from_response(
     replay: Replay = "all",
     max_event_bytes: int = MAX_EVENT_BYTES,
     on_subscribe: OnSubscribe | None = None,
+    dialect: StreamDialect = "assistants",
+    choice: int = 0,
 ) -> AssistantStream | AsyncAssistantStream:
     """Give the stream that an open response of httpx or httpx2 holds, whose body was not read yet.
 
     A response of an asynchronous client gives an AsyncAssistantStream. Closing the stream closes the response. An event
-    of more than `max_event_bytes` bytes ends the stream with EventTooLargeError.
+    of more than `max_event_bytes` bytes ends the stream with EventTooLargeError. `dialect` and `choice` are those of
+    `replay`.
 
     Raises:
         TypeError: it is no such response.
-        ValueError: its body has been read, or was closed.
+        ValueError: its body has been read, or was closed; or an option has a value that it does not know.
     """
     stream = getattr(response, "stream", None)
     if stream is None or not hasattr(response, "headers"):
         raise TypeError(f"from_response takes an open response of httpx or httpx2, not {type(response).__name__}")
     if response.is_stream_consumed or response.is_closed:
         raise ValueError("the body of this response has been read already: open it with client.stream(...)")
+    decoding = decoding_of(dialect, max_event_bytes, choice)
+    if dialect != "assistants":
+        welcome_json(response)
     if hasattr(stream, "__aiter__") and not hasattr(stream, "__iter__"):
 
         async def open() -> AsyncBody:
             return AsyncResponseBody(response, Timeout())
 
-        return AsyncAssistantStream(open, replay=replay, max_event_bytes=max_event_bytes, on_subscribe=on_subscribe)
+        return AsyncAssistantStream(
+            open, replay=replay, max_event_bytes=max_event_bytes, on_subscribe=on_subscribe, decoding=decoding
+        )
     return AssistantStream(
         lambda: ResponseBody(response, Timeout()),
         replay=replay,
         max_event_bytes=max_event_bytes,
         on_subscribe=on_subscribe,
+        decoding=decoding,
     )
 
 

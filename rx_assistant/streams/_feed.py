@@ -1,16 +1,16 @@
 """Chunks of bytes → events in a hot log, and the decision how a stream has ended (decisions 3 and 9).
 
-Pure but for the log and a recording: it reads nothing and waits for nothing, so both faces share it.
+Pure but for the log and a recording: it reads nothing and waits for nothing, so both faces share it. What the bytes
+mean is the matter of a `Decoding` (`_decoding.py`): the feed knows events of the Assistants protocol alone.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rx_assistant.errors import (
     APIConnectionError,
@@ -24,30 +24,26 @@ from rx_assistant.errors import (
 )
 from rx_assistant.events import (
     BY_NAME,
-    KINDS,
     DoneEvent,
     ErrorEvent,
     RunEvent,
     StreamEvent,
     ThreadRunCreated,
     UnknownEvent,
-    classify,
     frame,
     proves_done,
 )
 from rx_assistant.lifecycle import RUN_STOPS
-from rx_assistant.sse import Frame, SSEDecoder
-from rx_assistant.streams._recording import unfinished
+from rx_assistant.streams._decoding import AssistantsDecoding
 
 if TYPE_CHECKING:
     from rx_assistant.events import Kind
     from rx_assistant.hot import HotLog
     from rx_assistant.snapshots import RunSnapshot
+    from rx_assistant.streams._decoding import Decoding
     from rx_assistant.streams._recording import Recording
 
 _RUN_KINDS = frozenset(kind for kind in BY_NAME.values() if issubclass(kind, RunEvent))
-_known = KINDS.get
-_log = logging.getLogger("rx_assistant")
 _NOTABLE = _RUN_KINDS | {DoneEvent, ErrorEvent}
 _PATIENCE = 5
 _PASSING = (408, 429)
@@ -72,6 +68,7 @@ class Feed:
         snapshot: Callable[[], RunSnapshot],
         arrived: Callable[[HotLog[StreamEvent]], RunSnapshot],
         identity: RunIdentity | None = None,
+        decoding: Decoding | None = None,
     ) -> None:
         self.log = log
         self._arrived = arrived
@@ -81,7 +78,7 @@ class Feed:
         self.done = False
         self._snapshot = snapshot
         self._max_event_bytes = max_event_bytes
-        self._decoder = SSEDecoder(max_event_bytes=max_event_bytes)
+        self._decoding: Decoding = decoding or AssistantsDecoding(max_event_bytes)
         self._run: bytes | None = None
         self._run_kind: Kind = ThreadRunCreated
         self._identity = identity
@@ -90,21 +87,14 @@ class Feed:
         self._broke_at = 0  # how many events had come at the last break
         self._fruitless = 0  # how many breaks since the last event
         self._rest = b""  # what a recording ends with when the body broke off
-        self._warned = False
 
     def take(self, chunk: bytes) -> int:
         """Append the events that `chunk` completes; gives their number.
 
         `done` and `error` are no items of the log: the first of them ends it, and what follows is dropped.
         """
-        frames: list[Frame] = []
         self._bytes += len(chunk)
-        overflow: EventTooLargeError | None = None
-        try:
-            self._decoder.push(chunk, frames.append)
-        except EventTooLargeError as error:
-            overflow = error.with_traceback(None)  # which would keep the stream alive, and tells nothing
-        kinds, payloads = self._classified(frames)
+        kinds, payloads, overflow = self._decoding.push(chunk)
         end = None if _NOTABLE.isdisjoint(kinds) else self._notice(kinds, payloads)
         if kinds:
             self._append(kinds, payloads)
@@ -115,29 +105,6 @@ class Feed:
         elif overflow is not None:
             self._end(overflow)
         return len(kinds)
-
-    def _classified(self, frames: list[Frame]) -> tuple[list[Kind], list[bytes]]:
-        """What `classify` makes of each frame; without a call for each where all names are known."""
-        known = [_known(name) for name, _ in frames]
-        payloads = [payload for _, payload in frames]
-        if None not in known and b"\n" not in b"".join(payloads):
-            return cast("list[Kind]", known), payloads
-        pairs = [classify(*frame) for frame in frames]
-        kinds, payloads = [kind for kind, _ in pairs], [payload for _, payload in pairs]
-        self._warn_of_misnamed(kinds, payloads)
-        return kinds, payloads
-
-    def _warn_of_misnamed(self, kinds: list[Kind], payloads: list[bytes]) -> None:
-        """Log the first delta that came under an unknown name."""
-        for kind, payload in zip(kinds, payloads, strict=True):
-            event = kind(payload)
-            if isinstance(event, UnknownEvent) and event.misnamed is not None and not self._warned:
-                self._warned = True
-                _log.warning(
-                    "event %r holds a %r: its name was garbled on the way, and what it says is missing from the text",
-                    event.event,
-                    event.misnamed,
-                )
 
     def _append(self, kinds: list[Kind], payloads: list[bytes]) -> None:
         with self._appending:
@@ -177,24 +144,16 @@ class Feed:
 
     def finish(self, cause: RxAssistantError | None = None) -> None:
         """The body has ended, or broken with `cause`: decide which ending that is."""
-        kind, payload = self._begun()
-        if kind is ErrorEvent:
-            return self._end(_server_error(payload))
-        if kind is DoneEvent or self.is_settled:
+        kinds, payloads, _ = self._decoding.end()
+        end = self._notice(kinds, payloads)
+        if kinds:
+            self._append(kinds, payloads)
+        if end is not None:
+            return end()
+        if self.is_settled:
             return self._end_well()
-        pending = self._decoder.pending
-        self._rest = self._decoder.unread + b"\n" if pending is None else unfinished(*pending)
+        self._rest = self._decoding.rest
         return self._end(self._broken(cause))
-
-    def _begun(self) -> tuple[Kind | None, bytes]:
-        """The ending that the last block tells, although its blank line is missing; None if it tells none."""
-        pending = self._decoder.pending
-        if pending is None:
-            return None, b""
-        kind, payload = classify(*pending)
-        if kind is ErrorEvent or (kind is DoneEvent and payload.strip() == DoneEvent().raw):
-            return kind, payload
-        return None, b""
 
     @property
     def last_run(self) -> StreamEvent | None:
@@ -209,7 +168,7 @@ class Feed:
     @property
     def is_ending(self) -> bool:
         """Whether a body that stops here leaves nothing open: the run is settled, or the last block tells its end."""
-        return self.is_settled or self._begun()[0] is not None
+        return self.is_settled or self._decoding.is_ending
 
     @property
     def identity(self) -> RunIdentity | None:
@@ -234,7 +193,7 @@ class Feed:
 
     def restart(self) -> None:
         """Forget the unfinished block: another body goes on where the last one broke."""
-        self._decoder = SSEDecoder(max_event_bytes=self._max_event_bytes)
+        self._decoding.restart()
 
     def fail(self, error: Exception) -> None:
         """End with `error`, whatever arrived."""
@@ -258,7 +217,7 @@ class Feed:
 
     def _unheard(self) -> bytes:
         """The beginning of what came last, if it was no event of the protocol: HTML, JSON, half a frame."""
-        said = self._decoder.unread or self._odd
+        said = self._decoding.unread or self._odd
         if not said:
             kind, payload = self.log.peek(self.log.length - 1) or (None, b"")
             said = payload if kind is not None and isinstance(kind(payload), UnknownEvent) else b""

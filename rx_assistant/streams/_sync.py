@@ -31,6 +31,7 @@ from rx_assistant.streams._handling import bound
 from rx_assistant.streams._pump import Abort, Open, Pump, Resume
 
 if TYPE_CHECKING:
+    from rx_assistant.streams._decoding import Decoding
     from rx_assistant.streams._feed import RunIdentity
     from rx_assistant.types import Message, Run, RunStep
 
@@ -61,6 +62,7 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
         resume: Resume | None = None,
         abort: Abort | None = None,
         identity: RunIdentity | None = None,
+        decoding: Decoding | None = None,
     ) -> None:
         Observable.__init__(self)
         StreamBase.__init__(
@@ -73,6 +75,7 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
             max_pending=max_pending,
             max_event_bytes=max_event_bytes,
             identity=identity,
+            decoding=decoding,
         )
         self.driver: Pump = Pump(self.log, self._feed, open, resume, self._folding.latest, abort)
         self._post_cancel = post_cancel

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
         AssistantListParams as AssistantListParams,
         AssistantUpdateParams as AssistantUpdateParams,
     )
+    from rx_assistant.types.chat_params import (
+        ChatStreamParams as ChatStreamParams,
+    )
     from rx_assistant.types.chunking_strategy import (
         FileChunkingStrategy as FileChunkingStrategy,
         OtherFileChunkingStrategyObject as OtherFileChunkingStrategyObject,
@@ -125,6 +128,9 @@ if TYPE_CHECKING:
         ListPage as ListPage,
         VectorStoreFileContentPage as VectorStoreFileContentPage,
         VectorStoreSearchPage as VectorStoreSearchPage,
+    )
+    from rx_assistant.types.response_params import (
+        ResponseStreamParams as ResponseStreamParams,
     )
     from rx_assistant.types.run import (
         CompletionTokensDetails as CompletionTokensDetails,
@@ -335,6 +341,7 @@ _NAMES_OF = {
     """,
     "assistant": "Assistant AssistantDeleted",
     "assistant_params": "AssistantCreateParams AssistantListParams AssistantUpdateParams",
+    "chat_params": "ChatStreamParams",
     "chunking_strategy": """
         FileChunkingStrategy OtherFileChunkingStrategyObject StaticFileChunkingStrategy
         StaticFileChunkingStrategyObject UnknownFileChunkingStrategy
@@ -364,6 +371,7 @@ _NAMES_OF = {
         TextContentBlockParam
     """,
     "page": "ListPage VectorStoreFileContentPage VectorStoreSearchPage",
+    "response_params": "ResponseStreamParams",
     "run": """
         CompletionTokensDetails IncompleteDetails LastError PromptTokenDetails RequiredAction
         RequiredActionFunction RequiredActionFunctionToolCall RequiredActionSubmitToolOutputs Run

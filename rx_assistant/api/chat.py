@@ -1,0 +1,13 @@
+"""Requests on `/chat/completions`. They are no Assistants operations, so they carry no beta header."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rx_assistant.api import request as ask
+from rx_assistant.api.request import Params, Request
+
+
+def stream(params: Params) -> Request:
+    """Ask for a completion, piece by piece. A server that cannot stream may answer with JSON."""
+    return replace(ask.post("/chat/completions", params), headers=(), takes_json=True).streamed()

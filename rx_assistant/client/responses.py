@@ -1,0 +1,106 @@
+"""Responses, as streams of Assistants events."""
+
+from __future__ import annotations
+
+from typing import Any, overload
+
+from typing_extensions import Unpack
+
+from rx_assistant.api import responses
+from rx_assistant.client._model_streams import ResponseCall, with_async_session, with_session
+from rx_assistant.client._params import ResponseStream, taken
+from rx_assistant.client._resource import AsyncResource, Resource
+from rx_assistant.client._streaming import H, async_built, built, without_policies
+from rx_assistant.http.connection import Abort
+from rx_assistant.streams import AssistantStream, AsyncAssistantStream, HandledAsyncStream, HandledStream
+
+
+class Responses(Resource):
+    """`client.responses`."""
+
+    @overload
+    def stream(self, *, event_handler: None = None, **params: Unpack[ResponseStream]) -> AssistantStream: ...
+    @overload
+    def stream(self, *, event_handler: H, **params: Unpack[ResponseStream]) -> HandledStream[H]: ...
+    @overload
+    def stream(
+        self, *, event_handler: H | None, **params: Unpack[ResponseStream]
+    ) -> HandledStream[H] | AssistantStream: ...
+    def stream(
+        self, *, event_handler: H | None = None, **params: Unpack[ResponseStream]
+    ) -> HandledStream[H] | AssistantStream:
+        """Ask for a response and stream it as the events of a run, whose id is the response's.
+
+        The request is sent when the stream is entered, or first asked for events. Everything that reads a run's stream
+        reads this one: operators, snapshots, handlers, `get_final_…`. `event.source` is the event of the Responses API
+        that an event was made from. A run that asks for function calls ends as `requires_action`. A body that ends
+        before a terminal event is a StreamTruncatedError. `cancel()` cancels a background response on the server; it
+        closes the stream of any other.
+
+        Beside the request's own parameters:
+
+        Args:
+            event_handler: The block gives it instead of the stream.
+            timeout: Seconds, or a `Timeout`.
+            on_disconnect: `"resume"` asks for the events behind the last one when the connection breaks, and is the
+                default with `background=True`; `"fail"` is the default without it. A server that keeps no events, or
+                does not number them, cannot resume: StreamTruncatedError.
+            replay, on_idle, idle_grace, on_subscribe: As for `threads.runs.stream`.
+        """
+        own, options = taken(params, ResponseStream)
+        body, policies = without_policies(own, "resume")
+        session, request, abort = self._session, responses.stream(body), Abort()
+        call = ResponseCall(policies, request, options, session.settings.timeout)
+
+        def open() -> Any:
+            call.begin()
+            return session.open(request, options, abort)
+
+        given = {"abort": abort.abort, "post_cancel": call.closing.close, **call.given(), **with_session(call, session)}
+        return call.closing.of(built(open, event_handler, given))
+
+
+class AsyncResponses(AsyncResource):
+    """The same for asyncio and trio."""
+
+    @overload
+    def stream(self, *, event_handler: None = None, **params: Unpack[ResponseStream]) -> AsyncAssistantStream: ...
+    @overload
+    def stream(self, *, event_handler: H, **params: Unpack[ResponseStream]) -> HandledAsyncStream[H]: ...
+    @overload
+    def stream(
+        self, *, event_handler: H | None, **params: Unpack[ResponseStream]
+    ) -> HandledAsyncStream[H] | AsyncAssistantStream: ...
+    def stream(
+        self, *, event_handler: H | None = None, **params: Unpack[ResponseStream]
+    ) -> HandledAsyncStream[H] | AsyncAssistantStream:
+        """Ask for a response and stream it as the events of a run, whose id is the response's.
+
+        The request is sent when the stream is entered, or first asked for events. Everything that reads a run's stream
+        reads this one: operators, snapshots, handlers, `get_final_…`. `event.source` is the event of the Responses API
+        that an event was made from. A run that asks for function calls ends as `requires_action`. A body that ends
+        before a terminal event is a StreamTruncatedError. `cancel()` cancels a background response on the server; it
+        closes the stream of any other.
+
+        Beside the request's own parameters:
+
+        Args:
+            event_handler: The block gives it instead of the stream.
+            timeout: Seconds, or a `Timeout`.
+            on_disconnect: `"resume"` asks for the events behind the last one when the connection breaks, and is the
+                default with `background=True`; `"fail"` is the default without it. A server that keeps no events, or
+                does not number them, cannot resume: StreamTruncatedError.
+            replay, on_idle, idle_grace, on_subscribe: As for `threads.runs.stream`.
+        """
+        own, options = taken(params, ResponseStream)
+        body, policies = without_policies(own, "resume")
+        session, request = self._session, responses.stream(body)
+        call = ResponseCall(policies, request, options, session.settings.timeout)
+
+        async def open() -> Any:
+            call.begin()
+            return await session.open(request, options)
+
+        posts = with_async_session(call, session)
+        given = {"post_cancel": call.closing.close_async, **call.given(), **posts}
+        return call.closing.of(async_built(open, event_handler, given))
