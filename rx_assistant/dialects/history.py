@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,15 @@ class CallRound:
     calls: tuple[AnsweredCall, ...]
     run_id: str
     notes: tuple[Any, ...] = ()
+
+
+LATE: Final = "late"
+"""The key of a note under which an engine keeps text that came after a turn's calls, where a message has no place."""
+
+
+def late_text(calls: CallRound) -> str:
+    """The text that came after these calls in their turn."""
+    return "".join(note[LATE] for note in calls.notes if isinstance(note, Mapping) and isinstance(note.get(LATE), str))
 
 
 History: TypeAlias = Sequence[HistoryMessage | CallRound]

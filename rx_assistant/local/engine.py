@@ -113,6 +113,8 @@ class RunContext:
     history: tuple[HistoryMessage | CallRound, ...] = ()
     max_completion_tokens: int | None = None
     """How many tokens the run may still write, None without a limit."""
+    truncation: Literal["auto", "last_messages"] = "auto"
+    """Whether older messages may be left out if the model cannot take them all."""
 
     @property
     def question(self) -> str:

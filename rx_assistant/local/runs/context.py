@@ -81,6 +81,7 @@ def build_prompt(run: JsonObject, thread: Thread, used: JsonObject, access: Acce
         add_file=access.add_file,
         read_file=access.read_file,
         history=thread.history(_first(run, thread, kept)),
+        truncation="last_messages" if run["truncation_strategy"]["type"] == "last_messages" else "auto",
         max_completion_tokens=None if limit is None else max(limit - used["completion_tokens"], 0),
     )
     return Prompt(context, size + fixed)
