@@ -65,7 +65,7 @@ class Speech:
                 case said.Arguments(number, value) if number in self.searches:
                     self.searches[number].append(value)
                 case said.Arguments(number, value) if number in self.calls:
-                    yield Arguments(value, number)
+                    yield Arguments(value, self.calls.index(number))
                 case said.LateText(value):
                     self.late += value
 
@@ -83,7 +83,7 @@ class Speech:
         self.calls.append(part.number)
         call_id = part.id if part.id not in self._taken else new_id("call_")
         self._taken.add(call_id)
-        yield FunctionCall(part.name, part.number, call_id)
+        yield FunctionCall(part.name, len(self.calls) - 1, call_id)
 
     def _move(self, message: str, part: int) -> Iterator[Action]:
         """Begin another message or content part where the model does."""
