@@ -10,13 +10,16 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 import rx_assistant
 from rx_assistant.cli._failure import RunFailed
 from rx_assistant.errors import ConfigurationError, RxAssistantError
+
+if TYPE_CHECKING:
+    from rx_assistant.local.upstreams import UpstreamOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -212,8 +215,6 @@ def ask(
 ) -> None:
     """Ask TEXT and print the answer as it is written."""
     from rx_assistant.cli._ask import ask as ask_server
-    from rx_assistant.local.upstreams import UpstreamOptions
-
     if upstream["upstream"] is not None:
         _refuse_other_server(base_url)
         base_url = None
@@ -223,7 +224,7 @@ def ask(
         api_key=api_key,
         instructions=instructions,
         record=record,
-        upstream=UpstreamOptions(model=model, **upstream),
+        upstream=cast("UpstreamOptions", {"model": model, **upstream}),
     )
 
 

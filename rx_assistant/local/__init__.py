@@ -5,7 +5,8 @@
 
 `serve` runs it in a thread, `run` in the foreground, `app` gives the ASGI application, and `transport` lets clients of
 httpx and httpx2 ask it without a port. What answers is an engine: `rx_assistant.local.engine` has the protocol and the
-actions, `rx_assistant.local.engines` those that come along. The names are loaded when they are first touched, because the server needs the packages of the `local` extra.
+actions, `rx_assistant.local.engines` those that come along. The names are loaded when they are first touched, because
+the server needs the packages of the `local` extra.
 """
 
 from __future__ import annotations
