@@ -16,6 +16,7 @@ from rx_assistant.dialects.history import (
     MessagePart,
     Question,
     TextPart,
+    late_text,
 )
 
 Json: TypeAlias = dict[str, Any]
@@ -153,7 +154,7 @@ def _round(
     if echo is None:
         echo = {
             "role": "assistant",
-            "content": spoken.text if spoken else "",
+            "content": (spoken.text if spoken else "") + late_text(item),
             "tool_calls": [_call(call) for call in item.calls],
         }
     if not echo.get("content") and form.empty == "null":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,16 @@ MessagePart: TypeAlias = TextPart | ImageFilePart | ImageUrlPart
 
 @dataclass(frozen=True, slots=True)
 class HistoryMessage:
-    """A message with its parts in order; `run_id` is the run that wrote it, `file_ids` are its attachments."""
+    """A message with its parts in order; `run_id` is the run that wrote it, `file_ids` are its attachments.
+
+    `notes` are what the engine left with that message, for itself.
+    """
 
     role: Literal["user", "assistant"]
     parts: tuple[MessagePart, ...]
     run_id: str | None = None
     file_ids: tuple[str, ...] = ()
+    notes: tuple[Any, ...] = ()
 
     @property
     def text(self) -> str:
@@ -65,12 +69,22 @@ class AnsweredCall:
 class CallRound:
     """The calls of one turn with their outputs. They belong together: none may be sent without the others.
 
-    `notes` are what the engine left with that turn, for itself.
+    `notes` are what the engine left with that turn, for itself. A step of other tools than functions has no `calls`,
+    and is in the history only if the engine left a note with it.
     """
 
     calls: tuple[AnsweredCall, ...]
     run_id: str
     notes: tuple[Any, ...] = ()
+
+
+LATE: Final = "late"
+"""The key of a note under which an engine keeps text that came after a turn's calls, where a message has no place."""
+
+
+def late_text(calls: CallRound) -> str:
+    """The text that came after these calls in their turn."""
+    return "".join(note[LATE] for note in calls.notes if isinstance(note, Mapping) and isinstance(note.get(LATE), str))
 
 
 History: TypeAlias = Sequence[HistoryMessage | CallRound]

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rx_assistant.dialects.chat_request import chosen
-from rx_assistant.dialects.history import CallRound, HistoryMessage, ImageFilePart, MessagePart, Question, TextPart
+from rx_assistant.dialects.history import (
+    CallRound,
+    HistoryMessage,
+    ImageFilePart,
+    MessagePart,
+    Question,
+    TextPart,
+    late_text,
+)
 
 Json = dict[str, Any]
 
@@ -94,6 +102,8 @@ def _input(question: Question, upstream: str) -> Iterator[Json]:
 
 def _round(item: CallRound, question: Question, upstream: str) -> Iterator[Json]:
     echo = _echo(item, upstream) if item.run_id == question.run_id else None
+    if late := late_text(item):
+        yield {"role": "assistant", "content": late}
     if echo is not None:
         yield from echo
         ids = [told["call_id"] for told in echo if told.get("type") == "function_call"]

@@ -21,6 +21,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
+from rx_assistant.dialects.history import CallRound, HistoryMessage
+
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 
 
@@ -37,11 +39,12 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class FunctionTool:
-    """A function that the assistant may call."""
+    """A function that the assistant may call. `strict` is None if the application did not set it."""
 
     name: str
     description: str
     parameters: Mapping[str, Json]
+    strict: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class ToolOutput:
 
 Search: TypeAlias = Callable[[str, int], Awaitable[Sequence[SearchResult]]]
 AddFile: TypeAlias = Callable[[str, bytes], Awaitable[str]]
+ReadFile: TypeAlias = Callable[[str], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,12 @@ class RunContext:
     """What an engine may know of a run.
 
     `messages` are the newest of the thread, oldest first, up to about 2 million characters of text and within the run's
-    own limits. `search` looks into the attached vector stores (query, how many at most); `add_file` stores a file that
-    the assistant made (name, content) and gives its id.
+    own limits. `history` is the same stretch of the thread as a model needs it: each message with its parts in order,
+    and between the messages the answered function calls of this run and of earlier ones. It always begins before the
+    run's own messages, whatever the limits are.
+
+    `search` looks into the attached vector stores (query, how many at most); `add_file` stores a file that the
+    assistant made (name, content) and gives its id; `read_file` gives the content of the file with that id.
     """
 
     run_id: str
@@ -101,6 +109,12 @@ class RunContext:
     metadata: Mapping[str, str]
     search: Search
     add_file: AddFile
+    read_file: ReadFile
+    history: tuple[HistoryMessage | CallRound, ...] = ()
+    max_completion_tokens: int | None = None
+    """How many tokens the run may still write, None without a limit."""
+    truncation: Literal["auto", "last_messages"] = "auto"
+    """Whether older messages may be left out if the model cannot take them all."""
 
     @property
     def question(self) -> str:
@@ -238,6 +252,17 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Something that the engine wants back: a JSON object that the server keeps with the step, and never sends out.
+
+    It belongs to the step that is open, or else to the next one. Later turns and runs find it in `context.history`, in
+    `notes` of the message or of the calls that the step stands for.
+    """
+
+    value: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """The run ends as failed; a message that is open stays incomplete for `reason`."""
 
@@ -302,6 +327,7 @@ Action: TypeAlias = (
     | CodeImage
     | FileSearch
     | Usage
+    | Note
     | Failure
     | Incomplete
     | Expire
@@ -314,7 +340,11 @@ Action: TypeAlias = (
 
 @runtime_checkable
 class Engine(Protocol):
-    """Whatever answers runs: the built-in ones, or yours."""
+    """Whatever answers runs: the built-in ones, or yours.
+
+    The server cuts a run's answer at `max_completion_tokens` by an estimate of its own. An engine with an attribute
+    `limits_itself = True` keeps to `context.max_completion_tokens` by itself, and is not cut.
+    """
 
     def run(self, context: RunContext) -> AsyncIterator[Action]:
         """The actions of one turn, usually an async generator, which is closed when the run is stopped."""

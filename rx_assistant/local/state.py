@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from rx_assistant.local import foreign, objects
 from rx_assistant.local.engine import Engine, SearchResult
-from rx_assistant.local.errors import bad_request, not_found
+from rx_assistant.local.errors import ApiError, bad_request, not_found
 from rx_assistant.local.faults import Faults
 from rx_assistant.local.files import Files
 from rx_assistant.local.idempotency import Replays
@@ -231,6 +231,15 @@ class State:
         check_argument(name, str, "The name of context.add_file")
         check_argument(content, bytes, "The content of context.add_file")
         return str(self.files.add_bytes(content, name, "assistants_output")["id"])
+
+    async def read_file(self, file_id: str) -> bytes:
+        """The content of a file; EngineError if there is no such file."""
+        check_argument(file_id, str, "The id of context.read_file")
+        try:
+            self.files.find(file_id)
+            return await asyncio.to_thread(self.files.path(file_id).read_bytes)
+        except (ApiError, OSError):
+            raise EngineError(f"File {file_id} does not exist.") from None
 
     def _store_ids(self, run: JsonObject) -> list[str]:
         """The vector stores of the run or its thread, and of its assistant, as far as they still exist."""

@@ -15,6 +15,7 @@ import sqlite3
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from rx_assistant.local.json_text import JsonObject
 
@@ -64,6 +65,14 @@ class Page:
     after: str | None = None
     before: str | None = None
     where: Mapping[str, str] = field(default_factory=dict)
+
+
+class Placed(NamedTuple):
+    """An object with its place in the order of creation, and its notes."""
+
+    place: int
+    value: JsonObject
+    notes: JsonObject
 
 
 class UnknownCursorError(Exception):
@@ -174,6 +183,24 @@ class Store:
             "SELECT body FROM objects WHERE kind = ? AND parent = ? ORDER BY seq", (kind, parent)
         ).fetchall()
         return (json.loads(row[0]) for row in rows)
+
+    def order(self, kind: str, parent: str, first: str) -> dict[str, int]:
+        """The places of the parent's objects from `first` on, by id; objects of all kinds share one count."""
+        rows = self.connection.execute(
+            "SELECT id, seq FROM objects WHERE kind = ? AND parent = ? AND seq >= ? ORDER BY seq",
+            (kind, parent, self._seq(kind, parent, "first", first)),
+        )
+        return {str(id): int(seq) for id, seq in rows}
+
+    def grandchildren(self, kind: str, parents: str, parent: str, first: int) -> Iterator[Placed]:
+        """The objects of a kind under all objects of the kind `parents` that `parent` has, from the place `first`."""
+        rows = self.connection.execute(
+            "SELECT grown.seq, grown.body, grown.notes FROM objects AS middle JOIN objects AS grown"
+            " ON grown.kind = ? AND grown.parent = middle.id AND grown.seq >= ?"
+            " WHERE middle.kind = ? AND middle.parent = ? ORDER BY grown.seq",
+            (kind, first, parents, parent),
+        ).fetchall()
+        return (Placed(seq, json.loads(body), json.loads(notes)) for seq, body, notes in rows)
 
     def parents(self, kind: str, id: str) -> list[str]:
         """Under which parents an object with that id exists."""

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 
 import rx_assistant.local
 from local.conformance import Conformance
+from local.upstreams import ask, model  # noqa: F401 - fixtures
 from rx_assistant.errors import ProtocolError
 from rx_assistant.lifecycle import Grammar
 from rx_assistant.local import application, server as server_module, serving

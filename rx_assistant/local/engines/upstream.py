@@ -1,22 +1,80 @@
-"""Answers runs through any OpenAI-compatible model server: Chat Completions or Responses."""
+"""Answers runs through any OpenAI-compatible model server: Chat Completions or Responses.
+
+    context ──asking──► Question ──protocols──► body ──calling──► payloads ──reader──► parts ──saying──► actions
+
+A server that refuses a member of the request gets the next form of it (`dialects/refusals.py`), and that form at once
+from then on. A prompt that is too long loses its oldest turns. Replies of 408, 409, 429 and 5xx get two more tries.
+All of this happens before the first byte of an answer; later, whatever happens is the answer's ending.
+
+Stopping the run closes the generator, and so the connection to the server.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from typing import Literal, TypeAlias
+import asyncio
+import json
+import logging
+import random
+import re
+import time
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
+from urllib.parse import urlsplit
 
-from rx_assistant.dialects.chat import ChatReader
-from rx_assistant.dialects.chat_request import Form, chat_body
-from rx_assistant.dialects.frames import ChatFrames
-from rx_assistant.dialects.history import HistoryMessage, Question, TextPart
-from rx_assistant.dialects.parts import Text as TextSaid
-from rx_assistant.http.clients import OwnAsyncClients
-from rx_assistant.local.engine import Action, Failure, RunContext, Text
+from rx_assistant.dialects.chat import ThinkingPolicy
+from rx_assistant.dialects.history import LATE, CallRound, HistoryMessage, Question, TextPart
+from rx_assistant.dialects.parts import Ending
+from rx_assistant.dialects.refusals import Refusal, RunErrorCode, masked
+from rx_assistant.errors import ConfigurationError, EventTooLargeError
+from rx_assistant.http.redaction import redact
+from rx_assistant.http.retries import wait_before
+from rx_assistant.local.engine import (
+    Action,
+    EndStep,
+    Failure,
+    FileSearch,
+    Incomplete,
+    Note,
+    RunContext,
+    SearchResult,
+    Usage,
+)
+from rx_assistant.local.engines import asking
+from rx_assistant.local.engines.asking import Passages
+from rx_assistant.local.engines.calling import Calls, Reply, UnreachableError
+from rx_assistant.local.engines.protocols import Memory, ProtocolName, Turn, new_turn
+from rx_assistant.local.engines.saying import Speech
 from rx_assistant.local.ids import new_id
 
-Protocol: TypeAlias = Literal["chat", "responses"]
-ThinkingPolicy: TypeAlias = Literal["reasoning", "text"]
 FileSearchPolicy: TypeAlias = Literal["context", "tool"]
+"""Whether the attached files are searched before the model is asked, or when the model asks for it."""
+
+_log = logging.getLogger("rx_assistant.local")
+
+_MORE_TRIES: Final = 2
+_SHORTENINGS: Final = 3  # so that a prompt that is too long is sent four times at most
+_SEARCH_ROUNDS: Final = 5
+_REST_OF_THE_ANSWER: Final = 10.0  # seconds for the usage, once the answer has its finish_reason
+_REST_OF_THE_BODY: Final = 0.5  # seconds for the body's end, so that its connection is kept
+_NOT_OF_MEMBERS: Final = frozenset({401, 402, 403, 429})
+_SEARCHED: Final = "searches"
+_FOUND: Final = "found"
+_NO_IMAGES: Final = re.compile(r"image|vision|multi-?modal|mmproj|valid string|content must be a string")
+_NO_FUNCTIONS: Final = re.compile(
+    r"(?:not|n't|no)\b.{0,60}\bsupport.{0,60}\b(?:tools?|functions?)\b"
+    r"|\b(?:tools?|functions?)\b.{0,60}\b(?:not|n't)\b.{0,20}(?:support|available|enabled|permitted)"
+    r"|no endpoints found that support tool"
+)
+
+
+class _EndedError(Exception):
+    """The turn ends with an action before the model has said anything."""
+
+    def __init__(self, action: Failure | Incomplete) -> None:
+        super().__init__()
+        self.action = action
 
 
 class UpstreamEngine:
@@ -24,8 +82,15 @@ class UpstreamEngine:
 
     `model` is the model that answers, whatever the application asks for; `model_map` gives one for each name of the
     application. Without either the application's name is passed on. `api_key` is sent to the origin of `base_url` only.
-    `upstream_timeout` (seconds) is how long the server may be silent.
+    `thinking="text"` leaves `<think>…</think>` in the answer. `file_search="tool"` has the model search the attached
+    files when it wants to; otherwise they are searched once, for the last message of the user. `upstream_timeout`
+    (seconds) is how long the server may be silent.
+
+    Raises:
+        ConfigurationError: `base_url` is not an http or https URL; an option has an unknown value.
     """
+
+    limits_itself = True
 
     def __init__(
         self,
@@ -33,48 +98,333 @@ class UpstreamEngine:
         *,
         model: str | None = None,
         api_key: str | None = None,
-        protocol: Protocol = "chat",
+        protocol: ProtocolName = "chat",
         model_map: Mapping[str, str] = {},
         thinking: ThinkingPolicy = "reasoning",
         file_search: FileSearchPolicy = "context",
         upstream_timeout: float = 600.0,
     ) -> None:
+        _check("protocol", protocol, ("chat", "responses"))
+        _check("thinking", thinking, ("reasoning", "text"))
+        _check("file_search", file_search, ("context", "tool"))
+        if urlsplit(base_url).scheme not in {"http", "https"} or not urlsplit(base_url).hostname:
+            raise ConfigurationError(f"base_url must be an http or https URL, got {redact(base_url)!r}")
+        if not upstream_timeout > 0:
+            raise ConfigurationError(f"upstream_timeout must be more than 0 seconds, got {upstream_timeout!r}")
         self.base_url = base_url.rstrip("/")
         self._model = model
-        self._key = api_key
         self._map = dict(model_map)
+        self._protocol: ProtocolName = protocol
         self._thinking: ThinkingPolicy = thinking
-        self._clients = OwnAsyncClients()
+        self._file_search: FileSearchPolicy = file_search
+        self._secrets = [api_key] if api_key else []
+        self._calls = Calls(self.base_url, api_key, upstream_timeout)
+        self._memories: dict[str, Memory] = {}
+        self._warned: set[str] = set()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.base_url!r})"
+        return f"{type(self).__name__}({redact(self.base_url)!r}, protocol={self._protocol!r})"
 
     def model_for(self, name: str) -> str:
-        """The upstream's model for the application's name."""
+        """The server's model for the application's name."""
         return self._map.get(name) or self._model or name
 
-    async def run(self, context: RunContext) -> AsyncGenerator[Action, None]:
-        """One turn."""
-        history = [HistoryMessage(message.role, (TextPart(message.text),)) for message in context.messages]
-        question = Question(model=self.model_for(context.model), history=history, system=context.instructions)
-        reader, frames = ChatReader(new_id, thinking=self._thinking), ChatFrames()
-        headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
-        request = self._clients.current().build_request(
-            "POST", f"{self.base_url}/chat/completions", json=chat_body(question, Form()), headers=headers
-        )
-        response = await self._clients.current().send(request, stream=True)
-        try:
-            async for chunk in response.aiter_bytes():
-                for name, payload in frames.push(chunk):
-                    for part in reader.read(payload, name):
-                        if isinstance(part, TextSaid):
-                            yield Text(part.value)
-        finally:
-            await response.aclose()
-        _, ending = reader.end()
-        if ending.status == "failed":
-            yield Failure(ending.message)
+    @property
+    def bends(self) -> dict[str, tuple[str, ...]]:
+        """The members of requests that each model's server has refused so far, by the model's name."""
+        return {model: tuple(memory.taken) for model, memory in self._memories.items()}
 
     async def aclose(self) -> None:
-        """Closes the connections to the upstream."""
-        await self._clients.aclose()
+        """Closes the connections to the server that belong to the running event loop."""
+        await self._calls.aclose()
+
+    async def run(self, context: RunContext) -> AsyncGenerator[Action, None]:
+        """One turn: the model's answer or its function calls, after the searches that it needs."""
+        try:
+            async with aclosing(self._run(context)) as actions:
+                async for action in actions:
+                    yield action
+        except _EndedError as ended:
+            yield ended.action
+
+    # -- one turn ------------------------------------------------------------------------------------------------
+
+    async def _run(self, context: RunContext) -> AsyncGenerator[Action, None]:
+        if context.max_completion_tokens == 0:
+            raise _EndedError(Incomplete())
+        self._refuse_code(context)
+        passages, found = Passages(), _found_before(context)
+        search = _search_name(context) if context.file_search and self._file_search == "tool" else None
+        if context.file_search and search is None and context.turn == 0 and context.question.strip():
+            results = tuple(await context.search(context.question, asking.PASSAGES))
+            found = [*asking.passage_note(results)]
+            yield FileSearch(results)
+            yield Note({_FOUND: found})
+        question = await self._question(context, asking.system_text(context, passages.add(found)), passages, search)
+        left = context.max_completion_tokens
+        for rounds in range(_SEARCH_ROUNDS + 1):
+            speech = Speech(passages, search, context.parallel_tool_calls, left, _call_ids(context))
+            answer = _Answer(question)
+            async with aclosing(self._answer(context, answer, speech)) as actions:
+                async for action in actions:
+                    yield action
+            for action in self._notes(answer, speech):
+                yield action
+            if not speech.searches:
+                return
+            note = await self._searched(context, answer, speech)
+            for results, call in zip(note.results, note.value[_SEARCHED], strict=True):
+                yield FileSearch(results, id=call["id"])
+            yield Note(note.value)
+            if speech.calls:
+                return
+            yield EndStep()
+            spoken = [HistoryMessage("assistant", (TextPart(speech.text),), context.run_id)] if speech.text else []
+            told = asking.search_round(note.value, context.run_id, passages, search or "")
+            offered = answer.question.functions if rounds + 1 < _SEARCH_ROUNDS else asking.functions(context)
+            history = [*answer.question.history, *spoken, told]
+            question = replace(answer.question, history=history, functions=offered, tool_choice="auto")
+            left = speech.left
+
+    async def _answer(self, context: RunContext, answer: _Answer, speech: Speech) -> AsyncGenerator[Action, None]:
+        """One reply of the model, but for what is noted of it."""
+        reply, turn = await self._asked(context, answer)
+        answer.turn, reader = turn, turn.reader
+
+        def patience() -> float:
+            if turn.is_done:
+                return _REST_OF_THE_BODY
+            return min(_REST_OF_THE_ANSWER, self._calls.silence) if reader.is_over else self._calls.silence
+
+        why = ""
+        try:
+            async with aclosing(self._calls.payloads(reply, patience)) as chunks:
+                async for payloads in chunks:
+                    for name, payload in payloads:
+                        for action in speech.hear(reader.read(payload, name)):
+                            yield action
+                        if speech.is_over:
+                            raise _EndedError(Incomplete())
+        except TimeoutError:
+            why = "" if reader.is_over else f"the model's server was silent for {self._calls.silence:g} s"
+        except EventTooLargeError as error:
+            why = f"the model's server sent too much at once: {error}"
+        rest, ending = reader.end()
+        for action in [*speech.hear(rest), *speech.end()]:
+            yield action
+        if ending.usage is not None:
+            self._compare(answer.question, ending.usage)
+            yield _usage(ending.usage)
+        if why or ending.status == "failed":
+            raise _EndedError(self._failure(why or ending.message, ending))
+        if ending.status == "incomplete" or speech.is_over:
+            raise _EndedError(Incomplete())
+
+    def _notes(self, answer: _Answer, speech: Speech) -> Iterator[Note]:
+        """What goes back to the server with the calls of this reply."""
+        if speech.calls and answer.turn is not None:
+            late = {LATE: speech.late} if speech.late.strip() else {}
+            echo = answer.turn.echo(speech.calls, with_text=not speech.searches)
+            yield Note({"upstream": self.base_url, **echo, **late})
+
+    async def _searched(self, context: RunContext, answer: _Answer, speech: Speech) -> _Searched:
+        """The searches that the model asked for, and what is noted of them."""
+        results, calls = [], []
+        for number, pieces in speech.searches.items():
+            arguments = "".join(pieces)
+            found = tuple(await context.search(_query(arguments) or context.question, asking.PASSAGES))
+            results.append(found)
+            call = {"id": new_id("call_"), "arguments": arguments, "found": asking.passage_note(found)}
+            calls.append({**call, "number": number})
+        echo = {} if answer.turn is None else answer.turn.echo([*speech.searches], with_text=True)
+        return _Searched(results, {"upstream": self.base_url, _SEARCHED: calls, **echo})
+
+    async def _question(self, context: RunContext, system: str, passages: Passages, search: str | None) -> Question:
+        history = asking.history(context, passages, search or "file_search")
+        functions = asking.functions(context)
+        if search is not None:
+            functions = (*functions, asking.search_function(search))
+        return Question(
+            model=self.model_for(context.model),
+            history=history,
+            run_id=context.run_id,
+            system=system,
+            functions=functions,
+            tool_choice=_tool_choice(context, search),
+            parallel_tool_calls=context.parallel_tool_calls,
+            response_format=context.response_format,
+            max_completion_tokens=context.max_completion_tokens,
+            temperature=context.temperature,
+            top_p=context.top_p,
+            reasoning_effort=context.reasoning_effort,
+            images=await asking.images(context, history),
+        )
+
+    def _refuse_code(self, context: RunContext) -> None:
+        if not context.code_interpreter:
+            return
+        if context.tool_choice == "code_interpreter":
+            why = "tool_choice asks for code_interpreter, and this server runs no code: leave tool_choice out"
+            raise _EndedError(Failure(why, "invalid_prompt"))
+        self._warn("code", "code_interpreter is left out of requests to the model: this server runs no code")
+
+    def _compare(self, question: Question, usage: Mapping[str, Any]) -> None:
+        """Warn of a server that cuts the prompt and does not say so, as Ollama does."""
+        ours, theirs = asking.size(question), int(usage["prompt_tokens"])
+        if 0 < theirs < 0.6 * ours and ours - theirs >= 500:
+            self._warn(
+                f"cut {question.model}",
+                f"the model {question.model!r} has read {theirs} tokens of a prompt of about {ours}: its server cuts"
+                " long prompts. Give it a larger context, with OLLAMA_CONTEXT_LENGTH or num_ctx for Ollama",
+            )
+
+    def _warn(self, key: str, text: str) -> None:
+        if key not in self._warned:
+            self._warned.add(key)
+            _log.warning("%s", redact(text, self._secrets))
+
+    # -- asking --------------------------------------------------------------------------------------------------
+
+    async def _asked(self, context: RunContext, answer: _Answer) -> tuple[Reply, Turn]:
+        """The server's reply to the question, in whatever form and length it takes it. _EndedError if it does not."""
+        memory = self._memories.setdefault(answer.question.model, Memory())
+        shortened = failed = 0
+        while True:
+            turn = new_turn(self._protocol, answer.question, memory, self.base_url, self._thinking)
+            headers: Mapping[str, str] = {}
+            try:
+                reply = await self._calls.send(turn.path, turn.body)
+                if reply.status_code < 300:
+                    return reply, turn
+                refusal = await self._calls.refusal(reply)
+                headers = reply.headers
+            except UnreachableError as error:
+                failure, may_pass = Failure(str(error)), error.may_pass
+            else:
+                if refusal.is_too_long:
+                    shortened += 1
+                    answer.question = _shortened(context, answer.question, refusal, shortened)
+                    continue
+                if self._bent(answer.question.model, memory, turn, refusal):
+                    continue
+                unable = _unable(refusal, turn.body, answer.question)
+                may_pass = refusal.may_pass and not unable
+                said = f"{unable}{refusal}"
+                failure = Failure(redact(said, self._secrets), "invalid_prompt" if unable else refusal.run_code)
+            failed += 1
+            wait = wait_before(failed, headers, now=time.time(), random=random.random) if may_pass else None
+            if wait is None or failed > _MORE_TRIES:
+                raise _EndedError(failure)
+            await asyncio.sleep(wait)
+
+    def _bent(self, model: str, memory: Memory, turn: Turn, refusal: Refusal) -> bool:
+        """Whether the refusal names a member that the next request leaves out."""
+        if refusal.status in _NOT_OF_MEMBERS:
+            return False
+        name = memory.bend(self._protocol, turn.body, refusal)
+        if name is None:
+            return False
+        _log.warning("%s", f"the model {model!r} does not take {name}, so requests do without it from now on")
+        return True
+
+    def _failure(self, why: str, ending: Ending) -> Failure:
+        reason: Literal["content_filter", "run_failed"] = (
+            "content_filter" if ending.message_end == "content_filter" else "run_failed"
+        )
+        code = ending.code if ending.code in ("rate_limit_exceeded", "invalid_prompt") else "server_error"
+        return Failure(redact(masked(why), self._secrets), cast("RunErrorCode", code), reason)
+
+
+class _Answer:
+    """A question, which may get shorter, and the turn that answers it."""
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self.turn: Turn | None = None
+
+
+class _Searched(NamedTuple):
+    """What each search found, and the note of all of them."""
+
+    results: list[tuple[SearchResult, ...]]
+    value: dict[str, Any]
+
+
+def _check(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ConfigurationError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
+
+
+def _call_ids(context: RunContext) -> list[str]:
+    return [output.call_id for output in context.tool_outputs]
+
+
+def _found_before(context: RunContext) -> list[dict[str, Any]]:
+    """The passages that this run found in an earlier turn."""
+    notes = [
+        note
+        for item in context.history
+        if isinstance(item, CallRound) and item.run_id == context.run_id
+        for note in item.notes
+    ]
+    return [passage for note in notes for passage in note.get(_FOUND, ())]
+
+
+def _search_name(context: RunContext) -> str:
+    names = {function.name for function in context.functions}
+    return next(name for name in ("file_search", "search_files", "search_attached_files") if name not in names)
+
+
+def _tool_choice(context: RunContext, search: str | None) -> str:
+    """What the model may choose. What is forced is forced in the first turn only, or the run would never end."""
+    choice = context.tool_choice
+    if choice == "none" or (choice != "auto" and context.turn > 0):
+        return "none" if choice == "none" else "auto"
+    if choice == "file_search":
+        return search or "auto"
+    return choice if choice in {"required", *(function.name for function in context.functions)} else "auto"
+
+
+def _query(arguments: str) -> str:
+    """What to look for; models that do not write JSON give the words alone."""
+    try:
+        told = json.loads(arguments)
+    except ValueError:
+        return arguments.strip()
+    query = told.get("query") if isinstance(told, dict) else told
+    return query.strip() if isinstance(query, str) else ""
+
+
+def _shortened(context: RunContext, question: Question, refusal: Refusal, tries: int) -> Question:
+    """The question without its oldest turns; _EndedError if that is not allowed, or was of no use."""
+    shorter = None
+    if context.truncation == "auto" and tries <= _SHORTENINGS:
+        shorter = asking.shorter(question, refusal.context, tries, _SHORTENINGS)
+    if shorter is None:
+        raise _EndedError(Incomplete("max_prompt_tokens"))
+    return shorter
+
+
+def _unable(refusal: Refusal, body: Mapping[str, Any], question: Question) -> str:
+    """What the model cannot take, if the refusal is about images or functions: these are never left out in silence."""
+    if refusal.status in _NOT_OF_MEMBERS:
+        return ""
+    if _has_images(question) and _NO_IMAGES.search(refusal.text):
+        return f"the model {question.model!r} does not take images: "
+    if body.get("tools") and _NO_FUNCTIONS.search(refusal.text):
+        return f"the model {question.model!r} does not take functions: "
+    return ""
+
+
+def _has_images(question: Question) -> bool:
+    messages = [item for item in question.history if isinstance(item, HistoryMessage) and item.role == "user"]
+    return any(not isinstance(part, TextPart) for message in messages for part in message.parts)
+
+
+def _usage(told: Mapping[str, Any]) -> Usage:
+    return Usage(
+        max(told["prompt_tokens"], 0),
+        max(told["completion_tokens"], 0),
+        max(told["prompt_token_details"]["cached_tokens"], 0),
+        max(told["completion_tokens_details"]["reasoning_tokens"], 0),
+    )

@@ -7,6 +7,7 @@ JSON, so applying it cannot fail half-way.
 from __future__ import annotations
 
 import inspect
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -185,6 +186,13 @@ def _number(value: object, where: str) -> None:
         raise EngineError(f"{where} must be a finite number below 2**53.")
 
 
+def _json(value: object, where: str) -> None:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise _wrong(where, "JSON", value) from None
+
+
 def _flag(value: object, where: str) -> None:
     if not isinstance(value, bool):
         raise _wrong(where, _WORDS[bool], value)
@@ -197,5 +205,5 @@ _WORDS: Mapping[object, str] = {
     float: "a finite number",
     bool: "a boolean",
 }
-_PLAIN: Mapping[object, Check] = {str: _text, bytes: _bytes, int: _count, float: _number, bool: _flag}
+_PLAIN: Mapping[object, Check] = {str: _text, bytes: _bytes, int: _count, float: _number, bool: _flag, object: _json}
 _KINDS: frozenset[type] = frozenset(get_args(Action))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rx_assistant.local import tokens
 from rx_assistant.local.engine import (
@@ -12,11 +13,13 @@ from rx_assistant.local.engine import (
     ContextMessage,
     FunctionTool,
     Json,
+    ReadFile,
     RunContext,
     Search,
     ToolOutput,
 )
 from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.runs.history import Thread
 
 
 class PromptTooLongError(Exception):
@@ -31,25 +34,28 @@ class Prompt:
     tokens: int
 
 
-def build_prompt(
-    run: JsonObject,
-    messages: Iterable[JsonObject],
-    steps: Iterable[JsonObject],
-    used_tokens: int,
-    search: Search,
-    add_file: AddFile,
-) -> Prompt:
-    """The prompt of the run's next turn; `used_tokens` went into the turns before it.
+class Access(NamedTuple):
+    """What an engine may call."""
+
+    search: Search
+    add_file: AddFile
+    read_file: ReadFile
+
+
+def build_prompt(run: JsonObject, thread: Thread, used: JsonObject, access: Access) -> Prompt:
+    """The prompt of the run's next turn; `used` are the tokens of the turns before it.
 
     The context holds copies: what an engine does to them does not change the run.
     """
     run = copy.deepcopy(run)
-    outputs = _tool_outputs(steps)
+    outputs = _tool_outputs(thread.steps_of(run["id"]))
     fixed = tokens.count(run["instructions"] or "") + sum(
         tokens.count(item.arguments) + tokens.count(item.output) for item in outputs
     )
-    room = None if run["max_prompt_tokens"] is None else run["max_prompt_tokens"] - used_tokens - fixed
-    kept, size = _truncate([_message(item) for item in messages], run["truncation_strategy"], room)
+    room = None if run["max_prompt_tokens"] is None else run["max_prompt_tokens"] - used["prompt_tokens"] - fixed
+    limit = run["max_completion_tokens"]
+    messages = [_message(item) for item in thread.messages]
+    kept, size = _truncate(messages, thread.round_costs(run["id"]), run["truncation_strategy"], room)
     tools = [] if run["tool_choice"] == "none" else run["tools"]
     kinds = {tool["type"] for tool in tools}
     context = RunContext(
@@ -71,21 +77,32 @@ def build_prompt(
         top_p=run["top_p"],
         reasoning_effort=run["reasoning_effort"],
         metadata=run["metadata"],
-        search=search,
-        add_file=add_file,
+        search=access.search,
+        add_file=access.add_file,
+        read_file=access.read_file,
+        history=thread.history(_first(run, thread, kept)),
+        truncation="last_messages" if run["truncation_strategy"]["type"] == "last_messages" else "auto",
+        max_completion_tokens=None if limit is None else max(limit - used["completion_tokens"], 0),
     )
     return Prompt(context, size + fixed)
 
 
+def _first(run: JsonObject, thread: Thread, kept: list[ContextMessage]) -> int:
+    """The place where the history begins: that of the first message kept, or of the one that the run answers."""
+    asked = [item["id"] for item in thread.messages if item.get("run_id") != run["id"]][-1:]
+    ids = [*(message.id for message in kept[:1]), *asked]
+    return min((thread.order[id] for id in ids if id in thread.order), default=0)
+
+
 def _truncate(
-    messages: list[ContextMessage], strategy: JsonObject, room: int | None
+    messages: list[ContextMessage], rounds: Mapping[str, int], strategy: JsonObject, room: int | None
 ) -> tuple[list[ContextMessage], int]:
-    """The newest messages that the strategy and the room (tokens) allow, and their size."""
+    """The newest messages that the strategy and the room (tokens) allow, and their size with their call rounds."""
     if strategy["type"] == "last_messages":
         messages = messages[-(strategy["last_messages"] or 1) :]
     size = 0
     for index in range(len(messages) - 1, -1, -1):
-        cost = tokens.count(messages[index].text)
+        cost = tokens.count(messages[index].text) + rounds.get(messages[index].id, 0)
         if room is not None and size + cost > room:
             if index == len(messages) - 1:
                 raise PromptTooLongError
@@ -103,11 +120,12 @@ def _message(message: JsonObject) -> ContextMessage:
 
 
 def _function(function: Mapping[str, Json]) -> FunctionTool:
-    parameters = function.get("parameters")
+    parameters, strict = function.get("parameters"), function.get("strict")
     return FunctionTool(
         str(function["name"]),
         str(function.get("description") or ""),
         parameters if isinstance(parameters, Mapping) else {},
+        strict if isinstance(strict, bool) else None,
     )
 
 

@@ -22,7 +22,8 @@ from rx_assistant.local.engine import Action, Engine, SearchResult
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.leg import Leg
 from rx_assistant.local.runs.actions import EngineError, check_action, check_given
-from rx_assistant.local.runs.context import Prompt, PromptTooLongError, build_prompt
+from rx_assistant.local.runs.context import Access, Prompt, PromptTooLongError, build_prompt
+from rx_assistant.local.runs.history import Thread
 from rx_assistant.local.runs.journal import Journal
 from rx_assistant.local.runs.message_writer import MessageWriter
 from rx_assistant.local.runs.tools_writer import ToolsWriter
@@ -66,6 +67,10 @@ class Surroundings(Protocol):
         """Stores a file that the assistant made; its id."""
         ...
 
+    async def read_file(self, file_id: str) -> bytes:
+        """The content of a file."""
+        ...
+
 
 class _Abort(NamedTuple):
     """How what is being written ends: the step's status, the message's reason, the step's error."""
@@ -89,7 +94,9 @@ class Execution:
         self._journal = Journal(around.store, run, self.leg, include_content)
         self._open: MessageWriter | ToolsWriter | None = None
         self._prompt_tokens = 0
-        self._completion_left: int | None = run["max_completion_tokens"]
+        limits_itself = getattr(around.engine, "limits_itself", False)
+        self._completion_left: int | None = None if limits_itself else run["max_completion_tokens"]
+        self._notes: list[JsonObject] = []  # that wait for the next step
         self._stopping = False
         self._over = False
         self._task: asyncio.Task[None] | None = None
@@ -212,14 +219,16 @@ class Execution:
     async def _prompt(self) -> Prompt:
         store, run = self._around.store, self.run
         messages, size = await self._newest_messages()
-        steps = list(store.each("step", run["id"]))
-        used = self._journal.usage()["prompt_tokens"]
+        order = store.order("message", run["thread_id"], messages[0]["id"]) if messages else {}
+        first = min(order.values(), default=0)
+        steps = list(store.grandchildren("step", "run", run["thread_id"], first))
+        thread = Thread(messages, order, steps)
+        used = self._journal.usage()
+        search = self._around.search
+        access = Access(lambda query, most: search(run, query, most), self._around.add_file, self._around.read_file)
 
         def build() -> Prompt:
-            search = self._around.search
-            return build_prompt(
-                run, messages, steps, used, lambda query, most: search(run, query, most), self._around.add_file
-            )
+            return build_prompt(run, thread, used, access)
 
         return build() if size < _LONG_PROMPT else await asyncio.to_thread(build)
 
@@ -301,6 +310,8 @@ class Execution:
                 self._close()
             case actions.Usage(prompt, completion, cached, reasoning):
                 self._count(objects.usage(prompt, completion, cached, reasoning))
+            case actions.Note(value):
+                self._note(dict(value))
             case actions.Failure():
                 self._fail(action)
                 raise _StoppedError
@@ -324,6 +335,18 @@ class Execution:
         else:
             self._journal.count(usage)
 
+    def _note(self, value: JsonObject) -> None:
+        if self._open is not None:
+            self._journal.note(self._open.step, value)
+        else:
+            self._notes.append(value)
+
+    def _begun(self, step: JsonObject) -> None:
+        """A step was opened: it takes the notes that waited for it."""
+        for value in self._notes:
+            self._journal.note(step, value)
+        self._notes.clear()
+
     def _spend(self, writer: MessageWriter | ToolsWriter, value: str, write: Callable[[str], None]) -> None:
         """Writes as much of the text as `max_completion_tokens` leaves; the run is incomplete when it is not all."""
         cut = tokens.pieces(value)
@@ -343,12 +366,14 @@ class Execution:
         if not isinstance(self._open, MessageWriter):
             self._close()
             self._open = MessageWriter(self._journal, self._prompt_tokens)
+            self._begun(self._open.step)
         return self._open
 
     def _tools(self) -> ToolsWriter:
         if not isinstance(self._open, ToolsWriter):
             self._close()
             self._open = ToolsWriter(self._journal, self._prompt_tokens)
+            self._begun(self._open.step)
         return self._open
 
     def _close(self) -> None:

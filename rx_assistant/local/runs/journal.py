@@ -103,6 +103,11 @@ class Journal:
         value = {"id": step["id"], "object": "thread.run.step.delta", "delta": delta}
         self.leg.emit("thread.run.step.delta", value)
 
+    def note(self, step: JsonObject, value: JsonObject) -> None:
+        """Keeps a value with the step, for the engine alone."""
+        kept = self.store.notes("step", step["id"], self.run["id"]).get("engine", [])
+        self.store.put("step", step, self.run["id"], {"engine": [*kept, value]})
+
     def save_step(self, step: JsonObject) -> None:
         """Stores a step that is still going on."""
         self._put("step", step, self.run["id"])

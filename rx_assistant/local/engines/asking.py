@@ -1,0 +1,145 @@
+"""A run's context → the `Question` for its model: system text, history, images, functions, and passages of files."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from typing import Any, Final
+
+from rx_assistant.dialects.history import (
+    AnsweredCall,
+    CallRound,
+    Function,
+    HistoryMessage,
+    ImageFilePart,
+    Question,
+)
+from rx_assistant.local import tokens
+from rx_assistant.local.engine import RunContext, SearchResult
+from rx_assistant.local.json_text import JsonObject
+
+PASSAGES: Final = 8
+"""How many passages one search brings: they share the model's context with the conversation."""
+
+_KINDS: Final = {b"\x89PNG": "image/png", b"\xff\xd8": "image/jpeg", b"GIF8": "image/gif", b"BM": "image/bmp"}
+_CITE: Final = "When you use a passage, write its mark behind the sentence, such as 【1】."
+
+
+@dataclass(slots=True)
+class Passages:
+    """The passages that searches of this run found, numbered from 1 in the order in which the model sees them."""
+
+    files: dict[int, str] = field(default_factory=dict)
+    """The file of each passage, by its number."""
+    texts: list[str] = field(default_factory=list)
+
+    def add(self, found: Iterable[Mapping[str, str]]) -> str:
+        """Number these passages; their text for the model."""
+        told = []
+        for item in found:
+            number = len(self.files) + 1
+            self.files[number] = item["file_id"]
+            told.append(f"【{number}†{item['file_name']}】\n{item['text']}")
+        return "\n\n".join(told)
+
+
+def passage_note(results: Sequence[SearchResult]) -> list[JsonObject]:
+    """What a note keeps of a search."""
+    return [{"file_id": found.file_id, "file_name": found.file_name, "text": found.text} for found in results]
+
+
+def system_text(context: RunContext, passages: str) -> str:
+    """The instructions, and the passages that were found for the question."""
+    found = f"Passages from the files of this conversation. {_CITE}\n\n{passages}" if passages else ""
+    return "\n\n".join(filter(None, [context.instructions, found]))
+
+
+def search_function(name: str) -> Function:
+    """The search of the attached files, as a function for the model."""
+    query = {"type": "string", "description": "What to look for, in a few words."}
+    return Function(
+        name,
+        f"Searches the files of this conversation for passages about something. {_CITE}",
+        {"type": "object", "properties": {"query": query}, "required": ["query"]},
+    )
+
+
+def history(context: RunContext, passages: Passages, search: str) -> list[HistoryMessage | CallRound]:
+    """The history with the searches that this run made for its model, which stand in notes, as calls of `search`.
+
+    The passages that they found are numbered again, in the same order.
+    """
+    told: list[HistoryMessage | CallRound] = []
+    for item in context.history:
+        if isinstance(item, HistoryMessage):
+            if any(not hasattr(part, "text") or part.text for part in item.parts):
+                told.append(item)
+            continue
+        if item.run_id == context.run_id:
+            told += (search_round(note, context.run_id, passages, search) for note in item.notes if "searches" in note)
+        if item.calls:
+            told.append(replace(item, notes=tuple(note for note in item.notes if "searches" not in note)))
+    return told
+
+
+def search_round(note: Mapping[str, Any], run_id: str, passages: Passages, search: str) -> CallRound:
+    """The searches of one turn of the model, with what they found."""
+    calls = tuple(
+        AnsweredCall(one["id"], search, one["arguments"], passages.add(one["found"]) or "Nothing was found.")
+        for one in note["searches"]
+    )
+    return CallRound(calls, run_id, (note,))
+
+
+async def images(context: RunContext, items: Iterable[HistoryMessage | CallRound]) -> dict[str, str]:
+    """The data URL of each image file in the history."""
+    found: dict[str, str] = {}
+    for item in items:
+        for part in item.parts if isinstance(item, HistoryMessage) and item.role == "user" else ():
+            if isinstance(part, ImageFilePart) and part.file_id not in found:
+                found[part.file_id] = _data_url(await context.read_file(part.file_id))
+    return found
+
+
+def _data_url(content: bytes) -> str:
+    kind = next((kind for magic, kind in _KINDS.items() if content.startswith(magic)), "image/png")
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        kind = "image/webp"
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def functions(context: RunContext) -> tuple[Function, ...]:
+    """The functions of the run."""
+    return tuple(Function(one.name, one.description, dict(one.parameters), one.strict) for one in context.functions)
+
+
+def size(question: Question) -> int:
+    """About how many tokens the question has, images not counted."""
+    return tokens.count(question.system) + sum(map(_size, question.history))
+
+
+def _size(item: HistoryMessage | CallRound) -> int:
+    if isinstance(item, HistoryMessage):
+        return tokens.count(item.text)
+    return sum(tokens.count(call.arguments) + tokens.count(call.output) for call in item.calls)
+
+
+def shorter(question: Question, context_size: int | None, tries: int, most: int) -> Question | None:
+    """The question without its oldest turns; None if nothing but the last turn is left.
+
+    A turn begins with a message of the user. Where the size of the model's context (tokens) is known, so many turns go
+    that the rest fits by our own count, else half of them. The last of `most` tries keeps the last turn alone.
+    """
+    items = question.history
+    starts = [at for at, item in enumerate(items) if isinstance(item, HistoryMessage) and item.role == "user"]
+    if not starts or starts[-1] == 0:
+        return None
+    starts = sorted({0, *starts})
+    drop = len(starts) - 1 if tries >= most else max(len(starts) // 2, 1)
+    if context_size is not None and tries < most:
+        room = int(context_size * 0.8) - (question.max_completion_tokens or 0) - tokens.count(question.system)
+        sizes = [*accumulate(map(_size, reversed(items)))][::-1]
+        drop = next((turn for turn in range(1, len(starts)) if sizes[starts[turn]] <= room), len(starts) - 1)
+    return replace(question, history=items[starts[drop] :])

@@ -1,0 +1,106 @@
+"""One request to a model server: the key to its origin only, what a refusal says, and a body that may fall silent."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any, Final
+
+from rx_assistant.dialects.frames import ChatFrames, Payload
+from rx_assistant.dialects.refusals import Refusal, read_refusal
+from rx_assistant.http.clients import OwnAsyncClients
+from rx_assistant.http.redaction import redact
+from rx_assistant.http.transports import is_final, translated, transport_errors
+from rx_assistant.local.json_text import JsonObject
+
+Reply = Any
+"""A response of httpx, whose body has not been read."""
+
+_CONNECTING: Final = 10.0
+_REFUSAL_BYTES: Final = 256 * 2**10
+
+
+class UnreachableError(Exception):
+    """The model server gave no reply; the message says why, without the key. `may_pass`: another try may get one."""
+
+    def __init__(self, message: str, *, may_pass: bool) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
+
+
+class Calls:
+    """Requests to the model server at `base_url`. Redirects are not followed, so the key goes nowhere else."""
+
+    def __init__(self, base_url: str, api_key: str | None, silence: float) -> None:
+        self.base_url = base_url
+        self.silence = silence
+        self._clients = OwnAsyncClients()
+        self._secrets = [api_key] if api_key else []
+
+    async def send(self, path: str, body: JsonObject) -> Reply:
+        """The reply as soon as its head is there. UnreachableError if there is none."""
+        http = self._clients.current()
+        headers = {"accept": "text/event-stream, application/json", "accept-encoding": "identity"}
+        if self._secrets:
+            headers["authorization"] = f"Bearer {self._secrets[0]}"
+        try:
+            timeouts = (_CONNECTING, None, None, None)
+            request = http.build_request("POST", f"{self.base_url}{path}", json=body, headers=headers, timeout=timeouts)
+            async with asyncio.timeout(self.silence):
+                return await http.send(request, stream=True)
+        except TimeoutError:
+            raise UnreachableError(
+                f"the model's server did not answer within {self.silence:g} s", may_pass=False
+            ) from None
+        except transport_errors() as error:
+            told = translated(error, "the model's server cannot be reached", self._secrets)
+            raise UnreachableError(str(told), may_pass=not is_final(told)) from None
+
+    async def refusal(self, reply: Reply) -> Refusal:
+        """What a reply with a status of 300 or more says. Its connection is free afterwards."""
+        content = b""
+        try:
+            async with asyncio.timeout(min(self.silence, _CONNECTING)):
+                async for chunk in reply.aiter_bytes():
+                    content += chunk
+                    if len(content) > _REFUSAL_BYTES:
+                        break
+        except transport_errors():  # a TimeoutError is an OSError
+            pass
+        finally:
+            await reply.aclose()
+        if 300 <= reply.status_code < 400:
+            content = b"a redirect, which is not followed: give its target as the base URL"
+        return read_refusal(reply.status_code, redact(content.decode("utf-8", "replace"), self._secrets).encode())
+
+    async def payloads(self, reply: Reply, patience: Callable[[], float]) -> AsyncGenerator[list[Payload], None]:
+        """What each chunk of the body completes, until the body ends or breaks off.
+
+        TimeoutError when there was no payload for as many seconds as `patience()` gives. Comments do not count.
+        """
+        frames = ChatFrames()
+        heard = time.monotonic()
+        try:
+            async with aclosing(reply.aiter_bytes()) as chunks:
+                while True:
+                    async with asyncio.timeout(heard + patience() - time.monotonic()):
+                        chunk = await anext(chunks, None)
+                    if chunk is None:
+                        break
+                    if found := frames.push(chunk):
+                        yield found
+                        heard = time.monotonic()
+        except TimeoutError:
+            raise
+        except transport_errors():
+            pass  # the reader says how much of an answer there was
+        finally:
+            await reply.aclose()
+        if found := frames.end():
+            yield found
+
+    async def aclose(self) -> None:
+        """Closes the connections of this event loop."""
+        await self._clients.aclose()

@@ -1,0 +1,134 @@
+"""The two protocols of model servers, behind one interface: how to ask, how to read, what goes back with a turn."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol, TypeAlias
+
+from rx_assistant.dialects import chat_request, responses_request
+from rx_assistant.dialects.chat import ChatReader, ThinkingPolicy
+from rx_assistant.dialects.history import Question
+from rx_assistant.dialects.parts import Ending, Part
+from rx_assistant.dialects.refusals import CHAT_BENDS, RESPONSES_BENDS, Refusal, bend
+from rx_assistant.dialects.responses import ResponsesReader
+from rx_assistant.local.ids import new_id
+from rx_assistant.local.json_text import JsonObject
+
+ProtocolName: TypeAlias = Literal["chat", "responses"]
+
+
+class Reader(Protocol):
+    """Payloads of one turn → parts, and at the end an `Ending`."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the stream said how it ends."""
+        ...
+
+    def read(self, payload: bytes, name: bytes = b"") -> list[Part]:
+        """What a payload says."""
+        ...
+
+    def end(self) -> tuple[list[Part], Ending]:
+        """What was held back, and how the turn ended."""
+        ...
+
+
+class Turn(Protocol):
+    """One request in the form that the server takes by now, and the reader of its answer."""
+
+    path: str
+    body: JsonObject
+    reader: Reader
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more will come."""
+        ...
+
+    def echo(self, calls: list[int], *, with_text: bool) -> JsonObject:
+        """The turn as the server wrote it, with these calls alone (by number), for a note."""
+        ...
+
+
+class Memory:
+    """The form that one model of one server takes, as far as its refusals have shown it."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+        self.chat = chat_request.Form()
+        self.responses = responses_request.ResponsesForm()
+
+    def bend(self, protocol: ProtocolName, body: JsonObject, refusal: Refusal) -> str | None:
+        """The member that was refused and is left out from now on; None if the refusal names none."""
+        if protocol == "chat":
+            found = bend(CHAT_BENDS, self.chat, body, refusal, self.taken)
+            if found is None:
+                return None
+            name, self.chat = found
+        else:
+            other = bend(RESPONSES_BENDS, self.responses, body, refusal, self.taken)
+            if other is None:
+                return None
+            name, self.responses = other
+        self.taken.append(name)
+        return name
+
+
+def new_turn(
+    protocol: ProtocolName, question: Question, memory: Memory, upstream: str, thinking: ThinkingPolicy
+) -> Turn:
+    """The request for a question."""
+    if protocol == "chat":
+        return ChatTurn(question, memory, upstream, thinking)
+    return ResponsesTurn(question, memory, upstream)
+
+
+class ChatTurn:
+    """A request of Chat Completions."""
+
+    path = "/chat/completions"
+
+    def __init__(self, question: Question, memory: Memory, upstream: str, thinking: ThinkingPolicy) -> None:
+        self.body: JsonObject = chat_request.chat_body(question, memory.chat, upstream=upstream)
+        self._chat = ChatReader(new_id, thinking=thinking)
+        self.reader: Reader = self._chat
+
+    @property
+    def is_done(self) -> bool:
+        return self._chat.is_done
+
+    def echo(self, calls: list[int], *, with_text: bool) -> JsonObject:
+        told = self._chat.turn()
+        kept = [call for number, call in enumerate(told.get("tool_calls", ())) if number in calls]
+        content = told["content"] if with_text else ""
+        return {chat_request.ECHO: {**told, "content": content, "tool_calls": kept}}
+
+
+class ResponsesTurn:
+    """A request of Responses, stateless."""
+
+    path = "/responses"
+
+    def __init__(self, question: Question, memory: Memory, upstream: str) -> None:
+        self.body: JsonObject = responses_request.responses_body(question, memory.responses, upstream=upstream)
+        self._responses = ResponsesReader(new_id)
+        self.reader: Reader = self._responses
+
+    @property
+    def is_done(self) -> bool:
+        return self._responses.is_over
+
+    def echo(self, calls: list[int], *, with_text: bool) -> JsonObject:
+        return {responses_request.ECHO: [*_only(self._responses.output, calls)]}
+
+
+def _only(items: list[JsonObject], calls: list[int]) -> list[JsonObject]:
+    """The items of a response without the function calls that are not among `calls`."""
+    kept: list[JsonObject] = []
+    number = 0
+    for item in items:
+        is_call = item.get("type") == "function_call"
+        if not is_call or number in calls:
+            kept.append(dict(item))
+        number += is_call
+    return kept
