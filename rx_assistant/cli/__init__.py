@@ -1,4 +1,4 @@
-"""The command line: ask, replay, serve, watch and upload. Errors are one sentence; exit codes are said in `run`."""
+"""The command line: ask, models, replay, serve, watch and upload. Exit codes are said in `run`."""
 
 from __future__ import annotations
 

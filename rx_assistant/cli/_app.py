@@ -10,13 +10,16 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 import rx_assistant
 from rx_assistant.cli._failure import RunFailed
 from rx_assistant.errors import ConfigurationError, RxAssistantError
+
+if TYPE_CHECKING:
+    from rx_assistant.local.upstreams import UpstreamOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,7 +52,9 @@ def _complain(error: Exception, code: int, debug: bool) -> int:
 
     message = " ".join(str(error).split()) or type(error).__name__
     text = "".join(traceback.format_exception(error)).rstrip() if debug else f"rx-assistant: {message}"
-    click.echo(printable(text) if sys.stderr.isatty() else text, err=True)
+    lines = [text] if debug else [text, *getattr(error, "__notes__", ())]
+    for line in lines:
+        click.echo(printable(line) if sys.stderr.isatty() else line, err=True)
     return code
 
 
@@ -101,6 +106,72 @@ def remote_options(command: F) -> F:
     )(command)
 
 
+def _mapped(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """`APPLICATION=UPSTREAM` as a mapping."""
+    return _pairs(given, "the application's name and the upstream's, such as gpt-4o=qwen3:8b")
+
+
+def _assistants(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, Path]:
+    """`ID=FILE` as a mapping."""
+    return {id: Path(file) for id, file in _pairs(given, "an id and a file, such as asst_1=support.json").items()}
+
+
+def _pairs(given: tuple[str, ...], what: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        if not (name and value):
+            raise click.BadParameter(f"must be {what}, got {text!r}")
+        if name in found:
+            raise click.BadParameter(f"{name!r} is given twice")
+        found[name] = value
+    return found
+
+
+def upstream_options(command: F) -> F:
+    """Which model server answers."""
+    for option in reversed(_UPSTREAM_OPTIONS):
+        command = option(command)
+    return command
+
+
+_UPSTREAM_OPTIONS = (
+    click.option("--upstream", metavar="URL", help="Model server that answers; its address usually ends in /v1."),
+    click.option(
+        "--upstream-key-env", metavar="VAR", help="Environment variable that holds the key of the model server."
+    ),
+    click.option(
+        "--map",
+        "model_map",
+        multiple=True,
+        metavar="NAME=MODEL",
+        callback=_mapped,
+        help="Answer the application's NAME with the server's MODEL; may be repeated.",
+    ),
+    click.option(
+        "--thinking",
+        type=click.Choice(["reasoning", "text"]),
+        default="reasoning",
+        show_default=True,
+        help="Keep a model's reasoning apart, or in the text.",
+    ),
+    click.option(
+        "--file-search",
+        type=click.Choice(["context", "tool"]),
+        default="context",
+        show_default=True,
+        help="Give passages to the model, or let it call the search.",
+    ),
+    click.option(
+        "--upstream-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        default=600.0,
+        show_default=True,
+        help="Seconds that the model server may be silent.",
+    ),
+)
+
+
 def timeout_option(command: F) -> F:
     """How long to wait."""
     return click.option("--timeout", type=click.FloatRange(min=0), help="Seconds to wait at most; by default, any.")(
@@ -120,23 +191,48 @@ def cli() -> None:
     """Talk to an Assistants server, replay its streams, or be one.
 
     A first try, which needs no server: rx-assistant ask "What time is it?"
+
+    With a model of this machine: rx-assistant models, then rx-assistant serve --model NAME
     """
 
 
 @cli.command()
 @click.argument("text")
 @server_options
-@click.option("--model", default="local", show_default=True, help="Model of the assistant that is created.")
+@click.option("--model", help="Model that answers; without --base-url and --upstream it is looked for on this machine.")
+@upstream_options
 @click.option("--instructions", help="Instructions for the assistant.")
 @click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="Keep the stream in this file.")
 @debug_option
 def ask(
-    text: str, base_url: str | None, api_key: str | None, model: str, instructions: str | None, record: Path | None
+    text: str,
+    base_url: str | None,
+    api_key: str | None,
+    model: str | None,
+    instructions: str | None,
+    record: Path | None,
+    **upstream: Any,
 ) -> None:
     """Ask TEXT and print the answer as it is written."""
     from rx_assistant.cli._ask import ask as ask_server
+    if upstream["upstream"] is not None:
+        _refuse_other_server(base_url)
+        base_url = None
+    ask_server(
+        text,
+        base_url=base_url,
+        api_key=api_key,
+        instructions=instructions,
+        record=record,
+        upstream=cast("UpstreamOptions", {"model": model, **upstream}),
+    )
 
-    ask_server(text, base_url=base_url, api_key=api_key, model=model, instructions=instructions, record=record)
+
+def _refuse_other_server(base_url: str | None) -> None:
+    """A server of the environment gives way to --upstream; one of the command line contradicts it."""
+    source = click.get_current_context().get_parameter_source("base_url")
+    if base_url and source is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("give --base-url (an Assistants server) or --upstream (a model server), not both")
 
 
 @cli.command()
@@ -154,8 +250,21 @@ def replay(file: Path, as_json: bool, events_per_second: float | None) -> None:
 @cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
-@click.option("--engine", help="Who answers: builtin, scripted, or a plug-in as module:object.")
+@click.option(
+    "--engine", help="What answers: builtin, scripted, a plug-in as module:object, or chat or responses of an upstream."
+)
 @click.option("--script", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Scenario to play.")
+@click.option("--model", metavar="NAME", help="Model that answers every run; without --upstream it is looked for.")
+@upstream_options
+@click.option("--adopt", is_flag=True, help="Create assistants and threads that runs and messages name, when unknown.")
+@click.option(
+    "--assistant",
+    "assistants",
+    multiple=True,
+    metavar="ID=FILE",
+    callback=_assistants,
+    help="Create an assistant under this id from a JSON file; may be repeated.",
+)
 @click.option("--api-key", help="Refuse requests without this key; needed for any host but this machine.")
 @click.option(
     "--allow-host",
@@ -187,6 +296,9 @@ def serve(
     allow_hosts: tuple[str, ...],
     allow_origins: tuple[str, ...],
     log_level: str,
+    adopt: bool,
+    assistants: dict[str, Path],
+    **upstream: Any,
 ) -> None:
     """Be an Assistants server on this machine, until Ctrl-C."""
     from rx_assistant import local
@@ -206,7 +318,20 @@ def serve(
         allow_hosts=allow_hosts,
         allow_origins=allow_origins,
         log_level=log_level,
+        adopt=adopt,
+        assistants=assistants,
+        **upstream,
     )
+
+
+@cli.command()
+@click.option("-v", "--verbose", is_flag=True, help="Show addresses, and the ports where no model server answers.")
+@debug_option
+def models(verbose: bool) -> None:
+    """List the model servers on this machine: server, model, context."""
+    from rx_assistant.cli._models import models as list_models
+
+    list_models(verbose=verbose)
 
 
 @cli.command()

@@ -19,6 +19,7 @@ from rx_assistant.errors import RxAssistantError
 from rx_assistant.types._inside import inside, models_in, text_in
 
 if TYPE_CHECKING:
+    from rx_assistant.local.upstreams import UpstreamOptions
     from rx_assistant.streams import AssistantStream
     from rx_assistant.types import Run
 
@@ -56,7 +57,7 @@ def _zone(name: str) -> ZoneInfo:
 
 
 @contextmanager
-def open_client(base_url: str | None, api_key: str | None) -> Iterator[AssistantClient]:
+def open_client(base_url: str | None, api_key: str | None, upstream: UpstreamOptions) -> Iterator[AssistantClient]:
     """Give a client for the server named, or else for a local one that lives as long as the block."""
     if base_url:
         with AssistantClient(base_url=base_url, api_key=api_key) as client:
@@ -64,7 +65,7 @@ def open_client(base_url: str | None, api_key: str | None) -> Iterator[Assistant
         return
     from rx_assistant import local
 
-    with local.serve() as server, AssistantClient(base_url=server.base_url, api_key=api_key) as client:
+    with local.serve(**upstream) as server, AssistantClient(base_url=server.base_url, api_key=api_key) as client:
         yield client
 
 
@@ -73,15 +74,23 @@ def ask(
     *,
     base_url: str | None,
     api_key: str | None,
-    model: str,
     instructions: str | None,
     record: Path | None,
+    upstream: UpstreamOptions,
 ) -> None:
-    """Ask, print what comes, and answer the tool calls until the run needs nothing more."""
+    """Ask, print what comes, and answer the tool calls until the run needs nothing more.
+
+    A model server that the local server asks is offered no tool: many models cannot call one.
+    """
     output = Output()
-    with open_client(base_url, api_key) as client:
+    model = upstream.get("model")
+    with open_client(base_url, api_key, upstream) as client:
+        asks_model = not base_url and any(upstream.get(name) for name in ("upstream", "model", "model_map"))
         assistant = client.assistants.create(
-            model=model, name="rx-assistant", instructions=instructions and _readable(instructions), tools=[LOCAL_TIME]
+            model=model or "local",
+            name="rx-assistant",
+            instructions=instructions and _readable(instructions),
+            tools=[] if asks_model else [LOCAL_TIME],
         )
         thread = client.threads.create()
         client.threads.messages.create(thread_id=thread.id, role="user", content=_readable(text))

@@ -3,9 +3,10 @@
     with rx_assistant.local.serve() as server:
         client = AssistantClient(base_url=server.base_url)
 
-`serve` runs it in a thread, `run` in the foreground, `app` gives the ASGI application. What answers is an engine:
-`rx_assistant.local.engine` has the protocol and the actions, `rx_assistant.local.engines` those that come along. The
-names are loaded when they are first touched, because the server needs the packages of the `local` extra.
+`serve` runs it in a thread, `run` in the foreground, `app` gives the ASGI application, and `transport` lets clients of
+httpx and httpx2 ask it without a port. What answers is an engine: `rx_assistant.local.engine` has the protocol and the
+actions, `rx_assistant.local.engines` those that come along. The names are loaded when they are first touched, because
+the server needs the packages of the `local` extra.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rx_assistant.local.engine import Engine, RunContext
+    from rx_assistant.local.in_process import Transport
     from rx_assistant.local.server import Server
-    from rx_assistant.local.serving import app, run, serve
+    from rx_assistant.local.serving import app, run, serve, transport
 
-__all__ = ["Engine", "RunContext", "Server", "app", "run", "serve"]
+__all__ = ["Engine", "RunContext", "Server", "Transport", "app", "run", "serve", "transport"]
 
 _HOMES = {
     "Engine": "engine",
@@ -28,6 +30,8 @@ _HOMES = {
     "app": "serving",
     "run": "serving",
     "serve": "serving",
+    "Transport": "in_process",
+    "transport": "serving",
 }
 _MODULES = ("engine", "engines")
 _EXTRA = ("starlette", "uvicorn", "python_multipart", "yaml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
 
-from rx_assistant.local import paths, v1
+from rx_assistant.local import passthrough, paths, v1
 from rx_assistant.local.admission import Admission
 from rx_assistant.local.dispatch import endpoint, error_reply
 from rx_assistant.local.errors import ApiError
@@ -48,7 +49,7 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 """The operations of OpenAI's Assistants API."""
 MORE_OPERATIONS: tuple[Operation, ...] = (*threads.FOUNDRY_OPERATIONS, *models.OPERATIONS)
-"""What clients ask besides."""
+"""What clients ask besides. With an upstream, `/models` is one of the paths that are passed on to it."""
 
 
 def build(state: State) -> Starlette:
@@ -56,13 +57,15 @@ def build(state: State) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        if state.settings.upstream is not None:
+            await asyncio.to_thread(state.settings.upstream.check)
         yield
         await state.close()
 
-    rows = (*OPERATIONS, *MORE_OPERATIONS)
-    operations = Router(
-        [Route(row.path, endpoint(state, row), methods=[row.method]) for row in rows], redirect_slashes=False
-    )
+    upstream = state.settings.upstream
+    passed_on = [] if upstream is None else passthrough.routes(state, upstream)
+    own = [Route(row.path, endpoint(state, row), methods=[row.method]) for row in (*OPERATIONS, *MORE_OPERATIONS)]
+    operations = Router([*passed_on, *own], redirect_slashes=False)
     app = Starlette(
         routes=[*(Mount(prefix, operations) for prefix in paths.PREFIXES), Route("/healthz", _health)],
         middleware=[Middleware(Admission, settings=state.settings)],

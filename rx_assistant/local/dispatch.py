@@ -71,7 +71,7 @@ async def _answer(state: State, operation: Operation, request: Request) -> Respo
     fault = state.faults.take(request)
     if fault is not None:
         return fault
-    _admit(state, request)
+    admit(state, request)
     if data and operation.body is not None:
         check_content_type(request.scope)
     query = checked_query(operation.query, request)
@@ -84,7 +84,7 @@ async def _answer_upload(state: State, operation: Operation, request: Request) -
     fault = state.faults.take(request)
     if fault is not None:
         return fault
-    _admit(state, request)
+    admit(state, request)
     upload = await read_upload(request, state.files.directory, state.settings.max_file_bytes)
     try:
         call = Call(state, request.path_params, {}, {}, upload)
@@ -95,7 +95,8 @@ async def _answer_upload(state: State, operation: Operation, request: Request) -
         upload.discard()
 
 
-def _admit(state: State, request: Request) -> None:
+def admit(state: State, request: Request) -> None:
+    """Raises the refusal of a request that comes without the key, for version 1, or while the server stops."""
     if state.draining:
         raise ApiError(503, "The server is shutting down.", type="server_error", headers={"connection": "close"})
     check_key(state.settings.api_key, request.headers)

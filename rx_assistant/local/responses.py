@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from rx_assistant.local import json_text
 from rx_assistant.local.leg import CutError, Leg
+from rx_assistant.local.machine import OWN_SERVER
 
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
@@ -24,6 +25,7 @@ def json_reply(value: object, status: int = 200, headers: Mapping[str, str] | No
 def sign(response: Response, request_id: str, started: float) -> None:
     """The headers that every reply carries."""
     response.headers["x-request-id"] = request_id
+    response.headers["server"] = OWN_SERVER
     response.headers["openai-version"] = "2020-10-01"
     response.headers["openai-processing-ms"] = str(round((time.perf_counter() - started) * 1000))
 
@@ -66,7 +68,7 @@ class EventStreamReply(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         pump = asyncio.ensure_future(self._pump(send))
-        gone = asyncio.ensure_future(_disconnected(receive))
+        gone = asyncio.ensure_future(disconnected(receive))
         with self._readers:
             try:
                 await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -90,6 +92,7 @@ class EventStreamReply(Response):
             await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-async def _disconnected(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
+    """Returns once the client has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -187,6 +187,8 @@ class Server:
         """Listens; returns when it does."""
         if self._thread is not None:
             raise RuntimeError("the server has been started already")
+        if self._state.settings.upstream is not None:
+            self._state.settings.upstream.check()
         self._socket = listener = listening_socket(self._host, self._port)
         self._port = listener.getsockname()[1]
         self._listener = Listener(self._state, self._log_level)

@@ -7,15 +7,19 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from starlette.types import ASGIApp
+from typing_extensions import Unpack
 
 from rx_assistant.errors import ConfigurationError
 from rx_assistant.local.admission import allowed_hosts, allowed_origins, given_key
+from rx_assistant.local.adoption import Given, add_assistants
 from rx_assistant.local.application import build
 from rx_assistant.local.engine import Engine
 from rx_assistant.local.engines import ScriptedEngine, load_engine
 from rx_assistant.local.faults import Faults
+from rx_assistant.local.in_process import Transport
 from rx_assistant.local.server import Listener, Server, base_url, listening_socket, refuse_open_host
 from rx_assistant.local.state import Settings, State
+from rx_assistant.local.upstreams import PROTOCOLS, UpstreamOptions, chosen
 
 _log = logging.getLogger("rx_assistant.local")
 
@@ -38,21 +42,32 @@ def serve(
     max_body_bytes: int = 8 * 2**20,
     max_file_bytes: int = 512 * 2**20,
     write_timeout: float = 60.0,
+    adopt: bool = False,
+    assistants: Mapping[str, Given] | None = None,
+    **upstream: Unpack[UpstreamOptions],
 ) -> Server:
     """A server for a `with` or `async with` block, in a thread of its own, on a free port unless `port` names one.
 
-    What answers is `engine` (an object, `builtin`, or `module:object`) or `script` (a scenario or its path, with or
-    without `engine="scripted"`), the built-in assistant without either. `run_ttl` (seconds) is how long a run may take,
-    `ingestion_delay` (seconds) goes before each file's ingestion, `write_timeout` (seconds) is how long a reader may
-    take nothing.
+    What answers is `engine` (an object, `builtin`, or `module:object`), `script` (a scenario or its path, with or
+    without `engine="scripted"`), or a model server, which `upstream=`, `model=` and the other options of
+    `rx_assistant.local.upstreams.UpstreamOptions` choose; the built-in assistant without any. With a model server,
+    `engine` may be `chat` (Chat Completions, the default) or `responses`. `run_ttl` (seconds) is how long a run may
+    take, `ingestion_delay` (seconds) goes before each file's ingestion, `write_timeout` (seconds) is how long a reader
+    may take nothing.
 
     An empty `api_key` is none. Without a key the server answers only requests that name it by a loopback address, by
     the address they arrived at, or by one of `allow_hosts` (names without a port, such as `web` in a network of
     containers). Pages of other origins are refused but for `allow_origins` (such as `http://localhost:3000`), which get
     CORS replies.
 
+    With `adopt`, an assistant id or thread id that is not known is created empty when a run or message names it.
+    `assistants` gives assistants under ids of the caller's choice: their fields, or the path of a JSON file.
+
+    The upstream is asked for its models once, when the server starts.
+
     ConfigurationError: a host that others can reach and no `api_key`; a name or origin that is malformed; an engine or
-    script that cannot be loaded.
+    script that cannot be loaded; an upstream that cannot be reached, refuses its key or does not have the model; no
+    server on this machine that has the model.
     """
     settings = Settings(
         api_key=given_key(api_key),
@@ -64,8 +79,10 @@ def serve(
         max_body_bytes=max_body_bytes,
         max_file_bytes=max_file_bytes,
         write_timeout=write_timeout,
+        adopt=adopt,
+        upstream=chosen(upstream, engine),
     )
-    return Server(_state(settings, engine, script), host, port, log_level)
+    return Server(_state(settings, engine, script, assistants), host, port, log_level)
 
 
 def run(
@@ -81,6 +98,9 @@ def run(
     run_ttl: float = 600.0,
     grace: float = 5.0,
     on_listening: Callable[[str], None] | None = None,
+    adopt: bool = False,
+    assistants: Mapping[str, Given] | None = None,
+    **upstream: Unpack[UpstreamOptions],
 ) -> None:
     """Serves in the foreground until SIGINT, SIGTERM or SIGHUP; `on_listening` is given the base URL, ending in `/v1`.
 
@@ -88,8 +108,9 @@ def run(
     main thread 4 seconds after that, the process ends with exit code 1. After the server has stopped, SIGTERM and
     SIGHUP have the effect that they had before the call: by default they end the process.
 
-    A program that has set up no logging gets its lines on stderr, requests from `info` on. Raises what `serve` does,
-    and OSError if the port cannot be had. Only for the main thread.
+    A program that has set up no logging gets its lines on stderr, requests from `info` on. `adopt`, `assistants` and
+    the options of the upstream are those of `serve`. Raises what `serve` does, and OSError if the port cannot be had.
+    Only for the main thread.
     """
     logging.basicConfig(level=log_level.upper(), format="%(levelname)-8s %(message)s")
     settings = Settings(
@@ -98,9 +119,13 @@ def run(
         allow_origins=allowed_origins(allow_origins),
         run_ttl=run_ttl,
         recorded_requests=0,
+        adopt=adopt,
+        upstream=chosen(upstream, engine),
     )
     refuse_open_host(host, settings.api_key)
-    state = _state(settings, engine, script)
+    state = _state(settings, engine, script, assistants)
+    if settings.upstream is not None:
+        settings.upstream.check()
     with listening_socket(host, port) as bound:
         listener = Listener(state, log_level, grace, access_log=True)
         url = base_url(host, bound.getsockname()[1])
@@ -121,11 +146,15 @@ def app(
     allow_hosts: Iterable[str] = (),
     allow_origins: Iterable[str] = (),
     run_ttl: float = 600.0,
+    adopt: bool = False,
+    assistants: Mapping[str, Given] | None = None,
+    **upstream: Unpack[UpstreamOptions],
 ) -> ASGIApp:
     """The server as an ASGI application, for one process and one event loop; its lifespan ends the runs.
 
-    Set `api_key` where others can reach it; `allow_hosts` and `allow_origins` are those of `serve`. In-process
-    transports, such as `httpx.ASGITransport`, may use any host name.
+    Set `api_key` where others can reach it; `allow_hosts`, `allow_origins`, `adopt`, `assistants` and the options of
+    the upstream are those of `serve`. The lifespan checks the upstream. In-process transports, such as
+    `httpx.ASGITransport`, may use any host name.
     """
     settings = Settings(
         api_key=given_key(api_key),
@@ -133,13 +162,51 @@ def app(
         allow_origins=allowed_origins(allow_origins),
         run_ttl=run_ttl,
         recorded_requests=0,
+        adopt=adopt,
+        upstream=chosen(upstream, engine),
     )
-    return build(_state(settings, engine, script))
+    return build(_state(settings, engine, script, assistants))
 
 
-def _state(settings: Settings, engine: Engine | str | None, script: Script | None) -> State:
+def transport(
+    engine: Engine | str | None = None,
+    script: Script | None = None,
+    *,
+    run_ttl: float = 600.0,
+    adopt: bool = False,
+    assistants: Mapping[str, Given] | None = None,
+    **upstream: Unpack[UpstreamOptions],
+) -> Transport:
+    """A transport for clients of httpx and httpx2, synchronous and asynchronous, that asks a server in this process.
+
+        client = OpenAI(api_key="any", http_client=httpx2.Client(transport=rx_assistant.local.transport()))
+
+    Replies stream. There is no port; the server runs in one thread, from the first request until the client or the
+    transport is closed. The URL's host is not looked at, its path begins with `/v1`. The arguments are those of
+    `serve`; the upstream is not checked.
+    """
+    settings = Settings(run_ttl=run_ttl, recorded_requests=0, adopt=adopt, upstream=chosen(upstream, engine))
+    return Transport(_state(settings, engine, script, assistants), build)
+
+
+def _state(
+    settings: Settings, engine: Engine | str | None, script: Script | None, assistants: Mapping[str, Given] | None
+) -> State:
+    state = _answering(settings, engine, script)
+    add_assistants(state, assistants or {})
+    return state
+
+
+def _answering(settings: Settings, engine: Engine | str | None, script: Script | None) -> State:
     if script is None and engine == "scripted":
         raise ConfigurationError("the engine 'scripted' needs a script")
+    if settings.upstream is not None:
+        if engine not in (None, *PROTOCOLS) or script is not None:
+            raise ConfigurationError("give an upstream or an engine or a script, not two of them")
+        asking = settings.upstream.engine()
+        state = State(settings, asking, Faults([]))
+        state.at_close.append(asking.aclose)
+        return state
     if script is not None:
         if engine not in (None, "scripted"):
             raise ConfigurationError("give an engine or a script, not both")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -20,6 +20,7 @@ from rx_assistant.local.responses import Readers
 from rx_assistant.local.runs.actions import EngineError, check_argument
 from rx_assistant.local.runs.execution import Execution
 from rx_assistant.local.store import Store
+from rx_assistant.local.upstreams import Upstream
 from rx_assistant.local.vector_stores import VectorStores
 
 _INGESTION_WAIT = 60.0
@@ -61,6 +62,13 @@ class Settings:
     write_timeout: float = 60.0
     recorded_requests: int = 10_000
     ingestion_delay: float = 0.0
+    adopt: bool = False
+    upstream: Upstream | None = None
+
+    @property
+    def adopted_model(self) -> str:
+        """The model of an assistant that a client or a file has not given one."""
+        return (self.upstream and self.upstream.model) or "local"
 
 
 class State:
@@ -79,6 +87,7 @@ class State:
         self.run_ttl = settings.run_ttl
         self.draining = False
         self.readers = Readers()
+        self.at_close: list[Callable[[], Coroutine[None, None, None]]] = []
         self._executions: dict[str, Execution] = {}
         self._active: dict[str, str] = {}
         self._gates: dict[str, asyncio.Event] = {}
@@ -109,12 +118,14 @@ class State:
             self._recorded_bytes -= self.requests.popleft().size
 
     async def close(self) -> None:
-        """Breaks every stream, ends every run's work and lets go of store and files, within 1.5 seconds."""
+        """Breaks every stream, ends every run's work, and closes what `at_close` names, store and files."""
         for execution in list(self._executions.values()):
             execution.abandon()
         self._executions.clear()
         try:
             await foreign.end(self._tasks)
+            for close in self.at_close:
+                await foreign.end_soon(asyncio.ensure_future(close()))
         finally:
             self.discard()
 

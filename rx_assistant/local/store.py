@@ -130,6 +130,13 @@ class Store:
         )
         return cursor.rowcount > 0
 
+    def was_deleted(self, kind: str, id: str, parent: str = "") -> bool:
+        """Whether there was such an object before; the newest 100 000 deletions are remembered."""
+        found = self.connection.execute(
+            "SELECT 1 FROM places WHERE kind = ? AND parent = ? AND id = ? LIMIT 1", (kind, parent, id)
+        )
+        return found.fetchone() is not None
+
     async def sweep(self, kind: str, parent: str) -> None:
         """Deletes the objects of a parent that is gone, a few at a time: large ones keep SQLite busy."""
         deleted = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rx_assistant.local import bodies, objects
+from rx_assistant.local.adoption import thread_for
 from rx_assistant.local.conversation import add_message, check_files
 from rx_assistant.local.errors import bad_request
 from rx_assistant.local.exchange import Call, Operation
@@ -12,7 +13,7 @@ from rx_assistant.local.json_text import JsonObject
 async def create(call: Call) -> JsonObject:
     """A new message; refused while a run is active."""
     thread_id = call.ids["thread_id"]
-    thread = call.state.find("thread", thread_id)
+    thread = thread_for(call.state, thread_id)
     call.state.refuse_while_active(thread_id, "add messages to")
     check_files(call.state, [call.body])
     return await add_message(call.state, thread, call.body)

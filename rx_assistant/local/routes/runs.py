@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rx_assistant import lifecycle
 from rx_assistant.local import bodies, objects
+from rx_assistant.local.adoption import assistant_for, thread_for
 from rx_assistant.local.conversation import add_messages, add_thread, check_files
 from rx_assistant.local.errors import bad_request
 from rx_assistant.local.exchange import Call, Operation
@@ -16,8 +17,8 @@ from rx_assistant.local.runs.execution import Execution
 async def create(call: Call) -> Reply:
     """A new run on a thread that has no active one."""
     state, body = call.state, call.body
-    thread = state.find("thread", call.ids["thread_id"])
-    assistant = state.find("assistant", body["assistant_id"], param="assistant_id")
+    thread = thread_for(state, call.ids["thread_id"])
+    assistant = assistant_for(state, body)
     active = state.active_run(thread["id"])
     if active is not None:
         raise bad_request(f"Thread {thread['id']} already has an active run {active}.")
@@ -37,7 +38,7 @@ async def create(call: Call) -> Reply:
 async def create_with_thread(call: Call) -> Reply:
     """A new thread and a run on it."""
     state, body = call.state, call.body
-    assistant = state.find("assistant", body["assistant_id"], param="assistant_id")
+    assistant = assistant_for(state, body)
     resources = await new_resources(state, body.get("tool_resources"))
     thread = await add_thread(state, body.get("thread") or {})
     run = objects.run(assistant, thread, {**body, "tool_resources": resources}, state.run_ttl)
