@@ -70,11 +70,7 @@ def test_the_lower_bounds_are_those_that_are_tested() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = [
         *project["dependencies"],
-        *(
-            each
-            for extra in ("local", "cli", "documents", "textual")
-            for each in project["optional-dependencies"][extra]
-        ),
+        *chain.from_iterable(project["optional-dependencies"][extra] for extra in TESTED),
         "trio>=0.26",
     ]
     floors = {match[1]: match[2] for each in declared if (match := re.match(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)", each))}

@@ -512,6 +512,29 @@ def ask(api, question: str, *files: tuple[str, bytes]) -> str:
     return api.messages(thread)[-1]["content"][0]["text"]["value"]
 
 
+def test_odd_characters_of_a_pdf_do_no_harm(api):
+    to_unicode = "begincmap 1 begincodespacerange <00> <FF> endcodespacerange 2 beginbfchar <41> <D800> <42> <0000> "
+    to_unicode += "endbfchar endcmap"
+    show = "BT /F1 12 Tf 72 700 Td (whale A B shark) Tj ET"
+    page = "/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>"
+    objects = [
+        "<</Type/Catalog/Pages 2 0 R>>",
+        "<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]{page}>>",
+        f"<</Length {len(show)}>>stream\n{show}\nendstream",
+        "<</Type/Font/Subtype/Type1/BaseFont/Helvetica/ToUnicode 6 0 R>>",
+        f"<</Length {len(to_unicode)}>>stream\n{to_unicode}\nendstream",
+    ]
+    content = pdf_of(objects)
+    raw = pypdf.PdfReader(io.BytesIO(content)).pages[0].extract_text()
+    assert "\ud800" in raw
+    assert "\0" in raw
+    store = api.store(("a.pdf", content))
+    assert store["file_counts"]["completed"] == 1
+    hit = api("POST", f"/vector_stores/{store['id']}/search", {"query": "shark"})["data"][0]
+    assert hit["content"][0]["text"] == "[page 1]\nwhale ?  shark"
+
+
 def test_an_answer_cites_the_page(api):
     answer = ask(api, "What is the capital?", ("a.pdf", a_pdf("Greetings", "The capital is Poseidonia.")))
     assert answer == "The capital is Poseidonia.【1:0†a.pdf, page 2】"

@@ -48,15 +48,20 @@ def main() -> None:
     logging.disable()
     sys.modules["numpy"] = None  # type: ignore[assignment]  # openpyxl would load it; it takes much of the memory
     try:
-        reply = json.dumps({"pages": _limited(read(options["ending"], sys.stdin.buffer.read()))})
+        reply = _encoded({"pages": _limited(read(options["ending"], sys.stdin.buffer.read()))})
     except ExtractionError as error:
-        reply = json.dumps({"error": [error.code, error.message]})
+        reply = _encoded({"error": [error.code, error.message]})
     except MemoryError:
         megabytes = options["memory"] // 2**20
-        reply = json.dumps({"error": ["invalid_file", f"Reading the file needs more than {megabytes} MiB of memory."]})
-    sys.stdout.write(reply)
-    sys.stdout.flush()
+        reply = _encoded({"error": ["invalid_file", f"Reading the file needs more than {megabytes} MiB of memory."]})
+    sys.stdout.buffer.write(reply)
+    sys.stdout.buffer.flush()
     os._exit(0)  # a parser's large trees need not be taken apart
+
+
+def _encoded(reply: dict[str, object]) -> bytes:
+    """JSON in UTF-8. PDF files can map glyphs to halves of surrogate pairs; these become question marks."""
+    return json.dumps(reply, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _confine(options: dict[str, int]) -> None:
@@ -93,7 +98,7 @@ def _limited(pages: Iterator[Page]) -> list[Page]:
     found: list[Page] = []
     size = 0
     for place, text in pages:
-        text = "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
+        text = "\n".join(line.rstrip() for line in text.replace("\0", "").splitlines()).strip("\n")
         size += len(text)
         if size > _MOST_CHARACTERS:
             raise ExtractionError("invalid_file", f"The file has more than {_MOST_CHARACTERS} characters of text.")
