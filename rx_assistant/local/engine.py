@@ -28,13 +28,14 @@ Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Js
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """A passage that file search found."""
+    """A passage that file search found. With `readable=False` a file that could not be read; `text` says why."""
 
     file_id: str
     file_name: str
     score: float
     text: str
     attributes: Mapping[str, str | float | bool] = field(default_factory=dict)
+    readable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,9 @@ class RunContext:
     and between the messages the answered function calls of this run and of earlier ones. It always begins before the
     run's own messages, whatever the limits are.
 
-    `search` looks into the attached vector stores (query, how many at most); `add_file` stores a file that the
-    assistant made (name, content) and gives its id; `read_file` gives the content of the file with that id.
+    `search` looks into the attached vector stores (query, how many at most), and says which files there could not be
+    read; the text of a passage begins with its page, such as `[page 3]`. `add_file` stores a file that the assistant
+    made (name, content) and gives its id; `read_file` gives the content of the file with that id.
     """
 
     run_id: str

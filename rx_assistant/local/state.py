@@ -214,14 +214,22 @@ class State:
             pass
 
     async def search(self, run: JsonObject, query: str, most: int) -> list[SearchResult]:
-        """Passages from the vector stores that the run uses, within what its file_search tool allows."""
+        """Passages from the vector stores that the run uses, within what its file_search tool allows.
+
+        Files that could not be read come first, each with a sentence in place of a passage.
+        """
         check_argument(query, str, "The query of context.search")
         check_argument(most, int, "The number of results of context.search")
         options = objects.search_options(run)
         most = min(most, int(options.get("max_num_results", 20)))
         threshold = float(options["ranking_options"]["score_threshold"])
-        found = await self.stores.search(self._store_ids(run), query, most, threshold)
-        return [
+        store_ids = self._store_ids(run)
+        found = await self.stores.search(store_ids, query, most, threshold)
+        unread = [
+            SearchResult(file["id"], file["filename"], 0.0, reason, readable=False)
+            for file, reason in self.stores.unread(store_ids)
+        ]
+        return unread + [
             SearchResult(file["id"], file["filename"], passage.score, passage.text, member["attributes"])
             for file, member, passage in found
         ]

@@ -1,6 +1,7 @@
 """Vector stores and the files in them: records in the store, chunks in the index, ingestion in the background.
 
-A file in a store is ingested by a task of its own, a few at a time; its text is read and cut up on another thread.
+A file in a store is ingested by a task of its own, a few at a time; its text is read and cut up on another thread. PDF
+and Office files have turns of their own, so that slow ones do not keep text files waiting.
 A batch is a name for files that were added together; its counts are those of its files.
 """
 
@@ -9,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from dataclasses import replace
 from itertools import takewhile
-from typing import NamedTuple, Protocol, TypeVar
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from rx_assistant.lifecycle import VECTOR_STORE_FILE
 from rx_assistant.local import objects
@@ -19,7 +22,15 @@ from rx_assistant.local.files import Files
 from rx_assistant.local.ids import new_id
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.retrieval.chunking import Chunk, chunks
-from rx_assistant.local.retrieval.extraction import ExtractionError, extract
+from rx_assistant.local.retrieval.documents import DocumentReader, Limits
+from rx_assistant.local.retrieval.extraction import (
+    HEAD,
+    Extracted,
+    ExtractionError,
+    check,
+    extract,
+    is_document,
+)
 from rx_assistant.local.retrieval.filters import matches
 from rx_assistant.local.retrieval.index import IndexThread, Passage, analysed
 from rx_assistant.local.store import Page, Store
@@ -28,8 +39,10 @@ _log = logging.getLogger("rx_assistant.local")
 
 _AUTO = {"type": "static", "static": {"max_chunk_size_tokens": 800, "chunk_overlap_tokens": 400}}
 _AT_ONCE = 4
+_DOCUMENTS_AT_ONCE = 2
 _SLICE = 100
 _DAY = 86_400
+_MOST_UNREAD = 5
 _MOST_FILES = 10_000
 _UNREAD = {"code": "server_error", "message": "The file could not be read. The server's log says why."}
 _COUNTED = tuple(VECTOR_STORE_FILE.transitions)
@@ -41,6 +54,7 @@ _MEMBER = "batch_member"
 
 
 T = TypeVar("T")
+_Chunks: TypeAlias = list[tuple[Chunk, list[str]]]
 
 
 class Hit(NamedTuple):
@@ -62,7 +76,7 @@ class Spawn(Protocol):
 class VectorStores:
     """All vector stores of a server. `delay` (seconds) goes before each ingestion."""
 
-    def __init__(self, store: Store, files: Files, spawn: Spawn, delay: float) -> None:
+    def __init__(self, store: Store, files: Files, spawn: Spawn, delay: float, limits: Limits | None = None) -> None:
         self._store = store
         self._files = files
         self._spawn = spawn
@@ -70,11 +84,14 @@ class VectorStores:
         self._index = IndexThread()
         self._closing = False
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._document_turns = asyncio.Semaphore(_DOCUMENTS_AT_ONCE)
+        self._documents = DocumentReader(limits)
         self._work: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     def close(self) -> None:
-        """The index is gone, and files that are being read are left."""
+        """The index is gone, files that are being read are left, and processes that read are killed."""
         self._closing = True
+        self._documents.close()
         self._index.close()
 
     # Stores
@@ -279,6 +296,18 @@ class VectorStores:
         member = self._store.get(_FILE, passage.file_id, passage.store_id)
         return None if file is None or member is None else Hit(file, member, passage)
 
+    def unread(self, store_ids: Iterable[str]) -> list[tuple[JsonObject, str]]:
+        """Files of which nothing can be found, the newest of each store, each with a sentence that says why."""
+        found = []
+        for store_id in store_ids:
+            for status in ("failed", "in_progress"):
+                members, _ = self._store.page(_FILE, store_id, Page(_MOST_UNREAD, where={"status": status}))
+                for member in members:
+                    file = self._store.get("file", member["id"])
+                    if file is not None:
+                        found.append((file, _why_unread(file, member)))
+        return found
+
     async def settled(self, store_ids: Iterable[str]) -> None:
         """Returns once none of these stores is ingesting anything."""
         wanted = set(store_ids)
@@ -353,10 +382,7 @@ class VectorStores:
         try:
             if self._delay:
                 await asyncio.sleep(self._delay)
-            async with self._turns:
-                file = self._files.find(file_id)
-                found = await asyncio.to_thread(self._read, file, sizes)
-                await self._put_in(store_id, file_id, found)
+            found = await self._take_in(store_id, file_id, sizes)
         except ExtractionError as error:
             self._finish(store_id, file_id, status="failed", last_error={"code": error.code, "message": error.message})
         except Exception:
@@ -366,7 +392,22 @@ class VectorStores:
             size = sum(len(chunk.text.encode("utf-8", "replace")) for chunk, _ in found)
             self._finish(store_id, file_id, status="completed", usage_bytes=size)
 
-    async def _put_in(self, store_id: str, file_id: str, found: list[tuple[Chunk, list[str]]]) -> None:
+    async def _take_in(self, store_id: str, file_id: str, sizes: JsonObject) -> _Chunks:
+        file = self._files.find(file_id)
+        path = self._files.path(file_id)
+        async with self._turns:
+            if not await asyncio.to_thread(_is_document, file, path):
+                found = await asyncio.to_thread(self._read_text, file, path, sizes)
+                await self._put_in(store_id, file_id, found)
+                return found
+        async with self._document_turns:
+            extracted = await self._documents.read(file["filename"], path)
+            async with self._turns:
+                found = await asyncio.to_thread(self._cut, extracted, sizes)
+                await self._put_in(store_id, file_id, found)
+                return found
+
+    async def _put_in(self, store_id: str, file_id: str, found: _Chunks) -> None:
         """A slice at a time, so that searches get their turn meanwhile; all of it or nothing."""
         self._index.tell(lambda index: index.remove(store_id, file_id))
         try:
@@ -377,10 +418,13 @@ class VectorStores:
             self._index.tell(lambda index: index.remove(store_id, file_id))
             raise
 
-    def _read(self, file: JsonObject, sizes: JsonObject) -> list[tuple[Chunk, list[str]]]:
-        text = extract(file["filename"], self._files.path(file["id"]).read_bytes())
-        found = chunks(text, sizes["max_chunk_size_tokens"], sizes["chunk_overlap_tokens"])
-        return analysed(takewhile(lambda _: not self._closing, found))
+    def _read_text(self, file: JsonObject, path: Path, sizes: JsonObject) -> _Chunks:
+        return self._cut(Extracted(extract(file["filename"], path.read_bytes())), sizes)
+
+    def _cut(self, extracted: Extracted, sizes: JsonObject) -> _Chunks:
+        found = chunks(extracted.text, sizes["max_chunk_size_tokens"], sizes["chunk_overlap_tokens"])
+        placed = (replace(chunk, place=extracted.place_at(chunk.start)) for chunk in found)
+        return analysed(takewhile(lambda _: not self._closing, placed))
 
     def _finish(self, store_id: str, file_id: str, **changes: object) -> None:
         value = self._store.get(_FILE, file_id, store_id)
@@ -401,6 +445,20 @@ async def _unhurried(items: Sequence[T]) -> AsyncIterator[T]:
         if number % 50 == 49:
             await asyncio.sleep(0)
         yield item
+
+
+def _is_document(file: JsonObject, path: Path) -> bool:
+    """Whether another process reads the file; ExtractionError if neither it nor this one does."""
+    check(file["filename"], file["bytes"])
+    with path.open("rb") as content:
+        return is_document(file["filename"], content.read(HEAD))
+
+
+def _why_unread(file: JsonObject, member: JsonObject) -> str:
+    name = file["filename"]
+    if member["last_error"] is None:
+        return f"The file {name} is still being read."
+    return f"The file {name} could not be read: {member['last_error']['message']}"
 
 
 def _passing(files: list[JsonObject], filter: JsonObject) -> list[str]:

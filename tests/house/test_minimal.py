@@ -6,12 +6,17 @@ import re
 import subprocess
 import sys
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
+TESTED = ("local", "cli", "documents", "textual")
 ROOT = Path(__file__).resolve().parents[2]
-EXTRAS = ("starlette", "uvicorn", "python_multipart", "yaml", "click", "rich", "textual", "trio", "PySide6", "PyQt6")
+EXTRAS = (
+    *("starlette", "uvicorn", "python_multipart", "yaml", "click", "rich", "textual", "trio", "PySide6", "PyQt6"),
+    *("pypdf", "docx", "pptx", "openpyxl", "lxml"),
+)
 WITHOUT = f"""
 import sys
 class Missing:
@@ -65,10 +70,10 @@ def test_the_lower_bounds_are_those_that_are_tested() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = [
         *project["dependencies"],
-        *(each for extra in ("local", "cli", "textual") for each in project["optional-dependencies"][extra]),
+        *chain.from_iterable(project["optional-dependencies"][extra] for extra in TESTED),
         "trio>=0.26",
     ]
-    floors = {match[1]: match[2] for each in declared if (match := re.match(r"([\w-]+)>=([\d.]+)", each))}
+    floors = {match[1]: match[2] for each in declared if (match := re.match(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)", each))}
     tested = dict(re.findall(r"^([\w-]+)==([\d.]+)$", (ROOT / ".ci/lowest.txt").read_text(), re.MULTILINE))
     numbers = {name: [int(part) for part in version.split(".")] for name, version in tested.items()}
     assert set(tested) == set(floors) - {"h11", "httpcore"}

@@ -30,6 +30,7 @@ from rx_assistant.local.engines.arguments import fill
 from rx_assistant.local.engines.matching import answering, asked_for
 
 _SENTENCE = re.compile(r"[^\n.!?]+\S*")
+_PLACE = re.compile(r"^\[((?:page|slide|sheet) [^\n]+)\]$", re.MULTILINE)
 _RESULTS = 4
 _ARGUMENT_CHUNK = 8
 _LONGEST_REPETITION = 32_000  # characters
@@ -108,19 +109,32 @@ def _report(outputs: Sequence[ToolOutput]) -> str:
 
 
 def _from_files(context: RunContext, results: Sequence[SearchResult]) -> Iterable[Action]:
-    """The best sentences, each with its source; what fits less than half as well as the best is left out."""
-    found = [answering(context.question, _sentences(result.text)) for result in results]
-    enough = max(fit for _, fit in found) / 2
-    said: set[str] = set()
-    for index, (result, (sentence, fit)) in enumerate(zip(results, found, strict=True)):
+    """Which files could not be read, then the best sentences, each with its source; what fits less than half as well as
+    the best is left out."""
+    unread = [result.text for result in results if not result.readable]
+    yield from _said("\n".join(unread))
+    said = set(unread)
+    found = [_best(context.question, result.text) if result.readable else ("", 0.0, "") for result in results]
+    enough = max(fit for _, fit, _ in found) / 2
+    for index, (result, (sentence, fit, place)) in enumerate(zip(results, found, strict=True)):
         sentence = sentence.strip(" -*#\t")
         if fit > enough or (not said and index == len(results) - 1):
             if sentence in said:
                 continue
             yield from _said(("\n" if said else "") + sentence)
-            marker = f"【{len(context.messages)}:{index}†{result.file_name}】"
+            marker = f"【{len(context.messages)}:{index}†{result.file_name}{place}】"
             yield Text(marker, (Citation(result.file_id),))
             said.add(sentence)
+
+
+def _best(question: str, text: str) -> tuple[str, float, str]:
+    """The sentence that answers best, how well it fits, and the page, slide or sheet that it is on."""
+    parts = ["", *_PLACE.split(text)]
+    found = [
+        (*answering(question, _sentences(part)), place and f", {place}")
+        for place, part in zip(parts[::2], parts[1::2], strict=True)
+    ]
+    return max(found, key=lambda entry: entry[1])
 
 
 def _sentences(text: str) -> list[str]:

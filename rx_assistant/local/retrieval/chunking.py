@@ -18,11 +18,12 @@ _SENTENCE = re.compile(r"\n|(?<=[.!?。！？])\s+")
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of the text, and where in it."""
+    """A piece of the text, and where in it; `place` is the page, slide or sheet in which it begins."""
 
     start: int
     end: int
     text: str
+    place: str = ""
 
 
 def chunks(text: str, size: int, overlap: int) -> Iterator[Chunk]:

@@ -1,4 +1,7 @@
-"""The text of a file, by its name's ending: plain text, Markdown, HTML, JSON, CSV, source code."""
+"""The text of a file, by its name's ending: plain text, Markdown, HTML, JSON, CSV, source code.
+
+PDF and Office files are only recognised here. `documents.py` has them read by another process.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import csv
 import io
 import json
 import re
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
 from html import unescape
 from html.parser import HTMLParser
 from itertools import chain, repeat
@@ -31,10 +37,10 @@ _LONGEST_JSON = 4 * 2**20  # characters that are laid out anew; the parser holds
 _LONGEST_MARKUP = 2**20
 _SLICE = 64 * 2**10
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
-
-
-# The service searches these too. Reading them fails here.
-_DOCUMENTS = frozenset({".doc", ".docx", ".pdf", ".pptx"})
+_DOCUMENTS = frozenset({".doc", ".docx", ".pdf", ".pptx", ".xlsx"})
+ZIP = b"PK\x03\x04"
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+HEAD = 1024  # bytes, in which the mark of a PDF must be
 
 
 class ExtractionError(Exception):
@@ -46,13 +52,53 @@ class ExtractionError(Exception):
         self.message = message
 
 
-def extract(filename: str, content: bytes) -> str:
-    """The text, never empty; ExtractionError if there is none, if it is too large or the kind of file is unknown."""
-    ending = _ending(filename)
-    if ending not in _KNOWN:
-        raise ExtractionError("unsupported_file", f"Files of the type {ending!r} are not supported.")
-    if len(content) > _MOST_BYTES:
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """The text of a file, and where in it each page, slide or sheet begins."""
+
+    text: str
+    places: tuple[tuple[int, str], ...] = ()
+
+    @classmethod
+    def of_pages(cls, pages: Iterable[tuple[str, str]]) -> Extracted:
+        """The pages one after the other, each below a line such as `[page 3]`."""
+        parts: list[str] = []
+        places: list[tuple[int, str]] = []
+        end = 0
+        for place, text in pages:
+            if place:
+                places.append((end, place))
+            part = f"{heading(place)}{text}\n\n"
+            parts.append(part)
+            end += len(part)
+        return cls("".join(parts).rstrip("\n"), tuple(places))
+
+    def place_at(self, position: int) -> str:
+        """The page, slide or sheet to which the character at this position belongs; empty if the file has none."""
+        index = bisect_right(self.places, position, key=lambda entry: entry[0])
+        return self.places[index - 1][1] if index else ""
+
+
+def heading(place: str) -> str:
+    """The line above the text of a page."""
+    return f"[{place}]\n" if place else ""
+
+
+def check(filename: str, size: int) -> None:
+    """ExtractionError if the name is of an unknown kind, or the file has so many bytes that it is not read."""
+    if not is_searchable(filename):
+        raise ExtractionError("unsupported_file", f"Files of the type {ending_of(filename)!r} are not supported.")
+    if size > _MOST_BYTES:
         raise ExtractionError("invalid_file", f"The file is larger than {_MOST_BYTES} bytes.")
+
+
+def extract(filename: str, content: bytes) -> str:
+    """The text of a file that is no document, never empty.
+
+    ExtractionError if there is none, if it is too large or the kind of file is unknown.
+    """
+    ending = ending_of(filename)
+    check(filename, len(content))
     text = _decoded(content)
     if ending in _HTML:
         text = _from_html(text)
@@ -67,10 +113,17 @@ def extract(filename: str, content: bytes) -> str:
 
 def is_searchable(filename: str) -> bool:
     """Whether file search takes files with such a name."""
-    return _ending(filename) in _KNOWN | _DOCUMENTS
+    return ending_of(filename) in _KNOWN | _DOCUMENTS
 
 
-def _ending(filename: str) -> str:
+def is_document(filename: str, head: bytes) -> bool:
+    """Whether the file is a PDF or an Office file, by its name or, if the name says text, by its first bytes."""
+    ending = ending_of(filename)
+    return ending in _DOCUMENTS or (ending in _KNOWN and head.startswith((b"%PDF-1.", b"%PDF-2.", ZIP, OLE)))
+
+
+def ending_of(filename: str) -> str:
+    """The end of the name in lower case, such as `.pdf`."""
     return PurePath(filename).suffix.lower()
 
 
@@ -101,13 +154,14 @@ def _from_table(text: str, separator: str) -> str:
     rows = csv.reader(io.StringIO(text), delimiter=separator)
     try:
         header = next(rows, [])
-        lines = ["; ".join(_cells(header, row)) for row in rows if any(row)]
+        lines = ["; ".join(cells(header, row)) for row in rows if any(row)]
     except csv.Error as error:
         raise ExtractionError("invalid_file", f"The file is not a valid table: {error}.") from error
     return "\n".join(lines) or "; ".join(header)
 
 
-def _cells(header: list[str], row: list[str]) -> list[str]:
+def cells(header: list[str], row: list[str]) -> list[str]:
+    """The cells of a row that are not empty, each with its column's name if there is one."""
     names = chain(header, repeat(""))
     return [f"{name}: {cell}" if name else cell for cell, name in zip(row, names, strict=False) if cell]
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from rx_assistant.local.retrieval.chunking import Chunk
+from rx_assistant.local.retrieval.extraction import heading
 from rx_assistant.local.retrieval.terms import query_terms, terms
 
 _log = logging.getLogger("rx_assistant.local")
@@ -31,6 +32,7 @@ CREATE TABLE IF NOT EXISTS chunks (
     file TEXT NOT NULL,
     start INTEGER NOT NULL,
     text TEXT NOT NULL,
+    place TEXT NOT NULL,
     length INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS chunks_of_file ON chunks (store, file);
@@ -46,7 +48,7 @@ _STEEPNESS = 1.2
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A chunk that was found."""
+    """A chunk that was found. Its text begins with the heading of its page, slide or sheet, if it has one."""
 
     store_id: str
     file_id: str
@@ -58,6 +60,7 @@ class _Candidate(NamedTuple):
     store: str
     file: str
     text: str
+    place: str
     terms: str
     length: int
 
@@ -73,9 +76,9 @@ class ChunkIndex:
         """Indexes more chunks of a file, given with their terms."""
         self._db.execute("BEGIN")
         for chunk, chunk_terms in found:
-            row = (store, file, chunk.start, chunk.text, len(chunk_terms))
+            row = (store, file, chunk.start, chunk.text, chunk.place, len(chunk_terms))
             cursor = self._db.execute(
-                "INSERT INTO chunks (store, file, start, text, length) VALUES (?, ?, ?, ?, ?)", row
+                "INSERT INTO chunks (store, file, start, text, place, length) VALUES (?, ?, ?, ?, ?, ?)", row
             )
             self._db.execute(
                 "INSERT INTO chunk_terms (rowid, store, terms) VALUES (?, ?, ?)",
@@ -112,14 +115,15 @@ class ChunkIndex:
         weights = self._weights(stores, wanted)
         average = self._average_length(stores)
         ranked = sorted(((self._score(row, weights, average), row) for row in candidates), key=lambda pair: -pair[0])
-        return [Passage(row.store, row.file, round(score, 6), row.text) for score, row in ranked[:most]]
+        return [Passage(row.store, row.file, round(score, 6), _placed(row)) for score, row in ranked[:most]]
 
     def _candidates(
         self, stores: Sequence[str], wanted: Sequence[str], files: Collection[str] | None
     ) -> list[_Candidate]:
         among = "" if files is None else f" AND chunks.file IN ({', '.join('?' * len(files))})"
         rows = self._db.execute(
-            "SELECT chunks.store, chunks.file, chunks.text, chunk_terms.terms, chunks.length FROM chunk_terms"
+            "SELECT chunks.store, chunks.file, chunks.text, chunks.place, chunk_terms.terms, chunks.length"
+            " FROM chunk_terms"
             f" JOIN chunks ON chunks.id = chunk_terms.rowid WHERE chunk_terms MATCH ?{among}"
             " ORDER BY bm25(chunk_terms), chunks.id LIMIT ?",
             [_expression(stores, wanted), *(files or ()), _CANDIDATES],
@@ -152,6 +156,12 @@ class ChunkIndex:
         norm = _K1 * (1 - _B + _B * row.length / average)
         found = sum(weight * counts[term] * (_K1 + 1) / (counts[term] + norm) for term, weight in weights.items())
         return 1 - math.exp(-_STEEPNESS * found / sum(weights.values()))
+
+
+def _placed(row: _Candidate) -> str:
+    """The text below the heading of its page, also where the chunk begins in the middle of the page."""
+    above = heading(row.place)
+    return row.text if row.text.startswith(above) else above + row.text
 
 
 T = TypeVar("T")

@@ -1,0 +1,146 @@
+"""PDF and Office files, each read by a process of its own (`worker.py`). A hostile file stops only that process.
+
+A process is killed when its time is over, when the task that waits for the text is cancelled, and at `close`. The
+caller limits the number of processes at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from rx_assistant.local.retrieval.extraction import Extracted, ExtractionError, ending_of
+
+_MOST_OUTPUT = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one process may take: seconds of processor time, seconds on the clock, bytes of memory."""
+
+    cpu: int = 60
+    wall: int = 120
+    memory: int = 2**30
+
+
+class DocumentReader:
+    """Starts the processes and ends them."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._workers: set[_Worker] = set()
+        self._closed = False
+
+    async def read(self, filename: str, path: Path) -> Extracted:
+        """The file's text with its pages. ExtractionError if it cannot be read within the limits."""
+        worker = _Worker(ending_of(filename), self._limits)
+        self._workers.add(worker)
+        if self._closed:
+            worker.kill()
+        try:
+            return await asyncio.to_thread(worker.read, path)
+        except _KilledError:
+            raise asyncio.CancelledError from None
+        finally:
+            worker.kill()
+            self._workers.discard(worker)
+
+    def close(self) -> None:
+        """Kills every process. Later readings are cancelled."""
+        self._closed = True
+        for worker in list(self._workers):
+            worker.kill()
+
+
+class _KilledError(Exception):
+    """The process was killed because the server no longer wants the text."""
+
+
+class _Worker:
+    """One process, which any thread may kill, also before it has started."""
+
+    def __init__(self, ending: str, limits: Limits) -> None:
+        self._limits = limits
+        options = {
+            "ending": ending,
+            "cpu": limits.cpu,
+            "wall": limits.wall,
+            "memory": limits.memory,
+            "parent": os.getpid(),
+        }
+        # -P and the parent's own path: the same packages, and none from the working directory.
+        self._command = [sys.executable, "-P", "-m", "rx_assistant.local.retrieval.worker", json.dumps(options)]
+        self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._killed = False
+        self._late = False
+
+    def kill(self) -> None:
+        """Ends the process at once."""
+        with self._lock:
+            self._killed = True
+            if self._process is not None:
+                self._process.kill()
+
+    def read(self, path: Path) -> Extracted:
+        """Runs the process; returns when it has ended."""
+        with path.open("rb") as content:
+            process = self._start(content)
+        timer = threading.Timer(self._limits.wall, self._be_late)
+        timer.daemon = True
+        timer.start()
+        try:
+            with process:
+                assert process.stdout is not None
+                output = process.stdout.read(_MOST_OUTPUT + 1)
+                if len(output) > _MOST_OUTPUT:
+                    process.kill()
+        finally:
+            timer.cancel()
+        return self._judged(output, process.returncode)
+
+    def _start(self, content: BinaryIO) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._killed:
+                raise _KilledError
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=content,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=self._environment,
+                start_new_session=True,  # Ctrl-C in the terminal is for the server
+            )
+            return self._process
+
+    def _be_late(self) -> None:
+        self._late = True
+        self.kill()
+
+    def _judged(self, output: bytes, status: int) -> Extracted:
+        if self._late:
+            raise ExtractionError("invalid_file", f"Reading the file takes longer than {self._limits.wall} seconds.")
+        if self._killed:
+            raise _KilledError
+        if status == -getattr(signal, "SIGXCPU", 0):
+            message = f"Reading the file takes more than {self._limits.cpu} seconds of processor time."
+            raise ExtractionError("invalid_file", message)
+        if len(output) > _MOST_OUTPUT:
+            raise ExtractionError("invalid_file", "The file has too much text.")
+        if status < 0:
+            raise ExtractionError("invalid_file", f"Reading the file failed: its process ended with signal {-status}.")
+        if status > 0:
+            raise RuntimeError(f"the process that reads documents ended with exit code {status}: {self._command}")
+        reply = json.loads(output)
+        if "error" in reply:
+            raise ExtractionError(*reply["error"])
+        return Extracted.of_pages(reply["pages"])
