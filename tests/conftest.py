@@ -27,9 +27,14 @@ def _leaks_are_told_where_they_arise() -> Iterator[None]:
 
 
 def pytest_configure() -> None:
-    """A suite that was started in the background ignores Ctrl-C, and so would the programs that tests interrupt."""
+    """A suite that was started in the background ignores Ctrl-C, and so would the programs that tests interrupt.
+
+    Under `nohup` that holds for SIGHUP.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_sessionfinish() -> None:

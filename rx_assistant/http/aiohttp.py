@@ -112,12 +112,21 @@ class _Chunks(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         if self._closed is not None:
             self._closed.remove_done_callback(self._lost)
+            self._closed.remove_done_callback(_look_at)  # the next response on the connection adds no second one
+            self._closed.add_done_callback(_look_at)
         await self._stream.aclose()
 
     def _lost(self, closed: asyncio.Future[None] | None = None) -> None:
         """The connection has ended. If the body has not, its reader must learn of it."""
-        if closed is not None and not closed.cancelled():
-            closed.exception()  # it was looked at
+        if closed is not None:
+            _look_at(closed)
         content = self._raw.content
         if not content.is_eof() and content.exception() is None:
             content.set_exception(aiohttp.ClientPayloadError("the connection ended inside the body"))
+        self._raw.close()  # so that aiohttp does not warn of the connection when the body is dropped
+
+
+def _look_at(closed: asyncio.Future[None]) -> None:
+    """Take the error of a connection that has ended, or asyncio would log it as never retrieved."""
+    if not closed.cancelled():
+        closed.exception()

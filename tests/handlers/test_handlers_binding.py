@@ -311,6 +311,7 @@ async def yielding_async(self: Any, *_: Any) -> Any:
 
 @pytest.mark.parametrize("name", CALLBACKS)
 @pytest.mark.parametrize("callback", [yielding, yielding_async, functools.partial(yielding, None)])
+@pytest.mark.filterwarnings("ignore:functools.partial will be:FutureWarning")  # Python 3.13, of partials in classes
 @on_every_face
 async def test_a_callback_with_yield_is_refused(face: Face, callback: Any, name: str) -> None:
     class Mistaken(face.base):  # type: ignore[name-defined, misc]
