@@ -19,7 +19,7 @@ from rx_assistant.http.options import CallOptions
 from rx_assistant.http.session import AsyncSession, Reply, Session
 from rx_assistant.http.timeouts import Timeout
 from rx_assistant.lifecycle import FILE_BATCH
-from rx_assistant.polling import Polled, planned, poll_after, watching, watching_async
+from rx_assistant.polling import Plan, Polled, observe, observe_async, poll_after
 from rx_assistant.types import FileCounts, VectorStoreFileBatch
 from rx_assistant.types._inside import inside
 
@@ -44,8 +44,8 @@ def watched_batches(
     def open(reachable: bool) -> _Adding:
         return _Adding(session, _Batches(requests, options, waiting, session.settings.timeout), reachable)
 
-    plan = planned(open, _is_final, waiting.interval, waiting.deadline, waiting.backoff, begins=True)
-    return watching(plan)
+    plan = Plan(open=open, until=_is_final, settings=waiting.settings, begins=True)
+    return observe(plan)
 
 
 def watched_batches_async(
@@ -57,8 +57,8 @@ def watched_batches_async(
     def open(_: bool) -> _AddingAsync:
         return _AddingAsync(session, _Batches(requests, options, waiting, session.settings.timeout))
 
-    plan = planned(open, _is_final, waiting.interval, waiting.deadline, waiting.backoff, begins=True)
-    return watching_async(plan)
+    plan = Plan(open=open, until=_is_final, settings=waiting.settings, begins=True)
+    return observe_async(plan)
 
 
 def _is_final(batch: VectorStoreFileBatch) -> bool:
@@ -82,7 +82,7 @@ class _Batches:
         self._creating = requests
         self._options = options
         self._default = default
-        self._countdown = Countdown(waiting.deadline)
+        self._countdown = Countdown(waiting.settings.deadline)
         self._batches: list[VectorStoreFileBatch] = []
         self._poll_after: list[float] = []
 

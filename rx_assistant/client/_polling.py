@@ -17,7 +17,7 @@ from rx_assistant.http.options import CallOptions
 from rx_assistant.http.session import AsyncSession, Reply, Session
 from rx_assistant.http.timeouts import Timeout, as_timeout
 from rx_assistant.lifecycle import Lifecycle
-from rx_assistant.polling import Backoff, Plan, Polled, TooLate, planned, poll_after, watching, watching_async
+from rx_assistant.polling import DeadlinePassed, Plan, Polled, PollSettings, observe, observe_async, poll_after
 from rx_assistant.types import WireModel
 
 M = TypeVar("M", bound=WireModel)
@@ -33,9 +33,7 @@ _CLOSE = 0.01  # seconds by which a time limit of the transport may be early
 class Waiting:
     """How a call polls: seconds between two requests, seconds in all, and what becomes of failures."""
 
-    interval: float | None = None
-    deadline: float | None = None
-    backoff: Backoff | None = None
+    settings: PollSettings
     on_failure: OnFailure = "return"
 
     def judged(self, value: M, life: Lifecycle) -> M:
@@ -58,7 +56,8 @@ def taken_waiting(params: Mapping[str, Any]) -> tuple[dict[str, Any], Waiting]:
     if milliseconds is not None and not (isinstance(milliseconds, int | float) and 0 <= milliseconds < math.inf):
         raise ValueError(f"poll_interval_ms must be a number of milliseconds, 0 or more, not {milliseconds!r}")
     interval = None if milliseconds is None else milliseconds / 1000
-    return own, Waiting(interval, given.get("max_wait_seconds"), given.get("backoff"), on_failure)
+    settings = PollSettings(interval=interval, deadline=given.get("max_wait_seconds"), backoff=given.get("backoff"))
+    return own, Waiting(settings, on_failure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +87,17 @@ class Subject(Generic[M]):
     def plan(self, open: Callable[[bool], Any], waiting: Waiting) -> Plan[M, Any]:
         """How it is polled."""
         begins = self.again is not None
-        return planned(open, self.is_final, waiting.interval, waiting.deadline, waiting.backoff, begins=begins)
+        return Plan(open=open, until=self.is_final, settings=waiting.settings, begins=begins)
 
 
 def watched(session: Session, subject: Subject[M], waiting: Waiting) -> Stream[M]:
     """The states of a subject, each subscription asking for itself."""
-    return watching(subject.plan(lambda reachable: _Asking(session, subject, waiting, reachable), waiting))
+    return observe(subject.plan(lambda reachable: _Asking(session, subject, waiting, reachable), waiting))
 
 
 def watched_async(session: AsyncSession, subject: Subject[M], waiting: Waiting) -> AsyncStream[M]:
     """The same for asyncio and trio."""
-    return watching_async(subject.plan(lambda _: _AskingAsync(session, subject, waiting), waiting))
+    return observe_async(subject.plan(lambda _: _AskingAsync(session, subject, waiting), waiting))
 
 
 class Countdown:
@@ -109,22 +108,22 @@ class Countdown:
         self._end: float | None = None
 
     def limit(self, options: CallOptions, default: Timeout) -> CallOptions:
-        """The options with no more time than is left; TooLate when nothing is."""
+        """The options with no more time than is left; DeadlinePassed when nothing is."""
         if self._seconds is None:
             return options
         if self._end is None:
             self._end = time.monotonic() + self._seconds
         left = self._end - time.monotonic()
         if left <= 0:
-            raise TooLate
+            raise DeadlinePassed
         timeout = default if isinstance(options.timeout, Omit) else as_timeout(options.timeout)
         total = left if timeout.total is None else min(left, timeout.total)
         return replace(options, timeout=replace(timeout, total=total))
 
     def check(self, error: TotalTimeoutError) -> None:
-        """Raise TooLate if it was the deadline that cut the request short."""
+        """Raise DeadlinePassed if it was the deadline that cut the request short."""
         if self._end is not None and time.monotonic() >= self._end - _CLOSE:
-            raise TooLate from error
+            raise DeadlinePassed from error
 
 
 class _AskingBase(Generic[M]):
@@ -134,7 +133,7 @@ class _AskingBase(Generic[M]):
         self._subject = subject
         self._last: M | None = None
         self._default = default
-        self._countdown = Countdown(waiting.deadline)
+        self._countdown = Countdown(waiting.settings.deadline)
 
     def _next(self) -> tuple[Request, CallOptions]:
         request, options = self._subject.next_request(self._last)

@@ -19,7 +19,15 @@ from rx_assistant.http.options import CallOptions
 from rx_assistant.http.session import AsyncSession, Reply, Session
 from rx_assistant.http.timeouts import Timeout, as_timeout
 from rx_assistant.lifecycle import RUN
-from rx_assistant.polling import AsyncPolledBody, Polled, PolledBody, RunObjects, Telling, poll_after
+from rx_assistant.polling import (
+    AsyncPolledBody,
+    Polled,
+    PolledBody,
+    PollSettings,
+    RunEventEncoder,
+    RunObjects,
+    poll_after,
+)
 from rx_assistant.snapshots import RunSnapshot
 from rx_assistant.streams import RunIdentity
 from rx_assistant.types import Message, Run, RunStep
@@ -189,19 +197,13 @@ def polled_body(
     session: Session, identity: RunIdentity, options: CallOptions, waiting: Waiting, include: object
 ) -> PolledBody:
     """The body of the run's events, with its first states fetched."""
-    reader = RunReader(session, identity, options, waiting.deadline, include)
+    reader = RunReader(session, identity, options, waiting.settings.deadline, include)
     body = PolledBody(
         reader,
-        Telling(RunSnapshot()),
-        interval=waiting.interval,
-        backoff=waiting.backoff,
-        deadline=waiting.deadline,
+        RunEventEncoder(RunSnapshot()),
+        waiting.settings,
     )
-    try:
-        body.begin()
-    except BaseException:
-        body.close()
-        raise
+    body.begin()
     return body
 
 
@@ -211,10 +213,8 @@ async def polled_async_body(
     """The same for asyncio and trio."""
     body = AsyncPolledBody(
         AsyncRunReader(session, identity, options, include),
-        Telling(RunSnapshot()),
-        interval=waiting.interval,
-        backoff=waiting.backoff,
-        deadline=waiting.deadline,
+        RunEventEncoder(RunSnapshot()),
+        waiting.settings,
     )
     await body.begin()
     return body
@@ -267,7 +267,9 @@ class Resuming:
             if whom is not None:
                 left = self._left()
                 reader = RunReader(session, whom, self._asking, left)
-                return PolledBody(reader, Telling(snapshot, self._answered), deadline=left, late=self._late)
+                return PolledBody(
+                    reader, RunEventEncoder(snapshot, self._answered), PollSettings(deadline=left), self._late
+                )
             return session.open(self.request, self._again()) if snapshot == RunSnapshot() else None
 
         return resume
@@ -281,8 +283,8 @@ class Resuming:
             whom = identity or self._seek(snapshot)
             if whom is not None:
                 reader = AsyncRunReader(session, whom, self._asking)
-                telling = Telling(snapshot, self._answered)
-                return AsyncPolledBody(reader, telling, deadline=self._left(), late=self._late)
+                encoder = RunEventEncoder(snapshot, self._answered)
+                return AsyncPolledBody(reader, encoder, PollSettings(deadline=self._left()), self._late)
             return await session.open(self.request, self._again()) if snapshot == RunSnapshot() else None
 
         return resume

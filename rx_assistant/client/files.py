@@ -12,6 +12,7 @@ from rx_assistant.client._polling import Subject, Waiting, watched, watched_asyn
 from rx_assistant.client._resource import AsyncResource, Resource
 from rx_assistant.http.options import NO_OPTIONS
 from rx_assistant.lifecycle import FILE
+from rx_assistant.polling import PollSettings
 from rx_assistant.types import FileDeleted, FileObject
 
 
@@ -55,7 +56,7 @@ class Files(Resource):
         Raises:
             PollTimeoutError: it took more than `max_wait_seconds`.
         """
-        return watched(self._session, _file(id), Waiting(poll_interval, max_wait_seconds)).run()
+        return watched(self._session, _file(id), _waiting(poll_interval, max_wait_seconds)).run()
 
 
 class AsyncFiles(AsyncResource):
@@ -98,8 +99,12 @@ class AsyncFiles(AsyncResource):
         Raises:
             PollTimeoutError: it took more than `max_wait_seconds`.
         """
-        return await watched_async(self._session, _file(id), Waiting(poll_interval, max_wait_seconds))
+        return await watched_async(self._session, _file(id), _waiting(poll_interval, max_wait_seconds))
 
 
 def _file(file_id: str) -> Subject[FileObject]:
     return Subject(FileObject, FILE, NO_OPTIONS, files.retrieve(file_id))
+
+
+def _waiting(interval: float, deadline: float) -> Waiting:
+    return Waiting(PollSettings(interval=interval, deadline=deadline))

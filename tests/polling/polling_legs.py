@@ -18,7 +18,7 @@ from rx_assistant.http.options import NO_OPTIONS
 from rx_assistant.http.session import Session
 from rx_assistant.http.settings import Settings
 from rx_assistant.lifecycle import RUN_STOPS
-from rx_assistant.polling import AsyncPolledBody, Polled, PolledBody, RunObjects, Telling
+from rx_assistant.polling import AsyncPolledBody, Polled, PolledBody, PollSettings, RunEventEncoder, RunObjects
 from rx_assistant.snapshots import PartState, RunSnapshot, advance, fold
 from rx_assistant.sse import SSEDecoder
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream, RunIdentity
@@ -251,7 +251,9 @@ def resumed(leg: Leg, offset: int, answers: Iterable[RunObjects] = (), **options
         if identity is None:
             return None
         assert identity == leg.identity
-        return PolledBody(States([*answers, leg.found]), Telling(snapshot, leg.answered), interval=0)
+        return PolledBody(
+            States([*answers, leg.found]), RunEventEncoder(snapshot, leg.answered), PollSettings(interval=0)
+        )
 
     known = leg.identity if leg.answered else None
     return AssistantStream(lambda: Torn(leg.body[:offset]), resume=resume, identity=known, **options)
@@ -264,7 +266,9 @@ def resumed_async(leg: Leg, offset: int, answers: Iterable[RunObjects] = (), **o
         return AsyncTorn(leg.body[:offset])
 
     async def resume(identity: RunIdentity | None, snapshot: RunSnapshot) -> AsyncPolledBody:
-        return AsyncPolledBody(AsyncStates([*answers, leg.found]), Telling(snapshot, leg.answered), interval=0)
+        return AsyncPolledBody(
+            AsyncStates([*answers, leg.found]), RunEventEncoder(snapshot, leg.answered), PollSettings(interval=0)
+        )
 
     known = leg.identity if leg.answered else None
     return AsyncAssistantStream(open, resume=resume, identity=known, **options)
