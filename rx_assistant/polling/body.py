@@ -26,9 +26,6 @@ LateError = Callable[[Run | None], RxAssistantError]
 class RunFetch(Protocol):
     """Fetches a run with its steps and messages."""
 
-    request_id: str | None
-    """The server's id of the last request."""
-
     def __call__(self) -> Polled[RunObjects]:
         """Fetch them as they are now."""
         ...
@@ -40,8 +37,6 @@ class RunFetch(Protocol):
 class AsyncRunFetch(Protocol):
     """The same for event loops, where cancelling the task breaks off a fetch."""
 
-    request_id: str | None
-
     async def __call__(self) -> Polled[RunObjects]:
         """Fetch them as they are now."""
         ...
@@ -52,12 +47,10 @@ class _Body:
 
     def __init__(
         self,
-        source: RunFetch | AsyncRunFetch,
         encoder: RunEventEncoder,
         settings: PollSettings,
         late_error: LateError | None = None,
     ) -> None:
-        self._source = source
         self._encoder = encoder
         self._loop = PollLoop(encoder.is_final, settings)
         self._end = None if settings.deadline is None else time.monotonic() + settings.deadline
@@ -68,8 +61,9 @@ class _Body:
 
     @property
     def request_id(self) -> str | None:
-        """The server's id of the last request."""
-        return self._source.request_id
+        """The server's id of the last request for the run; None before the first."""
+        last = self._loop.last
+        return None if last is None else last.run._request_id
 
     def saw_event(self) -> None:
         """Do nothing: the deadline does not depend on events."""
@@ -102,7 +96,7 @@ class PolledBody(_Body):
         settings: PollSettings,
         late_error: LateError | None = None,
     ) -> None:
-        super().__init__(fetch, encoder, settings, late_error)
+        super().__init__(encoder, settings, late_error)
         self._fetch = fetch
         self._sleepers = Sleepers()
 
@@ -156,7 +150,7 @@ class AsyncPolledBody(_Body):
         settings: PollSettings,
         late_error: LateError | None = None,
     ) -> None:
-        super().__init__(fetch, encoder, settings, late_error)
+        super().__init__(encoder, settings, late_error)
         self._fetch = fetch
         self._scope: anyio.CancelScope | None = None
 

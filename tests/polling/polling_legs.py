@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 
 from rx_assistant import AssistantClient, local
-from rx_assistant.client._run_events import RunReader
+from rx_assistant.client.fetching import Countdown, SyncFetch
+from rx_assistant.client.run_events import RunTurns
 from rx_assistant.events import DoneEvent, StreamEvent, classify
 from rx_assistant.http.options import NO_OPTIONS
 from rx_assistant.http.session import Session
@@ -149,8 +150,9 @@ def record(name: str, base_url: str, body: bytes, answered: tuple[str, ...]) -> 
     assert run is not None
     session = Session(Settings(base_url=base_url))
     try:
-        reader = RunReader(session, RunIdentity(run.id, run.thread_id), NO_OPTIONS)
-        return Leg(name, body, reader().value, answered, events)
+        countdown = Countdown(None, session.settings.timeout)
+        fetch = SyncFetch(session, RunTurns(RunIdentity(run.id, run.thread_id), NO_OPTIONS, countdown))
+        return Leg(name, body, fetch().value, answered, events)
     finally:
         session.close()
 
