@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from rx_assistant.api import runs
 from rx_assistant.api.request import Request
 from rx_assistant.client._resource import parsed
-from rx_assistant.client._run_events import Resuming
+from rx_assistant.client.run_events import Resuming
 from rx_assistant.errors import APIConnectionError, APIError
 from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions

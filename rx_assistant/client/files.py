@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing_extensions import Unpack
 
 from rx_assistant.api import files
-from rx_assistant.client._content import FileBytes
 from rx_assistant.client._pages import AsyncPaginator, Page
 from rx_assistant.client._params import FileCreate, FileList, RequestOptions, taken
-from rx_assistant.client._polling import Subject, Waiting, watched, watched_async
 from rx_assistant.client._resource import AsyncResource, Resource
+from rx_assistant.client.content import FileBytes
+from rx_assistant.client.poll_params import PollCall
+from rx_assistant.client.polling import PollTarget, poll_object, poll_object_async
 from rx_assistant.http.options import NO_OPTIONS
 from rx_assistant.lifecycle import FILE
+from rx_assistant.polling import PollSettings
 from rx_assistant.types import FileDeleted, FileObject
 
 
@@ -55,7 +57,7 @@ class Files(Resource):
         Raises:
             PollTimeoutError: it took more than `max_wait_seconds`.
         """
-        return watched(self._session, _file(id), Waiting(poll_interval, max_wait_seconds)).run()
+        return poll_object(self._session, _existing(id), _call(poll_interval, max_wait_seconds))
 
 
 class AsyncFiles(AsyncResource):
@@ -98,8 +100,12 @@ class AsyncFiles(AsyncResource):
         Raises:
             PollTimeoutError: it took more than `max_wait_seconds`.
         """
-        return await watched_async(self._session, _file(id), Waiting(poll_interval, max_wait_seconds))
+        return await poll_object_async(self._session, _existing(id), _call(poll_interval, max_wait_seconds))
 
 
-def _file(file_id: str) -> Subject[FileObject]:
-    return Subject(FileObject, FILE, NO_OPTIONS, files.retrieve(file_id))
+def _existing(file_id: str) -> PollTarget[FileObject]:
+    return PollTarget(FileObject, FILE, files.retrieve(file_id))
+
+
+def _call(interval: float, deadline: float) -> PollCall:
+    return PollCall(body={}, options=NO_OPTIONS, settings=PollSettings(interval=interval, deadline=deadline))

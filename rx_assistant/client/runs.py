@@ -7,6 +7,7 @@ from typing import Any, Literal, overload
 from typing_extensions import Unpack
 
 from rx_assistant.api import runs
+from rx_assistant.api.request import Request
 from rx_assistant.client._pages import AsyncPaginator, Page
 from rx_assistant.client._params import (
     RequestOptions,
@@ -18,10 +19,28 @@ from rx_assistant.client._params import (
     SubmitStream,
     taken,
 )
-from rx_assistant.client._run_polling import AsyncRunPolling, RunPolling
-from rx_assistant.client._streaming import H, async_streamed, streamed, without_policies
+from rx_assistant.client._resource import AsyncResource, Resource
+from rx_assistant.client._streaming import H, async_made, async_streamed, made, streamed, without_policies
+from rx_assistant.client.poll_params import (
+    PollOptions,
+    RunCreateAndPoll,
+    SubmitAndPoll,
+    WatchEvents,
+    poll_call,
+)
+from rx_assistant.client.polling import (
+    PollTarget,
+    poll_object,
+    poll_object_async,
+    watch_object,
+    watch_object_async,
+)
+from rx_assistant.client.run_events import polled_async_body, polled_body
 from rx_assistant.client.run_steps import AsyncSteps, Steps
+from rx_assistant.hot import AsyncStream, Stream
 from rx_assistant.http.session import AsyncSession, Session
+from rx_assistant.lifecycle import RUN
+from rx_assistant.polling import AsyncPolledBody, PolledBody
 from rx_assistant.streams import (
     AssistantStream,
     AsyncAssistantStream,
@@ -32,7 +51,7 @@ from rx_assistant.streams import (
 from rx_assistant.types import Run
 
 
-class Runs(RunPolling):
+class Runs(Resource):
     """`client.threads.runs`."""
 
     def __init__(self, session: Session) -> None:
@@ -176,8 +195,72 @@ class Runs(RunPolling):
         request = runs.submit_tool_outputs(run_id, thread_id, body)
         return streamed(self._session, request, options, event_handler, policies, RunIdentity(run_id, thread_id))
 
+    def watch(self, run_id: str, thread_id: str, **params: Unpack[PollOptions]) -> Stream[Run]:
+        """The run's states until it has ended or requires action, each subscription polling for itself.
 
-class AsyncRuns(AsyncRunPolling):
+        Raises:
+            PollTimeoutError: it took more than `max_wait_seconds`.
+        """
+        call = poll_call(params, PollOptions)
+        return watch_object(self._session, existing_run(run_id, thread_id), call)
+
+    def poll(self, run_id: str, thread_id: str, **params: Unpack[PollOptions]) -> Run:
+        """The run once it has ended or requires action: the last state of `watch`."""
+        return self.watch(run_id, thread_id, **params).run()
+
+    @overload
+    def watch_events(
+        self, run_id: str, thread_id: str, *, event_handler: None = None, **params: Unpack[WatchEvents]
+    ) -> AssistantStream: ...
+    @overload
+    def watch_events(
+        self, run_id: str, thread_id: str, *, event_handler: H, **params: Unpack[WatchEvents]
+    ) -> HandledStream[H]: ...
+    @overload
+    def watch_events(
+        self, run_id: str, thread_id: str, *, event_handler: H | None, **params: Unpack[WatchEvents]
+    ) -> HandledStream[H] | AssistantStream: ...
+    def watch_events(
+        self, run_id: str, thread_id: str, *, event_handler: H | None = None, **params: Unpack[WatchEvents]
+    ) -> HandledStream[H] | AssistantStream:
+        """The run as the stream that the server would have sent, made from polled objects, from its beginning.
+
+        Polls while the stream is read, until the run has ended or requires action. Text comes in larger pieces: each
+        holds what was added between two polls. Everything else is as in any stream.
+        """
+        call = poll_call(params, WatchEvents)
+        _, policies = without_policies(call.body)
+        identity = RunIdentity(run_id, thread_id)
+        runs.retrieve(run_id, thread_id)  # an empty id is an error here and now
+
+        def open() -> PolledBody:
+            return polled_body(self._session, identity, call)
+
+        return made(self._session, open, event_handler, {**policies, "identity": identity})
+
+    def create_and_poll(self, thread_id: str, **params: Unpack[RunCreateAndPoll]) -> Run:
+        """Start a run, and give it once it has ended or requires action.
+
+        Polls every `poll_interval_ms`, else as the server asks, else every 1 000 ms. Check its `status`: a failed run
+        is given like any other.
+
+        Raises:
+            PollTimeoutError: it took more than `max_wait_seconds`.
+        """
+        call = poll_call(params, RunCreateAndPoll)
+        return poll_object(self._session, started_run(runs.create(thread_id, call.body)), call)
+
+    def submit_tool_outputs_and_poll(self, run_id: str, thread_id: str, **params: Unpack[SubmitAndPoll]) -> Run:
+        """Give the outputs that the run asks for, and give it once it has ended or requires action again."""
+        call = poll_call(params, SubmitAndPoll)
+        request = runs.submit_tool_outputs(run_id, thread_id, call.body)
+        return poll_object(self._session, started_run(request), call)
+
+    submit_tool_ouptputs_and_poll = submit_tool_outputs_and_poll
+    """As the published documentation spells it."""
+
+
+class AsyncRuns(AsyncResource):
     """`client.threads.runs` of the asynchronous client."""
 
     def __init__(self, session: AsyncSession) -> None:
@@ -324,3 +407,77 @@ class AsyncRuns(AsyncRunPolling):
         body, policies = without_policies(given)
         request = runs.submit_tool_outputs(run_id, thread_id, body)
         return async_streamed(self._session, request, options, event_handler, policies, RunIdentity(run_id, thread_id))
+
+    def watch(self, run_id: str, thread_id: str, **params: Unpack[PollOptions]) -> AsyncStream[Run]:
+        """The run's states until it has ended or requires action, each subscription polling for itself.
+
+        Raises:
+            PollTimeoutError: it took more than `max_wait_seconds`.
+        """
+        call = poll_call(params, PollOptions)
+        return watch_object_async(self._session, existing_run(run_id, thread_id), call)
+
+    async def poll(self, run_id: str, thread_id: str, **params: Unpack[PollOptions]) -> Run:
+        """The run once it has ended or requires action: the last state of `watch`."""
+        return await self.watch(run_id, thread_id, **params)
+
+    @overload
+    def watch_events(
+        self, run_id: str, thread_id: str, *, event_handler: None = None, **params: Unpack[WatchEvents]
+    ) -> AsyncAssistantStream: ...
+    @overload
+    def watch_events(
+        self, run_id: str, thread_id: str, *, event_handler: H, **params: Unpack[WatchEvents]
+    ) -> HandledAsyncStream[H]: ...
+    @overload
+    def watch_events(
+        self, run_id: str, thread_id: str, *, event_handler: H | None, **params: Unpack[WatchEvents]
+    ) -> HandledAsyncStream[H] | AsyncAssistantStream: ...
+    def watch_events(
+        self, run_id: str, thread_id: str, *, event_handler: H | None = None, **params: Unpack[WatchEvents]
+    ) -> HandledAsyncStream[H] | AsyncAssistantStream:
+        """The run as the stream that the server would have sent, made from polled objects, from its beginning.
+
+        Polls while the stream is read, until the run has ended or requires action. Text comes in larger pieces: each
+        holds what was added between two polls. Everything else is as in any stream.
+        """
+        call = poll_call(params, WatchEvents)
+        _, policies = without_policies(call.body)
+        identity = RunIdentity(run_id, thread_id)
+        runs.retrieve(run_id, thread_id)  # an empty id is an error here and now
+
+        async def open() -> AsyncPolledBody:
+            return await polled_async_body(self._session, identity, call)
+
+        return async_made(self._session, open, event_handler, {**policies, "identity": identity})
+
+    async def create_and_poll(self, thread_id: str, **params: Unpack[RunCreateAndPoll]) -> Run:
+        """Start a run, and give it once it has ended or requires action.
+
+        Polls every `poll_interval_ms`, else as the server asks, else every 1 000 ms. Check its `status`: a failed run
+        is given like any other.
+
+        Raises:
+            PollTimeoutError: it took more than `max_wait_seconds`.
+        """
+        call = poll_call(params, RunCreateAndPoll)
+        return await poll_object_async(self._session, started_run(runs.create(thread_id, call.body)), call)
+
+    async def submit_tool_outputs_and_poll(self, run_id: str, thread_id: str, **params: Unpack[SubmitAndPoll]) -> Run:
+        """Give the outputs that the run asks for, and give it once it has ended or requires action again."""
+        call = poll_call(params, SubmitAndPoll)
+        request = runs.submit_tool_outputs(run_id, thread_id, call.body)
+        return await poll_object_async(self._session, started_run(request), call)
+
+    submit_tool_ouptputs_and_poll = submit_tool_outputs_and_poll
+    """As the published documentation spells it."""
+
+
+def existing_run(run_id: str, thread_id: str) -> PollTarget[Run]:
+    """A run that was started before."""
+    return PollTarget(Run, RUN, runs.retrieve(run_id, thread_id))
+
+
+def started_run(request: Request) -> PollTarget[Run]:
+    """The run that a request starts or continues."""
+    return PollTarget(Run, RUN, request, lambda run: runs.retrieve(run.id, run.thread_id))

@@ -15,16 +15,18 @@ from rx_assistant.client._params import (
     ThreadUpdate,
     taken,
 )
-from rx_assistant.client._run_polling import AsyncThreadPolling, ThreadPolling
+from rx_assistant.client._resource import AsyncResource, Resource
 from rx_assistant.client._streaming import H, async_streamed, streamed, without_policies
 from rx_assistant.client.messages import AsyncMessages, Messages
-from rx_assistant.client.runs import AsyncRuns, Runs
+from rx_assistant.client.poll_params import CreateAndRunPoll, poll_call
+from rx_assistant.client.polling import poll_object, poll_object_async
+from rx_assistant.client.runs import AsyncRuns, Runs, started_run
 from rx_assistant.http.session import AsyncSession, Session
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream, HandledAsyncStream, HandledStream
 from rx_assistant.types import Run, Thread, ThreadDeleted
 
 
-class Threads(ThreadPolling):
+class Threads(Resource):
     """`client.threads`."""
 
     def __init__(self, session: Session) -> None:
@@ -95,8 +97,20 @@ class Threads(ThreadPolling):
         body, policies = without_policies(given)
         return streamed(self._session, threads.create_and_run(body), options, event_handler, policies)
 
+    def create_and_run_poll(self, **params: Unpack[CreateAndRunPoll]) -> Run:
+        """Create a thread and a run on it, and give the run once it has ended or requires action.
 
-class AsyncThreads(AsyncThreadPolling):
+        Polls every `poll_interval_ms`, else as the server asks, else every 1 000 ms. Check its `status`: a failed run
+        is given like any other.
+
+        Raises:
+            PollTimeoutError: it took more than `max_wait_seconds`.
+        """
+        call = poll_call(params, CreateAndRunPoll)
+        return poll_object(self._session, started_run(threads.create_and_run(call.body)), call)
+
+
+class AsyncThreads(AsyncResource):
     """`client.threads` of the asynchronous client."""
 
     def __init__(self, session: AsyncSession) -> None:
@@ -168,3 +182,15 @@ class AsyncThreads(AsyncThreadPolling):
         given, options = taken(params, CreateAndRunStream)
         body, policies = without_policies(given)
         return async_streamed(self._session, threads.create_and_run(body), options, event_handler, policies)
+
+    async def create_and_run_poll(self, **params: Unpack[CreateAndRunPoll]) -> Run:
+        """Create a thread and a run on it, and give the run once it has ended or requires action.
+
+        Polls every `poll_interval_ms`, else as the server asks, else every 1 000 ms. Check its `status`: a failed run
+        is given like any other.
+
+        Raises:
+            PollTimeoutError: it took more than `max_wait_seconds`.
+        """
+        call = poll_call(params, CreateAndRunPoll)
+        return await poll_object_async(self._session, started_run(threads.create_and_run(call.body)), call)

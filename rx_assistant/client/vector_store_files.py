@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing_extensions import Unpack
 
-from rx_assistant.api import vector_store_files as files
+from rx_assistant.api import files as plain_files, vector_store_files as files
+from rx_assistant.api.request import Params
 from rx_assistant.client._pages import AsyncPage, AsyncPaginator, Page
 from rx_assistant.client._params import (
     RequestOptions,
@@ -13,16 +14,37 @@ from rx_assistant.client._params import (
     VectorStoreFileUpdate,
     taken,
 )
-from rx_assistant.client._store_polling import AsyncStoreFilePolling, StoreFilePolling
+from rx_assistant.client._resource import AsyncResource, Resource
+from rx_assistant.client.poll_params import (
+    FileAdd,
+    FileUpload,
+    FileUploadAndPoll,
+    IngestionOptions,
+    PollOptions,
+    poll_call,
+)
+from rx_assistant.client.polling import (
+    PollTarget,
+    poll_object,
+    poll_object_async,
+    watch_object,
+    watch_object_async,
+)
+from rx_assistant.client.uploads import PURPOSE
+from rx_assistant.hot import AsyncStream, Stream
+from rx_assistant.http.options import CallOptions
+from rx_assistant.lifecycle import VECTOR_STORE_FILE
 from rx_assistant.types import (
     FileContentResponse,
+    FileObject,
+    FileTypes,
     VectorStoreFile,
     VectorStoreFileContentPage,
     VectorStoreFileDeleted,
 )
 
 
-class VectorStoreFiles(StoreFilePolling):
+class VectorStoreFiles(Resource):
     """`client.vector_stores.files`."""
 
     def create(self, vector_store_id: str, **params: Unpack[VectorStoreFileCreate]) -> VectorStoreFile:
@@ -57,8 +79,45 @@ class VectorStoreFiles(StoreFilePolling):
         _, options = taken(params, RequestOptions)
         return Page(self._fetch(VectorStoreFileContentPage, files.content(file_id, vector_store_id), options))
 
+    def watch(self, file_id: str, vector_store_id: str, **params: Unpack[PollOptions]) -> Stream[VectorStoreFile]:
+        """The file's states until it is taken in or failed, each subscription polling for itself.
 
-class AsyncVectorStoreFiles(AsyncStoreFilePolling):
+        Raises:
+            PollTimeoutError: it took more than `max_wait_seconds`.
+        """
+        call = poll_call(params, PollOptions)
+        return watch_object(self._session, _existing(file_id, vector_store_id), call)
+
+    def poll(self, file_id: str, vector_store_id: str, **params: Unpack[IngestionOptions]) -> VectorStoreFile:
+        """The file once it is taken in or failed; with `on_failure="raise"`, IngestionError for a failure."""
+        call = poll_call(params, IngestionOptions)
+        target = _existing(file_id, vector_store_id)
+        return poll_object(self._session, target, call)
+
+    def create_and_poll(self, file_id: str, vector_store_id: str, **params: Unpack[FileAdd]) -> VectorStoreFile:
+        """Add an uploaded file, and give it once it is taken in or failed."""
+        call = poll_call(params, FileAdd)
+        target = _added(file_id, vector_store_id, call.body)
+        return poll_object(self._session, target, call)
+
+    def upload(self, vector_store_id: str, **params: Unpack[FileUpload]) -> VectorStoreFile:
+        """Upload a file and add it; it is in progress when this returns."""
+        body, options = taken(params, FileUpload)
+        file_id = self._upload(body.pop("file"), options)
+        return self._fetch(VectorStoreFile, files.create(vector_store_id, {"file_id": file_id, **body}), options)
+
+    def upload_and_poll(self, vector_store_id: str, **params: Unpack[FileUploadAndPoll]) -> VectorStoreFile:
+        """Upload a file, add it, and give it once it is taken in or failed."""
+        call = poll_call(params, FileUploadAndPoll)
+        file_id = self._upload(call.body.pop("file"), call.options)
+        target = _added(file_id, vector_store_id, call.body)
+        return poll_object(self._session, target, call)
+
+    def _upload(self, file: FileTypes, options: CallOptions) -> str:
+        return self._fetch(FileObject, plain_files.create(file, PURPOSE), options).id
+
+
+class AsyncVectorStoreFiles(AsyncResource):
     """`client.vector_stores.files` of the asynchronous client."""
 
     async def create(self, vector_store_id: str, **params: Unpack[VectorStoreFileCreate]) -> VectorStoreFile:
@@ -102,3 +161,50 @@ class AsyncVectorStoreFiles(AsyncStoreFilePolling):
             )
 
         return AsyncPaginator(fetch)
+
+    def watch(self, file_id: str, vector_store_id: str, **params: Unpack[PollOptions]) -> AsyncStream[VectorStoreFile]:
+        """The file's states until it is taken in or failed, each subscription polling for itself.
+
+        Raises:
+            PollTimeoutError: it took more than `max_wait_seconds`.
+        """
+        call = poll_call(params, PollOptions)
+        return watch_object_async(self._session, _existing(file_id, vector_store_id), call)
+
+    async def poll(self, file_id: str, vector_store_id: str, **params: Unpack[IngestionOptions]) -> VectorStoreFile:
+        """The file once it is taken in or failed; with `on_failure="raise"`, IngestionError for a failure."""
+        call = poll_call(params, IngestionOptions)
+        target = _existing(file_id, vector_store_id)
+        return await poll_object_async(self._session, target, call)
+
+    async def create_and_poll(self, file_id: str, vector_store_id: str, **params: Unpack[FileAdd]) -> VectorStoreFile:
+        """Add an uploaded file, and give it once it is taken in or failed."""
+        call = poll_call(params, FileAdd)
+        target = _added(file_id, vector_store_id, call.body)
+        return await poll_object_async(self._session, target, call)
+
+    async def upload(self, vector_store_id: str, **params: Unpack[FileUpload]) -> VectorStoreFile:
+        """Upload a file and add it; it is in progress when this returns."""
+        body, options = taken(params, FileUpload)
+        file_id = await self._upload(body.pop("file"), options)
+        return await self._fetch(VectorStoreFile, files.create(vector_store_id, {"file_id": file_id, **body}), options)
+
+    async def upload_and_poll(self, vector_store_id: str, **params: Unpack[FileUploadAndPoll]) -> VectorStoreFile:
+        """Upload a file, add it, and give it once it is taken in or failed."""
+        call = poll_call(params, FileUploadAndPoll)
+        file_id = await self._upload(call.body.pop("file"), call.options)
+        target = _added(file_id, vector_store_id, call.body)
+        return await poll_object_async(self._session, target, call)
+
+    async def _upload(self, file: FileTypes, options: CallOptions) -> str:
+        return (await self._fetch(FileObject, plain_files.create(file, PURPOSE), options)).id
+
+
+def _existing(file_id: str, vector_store_id: str) -> PollTarget[VectorStoreFile]:
+    return PollTarget(VectorStoreFile, VECTOR_STORE_FILE, files.retrieve(file_id, vector_store_id))
+
+
+def _added(file_id: str, vector_store_id: str, body: Params) -> PollTarget[VectorStoreFile]:
+    request = files.create(vector_store_id, {"file_id": file_id, **body})
+    retrieve = files.retrieve(file_id, vector_store_id)
+    return PollTarget(VectorStoreFile, VECTOR_STORE_FILE, request, lambda _: retrieve)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing_extensions import Unpack
 
 from rx_assistant.api import vector_stores
+from rx_assistant.api.request import Params
 from rx_assistant.client._pages import AsyncPage, AsyncPaginator, Page
 from rx_assistant.client._params import (
     RequestOptions,
@@ -14,14 +15,24 @@ from rx_assistant.client._params import (
     VectorStoreUpdate,
     taken,
 )
-from rx_assistant.client._store_polling import AsyncVectorStorePolling, VectorStorePolling
+from rx_assistant.client._resource import AsyncResource, Resource
 from rx_assistant.client.file_batches import AsyncFileBatches, FileBatches
+from rx_assistant.client.poll_params import PollOptions, VectorStoreCreateAndPoll, poll_call
+from rx_assistant.client.polling import (
+    PollTarget,
+    poll_object,
+    poll_object_async,
+    watch_object,
+    watch_object_async,
+)
 from rx_assistant.client.vector_store_files import AsyncVectorStoreFiles, VectorStoreFiles
+from rx_assistant.hot import AsyncStream, Stream
 from rx_assistant.http.session import AsyncSession, Session
+from rx_assistant.lifecycle import VECTOR_STORE
 from rx_assistant.types import VectorStore, VectorStoreDeleted, VectorStoreSearchPage, VectorStoreSearchResponse
 
 
-class VectorStores(VectorStorePolling):
+class VectorStores(Resource):
     """`client.vector_stores`."""
 
     def __init__(self, session: Session) -> None:
@@ -59,8 +70,26 @@ class VectorStores(VectorStorePolling):
         body, options = taken(params, VectorStoreSearch)
         return Page(self._fetch(VectorStoreSearchPage, vector_stores.search(vector_store_id, body), options))
 
+    def watch(self, vector_store_id: str, **params: Unpack[PollOptions]) -> Stream[VectorStore]:
+        """The vector store's states until no file is in progress, each subscription polling for itself.
 
-class AsyncVectorStores(AsyncVectorStorePolling):
+        Raises:
+            PollTimeoutError: it took more than `max_wait_seconds`.
+        """
+        call = poll_call(params, PollOptions)
+        return watch_object(self._session, _existing(vector_store_id), call)
+
+    def poll(self, vector_store_id: str, **params: Unpack[PollOptions]) -> VectorStore:
+        """The vector store once no file is in progress: the last state of `watch`."""
+        return self.watch(vector_store_id, **params).run()
+
+    def create_and_poll(self, **params: Unpack[VectorStoreCreateAndPoll]) -> VectorStore:
+        """Create a vector store, and give it once its files are taken in."""
+        call = poll_call(params, VectorStoreCreateAndPoll)
+        return poll_object(self._session, _created(call.body), call)
+
+
+class AsyncVectorStores(AsyncResource):
     """`client.vector_stores` of the asynchronous client."""
 
     def __init__(self, session: AsyncSession) -> None:
@@ -105,3 +134,30 @@ class AsyncVectorStores(AsyncVectorStorePolling):
             )
 
         return AsyncPaginator(fetch)
+
+    def watch(self, vector_store_id: str, **params: Unpack[PollOptions]) -> AsyncStream[VectorStore]:
+        """The vector store's states until no file is in progress, each subscription polling for itself.
+
+        Raises:
+            PollTimeoutError: it took more than `max_wait_seconds`.
+        """
+        call = poll_call(params, PollOptions)
+        return watch_object_async(self._session, _existing(vector_store_id), call)
+
+    async def poll(self, vector_store_id: str, **params: Unpack[PollOptions]) -> VectorStore:
+        """The vector store once no file is in progress: the last state of `watch`."""
+        return await self.watch(vector_store_id, **params)
+
+    async def create_and_poll(self, **params: Unpack[VectorStoreCreateAndPoll]) -> VectorStore:
+        """Create a vector store, and give it once its files are taken in."""
+        call = poll_call(params, VectorStoreCreateAndPoll)
+        return await poll_object_async(self._session, _created(call.body), call)
+
+
+def _existing(vector_store_id: str) -> PollTarget[VectorStore]:
+    return PollTarget(VectorStore, VECTOR_STORE, vector_stores.retrieve(vector_store_id))
+
+
+def _created(body: Params) -> PollTarget[VectorStore]:
+    request = vector_stores.create(body)
+    return PollTarget(VectorStore, VECTOR_STORE, request, lambda store: vector_stores.retrieve(store.id))

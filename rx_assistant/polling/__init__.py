@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
-from rx_assistant.polling._bodies import AsyncPolledBody, AsyncReader, PolledBody, Reader
-from rx_assistant.polling._pace import Backoff, Polled, poll_after
-from rx_assistant.polling._progress import Tally, UploadProgress, UploadStopped
-from rx_assistant.polling._telling import RunObjects, Telling
-from rx_assistant.polling._turns import Fetch, OwnThread, Plan, TooLate
-from rx_assistant.polling._watch import (
-    async_origin,
-    origin,
-    planned,
+from rx_assistant.polling.body import AsyncPolledBody, AsyncRunFetch, PolledBody, RunFetch
+from rx_assistant.polling.loop import DeadlinePassed, Fetch, Plan
+from rx_assistant.polling.observables import (
+    loop_origin,
+    observe,
+    observe_async,
     poll,
     poll_async,
+    thread_origin,
     watch,
     watch_async,
-    watching,
-    watching_async,
 )
+from rx_assistant.polling.pace import Backoff, Polled, PollSettings, poll_after
+from rx_assistant.polling.run_events import RunEventEncoder, RunObjects
+from rx_assistant.polling.subscription import OwnThreadScheduler
+from rx_assistant.polling.uploads import UploadCounter, UploadProgress, UploadStopped
 
 __all__ = [
     "AsyncPolledBody",
-    "AsyncReader",
+    "AsyncRunFetch",
     "Backoff",
+    "DeadlinePassed",
     "Fetch",
-    "OwnThread",
+    "OwnThreadScheduler",
     "Plan",
+    "PollSettings",
     "Polled",
     "PolledBody",
-    "Reader",
+    "RunEventEncoder",
+    "RunFetch",
     "RunObjects",
-    "Tally",
-    "Telling",
-    "TooLate",
+    "UploadCounter",
     "UploadProgress",
     "UploadStopped",
-    "async_origin",
-    "origin",
-    "planned",
+    "loop_origin",
+    "observe",
+    "observe_async",
     "poll",
     "poll_after",
     "poll_async",
+    "thread_origin",
     "watch",
     "watch_async",
-    "watching",
-    "watching_async",
 ]

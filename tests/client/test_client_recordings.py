@@ -21,7 +21,7 @@ from reference import SHARED
 
 from rx_assistant import errors
 from rx_assistant.client import AssistantClient, AsyncAssistantClient
-from rx_assistant.client._content import FileBytes
+from rx_assistant.client.content import FileBytes
 
 DOCUMENT = SHARED / "wire" / "openapi-assistants.yaml"
 FOLDER = SHARED / "wire" / "json"

@@ -12,13 +12,14 @@ from typing import Any
 import httpx
 
 from rx_assistant import AssistantClient, local
-from rx_assistant.client._run_events import RunReader
+from rx_assistant.client.fetching import Countdown, SyncFetch
+from rx_assistant.client.run_events import RunTurns
 from rx_assistant.events import DoneEvent, StreamEvent, classify
 from rx_assistant.http.options import NO_OPTIONS
 from rx_assistant.http.session import Session
 from rx_assistant.http.settings import Settings
 from rx_assistant.lifecycle import RUN_STOPS
-from rx_assistant.polling import AsyncPolledBody, Polled, PolledBody, RunObjects, Telling
+from rx_assistant.polling import AsyncPolledBody, Polled, PolledBody, PollSettings, RunEventEncoder, RunObjects
 from rx_assistant.snapshots import PartState, RunSnapshot, advance, fold
 from rx_assistant.sse import SSEDecoder
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream, RunIdentity
@@ -149,8 +150,9 @@ def record(name: str, base_url: str, body: bytes, answered: tuple[str, ...]) -> 
     assert run is not None
     session = Session(Settings(base_url=base_url))
     try:
-        reader = RunReader(session, RunIdentity(run.id, run.thread_id), NO_OPTIONS)
-        return Leg(name, body, reader().value, answered, events)
+        countdown = Countdown(None, session.settings.timeout)
+        fetch = SyncFetch(session, RunTurns(RunIdentity(run.id, run.thread_id), NO_OPTIONS, countdown))
+        return Leg(name, body, fetch().value, answered, events)
     finally:
         session.close()
 
@@ -251,7 +253,9 @@ def resumed(leg: Leg, offset: int, answers: Iterable[RunObjects] = (), **options
         if identity is None:
             return None
         assert identity == leg.identity
-        return PolledBody(States([*answers, leg.found]), Telling(snapshot, leg.answered), interval=0)
+        return PolledBody(
+            States([*answers, leg.found]), RunEventEncoder(snapshot, leg.answered), PollSettings(interval=0)
+        )
 
     known = leg.identity if leg.answered else None
     return AssistantStream(lambda: Torn(leg.body[:offset]), resume=resume, identity=known, **options)
@@ -264,7 +268,9 @@ def resumed_async(leg: Leg, offset: int, answers: Iterable[RunObjects] = (), **o
         return AsyncTorn(leg.body[:offset])
 
     async def resume(identity: RunIdentity | None, snapshot: RunSnapshot) -> AsyncPolledBody:
-        return AsyncPolledBody(AsyncStates([*answers, leg.found]), Telling(snapshot, leg.answered), interval=0)
+        return AsyncPolledBody(
+            AsyncStates([*answers, leg.found]), RunEventEncoder(snapshot, leg.answered), PollSettings(interval=0)
+        )
 
     known = leg.identity if leg.answered else None
     return AsyncAssistantStream(open, resume=resume, identity=known, **options)

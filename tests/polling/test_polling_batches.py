@@ -7,7 +7,7 @@ from loopback import Loopback, Received, Wire
 from polling_faces import FACES, body, on
 from polling_store import BATCHES, Store, named, upload
 
-from rx_assistant.client._batches import SplitBatch
+from rx_assistant.client.split_batches import SplitBatch
 from rx_assistant.errors import APIStatusError
 
 

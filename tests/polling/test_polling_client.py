@@ -115,7 +115,7 @@ class TestHowItPolls:
             with pytest.raises(TypeError, match="poll_interval_ms"):
                 on("sync", server.url, lambda c: c.threads.runs.watch("run_1", "thread_1", poll_interval=1))
             with pytest.raises(
-                ValueError, match="poll_interval_ms must be a number of milliseconds, 0 or more, not -1"
+                ValueError, match="poll_interval_ms must be a number of milliseconds, 0 or more, got -1"
             ):
                 on("sync", server.url, poll_run(poll_interval_ms=-1))
             with pytest.raises(ValueError, match="on_failure"):

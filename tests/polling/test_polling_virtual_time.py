@@ -170,10 +170,10 @@ def test_an_error_in_until_ends_the_stream_and_fetches_no_more() -> None:
     assert server.fetched == [200]
 
 
-def test_a_fetch_that_gives_something_else_is_told_what_it_should_give() -> None:
+def test_a_fetch_that_gives_another_type_is_a_type_error_that_names_polled() -> None:
     scheduler = TestScheduler()
     observer = scheduler.start(lambda: watch(lambda: "done", until=is_done, scheduler=scheduler))  # type: ignore[arg-type,return-value]
-    with pytest.raises(TypeError, match=r"Polled\(value, poll_after\), not str"):
+    with pytest.raises(TypeError, match=r"Polled\(value, poll_after\), got str"):
         raise error_of(observer, 200)
 
 

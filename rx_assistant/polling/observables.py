@@ -1,4 +1,4 @@
-"""watch(): a fetch that is repeated until its result is final → a cold stream of states."""
+"""watch() and poll(): a fetch that is repeated until its result is final → a cold stream of states, or the last one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any, Generic, TypeVar
 from reactivex import abc
 
 from rx_assistant.hot import AsyncStream, HotLog, Root, Stream, Subscriber
-from rx_assistant.polling._pace import Backoff, Polled, checked_deadline, checked_interval
-from rx_assistant.polling._turns import AsyncTurns, Fetch, OwnThread, Plan, SyncTurns
+from rx_assistant.polling.loop import Plan
+from rx_assistant.polling.pace import Backoff, Polled, PollSettings
+from rx_assistant.polling.subscription import AsyncPollSubscription, OwnThreadScheduler, SyncPollSubscription
 from rx_assistant.schedulers import LoopWaker, current_event_loop, loop_scheduler
 
 T = TypeVar("T")
@@ -32,25 +33,25 @@ def watch(
         watch      a---a---b---C|       until(C)
 
     Cold: every subscription and every loop polls for itself. The first fetch comes at once, each further one an
-    interval after the reply before it, so there are never two at a time. Turns run on `scheduler`, or on the one given
-    to `subscribe()`; without either on the thread that iterates or waits in `run()`, and for `subscribe()` on a daemon
-    thread of the subscription's own. Disposing stops at once.
+    interval after the reply before it, so two never overlap. Fetches run on `scheduler`, or on the scheduler given to
+    `subscribe()`. Without either they run on the thread that iterates or waits in `run()`, and for `subscribe()` on a
+    daemon thread of the subscription's own. Disposing stops at once.
 
     Args:
-        fetch: Gives `Polled(value, poll_after)`. Retries belong inside: what it raises ends the stream.
+        fetch: Gives `Polled(value, poll_after)`. Its error ends the stream, so retries belong inside it.
         until: Whether a state is final.
         interval: Seconds. By default each reply's `poll_after` says when to fetch again, and 1 s where it does not.
         deadline: Seconds from the subscription to PollTimeoutError; 0 raises it without a fetch.
         backoff: Lets the interval grow.
-        scheduler: Runs the turns and keeps the time.
+        scheduler: Runs the fetches and keeps the time.
 
     Raises:
         PollTimeoutError: through `on_error`, with the last state in `last`.
     """
     if inspect.iscoroutinefunction(fetch):
         raise TypeError("fetch is an async function: use watch_async(...)")
-    plan = planned(lambda _: _Plain(fetch), until, interval, deadline, backoff)
-    return watching(plan, scheduler)
+    settings = PollSettings(interval=interval, deadline=deadline, backoff=backoff)
+    return observe(Plan(open=lambda _: _Function(fetch), until=until, settings=settings), scheduler)
 
 
 def watch_async(
@@ -64,18 +65,20 @@ def watch_async(
 ) -> AsyncStream[T]:
     """Give the states that an async `fetch` finds: `watch`, on asyncio and trio.
 
-    Fetches run in tasks on the event loop of whoever subscribes; disposing cancels the one under way. `scheduler`,
-    where given, only keeps the time.
+    Fetches run in tasks on the subscriber's event loop. Disposing cancels the fetch under way. `scheduler` only keeps
+    the time.
     """
 
     async def fetched() -> Polled[T]:
         pending = fetch()
         if not inspect.isawaitable(pending):
-            raise TypeError(f"fetch must be an async function, but gave {type(pending).__name__}: use watch(...)")
+            raise TypeError(
+                f"fetch must be an async function, got one that gives {type(pending).__name__}: use watch(...)"
+            )
         return await pending
 
-    plan = planned(lambda _: _Plain(fetched), until, interval, deadline, backoff)
-    return watching_async(plan, scheduler)
+    settings = PollSettings(interval=interval, deadline=deadline, backoff=backoff)
+    return observe_async(Plan(open=lambda _: _Function(fetched), until=until, settings=settings), scheduler)
 
 
 def poll(
@@ -86,10 +89,10 @@ def poll(
     deadline: float | None = None,
     backoff: Backoff | None = None,
 ) -> T:
-    """Give the final state, fetching on this thread until it is there: the last value of `watch`.
+    """Give the final state, the last value of `watch`. Fetches run on this thread.
 
     Raises:
-        PollTimeoutError: it was not there by the deadline; `last` is the last state.
+        PollTimeoutError: the deadline passed; `last` is the last state.
     """
     return watch(fetch, until=until, interval=interval, deadline=deadline, backoff=backoff).run()
 
@@ -106,58 +109,45 @@ async def poll_async(
     return await watch_async(fetch, until=until, interval=interval, deadline=deadline, backoff=backoff)
 
 
-def planned(
-    open: Callable[[bool], Fetch[R]],
-    until: Callable[[T], bool],
-    interval: float | None,
-    deadline: float | None,
-    backoff: Backoff | None = None,
-    *,
-    begins: bool = False,
-) -> Plan[T, R]:
-    """The plan of a watch; ValueError for an interval or deadline that is no number of seconds."""
-    return Plan(open, until, checked_interval(interval), backoff, checked_deadline(deadline), begins)
-
-
-def watching(plan: Plan[T, Polled[T]], scheduler: abc.SchedulerBase | None = None) -> Stream[T]:
+def observe(plan: Plan[T, Polled[T]], scheduler: abc.SchedulerBase | None = None) -> Stream[T]:
     """The stream of a plan."""
 
     def link(down: Subscriber[T], given: abc.SchedulerBase | None) -> abc.DisposableBase:
-        turns = SyncTurns(plan, down, scheduler, given)
-        down.hold(turns)  # a scheduler that runs at once may end it before we return
-        turns.start()
-        return turns
+        subscription = SyncPollSubscription(plan, down, scheduler, given)
+        down.hold(subscription)  # a scheduler that runs at once may end it before this returns
+        subscription.start()
+        return subscription
 
-    return Stream(link, origin())
+    return Stream(link, thread_origin())
 
 
-def watching_async(
+def observe_async(
     plan: Plan[T, Coroutine[Any, Any, Polled[T]]], scheduler: abc.SchedulerBase | None = None
 ) -> AsyncStream[T]:
     """The asynchronous stream of a plan."""
 
     def link(down: Subscriber[T], given: abc.SchedulerBase | None) -> abc.DisposableBase:
         loop = current_event_loop()
-        turns = AsyncTurns(plan, down, scheduler or given or loop_scheduler(loop), loop)
-        down.hold(turns)
-        turns.start()
-        return turns
+        subscription = AsyncPollSubscription(plan, down, scheduler or given or loop_scheduler(loop), loop)
+        down.hold(subscription)
+        subscription.start()
+        return subscription
 
-    return AsyncStream(link, async_origin())
+    return AsyncStream(link, loop_origin())
 
 
-def origin() -> Root:
+def thread_origin() -> Root:
     """The origin of a cold stream whose subscriptions each get a thread of their own."""
-    return _Threads()
+    return _ThreadOrigin()
 
 
-def async_origin() -> Root:
-    """The origin of a cold stream whose subscriptions live on the event loop that they are made on."""
-    return _Here()
+def loop_origin() -> Root:
+    """The origin of a cold stream whose subscriptions live on the event loop that runs where they are made."""
+    return _LoopOrigin()
 
 
-class _Plain(Generic[R]):
-    """A function as a Fetch: it is the same for all subscriptions, and cannot be broken off."""
+class _Function(Generic[R]):
+    """A function as a Fetch. All subscriptions share it, and nothing can break it off."""
 
     def __init__(self, fetch: Callable[[], R]) -> None:
         self._fetch = fetch
@@ -170,7 +160,7 @@ class _Plain(Generic[R]):
 
 
 class _Origin:
-    """The origin of a watch, which has nothing to read from: no log of its own, each subscription polls for itself."""
+    """The origin of a watch. Its log stays empty, because each subscription polls for itself."""
 
     def __init__(self) -> None:
         self.log: HotLog[Any] = HotLog()
@@ -178,16 +168,16 @@ class _Origin:
     driver: _Driver | None = None
 
 
-class _Threads(_Origin):
-    """Each subscription gets a thread, for the time operators below it too (C10)."""
+class _ThreadOrigin(_Origin):
+    """Each subscription gets a thread, also for the time operators below it (C10)."""
 
     @property
     def scheduler(self) -> abc.SchedulerBase:
-        return OwnThread()
+        return OwnThreadScheduler()
 
 
-class _Here(_Origin):
-    """Subscriptions live on whatever event loop runs where they are made."""
+class _LoopOrigin(_Origin):
+    """Subscriptions live on the event loop that runs where they are made."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -199,7 +189,7 @@ class _Here(_Origin):
 
 
 class _Driver:
-    """What a loop over an asynchronous watch asks of its event loop. The turns drive themselves."""
+    """What a loop over an asynchronous watch asks of its event loop. The subscription drives itself."""
 
     gated = False
 
@@ -216,5 +206,5 @@ class _Driver:
         """No connection to give back."""
 
     def waker(self) -> LoopWaker:
-        """Something to sleep on that any thread may wake."""
+        """An alarm that any thread can set off."""
         return LoopWaker(current_event_loop())

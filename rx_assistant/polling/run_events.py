@@ -1,4 +1,4 @@
-"""Fetched objects of a run → the frames that its stream would have sent since the last time."""
+"""Fetched objects of a run → the frames that its stream would have sent since the fetch before."""
 
 from __future__ import annotations
 
@@ -32,52 +32,53 @@ class RunObjects:
     messages: Sequence[Message] = ()
 
 
-class Telling:
-    """Tells what is new in objects that are fetched again and again, beginning after `snapshot`.
+class RunEventEncoder:
+    """Encodes what is new in the objects of a run, fetch after fetch, beginning after `snapshot`.
 
-    A run that was continued with tool outputs is told from there: `answered` are the ids of the calls whose outputs
-    were submitted. Steps before the one with those calls, or before the first that the snapshot knows, were told by an
-    earlier stream.
+    With `answered`, the ids of the calls whose outputs were submitted, the events begin at that submission. Steps
+    before the step with those calls belong to an earlier stream. So do steps before the first step in the snapshot.
     """
 
     def __init__(self, snapshot: RunSnapshot, answered: Iterable[str] = ()) -> None:
         self._snapshot = snapshot
         self._answered = frozenset(answered)
         self._continued = bool(self._answered) or (snapshot.run is None and len(snapshot.steps) > 0)
-        self._carried: str | None = None
-        self.over = False
-        """Whether the run has come to rest, and everything has been told."""
+        self._answered_step: str | None = None
 
-    def tell(self, found: RunObjects) -> bytes:
-        """The frames of what is new; empty when nothing is."""
+    def encode(self, found: RunObjects) -> bytes:
+        """The frames of what is new, empty if nothing is. The frames of a final state end with `done`."""
         steps = self._of_this_stream(_ascending(found.steps))
-        events = self._events(found.run, steps, _written(found, steps))
+        events = self._events(found.run, steps, _messages_of(found, steps))
         for event in events:
             self._snapshot = fold(self._snapshot, event)
         frames = [frame(event) for event in events]
-        if found.run.status in RUN.stops and not self._is_stale(found.run):
-            self.over = True
+        if self.is_final(found):
             frames.append(frame(DoneEvent()))
         return b"".join(frames)
+
+    def is_final(self, found: RunObjects) -> bool:
+        """Whether the run has ended, or requires action that was not answered yet."""
+        return found.run.status in RUN.stops and not self._is_stale(found.run)
 
     def _events(self, run: Run, steps: Sequence[RunStep], messages: Sequence[Message]) -> list[StreamEvent]:
         shown = None if self._is_stale(run) else run
         events = diff(self._snapshot, run=shown, steps=steps, messages=messages)
-        return [told for event in events if (told := self._retold(event)) is not None] if self._continued else events
+        if not self._continued:
+            return events
+        return [sent for event in events if (sent := self._as_continued(event)) is not None]
 
-    def _retold(self, event: StreamEvent) -> StreamEvent | None:
-        """How a stream that continues a run tells it: nothing is created again, and of the step whose calls were
-        answered only the end is told."""
+    def _as_continued(self, event: StreamEvent) -> StreamEvent | None:
+        """The event in a stream that continues a run: no run is created, and the answered step only ends."""
         if isinstance(event, ThreadRunCreated):
             return ThreadRunQueued(event.raw)
         if isinstance(event, ThreadRunStepDelta):
-            return None if event.step_id == self._carried else event
-        if isinstance(event, RunStepEvent) and event.data.id == self._carried:
+            return None if event.step_id == self._answered_step else event
+        if isinstance(event, RunStepEvent) and event.data.id == self._answered_step:
             return event if event.data.status in STEP.terminal else None
         return event
 
     def _is_stale(self, run: Run) -> bool:
-        """Whether this is the run before it got the outputs that were submitted."""
+        """Whether the server still shows the run as it was before it received the submitted outputs."""
         action = run.required_action if run.status == "requires_action" else None
         calls = models_in(inside(action, "submit_tool_outputs", "tool_calls"))
         return any(call.id in self._answered for call in calls)
@@ -85,10 +86,10 @@ class Telling:
     def _of_this_stream(self, steps: Sequence[RunStep]) -> Sequence[RunStep]:
         known = {step.id for step in self._snapshot.steps}
         for position, step in enumerate(steps):
-            carried = not self._answered.isdisjoint(_calls_of(step))
-            if carried:
-                self._carried = step.id
-            if carried or step.id in known:
+            is_answered = not self._answered.isdisjoint(_calls_of(step))
+            if is_answered:
+                self._answered_step = step.id
+            if is_answered or step.id in known:
                 return steps[position:]
         return () if self._answered else steps
 
@@ -99,14 +100,14 @@ def _calls_of(step: RunStep) -> set[str]:
     return {call.id for call in models_in(calls) if call.id is not None}
 
 
-def _written(found: RunObjects, steps: Sequence[RunStep]) -> list[Message]:
-    """The messages of these steps; and those of the run that no step at all speaks of."""
-    theirs, anyones = _message_ids(steps), _message_ids(found.steps)
+def _messages_of(found: RunObjects, steps: Sequence[RunStep]) -> list[Message]:
+    """The messages of these steps, and the messages of the run that no step names."""
+    theirs, all_steps = _message_ids(steps), _message_ids(found.steps)
     messages = _ascending(found.messages)
     return [
         message
         for message in messages
-        if message.id in theirs or (message.run_id == found.run.id and message.id not in anyones)
+        if message.id in theirs or (message.run_id == found.run.id and message.id not in all_steps)
     ]
 
 
@@ -115,7 +116,7 @@ def _message_ids(steps: Iterable[RunStep]) -> set[str]:
 
 
 def _ascending(items: Sequence[_T]) -> Sequence[_T]:
-    """Oldest first, also from servers that do not listen to `order`."""
+    """Oldest first, also from servers that ignore `order`."""
     ends = (items[0].created_at, items[-1].created_at) if len(items) > 1 else ()
     newest_first = len(ends) > 1 and all(isinstance(end, int | float) for end in ends) and ends[0] > ends[1]
     return items[::-1] if newest_first else items

@@ -20,7 +20,14 @@ from rx_assistant.hot import AsyncStream, Stream, StreamScheduler, Subscriber
 from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions
 from rx_assistant.http.session import AsyncSession, Reply, Session
-from rx_assistant.polling import OwnThread, Tally, UploadProgress, UploadStopped, async_origin, origin
+from rx_assistant.polling import (
+    OwnThreadScheduler,
+    UploadCounter,
+    UploadProgress,
+    UploadStopped,
+    loop_origin,
+    thread_origin,
+)
 from rx_assistant.schedulers import EventLoop, Task, current_event_loop, loop_scheduler
 from rx_assistant.types import FileObject, FileTypes
 
@@ -33,13 +40,13 @@ def uploading(
     """Upload, and give the progress; the last of it has the ids of all files. Each subscription uploads anew."""
 
     def link(down: Subscriber[UploadProgress], given: abc.SchedulerBase | None) -> abc.DisposableBase:
-        scheduler = given if isinstance(given, StreamScheduler) else OwnThread()
+        scheduler = given if isinstance(given, StreamScheduler) else OwnThreadScheduler()
         uploads = _Uploads(session, files, options, max_concurrency, down, scheduler)
         down.hold(uploads)
         uploads.start()
         return uploads
 
-    return Stream(link, origin())
+    return Stream(link, thread_origin())
 
 
 def uploading_async(
@@ -55,7 +62,7 @@ def uploading_async(
         uploads.start()
         return uploads
 
-    return AsyncStream(link, async_origin())
+    return AsyncStream(link, loop_origin())
 
 
 class _UploadsBase(abc.DisposableBase):
@@ -69,7 +76,7 @@ class _UploadsBase(abc.DisposableBase):
         down: Subscriber[UploadProgress],
         scheduler: abc.SchedulerBase,
     ) -> None:
-        self._tally = Tally(files, self._changed)
+        self._counter = UploadCounter(files, self._changed)
         self._options = options
         self._workers = min(max_concurrency, len(files))
         self._down = down
@@ -83,7 +90,7 @@ class _UploadsBase(abc.DisposableBase):
 
     @property
     def _progress(self) -> UploadProgress:
-        return replace(self._tally.progress, file_ids=tuple(self._ids[number] for number in sorted(self._ids)))
+        return replace(self._counter.progress, file_ids=tuple(self._ids[number] for number in sorted(self._ids)))
 
     def _next(self) -> int | None:
         with self._lock:
@@ -93,13 +100,13 @@ class _UploadsBase(abc.DisposableBase):
         file = parsed(FileObject, reply)
         with self._lock:
             self._ids[number] = file.id
-        self._tally.finish()
+        self._counter.finish()
 
     def _failed(self, error: Exception) -> bool:
         """Take note of an error; whether it is the first."""
         with self._lock:
             first, self._error = self._error is None, self._error or error
-        self._tally.stop()
+        self._counter.stop()
         return first
 
     def _changed(self) -> None:
@@ -192,7 +199,7 @@ class _Uploads(_UploadsBase):
             self._scheduler.schedule(self._finish)
 
     def _upload(self, number: int, abort: Abort) -> None:
-        file = self._tally.open(number)
+        file = self._counter.open(number)
         try:
             reply = self._session.send(requests.create(file.form, PURPOSE), self._options, abort)
         finally:
@@ -247,7 +254,7 @@ class _AsyncUploads(_UploadsBase):
             everybody.cancel()
 
     async def _upload(self, number: int) -> None:
-        file = self._tally.open(number)
+        file = self._counter.open(number)
         try:
             reply = await self._session.send(requests.create(file.form, PURPOSE), self._options)
         finally:

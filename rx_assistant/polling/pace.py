@@ -1,4 +1,4 @@
-"""How long to wait between two fetches: a reply and what was agreed → seconds. Knows no clock."""
+"""How long to wait between two fetches: a reply and the settings → seconds. It reads no clock."""
 
 from __future__ import annotations
 
@@ -41,31 +41,51 @@ class Backoff:
 
     def __post_init__(self) -> None:
         if not 1 <= self.factor < math.inf:
-            raise ValueError(f"factor must be at least 1, not {self.factor!r}")
+            raise ValueError(f"factor must be at least 1, got {self.factor!r}")
         if not self.cap > 0:
-            raise ValueError(f"cap must be more than 0 seconds, not {self.cap!r}")
+            raise ValueError(f"cap must be more than 0 seconds, got {self.cap!r}")
         if not 0 <= self.jitter <= 1:
-            raise ValueError(f"jitter must be a share between 0 and 1, not {self.jitter!r}")
+            raise ValueError(f"jitter must be a share between 0 and 1, got {self.jitter!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollSettings:
+    """How to poll: seconds between two fetches, how that interval grows, and seconds until PollTimeoutError.
+
+    `interval=None` follows the server, and uses 1 s where the server says nothing. `deadline=None` has no limit.
+    """
+
+    interval: float | None = None
+    backoff: Backoff | None = None
+    deadline: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.interval is not None and not _is_wait(self.interval):
+            raise ValueError(f"interval must be a number of seconds, 0 or more, got {self.interval!r}")
+        if self.deadline is not None and math.isnan(self.deadline):
+            raise ValueError(f"deadline must be a number of seconds, got {self.deadline!r}")
+        if self.deadline == math.inf:
+            object.__setattr__(self, "deadline", None)
 
 
 class Pace:
     """The waits of one subscription, one after the other."""
 
-    __slots__ = ("_backoff", "_follows", "_next")
+    __slots__ = ("_backoff", "_follows_server", "_next")
 
-    def __init__(self, interval: float | None, backoff: Backoff | None) -> None:
-        self._follows = interval is None
-        self._backoff = backoff
-        self._next = DEFAULT if interval is None else interval
+    def __init__(self, settings: PollSettings) -> None:
+        self._follows_server = settings.interval is None
+        self._backoff = settings.backoff
+        self._next = DEFAULT if settings.interval is None else settings.interval
 
     def after(self, polled: Polled[Any]) -> float:
-        """Seconds from this reply to the next fetch: as the server asks, unless there is an interval of our own."""
-        asked = polled.poll_after if self._follows else None
+        """Seconds from this reply to the next fetch. An interval in the settings wins over the server's wish."""
+        asked = polled.poll_after if self._follows_server else None
         if asked is not None and _is_wait(asked):
             return float(asked)
-        return self._own()
+        return self._next_interval()
 
-    def _own(self) -> float:
+    def _next_interval(self) -> float:
         backoff, wait = self._backoff, self._next
         if backoff is None:
             return wait
@@ -74,24 +94,10 @@ class Pace:
 
 
 def poll_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from a reply's `openai-poll-after-ms`; None without it, and for what is no number of milliseconds."""
+    """Seconds from a reply's `openai-poll-after-ms`. None if the header is missing or is not a number."""
     text = headers.get(HEADER) or ""
     seconds = float(text) / 1000 if _number(text) else math.inf
     return seconds if _is_wait(seconds) else None
-
-
-def checked_interval(interval: float | None) -> float | None:
-    """The interval, if it is one; ValueError for what is no number of seconds."""
-    if interval is not None and not _is_wait(interval):
-        raise ValueError(f"the interval must be a number of seconds, 0 or more, not {interval!r}")
-    return interval
-
-
-def checked_deadline(deadline: float | None) -> float | None:
-    """The deadline, if it is one; ValueError for what is no number of seconds."""
-    if deadline is not None and math.isnan(deadline):
-        raise ValueError(f"the deadline must be a number of seconds, not {deadline!r}")
-    return None if deadline == math.inf else deadline
 
 
 def _is_wait(seconds: object) -> bool:

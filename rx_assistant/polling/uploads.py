@@ -1,4 +1,4 @@
-"""How far uploads have come: counts of bytes and files, safe to report from any thread."""
+"""The progress of uploads: counts of bytes and files, which any thread may update and read."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class UploadProgress:
-    """What has been uploaded of what is to be, and then the batch that it became.
+    """How many files and bytes have been uploaded, and then the batch of these files.
 
-    `bytes_total` is None where a file does not tell its size. `file_ids` are those of the files that are done, in the
-    order in which the files were given. `batch` is None until all are; its own counts say how far they are taken in.
+    `bytes_total` is None if the size of a file is unknown. `file_ids` are the ids of the uploaded files, in the order
+    in which the files were given. `batch` is None until all files are uploaded; then its counts show the processing.
     """
 
     files_done: int
@@ -33,19 +33,19 @@ class UploadProgress:
 
 
 class UploadStopped(Exception):
-    """Raised into an upload that is not wanted any more, by the file that it reads."""
+    """Raised by a file that is read for an upload which was stopped."""
 
 
-class Tally:
-    """Counts what several uploads have sent. `told` is called after each change, on the thread that made it."""
+class UploadCounter:
+    """Counts what several uploads have sent. `changed` is called after each change, on the thread that made it."""
 
-    def __init__(self, files: Sequence[FileTypes], told: Callable[[], None]) -> None:
+    def __init__(self, files: Sequence[FileTypes], changed: Callable[[], None]) -> None:
         self._uploads = [upload(file, ()) for file in files]
         sizes = [_size(each) for each in self._uploads]
         self._total = None if None in sizes else sum(cast("list[int]", sizes))
         self._sent = [0] * len(sizes)
         self._done = 0
-        self._told = told
+        self._changed = changed
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -55,18 +55,18 @@ class Tally:
         with self._lock:
             return UploadProgress(self._done, len(self._sent), sum(self._sent), self._total)
 
-    def open(self, number: int) -> Counted:
-        """The file with that number, to be read from its beginning and closed afterwards."""
+    def open(self, number: int) -> CountedFile:
+        """The file with that number. Read it from its beginning, and close it afterwards."""
         given = self._uploads[number]
         if self._stopped:
             raise UploadStopped
-        return Counted(given, lambda position: self._read_to(number, position))
+        return CountedFile(given, lambda position: self._read_to(number, position))
 
     def finish(self) -> None:
-        """A file has arrived."""
+        """Count a file as done."""
         with self._lock:
             self._done += 1
-        self._told()
+        self._changed()
 
     def stop(self) -> None:
         """Let the next read of every file fail."""
@@ -76,18 +76,18 @@ class Tally:
         if self._stopped:
             raise UploadStopped
         with self._lock:
-            if position <= self._sent[number]:  # a second try sends again what was counted already
+            if position <= self._sent[number]:  # a retry sends bytes that were counted already
                 return
             self._sent[number] = position
-        self._told()
+        self._changed()
 
 
-class Counted:
-    """A file that is read in pieces and says how far. What was opened here is closed here."""
+class CountedFile:
+    """A file that reports its position after each read. `close()` closes it only if it was opened here."""
 
-    def __init__(self, given: Upload, told: Callable[[int], None]) -> None:
+    def __init__(self, given: Upload, moved: Callable[[int], None]) -> None:
         content = given.content
-        self._ours = not hasattr(content, "read")
+        self._opened_here = not hasattr(content, "read")
         self._file: IO[bytes]
         if isinstance(content, bytes):
             self._file = io.BytesIO(content)
@@ -96,29 +96,29 @@ class Counted:
         else:
             self._file = content
         self._given = given
-        self._told = told
+        self._moved = moved
         self._position = 0
 
     @property
     def form(self) -> tuple[str, IO[bytes], str | None, Mapping[str, str]]:
-        """As the file of a form."""
+        """The file as a field of a multipart form."""
         return self._given.name, cast("IO[bytes]", self), self._given.content_type, self._given.headers
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes."""
         data = self._file.read(size)
         self._position += len(data)
-        self._told(self._position)
+        self._moved(self._position)
         return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go elsewhere, which counts as nothing read."""
+        """Move the position. This does not count as reading."""
         self._file.seek(offset, whence)
         self._position = self._file.tell()
         return self._position
 
     def tell(self) -> int:
-        """Where reading goes on."""
+        """The position of the next read."""
         return self._file.tell()
 
     def seekable(self) -> bool:
@@ -126,13 +126,13 @@ class Counted:
         return self._given.repeatable
 
     def close(self) -> None:
-        """Close it, unless it is the caller's."""
-        if self._ours:
+        """Close the file, unless the caller opened it."""
+        if self._opened_here:
             self._file.close()
 
 
 def _size(given: Upload) -> int | None:
-    """How many bytes there are to upload; None where only reading tells. OSError for a file that is not there."""
+    """The number of bytes to upload; None if it is unknown before reading. OSError if the file is missing."""
     content = given.content
     if isinstance(content, bytes):
         return len(content)

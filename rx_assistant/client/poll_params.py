@@ -1,15 +1,23 @@
-"""What the polling methods take: the parameters of the operation that begins it, and how to wait."""
+"""What the polling methods take: the parameters of the operation, the options of the call, and how to poll."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Required
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Required, TypeAlias
 
 from typing_extensions import TypedDict
 
 from rx_assistant import types as t
-from rx_assistant.client._params import RequestOptions
-from rx_assistant.client._polling import OnFailure
-from rx_assistant.polling import Backoff, UploadProgress
+from rx_assistant.api.request import is_omitted
+from rx_assistant.client._params import RequestOptions, taken
+from rx_assistant.http.options import CallOptions
+from rx_assistant.polling import Backoff, PollSettings, UploadProgress
 from rx_assistant.streams import OnIdle, OnSubscribe, Replay
+
+OnFailure: TypeAlias = Literal["return", "raise"]
+"""What happens to a file or batch that ended as failed or cancelled: it is returned like any other, or raised."""
+
+_POLLING = ("poll_interval_ms", "max_wait_seconds", "backoff", "on_failure")
 
 
 class PollOptions(RequestOptions, total=False):
@@ -24,7 +32,7 @@ class PollOptions(RequestOptions, total=False):
 
 
 class IngestionOptions(PollOptions, total=False):
-    """… and what becomes of files and batches that end as failed or cancelled: `"return"`, or `"raise"`."""
+    """The same, and what happens to files and batches that end as failed or cancelled: `"return"` or `"raise"`."""
 
     on_failure: OnFailure
 
@@ -98,3 +106,36 @@ class BatchUploadAndPoll(_FileSettings, IngestionOptions, total=False):
     file_ids: Sequence[str]
     max_concurrency: int
     on_progress: Callable[[UploadProgress], object] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollCall:
+    """The keyword arguments of a polling method, split."""
+
+    body: dict[str, Any]
+    """The operation's own parameters."""
+    options: CallOptions
+    settings: PollSettings
+    on_failure: OnFailure = "return"
+
+
+def poll_call(params: Mapping[str, Any], shape: Any) -> PollCall:
+    """Split the keyword arguments of a method. `shape` is the TypedDict that names them.
+
+    Raises:
+        TypeError: a name is unknown or missing.
+        ValueError: a value for the polling is not possible.
+    """
+    given = {name: params[name] for name in _POLLING if name in params and not is_omitted(params[name])}
+    milliseconds, on_failure = given.get("poll_interval_ms"), given.get("on_failure", "return")
+    if on_failure not in ("return", "raise"):
+        raise ValueError(f"on_failure must be 'return' or 'raise', got {on_failure!r}")
+    if milliseconds is not None and not (isinstance(milliseconds, int | float) and 0 <= milliseconds < math.inf):
+        raise ValueError(f"poll_interval_ms must be a number of milliseconds, 0 or more, got {milliseconds!r}")
+    settings = PollSettings(
+        interval=None if milliseconds is None else milliseconds / 1000,
+        backoff=given.get("backoff"),
+        deadline=given.get("max_wait_seconds"),
+    )
+    body, options = taken({name: value for name, value in params.items() if name not in _POLLING}, shape)
+    return PollCall(body=body, options=options, settings=settings, on_failure=on_failure)
