@@ -45,7 +45,7 @@ class Views(Sequence[_T], Generic[_T]):
             return [self[at] for at in range(*index.indices(self._count))]
         at = index + self._count if index < 0 else index
         if not 0 <= at < self._count:
-            raise IndexError(f"index must be below {self._count}, got {index}")
+            raise IndexError(f"index out of range: got {index}, the list has {self._count} items")
         return self._states[at][1].view(self._version)
 
     def __iter__(self) -> Iterator[_T]:
