@@ -11,29 +11,29 @@
     │   │       ├── FirstEventTimeoutError no first event within `timeout.first_event`
     │   │       ├── IdleTimeoutError       no further event within `timeout.idle`
     │   │       └── TotalTimeoutError      not finished within `timeout.total`
-    │   ├── APIResponseValidationError     a successful reply that is not what it should be   .content_type
+    │   ├── APIResponseValidationError     the body of a successful reply is malformed        .content_type
     │   └── APIStatusError                 a reply with a 4xx or 5xx status           .response .status_code .request_id
     │       ├── BadRequestError 400, AuthenticationError 401, PermissionDeniedError 403, NotFoundError 404,
     │       │   ConflictError 409, UnprocessableEntityError 422, RateLimitError 429
     │       └── InternalServerError        5xx
-    ├── StreamError                        a stream ended other than well             .snapshot .request_id
+    ├── StreamError                        a stream failed                            .snapshot .request_id
     │   ├── StreamTruncatedError           the body ended before the run did
-    │   ├── StreamClosedError              we closed it while someone was waiting
-    │   ├── StreamCancelledError           the task that read it was cancelled
+    │   ├── StreamClosedError              this program closed the stream while a reader was waiting
+    │   ├── StreamCancelledError           the task that read the stream was cancelled
     │   ├── StreamOverflowError            a reader or a buffer fell too far behind   .capacity .pending
     │   ├── ServerErrorEvent               the server sent an `error` event (also an APIError)   .error .event
-    │   └── NotAnEventStreamError          something else came instead                .content_type .head
+    │   └── NotAnEventStreamError          the reply is not an event stream           .content_type .head
     ├── EventTooLargeError                 one event exceeds `max_event_bytes`        .limit
     ├── EventDecodeError                   one event's payload is not a JSON object        .event
-    ├── ProtocolError                      events in an order the protocol does not know   .event
+    ├── ProtocolError                      events in an order that the protocol forbids    .event
     ├── PartialArgumentsError              function arguments that do not fit the model    .arguments
     ├── RunFailedError                     the run ended as failed                    .run
     │   ├── RunCancelledError, RunExpiredError, RunIncompleteError
     ├── IngestionError                     a file or batch ended as failed or cancelled    .value
     └── PollTimeoutError                   not terminal before the deadline (also a TimeoutError)   .last
 
-What the official SDK names keeps its name. What a transport raises is always the `__cause__` of one of these, never
-handed out itself.
+Errors that the official SDK has too keep the SDK's names. An error of the transport is never raised as it is: it is the
+`__cause__` of one of these.
 
 Every error survives pickle, `copy` and `deepcopy` with its fields. The copy holds no live stream, and its `request` has
 no headers with credentials.
@@ -53,9 +53,9 @@ if TYPE_CHECKING:
 
 
 class RxAssistantError(Exception):
-    """The base of everything that rx_assistant raises on its own account.
+    """The base of all errors that rx_assistant defines.
 
-    One that ended a stream knows that stream's `request_id` and, as `snapshot`, all that arrived before it.
+    If the error ended a stream, `request_id` is the stream's and `snapshot` holds all that arrived before the error.
     """
 
     request_id: str | None = None
@@ -63,13 +63,13 @@ class RxAssistantError(Exception):
 
     @property
     def snapshot(self) -> RunSnapshot | None:
-        """What the stream had folded to when this ended it; None for errors that ended no stream."""
+        """The stream's snapshot at the time of the error; None if the error did not end a stream."""
         if callable(self._arrived):
             self._arrived = self._arrived()
         return self._arrived
 
     def carry(self, arrived: RunSnapshot | Callable[[], RunSnapshot] | None, request_id: str | None) -> None:
-        """Attach what arrived before, or what will tell it when asked, and the request's id."""
+        """Attach the snapshot, or a function that computes it at the first access, and the request's id."""
         self._arrived = arrived
         if request_id is not None:
             self.request_id = request_id
@@ -78,7 +78,7 @@ class RxAssistantError(Exception):
         return _rebuilt, (type(self), self.args, self._fields())
 
     def _fields(self) -> dict[str, Any]:
-        """What a copy has: all attributes, and the snapshot in place of the stream that would compute it."""
+        """The attributes of a copy. The snapshot is computed now, so that the copy does not hold the stream."""
         fields = dict(self.__dict__)
         if self._arrived is not None:
             fields["_arrived"] = self.snapshot
@@ -87,13 +87,13 @@ class RxAssistantError(Exception):
 
 def _rebuilt(kind: type[RxAssistantError], args: tuple[Any, ...], fields: dict[str, Any]) -> RxAssistantError:
     error = kind.__new__(kind, *args)
-    error.args = args  # which a TimeoutError takes from __init__ only
+    error.args = args  # a TimeoutError sets them in __init__ only, which is not called here
     error.__dict__.update(fields)
     return error
 
 
 OpenAIError = RxAssistantError
-"""The name that the official SDK has for it."""
+"""The official SDK's name for `RxAssistantError`."""
 
 
 class ConfigurationError(RxAssistantError):
@@ -109,13 +109,13 @@ class EventTooLargeError(RxAssistantError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"a server-sent event is larger than {limit} bytes; raise max_event_bytes if the server means it"
+            f"a server-sent event must be at most {limit} bytes, got more: pass a larger max_event_bytes to accept it"
         )
         self.limit = limit
 
 
 class EventDecodeError(RxAssistantError):
-    """An event's payload is not a JSON object. Reading `.data` raises it; the stream itself goes on."""
+    """An event's payload is not a JSON object. Reading `.data` raises this error; the stream itself continues."""
 
     def __init__(self, message: str, event: StreamEvent) -> None:
         super().__init__(message)
@@ -131,7 +131,7 @@ class ProtocolError(RxAssistantError):
 
 
 class PartialArgumentsError(RxAssistantError):
-    """Function arguments, complete now, are not JSON or do not fit the given model."""
+    """Complete function arguments are not JSON, or do not match the given model."""
 
     def __init__(self, message: str, arguments: str) -> None:
         super().__init__(message)
@@ -139,7 +139,7 @@ class PartialArgumentsError(RxAssistantError):
 
 
 class StreamError(RxAssistantError):
-    """A stream ended other than well. What arrived before is in `snapshot` and was delivered."""
+    """A stream failed. `snapshot` holds the events that arrived before; they were delivered."""
 
     def __init__(self, message: str, *, snapshot: RunSnapshot | None = None, request_id: str | None = None) -> None:
         super().__init__(message)
@@ -147,11 +147,11 @@ class StreamError(RxAssistantError):
 
 
 class StreamTruncatedError(StreamError):
-    """The body ended, but neither the run nor the server said that this is the end."""
+    """The body ended without a `done` or `error` event, and before the run stopped."""
 
 
 class StreamClosedError(StreamError):
-    """The stream was closed here, by `close()` or by leaving its block, while someone still waited for it."""
+    """The program closed the stream, by `close()` or by leaving its block, while a reader still waited for it."""
 
 
 class StreamCancelledError(StreamError):
@@ -176,7 +176,7 @@ class StreamOverflowError(StreamError):
 
 
 class NotAnEventStreamError(StreamError):
-    """A successful reply that is no event stream; `head` holds the first bytes of what came instead."""
+    """A successful reply is not an event stream; `head` holds the first bytes of its body."""
 
     def __init__(
         self,
@@ -229,7 +229,7 @@ class PollTimeoutError(RxAssistantError, TimeoutError):
 
 
 class APIError(RxAssistantError):
-    """The exchange with the server failed. `body` is the parsed error, as far as there was one."""
+    """The exchange with the server failed. `body` is the parsed error of the reply, None without one."""
 
     def __init__(self, message: str, *, request: Any = None, body: object = None) -> None:
         super().__init__(message)
@@ -252,8 +252,8 @@ class APIError(RxAssistantError):
 class ServerErrorEvent(StreamError, APIError):
     """The server sent an `error` event, which ended the stream.
 
-    `error` is what it says, whatever its shape; `event` is the event itself, with the bytes as they came in `raw`.
-    It is an APIError too, as in the official SDK: `code`, `param` and `type` are the server's words, or None.
+    `error` is the event's data, whatever its shape on the wire. `event` is the event, with the original bytes in `raw`.
+    This class is an APIError too, as in the official SDK: `code`, `param` and `type` come from the server, or are None.
     """
 
     def __init__(
@@ -272,14 +272,14 @@ class ServerErrorEvent(StreamError, APIError):
 
 
 class APIConnectionError(APIError):
-    """No reply: the connection could not be made, or broke."""
+    """No reply arrived: connecting failed, or the connection broke."""
 
     def __init__(self, message: str = "Connection error.", *, request: Any = None) -> None:
         super().__init__(message, request=request)
 
 
 class APITimeoutError(APIConnectionError, TimeoutError):
-    """No reply in time."""
+    """No reply arrived in time."""
 
     def __init__(self, message: str = "Request timed out.", *, request: Any = None) -> None:
         super().__init__(message, request=request)
@@ -290,15 +290,15 @@ class ConnectTimeoutError(APITimeoutError):
 
 
 class ReadTimeoutError(APITimeoutError):
-    """Not a byte within `timeout.read` seconds."""
+    """No byte within `timeout.read` seconds."""
 
 
 class FirstEventTimeoutError(APITimeoutError):
-    """No first event within `timeout.first_event` seconds of the request; comments are no events."""
+    """No first event within `timeout.first_event` seconds of the request; comments do not count."""
 
 
 class IdleTimeoutError(APITimeoutError):
-    """No further event within `timeout.idle` seconds; comments are no events."""
+    """No further event within `timeout.idle` seconds; comments do not count."""
 
 
 class TotalTimeoutError(APITimeoutError):
@@ -306,7 +306,7 @@ class TotalTimeoutError(APITimeoutError):
 
 
 class APIResponseValidationError(APIError):
-    """A successful reply that is not the object which the operation gives: HTML of a proxy, say."""
+    """A successful reply is not the object that the operation returns, for example a proxy's HTML page."""
 
     def __init__(self, message: str, *, body: object, content_type: str | None, request_id: str | None) -> None:
         super().__init__(message, body=body)
@@ -341,11 +341,11 @@ class NotFoundError(APIStatusError):
 
 
 class ConflictError(APIStatusError):
-    """409: the object is being changed by someone else."""
+    """409: another request is changing the object."""
 
 
 class UnprocessableEntityError(APIStatusError):
-    """422: well-formed, and yet impossible."""
+    """422: the request is well-formed, but the server cannot process it."""
 
 
 class RateLimitError(APIStatusError):
@@ -353,7 +353,7 @@ class RateLimitError(APIStatusError):
 
 
 class InternalServerError(APIStatusError):
-    """5xx: the server's own fault."""
+    """5xx: the server failed."""
 
 
 def _text_of(value: object) -> str | None:

@@ -1,19 +1,18 @@
-"""Statuses, where each may lead, and the order in which a run's events come. Knows nothing of their content.
+"""Statuses, the allowed transitions between them, and the order of a run's events. Knows nothing of their content.
 
-No other place lists statuses: whoever wants to know whether something is over asks here.
+No other module lists statuses. Code that needs to know whether an object is finished asks here.
 
-Theory of a stream. Each object has a life of its own: a run, its steps and its messages are created once
-and walk through their statuses (the first table). A stream tells several such lives in one order (the
-second table): a run works on one step at a time, a step either writes one message or makes tool calls, and
-whatever is open is closed before what surrounds it. A stream is complete with `done`, which follows the
-status at which the run stops, or with `error`, which may come at any time. Readers are not handed these
-two: for them the stream completes or fails. A recording of several legs goes on behind `requires_action`.
+Theory of a stream. A run, its steps and its messages are each created once and then move through their statuses
+(the first table). A stream interleaves these objects in one order (the second table): a run works on one step at a
+time, a step either writes one message or makes tool calls, and an inner object ends before the outer one. A stream
+ends with `done`, which follows the status at which the run stops, or with `error`, which may come at any time.
+Readers do not receive these two: their stream completes or fails. A recording of several streams of one run
+continues after `requires_action`.
 
-`Grammar` follows a stream through both tables. In "strict" mode it takes exactly what they allow, and a
-status must be the one that the event's name says. In "lenient" mode it holds each object to its own life
-and no more: statuses may be skipped, steps and messages may run side by side or without each other, and
-`data.status` counts for more than the name, because the servers that were recorded do all this. Events that
-nobody knows are passed over in both.
+`Grammar` checks a stream against both tables. In "strict" mode it accepts exactly what they allow, and a status must
+be the one in the event's name. In "lenient" mode it checks only each object's own transitions: statuses may be
+skipped, steps and messages may overlap or come without each other, and `data.status` takes precedence over the name.
+Recorded servers do all of this. Both modes skip unknown events.
 """
 
 from __future__ import annotations
@@ -43,10 +42,10 @@ VerifyMode: TypeAlias = Literal["lenient", "strict"]
 
 
 class Lifecycle:
-    """The statuses of one kind of object and where each may lead; what leads nowhere is terminal.
+    """The statuses of one kind of object and the transitions between them; a status without transitions is terminal.
 
-    `failures` are the endings that are no success. `stops` are the statuses at which polling stops: nothing
-    more happens by itself.
+    `failures` are the terminal statuses other than success. `stops` are the statuses at which polling stops, because
+    nothing changes without another request.
     """
 
     __slots__ = ("_reachable", "failures", "initial", "name", "statuses", "stops", "terminal", "transitions")
@@ -65,11 +64,11 @@ class Lifecycle:
         return f"<Lifecycle of a {self.name}>"
 
     def may_become(self, status: str, following: str) -> bool:
-        """Whether `following` may be told next; the initial status is told twice, by `created` and by its name."""
+        """Whether `following` may come next. The initial status comes twice: with `created`, then under its name."""
         return following in self.transitions[status] or status == following == self.initial
 
     def may_reach(self, status: str, following: str) -> bool:
-        """Whether `following` may be seen later by someone who does not see every status, or sees one twice."""
+        """Whether `following` may come at any later time, if statuses may be skipped or repeated."""
         return following in self._reachable[status] or (status == following and status not in self.terminal)
 
     def _closure(self, status: str) -> frozenset[str]:
@@ -132,11 +131,11 @@ FILE_BATCH = Lifecycle(
 FILE = Lifecycle("file", {"uploaded": "processed error", "processed": "", "error": ""}, failures="error")
 
 RUN_STOPS = RUN.stops
-"""Where a run rests: its endings and `requires_action`."""
+"""The statuses at which a run stops: the terminal ones and `requires_action`."""
 
 
 class Meaning(NamedTuple):
-    """What an event's name says: whose life it tells, and the status that this object has then.
+    """What an event's name says: the lifecycle it belongs to, and the object's status after it.
 
     `life` is None for `thread.created`, `error` and `done`; `status` is None for these and for deltas.
     """
@@ -190,9 +189,9 @@ _ORDER: Mapping[str, Mapping[str, str]] = {
     "message completed": {"thread.run.step.completed": "running"},
     "message incomplete": _STEP_ENDS,
     "ended": {"done": "done"},
-    "waiting": {"thread.run.step.completed": "resumed", "done": "done"},  # for tool outputs, which another leg brings
+    "waiting": {"thread.run.step.completed": "resumed", "done": "done"},  # for tool outputs: the next stream has them
 }
-# Besides, `error` is the last event in any state, and `thread.run.cancelling`, where it may come, changes no state.
+# In addition, `error` may end any state, and `thread.run.cancelling`, where it is allowed, keeps the state.
 _OVER = ("done", "error")
 _MAY_CANCEL = frozenset(_ORDER) - {"start", "thread created", "run created", "resumed", "ended", "waiting"}
 
@@ -200,7 +199,7 @@ _MAY_CANCEL = frozenset(_ORDER) - {"start", "thread created", "run created", "re
 
 
 class Grammar:
-    """Follows one stream, event by event, and raises `ProtocolError` at the first that does not fit.
+    """Checks one stream, event by event, and raises `ProtocolError` at the first event that is not allowed.
 
     ```python
     grammar = Grammar("strict")
@@ -209,25 +208,25 @@ class Grammar:
     grammar.finish()
     ```
 
-    The message says what arrived, in which state, and what would have been right. What comes after an error
-    is not judged.
+    The message names the event, the state, and the events that were expected. Do not feed events after an error.
     """
 
     __slots__ = ("_resumed", "_run", "_state", "_statuses", "_strict")
 
     def __init__(self, mode: VerifyMode = "lenient") -> None:
         if mode not in ("lenient", "strict"):
-            raise ValueError(f"mode is 'lenient' or 'strict', not {mode!r}")
+            raise ValueError(f"mode must be 'lenient' or 'strict', got {mode!r}")
         self._strict = mode == "strict"
-        self._state = "start"  # lenient: "start", "under way", "ended", "done" and "error", no more
-        self._resumed = False  # whether the run was created, and may have a step, in an earlier stream
+        self._state = "start"  # lenient mode uses only "start", "under way", "ended", "done" and "error"
+        self._resumed = False  # whether an earlier stream created the run, and perhaps a step
         self._run: str | None = None
         self._statuses: dict[tuple[str, str | None], str] = {}
 
     def feed(self, name: str, *, id: str | None = None, status: str | None = None, run_id: str | None = None) -> None:
-        """Takes the next event: its name, and from its data the id, the status and the id of its run.
+        """Checks the next event: its name, and from its data the id, the status and the id of its run.
 
-        What is None is not checked. Deltas have no status; only steps and messages name a run.
+        Values that are None are not checked. Deltas have no status; only steps and messages have a run id.
+        Raises ProtocolError when the event is not allowed here.
         """
         meaning = EVENTS.get(name)
         if meaning is None:
@@ -246,7 +245,7 @@ class Grammar:
         self._state = self._following(name, status_before)
 
     def finish(self) -> None:
-        """Takes the end of the stream, and raises where it may not end.
+        """Checks the end of the stream. Raises ProtocolError where the stream must not end.
 
         It may end after `done` or `error`, and once the run has stopped.
         """
@@ -262,7 +261,7 @@ class Grammar:
             state = "before any run" if self._run_status is None else f"with run {self._run!r} {self._run_status}"
             raise ProtocolError(f"the stream ended {state}: expected the run to stop, or 'done' or 'error'")
 
-    # Lives: what each object's own table allows.
+    # Statuses: the first table.
 
     @property
     def _run_status(self) -> str | None:
@@ -307,7 +306,7 @@ class Grammar:
             raise ProtocolError(f"event {name!r}: its {life.name} has status {told!r}: expected {named!r}")
         return told if told in life.statuses else named
 
-    # Order: what the stream's table allows.
+    # Order: the second table.
 
     def _check_not_over(self, name: str) -> None:
         if self._state == "error" and name == "done" and not self._strict:
@@ -335,7 +334,7 @@ class Grammar:
         return following
 
     def _expected(self, run_status: str | None) -> str:
-        """The events that may come now, but for `error` and `thread.run.cancelling`."""
+        """The events that are allowed now, except `error` and `thread.run.cancelling`."""
         return _alternatives([repr(name) for name in _ORDER[self._state] if _may_follow(name, run_status)])
 
 

@@ -1,16 +1,15 @@
 """Unfinished JSON → the value so far. Knows nothing of function calls.
 
-A value only ever grows: what the text may yet take back is not shown.
-- A string that has not ended is shown up to its last whole character: a cut escape, and the first half of a
-  surrogate pair, wait for the rest.
-- Lists and objects that have not ended are closed; a key appears together with its value.
-- A number appears when something behind it shows that it has ended: `12` may become `120`. A literal appears
-  when it is all there.
+A value only grows: a part that later text could change is not shown.
+- An unfinished string is shown up to its last whole character. A cut escape, or the first half of a surrogate
+  pair, is left out until the rest arrives.
+- Unfinished lists and objects are closed; a key appears together with its value.
+- A number appears once the next character shows that it has ended: `12` may become `120`. A literal appears when
+  it is complete.
 
-How: the scan keeps the brackets that are open and the last place where closing them makes a whole document,
-and `json.loads` reads that. So JSON is what `json.loads` takes, and text that is malformed, not merely
-unfinished, is its `json.JSONDecodeError`, at the latest with the next comma or bracket behind the fault. So is
-text with more levels than it can read.
+How: the scan tracks the open brackets and the last position where closing them gives a whole document.
+`json.loads` reads that document, so exactly its JSON is accepted. Malformed text raises `json.JSONDecodeError`, at
+the latest with the next comma or bracket after the fault. Text with too many levels for `json.loads` raises it too.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _TOKEN = re.compile(
 )
 _CLOSER = {"{": "}", "[": "]"}
 _CUT_STRING = re.compile(rf"(?:\\{_HIGH})?{_CUT_ESCAPE}")
-# Behind the last token: a number or literal that cannot go on.
+# After the last token: a number or literal that is complete.
 _ENDED_WORD = re.compile(r"\s*+(?:(?:true|false|null)\Z|\S++\s)")
 
 
@@ -53,10 +52,9 @@ def parse_partial(text: str) -> JSONValue:
 
 
 class PartialJSON:
-    """The value so far of a text that arrives in fragments, cheap enough to be read at every one of them.
+    """The value so far of a text that arrives in fragments; cheap enough to read after every fragment.
 
-    The text is parsed again when it has grown by a ninth, so that n characters cost the parsing of 10 n,
-    however they arrive.
+    The text is parsed again only when it has grown by a ninth. So n characters cost the parsing of at most 10 n.
     """
 
     __slots__ = (
@@ -76,10 +74,10 @@ class PartialJSON:
         self._fragments: list[str] = []
         self._length = 0
         self._parsed = 0  # length of the text at the last parse
-        self._shown = ""  # the document that it was shown as
+        self._shown = ""  # the document of the last parse
         self._value: JSONValue = None
         self._error: tuple[str, int] | None = None
-        # The scan: what is behind it, the brackets that close what is open, and the last token.
+        # The scan: its position, where the document may be cut, the closing brackets due, the last token.
         self._scanned = 0
         self._cut = 0
         self._closers: list[str] = []
@@ -87,7 +85,7 @@ class PartialJSON:
 
     @property
     def text(self) -> str:
-        """All fragments in one."""
+        """All fragments, joined."""
         if len(self._fragments) > 1:
             self._fragments = ["".join(self._fragments)]
         return "".join(self._fragments)
@@ -96,8 +94,8 @@ class PartialJSON:
     def value(self) -> JSONValue:
         """The value so far, of at least nine tenths of the text; None if there is none yet.
 
-        It is the same object until there is a new one, and never changes. Raises `json.JSONDecodeError`
-        once the text is malformed.
+        The same object is returned until a new value is parsed, and it never changes. Raises
+        `json.JSONDecodeError` once the text is malformed.
         """
         if self._parsed * 10 < self._length * 9 and self._error is None:
             self._parse()
@@ -112,7 +110,7 @@ class PartialJSON:
         self._length += len(fragment)
 
     def finish(self) -> JSONValue:
-        """The exact value of the whole text, which is what `json.loads` makes of it.
+        """The exact value of the whole text, as `json.loads` reads it.
 
         Raises `json.JSONDecodeError` if the text is malformed or unfinished.
         """
@@ -130,7 +128,7 @@ class PartialJSON:
             self._error = (error.msg, error.pos)
 
     def _scan(self, text: str) -> str:
-        """The text so far as a whole document; empty if there is nothing to show yet."""
+        """The text so far as a whole document; empty if there is no value yet."""
         closers = self._closers
         for token in _TOKEN.finditer(text, self._scanned):
             start, end = token.span()
@@ -164,7 +162,7 @@ def _check_open_string(text: str, end: int) -> None:
 
 
 def _loads(document: str, text: str) -> JSONValue:
-    """The document's value; whatever is wrong with it is said of the text that it was made from."""
+    """The document's value. Errors refer to `text`, which the document was made from."""
     try:
         value: JSONValue = json.loads(document)
     except json.JSONDecodeError as error:

@@ -1,12 +1,12 @@
 """Bytes ⇄ server-sent events (WHATWG HTML, section 9.2). Knows nothing of what the events mean.
 
-How the decoder works: every line end becomes one LF before anything else looks at the bytes, so that a
-block ends where two LFs meet. A block that is whole within a chunk is read where it lies; one that is not
-is gathered in `_open`. Between two calls these hold:
+How the decoder works: it first turns every line end into one LF. A block then ends at two LFs in a row.
+A block that lies whole in one chunk is read in place; an incomplete block is collected in `_open`.
+Between two calls these invariants hold:
 - `_open` is empty or the beginning of one block: it neither starts with LF nor holds two LFs in a row;
 - `_open` is no longer than `max_event_bytes`;
 - `_skipped` holds the first bytes that made no event since the last one;
-- no byte was searched or copied more than a constant number of times, however the chunks were cut.
+- each byte was searched and copied at most a constant number of times, for any cut into chunks.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _RETRY_DIGITS = 18  # `retry` counts milliseconds; int() itself refuses absurd l
 class ServerSentEvent:
     """One dispatched event, as text.
 
-    `id` is the last event id at its time, perhaps from an earlier block; `retry` (ms) is what its own block
-    said.
+    `id` is the last event id so far, which an earlier block may have set. `retry` (ms) is from the event's own
+    block.
     """
 
     event: str = "message"
@@ -43,15 +43,14 @@ class ServerSentEvent:
 
 
 class SSEDecoder:
-    """Server-sent events out of chunks of bytes, each as soon as its last byte is in.
+    """Turns chunks of bytes into server-sent events, each as soon as its last byte arrives.
 
-    How the bytes are cut into chunks makes no difference. Nothing is malformed: what the standard does not
-    know is skipped, and bad UTF-8 becomes U+FFFD. A last block without its blank line is no event; see
-    `pending`.
+    The cut into chunks makes no difference. No input is malformed: lines that the standard does not define are
+    skipped, and bad UTF-8 becomes U+FFFD. A last block without a blank line is not an event; see `pending`.
 
-    A block may take `max_event_bytes` bytes: all its lines, comments included, each with one byte for its
-    end. Past that the decoder raises `EventTooLargeError`, forgets the block, and raises again whenever it
-    is given more.
+    A block may have `max_event_bytes` bytes: all its lines, comments included, each with one byte for its line
+    end. A longer block raises `EventTooLargeError`. The decoder then forgets the block, and raises again at every
+    further call.
     """
 
     __slots__ = (
@@ -69,51 +68,50 @@ class SSEDecoder:
 
     def __init__(self, last_event_id: str = "", max_event_bytes: int = 16 * 2**20) -> None:
         if max_event_bytes < 1:
-            raise ValueError(f"max_event_bytes must be at least 1, not {max_event_bytes!r}")
+            raise ValueError(f"max_event_bytes must be at least 1, got {max_event_bytes!r}")
         self.last_event_id = last_event_id
         self._limit = max_event_bytes
         self._open = bytearray()
         self._skipped = b""
         self._retry: int | None = None
         self._block_retry: int | None = None
-        # The next three are looked at only while _guarded is set, to keep the common chunk cheap.
+        # The next three are used only while _guarded is set, to keep the common chunk cheap.
         self._guarded = True
-        self._head: bytes | None = b""  # what may be the beginning of a BOM; None once that is settled
+        self._head: bytes | None = b""  # bytes that may begin a BOM; None once this is decided
         self._after_cr = False
         self._broken = False
 
     @property
     def retry(self) -> int | None:
-        """The reconnection time (ms) that the server asked for last; it counts as soon as its line has
-        ended."""
+        """The last reconnection time (ms) that the server sent; it applies from the end of its line."""
         lines, _, _ = self._open.rpartition(b"\n")
         begun = _read_block(bytes(lines)).retry if b"retry" in lines else None
         return self._retry if begun is None else begun
 
     @property
     def pending(self) -> tuple[bytes, bytes] | None:
-        """Name and data of the block that has begun but not ended, None without a data line.
+        """Name and data of the incomplete block at the end; None without a data line.
 
-        By the standard it is no event if the stream ends here. It is for judging that ending, and nothing
-        else. Where a body has no blank lines, all its frames are this one block: the last name, and the
-        data of all of them, one line each.
+        The standard discards this block when the stream ends. Use it only to decide how the stream ended. If a
+        body has no blank lines, all its frames are one block: the last name, and the data of all frames, one
+        line each.
         """
         block = _read_block(bytes(self._open))
         return None if block.data is None else (block.name, block.data)
 
     @property
     def unread(self) -> bytes:
-        """The first 512 bytes that came after the last event and made none, without comments.
+        """The first 512 bytes after the last event that did not become an event, without comments.
 
-        HTML or JSON that a proxy wrote into the stream is here; and a block that has begun but not ended.
+        They show HTML or JSON that a proxy wrote into the stream, or an incomplete block.
         """
         return (self._skipped + _telling(bytes(self._open[: 2 * _SHOWN])))[:_SHOWN].strip()
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """The events that this chunk completes.
 
-        When it also takes a later event past `max_event_bytes`, they are returned, and the next call raises
-        `EventTooLargeError`, whatever it is given (`b""` will do); without such events this call raises.
+        Raises EventTooLargeError when an event exceeds `max_event_bytes`. If the same chunk completes events
+        before that one, this call returns them, and the next call raises (`feed(b"")` is enough).
         """
         events: list[ServerSentEvent] = []
 
@@ -131,11 +129,11 @@ class SSEDecoder:
         return events
 
     def push(self, chunk: bytes, emit: Callable[[Frame], object]) -> None:
-        """Calls `emit((name, data))` for each event that this chunk completes: the cheap form of `feed`.
+        """Calls `emit((name, data))` for each event that this chunk completes: the fast form of `feed`.
 
         Both are bytes as they came, bad UTF-8 included: decode them with `errors="replace"`. `name` is
-        empty where the block names no type; data lines are joined by LF. `emit` must neither raise nor
-        push. `EventTooLargeError` is raised after the events before the offending one have been emitted.
+        empty where the block has no `event:` line; data lines are joined by LF. `emit` must not raise and must
+        not push. `EventTooLargeError` is raised after all events before the large one have been emitted.
         """
         if len(chunk) > self._limit:
             self._push_slices(chunk, emit)
@@ -151,7 +149,7 @@ class SSEDecoder:
             if chunk:
                 self._keep(chunk.lstrip(b"\n"))
             return
-        # What begins and ends within this chunk is shorter than the chunk, hence within the limit.
+        # A block inside this chunk is shorter than the chunk, so it is within the limit.
         if chunk[:7] == b"event: ":
             self._skipped = b""
             for block in chunk[7:end].split(b"\n\nevent: "):
@@ -184,7 +182,7 @@ class SSEDecoder:
         return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _without_bom(self, held: bytes, chunk: bytes) -> bytes:
-        """The chunk behind the BOM, if there is one; nothing, as long as the bytes may still become one."""
+        """The chunk without a leading BOM; empty while the bytes so far may still become a BOM."""
         head = held + chunk
         if len(head) < len(_BOM) and _BOM.startswith(head):
             self._head = head
@@ -196,7 +194,7 @@ class SSEDecoder:
         return chunk
 
     def _gather(self, chunk: bytes) -> bytes:
-        """The open block and this chunk in one piece; if the block does not end here, it is kept: nothing."""
+        """The open block joined with this chunk; empty if the block does not end here (it is stored then)."""
         if self._open[-1] == _LF and chunk[:1] == b"\n":
             end = 0
         else:
@@ -217,7 +215,7 @@ class SSEDecoder:
         self._open += part
 
     def _dispatch(self, blocks: bytes, emit: Callable[[Frame], object]) -> None:
-        """Reads blocks of any shape; blank lines around them do no harm."""
+        """Reads blocks of any shape; blank lines around them are ignored."""
         for block in blocks.split(b"\n\n"):
             name, data, last_event_id, retry = _read_block(block)
             if last_event_id is not None:
@@ -241,7 +239,7 @@ class _Block(NamedTuple):
 
 
 def _read_block(block: bytes) -> _Block:
-    """The fields of a block as the standard interprets them; None for what it does not say."""
+    """The fields of a block as the standard interprets them; None for each missing field."""
     name = b""
     data: list[bytes] = []
     last_event_id: bytes | None = None
@@ -262,20 +260,20 @@ def _read_block(block: bytes) -> _Block:
 
 
 def _telling(block: bytes) -> bytes:
-    """The lines of a block that made no event, but for those that need not make one."""
+    """The unexpected lines of a block without an event: not its comments, nor the fields that need no event."""
     lines = [line for line in block.split(b"\n") if line and not line.startswith((b":", b"id:", b"retry:"))]
     return b"\n".join([*lines, b""]) if lines else b""
 
 
 def encode(event: ServerSentEvent, last_event_id: str = "") -> bytes:
-    """The frame of an event, from which a decoder makes an equal event.
+    """The frame of an event. A decoder turns the frame into an equal event.
 
-    A decoder's last event id outlives the frame, so an `id:` line is written only where `event.id` differs
-    from `last_event_id`: where events carry ids, pass that of the event before. The type `message` is left
-    unsaid.
+    A decoder keeps the last event id, so an `id:` line is written only if `event.id` differs from
+    `last_event_id`: pass the id of the previous event if events have ids. The default type `message` is not
+    written.
 
-    Raises ValueError for what no frame can say: a CR in `data`, a line end in `event` or `id`, NUL in `id`,
-    an empty `event`, a `retry` outside 0 … 10**18.
+    Raises ValueError for values that a frame cannot hold: a CR in `data`, a line end in `event` or `id`, NUL in
+    `id`, an empty `event`, a `retry` outside 0 … 10**18.
     """
     _refuse_unwritable(event)
     lines: list[str] = []
@@ -291,10 +289,10 @@ def encode(event: ServerSentEvent, last_event_id: str = "") -> bytes:
 
 def _refuse_unwritable(event: ServerSentEvent) -> None:
     if not event.event or "\n" in event.event or "\r" in event.event:
-        raise ValueError(f"an event's type is one line of text, not {event.event!r}")
+        raise ValueError(f"event must be one line of text, got {event.event!r}")
     if "\n" in event.id or "\r" in event.id or "\0" in event.id:
-        raise ValueError(f"an event's id is one line of text without NUL, not {event.id!r}")
+        raise ValueError(f"id must be one line of text without NUL, got {event.id!r}")
     if "\r" in event.data:
-        raise ValueError("an event's data cannot hold a CR: the reader would take it for a line end")
+        raise ValueError("data must not contain a CR, which readers take for a line end: replace it by LF")
     if event.retry is not None and not 0 <= event.retry < 10**_RETRY_DIGITS:
-        raise ValueError(f"retry is a number of milliseconds, not {event.retry!r}")
+        raise ValueError(f"retry must be a number of milliseconds from 0 to 10**18, got {event.retry!r}")

@@ -1,4 +1,4 @@
-"""Server-sent frames ⇄ typed events of the Assistants protocol. Knows no socket, no order and no state."""
+"""Server-sent frames ⇄ typed events of the Assistants protocol. Knows nothing of sockets, order and state."""
 
 from __future__ import annotations
 

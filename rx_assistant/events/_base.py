@@ -1,7 +1,6 @@
-"""What all stream events have in common: a name, the bytes of a payload, and a model of it at first reading.
+"""The base class of all stream events: a name, the bytes of a payload, and a model that is built at first access.
 
-Creating an event stores the bytes and nothing else. The wire models, and pydantic with them, are imported when the
-first `.data` is read.
+Creating an event only stores the bytes. The wire models and pydantic are imported when the first `.data` is read.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _SHOWN = 120  # bytes of a payload in a repr
 
 @cache
 def validator(model: str) -> Callable[[bytes | str], Any]:
-    """JSON → the model of that name in `rx_assistant.types`; every payload is validated through one of these."""
+    """JSON → the model of that name in `rx_assistant.types`. Every payload is validated by such a function."""
     import rx_assistant.types as types
 
     kind = getattr(types, model)
@@ -46,28 +45,28 @@ def validator(model: str) -> Callable[[bytes | str], Any]:
 
 @cache
 def json_reader() -> Callable[[bytes | str], Any]:
-    """JSON → plain values, by the parser that the models use."""
+    """JSON → plain values, with the parser that the models use."""
     from pydantic_core import from_json
 
     return from_json
 
 
 _OF_MODELS: Final = frozenset(("exclude_unset", "exclude_none", "exclude_defaults", "by_alias"))
-"""Options of dumps that say something of models, and nothing of plain JSON."""
+"""Dump options that need the model; on plain JSON they have no effect."""
 
 _CLASSES: Final[dict[str, type[StreamEvent]]] = {}
 """The class for each event name; `<unknown>` for all others."""
 
 
 class Sourced(bytes):
-    """The bytes of an event that was translated from another protocol, and the payload that it was read from."""
+    """The bytes of an event that was translated from another protocol, with the original payload as `source`."""
 
     source: bytes
 
     def __new__(cls, raw: bytes, source: bytes) -> Self:
-        made = super().__new__(cls, raw)
-        made.source = source
-        return made
+        self = super().__new__(cls, raw)
+        self.source = source
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (bytes(self), self.source)
@@ -76,10 +75,10 @@ class Sourced(bytes):
 class StreamEvent(Generic[Name, Data]):
     """One event of a stream: its name in `event`, its payload in `data`, the payload's bytes in `raw`.
 
-    Events are values: read-only, equal when name and payload (as JSON) are, hashable, picklable. A class exists
-    for each name, so that `isinstance`, `match` and comparing `event` narrow an `AssistantStreamEvent`.
+    Events are values: read-only, hashable, picklable, and equal when name and payload (as JSON) are equal. Each name
+    has a class, so `isinstance`, `match` and comparing `event` narrow an `AssistantStreamEvent`.
 
-    An event can be a field of a pydantic model, and the body of a web route. Its JSON is `{"event": …, "data": …}`.
+    An event can be a field of a pydantic model and the body of a web route. Its JSON is `{"event": …, "data": …}`.
     """
 
     __slots__ = ("_data", "_raw")
@@ -109,26 +108,26 @@ class StreamEvent(Generic[Name, Data]):
 
     @classmethod
     def from_data(cls, data: Any) -> Self:
-        """The event that carries `data`, a model; only what was set on it goes onto the wire.
+        """The event that carries `data`, a model; only the fields that were set are written.
 
-        Raises TypeError when the model is another event's.
+        Raises TypeError when events of this class carry another model.
         """
         import rx_assistant.types as types
 
         if not cls._model or not isinstance(data, getattr(types, cls._model)):
-            raise TypeError(f"{cls.__name__} carries a {cls._model or 'payload of its own'}, not {data!r}")
+            raise TypeError(f"data of a {cls.__name__} must be a {cls._model or 'plain payload'}, got {data!r}")
         return cls(data.model_dump_json(exclude_unset=True, by_alias=True).encode())
 
     @property
     def raw(self) -> bytes:
-        """The payload's bytes, as they came."""
+        """The payload's bytes, as they arrived."""
         return self._raw
 
     @property
     def source(self) -> Json:
-        """The payload that this event was translated from, as plain JSON; None if the stream spoke Assistants events.
+        """The original payload of a translated event, as plain JSON; None if the server sent Assistants events.
 
-        It holds what has no place in an Assistants event: log probabilities, a vendor's fields, other choices.
+        It holds fields that Assistants events do not have: log probabilities, a vendor's fields, other choices.
         """
         source = getattr(self._raw, "source", None)
         value: Json = json_reader()(text_of(source)) if source else None
@@ -136,15 +135,15 @@ class StreamEvent(Generic[Name, Data]):
 
     @property
     def narrow(self) -> tuple[Any, ...] | None:
-        """What a delta appends to which message or step, read without the model; None for all other events."""
+        """A delta's message or step id and the texts that it appends, read without the model; None for other events."""
         return None
 
     @property
     def data(self) -> Data:
-        """The payload, read at the first access and the same object ever after.
+        """The payload as a model, read at the first access; later accesses return the same object.
 
-        A field whose value is of another type than its annotation keeps that value as it is. Half of a character is
-        shown as U+FFFD. Raises EventDecodeError, each time, when the payload is not JSON, or not a JSON object.
+        A field keeps a value of another type than its annotation unchanged. Half of a character is shown as U+FFFD.
+        Raises EventDecodeError, at every access, when the payload is not a JSON object.
         """
         data = self._data
         if data is None:
@@ -171,7 +170,7 @@ class StreamEvent(Generic[Name, Data]):
 
     @classmethod
     def _find_reader(cls) -> Callable[[bytes | str], Any]:
-        """What reads payloads of this kind, kept from the first reading on."""
+        """The function that reads payloads of this class; cached at the first call."""
         cls._reader = read = validator(cls._model)
         return read
 
@@ -187,10 +186,10 @@ class StreamEvent(Generic[Name, Data]):
         return value
 
     def model_dump(self, *, mode: Literal["json", "python"] | str = "python", **options: Any) -> dict[str, Any]:
-        """Name and payload as a dict, `{"event": …, "data": …}`, as the payload was on the wire.
+        """Name and payload as a dict, `{"event": …, "data": …}`, with the payload as it was on the wire.
 
         The options are those of pydantic's `model_dump`. `exclude_unset=False` adds the fields that were not on the
-        wire. A payload that is not JSON is given as text.
+        wire. A payload that is not JSON is dumped as text.
         """
         from rx_assistant.events._pydantic import dumped
 
@@ -203,7 +202,7 @@ class StreamEvent(Generic[Name, Data]):
         return dumped_json(self._members(options), indent=indent, **options)
 
     def _members(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Name and payload; the payload as its model where an option says something of models."""
+        """Name and payload; the payload is the model if an option needs the model."""
         try:
             data: Any = self.data if _OF_MODELS & options.keys() else self._plain_data()
         except EventDecodeError:
@@ -233,7 +232,7 @@ class StreamEvent(Generic[Name, Data]):
 
     @classmethod
     def _restored(cls, value: Any) -> StreamEvent:
-        """The event in a dict. Raises ValueError when it is not an event, or an event of another class."""
+        """The event that a dict holds. Raises ValueError when it holds no event, or an event of another class."""
         name = value.get("event") if isinstance(value, dict) else None
         if not isinstance(name, str) or "data" not in value:
             raise ValueError(f"an event must be a {cls.__name__} or a dict with 'event' and 'data', got {value!r:.120}")
@@ -255,7 +254,7 @@ class StreamEvent(Generic[Name, Data]):
         return serializer()
 
     def _identity(self) -> Any:
-        if has_halves(self._raw):  # which look alike once they are mended
+        if has_halves(self._raw):  # different halves would all become U+FFFD and compare equal
             return self._raw
         try:
             return self.json()
@@ -287,20 +286,20 @@ class StreamEvent(Generic[Name, Data]):
 
 
 def _literal_of(cls: type) -> tuple[str, ...]:
-    """The event name that a class gives in brackets behind its base, as a tuple of none or one."""
+    """The event name in the brackets after a class's base, as a tuple of zero or one."""
     bases = cls.__dict__.get("__orig_bases__", ())
     arguments = get_args(bases[0]) if bases else ()
     return get_args(arguments[0]) if arguments else ()
 
 
 def _known_to_pydantic(options: dict[str, Any]) -> dict[str, Any]:
-    """The SDK's options of `to_dict` and `to_json` under pydantic's names."""
+    """The SDK's options of `to_dict` and `to_json`, under pydantic's names."""
     use_api_names = options.pop("use_api_names", True)
     return options if use_api_names else {**options, "by_alias": False}
 
 
 def reason(error: Exception) -> str:
-    """Why the payload was refused, in a line."""
+    """Why validation failed, in one line."""
     errors = getattr(error, "errors", None)
     if errors is None:
         return str(error)

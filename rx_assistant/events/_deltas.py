@@ -1,9 +1,9 @@
-"""The two delta events, and a narrow reading of them: whose delta it is, and which texts it appends.
+"""The two delta events, and a narrow reading of them: the id of the message or step, and the texts to append.
 
-Nine in ten events of a stream say nothing but "append this text to that part", always in the same few bytes. Those are
-taken apart by one regular expression, which accepts exactly one JSON shape with all its tokens in place; an escaped
-text in it goes through the JSON parser. Everything else becomes plain dicts, without the values that are off. Both
-readings, the narrow one and the model, are made at most once, on demand, and agree.
+Nine in ten events of a stream only append a text to a part, in the same few bytes. One regular expression reads those:
+it accepts exactly one JSON shape with all its tokens, and passes an escaped text to the JSON parser. All other deltas
+become plain dicts, without malformed values. The narrow reading and the model are each built at most once, on demand,
+and agree.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ InputFragment: TypeAlias = tuple[int, str, str]
 """Tool-call index, type of the call (`function` or `code_interpreter`), text to append to its arguments or code."""
 
 NarrowMessage: TypeAlias = tuple[str, tuple[TextFragment, ...], bool, int | None]
-"""Message id, text fragments, whether they are all that the event says; and if all the rest is one annotation of the
-one fragment, that annotation's index."""
+"""Message id; text fragments; whether the event contains nothing else; and the index of the annotation, if the event
+contains one fragment with one annotation and nothing else."""
 
 NarrowStep: TypeAlias = tuple[str, tuple[InputFragment, ...], bool]
-"""Step id, input fragments, whether they are all that the event says."""
+"""Step id; input fragments; whether the event contains nothing else."""
 
 _BACKSLASH: Final = 0x5C
 _ID = rb'"([^"\\\x00-\x1f]++)"'
@@ -58,7 +58,7 @@ _match_input: Final = re.compile(
 
 
 class _Delta(StreamEvent[Name, Data]):
-    """What both deltas have in common: a narrow reading and a payload beside the model."""
+    """The base of both deltas: a narrow reading and a plain payload, in addition to the model."""
 
     __slots__ = ("_narrow", "_payload")
     _shape: ClassVar[Shape]
@@ -71,18 +71,18 @@ class _Delta(StreamEvent[Name, Data]):
 
     @property
     def is_plain(self) -> bool:
-        """Whether it says nothing but that one text is to be appended."""
+        """Whether the event appends one text and contains nothing else."""
         plain: bool = (self._narrow or self._read())[2]
         return plain
 
     @property
     def is_torn(self) -> bool:
-        """Whether a text in it begins or ends inside a character, as servers send that cut UTF-16."""
+        """Whether one of its texts begins or ends inside a character, because a server cut UTF-16 text there."""
         return not self.is_plain and has_halves(self._raw)
 
     @property
     def payload(self) -> dict[str, Any]:
-        """The payload as plain JSON, without values that are off; not to be changed. Raises EventDecodeError."""
+        """The payload as plain JSON, without malformed values; do not change it. Raises EventDecodeError."""
         payload = self._payload
         if payload is None:
             payload = self._payload = self._plain_json()
@@ -94,13 +94,13 @@ class _Delta(StreamEvent[Name, Data]):
             payload = json_reader()(self._raw)
         except ValueError:
             payload = self.json()
-        if self._narrow is not None:  # what the regular expression has read does fit
+        if self._narrow is not None:  # the regular expression accepts only payloads that fit
             read: dict[str, Any] = payload
             return read
         return self.in_shape(payload)
 
     def in_shape(self, payload: Any) -> dict[str, Any]:
-        """A payload of this kind without the values that are off. Raises EventDecodeError if it is not an object."""
+        """A payload of this class without malformed values. Raises EventDecodeError if it is not an object."""
         if fits(payload, self._shape):
             found: dict[str, Any] = payload
             return found
@@ -113,20 +113,20 @@ class _Delta(StreamEvent[Name, Data]):
 
 
 class ThreadMessageDelta(_Delta[Literal["thread.message.delta"], "MessageDeltaEvent"], model="MessageDeltaEvent"):
-    """More of a message. Carries a MessageDeltaEvent; `message_id` and `text_fragments` are there without it."""
+    """New content of a message, as a MessageDeltaEvent. `message_id` and `text_fragments` do not build the model."""
 
     __slots__ = ()
     _shape = MESSAGE
 
     @property
     def message_id(self) -> str:
-        """The id of the message that this is more of; empty when the server gives none."""
+        """The id of the message; empty when the server sends none."""
         message_id: str = (self._narrow or self._read())[0]
         return message_id
 
     @property
     def text_fragments(self) -> tuple[TextFragment, ...]:
-        """What is appended to the message's texts: (content index, text) for each fragment, in wire order."""
+        """The texts to append to the message: (content index, text) for each fragment, in wire order."""
         fragments: tuple[TextFragment, ...] = (self._narrow or self._read())[1]
         return fragments
 
@@ -155,20 +155,20 @@ class ThreadMessageDelta(_Delta[Literal["thread.message.delta"], "MessageDeltaEv
 
 
 class ThreadRunStepDelta(_Delta[Literal["thread.run.step.delta"], "RunStepDeltaEvent"], model="RunStepDeltaEvent"):
-    """More of a run step. Carries a RunStepDeltaEvent; `step_id` and `input_fragments` are there without it."""
+    """New content of a run step, as a RunStepDeltaEvent. `step_id` and `input_fragments` do not build the model."""
 
     __slots__ = ()
     _shape = STEP
 
     @property
     def step_id(self) -> str:
-        """The id of the step that this is more of; empty when the server gives none."""
+        """The id of the step; empty when the server sends none."""
         step_id: str = (self._narrow or self._read())[0]
         return step_id
 
     @property
     def input_fragments(self) -> tuple[InputFragment, ...]:
-        """What is appended to arguments and code: (tool-call index, type, text) for each fragment, in wire order."""
+        """The texts to append to arguments and code: (tool-call index, type, text) per fragment, in wire order."""
         fragments: tuple[InputFragment, ...] = (self._narrow or self._read())[1]
         return fragments
 
@@ -194,7 +194,7 @@ class ThreadRunStepDelta(_Delta[Literal["thread.run.step.delta"], "RunStepDeltaE
 
 
 def _unescaped(escaped: bytes) -> str | None:
-    """The text of a JSON string's inside, or None if it is none (the model will say why)."""
+    """The text between a JSON string's quotes; None if it is malformed (the model's error says why)."""
     try:
         text: str = json_reader()(b'"' + escaped + b'"')
     except ValueError:
@@ -203,15 +203,15 @@ def _unescaped(escaped: bytes) -> str | None:
 
 
 def index_of(piece: dict[str, Any], position: int) -> int:
-    """The index that a piece names; where it stands in its list, if it names none."""
+    """The `index` of a piece; its position in the list if it has none."""
     index = piece.get("index")
     return position if index is None else index
 
 
 def pieces_of(container: dict[str, Any] | None, key: str) -> list[tuple[int, dict[str, Any]]]:
-    """The objects in the array under `key` with their places; none where there is no array."""
+    """The objects in the array under `key`, with their positions; empty without an array."""
     pieces = (container.get(key) if container else None) or ()
-    if None in pieces:  # in place of what is no object
+    if None in pieces:  # null replaces an item that is not an object
         return [(position, piece) for position, piece in enumerate(pieces) if piece is not None]
     return list(enumerate(pieces))
 
@@ -236,4 +236,4 @@ def _input_fragments(payload: dict[str, Any]) -> Iterator[InputFragment]:
 
 
 INPUT_OF: Final = {"function": "arguments", "code_interpreter": "input"}
-"""By the type of a call: what its fragments are appended to."""
+"""By the type of a call: the field that its fragments are appended to."""

@@ -1,7 +1,7 @@
-"""What a server says about a failure → an ErrorObject, whatever its shape: `{"error": {…}}`, flat, text, a list.
+"""A server's error in any shape → an ErrorObject. Shapes: `{"error": {…}}`, a flat object, a text, a list.
 
-Also finds an error that was glued to half a frame: a proxy that loses its upstream writes its error where the last
-frame broke off, so that both arrive as one frame with several lines of data.
+Also finds an error after an incomplete frame. A proxy that loses its upstream writes its error where the last frame
+broke off, so both arrive as one frame with several lines of data.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rx_assistant.types import ErrorObject
 
 _SILENT: Final = "(the server gave no reason)"
-_LONGEST: Final = 4000  # characters of a message; the whole payload stays in the event
-_LINES: Final = 100  # lines from the end that are looked through for the beginning of an error
+_LONGEST: Final = 4000  # characters of a message; the event keeps the whole payload
+_LINES: Final = 100  # lines, counted from the end, in which an error may begin
 _DEEPEST: Final = 8
 _WORDS: Final = (
     "message",
@@ -33,16 +33,16 @@ _WORDS: Final = (
     "reason",
     "title",
 )
-"""The members that hold a server's words, the first to be read first."""
+"""The members that hold a server's message, in the order of preference."""
 
 _FLAT: Final = {"detail", "message", "msg", "code", "status", "status_code", "type", "param", "title", "instance"}
-"""The members of a failure that is told without the word error."""
+"""The members of an error object that has no `error` member."""
 
 _NAMED: Final = "event: error", "event:error"
 
 
 def read_error(payload: bytes | str) -> ErrorObject:
-    """The error that an `error` event's payload tells of. Its message is a text that is never empty."""
+    """The error in an `error` event's payload. Its message is a text that is never empty."""
     from rx_assistant.types import ErrorObject
 
     text = (text_of(payload) if isinstance(payload, bytes) else payload).strip()
@@ -54,14 +54,14 @@ def read_error(payload: bytes | str) -> ErrorObject:
         try:
             return ErrorObject.model_validate_json(json.dumps(fields))
         except ValueError:
-            pass  # a member that is off costs only itself
+            pass  # leave out a malformed member, and keep the others
     told = {name: _scalar(fields.get(name)) for name in ("code", "param", "type") if name in fields}
     shown = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
     return ErrorObject.model_validate({**{k: v for k, v in told.items() if k != "type" or v}, "message": shown})
 
 
 def glued_error(data: bytes) -> bytes | None:
-    """The payload of the error in a frame whose lines of data are not one JSON value; None without one."""
+    """The payload of the error in a frame whose data lines are not one JSON value; None if there is no error."""
     text = text_of(data)
     if _is_json(text):
         return None
@@ -76,7 +76,7 @@ def glued_error(data: bytes) -> bytes | None:
 
 
 def is_error(text: str) -> bool:
-    """Whether a frame without a name says that something failed."""
+    """Whether a frame without a name reports an error."""
     if text[:1] != "{":
         return False
     value = _loaded(text)
@@ -91,7 +91,7 @@ def is_error(text: str) -> bool:
 
 
 def _value(text: str) -> Any:
-    """The JSON value, or that of the last lines, where half a frame stands before it; else the text itself."""
+    """The text's JSON value, or the value of its last lines after an incomplete frame; else the text itself."""
     if _is_json(text):
         return _loaded(text)
     if "\n" in text:
@@ -117,7 +117,7 @@ def _is_json(text: str) -> bool:
 
 
 def _words(value: Any, depth: int) -> Iterator[str]:
-    """The sentences in a value."""
+    """The texts in a value."""
     if isinstance(value, str):
         if value.strip():
             yield value.strip()

@@ -1,7 +1,7 @@
-"""Server-sent events ⇄ stream events: which class a frame belongs to, and what a frame of an event looks like.
+"""Server-sent events ⇄ stream events: the class of a frame, and the frame of an event.
 
 Some proxies send no event names, but wrap each payload: `data: {"event": NAME, "data": PAYLOAD}`, `data: {"error": …}`,
-`data: [DONE]`. Others write an error where a frame broke off. Both are taken apart here, for all other rooms.
+`data: [DONE]`. Others write an error where a frame broke off. Only this module handles both.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ KINDS: Final[dict[bytes, Kind]] = {
     **{name.encode(): kind for name, kind in BY_NAME.items()},
     b"thread.run.reasoning.delta": ReasoningDelta,
 }
-"""What `classify` looks up first. Who classifies by the thousand may look here itself."""
+"""The table that `classify` reads first. Hot loops may read it directly."""
 _NAMELESS: Final = (b"", b"message")
 _DONE: Final = b"[DONE]"
 
 
 def _no_number(digits: str) -> None:
-    """Numbers are not looked at, and a long one is not worth its conversion."""
+    """Read a number as 0: numbers are not used here, and converting a long one is slow."""
 
 
 _read_json: Final = JSONDecoder(parse_int=_no_number, parse_float=_no_number).raw_decode
@@ -39,9 +39,9 @@ _line_end: Final = re.compile(rb"\r\n|\r|\n")
 
 
 def classify(name: bytes, data: bytes) -> tuple[Kind, bytes]:
-    """What makes the event out of a frame, and the bytes to make it from: `kind(payload)` is the event.
+    """A frame's kind and payload: `kind(payload)` creates the event.
 
-    Reads no payload of a named frame, unless its data has several lines. Never raises.
+    The payload of a named frame is not read, unless its data has several lines. Never raises.
     """
     if b"\n" in data:
         error = glued_error(data)
@@ -56,12 +56,12 @@ def classify(name: bytes, data: bytes) -> tuple[Kind, bytes]:
 
 
 def proves_done(data: bytes) -> bool:
-    """Whether a `done` frame with this data ends its stream well: several lines are frames that ran into one."""
+    """Whether a `done` frame with this data completes the stream. Several lines mean that frames ran together."""
     return data.strip() == _DONE or b"\n" not in data.strip()
 
 
 def _names_an_error(name: bytes) -> bool:
-    """`Error`; and `event: error` behind half of another name."""
+    """Whether the name means `error`: in other case, or written after half of another name."""
     return name.lower() == b"error" or name.endswith((b"event: error", b"event:error"))
 
 
@@ -73,12 +73,12 @@ def frame(event: StreamEvent) -> bytes:
 
 @lru_cache(maxsize=256)
 def unknown_kind(name: bytes) -> Kind:
-    """What makes an unknown event of that name out of its bytes."""
+    """A function that creates an unknown event of that name from its bytes."""
     return partial(UnknownEvent, text_of(name))
 
 
 def _unwrap(data: bytes) -> tuple[Kind, bytes]:
-    """A frame without a name: what it holds if it is a wrapper of some proxy, else an unknown event `message`."""
+    """A frame without a name: the event that a proxy wrapped in it, else an unknown event `message`."""
     if data.strip() == _DONE:
         return DoneEvent, _DONE
     text = text_of(data)
@@ -97,7 +97,7 @@ def _unwrap(data: bytes) -> tuple[Kind, bytes]:
 
 
 def _wrapped_name(members: dict[str, tuple[Any, str]]) -> bytes | None:
-    """The event name in a wrapper, None if this is none, or its name could not stand in a frame."""
+    """The event name in a wrapper; None if the object is not a wrapper, or a frame cannot hold the name."""
     name = members["event"][0] if "event" in members and "data" in members else None
     if not isinstance(name, str) or "\n" in name or "\r" in name:
         return None
@@ -106,7 +106,7 @@ def _wrapped_name(members: dict[str, tuple[Any, str]]) -> bytes | None:
 
 
 def _members(text: str) -> dict[str, tuple[Any, str]]:
-    """The members of a JSON object: name → (value, the value's own text). Raises ValueError for anything else."""
+    """The members of a JSON object: name → (value, the value's JSON text). Raises ValueError for other text."""
     found: dict[str, tuple[Any, str]] = {}
     at = _expect("{", text, 0)
     while True:
@@ -123,7 +123,7 @@ def _members(text: str) -> dict[str, tuple[Any, str]]:
 def _expect(mark: str, text: str, at: int) -> int:
     at = _after_space(text, at)
     if text[at : at + 1] != mark:
-        raise ValueError(f"expected {mark!r} at {at}")
+        raise ValueError(f"the JSON object must continue with {mark!r} at {at}")
     return _after_space(text, at + 1)
 
 

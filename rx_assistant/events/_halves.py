@@ -1,9 +1,9 @@
 """Deltas whose texts were cut inside a character → the same deltas with whole characters.
 
-Servers that cut UTF-16 send an emoji as two halves, each escaped in a delta of its own: `"\\ud83d"`, `"\\ude00"`. The
-first half at the end of a text is held back. The next delta of the same text begins with it; a delta that says nothing
-else is left out. When the text ends with a half, that becomes U+FFFD, in a delta of its own. So the texts of the
-deltas add up to what a snapshot shows.
+Servers that cut UTF-16 send an emoji as two halves, each escaped in a separate delta: `"\\ud83d"`, `"\\ude00"`. A first
+half at the end of a text is held back and put in front of the next delta of the same text. A delta that contains
+nothing else is left out. If the text ends with a half, a separate delta brings U+FFFD. So the texts of the deltas,
+joined, are the text that a snapshot shows.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _GIVEN_UP: Final = "\ufffd"
 
 
 class Cut(NamedTuple):
-    """One text of a stream: of which event's kind and object, at which index, and for an output at which of its own."""
+    """The key of one text in a stream: event kind, object id, index, and for a code output the output's index."""
 
     kind: type[_Delta]
     whose: str
@@ -46,7 +46,7 @@ class Cut(NamedTuple):
 
 
 Held: TypeAlias = dict[Cut, str]
-"""The halves that were held back, by the text that they end."""
+"""The halves that are held back, by the text that ends with them."""
 
 
 class _Place(NamedTuple):
@@ -56,9 +56,10 @@ class _Place(NamedTuple):
 
 
 def whole(event: StreamEvent, held: Held) -> tuple[StreamEvent, ...]:
-    """The event with whole characters, after deltas for the halves that end with it; nothing for half a character.
+    """The event with whole characters; empty if the event was only half a character.
 
-    `held` is what earlier events left, and is changed. Nearly always the event comes back as it is.
+    Halves that are never completed come first, each as a delta. `held` holds the halves of earlier events and is
+    changed. Nearly always the result is the unchanged event.
     """
     if isinstance(event, _DELTAS):
         if not event.is_torn and not any(cut.whose == event.narrow[0] for cut in held):
@@ -70,7 +71,7 @@ def whole(event: StreamEvent, held: Held) -> tuple[StreamEvent, ...]:
 
 def _mend(event: _Delta, held: Held) -> _Delta | None:
     payload = event.in_shape(json.loads(text_of(event.raw)))
-    payload = json.loads(json.dumps(payload))  # which is ours to change
+    payload = json.loads(json.dumps(payload))  # a copy, because it is changed below
     emptied = False
     for cut, container, key in _places(type(event), payload):
         text, half = _split(held.pop(cut, "") + container[key])
@@ -84,7 +85,7 @@ def _mend(event: _Delta, held: Held) -> _Delta | None:
 
 
 def bare(event: _Delta) -> _Delta:
-    """A delta of the same object that says nothing."""
+    """An empty delta of the same object."""
     return _event(type(event), {"id": event.narrow[0], "delta": {}})
 
 
@@ -95,7 +96,7 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def _places(kind: type[_Delta], payload: dict[str, Any]) -> Iterator[_Place]:
-    """Where a delta's payload appends text, and to which text."""
+    """The places in a delta's payload that append text, each with the key of its text."""
     whose = payload.get("id") or ""
     for position, piece in _pieces(payload):
         index, word = index_of(piece, position), piece.get("type") or ""
@@ -119,7 +120,7 @@ def _pieces(payload: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
 
 
 def _drop_bare(payload: dict[str, Any]) -> bool:
-    """Leave out the pieces that say nothing any more; whether the payload still says anything."""
+    """Remove the pieces that became empty. Returns whether anything is left."""
     delta = payload["delta"]
     for _, piece in _pieces(payload):
         code = piece.get("code_interpreter") or {}
@@ -130,7 +131,7 @@ def _drop_bare(payload: dict[str, Any]) -> bool:
 
 
 def _keep_telling(container: dict[str, Any], key: str) -> None:
-    """Keep the pieces under `key` that say more than where they belong; where there are none, not even the key."""
+    """Keep the pieces under `key` that have content; without any, remove the key too."""
     kept = [piece for _, piece in pieces_of(container, key) if any(piece[name] for name in piece.keys() - _LABELS)]
     if kept:
         container[key] = kept
@@ -139,7 +140,7 @@ def _keep_telling(container: dict[str, Any], key: str) -> None:
 
 
 _LABELS: Final = frozenset(("index", "type"))
-"""What a piece says of itself."""
+"""The members that identify a piece and are not content."""
 
 
 def _give_up(event: StreamEvent, held: Held) -> Iterator[_Delta]:

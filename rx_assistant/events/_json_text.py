@@ -1,7 +1,7 @@
-"""Bytes of JSON as servers send them → text that every JSON parser takes.
+"""Bytes of JSON as servers send them → text that every JSON parser accepts.
 
-Two things are mended: bytes that are not UTF-8, and escaped halves of UTF-16 surrogate pairs (`"\\ud83d"`), which
-servers send that cut an emoji in two. Both become U+FFFD. Nothing else changes.
+Two faults are repaired: bytes that are not UTF-8, and escaped halves of UTF-16 surrogate pairs (`"\\ud83d"`) from
+servers that cut an emoji in two. Both become U+FFFD. Everything else stays unchanged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _ESCAPE: Final = re.compile(rf"({_HIGH}{_LOW})|({_HIGH}|{_LOW})|\\.", re.DOTALL)
 
 
 def text_of(raw: bytes) -> str:
-    """The bytes as text; what is not UTF-8 becomes U+FFFD."""
+    """The bytes as text; bytes that are not UTF-8 become U+FFFD."""
     return raw.decode("utf-8", "replace")
 
 
@@ -26,7 +26,7 @@ def mended(raw: bytes) -> str:
 
 
 def has_halves(raw: bytes) -> bool:
-    """Whether a string in there holds an escaped half of a character."""
+    """Whether a string in the JSON contains an escaped half of a character."""
     if b"\\ud" not in raw and b"\\uD" not in raw:
         return False
     return any(found[2] for found in _ESCAPE.finditer(text_of(raw)))

@@ -1,7 +1,7 @@
 """One class for each event name of the Assistants protocol, under the SDK's names.
 
-The families (`RunEvent`, `RunStepEvent`, `MessageEvent`) are for `isinstance`: any event that carries that object
-whole.
+The base classes `RunEvent`, `RunStepEvent` and `MessageEvent` are for `isinstance`: they match each event that carries
+the whole object.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class ThreadRunRequiresAction(RunEvent[Literal["thread.run.requires_action"]]):
 
 
 class ThreadRunCompleted(RunEvent[Literal["thread.run.completed"]]):
-    """The run ended well; or, on some servers, as incomplete."""
+    """The run completed; on some servers also: it stopped at a token limit."""
 
     __slots__ = ()
 
@@ -118,7 +118,7 @@ class ThreadRunStepInProgress(RunStepEvent[Literal["thread.run.step.in_progress"
 
 
 class ThreadRunStepCompleted(RunStepEvent[Literal["thread.run.step.completed"]]):
-    """A step ended well, and holds its outputs now."""
+    """A step completed, and now holds its outputs."""
 
     __slots__ = ()
 
@@ -166,10 +166,10 @@ class ThreadMessageIncomplete(MessageEvent[Literal["thread.message.incomplete"]]
 
 
 class ErrorEvent(StreamEvent[Literal["error"], "ErrorObject"], model="ErrorObject"):
-    """The server failed in the middle of the stream: a stream's ending, not one of its items.
+    """The server failed during the stream. This event ends a stream; it is never an item.
 
     `data` is the error, whatever its shape on the wire: an object, flat or inside `error`, a text, a list. Its
-    `message` is never empty, and reading it never fails.
+    `message` is never empty. Reading `data` never raises.
     """
 
     __slots__ = ()
@@ -180,7 +180,7 @@ class ErrorEvent(StreamEvent[Literal["error"], "ErrorObject"], model="ErrorObjec
 
 
 class DoneEvent(StreamEvent[Literal["done"], str]):
-    """The server has said everything: a stream's ending, not one of its items. `data` is its text, `[DONE]`."""
+    """The server has sent all events. This event ends a stream; it is never an item. `data` is its text, `[DONE]`."""
 
     __slots__ = ()
 
@@ -212,15 +212,15 @@ _DELTAS: Final = frozenset(("thread.message.delta", "thread.run.step.delta"))
 class UnknownEvent(StreamEvent[Literal["<unknown>"], object]):
     """An event that this version does not know. `event` is its name on the wire, `data` its JSON, read-only.
 
-    For type checkers `event` is a word that no other event has, so that comparing it narrows. Frames without an
-    event name are called `message`, as the standard says.
+    For type checkers `event` is a literal that no other event has, so comparing it narrows. Frames without an event
+    name get the name `message`, as in the standard.
     """
 
     __slots__ = ("_name",)
 
     def __init__(self, event: str, raw: bytes) -> None:
         if event in BY_NAME or not event or "\n" in event or "\r" in event:
-            raise ValueError(f"{event!r} is no name for an unknown event")
+            raise ValueError(f"event must be a name that this version does not know, got {event!r}")
         super().__init__(raw)
         self._name = event
 
@@ -243,7 +243,7 @@ class UnknownEvent(StreamEvent[Literal["<unknown>"], object]):
 
     @property
     def misnamed(self) -> str | None:
-        """What the payload says that it is, where that is a delta: it has lost its event's name. None otherwise."""
+        """The payload's `object` if it is a delta, so that the event's name was lost on the way; None otherwise."""
         if b".delta" not in self._raw:
             return None
         try:
@@ -261,9 +261,9 @@ class UnknownEvent(StreamEvent[Literal["<unknown>"], object]):
 
 
 class ReasoningDelta(UnknownEvent):
-    """More of what the model thinks before it answers, read from a stream of another protocol.
+    """New reasoning text of the model, translated from a stream of another protocol.
 
-    No Assistants server sends it, so for checkers and `verify` it is an unknown event, named
+    Assistants servers do not send it. For type checkers and `verify` it is an unknown event with the name
     `thread.run.reasoning.delta`.
     """
 
@@ -311,10 +311,10 @@ AssistantStreamEvent: TypeAlias = (
 )
 """Any item of a stream; comparing `event`, `isinstance` and `match` narrow it.
 
-`DoneEvent` and `ErrorEvent` are endings: a stream completes, or fails with a `ServerErrorEvent` that has the `event`.
+`DoneEvent` and `ErrorEvent` end a stream: it completes, or fails with a `ServerErrorEvent` that holds the `event`.
 """
 
 _ALL: tuple[Any, ...] = (*get_args(AssistantStreamEvent), ErrorEvent, DoneEvent)
 
 BY_NAME: Final[Mapping[str, type[StreamEvent]]] = {kind.event: kind for kind in _ALL if kind is not UnknownEvent}
-"""The class for each name that the protocol knows, endings included."""
+"""The class for each event name of the protocol, `done` and `error` included."""

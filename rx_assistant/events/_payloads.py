@@ -1,8 +1,8 @@
-"""The payloads of delta events as plain dicts, for readers who need more than a text and less than a model.
+"""The payloads of delta events as plain dicts, for code that needs more than the text and less than the model.
 
-A shape lists what the narrow reading and the fold rely on: where the objects, arrays, texts and keys are. A payload
-that fits is taken as it is. Of one that does not, `conformed` makes one that fits: it leaves out the values that are
-off, as the model keeps them raw, and reads keys as the model does. Fields that no shape lists may hold anything.
+A shape lists the fields that the narrow reading and the fold use, with their types. A payload that matches is used
+unchanged. Otherwise `conformed` makes a payload that matches: it leaves out malformed values (the model keeps them
+raw) and reads ids and indexes as the model does. Fields outside the shape may hold anything.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ def fits(value: object, shape: Shape) -> bool:
 
 
 def conformed(value: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
-    """The object without the values that are off; an item of an array that is off is null, so that places stay.
+    """The object without malformed values. A malformed item of an array becomes null, so that positions stay.
 
-    Raises ValueError when its `index` is neither an integer nor digits: nothing says where it belongs.
+    Raises ValueError when its `index` is neither an integer nor digits, because its position is unknown then.
     """
     found: dict[str, Any] = {}
     for key, item in value.items():
@@ -89,7 +89,7 @@ def _conformed_item(value: object, shape: Shape) -> dict[str, Any] | None:
 
 
 def _take_key(found: dict[str, Any], key: str, item: object) -> None:
-    """An id that is a number, as text; anything else that is off is left out."""
+    """An id that is a number, as text; other malformed values are left out."""
     try:
         found[key] = _as_key(key, item)
     except ValueError:
@@ -97,9 +97,9 @@ def _take_key(found: dict[str, Any], key: str, item: object) -> None:
 
 
 def _as_key(name: str, value: object) -> str | int:
-    from rx_assistant.types._keys import key_reader  # here, since it loads the package of the models
+    from rx_assistant.types._keys import key_reader  # imported here, because it loads the package of the models
 
     as_key = key_reader(name)
     if as_key is None:
-        raise ValueError(f"{name} is not a key")
+        raise ValueError(f"a malformed value of {name!r} cannot be read as an id or index")
     return as_key(value)

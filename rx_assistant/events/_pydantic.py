@@ -1,4 +1,4 @@
-"""Events as pydantic sees them: `{"event": NAME, "data": PAYLOAD}` in dumps, users' models, routes and JSON schemas."""
+"""Events in pydantic: `{"event": NAME, "data": PAYLOAD}` in dumps, users' models, web routes and JSON schemas."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def dumped_json(members: dict[str, Any], **options: Any) -> str:
 
 
 def payload(data: Any) -> bytes:
-    """The bytes of a payload that is given as a model or as plain JSON."""
+    """The bytes of a payload, from a model or plain JSON."""
     if hasattr(data, "model_dump_json"):
         return str(data.model_dump_json(exclude_unset=True, by_alias=True)).encode()
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
@@ -41,7 +41,7 @@ def payload(data: Any) -> bytes:
 
 @cache
 def serializer() -> SchemaSerializer:
-    """What dumps an event that pydantic meets where no class is annotated."""
+    """The serializer of an event in a field without an annotated class."""
     dump = core_schema.plain_serializer_function_ser_schema(_dump, info_arg=True)
     return SchemaSerializer(core_schema.any_schema(serialization=dump))
 
@@ -52,7 +52,7 @@ def _dump(event: Any, info: core_schema.SerializationInfo) -> Any:
 
 
 def schema_of(kind: type[StreamEvent], handler: GetCoreSchemaHandler) -> CoreSchema:
-    """How pydantic reads and dumps an event of this class, or of a class below it."""
+    """How pydantic reads and dumps an event of this class or a subclass."""
 
     def read(value: Any, _body: Any) -> StreamEvent:
         return value if isinstance(value, kind) else kind._restored(value)
@@ -63,7 +63,7 @@ def schema_of(kind: type[StreamEvent], handler: GetCoreSchemaHandler) -> CoreSch
 
 
 def _body(kind: type[StreamEvent], handler: GetCoreSchemaHandler) -> CoreSchema:
-    """The JSON of an event of this class. Nothing is validated against it: it is there for JSON schemas."""
+    """The JSON schema of an event of this class. Validation does not use it."""
     import rx_assistant.types as types
 
     name = getattr(kind, "event", None)

@@ -1,11 +1,11 @@
-"""Operators: functions that make another stream of a stream, named after what comes out. Rx only, no I/O.
+"""Operators: functions that turn a stream into another stream, named after their items. Rx only, no I/O.
 
     from rx_assistant import operators as ax
 
     stream.pipe(ax.text_deltas()).subscribe(print)
 
-Each takes the events of a run, or what another operator made of them, and its result has the face of its source:
-Stream or AsyncStream. All state belongs to a subscription, so that an operator may be used any number of times.
+The source is a stream of a run's events, or the result of another operator. The result has the face of its source:
+Stream or AsyncStream. All state belongs to a subscription, so one operator can be used any number of times.
 """
 
 from rx_assistant.operators._contents import (

@@ -1,4 +1,4 @@
-"""The arguments of a function call, read while they arrive: JSON text in pieces → the value so far."""
+"""The arguments of a function call, parsed while they arrive: JSON text in pieces → the value so far."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ M = TypeVar("M", bound="BaseModel")
 def arguments_so_far(
     piece: Callable[[Moment[CallState]], str], model: type[M] | None
 ) -> Callable[[Observable[Moment[CallState]]], Observable[JSONValue | M]]:
-    """Emit each new value that the arguments make so far; when they are complete the exact one, or the model's.
+    """Emit each new value of the arguments so far; when they are complete, the exact value or the model.
 
-    `piece` reads the text that a delta appends. Calls of other tools than functions have no arguments.
+    `piece` reads the text that a delta appends. Only function calls have arguments.
     """
 
     def start(down: Sink[JSONValue | M], scope: Scope[Moment[CallState]]) -> Hooks:
@@ -57,7 +57,7 @@ def _arguments(moment: Moment[CallState]) -> str:
 
 
 class _Reading:
-    """One subscription's reading of one call."""
+    """Parses the arguments of one call for one subscription."""
 
     def __init__(self, down: Sink[Any], model: type[BaseModel] | None) -> None:
         self._down = down
@@ -68,7 +68,7 @@ class _Reading:
         self._finished = False
 
     def push(self, piece: str) -> None:
-        """Take more of the text, and emit its value if there is a new one. Malformed text is left to the end."""
+        """Take the next piece of text, and emit the value if it is new. Malformed text raises only at the end."""
         if not piece:
             return
         self._parser.push(piece)
@@ -80,7 +80,7 @@ class _Reading:
             self._show(value)
 
     def break_off(self) -> None:
-        """Emit the value of all that has come: no more will."""
+        """Emit the value of the whole text, after the last piece."""
         if not self._finished:
             try:
                 value = parse_partial(self._parser.text)
@@ -90,7 +90,7 @@ class _Reading:
                 self._show(value)
 
     def finish(self, arguments: str) -> None:
-        """Emit what the complete text says. Raises PartialArgumentsError if that is not JSON or not the model's."""
+        """Emit the value of the complete text. Raises PartialArgumentsError if it is not JSON or not the model's."""
         self._finished = True
         try:
             value = self._exact(arguments)
@@ -115,4 +115,4 @@ class _Reading:
 def _refusal(arguments: str, model: type[BaseModel] | None, error: ValueError) -> str:
     shown = arguments if len(arguments) <= 200 else arguments[:200] + "..."
     wanted = "JSON" if model is None else model.__name__
-    return f"the arguments {shown!r} are no {wanted}: {error}"
+    return f"the arguments must be {wanted}, got {shown!r}: {error}"

@@ -1,6 +1,6 @@
-"""Events → what messages and code hold besides text: refusals, images, annotations, outputs; and citations in text.
+"""Events → refusals, images, annotations and code outputs; and text with numbered citations.
 
-Without `from __future__ import annotations`, whose name is an operator here.
+This file has no `from __future__ import annotations`, because `annotations` is an operator here.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
 
 _Take: TypeAlias = Callable[[Moment[Any]], object]
-"""What is done with the moments of one part or call."""
+"""Takes the changes of one part or call."""
 
 
 def refusal_deltas() -> Callable[[Observable[Event]], Observable[str]]:
@@ -40,7 +40,7 @@ def refusal_deltas() -> Callable[[Observable[Event]], Observable[str]]:
     'I cannot.'
 
     Raises:
-        EventDecodeError: a message event's payload is not what its name says; through on_error.
+        EventDecodeError: a message event's payload is not a JSON object; through on_error.
     """
     return _of_each(MESSAGES, PartState, _refusal_pieces)
 
@@ -65,7 +65,7 @@ def refusals() -> Callable[[Observable[Event]], Observable["RefusalContentBlock"
     ['I cannot.']
 
     Raises:
-        EventDecodeError: a message event's payload is not what its name says; through on_error.
+        EventDecodeError: a message event's payload is not a JSON object; through on_error.
     """
     return _of_each(MESSAGES, PartState, _finished_refusals)
 
@@ -81,18 +81,18 @@ def _finished_refusals(down: Sink["RefusalContentBlock"]) -> _Take:
 
 
 def images() -> Callable[[Observable[Event]], Observable["ImageFile | ImageURL"]]:
-    """Emit each image of a message when that is finished: an ImageFile, or an ImageURL.
+    """Emit each image of a message when the message is finished: an ImageFile or an ImageURL.
 
         source    message.delta  message.completed
         images()                 ImageFile
 
-    Images that code has drawn are in `code_outputs()`, too.
+    `code_outputs()` emits the images that code has drawn.
 
     >>> [image.file_id for image in reply.pipe(ax.images())]
     ['file_7']
 
     Raises:
-        EventDecodeError: a message event's payload is not what its name says; through on_error.
+        EventDecodeError: a message event's payload is not a JSON object; through on_error.
     """
     return _of_each(MESSAGES, PartState, _finished_images)
 
@@ -108,18 +108,18 @@ def _finished_images(down: Sink["ImageFile | ImageURL"]) -> _Take:
 
 
 def annotations() -> Callable[[Observable[Event]], Observable["Annotation | AnnotationDelta"]]:
-    """Emit each annotation of a text, once: as a delta brings it, or as a whole message shows it.
+    """Emit each annotation of a text once: from a delta, or from the whole message if no delta had it.
 
         source         message.delta    message.delta  message.completed
         annotations()  AnnotationDelta                 Annotation
 
-    Its `text` is the mark in the text that it explains.
+    An annotation's `text` is its mark in the message text.
 
     >>> [(mark.text, mark.file_citation.file_id) for mark in reply.pipe(ax.annotations())]
     [('【4:0†menu.txt】', 'file_1')]
 
     Raises:
-        EventDecodeError: a message event's payload is not what its name says; through on_error.
+        EventDecodeError: a message event's payload is not a JSON object; through on_error.
     """
     return _of_each(MESSAGES, PartState, _each_annotation)
 
@@ -144,7 +144,7 @@ def _each_annotation(down: Sink["Annotation | AnnotationDelta"]) -> _Take:
 
 
 def code_outputs() -> Callable[[Observable[Event]], Observable["CodeInterpreterOutputDelta"]]:
-    """Emit what the code interpreter prints and draws, as it comes, in all its calls.
+    """Emit the outputs of all code interpreter calls, logs and images, as they arrive.
 
         source          run.step.delta  run.step.delta              run.step.completed
         code_outputs()                  CodeInterpreterOutputDelta
@@ -153,28 +153,28 @@ def code_outputs() -> Callable[[Observable[Event]], Observable["CodeInterpreterO
     ['42']
 
     Raises:
-        EventDecodeError: the payload of a step's event, or of a run's that requires action, is not what its name says;
+        EventDecodeError: the payload of a step event, or of a run event that requires action, is not a JSON object;
             through on_error.
     """
     return _of_each(STEPS, CallState, each_output)
 
 
 def numbered_citations(show: Show = bracketed) -> Callable[[Observable[str]], Observable[str]]:
-    """Emit the same text with a numbered reference, such as [1], in the place of each mark (【4:0†source】).
+    """Emit the same text with each mark (【4:0†source】) replaced by a numbered reference, such as [1].
 
         source                "Soup【4:"  "0†menu.txt】"  " and "  "tea."
         numbered_citations()  "Soup"      "[1]"          " and "  "tea."
 
-    The source is text in pieces, as `text_deltas()` and the substreams of `texts()` give it. A mark may be cut
-    anywhere: its beginning is held back until the rest has come, or other text, or the ending. Equal marks get one
-    number. `Text.numbered_citations()` does the same with a finished text; `Text.citations()` has what the numbers
-    refer to.
+    The source is text in pieces, as `text_deltas()` and the substreams of `texts()` emit it. A mark may be cut
+    anywhere: its beginning is held back until the rest, other text or the end arrives. Equal marks get the same
+    number. `Text.numbered_citations()` does the same with a finished text; `Text.citations()` has the annotation
+    for each number.
 
     >>> "".join(reply.pipe(ax.text_deltas(), ax.numbered_citations()))
     'Soup[1] and tea.'
 
     Args:
-        show: Gives what stands in the place of a mark, for its number and the mark; `""` leaves it out.
+        show: Returns the text that replaces a mark, from its number and the mark; `""` removes the mark.
     """
 
     def start(down: Sink[str], scope: Scope[str]) -> Hooks:
@@ -206,7 +206,7 @@ def numbered_citations(show: Show = bracketed) -> Callable[[Observable[str]], Ob
 def _of_each(
     kinds: Kinds, of: type[State], begin: Callable[[Sink[Any]], _Take]
 ) -> Callable[[Observable[Event]], Observable[Any]]:
-    """Give an operator that does with the moments of each part or call what `begin` gives for it."""
+    """Return an operator that passes the changes of each part or call to the function that `begin` returns for it."""
 
     def start(down: Sink[Any], scope: Scope[Event]) -> Callable[[Event], object]:
         def inlet_for(state: State) -> Inlet | None:
@@ -218,16 +218,16 @@ def _of_each(
 
 
 class _Inlet:
-    """Moments of one part or call, into a callable."""
+    """Passes the changes of one part or call to a callable."""
 
     def __init__(self, take: _Take) -> None:
         self._take = take
 
     def announce(self) -> None:
-        """That it begins is nothing to tell."""
+        """Do nothing: only changes are passed on."""
 
     def push(self, phase: Turn, state: Any, position: int, version: int, event: "StreamEvent") -> None:
         self._take(Moment(phase, state, position, version, event))
 
     def end(self, error: Exception | None = None) -> None:
-        """The end of one is not the end of all."""
+        """Do nothing: the end of one part or call does not end the stream."""

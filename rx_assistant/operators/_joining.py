@@ -1,6 +1,6 @@
-"""Which neighbours `coalesce` may join, and into what: text with text, deltas of one part, snapshots of one thing.
+"""Which neighbours `coalesce` joins, and how: text with text, deltas of one part, snapshots of one object.
 
-A rule is a pair: `may_join(earlier, later)` is asked for each item as it comes, `joined(items)` once per frame.
+A rule is a pair: `may_join(earlier, later)` is called for each item as it arrives, `joined(items)` once per frame.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ T = TypeVar("T")
 
 
 class Rule(NamedTuple):
-    """How items of one type are joined."""
+    """The rule for items of one type."""
 
     may_join: Callable[[Any, Any], bool]
     joined: Callable[[Sequence[Any]], Any]
 
 
 def may_join(earlier: object, later: object) -> bool:
-    """Tell whether two neighbours say more together: both text, deltas of one part or call, snapshots of one thing."""
+    """Return whether two neighbours can be joined: texts, deltas of one part or call, or snapshots of one object."""
     kind = type(later)
     if type(earlier) is not kind:
         return False
@@ -35,7 +35,7 @@ def may_join(earlier: object, later: object) -> bool:
 
 
 def joined(items: Sequence[T]) -> T:
-    """Give one item that says what `items`, neighbours of which each may join the next, say one after the other.
+    """Return one item that replaces `items`, where each item may be joined with the next.
 
     Raises TypeError for items that no rule can join.
     """
@@ -44,23 +44,25 @@ def joined(items: Sequence[T]) -> T:
         return "".join(items)  # type: ignore[return-value, arg-type]  # T is str here
     rule = _RULES.get(kind)
     if rule is None:
-        raise TypeError(f"nothing tells how to join items of type {kind.__name__}: give `join` beside `adjacent`")
+        raise TypeError(
+            f"joining items of type {kind.__name__} needs a function: pass `join` with `adjacent`"
+        )
     whole: T = rule.joined(items)
     return whole
 
 
 def grows(item: object) -> bool:
-    """Tell whether joining items like this makes a larger one, rather than keeping the newest."""
+    """Return whether joining items of this type makes a larger item, instead of keeping the newest."""
     return type(item) in _GROWING
 
 
 def gives_way(item: object) -> bool:
-    """Tell whether an item like this is nothing any more once a later one may join it."""
+    """Return whether a later item of this type makes this one obsolete."""
     return type(item) in _NEWEST
 
 
 def newest(items: Sequence[T]) -> T:
-    """Give the last item, which says all that those before it said."""
+    """Return the last item, which contains all earlier ones."""
     return items[-1]
 
 
@@ -101,7 +103,7 @@ def _longer_step_delta(items: Sequence[ThreadRunStepDelta]) -> ThreadRunStepDelt
 
 
 def _delta(about: str, kind: str, delta: object) -> bytes:
-    """The compact JSON that servers write, which the narrow reading of a delta understands."""
+    """The compact JSON that servers write. The narrow reading of a delta accepts only this form."""
     whole = {"id": about, "object": kind, "delta": delta}
     return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -110,7 +112,7 @@ def _delta(about: str, kind: str, delta: object) -> bytes:
 
 
 def _same_status(earlier: RunSnapshot, later: RunSnapshot) -> bool:
-    """A snapshot in which the run wants something else than before must not wait for a frame."""
+    """Return whether two snapshots have the same run status. A snapshot with a new status must not wait for a frame."""
     return earlier.status == later.status
 
 

@@ -1,4 +1,4 @@
-"""Events → messages: finished ones, or each as it is being written."""
+"""Events → messages: finished ones, or each while it is written."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def message_streams() -> SubstreamOperator[MessageStream, AsyncMessageStream]:
         message_streams()  MessageStream
                                               MessageDelta   MessageDelta   |
 
-    It is keyed by the message's id. What is open when the stream breaks ends with the stream's error.
+    The message's id is the key. If the stream fails, open substreams end with the stream's error.
 
     >>> for message in stream.pipe(ax.message_streams()):
     ...     print(message.id, "".join(message.text_deltas))
@@ -72,13 +72,13 @@ def _is_message(state: State) -> bool:
 
 
 class _MessageFields:
-    """Which message it is."""
+    """The identity of a message."""
 
     _message: MessageState
 
     @property
     def id(self) -> str:
-        """The message's id; empty when the server gives none."""
+        """The message's id; empty when the server sends none."""
         return self._message.id
 
     def __repr__(self) -> str:
@@ -86,7 +86,7 @@ class _MessageFields:
 
 
 class MessageStream(_MessageFields, Stream["MessageDelta"]):
-    """One message as it is written: itself the Stream of its deltas, as `deltas` is."""
+    """One message while it is written: a Stream of its deltas, like `deltas`."""
 
     def __init__(self, substream: Substream[MessageState]) -> None:
         self._message = substream.state
@@ -95,32 +95,32 @@ class MessageStream(_MessageFields, Stream["MessageDelta"]):
 
     @property
     def deltas(self) -> Stream[MessageDelta]:
-        """What changes in the message, as it was on the wire."""
+        """The changes of the message, as they were on the wire."""
         return self._moments.pipe(_deltas)
 
     @property
     def text_deltas(self) -> Stream[str]:
-        """The pieces of all its texts, in the order of the wire."""
+        """The pieces of all texts of the message, in the order of the wire."""
         return self._moments.pipe(events_of, text_deltas())
 
     @property
     def texts(self) -> Stream[TextStream]:
-        """A substream for each of its text parts."""
+        """A substream for each text part of the message."""
         return self._moments.pipe(events_of, texts())
 
     @property
     def snapshots(self) -> Stream[Message]:
-        """The whole message so far, whenever it grows, and once more when it is finished."""
+        """The whole message so far, each time it grows, and once more when it is finished."""
         return self._moments.pipe(_snapshots)
 
     @property
     def done(self) -> Stream[Message]:
-        """The server's finished Message, once; nothing when the stream ends without it."""
+        """The server's finished Message, once; empty when the stream ends before it."""
         return self._moments.pipe(_done)
 
 
 class AsyncMessageStream(_MessageFields, AsyncStream["MessageDelta"]):
-    """One message as it is written: itself the AsyncStream of its deltas, as `deltas` is."""
+    """One message while it is written: an AsyncStream of its deltas, like `deltas`."""
 
     def __init__(self, substream: Substream[MessageState]) -> None:
         self._message = substream.state
@@ -129,27 +129,27 @@ class AsyncMessageStream(_MessageFields, AsyncStream["MessageDelta"]):
 
     @property
     def deltas(self) -> AsyncStream[MessageDelta]:
-        """What changes in the message, as it was on the wire."""
+        """The changes of the message, as they were on the wire."""
         return self._moments.pipe(_deltas)
 
     @property
     def text_deltas(self) -> AsyncStream[str]:
-        """The pieces of all its texts, in the order of the wire."""
+        """The pieces of all texts of the message, in the order of the wire."""
         return self._moments.pipe(events_of, text_deltas())
 
     @property
     def texts(self) -> AsyncStream[AsyncTextStream]:
-        """A substream for each of its text parts."""
+        """A substream for each text part of the message."""
         return self._moments.pipe(events_of, texts())
 
     @property
     def snapshots(self) -> AsyncStream[Message]:
-        """The whole message so far, whenever it grows, and once more when it is finished."""
+        """The whole message so far, each time it grows, and once more when it is finished."""
         return self._moments.pipe(_snapshots)
 
     @property
     def done(self) -> AsyncStream[Message]:
-        """The server's finished Message, once; nothing when the stream ends without it."""
+        """The server's finished Message, once; empty when the stream ends before it."""
         return self._moments.pipe(_done)
 
 

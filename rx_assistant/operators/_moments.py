@@ -1,4 +1,4 @@
-"""Moments of one state → what its stream object emits: views of it, what it is done with, deltas, events."""
+"""Changes of one state → the items of its substream: views, the final object, deltas, events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ A = TypeVar("A")
 
 
 def views(view: Callable[[Moment[S]], A]) -> Callable[[Observable[Moment[S]]], Observable[A]]:
-    """Emit what `view` makes of a state, at each version of it."""
+    """Emit `view(state, version)` for each version of a state."""
 
     def start(down: Sink[A], scope: Scope[Moment[S]]) -> Callable[[Moment[S]], object]:
         last = -1
@@ -32,7 +32,7 @@ def views(view: Callable[[Moment[S]], A]) -> Callable[[Observable[Moment[S]]], O
 
 
 def at_done(view: Callable[[Moment[S]], A]) -> Callable[[Observable[Moment[S]]], Observable[A]]:
-    """Emit what `view` makes of a state that is done; nothing if that does not happen."""
+    """Emit the view of a state once it is done; empty if the stream ends before that."""
 
     def start(down: Sink[A], scope: Scope[Moment[S]]) -> Callable[[Moment[S]], object]:
         def on_moment(moment: Moment[S]) -> None:
@@ -45,7 +45,7 @@ def at_done(view: Callable[[Moment[S]], A]) -> Callable[[Observable[Moment[S]]],
 
 
 def deltas(read: Callable[[Moment[S]], A]) -> Callable[[Observable[Moment[S]]], Observable[A]]:
-    """Emit what `read` makes of each delta, unless that is empty."""
+    """Emit what `read` returns for each delta, unless it is empty."""
 
     def start(down: Sink[A], scope: Scope[Moment[S]]) -> Callable[[Moment[S]], object]:
         def on_moment(moment: Moment[S]) -> None:
@@ -60,7 +60,7 @@ def deltas(read: Callable[[Moment[S]], A]) -> Callable[[Observable[Moment[S]]], 
 
 
 def events_of(moments: Observable[Moment[Any]]) -> Observable[Event]:
-    """Emit the events behind the moments, each once: what there is of a message or step, for operators of ours."""
+    """Emit the event behind each change, each event once: the source of other operators on one message or step."""
     return _events_of(moments)
 
 

@@ -1,4 +1,4 @@
-"""What an interpreter's code prints and draws: the pieces on the wire, and what only a whole object shows."""
+"""The outputs of code interpreter calls: from deltas, and from a whole object for outputs without a delta."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Moment = Moment[CallState]
 
 
 def each_output(down: Sink[CodeInterpreterOutputDelta]) -> Callable[[_Moment], object]:
-    """Give what hands on the outputs of one call from its moments."""
+    """Return a function that emits the outputs of one call from its changes."""
     seen: set[int] = set()
 
     def on_moment(moment: _Moment) -> None:
@@ -41,7 +41,7 @@ def _start(down: Sink[CodeInterpreterOutputDelta], scope: Scope[_Moment]) -> Cal
 
 
 outputs = operator(_start)
-"""Moments of a call → its outputs: each piece as it came, and once for each that came in no piece."""
+"""Changes of a call → its outputs: each piece as it arrived, and each output that no piece brought."""
 
 
 def _pieces(moment: _Moment) -> Iterator[CodeInterpreterOutputDelta]:
@@ -63,7 +63,7 @@ def _whole(moment: _Moment, seen: set[int]) -> Iterator[CodeInterpreterOutputDel
 
 @cache
 def _reader() -> Callable[[Any], CodeInterpreterOutputDelta]:
-    """An output as JSON values → the model of its delta, whose shape is the same."""
+    """An output as JSON values → the model of its delta, which has the same shape."""
     from pydantic import TypeAdapter
 
     from rx_assistant.types import CodeInterpreterOutputDelta

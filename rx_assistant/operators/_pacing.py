@@ -1,12 +1,12 @@
-"""Items as they come → no more of them than an eye can follow, or a queue may hold.
+"""Items at the server's pace → fewer items, at a pace that a person or an observer can follow.
 
     source            --a-b-c-------d-e-|
     coalesce(---)     --a---(bc)----d--e|
     latest(---)       --a---c-------d--e|
 
-Reading pace and looking pace differ by a factor of a hundred: a server writes a delta each few milliseconds or less,
-and whoever shows them needs one each frame. Time operators of reactivex do not do this: debounce starves,
-throttle_first loses the tail, sample loses everything else, buffer_with_time wakes while idle and loses its buffer.
+A server writes a delta every few milliseconds or less, but a screen needs one update per frame. The time operators of
+reactivex do not solve this: debounce emits nothing while items keep coming, throttle_first loses the last items, sample
+loses all items between its samples, and buffer_with_time wakes up while idle and loses its buffer on an error.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from rx_assistant.operators._pacing_backlog import Backlog, Handoff, Newest, Ove
 T = TypeVar("T")
 
 FRAME = 1 / 30
-"""Seconds between two groups: text that appears thirty times a second looks as if it flowed."""
+"""Seconds between two groups: text that is updated thirty times a second seems to flow."""
 
 STRETCH = 1.5
-"""A frame lasts at least this many times as long as the last draining: slow observers get fewer, larger items."""
+"""A frame lasts at least this many times as long as the last delivery: slow observers get fewer, larger items."""
 
 
 def coalesce(
@@ -43,18 +43,18 @@ def coalesce(
     on_drop: Callable[[T], object] | None = None,
     scheduler: abc.SchedulerBase | None = None,
 ) -> Callable[[Observable[T]], Observable[T]]:
-    """Emit fewer, larger items: at most one group of joined neighbours per `interval` (seconds), and lose nothing.
+    """Emit fewer, larger items: at most one group of joined neighbours per `interval` (seconds), without loss.
 
         source                --a-b-c-------d-X-e-|       X: joins nothing
         coalesce(interval)    --a---(bc)----d-X-e-|
 
-    The first item after idle goes out at once. An item that may not be joined to the one before it is a barrier:
-    what waits and the item itself go out at once, so that a tool call or a required action never waits for a frame.
-    What waits goes out before the ending; disposing drops it. There is no timer while nothing waits. A draining that
-    took long stretches the frame to 1.5 times as long.
+    The first item after idle is emitted at once. An item that cannot be joined to the one before it is a barrier:
+    all waiting items and the barrier are emitted at once, so a tool call or required action never waits for a frame.
+    Waiting items are emitted before the ending; disposing drops them. No timer runs while nothing waits. If a delivery
+    takes long, the next frame lasts 1.5 times as long as that delivery.
 
     Text, deltas of one part or call, and run snapshots of one status are joined by default; other items only by
-    `adjacent(earlier, later)`, asked for each item, and `join(items)`, called for each group of more than one.
+    `adjacent(earlier, later)`, called for each item, and `join(items)`, called for each group of more than one.
 
     >>> list(stream.pipe(ax.text_deltas(), ax.coalesce(interval=60)))
     ['It is', ' 12°C in Paris.']
@@ -62,12 +62,12 @@ def coalesce(
     Args:
         interval: Seconds between two groups.
         adjacent: Whether two neighbours may be joined.
-        join: Gives one item for many.
-        leading: Whether the first item after idle goes out at once, instead of waiting for an interval.
-        max_pending: How many groups may wait, where observers are slower than the source and run on other threads.
-        overflow: `"error"` ends with StreamOverflowError after what waits; or `"drop_oldest"`, `"drop_newest"`.
+        join: Returns one item for many.
+        leading: Whether the first item after idle is emitted at once, instead of after an interval.
+        max_pending: How many groups may wait, for observers on other threads that are slower than the source.
+        overflow: `"error"` emits all waiting items, then a StreamOverflowError; or `"drop_oldest"`, `"drop_newest"`.
         on_drop: Called with each item that is dropped.
-        scheduler: Its timer is used; by default the one given to `subscribe()`, or the stream's own.
+        scheduler: The scheduler for timers; by default the one given to `subscribe()`, or the stream's own.
     """
     _check(interval=interval, capacity=max_pending, overflow=overflow)
 
@@ -86,7 +86,7 @@ def latest(
         source              --a-b-c-d------e-|
         latest(interval)    --a---c---d----e-|
 
-    Otherwise as `coalesce`: the first after idle at once, the last before the ending, a slow observer gets fewer.
+    Otherwise like `coalesce`: the first item after idle is emitted at once, the last one before the ending.
 
     >>> [text.value for text in stream.pipe(ax.text_snapshots(), ax.latest(interval=60))]
     ['It is', 'It is 12°C in Paris.']
@@ -106,22 +106,22 @@ def buffer_bounded(
     on_drop: Callable[[T], object] | None = None,
     scheduler: abc.SchedulerBase | None = None,
 ) -> Callable[[Observable[T]], Observable[T]]:
-    """Emit every item, in order, from turns of `scheduler`, while at most `capacity` of them wait there.
+    """Emit every item, in order, from actions of `scheduler`; at most `capacity` items wait.
 
         source                --abc----d-|
         buffer_bounded(3)     ---a-b-c--d-|
 
-    For observers that need every event and are slower than the stream: it reads on while they work. One turn is
-    pending at a time, and hands on whatever waits. What waits goes out before the ending; disposing drops it.
+    For observers that need every event and are slower than the stream: reading continues while they work. At most
+    one action is pending; it emits all waiting items. They are emitted before the ending; disposing drops them.
 
     >>> list(stream.pipe(ax.text_deltas(), ax.buffer_bounded(1000)))
     ['It is', ' 12°C in Paris', '.']
 
     Args:
         capacity: How many items may wait.
-        overflow: `"error"` ends with StreamOverflowError after what waits; or `"drop_oldest"`, `"drop_newest"`.
+        overflow: `"error"` emits all waiting items, then a StreamOverflowError; or `"drop_oldest"`, `"drop_newest"`.
         on_drop: Called with each item that is dropped.
-        scheduler: Where the observer runs; by default the scheduler given to `subscribe()`, or the stream's own.
+        scheduler: Runs the observer; by default the scheduler given to `subscribe()`, or the stream's own.
     """
     _check(capacity=capacity, overflow=overflow)
 
@@ -133,7 +133,7 @@ def buffer_bounded(
 
 
 def timing(scope: Scope[Any]) -> abc.SchedulerBase:
-    """Give the scheduler of a subscription; for sources without one, the process's timers, called as they are due."""
+    """Return the scheduler of a subscription; for sources without one, the process's timers."""
     return scope.scheduler or StreamScheduler(_at_once, TIMERS.call_later)
 
 
@@ -146,20 +146,20 @@ def _never(_earlier: object, _later: object) -> bool:
 
 
 def _check(*, interval: object = FRAME, capacity: object = None, overflow: str = "error") -> None:
-    if not isinstance(interval, int | float):  # a stream, when the parentheses were forgotten in a pipe
-        raise TypeError(f"interval is a number of seconds, not {interval!r}")
+    if not isinstance(interval, int | float):  # got a stream: the parentheses are missing in a pipe
+        raise TypeError(f"interval must be a number of seconds, got {interval!r}")
     if not interval > 0:
-        raise ValueError(f"interval is a number of seconds, more than 0, not {interval!r}")
+        raise ValueError(f"interval must be a number of seconds above 0, got {interval!r}")
     if not isinstance(capacity, int | None):
-        raise TypeError(f"the capacity is a number of items, not {capacity!r}")
+        raise TypeError(f"capacity must be a number of items, got {capacity!r}")
     if capacity is not None and capacity < 1:
-        raise ValueError(f"the capacity is a number of items, at least 1, not {capacity!r}")
+        raise ValueError(f"capacity must be at least 1, got {capacity!r}")
     if overflow not in ("error", "drop_oldest", "drop_newest"):
-        raise ValueError(f"overflow must be 'error', 'drop_oldest' or 'drop_newest', not {overflow!r}")
+        raise ValueError(f"overflow must be 'error', 'drop_oldest' or 'drop_newest', got {overflow!r}")
 
 
 class _Scheduled(Handoff[T]):
-    """Drains on a scheduler, on which at most one action of it is pending."""
+    """Delivers on a scheduler; at most one action is pending there."""
 
     def __init__(self, down: Sink[T], backlog: Backlog[T], scheduler: abc.SchedulerBase) -> None:
         super().__init__(down, backlog)
@@ -198,7 +198,7 @@ class _Scheduled(Handoff[T]):
 
 
 class _Coalescing(_Scheduled[T]):
-    """Drains at once when a frame has passed or a barrier comes; else when the frame will have passed."""
+    """Delivers at once if a frame has passed or a barrier arrives; else at the end of the frame."""
 
     def __init__(
         self, down: Sink[T], backlog: Backlog[T], interval: float, leading: bool, scheduler: abc.SchedulerBase
@@ -206,12 +206,12 @@ class _Coalescing(_Scheduled[T]):
         super().__init__(down, backlog, scheduler)
         self._interval = self._frame = interval
         self._leading = leading
-        self._began: datetime | None = None  # when the last draining began
+        self._began: datetime | None = None  # when the last delivery began
         self._draining = False
 
     def _arrange(self) -> None:
         if self._draining:
-            return  # whoever drains will see, once this is False, that something waits
+            return  # the draining thread sets this to False, then looks for waiting items again
         rest = self._rest()
         if rest > 0:
             self._arm(rest)
@@ -224,11 +224,11 @@ class _Coalescing(_Scheduled[T]):
         self.drain()
 
     def _rest(self) -> float:
-        """Seconds until the frame has passed that began with the last draining."""
+        """Seconds until the end of the frame that began with the last delivery."""
         if self._began is None:
             return 0.0
         passed = (self._scheduler.now - self._began).total_seconds()
-        return min(self._frame - passed, self._frame)  # a clock that was set back must not stop us
+        return min(self._frame - passed, self._frame)  # if the clock was set back, wait for at most one frame
 
     def _deliver(self) -> None:
         self._draining = True
@@ -244,7 +244,7 @@ class _Coalescing(_Scheduled[T]):
 
 
 class _Buffering(_Scheduled[T]):
-    """Drains in the scheduler's next turn."""
+    """Delivers in the scheduler's next action."""
 
     def _arrange(self) -> None:
         self._arm(0)

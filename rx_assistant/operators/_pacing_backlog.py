@@ -1,15 +1,15 @@
-"""Items that wait to be handed on, in groups of what may be joined; and their handing on, one thread at a time.
+"""A queue of waiting items, in groups that can be joined; and their delivery, by one thread at a time.
 
 Theory of operation
 
-A `Backlog` is filled by whoever pushes and emptied by whoever drains, on any threads. Joining two neighbours costs
-nothing but the question whether they may: a group is a list, joined when it is taken; of things that give way to the
-newest, such as snapshots, it holds one. Only groups count against the capacity, since a longer text is no longer queue.
+One thread fills a `Backlog` and another may drain it. Pushing only tests whether an item can join its neighbour: a
+group is a list that is joined when it is taken. A group of snapshots holds only the newest. The capacity counts groups,
+because joining more text into a group does not make the queue longer.
 
-A `Handoff` gives a backlog to a sink. The lock is only ever try-acquired: the thread that gets it delivers, and looks
-again after releasing; a thread that does not get it has left its wish as state (`_wanted`). So delivery is serial and
-in order (C10), a push from inside a delivery cannot recurse, and no thread ever waits for a slow observer. When the
-draining starts is what operators differ in.
+A `Handoff` delivers a backlog to a sink. Its lock is only try-acquired: the thread that gets it delivers, and looks
+again after releasing it. A thread that does not get it leaves its request as state (`_wanted`). So delivery is serial
+and in order (C10), a push from inside a delivery cannot recurse, and no thread waits for a slow observer. The operators
+differ in when they start draining.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from rx_assistant.operators._joining import gives_way, grows, joined
 T = TypeVar("T")
 
 Overflow: TypeAlias = Literal["error", "drop_oldest", "drop_newest"]
-"""What becomes of an item too many: the chain ends with StreamOverflowError, or an item is dropped."""
+"""The policy for a full queue: end the chain with StreamOverflowError, or drop an item."""
 
 NOTHING: Any = object()
-"""What an empty backlog gives."""
+"""Returned by an empty backlog."""
 
 
 class Added(Enum):
-    """What an item became that was not joined to what waits already."""
+    """How an item was queued that could not join a waiting group."""
 
-    OPENED = "opened"  # a new group, which may still grow
-    BARRIER = "barrier"  # a new group, which must not wait
+    OPENED = "opened"  # a new group, which may grow
+    BARRIER = "barrier"  # a new group, which must be delivered at once
 
 
 class Backlog(Generic[T]):
@@ -76,14 +76,16 @@ class Backlog(Generic[T]):
         self._numbering = numbering
         self._numbers: deque[int] = deque()  # one for each group
         self._last: T = NOTHING
-        self._mutex = threading.RLock()  # what the garbage collector finds in here may dispose the subscription
+        self._mutex = (
+            threading.RLock()
+        )  # reentrant: the garbage collector may dispose the subscription while it is held
 
     def __len__(self) -> int:
         return len(self._groups)
 
     @property
     def first_number(self) -> int | None:
-        """The number that the oldest group got from `numbering`; None when nothing waits."""
+        """The number of the oldest group, from `numbering`; None when nothing waits."""
         with self._mutex:
             return self._numbers[0] if self._numbers else None
 
@@ -94,10 +96,10 @@ class Backlog(Generic[T]):
             return self._numbers[-1] if self._numbers else None
 
     def add(self, item: T) -> Added | None:
-        """Add an item behind all others, from one thread at a time; None when nothing new waits.
+        """Add an item at the end, from one thread at a time; None when no new group waits.
 
         Raises:
-            StreamOverflowError: there are as many groups as there may be, and `overflow` is `"error"`.
+            StreamOverflowError: the queue is full, and `overflow` is `"error"`.
         """
         last = self._last
         joins = self._adjacent(item if last is NOTHING else last, item)
@@ -119,11 +121,11 @@ class Backlog(Generic[T]):
         return Added.OPENED if joins else Added.BARRIER
 
     def take(self) -> T:
-        """Give the oldest group as one item; NOTHING when nothing waits."""
+        """Return the oldest group as one item; NOTHING when nothing waits."""
         return self.take_some(None)[0]
 
     def take_some(self, most: int | None) -> tuple[T, int]:
-        """Give the oldest group as one item, but of a text that grows only the first `most` pieces; and their number.
+        """Return the oldest group as one item, at most `most` pieces of a growing text; and the number of pieces.
 
         NOTHING when nothing waits.
         """
@@ -146,7 +148,7 @@ class Backlog(Generic[T]):
             self._last = NOTHING
 
     def _make_room(self, item: T) -> bool:
-        """Keep to the capacity; False when that means to drop `item`."""
+        """Apply the overflow policy; returns False if `item` must be dropped."""
         dropped: Sequence[T] = ()
         with self._mutex:
             waiting = len(self._groups)
@@ -157,7 +159,7 @@ class Backlog(Generic[T]):
         if not full:
             return True
         if self._overflow == "error":
-            message = f"{waiting} items wait to be handed on and cannot be joined; the capacity is {self._capacity}"
+            message = f"at most {self._capacity} groups of items may wait, got {waiting + 1}: the observer is too slow"
             raise StreamOverflowError(message, capacity=self._capacity or 0, pending=waiting)
         for lost in dropped or (item,):
             if self._on_drop is not None:
@@ -166,7 +168,7 @@ class Backlog(Generic[T]):
 
 
 class Newest(Backlog[T]):
-    """A backlog of at most one item: each takes the place of the one before it."""
+    """A backlog of at most one item: each item replaces the one before it."""
 
     __slots__ = ()
 
@@ -174,7 +176,7 @@ class Newest(Backlog[T]):
         super().__init__(_always, _last)
 
     def add(self, item: T) -> Added | None:
-        """Put `item` in the place of what waits."""
+        """Replace the waiting item by `item`."""
         with self._mutex:
             if self._groups:
                 self._groups[0][0] = item
@@ -185,7 +187,7 @@ class Newest(Backlog[T]):
 
 
 class Intake(Generic[T]):
-    """Takes upstream's signals: items into a backlog, the ending behind them. Subclasses hand them on."""
+    """Puts upstream's items and ending into a backlog. Subclasses deliver them."""
 
     def __init__(self, down: Sink[T], backlog: Backlog[T]) -> None:
         self.backlog = backlog
@@ -195,7 +197,7 @@ class Intake(Generic[T]):
 
     @property
     def hooks(self) -> Hooks:
-        """What the operator does with upstream's signals."""
+        """The operator's hooks for upstream's signals."""
         return Hooks(self.push, self.error, self.completed, self.dispose)
 
     def push(self, item: T) -> None:
@@ -215,15 +217,15 @@ class Intake(Generic[T]):
             self._hurry()
 
     def error(self, error: Exception) -> None:
-        """Take upstream's error: it goes out behind everything that waits."""
+        """Take upstream's error: it is delivered after all waiting items."""
         self._end(error)
 
     def completed(self) -> None:
-        """Take upstream's completion: it goes out behind everything that waits."""
+        """Take upstream's completion: it is delivered after all waiting items."""
         self._end(None)
 
     def dispose(self) -> None:
-        """Drop what waits. Nothing is handed on any more."""
+        """Drop all waiting items. Nothing is delivered any more."""
         self.over = True
         self.backlog.clear()
 
@@ -233,7 +235,7 @@ class Intake(Generic[T]):
             self._hurry()
 
     def _finish(self, error: Exception | None) -> None:
-        """Hand on the ending, once."""
+        """Deliver the ending, once."""
         if self.over:
             return
         self.over = True
@@ -243,26 +245,26 @@ class Intake(Generic[T]):
             self._down.error(error)
 
     def _arrange(self) -> None:
-        """See to it that what waits is handed on in time."""
+        """Schedule the delivery of the waiting items."""
         raise NotImplementedError
 
     def _hurry(self) -> None:
-        """See to it that what waits is handed on at once."""
+        """Deliver the waiting items as soon as possible."""
         raise NotImplementedError
 
 
 class Handoff(Intake[T]):
-    """Hands on by draining, on whichever thread asks."""
+    """Delivers by draining, on the thread that calls `drain()`."""
 
     def __init__(self, down: Sink[T], backlog: Backlog[T]) -> None:
         super().__init__(down, backlog)
         self._wanted = False
         self._turn: dict[
             int, object
-        ] = {}  # the token of the thread that delivers, under 0: see hot/_log.py, "Interrupts"
+        ] = {}  # key 0: the token of the thread that delivers; see hot/_log.py, "Interrupts"
 
     def drain(self) -> None:
-        """Hand on what waits, unless another thread, or a caller further up this stack, is doing so."""
+        """Deliver all waiting items, unless another thread, or a caller further up this stack, is delivering."""
         self._wanted = True
         while self._wanted:
             token, turn = object(), self._turn
@@ -278,11 +280,11 @@ class Handoff(Intake[T]):
                         del turn[0]
                 except KeyError:
                     pass
-            # look again: a wish placed after the last look found the turn taken and left
+            # look again: a request may have come after the last look, while the turn was taken
 
     def _deliver(self) -> None:
-        """Hand on the groups that wait now, and then the ending if it has come."""
-        ending, down = self._ending, self._down  # looked at first: nothing is added behind an ending
+        """Deliver the groups that wait now, then the ending if it has arrived."""
+        ending, down = self._ending, self._down  # read the ending first: no item is added after it
         try:
             for _ in range(len(self.backlog)):
                 item = self.backlog.take()

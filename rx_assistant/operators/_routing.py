@@ -1,6 +1,6 @@
-"""Events → moments of messages, parts, steps and calls, each into the inlet of its own state. Knows no streams.
+"""Events → changes of messages, parts, steps and calls, each sent to the inlet of its state. Knows no streams.
 
-What an event opens, changes and closes is told by `snapshots.advance`, the one place that keeps these books.
+`snapshots.advance` alone decides what an event opens, changes and closes.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ def _kinds(*families: type[StreamEvent]) -> Kinds:
 
 
 MESSAGES: Final = _kinds(MessageEvent, ThreadMessageDelta)
-"""The events that tell of messages and their parts."""
+"""The events about messages and their parts."""
 
 STEPS: Final = _kinds(RunStepEvent, RunEvent, ThreadRunStepDelta)
-"""The events that tell of steps and their calls: a run's too, since it closes the calls that it requires."""
+"""The events about steps and their calls. A run event is one too, because it closes the calls that it requires."""
 
 _RUNS: Final = _kinds(RunEvent)
 _DELTAS: Final = _kinds(ThreadMessageDelta, ThreadRunStepDelta)
 
 
 Turn: TypeAlias = Phase | Literal["changed"]
-"""What may happen to a state; "changed": a run's event closed a call of the step."""
+"""The kinds of moments; "changed": a run event closed a call of the step."""
 
 
 class Moment(Generic[S]):
-    """What an event did to one state, and the `version` since which that shows."""
+    """A change of one state by one event, and the first `version` that shows it."""
 
     __slots__ = ("event", "phase", "position", "state", "version")
 
@@ -52,19 +52,19 @@ class Moment(Generic[S]):
         self.state = state
         self.position = position
         self.version = version
-        self.event: Any = event  # of the class that the phase and the state imply
+        self.event: Any = event  # its class follows from the phase and the state
 
     @property
     def is_delta(self) -> bool:
-        """Whether the event is a delta; otherwise it carries something whole."""
+        """Whether the event is a delta; otherwise it carries a whole object."""
         return type(self.event) in _DELTAS
 
 
 class Inlet(Protocol):
-    """Where the moments of one state go."""
+    """Receives the moments of one state."""
 
     def announce(self) -> None:
-        """Tell that it is there, before its first moment."""
+        """Announce the state, before its first moment."""
 
     def push(self, phase: Turn, state: Any, position: int, version: int, event: StreamEvent) -> None:
         """Take the next moment."""
@@ -78,7 +78,7 @@ def _unwanted(_state: State) -> None:
 
 
 class Router:
-    """Events → moments, into the inlet that `inlet_for` gives when their state is created; None drops them."""
+    """Events → moments. `inlet_for` returns the inlet of a new state, or None to drop its moments."""
 
     def __init__(self, kinds: Kinds, inlet_for: Callable[[State], Inlet | None]) -> None:
         self._kinds = kinds
@@ -87,12 +87,12 @@ class Router:
         self.inlets: dict[State, Inlet] = {}
 
     def take(self, event: StreamEvent) -> None:
-        """Route one event. An interrupt in a callback is raised when all inlets have had their moments."""
+        """Route one event. An interrupt in a callback is raised after all inlets have got their moments."""
         kind = type(event)
         if kind not in self._kinds:
             return
         if kind in _RUNS and b"requires_action" not in event.raw:
-            return  # it can close no call, so its payload is not read
+            return  # it cannot close a call, so its payload is not read
         interrupt: BaseException | None = None
         for snapshot, changes, whole in advance(self._snapshot, event):
             self._snapshot = snapshot
@@ -101,7 +101,7 @@ class Router:
             raise interrupt
 
     def _tell(self, changes: Changes, event: StreamEvent) -> BaseException | None:
-        """Push what one step changed; gives an interrupt that came in between."""
+        """Push the changes of one step; returns an interrupt that came in between."""
         version = self._snapshot.version
         interrupt: BaseException | None = None
         for phase, state, position in changes:
@@ -117,17 +117,17 @@ class Router:
         return interrupt
 
     def end(self, error: Exception | None = None) -> None:
-        """End every inlet that is open. There will be no others."""
+        """End all open inlets, and open no others."""
         inlets, self.inlets = self.inlets, {}
         self._inlet_for = _unwanted
         for inlet in inlets.values():
             inlet.end(error)
 
     def _turn(self, phase: Turn, state: State, version: int, event: StreamEvent) -> None:
-        """A state is created, or done.
+        """Handle the creation or the end of a state.
 
-        An interrupt leaves the books in order: the state is closed all the same. An exception ends the observer that
-        raised it, so nothing is closed before that observer has got its error.
+        After an interrupt the state is closed all the same. An exception ends the observer that
+        raised it, so nothing is closed before that observer has received its error.
         """
         inlet = self._open(state) if phase == "created" else self.inlets.get(state)
         interrupt: BaseException | None = None
@@ -158,7 +158,7 @@ class Router:
         return inlet
 
     def _close(self, state: State, version: int) -> None:
-        """End a state's inlet; and those of parts and calls that its final object does not hold."""
+        """End a state's inlet, and the inlets of parts and calls that its final object does not hold."""
         ended: list[State] = [state]
         if isinstance(state, MessageState):
             ended += state.parts.at(version)
@@ -170,7 +170,7 @@ class Router:
                 inlet.end()
 
     def _tell_step(self, call: State, version: int, event: StreamEvent) -> None:
-        """Let a step have the run's event that closed a call of it."""
+        """Send a step the run event that closed one of its calls."""
         if isinstance(call, CallState) and isinstance(event, RunEvent):
             state = self._snapshot.step_state(call.step_id)
             if state is not None and state in self.inlets:

@@ -1,4 +1,4 @@
-"""Events → run steps: finished ones, or each as it goes on."""
+"""Events → run steps: finished ones, or each while it is in progress."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rx_assistant.types import RunStep, RunStepDelta, RunStepType
 
 _Moment = Moment[StepState]
-_NEWEST: Final = 1 << 62  # a version behind all versions
+_NEWEST: Final = 1 << 62  # a version after all others
 
 
 def completed_run_steps() -> Callable[[Observable[Event]], Observable[RunStep]]:
@@ -59,8 +59,8 @@ def run_steps() -> SubstreamOperator[RunStepStream, AsyncRunStepStream]:
         run_steps()  RunStepStream
                                          RunStepDelta    RunStepDelta    |
 
-    It is keyed by the step's id. A step whose outputs are submitted in another stream appears in both, and is done in
-    the second. What is open when the stream breaks ends with the stream's error.
+    The step's id is the key. A step whose outputs are submitted in another stream appears in both streams, and ends in
+    the second. If the stream fails, open substreams end with the stream's error.
 
     >>> for step in stream.pipe(ax.run_steps()):
     ...     print(step.id, step.type, step.done.run().status)
@@ -68,7 +68,7 @@ def run_steps() -> SubstreamOperator[RunStepStream, AsyncRunStepStream]:
     step_2 message_creation completed
 
     Raises:
-        EventDecodeError: the payload of a step's event, or of a run's that requires action, is not a JSON object;
+        EventDecodeError: the payload of a step event, or of a run event that requires action, is not a JSON object;
             through on_error.
     """
     return substreams(STEPS, _is_step, RunStepStream, AsyncRunStepStream)
@@ -79,18 +79,18 @@ def _is_step(state: State) -> bool:
 
 
 class _StepFields:
-    """Which step it is."""
+    """The identity of a step."""
 
     _step: StepState
 
     @property
     def id(self) -> str:
-        """The step's id; empty when the server gives none."""
+        """The step's id; empty when the server sends none."""
         return self._step.id
 
     @property
     def type(self) -> RunStepType | None:
-        """`tool_calls` or `message_creation`; None until the server has told it."""
+        """`tool_calls` or `message_creation`; None until the server has sent it."""
         return self._step.view(_NEWEST).type
 
     def __repr__(self) -> str:
@@ -98,7 +98,7 @@ class _StepFields:
 
 
 class RunStepStream(_StepFields, Stream["RunStepDelta"]):
-    """One run step as it goes on: itself the Stream of its deltas, as `deltas` is."""
+    """One run step in progress: a Stream of its deltas, like `deltas`."""
 
     def __init__(self, substream: Substream[StepState]) -> None:
         self._step = substream.state
@@ -107,27 +107,27 @@ class RunStepStream(_StepFields, Stream["RunStepDelta"]):
 
     @property
     def deltas(self) -> Stream[RunStepDelta]:
-        """What changes in the step, as it was on the wire."""
+        """The changes of the step, as they were on the wire."""
         return self._moments.pipe(_deltas)
 
     @property
     def tool_calls(self) -> Stream[ToolCallStream]:
-        """A substream for each of its tool calls."""
+        """A substream for each tool call of the step."""
         return self._moments.pipe(events_of, tool_calls())
 
     @property
     def snapshots(self) -> Stream[RunStep]:
-        """The whole step so far, whenever it grows, and once more when it has ended."""
+        """The whole step so far, each time it grows, and once more when it has ended."""
         return self._moments.pipe(_snapshots)
 
     @property
     def done(self) -> Stream[RunStep]:
-        """The server's finished RunStep, once; nothing when the stream ends without it."""
+        """The server's finished RunStep, once; empty when the stream ends before it."""
         return self._moments.pipe(_done)
 
 
 class AsyncRunStepStream(_StepFields, AsyncStream["RunStepDelta"]):
-    """One run step as it goes on: itself the AsyncStream of its deltas, as `deltas` is."""
+    """One run step in progress: an AsyncStream of its deltas, like `deltas`."""
 
     def __init__(self, substream: Substream[StepState]) -> None:
         self._step = substream.state
@@ -136,22 +136,22 @@ class AsyncRunStepStream(_StepFields, AsyncStream["RunStepDelta"]):
 
     @property
     def deltas(self) -> AsyncStream[RunStepDelta]:
-        """What changes in the step, as it was on the wire."""
+        """The changes of the step, as they were on the wire."""
         return self._moments.pipe(_deltas)
 
     @property
     def tool_calls(self) -> AsyncStream[AsyncToolCallStream]:
-        """A substream for each of its tool calls."""
+        """A substream for each tool call of the step."""
         return self._moments.pipe(events_of, tool_calls())
 
     @property
     def snapshots(self) -> AsyncStream[RunStep]:
-        """The whole step so far, whenever it grows, and once more when it has ended."""
+        """The whole step so far, each time it grows, and once more when it has ended."""
         return self._moments.pipe(_snapshots)
 
     @property
     def done(self) -> AsyncStream[RunStep]:
-        """The server's finished RunStep, once; nothing when the stream ends without it."""
+        """The server's finished RunStep, once; empty when the stream ends before it."""
         return self._moments.pipe(_done)
 
 

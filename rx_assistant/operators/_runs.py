@@ -1,4 +1,4 @@
-"""Events → what they say about the run: its states, its end, its failure. Runs are told apart by their ids."""
+"""Events → the run: its states, its end, its failure. Ids distinguish several runs in one stream."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ERRORS: Final = {
 
 
 def runs() -> Callable[[Observable[Event]], Observable[Run]]:
-    """Emit the Run that each run event carries, whole.
+    """Emit the whole Run of each run event.
 
         source  run.created  run.queued  message.delta  run.completed
         runs()  Run          Run                        Run
@@ -54,8 +54,8 @@ def run_statuses() -> Callable[[Observable[Event]], Observable[RunStatus]]:
         source          run.created  run.queued  run.in_progress  run.completed
         run_statuses()  queued                   in_progress      completed
 
-    The data's status counts, not the event's name: servers have sent `thread.run.completed` for runs that are
-    incomplete. A status that this version does not know is passed on as it is.
+    The status is from the data, not from the event's name: servers have sent `thread.run.completed` for runs that are
+    incomplete. A status that this version does not know is emitted unchanged.
 
     >>> list(stream.pipe(ax.run_statuses()))
     ['queued', 'in_progress', 'requires_action', 'queued', 'in_progress', 'completed']
@@ -80,12 +80,12 @@ def _run_statuses(down: Sink[RunStatus], scope: Scope[Event]) -> Callable[[Event
 
 
 def until_terminal() -> Callable[[Observable[E]], Observable[E]]:
-    """Emit the same events up to the one that tells the run's last status, and complete with it.
+    """Emit the same events up to the one with the run's last status, then complete.
 
         source            run.created  message.delta  run.completed  |
         until_terminal()  run.created  message.delta  run.completed|
 
-    A run that requires action has not ended. Of several runs in one stream, the last to end counts.
+    A run that requires action has not ended. With several runs in one stream, the stream completes with the last one.
 
     >>> stream.pipe(ax.until_terminal()).run().event
     'thread.run.completed'
@@ -116,7 +116,7 @@ def _until_terminal(down: Sink[E], scope: Scope[E]) -> Callable[[E], object]:
 
 
 def raise_on_failure() -> Callable[[Observable[E]], Observable[E]]:
-    """Emit the same events, and after one that tells that the run has failed, an error with that run.
+    """Emit the same events; after the event of a failed run, an error with that run.
 
         source              run.created  message.delta  run.failed  |
         raise_on_failure()  run.created  message.delta  run.failed  X RunFailedError
@@ -125,7 +125,7 @@ def raise_on_failure() -> Callable[[Observable[E]], Observable[E]]:
     'thread.run.completed'
 
     Raises:
-        RunFailedError: the run failed; RunCancelledError, RunExpiredError and RunIncompleteError are kinds of it. All
+        RunFailedError: the run failed; RunCancelledError, RunExpiredError and RunIncompleteError are subclasses. All
             through on_error, with the run in `run`.
         EventDecodeError: a run event's payload is not a JSON object; through on_error.
     """

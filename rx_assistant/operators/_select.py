@@ -1,4 +1,4 @@
-"""Events → those of one class, or those whose name fits a pattern."""
+"""Events → the events of one class, or with names that match a pattern."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rx_assistant.events import BY_NAME, StreamEvent, UnknownEvent
 from rx_assistant.hot import Scope, Sink, operator
 
 Event: TypeAlias = "StreamEvent[str, object]"
-"""Any event. Without the Any in a bare StreamEvent, which would make type checkers lose what `pipe` gives."""
+"""Any event. A bare StreamEvent contains Any, and type checkers would lose the result type of `pipe`."""
 
 E = TypeVar("E", bound="Event")
 
@@ -23,8 +23,8 @@ def of_type(kind: type[E]) -> Callable[[Observable[Event]], Observable[E]]:
         source                        run.created  message.delta  run.completed  |
         of_type(ThreadMessageDelta)                message.delta
 
-    A family such as `RunEvent` or `MessageEvent` gives every event that carries that object whole. `DoneEvent` and
-    `ErrorEvent` are endings, so a stream never emits them.
+    A base class such as `RunEvent` or `MessageEvent` matches all events with that whole object. `DoneEvent` and
+    `ErrorEvent` end a stream, which never emits them.
 
     >>> from rx_assistant.events import ThreadMessageCompleted
     >>> for event in stream.pipe(ax.of_type(ThreadMessageCompleted)):
@@ -32,10 +32,12 @@ def of_type(kind: type[E]) -> Callable[[Observable[Event]], Observable[E]]:
     It is 12°C in Paris.
 
     Raises:
-        TypeError: `kind` is no event class; at once.
+        TypeError: `kind` is not an event class; at once.
     """
     if not (isinstance(kind, type) and issubclass(kind, StreamEvent)):
-        raise TypeError(f"of_type takes an event class such as ThreadMessageDelta, not {kind!r}; names go to events()")
+        raise TypeError(
+            f"of_type() needs an event class such as ThreadMessageDelta, got {kind!r}: for names use events()"
+        )
 
     def start(down: Sink[E], scope: Scope[Event]) -> Callable[[Event], object]:
         def on_event(event: Any) -> None:
@@ -48,20 +50,20 @@ def of_type(kind: type[E]) -> Callable[[Observable[Event]], Observable[E]]:
 
 
 def events(pattern: str) -> Callable[[Observable[E]], Observable[E]]:
-    """Emit the events whose name fits a pattern, in which `*` is one dotted segment and `**` any number of them.
+    """Emit the events whose name matches a pattern. `*` is one dotted segment, `**` any number of segments.
 
         source                   run.created  run.step.delta  message.delta  |
         events("thread.run.*")   run.created
         events("thread.run.**")  run.created  run.step.delta
         events("**.delta")                    run.step.delta  message.delta
 
-    Events that this version does not know are matched by their name on the wire.
+    Unknown events are matched by their name on the wire.
 
     >>> [event.event for event in stream.pipe(ax.events("thread.message.*"))][:2]
     ['thread.message.created', 'thread.message.in_progress']
 
     Raises:
-        ValueError: a segment is empty, or a star is only a part of one; at once.
+        ValueError: a segment is empty, or contains a star and other characters; at once.
     """
     fits = _compiled(pattern)
     kinds = frozenset(kind for name, kind in BY_NAME.items() if fits(name))
@@ -78,14 +80,14 @@ def events(pattern: str) -> Callable[[Observable[E]], Observable[E]]:
 
 
 def _compiled(pattern: str) -> Callable[[str], object]:
-    """What tells whether a name fits."""
+    """Return a function that tests whether a name matches."""
     segments = pattern.split(".")
     for segment in segments:
         if not segment or ("*" in segment and segment not in ("*", "**")):
-            raise ValueError(f"{pattern!r} is no pattern: each dotted segment is a word, '*' or '**', not {segment!r}")
+            raise ValueError(f"each segment of the pattern {pattern!r} must be a word, '*' or '**', got {segment!r}")
     expression = "".join(_EXPRESSIONS.get(segment) or re.escape("." + segment) for segment in segments)
     fullmatch = re.compile(expression, re.DOTALL).fullmatch
-    return lambda name: fullmatch("." + name)  # every segment then begins with a dot
+    return lambda name: fullmatch("." + name)  # with this dot, every segment begins with one
 
 
 _EXPRESSIONS = {"*": r"\.[^.]*", "**": r"(?:\.[^.]*)*"}

@@ -1,4 +1,4 @@
-"""Events → what they add up to, after each or at the end."""
+"""Events → snapshots of the run, after each event or at the end."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rx_assistant.snapshots import RunSnapshot, fold
 
 
 def snapshots() -> Callable[[Observable[Event]], Observable[RunSnapshot]]:
-    """Emit, after every event, the RunSnapshot that all events so far add up to.
+    """Emit, after every event, a RunSnapshot of all events so far.
 
         source       run.created  message.delta  message.delta  |
         snapshots()  RunSnapshot  RunSnapshot    RunSnapshot    |
 
-    A snapshot is immutable, costs two words until it is read, and may be kept and read at any time.
+    A snapshot is immutable, needs two words of memory until it is read, and may be kept and read at any time.
 
     >>> [len(snapshot.text) for snapshot in stream.pipe(ax.snapshots())][-7:]
     [0, 5, 19, 20, 20, 20, 20]
@@ -40,12 +40,12 @@ def _snapshots(down: Sink[RunSnapshot], scope: Scope[Event]) -> Callable[[Event]
 
 
 def final_snapshot() -> Callable[[Observable[Event]], Observable[RunSnapshot]]:
-    """Emit one RunSnapshot when the stream has ended well: all that it said.
+    """Emit one RunSnapshot of all events when the stream completes.
 
         source            run.created  message.delta  run.completed  |
         final_snapshot()                                                  RunSnapshot|
 
-    A stream that breaks gives its error instead, whose `snapshot` holds what arrived before.
+    A stream that fails emits its error instead; `error.snapshot` holds the events before it.
 
     >>> stream.pipe(ax.final_snapshot()).run().text
     'It is 12°C in Paris.'

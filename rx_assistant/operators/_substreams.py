@@ -2,26 +2,26 @@
 
 Theory of operation
 
-A Router folds the events that concern it, and passes what it is told on as moments: "this event is a delta of that
-call". Whoever is there when it happens gets the event itself, parsed once for all.
+A Router folds the events of its kind, and passes each change on as a moment: "this event is a delta of that call".
+Subscribers that are present get the event object itself, so it is parsed only once.
 
     source ── Router ──┬── outer observer     a substream, when its first moment comes
                        ├── log of part 0      moments, until its done
                        └── log of part 1      …
 
-Subscribing. A substream is subscribed to through its log: what it holds at once, then live. So an observer that
+Subscribing. A subscriber of a substream reads its log: the stored moments at once, then live ones. So an observer that
 subscribes inside the outer `on_next`, or long after, misses nothing.
 
-Looping. A loop cannot be fed by a Router that waits for that very loop to go on, as in `for call in calls: for text
-in call.argument_deltas`. It runs a Router of its own, which only listens for that one identity, on a private cursor
-that starts where the message or step first appeared (or, where that is no longer kept, where the substream did).
+Looping. In `for call in calls: for text in call.argument_deltas`, the outer loop's Router waits for the inner loop, so
+it cannot feed it. The inner loop runs a separate Router for that one identity. It reads a private cursor, which starts
+where the message or step first appeared (or where the substream did, if the log has dropped that position).
 
-Letting go. The subscription upstream lives as long as the outer observer or anyone in a substream's log does, so that
-`take(1)` behind the outer operator does not starve the one that it let through. When nobody is left, the logs that are
-open stay so without being fed; who subscribes after that gets a Router of their own as well.
+Disposing. The upstream subscription lives as long as the outer observer or a subscriber of a substream's log does. So
+after `take(1)` the one emitted substream still gets its items. When no subscriber is left, the open logs are no longer
+fed; a later subscriber gets a separate Router, like a loop.
 
-Endings. A log ends with its moment `done`; else when its message or step is done, or when the stream ends: well, or
-with the stream's error, after everything that came before.
+Endings. A log ends with its moment `done`; else when its message or step is done, or when the stream ends: with
+completion or with the stream's error, after all earlier moments.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ Async_co = TypeVar("Async_co", covariant=True)
 
 
 class _Maker:
-    """What a log keeps of a moment → the moment. It keeps the event's bytes, not the event.
+    """Creates a moment from its entry in the log. The log stores the event's bytes, not the event.
 
-    While the moment happens `live` is the event itself, for whoever is there; late ones get an equal one.
+    While the moment is delivered, `live` is the event itself, for present subscribers; later ones get an equal event.
     """
 
     __slots__ = ("live",)
@@ -77,7 +77,7 @@ class _Maker:
 
 
 class _LogInlet:
-    """Into the log of a substream, which it announces."""
+    """An inlet that fills the log of a substream, and announces the substream."""
 
     __slots__ = ("_announce", "_maker", "log")
 
@@ -105,7 +105,7 @@ class _LogInlet:
 
 
 class _Relay:
-    """Straight to an observer."""
+    """An inlet that passes the moments to an observer directly."""
 
     __slots__ = ("_down",)
 
@@ -113,7 +113,7 @@ class _Relay:
         self._down = down
 
     def announce(self) -> None:
-        """Who waits for it knows."""
+        """Do nothing: the observer was created for this state."""
 
     def push(self, phase: Turn, state: Any, position: int, version: int, event: StreamEvent) -> None:
         self._down.next(Moment(phase, state, position, version, event))
@@ -126,7 +126,7 @@ class _Relay:
 
 
 class Substream(Generic[S]):
-    """What a stream object stands on: its state, and `link` to the moments of it."""
+    """The base of a substream: its state, and `link`, which connects a subscriber to its moments."""
 
     __slots__ = ("_birth", "_feed", "_parent", "log", "state")
 
@@ -139,11 +139,11 @@ class Substream(Generic[S]):
 
     @property
     def origin(self) -> Root | None:
-        """The root whose driver and scheduler serve it."""
+        """The root stream, whose driver and scheduler it uses."""
         return self._feed.source.origin
 
     def link(self, down: Subscriber[Moment[S]], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase | None:
-        """Seat a subscriber in the log; a loop, or who comes when nothing fills it any more, reads the source anew."""
+        """Add a subscriber to the log. A loop, or a subscriber of a log without a Router, reads the source again."""
         loop, birth = loop_for(scheduler), self._birth
         if loop is None or loop is birth.loop or self.log.ended or self.origin is None:
             disposable = self._feed.seat(self.log, down)
@@ -167,7 +167,7 @@ class Substream(Generic[S]):
 
 
 class Route(NamedTuple, Generic[S, A]):
-    """What an operator routes: the events to look at, the states to make substreams of, and how."""
+    """An operator's plan: the events to read, the states that get substreams, and how to create these."""
 
     kinds: Kinds
     wants: Callable[[State], bool]
@@ -175,7 +175,7 @@ class Route(NamedTuple, Generic[S, A]):
 
 
 class _Feed(Generic[S, A]):
-    """One outer subscription: a Router, the logs that it fills, and the subscription upstream while anyone is there."""
+    """One outer subscription: a Router, the logs that it fills, and the upstream subscription."""
 
     def __init__(
         self,
@@ -198,12 +198,12 @@ class _Feed(Generic[S, A]):
         self._all_left = False
 
     def open(self) -> abc.DisposableBase:
-        """Subscribe upstream; gives what tells that the outer observer has left."""
+        """Subscribe upstream; returns a function to call when the outer observer leaves."""
         self._up.hold(self.source.link(self._up, self._scope.scheduler))
         return Disposable(self._leave)
 
     def seat(self, log: HotLog[Moment[S]], down: Subscriber[Moment[S]]) -> abc.DisposableBase | None:
-        """Seat a subscriber in a log; None when that log is not complete and nothing fills it any more."""
+        """Add a subscriber to a log; None if the log is incomplete and no Router fills it any more."""
         waiting = object()
         try:
             with self._lock:
@@ -215,7 +215,7 @@ class _Feed(Generic[S, A]):
             log.release(waiting)
 
     def release(self) -> None:
-        """Let go of upstream if nobody is left. Somebody has just left."""
+        """Dispose the upstream subscription if the last subscriber has just left."""
         with self._lock:
             if not self._outer_left or self._all_left or self._anyone_listens():
                 return
@@ -242,7 +242,7 @@ class _Feed(Generic[S, A]):
     def _announce(self, substream: Substream[S]) -> None:
         try:
             self._down.next(self._route.make(substream))
-        except Exception as error:  # it costs the outer observer its subscription, and nobody at a substream anything
+        except Exception as error:  # ends the outer observer's subscription; subscribers of substreams continue
             self._down.fail(error)
 
     def _on_error(self, error: Exception) -> None:
@@ -255,7 +255,7 @@ class _Feed(Generic[S, A]):
 
 
 def _identity(state: State) -> tuple[str, int]:
-    """The id of the message or step that it is or belongs to, and its index in there."""
+    """The id of the state's message or step, and its index in it."""
     return (state.id, -1) if isinstance(state, MessageState | StepState) else state.key
 
 
@@ -264,10 +264,10 @@ def _is_same(one: State, other: State) -> bool:
 
 
 class SubstreamOperator(Protocol[Sync_co, Async_co]):
-    """An operator whose items are streams of the same face as its source.
+    """An operator whose items are streams with the same face as its source.
 
-    The source is a stream of events. It says `object` because mypy chooses the overload before it knows what comes out
-    of the operator in front.
+    The source is a stream of events. The annotation is `object`, because mypy chooses the overload before it knows the
+    result of the operator before it.
     """
 
     @overload
@@ -282,7 +282,7 @@ def substreams(
     make: Callable[[Substream[S]], Sync_co],
     make_async: Callable[[Substream[S]], Async_co],
 ) -> SubstreamOperator[Sync_co, Async_co]:
-    """Give an operator that emits a stream object for each state it wants, when that state first appears."""
+    """Return an operator that emits a stream object for each selected state, when the state first appears."""
 
     def lift(source: Observable[object]) -> Any:
         face: Any = wrap(source, like=source)

@@ -1,4 +1,4 @@
-"""Events → the text that the assistant writes: piece by piece, part by part, and as it stands."""
+"""Events → the text that the assistant writes: piece by piece, part by part, and as a whole so far."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def text_deltas() -> Callable[[Observable[Event]], Observable[str]]:
         source         message.delta  run.step.delta  message.delta
         text_deltas()  "It is"                        " 12°C"
 
-    The cheapest way to the text: no model is built for it, and nothing else is read. Pieces without text are left out.
-    Where a server has cut a character in two, the first half waits for the second.
+    This is the fastest way to the text: no model is built, and no other field is read. Empty pieces are left out.
+    If a server cuts a character in two, the first half waits for the second.
 
     >>> "".join(stream.pipe(ax.text_deltas()))
     'It is 12°C in Paris.'
@@ -61,12 +61,12 @@ def _text_deltas(down: Sink[str], scope: Scope[Event]) -> Callable[[Event], obje
 
 
 def reasoning_deltas() -> Callable[[Observable[Event]], Observable[str]]:
-    """Emit what the model thinks before it answers, piece by piece, as it arrives.
+    """Emit the model's reasoning, piece by piece, as it arrives.
 
         source              reasoning.delta  message.delta  reasoning.delta
         reasoning_deltas()  "The sky"                       " scatters"
 
-    Only streams of Chat Completions and Responses tell it; Assistants servers do not.
+    Only streams of Chat Completions and Responses contain it; Assistants servers do not send it.
 
     >>> "".join(stream.pipe(ax.reasoning_deltas()))
     ''
@@ -86,7 +86,7 @@ def _reasoning_deltas(down: Sink[str], scope: Scope[Event]) -> Callable[[Event],
 
 
 class TextSnapshot:
-    """A text part as it stood after one event. A value: it never changes, and is computed when it is read."""
+    """A text part after one event. It never changes, and its values are computed when they are read."""
 
     __slots__ = ("_part", "_version")
 
@@ -96,17 +96,17 @@ class TextSnapshot:
 
     @property
     def message_id(self) -> str:
-        """The message that the part belongs to."""
+        """The id of the part's message."""
         return self._part.message_id
 
     @property
     def index(self) -> int:
-        """The part's place in the message's content."""
+        """The part's index in the message's content."""
         return self._part.index
 
     @property
     def text(self) -> Text:
-        """The text in the shape of the wire's object."""
+        """The text as the wire's object."""
         return self._part.text(self._version)
 
     @property
@@ -133,13 +133,13 @@ class TextSnapshot:
 
 
 def text_snapshots() -> Callable[[Observable[Event]], Observable[TextSnapshot]]:
-    """Emit, whenever a text part grows or is finished, the whole of it so far.
+    """Emit the whole text part so far, each time it grows, and once more when it is finished.
 
         source            message.delta  message.delta  message.completed
         text_snapshots()  "It is"        "It is 12°C"   "It is 12°C"
 
-    A TextSnapshot says which part it shows, in `message_id` and `index`; `value` and `annotations` are computed when
-    they are read, so that what nobody looks at costs nothing.
+    `message_id` and `index` of a TextSnapshot identify the part. `value` and `annotations` are computed when they are
+    read.
 
     >>> [snapshot.value for snapshot in stream.pipe(ax.text_snapshots())]
     ['It is', 'It is 12°C in Paris', 'It is 12°C in Paris.', 'It is 12°C in Paris.']
@@ -174,8 +174,8 @@ def texts() -> SubstreamOperator[TextStream, AsyncTextStream]:
         texts()  TextStream
                    "It is"        " 12°C"        |
 
-    It is keyed by message and content index, so parts that arrive interleaved do not mix. What is open when the stream
-    breaks ends with the stream's error.
+    Message id and content index are the key, so interleaved parts do not mix. If the stream fails, open substreams end
+    with the stream's error.
 
     >>> for text in stream.pipe(ax.texts()):
     ...     print(text.message_id, text.index, list(text.deltas))
@@ -192,18 +192,18 @@ def _is_text(state: State) -> TypeGuard[PartState]:
 
 
 class _TextFields:
-    """Which text part it is."""
+    """The identity of a text part."""
 
     _part: PartState
 
     @property
     def message_id(self) -> str:
-        """The message that the part belongs to."""
+        """The id of the part's message."""
         return self._part.message_id
 
     @property
     def index(self) -> int:
-        """The part's place in the message's content."""
+        """The part's index in the message's content."""
         return self._part.index
 
     def __repr__(self) -> str:
@@ -211,7 +211,7 @@ class _TextFields:
 
 
 class TextStream(_TextFields, Stream[str]):
-    """One text part as it is written: itself the Stream of its pieces, as `deltas` is."""
+    """One text part while it is written: a Stream of its pieces, like `deltas`."""
 
     def __init__(self, substream: Substream[PartState]) -> None:
         self._part = substream.state
@@ -225,17 +225,17 @@ class TextStream(_TextFields, Stream[str]):
 
     @property
     def snapshots(self) -> Stream[TextSnapshot]:
-        """The whole text so far, whenever it grows, and once more when it is finished."""
+        """The whole text so far, each time it grows, and once more when it is finished."""
         return self._moments.pipe(_snapshots)
 
     @property
     def done(self) -> Stream[Text]:
-        """The server's finished Text, once; nothing when the stream ends without it."""
+        """The server's finished Text, once; empty when the stream ends before it."""
         return self._moments.pipe(_done)
 
 
 class AsyncTextStream(_TextFields, AsyncStream[str]):
-    """One text part as it is written: itself the AsyncStream of its pieces, as `deltas` is."""
+    """One text part while it is written: an AsyncStream of its pieces, like `deltas`."""
 
     def __init__(self, substream: Substream[PartState]) -> None:
         self._part = substream.state
@@ -249,12 +249,12 @@ class AsyncTextStream(_TextFields, AsyncStream[str]):
 
     @property
     def snapshots(self) -> AsyncStream[TextSnapshot]:
-        """The whole text so far, whenever it grows, and once more when it is finished."""
+        """The whole text so far, each time it grows, and once more when it is finished."""
         return self._moments.pipe(_snapshots)
 
     @property
     def done(self) -> AsyncStream[Text]:
-        """The server's finished Text, once; nothing when the stream ends without it."""
+        """The server's finished Text, once; empty when the stream ends before it."""
         return self._moments.pipe(_done)
 
 

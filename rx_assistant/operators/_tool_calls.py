@@ -1,4 +1,4 @@
-"""Events → tool calls: each as it is being made, finished ones, and those that the run waits for."""
+"""Events → tool calls: each while it is written, finished ones, and those that the run waits for."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ M = TypeVar("M", bound="BaseModel")
 ToolType: TypeAlias = Literal["function", "code_interpreter", "file_search"]
 
 _Moment = Moment[CallState]
-_NEWEST: Final = 1 << 62  # a version behind all versions
+_NEWEST: Final = 1 << 62  # a version after all others
 
 
 def tool_calls(type: ToolType | str | None = None) -> SubstreamOperator[ToolCallStream, AsyncToolCallStream]:
@@ -39,17 +39,17 @@ def tool_calls(type: ToolType | str | None = None) -> SubstreamOperator[ToolCall
         tool_calls()  ToolCallStream
                         ToolCallDelta   ToolCallDelta   |
 
-    It is keyed by step and index. A function call is done when the run requires action (its output is None then) or
-    when its step ends, whichever comes first; a call of another tool when its step ends. What is open when the stream
-    breaks ends with the stream's error. A function call that has its output when it is first seen was answered before
-    this stream began: it is in its step and in the snapshots, and not here.
+    Step id and index are the key. A function call is done when the run requires action (its output is None then) or
+    when its step ends, whichever comes first; a call of another tool when its step ends. If the stream fails, open
+    substreams end with the stream's error. A function call that already has its output when it first appears was
+    answered before this stream began: its step and the snapshots show it, this operator does not.
 
     >>> for call in stream.pipe(ax.tool_calls("function")):
     ...     print(call.name, list(call.argument_deltas), call.partial_arguments().run())
     weather ['{"city": ', '"Paris"}'] {'city': 'Paris'}
 
     Raises:
-        EventDecodeError: the payload of a step's event, or of a run's that requires action, is not a JSON object;
+        EventDecodeError: the payload of a step event, or of a run event that requires action, is not a JSON object;
             through on_error.
     """
 
@@ -66,15 +66,15 @@ def completed_tool_calls() -> Callable[[Observable[Event]], Observable[ToolCall]
         completed_tool_calls()                  ToolCall
 
     A function call is done when the run requires action (its output is None then) or when its step ends, whichever
-    comes first; a call of another tool when its step ends. A function call that has its output when it is first seen
-    was answered before this stream began, and is left out.
+    comes first; a call of another tool when its step ends. A function call that already has its output when it first
+    appears was answered before this stream began, and is left out.
 
     >>> for call in stream.pipe(ax.completed_tool_calls()):
     ...     print(call.type, call.function.name, call.function.arguments, call.function.output)
     function weather {"city": "Paris"} None
 
     Raises:
-        EventDecodeError: the payload of a step's event, or of a run's that requires action, is not a JSON object;
+        EventDecodeError: the payload of a step event, or of a run event that requires action, is not a JSON object;
             through on_error.
     """
     return operator(_completed_tool_calls)
@@ -90,30 +90,30 @@ def _completed_tool_calls(down: Sink[ToolCall], scope: Scope[Event]) -> Callable
 
 
 class _Finished:
-    """Moments of calls → the final ones."""
+    """Changes of calls → the finished calls."""
 
     def __init__(self, down: Sink[ToolCall]) -> None:
         self._down = down
 
     def announce(self) -> None:
-        """That a call begins is nothing to tell."""
+        """Do nothing: only finished calls are emitted."""
 
     def push(self, phase: Turn, state: CallState, position: int, version: int, event: StreamEvent) -> None:
-        """Pass on what a call is done with."""
+        """Emit the call when it is done."""
         if phase == "done":
             self._down.next(state.view(version).to_model())
 
     def end(self, error: Exception | None = None) -> None:
-        """One call's end is not the end."""
+        """Do nothing: the end of one call does not end the stream."""
 
 
 def required_actions() -> Callable[[Observable[Event]], Observable[RequiredAction]]:
-    """Emit the calls to answer, as one RequiredAction, whenever the run stops to wait for their outputs.
+    """Emit the calls to answer, as one RequiredAction, each time the run stops to wait for their outputs.
 
         source              run.in_progress  run.requires_action  run.queued
         required_actions()                   RequiredAction
 
-    All outputs have to be submitted at once, so the calls come together, in `submit_tool_outputs.tool_calls`.
+    All outputs must be submitted at once, so the calls come together, in `submit_tool_outputs.tool_calls`.
 
     >>> for action in stream.pipe(ax.required_actions()):
     ...     print([call.function.name for call in action.submit_tool_outputs.tool_calls])
@@ -143,13 +143,13 @@ def _required_actions(down: Sink[RequiredAction], scope: Scope[Event]) -> Callab
 
 
 class _CallFields:
-    """Which call it is."""
+    """The identity of a call."""
 
     _call: CallState
 
     @property
     def id(self) -> str:
-        """The call's id, which its outputs are submitted under; empty until the server has told it."""
+        """The call's id, to submit its output with; empty until the server has sent it."""
         return text_in(self._view, "id")
 
     @property
@@ -159,18 +159,18 @@ class _CallFields:
 
     @property
     def name(self) -> str | None:
-        """The name of the function; None for other tools, and until the server has told it."""
+        """The name of the function; None for other tools, and until the server has sent it."""
         view = self._view
         return (text_in(view.function, "name") or None) if view.type == "function" else None
 
     @property
     def step_id(self) -> str:
-        """The step that makes the call; empty when the server has not told which it is."""
+        """The id of the call's step; empty if the server has not sent it."""
         return self._call.step_id
 
     @property
     def index(self) -> int:
-        """The call's place among the step's calls."""
+        """The call's index among the step's calls."""
         return self._call.index
 
     @property
@@ -183,7 +183,7 @@ class _CallFields:
 
 
 class ToolCallStream(_CallFields, Stream["ToolCallDelta"]):
-    """One tool call as it is made: itself the Stream of its deltas, as `deltas` is."""
+    """One tool call while it is written: a Stream of its deltas, like `deltas`."""
 
     def __init__(self, substream: Substream[CallState]) -> None:
         self._call = substream.state
@@ -192,7 +192,7 @@ class ToolCallStream(_CallFields, Stream["ToolCallDelta"]):
 
     @property
     def deltas(self) -> Stream[ToolCallDelta]:
-        """What changes in the call, as it was on the wire."""
+        """The changes of the call, as they were on the wire."""
         return self._moments.pipe(_deltas)
 
     @property
@@ -205,13 +205,13 @@ class ToolCallStream(_CallFields, Stream["ToolCallDelta"]):
     @overload
     def partial_arguments(self, model: type[M]) -> Stream[JSONValue | M]: ...
     def partial_arguments(self, model: type[BaseModel] | None = None) -> Stream[Any]:
-        """Emit a function's arguments parsed so far, whenever there is more to see; the last value is exact.
+        """Emit a function's arguments parsed so far, each time the value grows; the last value is exact.
 
             argument_deltas      '{"city": '  '"Par'           'is"}'
             partial_arguments()               {"city": "Par"}  {"city": "Paris"}
 
-        A value lags behind the text by at most a tenth of its length, so that reading each costs linear time in all.
-        With a pydantic `model` the last item, when the call is done, is a validated instance of it.
+        A value may lack the last tenth of the text, so that reading every value takes linear time in total.
+        With a pydantic `model`, the last item, when the call is done, is a validated instance of it.
 
         Raises:
             PartialArgumentsError: the complete arguments are not JSON, or do not fit the model; through on_error.
@@ -220,22 +220,22 @@ class ToolCallStream(_CallFields, Stream["ToolCallDelta"]):
 
     @property
     def outputs(self) -> Stream[CodeInterpreterOutputDelta]:
-        """What an interpreter's code prints and draws, as it comes. Other tools give nothing here."""
+        """The outputs of an interpreter call, as they arrive. Empty for other tools."""
         return self._moments.pipe(outputs)
 
     @property
     def snapshots(self) -> Stream[ToolCall]:
-        """The whole call so far, whenever it grows, and once more when it is done."""
+        """The whole call so far, each time it grows, and once more when it is done."""
         return self._moments.pipe(_snapshots)
 
     @property
     def done(self) -> Stream[ToolCall]:
-        """The server's finished ToolCall, once; nothing when the stream ends without it."""
+        """The server's finished ToolCall, once; empty when the stream ends before it."""
         return self._moments.pipe(_done)
 
 
 class AsyncToolCallStream(_CallFields, AsyncStream["ToolCallDelta"]):
-    """One tool call as it is made: itself the AsyncStream of its deltas, as `deltas` is."""
+    """One tool call while it is written: an AsyncStream of its deltas, like `deltas`."""
 
     def __init__(self, substream: Substream[CallState]) -> None:
         self._call = substream.state
@@ -244,7 +244,7 @@ class AsyncToolCallStream(_CallFields, AsyncStream["ToolCallDelta"]):
 
     @property
     def deltas(self) -> AsyncStream[ToolCallDelta]:
-        """What changes in the call, as it was on the wire."""
+        """The changes of the call, as they were on the wire."""
         return self._moments.pipe(_deltas)
 
     @property
@@ -257,22 +257,22 @@ class AsyncToolCallStream(_CallFields, AsyncStream["ToolCallDelta"]):
     @overload
     def partial_arguments(self, model: type[M]) -> AsyncStream[JSONValue | M]: ...
     def partial_arguments(self, model: type[BaseModel] | None = None) -> AsyncStream[Any]:
-        """Emit a function's arguments parsed so far; as `ToolCallStream.partial_arguments`."""
+        """Emit a function's arguments parsed so far; like `ToolCallStream.partial_arguments`."""
         return self._moments.pipe(arguments_so_far(_piece, model))
 
     @property
     def outputs(self) -> AsyncStream[CodeInterpreterOutputDelta]:
-        """What an interpreter's code prints and draws, as it comes. Other tools give nothing here."""
+        """The outputs of an interpreter call, as they arrive. Empty for other tools."""
         return self._moments.pipe(outputs)
 
     @property
     def snapshots(self) -> AsyncStream[ToolCall]:
-        """The whole call so far, whenever it grows, and once more when it is done."""
+        """The whole call so far, each time it grows, and once more when it is done."""
         return self._moments.pipe(_snapshots)
 
     @property
     def done(self) -> AsyncStream[ToolCall]:
-        """The server's finished ToolCall, once; nothing when the stream ends without it."""
+        """The server's finished ToolCall, once; empty when the stream ends before it."""
         return self._moments.pipe(_done)
 
 

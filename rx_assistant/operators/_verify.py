@@ -1,4 +1,4 @@
-"""Events → the same events, as long as they come in an order that the protocol knows."""
+"""Events → the same events, while their order follows the protocol."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from rx_assistant.operators._select import E, Event
 
 
 def verify(mode: VerifyMode = "lenient") -> Callable[[Observable[E]], Observable[E]]:
-    """Emit the same events, or a ProtocolError in the place of the first that should not be there.
+    """Emit the same events, or a ProtocolError instead of the first event that is not allowed.
 
         source    run.created  message.delta
         verify()  run.created  X ProtocolError
 
-    `"strict"` is the order in which OpenAI's servers tell a run. `"lenient"` holds each run, step and message to its
-    own life: created once, no further event after its last status, and so on; recorded streams of all servers pass.
-    Both also judge the end, by on_completed: a stream that completes in the middle of a run is an error. A stream that
-    fails keeps its own error. An event of an unknown name passes, unless its payload is a delta: then the name was
-    garbled on the way, and text is missing.
+    `"strict"` is the order of events from OpenAI's servers. `"lenient"` checks each run, step and message
+    separately: created once, no event after its last status, and so on; recorded streams of all servers pass.
+    Both modes also check the end: a stream that completes in the middle of a run is an error. A stream that
+    fails keeps its error. An event with an unknown name passes, unless its payload is a delta: then the name was
+    corrupted on the way, and text is missing.
 
     >>> stream.pipe(ax.verify()).run().event
     'thread.run.completed'
 
     Raises:
-        ProtocolError: says what arrived, in which state, and what was expected, with the `event`; through on_error.
+        ProtocolError: names the event, the state, and the expected events; has the `event`; through on_error.
         EventDecodeError: a payload is not a JSON object; through on_error.
-        ValueError: there is no such mode; at once.
+        ValueError: `mode` is unknown; at once.
     """
     Grammar(mode)
 
@@ -78,7 +78,7 @@ def _feed(grammar: Grammar, event: Event) -> None:
         data = event.data
         grammar.feed(name, id=_word(data.id), status=_word(data.status), run_id=_word(data.run_id))
     elif isinstance(event, UnknownEvent) and event.misnamed is not None:
-        raise ProtocolError(f"event {name!r}: the payload is a {event.misnamed!r}: expected an event of that name")
+        raise ProtocolError(f"event {name!r}: the payload must match the event's name, got a {event.misnamed!r}")
     else:
         grammar.feed(name)
 

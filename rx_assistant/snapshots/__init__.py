@@ -1,6 +1,6 @@
-"""Events folded into immutable snapshots of a run: `fold(snapshot, event)` → `RunSnapshot`; and `diff`, the way back.
+"""Events folded into immutable snapshots of a run: `fold(snapshot, event)` → `RunSnapshot`; `diff` is the reverse.
 
-Knows no stream, no order of events and no Rx. The models are imported when a snapshot is first looked into.
+Knows nothing of streams, the order of events and Rx. The models are imported when a snapshot is first read.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ __all__ = [
 
 
 def readers() -> Readers:
-    """What a state's and a delta's own methods call, for those who read every event. Loads the models."""
+    """The functions behind the methods of states and deltas, for code that reads every event. Loads the models."""
     from rx_assistant.snapshots._readers import READERS
 
     return READERS
 
 
 def __getattr__(name: str) -> object:
-    if name == "RunState":  # a model, and loading the models is for those who ask
+    if name == "RunState":  # a model: imported only when it is used, because loading the models takes time
         from rx_assistant.snapshots._model import RunState
 
         return RunState

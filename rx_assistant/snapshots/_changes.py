@@ -1,4 +1,4 @@
-"""What an event did to a store: the vocabulary of the fold's bookkeeping, and the steps that all of its parts share."""
+"""The changes that an event makes to a store: their types, and the functions that all parts of the fold share."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 Phase: TypeAlias = Literal["created", "delta", "done"]
 State: TypeAlias = MessageState | PartState | StepState | CallState
 Change: TypeAlias = tuple[Phase, State, int]
-"""What happened, to what; and for the delta of a part or call, the position of its piece in the event's list."""
+"""The phase, the state, and for the delta of a part or call the position of its piece in the event's list."""
 
 Changes: TypeAlias = tuple[Change, ...]
 
 FINAL: Final = (*FINAL_MESSAGE, *FINAL_STEP)
-"""The events whose object is the last word on its message or step."""
+"""The events that carry the final object of a message or step."""
 
 _T = TypeVar("_T")
 _S = TypeVar("_S", PartState, CallState)
 
 
 def close(state: State, changes: list[Change]) -> None:
-    """End what has not ended before. The end of a call that was answered before is no change."""
+    """End a state that has not ended yet. The end of a call that an earlier stream answered is not a change."""
     if not state.ended:
         state.ended = True
         if not (isinstance(state, CallState) and state.answered):
@@ -36,8 +36,8 @@ def close(state: State, changes: list[Change]) -> None:
 
 
 def by_place(states: list[_S], finals: Sequence[_T]) -> list[_S | None]:
-    """For each member of a final list the state that deltas have built of it: by rank if the numbers agree, else by
-    index; None where there is none."""
+    """The state that deltas have built for each member of a final list: by rank if the counts agree, else by
+    index; None if there is none."""
     if len(states) == len(finals):
         return list(states)
     by_index = {state.index: state for state in states}
@@ -45,7 +45,7 @@ def by_place(states: list[_S], finals: Sequence[_T]) -> list[_S | None]:
 
 
 def paired_calls(states: list[CallState], finals: Sequence[ToolCall], version: int) -> list[CallState | None]:
-    """For each final call the state that deltas have built of it: by id where both have one, else by place."""
+    """The state that deltas have built for each final call: by id if both have one, else by position."""
     by_id = {state.identity.at(version): state for state in states}
     known = [by_id.get(key) if (key := key_of(final)) else None for final in finals]
     taken = {id(state) for state in known}
@@ -54,17 +54,17 @@ def paired_calls(states: list[CallState], finals: Sequence[ToolCall], version: i
 
 
 def word(kind: object) -> str:
-    """The `type` of something, empty where a server gives no word for it, whatever its annotation promises."""
+    """The `type` of an object if it is a string; else empty."""
     return kind if isinstance(kind, str) else ""
 
 
 def key_of(model: object) -> str:
-    """The id of an object, empty where a server gives none."""
+    """The id of an object; empty if the server sends none."""
     return text_in(model, "id")
 
 
 def node_of(model: object) -> Node:
-    """A model as the JSON it was read from."""
+    """The JSON that a model was read from."""
     dump = getattr(model, "model_dump")  # noqa: B009 (the models are not imported here)
     node: Node = dump(exclude_unset=True, by_alias=True)
     return node

@@ -1,4 +1,4 @@
-"""The deltas that callbacks get: a view where the narrow reading knows what people read, else the event's own model."""
+"""The deltas that callbacks get: a view if the narrow reading has the usual fields, else the event's model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rx_assistant.types._inside import is_model
 
 
 class _DeltaView(View):
-    """A view of a part of an event, whose model is there for the asking."""
+    """A view of a part of an event. The event's model fills the other fields on demand."""
 
     __slots__ = ()
 
@@ -53,7 +53,7 @@ def _call_of(view: Any) -> Any:
     return view._source.data.delta.step_details.tool_calls[view._at]
 
 
-# A plain delta's view is made by who has just read it narrowly, so that `_narrow` is there.
+# A plain delta's view is created right after the narrow reading, so `_narrow` is set.
 
 
 def _index(view: Any) -> int:
@@ -97,13 +97,13 @@ _view_plain_text, _view_function, _view_code = _plain_text.view, _function_call.
 
 
 def message_delta(event: ThreadMessageDelta) -> MessageDelta:
-    """What the event changes in its message; nothing where the server gives no object."""
+    """The changes of the event's message; an empty delta if the server sends no object."""
     delta = event.data.delta
     return delta if is_model(delta) else MessageDelta()
 
 
 def step_delta(event: ThreadRunStepDelta) -> RunStepDelta:
-    """What the event changes in its step; nothing where the server gives no object."""
+    """The changes of the event's step; an empty delta if the server sends no object."""
     delta = event.data.delta
     return delta if is_model(delta) else RunStepDelta()
 
@@ -115,8 +115,8 @@ def content_delta(event: ThreadMessageDelta, position: int) -> MessageContentDel
 
 
 def text_delta(event: ThreadMessageDelta, position: int) -> TextDelta:
-    """What is inside the piece of text at `position` of the event's list."""
-    narrow = event._narrow or event.narrow  # mostly the fold has read it
+    """The text of the piece at `position` of the event's list."""
+    narrow = event._narrow or event.narrow  # usually the fold has read it already
     if narrow[2]:
         return _view_plain_text(event, position)
     if narrow[3] is not None:

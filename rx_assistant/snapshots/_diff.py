@@ -1,8 +1,8 @@
 """diff: a snapshot and freshly fetched objects → the events that lie between them.
 
-What a stream would have told, had somebody listened: what is new is created as it must have begun, what was added
-comes as deltas, what has ended is completed by the fetched object itself. Nothing that the snapshot holds is told
-again. A text that does not continue what the snapshot holds is left to the final object.
+The events that a stream would have sent to reach this state. New objects get their `created` event, additions come as
+deltas, and the fetched object itself completes an object that has ended. Content that the snapshot holds is not sent
+again. A text that does not continue the snapshot's text is not sent as deltas: the final object brings it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LATER = {
     "required_action": None,
     "usage": None,
 }
-"""What an object does not have yet when it is created."""
+"""The fields that an object does not have yet when it is created."""
 
 
 def diff(
@@ -44,9 +44,9 @@ def diff(
     steps: Iterable[RunStep] = (),
     messages: Iterable[Message] = (),
 ) -> list[StreamEvent]:
-    """The events which, folded onto `snapshot`, make it show the given objects; none if it does already.
+    """The events that make `snapshot` show the given objects when they are folded onto it; empty if it shows them.
 
-    `steps` and `messages` are those of the run, oldest first. A message is told inside the step that writes it.
+    `steps` and `messages` are those of the run, oldest first. The events of a message lie inside those of its step.
     """
     left = {key_of(message): message for message in messages}
     opening, closing = _run_events(snapshot, run)
@@ -60,7 +60,7 @@ def diff(
 
 
 def _run_events(snapshot: RunSnapshot, run: Run | None) -> tuple[list[StreamEvent], list[StreamEvent]]:
-    """What is told of the run before its steps, and after them."""
+    """The run's events before those of its steps, and after them."""
     if run is None or run == snapshot.run:
         return [], []
     known = snapshot.status
@@ -102,7 +102,7 @@ def _message_events(snapshot: RunSnapshot, message: Message) -> Iterator[StreamE
         if piece is not None:
             yield _message_delta(message, {"index": known.index if known else position, **piece})
     status: str | None = message.status
-    if status is None or status in MESSAGE.terminal:  # what a user wrote has no status, and is complete
+    if status is None or status in MESSAGE.terminal:  # a user's message has no status, and is complete
         yield _event(f"thread.message.{status or 'completed'}", message)
     elif state is not None and _changed(state.whole.at(snapshot.version), message, "content"):
         yield _event("thread.message.in_progress", message.model_copy(update={"content": []}))
@@ -132,7 +132,7 @@ def _calls_tools(step: RunStep) -> bool:
 
 
 def _part_piece(block: MessageContent, known: PartState | None, version: int) -> dict[str, Any] | None:
-    """What a delta says of a part, None if nothing was added."""
+    """The delta of a part; None if nothing was added."""
     node = node_of(block)
     if known is None or known.kind != node.get("type"):
         return node if known is None else None
@@ -150,7 +150,7 @@ def _part_piece(block: MessageContent, known: PartState | None, version: int) ->
 
 
 def _call_piece(call: ToolCall, known: CallState | None, version: int) -> dict[str, Any] | None:
-    """What a delta says of a call, None if nothing was added."""
+    """The delta of a call; None if nothing was added."""
     node = node_of(call)
     kind = node.get("type")
     body = _object(node.get(kind or ""))
@@ -175,12 +175,12 @@ def _call_piece(call: ToolCall, known: CallState | None, version: int) -> dict[s
 
 
 def _added(before: str, after: object) -> str | None:
-    """What continues `before` to `after`; None if nothing can."""
+    """The text that continues `before` to `after`; None if `after` does not continue it."""
     return after[len(before) :] if isinstance(after, str) and after.startswith(before) else None
 
 
 def _numbered(items: object, start: int) -> list[dict[str, Any]]:
-    """The items from number `start` on, each with its index."""
+    """The items from index `start` on, each with its index."""
     return [{"index": index, **item} for index, item in enumerate(_objects(items)) if index >= start]
 
 
@@ -226,7 +226,7 @@ def _without_calls(step: RunStep) -> RunStep:
 
 
 def _changed(known: RunStep | Message | None, fetched: RunStep | Message, apart_from: str) -> bool:
-    """Whether anything but the contents differs."""
+    """Whether anything except the contents differs."""
     if known is None:
         return True
     before, after = ({**node_of(each), apart_from: None} for each in (known, fetched))

@@ -1,17 +1,17 @@
-"""fold: a snapshot and an event → the next snapshot, and what the event opened, changed and closed.
+"""fold: a snapshot and an event → the next snapshot, and the objects that the event opened, changed and closed.
 
-Everything is keyed by identity: message id and content index, step id and tool-call index. An event without such a key
+Objects are keyed by identity: message id and content index, step id and tool-call index. An event without such a key
 is skipped. The rules:
 
-* what is seen first is created, whichever event shows it; a delta may come before `created`;
-* a final object (message completed or incomplete, step completed, failed, cancelled or expired) replaces what deltas
-  have built, and closes it: later deltas, and later objects that are not final, change nothing;
-* an object that is not final updates the scalars, and brings only those parts and calls that are not there yet;
+* the first event that shows an object creates it; a delta may come before `created`;
+* a final object (message completed or incomplete, step completed, failed, cancelled or expired) replaces the result of
+  its deltas and closes the object: later deltas, and later objects that are not final, change nothing;
+* an object that is not final updates the scalars, and adds only parts and calls that do not exist yet;
 * a function call is closed when the run requires action or when its step ends, whichever comes first;
-* a function call that has its output when it is first seen was answered in an earlier stream: its step shows it, and
-  no change tells of it, so that a handler does not run the function again.
+* a function call that already has its output when it first appears was answered in an earlier stream. Its step shows
+  it, but there is no change for it, so a handler does not run the function again.
 
-A delta that appends to a known text touches that text only; its cost depends on nothing that is there already.
+A delta that appends to a known text only touches that text; its cost does not grow with the snapshot.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ _Apply: TypeAlias = Callable[[Store, int, Any, Any], Changes]
 _BACKSLASH: Final = 0x5C  # a payload without one holds no escapes, so no halves of characters
 
 Step: TypeAlias = tuple[RunSnapshot, Changes, StreamEvent]
-"""A snapshot, what was opened, changed and closed on the way to it, and the event that did so."""
+"""A snapshot, the changes that led to it, and the event that caused them."""
 
 
 def fold(snapshot: RunSnapshot, event: StreamEvent) -> RunSnapshot:
-    """The state after `event`. `snapshot` stays as it is, and may be folded onto again.
+    """The state after `event`. `snapshot` does not change, and other events may be folded onto it too.
 
-    An event without the id that it needs changes nothing, and is logged once. Raises EventDecodeError when the event's
+    An event without its required id changes nothing; the first one is logged. Raises EventDecodeError when the event's
     payload is not a JSON object.
     """
     narrow: Any = event.narrow
@@ -63,10 +63,10 @@ def fold(snapshot: RunSnapshot, event: StreamEvent) -> RunSnapshot:
 
 
 def advance(snapshot: RunSnapshot, event: StreamEvent) -> Sequence[Step]:
-    """As `fold`, in steps: with each snapshot what the event opened, changed and closed, in the order to tell it.
+    """Like `fold`, in steps: each snapshot with its changes, in the order in which to report them.
 
-    Nearly always one step, with `event` itself. Where a text was cut inside a character, its deltas come with whole
-    characters, and a half that is never completed is a delta of its own in front of the event that ends its text.
+    Nearly always this is one step, with `event` itself. If a text was cut inside a character, its deltas have whole
+    characters, and a half that is never completed is a separate delta before the event that ends its text.
 
     Raises EventDecodeError when the event's payload is not a JSON object.
     """
@@ -83,7 +83,7 @@ def _whole_steps(snapshot: RunSnapshot, event: StreamEvent) -> Sequence[Step]:
     for each in whole(event, held):
         steps.append(_step(snapshot, _APPLY.get(type(each)), each, each.narrow))
         snapshot = steps[-1][0]
-    if not steps:  # half a character, and nothing else
+    if not steps:  # the event was only half a character
         nothing = bare(cast("Any", event))
         steps.append(_step(snapshot, _OPEN[type(nothing)], nothing, nothing.narrow))
     if held != (before or {}):
@@ -106,12 +106,12 @@ def _step(snapshot: RunSnapshot, apply: _Apply | None, event: Any, narrow: Any) 
             version += 1
             changes = apply(store, version, event, narrow)
         finally:
-            store.version = version  # after a failure too: what it left behind has a version that no snapshot has
+            store.version = version  # after a failure too: its incomplete changes get a version that no snapshot uses
     return RunSnapshot(store, version), changes, event
 
 
 def _has_key(event: Any) -> bool:
-    """Whether a whole object says which one it is. What is malformed raises here, before anything is written."""
+    """Whether a whole object has its id. A malformed payload raises here, before anything is written."""
     data = event.data
     return not isinstance(event, MessageEvent | RunStepEvent) or bool(key_of(data))
 
@@ -119,11 +119,11 @@ def _has_key(event: Any) -> bool:
 def _skip(store: Store, event: StreamEvent) -> None:
     if not store.warned:
         store.warned = True
-        _log.warning("event %r has no usable id: the snapshot goes on without it and others like it", event.event)
+        _log.warning("event %r has no usable id: the snapshot skips it and all others like it", event.event)
 
 
 _MARKED: Final = (True,)
-"""In place of a narrow reading: what is put into the store is no event, and needs no id."""
+"""Replaces a narrow reading: the content is not from an event, and needs no id."""
 
 
 def _hold(store: Store, version: int, held: Held, narrow: object) -> Changes:

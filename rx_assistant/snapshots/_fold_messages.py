@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def message_delta(store: Store, version: int, event: ThreadMessageDelta, narrow: NarrowMessage) -> Changes:
-    """A delta: appended at once where it continues a known text, else taken apart."""
+    """Fold a delta: append it directly if it continues a known text, else read it piece by piece."""
     message_id, fragments, plain, mark = narrow
     message = store.messages.get(message_id)
     if message is not None and (plain or mark is not None):
@@ -34,7 +34,7 @@ def message_delta(store: Store, version: int, event: ThreadMessageDelta, narrow:
 
 
 def open_message(store: Store, version: int, event: ThreadMessageDelta, narrow: NarrowMessage) -> Changes:
-    """A delta that says nothing yet but that its message is there."""
+    """Fold a delta without content: it only shows that its message exists."""
     changes: list[Change] = []
     _message(store, version, event.message_id, changes)
     return tuple(changes)
@@ -73,7 +73,7 @@ def _append(part: PartState, version: int, position: int, piece: Node, event: Th
 
 
 def message(store: Store, version: int, event: MessageEvent, narrow: None) -> Changes:
-    """A whole message: the last word if it is final, else the first of what is not there yet."""
+    """Fold a whole message: a final one replaces everything, another one adds only new parts."""
     data = event.data
     changes: list[Change] = []
     message = _message(store, version, data.id, changes)
@@ -96,7 +96,7 @@ def message(store: Store, version: int, event: MessageEvent, narrow: None) -> Ch
 
 
 def _begin(part: PartState, version: int, block: MessageContent) -> None:
-    """Gives a new part what a whole object already holds of it."""
+    """Fill a new part with the content of a whole object."""
     if block.type == "text":
         part.log.append(version, text_in(block.text, "value"))
         for index, annotation in enumerate(models_in(inside(block.text, "annotations"))):

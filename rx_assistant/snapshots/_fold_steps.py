@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from rx_assistant.types import RequiredActionFunctionToolCall, ToolCall
 
 _Label: TypeAlias = tuple[str, str | None, bool]
-"""Type and id of a call, as far as they are known, and whether it has its output already."""
+"""Type and id of a call, if known, and whether it has its output already."""
 
 
 def step_delta(store: Store, version: int, event: ThreadRunStepDelta, narrow: NarrowStep) -> Changes:
-    """A delta: appended at once where it continues known arguments or code, else taken apart."""
+    """Fold a delta: append it directly if it continues known arguments or code, else read it piece by piece."""
     step = store.steps.get(narrow[0])
     if step is not None and narrow[2]:
         index, kind, text = narrow[1][0]
@@ -36,7 +36,7 @@ def step_delta(store: Store, version: int, event: ThreadRunStepDelta, narrow: Na
 
 
 def open_step(store: Store, version: int, event: ThreadRunStepDelta, narrow: NarrowStep) -> Changes:
-    """A delta that says nothing yet but that its step is there."""
+    """Fold a delta without content: it only shows that its step exists."""
     changes: list[Change] = []
     _step(store, version, event.step_id, changes)
     return tuple(changes)
@@ -106,7 +106,7 @@ def _append_code(call: CallState, version: int, position: int, code: Node, event
 
 
 def step(store: Store, version: int, event: RunStepEvent, narrow: None) -> Changes:
-    """A whole step: the last word if it is final, else the first of what is not there yet."""
+    """Fold a whole step: a final one replaces everything, another one adds only new calls."""
     data = event.data
     changes: list[Change] = []
     step = _step(store, version, data.id, changes)
@@ -129,7 +129,7 @@ def step(store: Store, version: int, event: RunStepEvent, narrow: None) -> Chang
 
 
 def _end_calls(store: Store, step: StepState, version: int, calls: Sequence[ToolCall], changes: list[Change]) -> None:
-    """Give the calls of a step their final objects; those that the final step does not hold are dropped."""
+    """Give the calls of a step their final objects; drop calls that the final step does not hold."""
     before = step.calls.at(version)
     held: set[int] = set()
     for place, (known, final) in enumerate(zip(paired_calls(before, calls, version), calls, strict=True)):
@@ -151,7 +151,7 @@ def _calls_in(details: object) -> Sequence[ToolCall]:
 
 
 def _begin(call: CallState, version: int, whole: ToolCall) -> None:
-    """Gives a new call what a whole object already holds of it."""
+    """Fill a new call with the content of a whole object."""
     if whole.type == "function":
         for name, history in (("name", call.name), ("output", call.output)):
             value = inside(whole.function, name)
@@ -167,7 +167,7 @@ def _begin(call: CallState, version: int, whole: ToolCall) -> None:
 
 
 def required_calls(store: Store, version: int, event: RunEvent, narrow: None) -> Changes:
-    """A run: when it requires action, that is the last word on the calls that it lists."""
+    """Fold a run: if it requires action, the calls that it lists are final."""
     run = event.data
     store.run.put(version, run)
     if run.status != "requires_action":
@@ -195,7 +195,7 @@ def required_calls(store: Store, version: int, event: RunEvent, narrow: None) ->
 
 
 def _waits_for_its_id(call: CallState, version: int) -> bool:
-    """Whether it is an open function call of which no delta has told the id."""
+    """Whether it is an open function call without a known id."""
     return call.kind == "function" and not call.ended and call.identity.at(version) is None
 
 
@@ -206,7 +206,7 @@ def _unseen(
     open_steps: list[StepState],
     changes: list[Change],
 ) -> CallState:
-    """A call that no delta has shown: it goes into the newest open step that calls tools, or into no step."""
+    """Add a call that no delta has shown: to the newest open step that calls tools, or to no step."""
     steps = [step for step in open_steps if step.details_type.at(version) in (None, "tool_calls")]
     if not steps and store.stray is None:
         store.stray = StepState("", version)
@@ -260,7 +260,7 @@ def _new_call(
     if call_id is not None:
         call.identity.put(version, call_id)
     stray = store.strays.get(call_id) if call_id is not None and step is not store.stray else None
-    if stray is not None:  # it was told of before its step was known
+    if stray is not None:  # the call came before its step was known
         call.ended = True
         call.final.put(version, stray.view(version))
         return call

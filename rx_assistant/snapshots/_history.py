@@ -1,7 +1,7 @@
-"""What a value was at every version: append-only, so that readers need no lock.
+"""The value of a field at every version: append-only, so readers need no lock.
 
-A writer adds entries with the version that it is about to publish; a reader asks with a published version and never
-sees them. The same holds for `Members`, the parts of a message or the calls of a step.
+A writer adds entries under the version that it will publish next; a reader asks with a published version, so it does
+not see them. `Members`, the parts of a message or the calls of a step, works the same way.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def count_at(entries: list[tuple[int, _T]], version: int) -> int:
 
 
 class History(Generic[_T]):
-    """The values of one scalar; None before the first."""
+    """The values of one scalar; None before the first value."""
 
     __slots__ = ("_entries",)
 
@@ -31,11 +31,11 @@ class History(Generic[_T]):
         self._entries: list[tuple[int, _T]] = []
 
     def put(self, version: int, value: _T) -> None:
-        """From `version` on it is `value`."""
+        """Set the value from `version` on."""
         self._entries.append((version, value))
 
     def at(self, version: int) -> _T | None:
-        """What it was at `version`."""
+        """The value at `version`."""
         entries = self._entries
         if not entries:
             return None
@@ -46,7 +46,7 @@ class History(Generic[_T]):
         return entries[count - 1][1] if count else None
 
     def copy(self, version: int) -> History[_T]:
-        """The same up to `version`, to be continued on its own."""
+        """A copy up to `version`, independent of this one."""
         copied: History[_T] = History()
         copied._entries = self._entries[: count_at(self._entries, version)]
         return copied
@@ -65,7 +65,7 @@ _M = TypeVar("_M", bound=_Indexed)
 class Members(Generic[_M]):
     """The members of a list on the wire, each at its own index, arriving in any order and with gaps.
 
-    `by_index` is for the writer: all of them, as the newest version has them.
+    `by_index` is for the writer: all members of the newest version.
     """
 
     __slots__ = ("_arrived", "_ascending", "_last", "by_index")
@@ -77,7 +77,7 @@ class Members(Generic[_M]):
         self._last = -1  # the highest index
 
     def add(self, version: int, member: _M) -> None:
-        """From `version` on there is `member`."""
+        """Add `member` from `version` on."""
         if self._arrived and self._arrived[-1][1].index > member.index:
             self._ascending = False
         self.by_index[member.index] = member
@@ -93,20 +93,20 @@ class Members(Generic[_M]):
         return found
 
     def find(self, index: int, version: int) -> _M | None:
-        """The member at `index`, if it was there at `version`."""
+        """The member at `index` at `version`; None if there was none."""
         member = self.by_index.get(index)
         if member is None or self._arrived[-1][0] <= version:
             return member
         return next((found for since, found in self._arrived if found is member and since <= version), None)
 
     def free_index(self, wished: int | None = None) -> int:
-        """The wished index if nothing is there, else the first behind all members."""
+        """The given index if it is free, else the first index after all members."""
         if wished is not None and wished not in self.by_index:
             return wished
         return self._last + 1
 
     def copy(self, version: int) -> Members[_M]:
-        """The same up to `version`, member by member, to be continued on its own."""
+        """A copy up to `version` with copied members, independent of this one."""
         copied: Members[_M] = Members()
         arrived = self._arrived
         for since, member in arrived[: count_at(arrived, version)]:

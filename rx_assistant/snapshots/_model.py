@@ -1,4 +1,4 @@
-"""A snapshot as a plain model, for those who store, compare or send it."""
+"""A snapshot as a plain model, for storing, comparing and sending it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class RunState(WireModel):
-    """A run's state: what RunSnapshot shows, as models that need no store."""
+    """A run's state: the content of a RunSnapshot as plain models, without a store."""
 
     thread: Thread | None = None
     run: Run | None = None
@@ -26,7 +26,7 @@ class RunState(WireModel):
 
 
 def snapshot_schema(kind: type[RunSnapshot], handler: GetCoreSchemaHandler) -> CoreSchema:
-    """How pydantic reads and dumps a RunSnapshot: as the RunState that it shows."""
+    """How pydantic reads and dumps a RunSnapshot: as its RunState."""
 
     def read(value: Any, read_state: Any) -> RunSnapshot:
         return value if isinstance(value, kind) else kind._restored(read_state(value))
@@ -38,7 +38,7 @@ def snapshot_schema(kind: type[RunSnapshot], handler: GetCoreSchemaHandler) -> C
 
 @cache
 def serializer() -> SchemaSerializer:
-    """What dumps a snapshot that pydantic meets where no class is annotated."""
+    """The serializer of a snapshot in a field without an annotated class."""
     dump = core_schema.plain_serializer_function_ser_schema(_dumpable)
     return SchemaSerializer(core_schema.any_schema(serialization=dump))
 

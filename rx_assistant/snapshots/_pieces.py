@@ -1,8 +1,8 @@
 """Values that arrive as pieces of JSON, each for one index: annotations, code outputs, images, searches.
 
-A piece is kept as the bytes of its delta event and its place in there; models are built when somebody reads them,
-once. In the ordinary case piece number i is index i, whole, and a reading costs one copy of a list. Pieces in another
-order, or several for one index, are merged, continuing from the last reading.
+A piece is stored as the bytes of its delta event and its place in the payload. Its model is built once, at the first
+reading. Normally piece number i is the whole value at index i, and a reading copies one list. Pieces in another order,
+or several for one index, are merged; each reading continues the merge of the last one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Delta: TypeAlias = ThreadMessageDelta | ThreadRunStepDelta
 
 
 class Shape(Protocol):
-    """What the pieces of one kind are, and which event brings them."""
+    """One kind of pieces: their place in the event, and how they merge."""
 
     event: type[Delta]
 
@@ -32,7 +32,7 @@ class Shape(Protocol):
         ...
 
     def merge(self, old: Node, new: Node) -> Node:
-        """Both pieces of one index together."""
+        """Two pieces of one index, merged."""
         ...
 
     def build(self, node: Node) -> Any:
@@ -44,7 +44,7 @@ _Piece: TypeAlias = tuple[int, bytes | Node, tuple[int, int]]
 _Merged: TypeAlias = dict[int, tuple[Node, Any]]
 
 _building: Final = Lock()
-"""Held while models are added to the end of a log's list; no foreign code runs under it."""
+"""Held while models are appended to a log's list; no user code runs under it."""
 
 
 class PieceLog:
@@ -56,12 +56,12 @@ class PieceLog:
         self._shape = shape
         self._pieces: list[tuple[int, _Piece]] = []
         self._next = 0
-        self._regular = 0  # that many pieces, from the first, are whole and in order
-        self._models: list[Any] = []  # of the first regular pieces
-        self._merged: tuple[int, _Merged] = (0, {})  # number of pieces, what they make; swapped whole
+        self._regular = 0  # how many pieces, from the first on, are whole and in order
+        self._models: list[Any] = []  # models of the first regular pieces
+        self._merged: tuple[int, _Merged] = (0, {})  # number of pieces, their merged values; replaced as one tuple
 
     def append(self, version: int, index: int, piece: Delta | Node, place: tuple[int, int] = (0, 0)) -> None:
-        """From `version` on there is a piece for `index`: at `place` in an event, or as it is."""
+        """Add a piece for `index` from `version` on: its place in an event, or the value itself."""
         global _recent
         pieces = self._pieces
         if index == self._regular == len(pieces):
@@ -79,12 +79,12 @@ class PieceLog:
         return count_at(self._pieces, version)
 
     def length(self, version: int) -> int:
-        """How many models `at` gives, without building any."""
+        """How many models `at` returns, without building them."""
         count = self.count(version)
         return count if count <= self._regular else len({piece[0] for _, piece in self._pieces[:count]})
 
     def next_index(self) -> int:
-        """The index behind all those that have arrived."""
+        """The first index after all that have arrived."""
         return self._next
 
     def at(self, version: int) -> ReadOnlyList[Any]:
@@ -109,7 +109,7 @@ class PieceLog:
         return self._models[count - 1]
 
     def copy(self, version: int) -> PieceLog:
-        """The same up to `version`, to be continued on its own."""
+        """A copy up to `version`, independent of this one."""
         copied = PieceLog(self._shape)
         count = self.count(version)
         copied._pieces = self._pieces[:count]
@@ -154,4 +154,4 @@ class PieceLog:
 
 
 _recent: Delta | None = None
-"""The event that brought a piece last: who reads each piece as it comes need not parse it again."""
+"""The last event with a piece, so that a reader of every piece parses each event once."""

@@ -1,4 +1,4 @@
-"""The functions behind `view` and `delta` of texts and tool calls, without the way through their states."""
+"""The functions behind `view` and `delta` of texts and tool calls, for direct calls without the state's methods."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rx_assistant.types import Text, TextDelta, ToolCall, ToolCallDelta
 
 
 class Readers(NamedTuple):
-    """What a delta event says of a part or call at a position of its list, and what they are at a version."""
+    """Functions that read a part or call from a delta event's list, and functions that read its state at a version."""
 
     text_delta: Callable[[ThreadMessageDelta, int], TextDelta]
     text: Callable[[PartState, int], Text]

@@ -1,4 +1,4 @@
-"""A run's state as a plain model → a snapshot that shows it, and may be folded onto."""
+"""A run's state as a plain model → a snapshot with the same content, onto which events can be folded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def restored(state: RunState) -> RunSnapshot:
-    """The snapshot that the events of such a state fold to."""
+    """The snapshot of a run's state."""
     snapshot = RunSnapshot()
     events = [] if state.thread is None else [ThreadCreated.from_data(state.thread)]
     for event in [*events, *diff(snapshot, run=state.run, steps=state.steps, messages=state.messages)]:

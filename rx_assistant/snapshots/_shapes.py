@@ -1,4 +1,4 @@
-"""The kinds of pieces: where each lies in a delta's payload, how two of one index merge, and which model they make."""
+"""The kinds of pieces: their place in a delta's payload, how two of one index merge, and their model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Place = tuple[int, int]
 
 @cache
 def validate(name: str) -> Callable[[Any], Any]:
-    """JSON values → what `rx_assistant.types` calls by that name, be it a model or a union."""
+    """JSON values → the model or union of that name in `rx_assistant.types`."""
     from pydantic import TypeAdapter
 
     import rx_assistant.types as types
@@ -23,7 +23,7 @@ def validate(name: str) -> Callable[[Any], Any]:
 
 
 def merged(old: Node, new: Node) -> Node:
-    """`old`, updated with what `new` says; an object inside likewise, anything else is replaced."""
+    """`old`, updated with the fields of `new`; objects inside are updated likewise, other values replaced."""
     both = dict(old)
     for key, value in new.items():
         before = both.get(key)
@@ -35,7 +35,7 @@ def merged(old: Node, new: Node) -> Node:
 
 
 class _Updated:
-    """Pieces of which later ones update earlier ones of the same type, and replace those of another."""
+    """Pieces that update an earlier piece of the same type, and replace a piece of another type."""
 
     def __init__(self, event: type[Delta], model: str) -> None:
         self.event = event
@@ -68,14 +68,14 @@ class _Call(_Updated):
 
 
 class _Search(_Call):
-    """A search: a later piece replaces an earlier one, but for the id, which only the first may have."""
+    """A search: a later piece replaces an earlier one but keeps its id, because only the first piece has the id."""
 
     def merge(self, old: Node, new: Node) -> Node:
         return {**old, **{key: value for key, value in new.items() if value is not None}}
 
 
 class _Output(_Updated):
-    """An output of code: logs grow, an image is updated."""
+    """A code output: logs are appended, an image is updated."""
 
     def find(self, payload: Any, place: _Place) -> Node:
         call, position = place

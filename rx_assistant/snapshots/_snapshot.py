@@ -24,7 +24,7 @@ class _Viewable(Protocol[_T]):
 
 
 class Views(Sequence[_T], Generic[_T]):
-    """A read-only list whose items are made when somebody looks at them. Equal to a list of equal items."""
+    """A read-only list that builds its items at access. Equal to a list of equal items."""
 
     __slots__ = ("_count", "_states", "_version")
 
@@ -45,7 +45,7 @@ class Views(Sequence[_T], Generic[_T]):
             return [self[at] for at in range(*index.indices(self._count))]
         at = index + self._count if index < 0 else index
         if not 0 <= at < self._count:
-            raise IndexError(f"index {index} of {self._count} items")
+            raise IndexError(f"index out of range: got {index}, the list has {self._count} items")
         return self._states[at][1].view(self._version)
 
     def __iter__(self) -> Iterator[_T]:
@@ -64,9 +64,9 @@ class Views(Sequence[_T], Generic[_T]):
 
 
 class RunSnapshot:
-    """A run's state after one event: `run`, `messages`, `steps`, `tool_calls`, and what follows from them.
+    """A run's state after one event: `run`, `messages`, `steps`, `tool_calls`, and values computed from them.
 
-    `RunSnapshot()` is the state before any event; `fold` makes the others. A snapshot never changes, costs next to
+    `RunSnapshot()` is the state before any event; `fold` returns the others. A snapshot never changes, costs next to
     nothing until it is read, and may be read from any thread. Reading one field computes that field only.
     """
 
@@ -79,7 +79,7 @@ class RunSnapshot:
 
     @property
     def version(self) -> int:
-        """Which version of its store it shows: what `view(version)` of a State that `advance` told of wants."""
+        """The version of the store that the snapshot shows; pass it to `view(version)` of a State from `advance`."""
         return self._version
 
     @property
@@ -89,7 +89,7 @@ class RunSnapshot:
 
     @property
     def run(self) -> Run | None:
-        """The run, as the server sent it last."""
+        """The newest run object from the server."""
         return self._store.run.at(self._version)
 
     @property
@@ -100,13 +100,13 @@ class RunSnapshot:
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens that the run has spent, once it has ended."""
+        """The tokens that the run used; None until it has ended."""
         run = self.run
         return run.usage if run else None
 
     @property
     def required_action(self) -> RequiredAction | None:
-        """The calls that the run waits for, while it does."""
+        """The calls whose outputs the run waits for; None if it does not wait."""
         run = self.run
         return run.required_action if run else None
 
@@ -126,7 +126,7 @@ class RunSnapshot:
     def tool_calls(self) -> Sequence[ToolCall]:
         """The tool calls of all steps, in the order of their first event.
 
-        Calls that the final object of their step does not hold are left out.
+        Calls that are missing in the final object of their step are left out.
         """
         states, version = self._store.calls, self._version
         count, drops = count_at(states, version), self._store.drops
@@ -137,38 +137,38 @@ class RunSnapshot:
 
     @property
     def text(self) -> str:
-        """The texts of all messages, joined; of a finished message those that its final object holds."""
+        """The texts of all messages, joined; for a finished message, the texts of its final object."""
         states, version = self._store.message_order, self._version
         return "".join(message.text(version) for _, message in states[: count_at(states, version)])
 
     def message_state(self, message_id: str) -> MessageState | None:
-        """What the store keeps of the message with this id, None if there was none yet."""
+        """The store's state of the message with this id; None if there was none yet."""
         state = self._store.messages.get(message_id)
         return state if state and state.since <= self._version else None
 
     def step_state(self, step_id: str) -> StepState | None:
-        """What the store keeps of the step with this id, None if there was none yet."""
+        """The store's state of the step with this id; None if there was none yet."""
         state = self._store.steps.get(step_id)
         return state if state and state.since <= self._version else None
 
     def message(self, message_id: str) -> Message | None:
-        """The message with this id, None if there is none yet."""
+        """The message with this id; None if there is none yet."""
         state = self.message_state(message_id)
         return state.view(self._version) if state else None
 
     def step(self, step_id: str) -> RunStep | None:
-        """The step with this id, None if there is none yet."""
+        """The step with this id; None if there is none yet."""
         state = self.step_state(step_id)
         return state.view(self._version) if state else None
 
     def text_part(self, message_id: str, index: int) -> Text | None:
-        """The text at this content index of the message with this id, None if there is none yet."""
+        """The text at this content index of the message with this id; None if there is none yet."""
         state = self._store.messages.get(message_id)
         part = state.part(index, self._version) if state else None
         return part.text(self._version) if part and part.kind == "text" else None
 
     def tool_call(self, step_id: str, index: int) -> ToolCall | None:
-        """The tool call at this index of the step with this id, None if there is none yet."""
+        """The tool call at this index of the step with this id; None if there is none yet."""
         state = self._store.steps.get(step_id)
         call = state.call(index, self._version) if state else None
         return call.view(self._version) if call else None
@@ -193,15 +193,15 @@ class RunSnapshot:
         return self.to_model().model_dump_json(**options)
 
     def to_dict(self, **options: Any) -> dict[str, Any]:
-        """The whole state as plain dicts, without fields that were not on the wire; as the `to_dict` of models."""
+        """The whole state as plain dicts, without fields that were not on the wire; like `to_dict` of the models."""
         return self.to_model().to_dict(**options)
 
     def to_json(self, **options: Any) -> str:
-        """The whole state as JSON text, without fields that were not on the wire; as the `to_json` of models."""
+        """The whole state as JSON text, without fields that were not on the wire; like `to_json` of the models."""
         return self.to_model().to_json(**options)
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
-        """`thread`, `run`, `messages` and `steps` as pairs, as pydantic's models give their fields."""
+        """`thread`, `run`, `messages` and `steps` as pairs, like iterating over a pydantic model."""
         return iter(self.to_model())
 
     @classmethod

@@ -1,8 +1,8 @@
-"""What a store keeps of each message, content part, step and tool call, at every version.
+"""The state of each message, content part, step and tool call in a store, at every version.
 
-Each knows its identity and nothing above it. `view(version)` is the wire object as it was then: a view that reads
-from here, or the server's own final object once that has arrived. Only the fold writes, under the store's lock;
-`ended` and the members of a list that were not there yet at a version are its own affair.
+A state knows its identity, but not its owner. `view(version)` is the wire object at that version: a view that reads
+this state, or the server's final object once it has arrived. Only the fold writes, under the store's lock. `ended` and
+the members without a version are for the fold only.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ RUNNABLE: Final = ("function", "code_interpreter")
 
 @cache
 def _views() -> Any:
-    """The module of views, which loads the models, once somebody looks at a snapshot."""
+    """The module of views. It is imported at the first reading, because it loads the models."""
     from rx_assistant.snapshots import _views
 
     return _views
@@ -45,7 +45,7 @@ def _views() -> Any:
 
 @cache
 def _delta_views() -> Any:
-    """The module of delta views, likewise."""
+    """The module of delta views, imported at the first reading too."""
     from rx_assistant.snapshots import _delta_views
 
     return _delta_views
@@ -72,7 +72,7 @@ class PartState:
         return self.message_id, self.index
 
     def kind_at(self, version: int) -> str:
-        """Its type: what the final object says, or what deltas said before."""
+        """The part's type: from the final object, else from the deltas."""
         final = self.final.at(version) if self.ended else None
         return self.kind if final is None else text_in(final, "type")
 
@@ -82,22 +82,22 @@ class PartState:
         return view
 
     def text(self, version: int) -> Text:
-        """What is inside a text part."""
+        """The text of a text part."""
         view: Text = _views().text_view(self, version)
         return view
 
     def delta(self, event: ThreadMessageDelta, position: int) -> MessageContentDelta:
-        """The event's piece of this part; `position` is what the change says."""
+        """The event's piece of this part; `position` is from the change."""
         delta: MessageContentDelta = _delta_views().content_delta(event, position)
         return delta
 
     def text_delta(self, event: ThreadMessageDelta, position: int) -> TextDelta:
-        """What is inside the event's piece of this text part."""
+        """The text of the event's piece of this text part."""
         delta: TextDelta = _delta_views().text_delta(event, position)
         return delta
 
     def copy(self, version: int) -> PartState:
-        """The same up to `version`, to be continued on its own."""
+        """A copy up to `version`, independent of this one."""
         copied = PartState(self.message_id, self.index, self.kind)
         copied.log = self.log.copy(version)
         copied.annotations = self.annotations.copy(version)
@@ -110,8 +110,8 @@ class PartState:
 class CallState:
     """A tool call. `kind` is its type on the wire; `log` is a function's arguments or an interpreter's code.
 
-    `answered`: a function call whose output was there when it was first seen. An earlier stream has told it, so this
-    one shows it in its step and makes no changes of it (law L5).
+    `answered`: a function call that already had its output when it first appeared. An earlier stream reported it, so
+    this stream shows it in its step and reports no changes of it.
     """
 
     __slots__ = (
@@ -143,10 +143,10 @@ class CallState:
         self.pieces = PieceLog(_shapes.SEARCH if kind == "file_search" else _shapes.CALL)
         self.final: History[ToolCall] = History()
         self.ended = False
-        self.dropped: int | None = None  # the version since which the step's final object does not hold it
+        self.dropped: int | None = None  # the version from which the call is missing in the step's final object
 
     def is_dropped(self, version: int) -> bool:
-        """Whether the step's final object has arrived and does not hold it."""
+        """Whether the step's final object has arrived without this call."""
         return self.dropped is not None and self.dropped <= version
 
     @property
@@ -160,12 +160,12 @@ class CallState:
         return view
 
     def delta(self, event: ThreadRunStepDelta, position: int) -> ToolCallDelta:
-        """The event's piece of this call; `position` is what the change says."""
+        """The event's piece of this call; `position` is from the change."""
         delta: ToolCallDelta = _delta_views().call_delta(event, position)
         return delta
 
     def copy(self, version: int) -> CallState:
-        """The same up to `version`, to be continued on its own."""
+        """A copy up to `version`, independent of this one."""
         copied = CallState(self.step_id, self.index, self.kind, self.answered)
         copied.identity = self.identity.copy(version)
         copied.name = self.name.copy(version)
@@ -180,7 +180,7 @@ class CallState:
 
 
 class MessageState:
-    """A message: the newest whole object that the server sent, and the parts that its deltas have built."""
+    """A message: the newest whole object from the server, and the parts that its deltas have built."""
 
     __slots__ = ("ended", "final", "id", "parts", "role", "since", "whole")
 
@@ -199,12 +199,12 @@ class MessageState:
         return view
 
     def text(self, version: int) -> str:
-        """Its texts, joined; those of the final object once that has arrived."""
+        """The message's texts, joined; those of the final object once it has arrived."""
         held = [part for part in self.parts.at(version) if not self._drops(part, version)]
         return "".join(text_in(part.text(version), "value") for part in held if part.kind_at(version) == "text")
 
     def part(self, index: int, version: int) -> PartState | None:
-        """The part at `index`, unless the final object does not hold it."""
+        """The part at `index`; None if the final object does not hold it."""
         part = self.parts.find(index, version)
         return None if part is None or self._drops(part, version) else part
 
@@ -212,12 +212,12 @@ class MessageState:
         return self.ended and self.final.at(version) is not None and part.final.at(version) is None
 
     def delta(self, event: ThreadMessageDelta, _position: int = -1) -> MessageDelta:
-        """What the event changes in the message."""
+        """The event's changes of the message."""
         delta: MessageDelta = _delta_views().message_delta(event)
         return delta
 
     def copy(self, version: int) -> MessageState:
-        """The same up to `version`, to be continued on its own."""
+        """A copy up to `version`, independent of this one."""
         copied = MessageState(self.id, self.since)
         copied.role = self.role.copy(version)
         copied.parts = self.parts.copy(version)
@@ -228,7 +228,7 @@ class MessageState:
 
 
 class StepState:
-    """A run step: the newest whole object that the server sent, and the calls that its deltas have built."""
+    """A run step: the newest whole object from the server, and the calls that its deltas have built."""
 
     __slots__ = ("calls", "details", "details_type", "ended", "final", "id", "since", "whole")
 
@@ -248,17 +248,17 @@ class StepState:
         return view
 
     def call(self, index: int, version: int) -> CallState | None:
-        """The call at `index`, unless the final object does not hold it."""
+        """The call at `index`; None if the final object does not hold it."""
         call = self.calls.find(index, version)
         return None if call is None or call.is_dropped(version) else call
 
     def delta(self, event: ThreadRunStepDelta, _position: int = -1) -> RunStepDelta:
-        """What the event changes in the step."""
+        """The event's changes of the step."""
         delta: RunStepDelta = _delta_views().step_delta(event)
         return delta
 
     def copy(self, version: int) -> StepState:
-        """The same up to `version`, to be continued on its own."""
+        """A copy up to `version`, independent of this one."""
         copied = StepState(self.id, self.since)
         copied.details_type = self.details_type.copy(version)
         copied.calls = self.calls.copy(version)

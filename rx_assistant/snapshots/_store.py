@@ -1,10 +1,10 @@
-"""One run's state at every version: append-only, shared by all snapshots that were folded one from the other.
+"""One run's state at every version: append-only, shared by a chain of folded snapshots.
 
 Theory of operation. A snapshot is a store and a version. Folding an event onto the newest snapshot appends to the
-store, stamped with the next version, and then publishes that version; older snapshots go on reading what was there at
-theirs. Folding onto an older snapshot copies the store up to it first. Whether a snapshot is the newest is decided, and
-everything is written, under `lock`; no foreign code runs under it. Reading takes no lock: every log appends its
-version last, or swaps a whole tuple.
+store under the next version, and then publishes that version; older snapshots keep reading their own version. Folding
+onto an older snapshot first copies the store up to that version. The test for the newest snapshot and all writes happen
+under `lock`; no user code runs under it. Reading takes no lock, because every log appends its version last, or replaces
+a whole tuple.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """What a run's events have said so far, by identity."""
+    """The state of a run, by identity."""
 
     __slots__ = (
         "calls",
@@ -52,29 +52,29 @@ class Store:
         self.steps: dict[str, StepState] = {}
         self.step_order: list[tuple[int, StepState]] = []
         self.calls: list[tuple[int, CallState]] = []
-        self.stray: StepState | None = None  # holds the calls that a run requires and no step has shown
+        self.stray: StepState | None = None  # holds the calls that a run requires before a step has shown them
         self.strays: dict[str, CallState] = {}  # the same calls by id
-        self.drops: int | None = None  # the first version with a call that its step's final object does not hold
+        self.drops: int | None = None  # the first version with a call that is missing in its step's final object
         self.held: History[Held] | None = None  # the halves of characters at the ends of texts, once there are any
         self.warned = False  # whether an event without an id has been logged
 
     def add_message(self, version: int, state: MessageState) -> None:
-        """From `version` on there is this message."""
+        """Add a message from `version` on."""
         self.messages[state.id] = state
         self.message_order.append((version, state))
 
     def add_step(self, version: int, state: StepState) -> None:
-        """From `version` on there is this step."""
+        """Add a step from `version` on."""
         self.steps[state.id] = state
         self.step_order.append((version, state))
 
     def hold(self, version: int, held: Held) -> None:
-        """From `version` on these halves of characters wait for their other half."""
+        """Hold back these halves of characters from `version` on."""
         self.held = self.held or History()
         self.held.put(version, held)
 
     def fork(self, version: int) -> Store:
-        """The store as it was at `version`, to be continued on its own. Call it under the lock."""
+        """A copy of the store up to `version`, independent of this one. Call it under the lock."""
         copied = Store()
         copied.version = version
         copied.thread = self.thread.copy(version)
@@ -94,7 +94,7 @@ class Store:
         return copied
 
     def call_like(self, other: CallState) -> CallState:
-        """This store's state of a call that a copied store knows."""
+        """The state in this store for a call from the store that it was copied from."""
         step = self.steps.get(other.step_id) or self.stray
         found = step.calls.by_index.get(other.index) if step else None
         assert found is not None

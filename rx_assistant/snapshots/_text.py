@@ -1,8 +1,8 @@
-"""A text that grows by fragments, readable as it was at any version.
+"""A text that grows by fragments, readable at any version.
 
-Fragments are gathered in blocks of 256; a full block is joined once, and its fragments are slices from then on. Two
-arrays, of four bytes an item, say at which version each fragment came and where the text ended then. The text that was
-read last is kept: a reader who follows the growth copies it once per reading, and joins nothing twice.
+Fragments are collected in blocks of 256. A full block is joined once; its fragments are slices of it from then on. Two
+arrays, with four bytes per item, hold each fragment's version and the text's length after it. The text of the last
+reading is cached: a reader that follows the growth copies the text once per reading, and joins no fragment twice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LAST = _BLOCK - 1
 
 
 class TextLog:
-    """An append-only text. Written under the store's lock, read without: a fragment's version is appended last."""
+    """An append-only text. Writers hold the store's lock, readers do not: a fragment's version is appended last."""
 
     __slots__ = ("_blocks", "_ends", "_open", "_read", "_versions")
 
@@ -25,10 +25,10 @@ class TextLog:
         self._blocks: list[list[str] | str] = [self._open]
         self._ends = array("I", (0,))
         self._versions = array("I")
-        self._read = (0, "")  # number of fragments, their text; swapped whole
+        self._read = (0, "")  # number of fragments, their text; replaced as one tuple
 
     def append(self, version: int, text: str) -> None:
-        """From `version` on it ends with `text`."""
+        """Append `text` from `version` on."""
         fragments = self._open
         fragments.append(text)
         ends = self._ends
@@ -64,16 +64,16 @@ class TextLog:
         return text
 
     def newest(self, version: int) -> str:
-        """The last fragment at `version`, empty if there was none."""
+        """The last fragment at `version`; empty if there was none."""
         count = self.count(version)
         return self._between(count - 1, count) if count else ""
 
     def length(self, version: int) -> int:
-        """How long the text was at `version`, in characters."""
+        """The text's length at `version`, in characters."""
         return self._ends[self.count(version)]
 
     def copy(self, version: int) -> TextLog:
-        """The same up to `version`, to be continued on its own."""
+        """A copy up to `version`, independent of this one."""
         copied = TextLog()
         count = self.count(version)
         full = count >> _BITS
@@ -95,7 +95,7 @@ class TextLog:
         return "".join(pieces)
 
     def _within(self, number: int, start: int, stop: int) -> str:
-        """Fragments `start` to `stop`, all of them in one block, which another thread may be joining right now."""
+        """Fragments `start` to `stop` of one block. Another thread may be joining the block at the same time."""
         block = self._blocks[number]
         before = number << _BITS
         if isinstance(block, str):

@@ -1,9 +1,9 @@
-"""Views: real subclasses of wire models whose fields are computed when they are read.
+"""Views: real subclasses of wire models that compute each field when it is read.
 
-`maker_of` makes one out of a model and a getter per field. An instance holds a source and a number (a state and a
-version, or a delta event and a position) and nothing else. Where pydantic looks for values, in `__dict__`, a plain
-model answers that is built on the spot; so a view is dumped, compared, printed, matched and put into users' own models
-like the model itself, while reading one field computes that field only.
+`maker_of` creates such a class from a model and one getter per field. An instance only holds a source and a number: a
+state and a version, or a delta event and a position. pydantic reads values from `__dict__`; for a view, this builds a
+plain model. So a view can be dumped, compared, printed, matched and put into users' models like the model, and reading
+one field computes only that field.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from rx_assistant.types import ReadOnlyList, WireModel
 _M = TypeVar("_M", bound=WireModel)
 
 Getter: TypeAlias = Callable[[Any], Any]
-"""A view → the value of one of its fields, None if nothing has been said of it."""
+"""A view → the value of one of its fields; None if the server has not sent it."""
 
 Base: TypeAlias = Callable[[Any], WireModel | None]
-"""A view → the model that answers for the fields without a getter, None if there is none yet."""
+"""A view → the model for the fields without a getter; None if there is none yet."""
 
 
 class View:
-    """What every view can do. `_source` and `_at` say what it shows."""
+    """The methods of all views. `_source` and `_at` select the content."""
 
     __slots__ = ()
     _source: Any
@@ -33,7 +33,7 @@ class View:
     _base: ClassVar[Base]
 
     def to_model(self) -> Any:
-        """What the view shows, as a plain model."""
+        """The view's content as a plain model."""
         base = type(self)._base(self)
         values: dict[str, Any] = {}
         if base is not None:
@@ -55,7 +55,7 @@ class View:
         return getattr(self.to_model(), name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self.to_model(), name, value)  # raises what the frozen model raises
+        setattr(self.to_model(), name, value)  # raises the frozen model's error
         self._refuse(name)
 
     def __delattr__(self, name: str) -> None:
@@ -89,33 +89,33 @@ class View:
         return str(self.to_model())
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Any:
-        """A plain model, with what `update` says."""
+        """A plain model with the fields in `update` replaced."""
         return self.to_model().model_copy(update=update, deep=deep)
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
-        """As the model's."""
+        """Like the model's method."""
         dumped: dict[str, Any] = self.to_model().model_dump(**options)
         return dumped
 
     def model_dump_json(self, **options: Any) -> str:
-        """As the model's."""
+        """Like the model's method."""
         dumped: str = self.to_model().model_dump_json(**options)
         return dumped
 
 
 class Maker(NamedTuple, Generic[_M]):
-    """Makes views of one model."""
+    """Functions that create views of one model."""
 
     view: Callable[[Any, int], _M]
     """(source, at) → a view."""
     inside: Getter
-    """A view → a view of the same source, one level further in: what stands in a getter's place."""
+    """A view → a view of an inner object with the same source. Use it as a getter."""
 
 
 def maker_of(
     model: type[_M], getters: Mapping[str, Getter], *, base: Base = lambda view: None, kind: type[View] = View
 ) -> Maker[_M]:
-    """A maker of views of the model."""
+    """The functions that create views of the model."""
     namespace: dict[str, Any] = {"__slots__": ("_at", "_source"), "__doc__": model.__doc__}
     namespace |= {"__module__": model.__module__, "__qualname__": model.__qualname__}
     metaclass: Any = type(model)
@@ -151,7 +151,7 @@ def _from_base(base: Base, name: str, default: Any) -> Getter:
 
 
 def _unchanged(model: WireModel) -> WireModel:
-    """What a pickled view becomes: the model it was pickled as."""
+    """Unpickle a view: it was pickled as a plain model."""
     return model
 
 

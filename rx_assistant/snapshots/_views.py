@@ -1,4 +1,4 @@
-"""The views of messages, their parts, steps and tool calls: which field comes from where in a state."""
+"""The views of messages, their parts, steps and tool calls: the source of each field in a state."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def _newest_whole(view: Any) -> WireModel | None:
 
 
 def _at(name: str) -> Getter:
-    """What the history of that name holds."""
+    """A getter that reads the history of that name."""
     return lambda view: getattr(view._source, name).at(view._at)
 
 
 def _list_at(name: str) -> Getter:
-    """What the piece log of that name holds."""
+    """A getter that reads the piece log of that name."""
     return lambda view: getattr(view._source, name).at(view._at)
 
 
@@ -59,7 +59,7 @@ _refusal_block = maker_of(RefusalContentBlock, {"type": _constant("refusal"), "r
 
 
 def text_view(part: PartState, version: int) -> Text:
-    """The inside of a text part; the server's own when the message is finished."""
+    """The text of a text part; the server's final object once the message has ended."""
     if part.ended:
         final = part.final.at(version)
         if final is not None and final.type == "text" and is_model(final.text):
@@ -68,7 +68,7 @@ def text_view(part: PartState, version: int) -> Text:
 
 
 def part_view(part: PartState, version: int) -> MessageContent:
-    """A part; the server's own when the message is finished."""
+    """A part; the server's final object once the message has ended."""
     final = part.final.at(version) if part.ended else None
     if final is not None:
         return final
@@ -92,7 +92,7 @@ _code_call = maker_of(
 
 
 def call_view(call: CallState, version: int) -> ToolCall:
-    """A call; the server's own when it has ended."""
+    """A call; the server's final object once it has ended."""
     final = call.final.at(version) if call.ended else None
     if final is not None:
         return final
@@ -122,7 +122,7 @@ _message = maker_of(Message, {"id": _identity, "role": _role, "content": _conten
 
 
 def message_view(message: MessageState, version: int) -> Message:
-    """A message; the server's own when it is finished."""
+    """A message; the server's final object once it has ended."""
     final = message.final.at(version) if message.ended else None
     return _message.view(message, version) if final is None else final
 
@@ -152,6 +152,6 @@ _step = maker_of(RunStep, {"id": _identity, "type": _step_type, "step_details": 
 
 
 def step_view(step: StepState, version: int) -> RunStep:
-    """A step; the server's own when it has ended."""
+    """A step; the server's final object once it has ended."""
     final = step.final.at(version) if step.ended else None
     return _step.view(step, version) if final is None else final

@@ -1,9 +1,9 @@
 """Every object of the Assistants API as a pydantic model, and every request body as a TypedDict.
 
-One flat namespace under the SDK's names, loaded at first touch. Where the SDK has one name for several things,
-the one that it exports keeps it. Of the others, what a finished object holds has the plain name, and the rest say
-whose they are: `LastError` is a run's, `RunStepLastError` a step's; `FileCitation` is final, `FileCitationDelta`
-is not; `FunctionDefinition` is a model, `FunctionDefinitionParam` a request's TypedDict.
+One flat namespace with the SDK's names; modules are loaded at first access. If the SDK uses one name for several types,
+the type that the SDK exports keeps the name. Of the others, the part of a finished object has the plain name, and the
+rest name their owner: `LastError` belongs to a run, `RunStepLastError` to a step; `FileCitation` is final,
+`FileCitationDelta` is not; `FunctionDefinition` is a model, `FunctionDefinitionParam` a request's TypedDict.
 
 This file is long because it lists every name twice: for type checkers, and for the loader.
 """

@@ -1,27 +1,27 @@
-"""What all wire models have in common, and the vocabulary that their fields are written in.
+"""The base of all wire models, and the annotations that their fields use.
 
-A wire model says what a field holds *when it is there*. Servers leave fields out, send null for them, add fields and
-words of their own, and readers have to live with that without the annotations becoming useless. Hence four rules:
+A wire model describes a field's value *when the field is present*. Servers leave fields out, send null, and add fields
+and words that no document lists. Four rules keep the annotations useful nevertheless:
 
 * a missing field has a default and is not in `model_fields_set`: None for values and objects (even where the
-  annotation promises one, as the SDK's do), an empty list for arrays, the constant itself for `object`. Only the
-  `type` that makes a value a member of its union has none;
-* null is taken for any field, and stays null when dumped;
+  annotation does not allow None, as in the SDK), an empty list for arrays, the constant itself for `object`. Only the
+  `type` that selects the member of a union has no default;
+* every field accepts null, and dumps it as null;
 * words from a list (`Word`) are annotated as that list and read as any string;
-* a member of a union whose `type` this version does not know becomes an `Unknown…` model, which keeps its JSON.
+* a member of a union with an unknown `type` becomes an `Unknown…` model, which keeps its JSON.
 
-Reading is forgiving, field by field. The strict reading comes first, in compiled code. Only where it fails, the object
-is read again without the fields that are off, and those keep what was on the wire. So `created_at="2025-01-01"` stays
-that text, `last_error="boom"` stays that text, and all other fields are what their annotations say. An item of an
-array that is off stays as it is, too. Ids are text and an `index` is an integer, because both are keys: a number in
-place of an id is read as text, digits in place of an index as a number. Only what is not a JSON object is refused.
+Reading tolerates malformed fields. The strict reading comes first, in compiled code. If it fails, the object is read
+again without the malformed fields, and these keep the value from the wire: `created_at="2025-01-01"` stays that text,
+`last_error="boom"` stays that text, and all other fields match their annotations. A malformed item of an array stays
+unchanged too. Ids are text and an `index` is an integer, because both are keys: a number as an id is read as text,
+digits as an index are read as a number. Only a payload that is not a JSON object is refused.
 
-Everything is read-only, to any depth: attributes, arrays, objects, and the fields that no model knows.
+Everything is read-only, to any depth: attributes, arrays, objects, and unknown fields.
 
-Deltas are read by the thousand, so all this is structure of the compiled validators. Only read-only arrays run Python
-code, one call per array: 0.2 of the 2.7 µs that a delta of text costs. And model files do without `from __future__
-import annotations`: pydantic would have to compile each annotation when they are imported, a quarter of that time,
-and older versions of pydantic would not find those of this module.
+Streams contain thousands of deltas, so the compiled validators do all this. Only read-only arrays run Python code, one
+call per array: 0.2 of the 2.7 µs that reading a text delta takes. Model files do not use `from __future__ import
+annotations`: pydantic would compile each annotation at import, a quarter of the import time, and older versions of
+pydantic would not find the annotations of this module.
 """
 
 from collections.abc import Callable, Iterator
@@ -39,18 +39,18 @@ _V = TypeVar("_V")
 _M = TypeVar("_M", bound="WireModel")
 
 ABSENT: Final[Any] = None
-"""The default of a field whose annotation promises a value: it was not on the wire."""
+"""The default of a missing field whose annotation does not allow None."""
 
 EMPTY: Final[Any] = ReadOnlyList[Any]()
-"""The default of an array whose annotation promises one; shared, since nothing can change it."""
+"""The default of a missing array; shared, because it is read-only."""
 
 
 _AS_IT_IS: Final = core_schema.simple_ser_schema("any")
-"""Dump what is there, whatever the annotation says: a field may hold what the server sent instead."""
+"""Dump the actual value, also when it does not match the annotation: the server may have sent another type."""
 
 
 def _strict_or(forgive: Callable[[Any, Any], Any], strict: CoreSchema, ref: str | None = None) -> CoreSchema:
-    """The strict reading, in compiled code; and only where it fails the other one."""
+    """The strict reading, in compiled code; the tolerant reading only if the strict one fails."""
     forgiving = core_schema.no_info_wrap_validator_function(forgive, strict)
     return core_schema.union_schema([strict, forgiving], mode="left_to_right", ref=ref)
 
@@ -71,7 +71,7 @@ class _TextOfAny:
 
 
 class _ReadOnlyArray:
-    """A list of what the annotation says, read-only; an item that is off stays as it is."""
+    """A read-only list of the annotated items; a malformed item stays unchanged."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         either = _strict_or(_forgive_items, handler(source))
@@ -79,7 +79,7 @@ class _ReadOnlyArray:
 
 
 class _ReadOnlyTable:
-    """A dict of what the annotation says, read-only."""
+    """A read-only dict of the annotated values."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(ReadOnlyDict, handler(source))
@@ -92,7 +92,7 @@ class _AnyJson:
 
 
 class _ByType:
-    """A union whose members are told apart by `type`, in compiled code; the last member takes every other `type`."""
+    """A union whose `type` selects the member, in compiled code; the last member reads every other `type`."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         schema = handler.generate_schema
@@ -106,37 +106,37 @@ def _tags(member: Any) -> tuple[str, ...]:
 
 
 Wire: TypeAlias = Annotated[_T, _OrNull()]
-"""A value that the wire may also leave out or give as null."""
+"""A value that may be missing or null on the wire."""
 
 Word: TypeAlias = Annotated[_T, _AnyWord()]
-"""One of the listed words, or one that was invented later."""
+"""One of the listed words, or another word of a server."""
 
 Scalar: TypeAlias = Annotated[_T, _TextOfAny()]
 """A string that some servers send as a number; read as a string."""
 
 Array: TypeAlias = Annotated[list[_T], _ReadOnlyArray()]
-"""A list of these, read-only."""
+"""A read-only list."""
 
 Table: TypeAlias = Annotated[dict[_K, _V], _ReadOnlyTable()]
-"""A dict of these, read-only."""
+"""A read-only dict."""
 
 Json: TypeAlias = Annotated[_T, _AnyJson()]
 """A JSON value as it is, an object where a dict is annotated, read-only to any depth."""
 
 UnknownWord: TypeAlias = Literal["<unknown>"]
-"""What type checkers see as the `type` of an Unknown… model: a word that no other member of a union has, so that
-comparing `type` narrows. At run time `type` is the wire's own word, so tell them apart with isinstance."""
+"""The `type` of an Unknown… model for type checkers: a literal that no other member of a union has, so comparing `type`
+narrows. At run time `type` is the word from the wire, so use isinstance to recognise such a model."""
 
 
 BY_TYPE: Final = _ByType()
-"""What makes a union of models out of `A | B | UnknownMember`, chosen by `type`."""
+"""Makes `A | B | UnknownMember` a union of models, selected by `type`."""
 
 
 class WireModel(BaseModel):
     """One JSON object of the Assistants protocol, read-only; unknown fields are kept as attributes.
 
-    A field whose value on the wire is of another type than its annotation keeps that value as it is.
-    `model_dump(exclude_unset=True, by_alias=True)` gives back the JSON it was read from.
+    A field keeps a value of another type than its annotation unchanged.
+    `model_dump(exclude_unset=True, by_alias=True)` returns the JSON that the model was read from.
     """
 
     __slots__ = ("_served_as",)
@@ -148,23 +148,23 @@ class WireModel(BaseModel):
     )
 
     def __str__(self) -> str:
-        return repr(self)  # what `print(run)` shows has the run's type in front, as with the SDK
+        return repr(self)  # `print(run)` shows the class name too, as with the SDK
 
     def to_model(self) -> Self:
-        """A plain model: itself. Views in snapshots look like models and give a real one here."""
+        """This model itself. For a view of a snapshot: a plain model with the same values."""
         return self
 
     def to_dict(
         self, *, mode: Literal["json", "python"] = "python", use_api_names: bool = True, **options: Any
     ) -> dict[str, Any]:
-        """The JSON that it was read from, as a dict; the same as the SDK's method of this name.
+        """The JSON that the model was read from, as a dict, like the SDK's method of this name.
 
         `exclude_unset=False` adds the fields that were not on the wire. Further options are `model_dump`'s.
         """
         return self.model_dump(mode=mode, by_alias=use_api_names, **{"exclude_unset": True, **options})
 
     def to_json(self, *, indent: int | None = 2, use_api_names: bool = True, **options: Any) -> str:
-        """The JSON that it was read from, as text; the same as the SDK's method of this name.
+        """The JSON that the model was read from, as text, like the SDK's method of this name.
 
         `exclude_unset=False` adds the fields that were not on the wire. Further options are `model_dump_json`'s.
         """
@@ -178,18 +178,18 @@ class WireModel(BaseModel):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler, /) -> CoreSchema:
         strict = cast("Any", handler(source))
-        if strict["type"] == "union":  # pydantic gave what this method made of the class before
+        if strict["type"] == "union":  # pydantic passes the result of an earlier call of this method
             return cast("CoreSchema", strict)
         _read_exactly(strict)
         return _strict_or(_forgive, strict, strict.pop("ref", None))
 
-    if not TYPE_CHECKING:  # for type checkers these are pydantic's
+    if not TYPE_CHECKING:  # type checkers use pydantic's declarations
 
         @classmethod
         def model_rebuild(cls, **options: Any) -> bool | None:
             """Build the model's validator and serializer, and before pydantic 2.14 those of the models inside it.
 
-            Older versions cannot dump a model whose own class is not built yet, where the field says "as it is".
+            Older versions cannot dump a model of a class that is not built yet in a field that dumps any value.
             """
             done = super().model_rebuild(**options)
             for inner in () if _BUILT_WHEN_DUMPED else _models_of(cls):
@@ -201,13 +201,13 @@ class WireModel(BaseModel):
 
         @property
         def model_extra(self) -> ReadOnlyDict[str, Any] | None:
-            """The fields on the wire that the model does not know, read-only."""
+            """The fields on the wire that the model does not define, read-only."""
             extra = self.__pydantic_extra__
             return extra if extra is None else ReadOnlyDict(extra)
 
         @property
         def model_fields_set(self) -> set[str]:
-            """The names of the fields that were on the wire, as a set of the caller's own."""
+            """The names of the fields that were on the wire, as a new set that the caller may change."""
             return set(self.__pydantic_fields_set__)
 
 
@@ -225,18 +225,18 @@ def _models_of(model: type[WireModel]) -> Iterator[type[WireModel]]:
 
 
 def served_as(model: _M, request_id: str | None) -> _M:
-    """The model, which from now on knows the id of the request that it answers."""
+    """The same model, with `request_id` set."""
     object.__setattr__(model, "_served_as", request_id)
     return model
 
 
-# -- the forgiving reading --------------------------------------------------------------------------------------------
+# -- the tolerant reading ---------------------------------------------------------------------------------------------
 
 
 def _read_exactly(model: Any) -> None:
-    """Make the fields of a model's schema take their own types only, and dump what they hold."""
+    """Make the fields of a model's schema accept only their own types, and dump any value."""
     inner = model["schema"]
-    while inner["type"] != "model-fields":  # before pydantic 2.11 there may be definitions around it
+    while inner["type"] != "model-fields":  # before pydantic 2.11 definitions may surround it
         inner = inner["schema"]
     for name, field in inner["fields"].items():
         schema = field["schema"]
@@ -246,7 +246,7 @@ def _read_exactly(model: Any) -> None:
 
 
 def _take_own_types(schema: Any) -> None:
-    """Numbers and booleans are not made of text, nor the other way round."""
+    """Do not convert text to numbers or booleans, nor numbers or booleans to text."""
     if schema["type"] in ("int", "float", "bool"):
         schema["strict"] = True
     for inside in [schema.get("schema"), schema.get("items_schema"), *schema.get("choices", ())]:
@@ -255,7 +255,7 @@ def _take_own_types(schema: Any) -> None:
 
 
 def _replace_key(name: str, schema: Any) -> None:
-    """Read ids as text and an index as an integer, where they are neither."""
+    """Read ids as text and an index as an integer, if they have another type."""
     as_key = key_reader(name)
     while as_key is not None and schema["type"] in ("default", "nullable"):
         inside = schema["schema"]
@@ -267,7 +267,7 @@ def _replace_key(name: str, schema: Any) -> None:
 
 
 def _forgive(value: Any, handler: Callable[[Any], Any]) -> Any:
-    """Read an object without the fields that are off, and give those what was on the wire."""
+    """Read an object without its malformed fields, then set those to their values from the wire."""
     if not isinstance(value, dict):
         return handler(value)
     try:
@@ -284,7 +284,7 @@ def _forgive(value: Any, handler: Callable[[Any], Any]) -> Any:
 
 
 def _forgive_items(value: Any, handler: Callable[[Any], Any]) -> Any:
-    """Read the items of a list one by one; those that are off stay what was on the wire."""
+    """Read the items of a list one by one; malformed items keep their values from the wire."""
     return [_item(each, handler) for each in value] if isinstance(value, list) else handler(value)
 
 
@@ -296,9 +296,9 @@ def _item(value: Any, handler: Callable[[Any], Any]) -> Any:
 
 
 def _names_of(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
-    """Each field's name here and on the wire."""
+    """Each field's name in Python and on the wire."""
     return ((name, field.alias or name) for name, field in model.model_fields.items())
 
 
 class UnknownMember(WireModel):
-    """A member of a union whose `type` this version does not know; its JSON is in the attributes."""
+    """A member of a union with a `type` that this version does not know; its JSON is in the attributes."""

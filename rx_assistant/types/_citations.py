@@ -1,7 +1,7 @@
 """Marks of citations in text, such as 【4:0†source】 → numbered references, also in pieces cut anywhere.
 
 A mark is 【, a number, perhaps a colon and a second number, †, a name, 】. Other text in these brackets, as it is
-written in Chinese and Japanese, passes at once. Equal marks get one number, counted from 1 as they appear.
+written in Chinese and Japanese, passes at once. Equal marks get the same number, counted from 1 in order of appearance.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 Show: TypeAlias = Callable[[int, str], str]
-"""Number and mark → what stands in the mark's place."""
+"""Number and mark → the text that replaces the mark."""
 
 _NAME: Final = r"[^【】\n]{0,300}"  # a file's name has at most 255 characters
 _MARK: Final = re.compile(rf"【\d{{1,9}}(?::\d{{1,9}})?†{_NAME}】")
@@ -19,21 +19,21 @@ _BEGUN: Final = re.compile(rf"【(?:\d{{1,9}}(?::(?:\d{{1,9}}(?:†{_NAME})?)?|�
 
 
 def bracketed(number: int, mark: str) -> str:
-    """A reference as it is written by default: [1]."""
+    """The default reference: [1]."""
     return f"[{number}]"
 
 
 class CitedText:
-    """One text in pieces: `push` gives what can be shown, `rest` what was held back, a mark without its end."""
+    """Numbers the marks of a text in pieces: `push` returns the text to show, `rest` the unfinished end."""
 
     def __init__(self, show: Show = bracketed) -> None:
         self.numbers: dict[str, int] = {}
-        """Each mark so far and its number."""
+        """The number of each mark so far."""
         self._show = show
         self._held = ""
 
     def push(self, piece: str) -> str:
-        """Take more of the text; gives it without the end of it that may yet become a mark."""
+        """Take the next piece of text; returns the text to show, without an end that may become a mark."""
         if not self._held and "【" not in piece:
             return piece
         text = self._held + piece
@@ -43,7 +43,7 @@ class CitedText:
         return _MARK.sub(self._reference, text[:at])
 
     def rest(self) -> str:
-        """Give what is held back, when no more comes."""
+        """Return the text that is held back; call it when the text has ended."""
         held, self._held = self._held, ""
         return held
 

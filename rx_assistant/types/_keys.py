@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def as_id(value: object) -> str:
-    """An id as text. Raises ValueError for what is neither text nor a number."""
+    """An id as text. Raises ValueError when it is neither text nor a number."""
     if isinstance(value, str):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -15,7 +15,7 @@ def as_id(value: object) -> str:
 
 
 def as_index(value: object) -> int:
-    """An index as an integer. Raises ValueError for what is neither an integer nor its digits."""
+    """An index as an integer. Raises ValueError when it is neither an integer nor digits."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
         return int(value)
     if isinstance(value, float) and value.is_integer():
@@ -26,7 +26,7 @@ def as_index(value: object) -> int:
 
 
 def key_reader(name: str) -> Callable[[object], str | int] | None:
-    """What reads the key that a field of this name holds; None for all other fields."""
+    """The function that reads a field of this name as a key; None for fields that are not keys."""
     if name == "id" or name.endswith("_id"):
         return as_id
     return as_index if name == "index" else None

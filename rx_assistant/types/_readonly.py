@@ -1,7 +1,7 @@
-"""A list and a dict that refuse to change, for the arrays and objects inside wire models.
+"""A read-only list and a read-only dict, for the arrays and objects inside wire models.
 
-They are real lists and dicts (equal to them, dumped and printed like them), but what would change them raises
-TypeError. `list(x)`, `x.copy()` and `x + [...]` give ordinary ones.
+They are real lists and dicts (equal to them, dumped and printed like them), but each method that would change them
+raises TypeError. `list(x)`, `x.copy()` and `x + [...]` return ordinary ones.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _V = TypeVar("_V")
 
 def _refuse(self: object, *_: object, **__: object) -> NoReturn:
     kind = "list" if isinstance(self, list) else "dict"
-    raise TypeError(f"this {kind} belongs to a wire value and is read-only; copy it first, with {kind}(...)")
+    raise TypeError(f"this {kind} belongs to an object from the server and is read-only: copy it with {kind}(...)")
 
 
 class ReadOnlyList(list[_T]):
-    """A list that stays as the server sent it."""
+    """A read-only list, as the server sent it."""
 
     __slots__ = ()
 
@@ -48,7 +48,7 @@ class ReadOnlyList(list[_T]):
 
 
 class ReadOnlyDict(dict[_K, _V]):
-    """A dict that stays as the server sent it."""
+    """A read-only dict, as the server sent it."""
 
     __slots__ = ()
 
@@ -73,7 +73,7 @@ class ReadOnlyDict(dict[_K, _V]):
 
 
 def freeze(value: Any) -> Any:
-    """The same JSON value, with every array and object in it read-only."""
+    """The same JSON value, with all arrays and objects in it read-only."""
     if isinstance(value, dict):
         return ReadOnlyDict({key: freeze(item) for key, item in value.items()})
     if isinstance(value, list | tuple):

@@ -27,7 +27,7 @@ class AssistantCreateParams(TypedDict, total=False):
 
 
 class AssistantUpdateParams(TypedDict, total=False):
-    """POST /assistants/{assistant_id}; what is left out stays as it is."""
+    """POST /assistants/{assistant_id}; fields that are left out do not change."""
 
     model: str
     name: str | None

@@ -28,7 +28,7 @@ class StaticFileChunkingStrategyObject(WireModel):
 
 
 class OtherFileChunkingStrategyObject(WireModel):
-    """Cut before there were strategies, nobody knows how."""
+    """The file was cut before strategies existed; the sizes are unknown."""
 
     type: Literal["other"]
 

@@ -12,7 +12,7 @@ FileContent: TypeAlias = str
 
 
 class FileObject(WireModel):
-    """A file; its content is a request of its own."""
+    """A file. A separate request fetches its content."""
 
     object: Word[Literal["file"]] = "file"
     id: Wire[str] = ABSENT

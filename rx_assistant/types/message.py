@@ -49,7 +49,7 @@ class MessageIncompleteDetails(WireModel):
 
 
 class Message(WireModel):
-    """A message. One that a user wrote comes without a `status`, which is None then."""
+    """A message. `status` is None for a message that a user wrote."""
 
     id: Wire[str] = ABSENT
     object: Word[Literal["thread.message"]] = "thread.message"

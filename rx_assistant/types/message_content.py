@@ -27,15 +27,15 @@ class Text(WireModel):
     annotations: Wire[Array[Annotation]] = EMPTY
 
     def numbered_citations(self, show: Show = bracketed) -> str:
-        """The text with a numbered reference, such as [1], in the place of each mark, such as 【4:0†source】.
+        """The text with each mark, such as 【4:0†source】, replaced by a numbered reference, such as [1].
 
-        Equal marks get one number, counted from 1. `show(number, mark)` gives what stands in a mark's place; one that
-        gives `""` leaves the marks out. `operators.numbered_citations()` does the same while the text arrives.
+        Equal marks get the same number, counted from 1. `show(number, mark)` returns the text for a mark, `""` to
+        remove the mark. `operators.numbered_citations()` does the same while the text arrives.
         """
         return self._cited(show)[0]
 
     def citations(self) -> dict[int, Annotation]:
-        """The annotations that the numbers refer to. A mark without an annotation of the same text has none here."""
+        """The annotation for each number. A mark without an annotation of the same text is left out."""
         by_mark = {annotation.text: annotation for annotation in reversed(self.annotations or ())}
         numbers = self._cited(bracketed)[1]
         return {number: by_mark[mark] for mark, number in numbers.items() if mark in by_mark}
@@ -81,7 +81,7 @@ class ImageURLContentBlock(WireModel):
 
 
 class RefusalContentBlock(WireModel):
-    """A part in which the model says why it does not answer."""
+    """A part in which the model refuses to answer."""
 
     type: Literal["refusal"]
     refusal: Wire[str] = ABSENT

@@ -1,4 +1,4 @@
-"""Pages: what the server answers when it is asked for several objects."""
+"""Pages: the server's replies to requests for lists."""
 
 from typing import Generic, Literal, TypeVar
 
@@ -20,7 +20,7 @@ class ListPage(WireModel, Generic[T]):
 
 
 class VectorStoreSearchPage(WireModel):
-    """One page of a search's results, best first."""
+    """One page of search results, best first."""
 
     object: Word[Literal["vector_store.search_results.page"]] = "vector_store.search_results.page"
     search_query: Wire[Array[str]] = EMPTY

@@ -32,7 +32,7 @@ class CompletionTokensDetails(WireModel):
 
 
 class Usage(WireModel):
-    """Tokens spent by a run or a step. The singular of `prompt_token_details` is the wire's."""
+    """Tokens used by a run or a step. The field is named `prompt_token_details` (singular) on the wire."""
 
     prompt_tokens: Wire[int] = ABSENT
     completion_tokens: Wire[int] = ABSENT
@@ -83,7 +83,7 @@ class IncompleteDetails(WireModel):
 
 
 class TruncationStrategy(WireModel):
-    """Which messages the model gets to see when there are too many."""
+    """Which messages the model receives when there are too many."""
 
     type: Word[Literal["auto", "last_messages"]] = ABSENT
     last_messages: int | None = None

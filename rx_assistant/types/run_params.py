@@ -1,6 +1,6 @@
 """Requests about runs and their steps.
 
-The `…Base` types are without `stream`, for methods that give it a parameter of its own.
+The `…Base` types have no `stream`, for methods with a separate parameter for it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ class TruncationStrategyParam(TypedDict, total=False):
 
 
 class RunOptionsParams(TypedDict, total=False):
-    """What a new run is told, on a thread of its own or an old one."""
+    """The options of a new run, on a new or an existing thread."""
 
     assistant_id: Required[str]
     model: str | None

@@ -20,7 +20,7 @@ from rx_assistant.types.tool_call import ToolCall
 RunStepStatus: TypeAlias = Literal["in_progress", "cancelled", "failed", "completed", "expired"]
 RunStepType: TypeAlias = Literal["message_creation", "tool_calls"]
 RunStepInclude: TypeAlias = Literal["step_details.tool_calls[*].file_search.results[*].content"]
-"""What a request may ask to have in steps beyond the usual."""
+"""The additional data of steps that a request may include."""
 
 
 class MessageCreation(WireModel):
@@ -60,7 +60,7 @@ class RunStepLastError(WireModel):
 
 
 class RunStep(WireModel):
-    """A step of a run. `expired_at` and `metadata` are documented, yet servers send `expires_at` and none."""
+    """A step of a run. `expired_at` and `metadata` are documented, but servers send `expires_at` and no metadata."""
 
     id: Wire[str] = ABSENT
     object: Word[Literal["thread.run.step"]] = "thread.run.step"

@@ -17,7 +17,7 @@ from rx_assistant.types._base import (
 
 
 class ComparisonFilter(WireModel):
-    """Files whose attribute `key` compares thus to `value`."""
+    """Files whose attribute `key` has the given relation to `value`."""
 
     type: Literal["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"]
     key: Wire[str] = ABSENT
@@ -25,7 +25,7 @@ class ComparisonFilter(WireModel):
 
 
 class CompoundFilter(WireModel):
-    """Files that all, or any, of the filters let through."""
+    """Files that match all, or any, of the filters."""
 
     type: Literal["and", "or"]
     filters: Wire[Array["VectorStoreFilter"]] = EMPTY

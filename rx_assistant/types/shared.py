@@ -18,7 +18,7 @@ from rx_assistant.types._base import (
 )
 
 Metadata: TypeAlias = Table[str, str]
-"""Up to 16 pairs of strings, the caller's own."""
+"""Up to 16 pairs of strings that the caller chose."""
 
 ReasoningEffort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None
 
@@ -26,11 +26,11 @@ FunctionParameters: TypeAlias = Json[dict[str, object]]
 """A JSON schema for a function's arguments."""
 
 Attributes: TypeAlias = Json[dict[str, str | float | bool]]
-"""What a caller noted about a file in a vector store; searches can filter by it."""
+"""The caller's notes about a file in a vector store; searches can filter by them."""
 
 
 class ErrorObject(WireModel):
-    """What a server says about a failure, in an `error` event or in a reply with 4xx or 5xx."""
+    """A server's error, in an `error` event or in a reply with 4xx or 5xx."""
 
     code: Scalar[str | None] = None
     message: Wire[str] = ABSENT
@@ -45,7 +45,7 @@ class ErrorBody(WireModel):
 
 
 class FunctionDefinition(WireModel):
-    """A function that the model may ask to be called."""
+    """A function that the model may call."""
 
     name: Wire[str] = ABSENT
     description: str | None = None
@@ -66,7 +66,7 @@ class ResponseFormatJSONObject(WireModel):
 
 
 class JSONSchema(WireModel):
-    """The shape of answers; the field that the wire calls `schema` is `schema_` here."""
+    """The shape of answers; `schema_` is named `schema` on the wire."""
 
     name: Wire[str] = ABSENT
     description: str | None = None

@@ -1,7 +1,7 @@
 """Values that several requests share: pages of lists, function definitions, response formats.
 
-In all request types a key may be missing unless it is `Required`. They hold bodies and queries; the ids that are
-part of a path are arguments of their own.
+In all request types a key may be missing unless it is `Required`. They hold bodies and queries; ids in a path are
+separate arguments.
 """
 
 from typing import Literal, Required, TypeAlias
@@ -9,7 +9,7 @@ from typing import Literal, Required, TypeAlias
 from typing_extensions import TypedDict
 
 ListOrder: TypeAlias = Literal["asc", "desc"]
-"""By `created_at`; servers take `desc` when it is left out."""
+"""The order by `created_at`; the server's default is `desc`."""
 
 
 class PageParams(TypedDict, total=False):
@@ -22,7 +22,7 @@ class PageParams(TypedDict, total=False):
 
 
 class FunctionDefinitionParam(TypedDict, total=False):
-    """A function that the model may ask to be called; `parameters` is a JSON schema."""
+    """A function that the model may call; `parameters` is a JSON schema."""
 
     name: Required[str]
     description: str

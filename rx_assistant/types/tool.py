@@ -16,20 +16,20 @@ from rx_assistant.types.shared import FunctionDefinition
 
 
 class CodeInterpreterTool(WireModel):
-    """The model may write Python and have it run."""
+    """The model may write Python code, and the server runs it."""
 
     type: Literal["code_interpreter"]
 
 
 class HybridSearch(WireModel):
-    """How much meaning and words weigh in a search."""
+    """The weights of meaning and of words in a search."""
 
     embedding_weight: Wire[float] = ABSENT
     text_weight: Wire[float] = ABSENT
 
 
 class FileSearchRankingOptions(WireModel):
-    """How results are ranked, and how good one has to be (0 to 1)."""
+    """How results are ranked, and their minimum score (0 to 1)."""
 
     score_threshold: Wire[float] = ABSENT
     ranker: Word[Literal["auto", "default_2024_08_21"]] | None = None
@@ -51,7 +51,7 @@ class FileSearchTool(WireModel):
 
 
 class FunctionTool(WireModel):
-    """The model may ask for this function to be called."""
+    """The model may call this function."""
 
     type: Literal["function"]
     function: Wire[FunctionDefinition] = ABSENT

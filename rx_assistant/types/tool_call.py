@@ -30,7 +30,7 @@ class CodeInterpreterOutputImageImage(WireModel):
 
 
 class CodeInterpreterToolCallOutputImage(WireModel):
-    """What the code drew. (`CodeInterpreterOutputImage`, as in the SDK, is the delta's.)"""
+    """An image that the code drew. (`CodeInterpreterOutputImage` is the class of the delta, as in the SDK.)"""
 
     type: Literal["image"]
     image: Wire[CodeInterpreterOutputImageImage] = ABSENT
@@ -48,7 +48,7 @@ CodeInterpreterOutput: TypeAlias = Annotated[
 
 
 class CodeInterpreter(WireModel):
-    """The code, and what came of it."""
+    """The code and its outputs."""
 
     input: Wire[str] = ABSENT
     outputs: Wire[Array[CodeInterpreterOutput]] = EMPTY
@@ -87,7 +87,7 @@ class FileSearchCallRankingOptions(WireModel):
 
 
 class FileSearch(WireModel):
-    """What a search found, and how."""
+    """The results of a search, and its ranking options."""
 
     ranking_options: FileSearchCallRankingOptions | None = None
     results: Array[FileSearchResult] | None = None
@@ -110,7 +110,7 @@ class Function(WireModel):
 
 
 class FunctionToolCall(WireModel):
-    """A call of a function of ours."""
+    """A call of a function that the caller's program runs."""
 
     id: Wire[str] = ABSENT
     type: Literal["function"]

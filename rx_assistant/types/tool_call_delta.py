@@ -69,7 +69,7 @@ class CodeInterpreterToolCallDelta(WireModel):
 
 
 class FileSearchToolCallDelta(WireModel):
-    """A search, whole: a later one for the same call replaces the earlier."""
+    """A whole search; a later one for the same call replaces it."""
 
     index: Wire[int] = ABSENT
     id: str | None = None

@@ -10,13 +10,13 @@ from rx_assistant.types.shared_params import FunctionDefinitionParam
 
 
 class CodeInterpreterToolParam(TypedDict, total=False):
-    """Let the model write Python, and run it."""
+    """Let the model write Python code, and run it on the server."""
 
     type: Required[Literal["code_interpreter"]]
 
 
 class FileSearchRankingOptionsParam(TypedDict, total=False):
-    """How to rank results, and how good one has to be (0 to 1)."""
+    """How to rank results, and their minimum score (0 to 1)."""
 
     ranker: Literal["auto", "default_2024_08_21"]
     score_threshold: Required[float]
@@ -37,7 +37,7 @@ class FileSearchToolParam(TypedDict, total=False):
 
 
 class FunctionToolParam(TypedDict, total=False):
-    """Let the model ask for this function to be called."""
+    """Let the model call this function."""
 
     type: Required[Literal["function"]]
     function: Required[FunctionDefinitionParam]
@@ -82,7 +82,7 @@ class ToolResourcesParam(TypedDict, total=False):
 
 
 class NewVectorStoreParam(TypedDict, total=False):
-    """A vector store to be made along with its assistant or thread."""
+    """A vector store to create together with its assistant or thread."""
 
     file_ids: Sequence[str]
     chunking_strategy: FileChunkingStrategyParam
@@ -90,13 +90,13 @@ class NewVectorStoreParam(TypedDict, total=False):
 
 
 class NewToolResourcesFileSearchParam(ToolResourcesFileSearchParam, total=False):
-    """The vector store to search, or one to be made, at most one in all."""
+    """The vector store to search, or one to create; at most one in all."""
 
     vector_stores: Iterable[NewVectorStoreParam]
 
 
 class NewToolResourcesParam(TypedDict, total=False):
-    """What the tools of a new assistant or thread work on; vector stores can be made on the way."""
+    """What the tools of a new assistant or thread work on; this may create vector stores."""
 
     code_interpreter: ToolResourcesCodeInterpreterParam
     file_search: NewToolResourcesFileSearchParam

@@ -19,14 +19,14 @@ class FileCounts(WireModel):
 
 
 class VectorStoreExpiresAfter(WireModel):
-    """How many days without use a vector store lives."""
+    """After how many days without use a vector store expires."""
 
     anchor: Word[Literal["last_active_at"]] = "last_active_at"
     days: Wire[int] = ABSENT
 
 
 class VectorStore(WireModel):
-    """A set of files that can be searched. The `name` of one without a name is null on the wire."""
+    """A set of files that can be searched. `name` is null on the wire if there is none."""
 
     id: Wire[str] = ABSENT
     object: Word[Literal["vector_store"]] = "vector_store"
@@ -43,7 +43,7 @@ class VectorStore(WireModel):
 
 
 class VectorStoreDeleted(WireModel):
-    """The answer to deleting a vector store, whose files live on."""
+    """The answer to deleting a vector store. Its files are not deleted."""
 
     id: Wire[str] = ABSENT
     object: Word[Literal["vector_store.deleted"]] = "vector_store.deleted"
@@ -58,7 +58,7 @@ class VectorStoreSearchContent(WireModel):
 
 
 class VectorStoreSearchResponse(WireModel):
-    """A file in which something was found, and how well it fits (0 to 1)."""
+    """A file with matching passages, and its score (0 to 1)."""
 
     file_id: Wire[str] = ABSENT
     filename: Wire[str] = ABSENT

@@ -12,7 +12,7 @@ VectorStoreFileStatus: TypeAlias = Literal["in_progress", "completed", "cancelle
 
 
 class VectorStoreFileLastError(WireModel):
-    """Why a file could not be taken in."""
+    """Why a file could not be added."""
 
     code: Word[Literal["server_error", "unsupported_file", "invalid_file"]] = ABSENT
     message: Wire[str] = ABSENT
@@ -21,7 +21,7 @@ class VectorStoreFileLastError(WireModel):
 class VectorStoreFile(WireModel):
     """A file in a vector store, under the id of the file.
 
-    Entries of a batch's list come without `usage_bytes`, `chunking_strategy` and `attributes`.
+    Entries in the list of a batch have no `usage_bytes`, `chunking_strategy` and `attributes`.
     """
 
     id: Wire[str] = ABSENT
@@ -36,7 +36,7 @@ class VectorStoreFile(WireModel):
 
 
 class VectorStoreFileDeleted(WireModel):
-    """The answer to taking a file out of a vector store; the file itself lives on."""
+    """The answer to removing a file from a vector store. The file itself is not deleted."""
 
     id: Wire[str] = ABSENT
     object: Word[Literal["vector_store.file.deleted"]] = "vector_store.file.deleted"
@@ -44,14 +44,14 @@ class VectorStoreFileDeleted(WireModel):
 
 
 class FileContentResponse(WireModel):
-    """A passage of a file, as a search would find it."""
+    """A passage of a file, as searches find it."""
 
     type: str | None = None
     text: str | None = None
 
 
 class VectorStoreFileBatch(WireModel):
-    """Files that were added together. `object` is what servers send; the documents say `files_batch`."""
+    """Files that were added together. `object` is the servers' word; the documents say `files_batch`."""
 
     id: Wire[str] = ABSENT
     object: Word[Literal["vector_store.file_batch", "vector_store.files_batch"]] = "vector_store.file_batch"

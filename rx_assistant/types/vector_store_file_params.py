@@ -1,7 +1,7 @@
 """Requests about files of vector stores, one by one and in batches.
 
-`FileCreateParams` and `FileListParams`, which the SDK has twice, are those of plain files; here they are called
-`VectorStoreFile…`.
+The SDK has two types each named `FileCreateParams` and `FileListParams`. Here those names are for plain files, and
+the types for vector stores start with `VectorStoreFile…`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from rx_assistant.types.shared_params import PageParams
 from rx_assistant.types.vector_store_file import VectorStoreFileStatus
 
 AttributesParam: TypeAlias = dict[str, str | float | bool]
-"""Up to 16 notes about a file, by which searches can filter."""
+"""Up to 16 notes about a file; searches can filter by them."""
 
 
 class VectorStoreFileCreateParams(TypedDict, total=False):
@@ -32,7 +32,7 @@ class VectorStoreFileUpdateParams(TypedDict, total=False):
 
 
 FileUpdateParams: TypeAlias = VectorStoreFileUpdateParams
-"""The SDK's name for it; plain files cannot be changed."""
+"""The SDK's name for this type; plain files cannot be changed."""
 
 
 class VectorStoreFileListParams(PageParams, total=False):

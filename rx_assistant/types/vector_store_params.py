@@ -10,7 +10,7 @@ from rx_assistant.types.shared_params import PageParams
 
 
 class VectorStoreExpiresAfterParam(TypedDict, total=False):
-    """How many days without use a vector store lives, 1 to 365."""
+    """After how many days without use a vector store expires, 1 to 365."""
 
     anchor: Required[Literal["last_active_at"]]
     days: Required[int]
@@ -40,7 +40,7 @@ class VectorStoreListParams(PageParams, total=False):
 
 
 class ComparisonFilterParam(TypedDict, total=False):
-    """Files whose attribute `key` compares thus to `value`."""
+    """Files whose attribute `key` has the given relation to `value`."""
 
     type: Required[Literal["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"]]
     key: Required[str]
@@ -48,7 +48,7 @@ class ComparisonFilterParam(TypedDict, total=False):
 
 
 class CompoundFilterParam(TypedDict, total=False):
-    """Files that all, or any, of the filters let through."""
+    """Files that match all, or any, of the filters."""
 
     type: Required[Literal["and", "or"]]
     filters: Required[Iterable[Union[ComparisonFilterParam, "CompoundFilterParam"]]]
@@ -58,7 +58,7 @@ VectorStoreFilterParam: TypeAlias = ComparisonFilterParam | CompoundFilterParam
 
 
 class VectorStoreRankingOptionsParam(TypedDict, total=False):
-    """How to rank results, and how good one has to be (0 to 1)."""
+    """How to rank results, and their minimum score (0 to 1)."""
 
     ranker: Literal["none", "auto", "default-2024-11-15"]
     score_threshold: float

@@ -319,8 +319,8 @@ def test_behind_another_operator_there_is_no_position() -> None:
     [
         (ax.text_deltas, r"text_deltas makes one: call it, as in pipe\(text_deltas\(\)\)"),
         (ax.tool_calls, "tool_calls makes one"),
-        (ax.latest, "interval is a number of seconds, not"),
-        (ax.buffer_bounded, "capacity is a number of items, not"),
+        (ax.latest, "interval must be a number of seconds, got"),
+        (ax.buffer_bounded, "capacity must be a number of items, got"),
         (ops.first, "first makes one"),
         (ops.map, "map_? makes one"),
         ([ax.text_deltas()], "one after the other, not \\["),

@@ -78,7 +78,7 @@ def test_of_type_gives_the_events_of_a_class_or_a_family() -> None:
 
 @pytest.mark.parametrize("wrong", ["thread.run.created", str, None, ThreadRunCompleted(b"{}")])
 def test_of_type_takes_nothing_but_event_classes(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="of_type takes an event class such as ThreadMessageDelta"):
+    with pytest.raises(TypeError, match="of_type\\(\\) needs an event class such as ThreadMessageDelta"):
         ax.of_type(wrong)
 
 
@@ -106,7 +106,7 @@ def test_events_are_selected_by_dotted_segments(pattern: str, expected: list[str
 
 @pytest.mark.parametrize("pattern", ["", "thread..run", ".thread", "thread.run.re*", "***", "thread.**x"])
 def test_a_pattern_that_is_none_is_refused_at_once(pattern: str) -> None:
-    with pytest.raises(ValueError, match="is no pattern"):
+    with pytest.raises(ValueError, match="each segment of the pattern"):
         ax.events(pattern)
 
 

@@ -182,12 +182,12 @@ def test_with_a_model_the_last_value_is_an_instance_of_it() -> None:
 @pytest.mark.parametrize(
     ("pieces", "model", "words"),
     [
-        (['{"city": 5}'], Weather, "are no Weather"),
+        (['{"city": 5}'], Weather, "must be Weather, got"),
         (['{"town": "', 'Paris"}'], Weather, "city"),
-        (['{"city": "Paris"'], Weather, "are no Weather"),
-        (['{"city": "Paris"'], None, "are no JSON"),
-        (["{]", "}"], None, "are no JSON"),
-        ([], None, "are no JSON"),
+        (['{"city": "Paris"'], Weather, "must be Weather, got"),
+        (['{"city": "Paris"'], None, "must be JSON, got"),
+        (["{]", "}"], None, "must be JSON, got"),
+        ([], None, "must be JSON, got"),
     ],
 )
 def test_arguments_that_do_not_fit_are_an_error_with_their_text(pieces: list[str], model: Any, words: str) -> None:

@@ -586,7 +586,7 @@ def test_lists_of_a_snapshot_behave_as_lists() -> None:
     assert snapshot.messages == list(snapshot.messages)
     assert snapshot.messages != list(snapshot.messages)[1:]
     assert hash(snapshot.messages) == hash(snapshot.messages)
-    with pytest.raises(IndexError, match="index 3 of 3"):
+    with pytest.raises(IndexError, match="index out of range: got 3, the list has 3 items"):
         snapshot.messages[3]
     assert repr(snapshot) == "RunSnapshot(run=None, messages=3, steps=0, tool_calls=0)"
     assert snapshot.message("msg_1").id == "msg_1"

@@ -69,7 +69,7 @@ def containers(value: Any) -> Iterator[Any]:
 @pytest.mark.parametrize("change", LIST_CHANGES)
 def test_a_list_refuses_every_change(change: str) -> None:
     numbers = t.ReadOnlyList([1, 2, 3])
-    with pytest.raises(TypeError, match=r"read-only; copy it first, with list\("):
+    with pytest.raises(TypeError, match=r"read-only: copy it with list\("):
         LIST_CHANGES[change](numbers)
     assert numbers == [1, 2, 3]
 
@@ -77,7 +77,7 @@ def test_a_list_refuses_every_change(change: str) -> None:
 @pytest.mark.parametrize("change", DICT_CHANGES)
 def test_a_dict_refuses_every_change(change: str) -> None:
     letters = t.ReadOnlyDict(a=1, b=2)
-    with pytest.raises(TypeError, match=r"read-only; copy it first, with dict\("):
+    with pytest.raises(TypeError, match=r"read-only: copy it with dict\("):
         DICT_CHANGES[change](letters)
     assert letters == {"a": 1, "b": 2}
 
