@@ -218,6 +218,7 @@ class ResponseBody:
             raise error from cause
         except BaseException as cause:
             state.cancelled(f"reading was interrupted by {type(cause).__name__}")
+            self._abort.discard()
             self._stop()
             raise
 
@@ -254,14 +255,20 @@ class ResponseBody:
                 return
             self._state.released = True
             self._alarm.stop()
-            self._abort.let_go()
+            connection = self._abort.let_go()
         try:
-            close = getattr(self._chunks, "close", None)
-            if close is not None:
-                close()
-            self._response.close()
+            try:
+                self._response.close()  # first: Python swallows an interrupt inside a generator that it finalizes
+            finally:
+                close = getattr(self._chunks, "close", None)
+                if close is not None:
+                    close()
         except Exception as error:
             _log.debug("closing a response raised %r", error)
+        except BaseException:  # an interrupt, perhaps right after httpcore took a lock of its pool
+            if connection is not None and connection.owned:
+                connection.discard()
+            raise
         finally:
             if self._on_release is not None:
                 self._on_release()

@@ -128,7 +128,10 @@ class Connection:
         """End the connection without its client's help: an interrupt may have left the client's locks taken."""
         self.is_discarded = True
         self.shut()
+        held = None if self._stream is None else self._stream.get_extra_info("socket")
         self._use(None, None)
+        if held is not None and not self.is_left:  # httpcore will not close it any more
+            held.close()
 
     def __del__(self) -> None:
         copy = getattr(self, "_copy", None)
@@ -202,9 +205,15 @@ class Abort:
         self._connection, self.was_cut = connection, False
         self.check()  # afterwards: `abort` sets the reason before it looks for a connection
 
-    def let_go(self) -> None:
-        """The connection is not this call's any more; nothing may cut it."""
-        self._connection = None
+    def let_go(self) -> Connection | None:
+        """The connection is not this call's any more; nothing may cut it. Gives the connection."""
+        connection, self._connection = self._connection, None
+        return connection
+
+    def discard(self) -> None:
+        """Never use the connection again, if it is our own client's: the call was interrupted inside httpcore."""
+        if self._connection is not None and self._connection.owned:
+            self._connection.discard()
 
     def run(self, call: Callable[[], T], connection: Connection, give_back: Callable[[Connection], None]) -> T:
         """The result of `call`, made on a thread of its own, which is left behind when the wait is cut.

@@ -110,13 +110,12 @@ class ScopedWaits:
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    ) -> None:
         scope, self._scope = self._scope, None
         assert scope is not None
-        caught = bool(scope.__exit__(kind, error, traceback))
-        if caught:
-            raise Interrupted
-        return caught
+        scope.__exit__(kind, error, traceback)
+        if scope.cancelled_caught:
+            raise Interrupted from error
 
     def interrupt(self) -> None:
         if self._scope is not None:

@@ -211,7 +211,7 @@ class AsyncPump:
                 if state.arrival(upto, True) is READ:
                     await self._read()
                 else:
-                    await self._home.sleep(lambda: state.arrival(upto, True) is not WAIT)
+                    await self._home.sleep(lambda: 0 not in state.turn or log.state >= ENDED)
             await self._deliver_ending()
             await self.settle()
         finally:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 import anyio
+import httpcore._synchronization as httpcore_locks
 import httpx
 import httpx2
 import pytest
@@ -112,3 +113,41 @@ async def test_on_event_loops(server: Loopback, library: str, anyio_backend_name
     await client.aclose()
     if http is not None:
         await http.aclose()
+
+
+@pytest.mark.parametrize("moment", ["reading to the end", "closing"])
+def test_an_interrupt_right_after_httpcore_took_a_lock_costs_only_that_connection(
+    server: Loopback, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    armed = False
+    enter = httpcore_locks.ThreadLock.__enter__
+
+    def interrupted(lock: Any) -> Any:
+        nonlocal armed
+        entered = enter(lock)
+        if armed and threading.current_thread() is threading.main_thread():
+            armed = False
+            raise KeyboardInterrupt
+        return entered
+
+    monkeypatch.setattr(httpcore_locks.ThreadLock, "__enter__", interrupted)
+    with AssistantClient(base_url=server.url, max_retries=0) as client:
+        stream = client.threads.runs.stream("t", assistant_id="a")
+        next(stream)
+        armed = True
+        with pytest.raises(KeyboardInterrupt):
+            if moment == "closing":
+                stream.close()
+            else:
+                stream.until_done()
+        assert not armed
+        with suppress(errors.RxAssistantError):
+            stream.close()
+        with ThreadPoolExecutor(1) as pool:
+            asking = pool.submit(client.assistants.retrieve, "asst_1")
+            try:
+                assert asking.result(timeout=GUARD).id == "asst_1"
+            finally:
+                monkeypatch.undo()
+                if not asking.done():
+                    client.close()
