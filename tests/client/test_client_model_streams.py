@@ -544,7 +544,7 @@ def open_ended(first: bytes) -> tuple[Script, threading.Event]:
     ("make", "first"), [(STREAMS["chat"][0], HELLO[0]), (respond, b"".join(EVENTS[:4]))], ids=["chat", "responses"]
 )
 def test_cancel_of_any_other_stream_closes_it(make: Callable[..., Any], first: bytes) -> None:
-    script, _gone = open_ended(first)
+    script, gone = open_ended(first)
     with Loopback(script) as server, client_of(server) as client, make(client) as stream:
         assert next(stream).event == "thread.run.created"
         assert stream.cancel().status == "cancelled"
