@@ -96,8 +96,10 @@ def _input(question: Question, upstream: str) -> Iterator[Json]:
     for item in question.history:
         if isinstance(item, CallRound):
             yield from _round(item, question, upstream)
+        elif item.role == "assistant":
+            yield _said(item.text)
         else:
-            yield _said(item.text) if item.role == "assistant" else {"role": "user", "content": _content(item, question)}
+            yield {"role": "user", "content": _content(item, question)}
 
 
 def _round(item: CallRound, question: Question, upstream: str) -> Iterator[Json]:
