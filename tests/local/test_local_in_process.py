@@ -36,8 +36,7 @@ class TwoWords:
     async def __call__(self, request: Received, wire: Wire) -> None:
         await wire.events()
         await wire.chunk(chunks({"content": "one"}, finish=None).removesuffix(b"data: [DONE]\n\n"))
-        while not self.go_on.is_set():
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(self.go_on.wait, GUARD)
         await wire.chunk(says(" two"))
         await wire.end()
 
@@ -221,8 +220,7 @@ def test_requests_of_many_threads_are_served_at_once() -> None:
     with httpx.Client(transport=rx_assistant.local.transport(), base_url=BASE) as client:
 
         def post() -> None:
-            for _ in range(20):
-                statuses.append(client.post("/threads", json={}).status_code)
+            statuses.extend([client.post("/threads", json={}).status_code for _ in range(20)])
 
         threads = [threading.Thread(target=post) for _ in range(8)]
         for thread in threads:

@@ -298,8 +298,7 @@ def test_the_sdk_streams_chat_completions_as_the_upstream_writes_them(passing) -
         first, _, rest = says("Hel", "lo").partition(b"\n\n")
         await wire.events({"x-request-id": "req_of_upstream", "set-cookie": "a=b"})
         await wire.chunk(first + b"\n\n")
-        while not go_on.is_set():
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(go_on.wait, GUARD)
         await wire.chunk(rest)
         await wire.end()
 
