@@ -9,13 +9,13 @@ from typing import Any
 
 import dialects_turns as turns
 import pytest
+from chat_recordings import EXPECTED, body, status
 from reference import SHARED
 
 from rx_assistant.dialects.responses import ResponsesTranslator
 from rx_assistant.events import StreamEvent
 from rx_assistant.sse import Frame, SSEDecoder
 
-EXPECTED = sorted((SHARED / "chat" / "expected").glob("*.json"))
 RESPONSES = sorted((SHARED / "wire" / "responses").glob("*.[sj][sl]*"))
 SPLICED = {  # several responses in one file, or events cut out of it
     "ai__openai-phase.1.chunks.0.jsonl",
@@ -25,15 +25,6 @@ SPLICED = {  # several responses in one file, or events cut out of it
 pytestmark = pytest.mark.usefixtures("shared")
 
 
-def body(name: str) -> bytes:
-    """The recorded body that an expectation belongs to."""
-    chat = SHARED / "chat"
-    if (lines := chat / "chunks" / f"{name}.jsonl").exists():
-        return b"".join(b"data: " + line + b"\n\n" for line in lines.read_bytes().splitlines()) + b"data: [DONE]\n\n"
-    path = chat / "live" / f"{name.removeprefix('live__')}.sse" if name.startswith("live__") else chat / f"{name}.sse"
-    return path.read_bytes()
-
-
 @pytest.mark.parametrize("expectation", EXPECTED, ids=lambda path: path.stem[:60])
 def test_a_recorded_chat_stream(expectation: Path) -> None:
     expected = json.loads(expectation.read_text())
@@ -41,7 +32,7 @@ def test_a_recorded_chat_stream(expectation: Path) -> None:
     _same_texts(found, expected)
     assert [call[1:] for call in found.calls] == [(one["name"], one["arguments"]) for one in expected["tool_calls"]]
     assert all(one["id"] in (None, "", call[0]) for call, one in zip(found.calls, expected["tool_calls"], strict=True))
-    assert found.run.status == _status(expected)
+    assert found.run.status == status(expected)
     assert (found.run.usage is None) == (not expected["usage"])
     if found.run.usage is not None:
         assert found.run.usage.total_tokens == expected["usage"]["total_tokens"]
@@ -59,16 +50,6 @@ def _same_texts(found: turns.Read, expected: dict[str, Any]) -> None:
     assert found.text + found.late == text or (found.text + found.late).strip() == text.strip()
     if reasoning:  # they do not read reasoning_details that stand alone
         assert found.reasoning == reasoning
-
-
-def _status(expected: dict[str, Any]) -> str:
-    if expected["error"] and expected["finish_reason"] != "length":
-        return "failed"
-    if expected["finish_reason"] == "length":
-        return "incomplete"
-    if expected["tool_calls"]:
-        return "requires_action"
-    return "completed" if expected["text"] and (expected["finish_reason"] or expected["done"]) else "failed"
 
 
 @pytest.mark.parametrize("recording", RESPONSES, ids=lambda path: path.name[:60])

@@ -15,6 +15,7 @@ from rx_assistant.dialects.history import (
     HistoryMessage,
     ImageFilePart,
     Question,
+    TextPart,
 )
 from rx_assistant.local import tokens
 from rx_assistant.local.engine import RunContext, SearchResult
@@ -74,7 +75,7 @@ def history(context: RunContext, passages: Passages, search: str) -> list[Histor
     told: list[HistoryMessage | CallRound] = []
     for item in context.history:
         if isinstance(item, HistoryMessage):
-            if any(not hasattr(part, "text") or part.text for part in item.parts):
+            if any(not isinstance(part, TextPart) or part.text for part in item.parts):
                 told.append(item)
             continue
         if item.run_id == context.run_id:
