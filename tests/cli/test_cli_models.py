@@ -16,6 +16,7 @@ import pytest
 from local.upstreams import says
 from loopback import Loopback, Received, Wire
 
+from rx_assistant import local
 from rx_assistant.cli import run
 from rx_assistant.local import machine
 from rx_assistant.local.machine import Place
@@ -66,6 +67,27 @@ def test_models_without_a_server_says_how_to_start_one(places, capsys, monkeypat
     told = capsys.readouterr()
     assert told.out == f"port {places[1].port}: nothing listens; to start vLLM: vllm serve MODEL\n"
     assert told.err == "rx-assistant: no model server answers on this machine\n"
+
+
+def test_models_lists_what_the_upstream_of_this_server_has_refused(capsys, monkeypatch) -> None:
+    async def strict(request: Received, wire: Wire) -> None:
+        if "stream_options" in request.body.decode():
+            await wire.json({"error": {"message": "unknown parameter", "param": "stream_options"}}, 400)
+        else:
+            await qwen(request, wire)
+
+    with Loopback(strict) as upstream, local.serve(upstream=upstream.url, model="qwen3:8b", adopt=True) as server:
+        body = {"assistant_id": "asst_1", "stream": True, "thread": {"messages": [{"role": "user", "content": "Hi"}]}}
+        assert (
+            b"thread.run.completed" in httpx.post(f"{server.base_url}/threads/runs", json=body, timeout=GUARD).content
+        )
+        port = int(server.base_url.rsplit(":", 1)[1].removesuffix("/v1"))
+        monkeypatch.setattr(machine, "PLACES", (Place(port, "vLLM", "vllm serve MODEL"),))
+        assert run(["models", "-v"]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        f"port {port}: this library's own server",
+        "  qwen3:8b is asked without what its server refused: stream_options",
+    ]
 
 
 def test_serve_with_a_model_that_no_server_has_is_wrong_usage(places, capsys) -> None:
