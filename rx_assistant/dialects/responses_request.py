@@ -96,14 +96,16 @@ def _input(question: Question, upstream: str) -> Iterator[Json]:
     for item in question.history:
         if isinstance(item, CallRound):
             yield from _round(item, question, upstream)
+        elif item.role == "assistant":
+            yield _said(item.text)
         else:
-            yield {"role": item.role, "content": _content(item, question)}
+            yield {"role": "user", "content": _content(item, question)}
 
 
 def _round(item: CallRound, question: Question, upstream: str) -> Iterator[Json]:
     echo = _echo(item, upstream) if item.run_id == question.run_id else None
     if late := late_text(item):
-        yield {"role": "assistant", "content": late}
+        yield _said(late)
     if echo is not None:
         yield from echo
         ids = [told["call_id"] for told in echo if told.get("type") == "function_call"]
@@ -127,8 +129,13 @@ def _echo(item: CallRound, upstream: str) -> list[Json] | None:
     return None
 
 
+def _said(text: str) -> Json:
+    """A message of the model. llama.cpp takes only this form of the several that there are."""
+    return {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
+
+
 def _content(message: HistoryMessage, question: Question) -> str | list[Json]:
-    if all(isinstance(part, TextPart) for part in message.parts) or message.role == "assistant":
+    if all(isinstance(part, TextPart) for part in message.parts):
         return message.text
     return [_part(part, question) for part in message.parts]
 

@@ -91,7 +91,7 @@ def test_reasoning_goes_back_with_the_calls_of_the_run(ask) -> None:
     assert (run["status"], texts(api, run)) == ("completed", ["Wait.", "Sunny."])
     sent = upstream.bodies[1]["input"]
     assert [one.get("type", one.get("role")) for one in sent] == [
-        "user", "assistant", "reasoning", "function_call", "function_call_output",
+        "user", "message", "reasoning", "function_call", "function_call_output",
     ]  # fmt: skip
     assert sent[2] == thought
     assert sent[4] == {"type": "function_call_output", "call_id": "a", "output": "ok"}
