@@ -215,6 +215,7 @@ def ask(
 ) -> None:
     """Ask TEXT and print the answer as it is written."""
     from rx_assistant.cli._ask import ask as ask_server
+
     if upstream["upstream"] is not None:
         _refuse_other_server(base_url)
         base_url = None

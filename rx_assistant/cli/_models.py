@@ -12,7 +12,8 @@ from rx_assistant.local import machine
 
 
 def models(*, verbose: bool) -> None:
-    """Print one model a line: server, name and context; with `verbose` each port that gave none, too."""
+    """Print one model a line: server, name and context; with `verbose` each port that gave none, too, and what
+    the upstream of a running `rx-assistant serve` has refused."""
     answers = machine.ask_all()
     rows = [
         (found.server, model.name, "" if model.context is None else f"{model.context} tokens", found.place.base_url)
@@ -28,6 +29,8 @@ def models(*, verbose: bool) -> None:
     if verbose or not rows:
         for found in silent:
             _print(str(found))
+            for model, names in machine.bends_of(found).items() if found.own else ():
+                _print(f"  {model} is asked without what its server refused: {', '.join(names)}")
     if not rows:
         raise RunFailed("no model server answers on this machine")
 

@@ -62,22 +62,22 @@ def build(state: State) -> Starlette:
         yield
         await state.close()
 
+    async def health(_: Request) -> Response:
+        bends = getattr(state.engine, "bends", None)
+        return json_reply({"status": "ok", **({} if bends is None else {"bends": bends})})
+
     upstream = state.settings.upstream
     passed_on = [] if upstream is None else passthrough.routes(state, upstream)
     own = [Route(row.path, endpoint(state, row), methods=[row.method]) for row in (*OPERATIONS, *MORE_OPERATIONS)]
     operations = Router([*passed_on, *own], redirect_slashes=False)
     app = Starlette(
-        routes=[*(Mount(prefix, operations) for prefix in paths.PREFIXES), Route("/healthz", _health)],
+        routes=[*(Mount(prefix, operations) for prefix in paths.PREFIXES), Route("/healthz", health)],
         middleware=[Middleware(Admission, settings=state.settings)],
         lifespan=lifespan,
         exception_handlers={HTTPException: _refuse},
     )
     app.router.redirect_slashes = False
     return app
-
-
-async def _health(_: Request) -> Response:
-    return json_reply({"status": "ok"})
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -131,6 +131,17 @@ def _ask(client: httpx.Client, place: Place) -> Found:
     return Found(place, _server(reply.content, place), tuple(models), own=own)
 
 
+def bends_of(found: Found) -> dict[str, list[str]]:
+    """What the upstream of this library's own server has refused of its requests so far, by the model's name."""
+    try:
+        with httpx.Client(trust_env=False, verify=False, timeout=PATIENCE) as client:
+            value = client.get(f"{found.place.base_url.removesuffix('/v1')}/healthz").json()
+        bends = value.get("bends") or {}
+        return {str(model): [str(name) for name in names] for model, names in bends.items()}
+    except (httpx.HTTPError, ValueError, AttributeError, TypeError):
+        return {}
+
+
 def models_in(body: bytes) -> list[Model] | None:
     """The models of a reply to `GET /models`; None if the body is not a list of models."""
     try:
