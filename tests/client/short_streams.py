@@ -427,7 +427,7 @@ class Tally:
     def note(self, way: str, ending: str, count: int | None, error: BaseException | None) -> None:
         """One stream."""
         fault = ENDINGS[ending]
-        if ending == "a chunk size that is none" and isinstance(error, APIConnectionError):
+        if ending == "a chunk size that is none" and type(error) is APIConnectionError:
             fault = replace(fault, error=APIConnectionError)  # aiohttp may parse it before it hands the head out
         self.endings[type(error).__name__ if error else "well"] += 1
         if not isinstance(error, RxAssistantError | Oops | StopIteration | StopAsyncIteration | None):
