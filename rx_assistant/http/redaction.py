@@ -9,6 +9,7 @@ HIDDEN = "[hidden]"
 
 SECRET_HEADERS = frozenset({"authorization", "api-key", "proxy-authorization", "cookie", "x-api-key"})
 _CREDENTIALS = re.compile(r"(?i)\b(bearer|basic)\s+[^\s\"',]+|://[^/\s]+@")
+_BARE_ADDRESS = re.compile(r"[^\s/:@'\"]+:[^\s/@]+@")
 _SECRET_QUERY = re.compile(r"(?i)([?&](?:api[-_]?key|key|token|access_token|sig|code|subscription-key)=)[^&\s#\"']+")
 
 
@@ -19,6 +20,11 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
             text = text.replace(secret, HIDDEN)
     text = _CREDENTIALS.sub(lambda found: f"{found[1]} {HIDDEN}" if found[1] else f"://{HIDDEN}@", text)
     return _SECRET_QUERY.sub(rf"\g<1>{HIDDEN}", text)
+
+
+def redact_address(text: str) -> str:
+    """The text without the user and password of an address that has no scheme, as some libraries quote it."""
+    return _BARE_ADDRESS.sub(f"{HIDDEN}@", text)
 
 
 def secrets_in(headers: Mapping[str, str]) -> list[str]:

@@ -23,7 +23,7 @@ from rx_assistant.errors import (
     ConnectTimeoutError,
     ReadTimeoutError,
 )
-from rx_assistant.http.redaction import HIDDEN, SECRET_HEADERS, redact
+from rx_assistant.http.redaction import HIDDEN, SECRET_HEADERS, redact, redact_address
 from rx_assistant.http.timeouts import DEFAULT, Timeout, as_timeout
 
 if TYPE_CHECKING:
@@ -151,21 +151,34 @@ def timeout_of(client: SyncHTTP | AsyncHTTP | None) -> Timeout:
 def transport_errors() -> tuple[type[Exception], ...]:
     """What the libraries raise when an exchange fails, for an `except` clause.
 
-    A closed descriptor is a ValueError of the socket module. `httpx-aiohttp` lets some of aiohttp's errors through.
+    A closed descriptor is a ValueError of the socket module, and a port beyond 65535 an OverflowError; anyio puts the
+    latter into a group. `httpx-aiohttp` lets some of aiohttp's errors through.
     """
     aiohttp = sys.modules.get("aiohttp")
     others: tuple[type[Exception], ...] = () if aiohttp is None else (aiohttp.ClientError,)
     names = ("HTTPError", "StreamError", "InvalidURL")
-    return (*(kind for name in names for kind in _classes(name)), OSError, EOFError, ValueError, *others)
+    return (
+        *(kind for name in names for kind in _classes(name)),
+        OSError,
+        EOFError,
+        ValueError,
+        OverflowError,
+        ExceptionGroup,
+        *others,
+    )
 
 
 def translated(cause: Exception, doing: str, secrets: Iterable[str] = ()) -> APIConnectionError:
-    """The error of this package for a transport's, with the latter as its cause. Its words go through redaction."""
+    """The error of this package for a transport's, with the latter as its cause. Its words go through redaction.
+
+    A cause whose own words hold a secret is left out: tracebacks are logged with all causes.
+    """
     names = _names_of(cause)
     request = _request_of(cause)
     if request is not None:
         hide_credentials(request)
-    said = redact(_words_of(cause), secrets)
+    words = _words_of(cause)
+    said = redact_address(redact(words, secrets))
     text = f"{doing}{_to(request)}: {said}"
     kind: type[APIConnectionError] = APIConnectionError
     if "ConnectTimeout" in names or "ConnectionTimeoutError" in names:
@@ -175,15 +188,15 @@ def translated(cause: Exception, doing: str, secrets: Iterable[str] = ()) -> API
     elif "TimeoutException" in names or isinstance(cause, TimeoutError):
         kind = APITimeoutError
     error = kind(text, request=request)
-    error.__cause__ = cause
+    error.__cause__ = cause if said == words else None
     return error
 
 
 def _words_of(cause: BaseException) -> str:
     """What the nearest error in the chain says that says anything: some are wrapped without a word."""
     error: BaseException | None = cause
-    while error is not None and not str(error):
-        error = error.__cause__ or error.__context__
+    while error is not None and (isinstance(error, ExceptionGroup) or not str(error)):
+        error = error.exceptions[0] if isinstance(error, ExceptionGroup) else error.__cause__ or error.__context__
     return str(error)[:_SHOWN] if error is not None else type(cause).__name__
 
 

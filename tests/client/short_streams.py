@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -37,7 +37,7 @@ from loopback import Loopback, Received, Wire  # noqa: E402
 
 import rx_assistant  # noqa: E402
 from rx_assistant import AssistantClient, AssistantEventHandler, AsyncAssistantClient, operators as ax  # noqa: E402
-from rx_assistant.errors import IdleTimeoutError, RxAssistantError  # noqa: E402
+from rx_assistant.errors import APIConnectionError, IdleTimeoutError, RxAssistantError  # noqa: E402
 from rx_assistant.http.timeouts import Timeout  # noqa: E402
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream  # noqa: E402
 
@@ -427,6 +427,8 @@ class Tally:
     def note(self, way: str, ending: str, count: int | None, error: BaseException | None) -> None:
         """One stream."""
         fault = ENDINGS[ending]
+        if ending == "a chunk size that is none" and type(error) is APIConnectionError:
+            fault = replace(fault, error=APIConnectionError)  # aiohttp may parse it before it hands the head out
         self.endings[type(error).__name__ if error else "well"] += 1
         if not isinstance(error, RxAssistantError | Oops | StopIteration | StopAsyncIteration | None):
             self.wrong[f"{way}, {ending}: {type(error).__name__}: {error}"[:300]] += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from rx_assistant import aiohttp_client
 from rx_assistant.client import AssistantClient, AsyncAssistantClient
 from rx_assistant.errors import APIConnectionError, ConfigurationError
 
@@ -177,6 +179,22 @@ def test_a_proxy_that_httpx_refuses_is_a_configuration_error_without_its_passwor
     ):
         AssistantClient(base_url=URL)
     assert "hunter2" not in str(caught.value)
+
+
+async def over_aiohttp(url: str) -> None:
+    async with AsyncAssistantClient(base_url=url, http_client=aiohttp_client(), max_retries=0) as client:
+        await client.assistants.retrieve("asst_1")
+
+
+@pytest.mark.parametrize("proxy", ["http://me:hunter2@127.0.0.1:99999", "me:hunter2@127.0.0.1:99999"])
+@pytest.mark.parametrize("name", [*FACES, "aiohttp"])
+def test_a_proxy_with_an_impossible_port_is_a_typed_error_without_its_password(name: str, proxy: str) -> None:
+    with environment(proxy), pytest.raises(APIConnectionError) as caught:
+        if name == "aiohttp":
+            anyio.run(over_aiohttp, "http://elsewhere.test/v1")
+        else:
+            FACES[name]("http://elsewhere.test/v1")
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_certificates_of_the_environment_are_trusted(face: Callable[..., int], expected: int) -> None:
