@@ -90,10 +90,10 @@ class FileBatches(Resource):
         return checked(batches.run(), FILE_BATCH, call.on_failure)
 
     def watch_upload(self, vector_store_id: str, **params: Unpack[BatchUpload]) -> Stream[UploadProgress]:
-        """Upload files, add them with `file_ids` before them, and tell how far that has come, until all is taken in.
+        """Upload files, add them with `file_ids` before them, and give the progress until all are processed.
 
         Cold: each subscription uploads anew. `max_concurrency` files (5) are uploaded at once. The last item has the
-        batch in its final state. The first error ends it: no upload is left then, and nothing has been deleted.
+        batch in its final state. The first error ends it, after all uploads have stopped; nothing is deleted.
         """
         return self._uploads(_UploadJob(vector_store_id, poll_call(params, BatchUpload)))
 
@@ -174,10 +174,10 @@ class AsyncFileBatches(AsyncResource):
         return checked(await batches, FILE_BATCH, call.on_failure)
 
     def watch_upload(self, vector_store_id: str, **params: Unpack[BatchUpload]) -> AsyncStream[UploadProgress]:
-        """Upload files, add them with `file_ids` before them, and tell how far that has come, until all is taken in.
+        """Upload files, add them with `file_ids` before them, and give the progress until all are processed.
 
         Cold: each subscription uploads anew. `max_concurrency` files (5) are uploaded at once. The last item has the
-        batch in its final state. The first error ends it: no upload is left then, and nothing has been deleted.
+        batch in its final state. The first error ends it, after all uploads have stopped; nothing is deleted.
         """
         return self._uploads(_UploadJob(vector_store_id, poll_call(params, BatchUpload)))
 
