@@ -31,7 +31,7 @@ from rx_assistant.client.polling import (
     watch_object_async,
 )
 from rx_assistant.client.split_batches import watch_new_batches, watch_new_batches_async
-from rx_assistant.client.uploads import uploading, uploading_async
+from rx_assistant.client.uploads import UploadSettings, watch_uploads, watch_uploads_async
 from rx_assistant.hot import AsyncStream, Stream, deferred, wrap
 from rx_assistant.lifecycle import FILE_BATCH
 from rx_assistant.polling import UploadProgress
@@ -90,10 +90,10 @@ class FileBatches(Resource):
         return checked(batches.run(), FILE_BATCH, call.on_failure)
 
     def watch_upload(self, vector_store_id: str, **params: Unpack[BatchUpload]) -> Stream[UploadProgress]:
-        """Upload files, add them with `file_ids` before them, and tell how far that has come, until all is taken in.
+        """Upload files, add them with `file_ids` before them, and give the progress until all are processed.
 
         Cold: each subscription uploads anew. `max_concurrency` files (5) are uploaded at once. The last item has the
-        batch in its final state. The first error ends it: no upload is left then, and nothing has been deleted.
+        batch in its final state. The first error ends it, after all uploads have stopped; nothing is deleted.
         """
         return self._uploads(_UploadJob(vector_store_id, poll_call(params, BatchUpload)))
 
@@ -108,7 +108,7 @@ class FileBatches(Resource):
         return checked(_batch_of(progress.pipe(report).run()), FILE_BATCH, call.on_failure)
 
     def _uploads(self, job: _UploadJob) -> Stream[UploadProgress]:
-        uploads = uploading(self._session, job.files, job.call.options, job.max_concurrency)
+        uploads = watch_uploads(self._session, job.uploads)
 
         def add(call: PollCall) -> Observable[VectorStoreFileBatch]:
             return watch_new_batches(self._session, job.vector_store_id, call)
@@ -174,10 +174,10 @@ class AsyncFileBatches(AsyncResource):
         return checked(await batches, FILE_BATCH, call.on_failure)
 
     def watch_upload(self, vector_store_id: str, **params: Unpack[BatchUpload]) -> AsyncStream[UploadProgress]:
-        """Upload files, add them with `file_ids` before them, and tell how far that has come, until all is taken in.
+        """Upload files, add them with `file_ids` before them, and give the progress until all are processed.
 
         Cold: each subscription uploads anew. `max_concurrency` files (5) are uploaded at once. The last item has the
-        batch in its final state. The first error ends it: no upload is left then, and nothing has been deleted.
+        batch in its final state. The first error ends it, after all uploads have stopped; nothing is deleted.
         """
         return self._uploads(_UploadJob(vector_store_id, poll_call(params, BatchUpload)))
 
@@ -192,7 +192,7 @@ class AsyncFileBatches(AsyncResource):
         return checked(_batch_of(await progress.pipe(report)), FILE_BATCH, call.on_failure)
 
     def _uploads(self, job: _UploadJob) -> AsyncStream[UploadProgress]:
-        uploads = uploading_async(self._session, job.files, job.call.options, job.max_concurrency)
+        uploads = watch_uploads_async(self._session, job.uploads)
 
         def add(call: PollCall) -> Observable[VectorStoreFileBatch]:
             return watch_new_batches_async(self._session, job.vector_store_id, call)
@@ -208,13 +208,13 @@ class _UploadJob:
         file_batches.create(vector_store_id, {})  # an empty id is an error before anything is uploaded
         body = dict(call.body)
         self.vector_store_id = vector_store_id
-        self.files = [*body.pop("files")]
-        self.max_concurrency = body.pop("max_concurrency", MAX_CONCURRENCY)
+        files, max_concurrency = [*body.pop("files")], body.pop("max_concurrency", MAX_CONCURRENCY)
         self._file_ids = [*(body.pop("file_ids", None) or ())]
-        self.call = replace(call, body=body)
-        if self.max_concurrency < 1:
-            raise ValueError(f"max_concurrency must be at least 1, got {self.max_concurrency!r}")
-        if not self.files and not self._file_ids:
+        self.uploads = UploadSettings(files=files, options=call.options, max_concurrency=max_concurrency)
+        self._call = replace(call, body=body)
+        if max_concurrency < 1:
+            raise ValueError(f"max_concurrency must be at least 1, got {max_concurrency!r}")
+        if not files and not self._file_ids:
             raise ValueError("files= and file_ids= must hold at least one file, got none")
 
     def stages(
@@ -236,8 +236,8 @@ class _UploadJob:
                 def with_batch(batch: VectorStoreFileBatch) -> UploadProgress:
                     return replace(done, batch=batch)
 
-                body = {**self.call.body, "file_ids": [*self._file_ids, *done.file_ids]}
-                return add(replace(self.call, body=body)).pipe(ops.map(with_batch))
+                body = {**self._call.body, "file_ids": [*self._file_ids, *done.file_ids]}
+                return add(replace(self._call, body=body)).pipe(ops.map(with_batch))
 
             return uploads.pipe(ops.do_action(remember), ops.concat(reactivex.defer(add_uploaded)))
 

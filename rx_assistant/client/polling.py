@@ -45,7 +45,7 @@ def watch_object(session: Session, target: PollTarget[M], call: PollCall) -> Str
     timeout = session.settings.timeout
 
     def open(reachable: bool) -> SyncFetch[M]:
-        return SyncFetch(session, _turns(target, call, timeout), abort=Abort() if reachable else None)
+        return SyncFetch(session, object_turns(target, call, timeout), abort=Abort() if reachable else None)
 
     return observe(_plan(target, call, open))
 
@@ -55,7 +55,7 @@ def watch_object_async(session: AsyncSession, target: PollTarget[M], call: PollC
     timeout = session.settings.timeout
 
     def open(_: bool) -> AsyncFetch[M]:
-        return AsyncFetch(session, _turns(target, call, timeout))
+        return AsyncFetch(session, object_turns(target, call, timeout))
 
     return observe_async(_plan(target, call, open))
 
@@ -85,7 +85,7 @@ def _plan(target: PollTarget[M], call: PollCall, open: Callable[[bool], Any]) ->
     return Plan(open=open, until=target.is_final, settings=call.settings, begins=begins)
 
 
-def _turns(target: PollTarget[M], call: PollCall, timeout: Timeout) -> Callable[[], Turn[M]]:
+def object_turns(target: PollTarget[M], call: PollCall, timeout: Timeout) -> Callable[[], Turn[M]]:
     """The turns of one subscription. The request that starts the work is sent once, and without the deadline."""
     countdown = Countdown(call.settings.deadline, timeout)
     request, options, again = target.request, call.options, target.again

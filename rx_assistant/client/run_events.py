@@ -22,6 +22,7 @@ from rx_assistant.http.timeouts import Timeout, as_timeout
 from rx_assistant.lifecycle import RUN
 from rx_assistant.polling import (
     AsyncPolledBody,
+    DeadlinePassed,
     Polled,
     PolledBody,
     PollSettings,
@@ -228,7 +229,10 @@ class Resuming:
         return None if self._newest is None or self._newest.is_lost else self._newest
 
     def _again(self) -> CallOptions:
-        return Countdown(self._left(), self._default).limit(self.options)
+        try:
+            return Countdown(self._left(), self._default).limit(self.options)
+        except DeadlinePassed:
+            raise self._late(None) from None
 
     # -- when the reply was lost -----------------------------------------------------------------------------------
 

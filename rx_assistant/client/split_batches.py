@@ -38,10 +38,10 @@ class SplitBatch(VectorStoreFileBatch):
 
 def watch_new_batches(session: Session, vector_store_id: str, call: PollCall) -> Stream[VectorStoreFileBatch]:
     """Start as many batches as the files need, and give their joint states. Each subscription starts new batches."""
-    requests, timeout = _requests(vector_store_id, call.body), session.settings.timeout
+    requests, timeout = batch_requests(vector_store_id, call.body), session.settings.timeout
 
     def open(reachable: bool) -> SyncFetch[VectorStoreFileBatch]:
-        return SyncFetch(session, _turns(requests, call, timeout), abort=Abort() if reachable else None)
+        return SyncFetch(session, batch_turns(requests, call, timeout), abort=Abort() if reachable else None)
 
     return observe(Plan(open=open, until=_is_final, settings=call.settings, begins=True))
 
@@ -50,10 +50,10 @@ def watch_new_batches_async(
     session: AsyncSession, vector_store_id: str, call: PollCall
 ) -> AsyncStream[VectorStoreFileBatch]:
     """The same for asyncio and trio."""
-    requests, timeout = _requests(vector_store_id, call.body), session.settings.timeout
+    requests, timeout = batch_requests(vector_store_id, call.body), session.settings.timeout
 
     def open(_: bool) -> AsyncFetch[VectorStoreFileBatch]:
-        return AsyncFetch(session, _turns(requests, call, timeout))
+        return AsyncFetch(session, batch_turns(requests, call, timeout))
 
     return observe_async(Plan(open=open, until=_is_final, settings=call.settings, begins=True))
 
@@ -62,7 +62,7 @@ def _is_final(batch: VectorStoreFileBatch) -> bool:
     return batch.status in FILE_BATCH.stops
 
 
-def _requests(vector_store_id: str, params: Mapping[str, Any]) -> list[Request]:
+def batch_requests(vector_store_id: str, params: Mapping[str, Any]) -> list[Request]:
     """One request for every 2 000 files."""
     for name in ("file_ids", "files"):
         entries = [*(params.get(name) or ())]
@@ -72,7 +72,7 @@ def _requests(vector_store_id: str, params: Mapping[str, Any]) -> list[Request]:
     return [file_batches.create(vector_store_id, params)]
 
 
-def _turns(requests: list[Request], call: PollCall, timeout: Timeout) -> Callable[[], Turn[VectorStoreFileBatch]]:
+def batch_turns(requests: list[Request], call: PollCall, timeout: Timeout) -> Callable[[], Turn[VectorStoreFileBatch]]:
     """The turns of one subscription: the first creates all batches, each further one asks for the unfinished ones."""
     countdown = Countdown(call.settings.deadline, timeout)
     asking = replace(call.options, extra_body={})

@@ -1,15 +1,15 @@
-"""Many files uploaded a few at a time: on threads, or in tasks. What is reported comes in one place, in order.
+"""Many files, uploaded a few at a time, on threads or in tasks → one stream of their progress, in order.
 
-Uploads take files from the list one after the other, so that ids can be put in the order given. The first error stops
-all: files fail at their next read, requests are broken off, and only when no upload is left does the error come out.
-Nothing is deleted; the error's notes tell which files had arrived.
+Each worker takes the next file of the list, so the ids can be put in the order of the files. The first error stops all
+workers: files fail at their next read, and requests are broken off. The error comes out when no upload is left.
+Uploaded files are not deleted; the notes of the error name them.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import anyio
 from reactivex import abc
@@ -34,14 +34,21 @@ from rx_assistant.types import FileObject, FileTypes
 PURPOSE = {"purpose": "assistants"}
 
 
-def uploading(
-    session: Session, files: Sequence[FileTypes], options: CallOptions, max_concurrency: int
-) -> Stream[UploadProgress]:
-    """Upload, and give the progress; the last of it has the ids of all files. Each subscription uploads anew."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadSettings:
+    """The files to upload, the options of each request, and how many requests run at once."""
+
+    files: Sequence[FileTypes]
+    options: CallOptions
+    max_concurrency: int
+
+
+def watch_uploads(session: Session, settings: UploadSettings) -> Stream[UploadProgress]:
+    """The progress of the uploads. The last item has the ids of all files. Each subscription uploads anew."""
 
     def link(down: Subscriber[UploadProgress], given: abc.SchedulerBase | None) -> abc.DisposableBase:
         scheduler = given if isinstance(given, StreamScheduler) else OwnThreadScheduler()
-        uploads = _Uploads(session, files, options, max_concurrency, down, scheduler)
+        uploads = _SyncUploads(session, settings, down, scheduler)
         down.hold(uploads)
         uploads.start()
         return uploads
@@ -49,15 +56,13 @@ def uploading(
     return Stream(link, thread_origin())
 
 
-def uploading_async(
-    session: AsyncSession, files: Sequence[FileTypes], options: CallOptions, max_concurrency: int
-) -> AsyncStream[UploadProgress]:
+def watch_uploads_async(session: AsyncSession, settings: UploadSettings) -> AsyncStream[UploadProgress]:
     """The same for asyncio and trio."""
 
     def link(down: Subscriber[UploadProgress], given: abc.SchedulerBase | None) -> abc.DisposableBase:
         loop = current_event_loop()
         scheduler = given if isinstance(given, StreamScheduler) else loop_scheduler(loop)
-        uploads = _AsyncUploads(session, files, options, max_concurrency, down, scheduler, loop)
+        uploads = _AsyncUploads(session, settings, down, scheduler, loop)
         down.hold(uploads)
         uploads.start()
         return uploads
@@ -65,23 +70,21 @@ def uploading_async(
     return AsyncStream(link, loop_origin())
 
 
-class _UploadsBase(abc.DisposableBase):
-    """One subscription: what is still to be uploaded, what has been, and what is reported of it."""
+class _Uploads(abc.DisposableBase):
+    """One subscription: the files that are left, the ids of the uploaded ones, and the progress that was emitted."""
 
     def __init__(
         self,
-        files: Sequence[FileTypes],
-        options: CallOptions,
-        max_concurrency: int,
+        settings: UploadSettings,
         down: Subscriber[UploadProgress],
         scheduler: abc.SchedulerBase,
     ) -> None:
-        self._counter = UploadCounter(files, self._changed)
-        self._options = options
-        self._workers = min(max_concurrency, len(files))
+        self._counter = UploadCounter(settings.files, self._changed)
+        self._options = settings.options
+        self._workers = min(settings.max_concurrency, len(settings.files))
         self._down = down
         self._scheduler = scheduler
-        self._numbers = iter(range(len(files)))
+        self._numbers = iter(range(len(settings.files)))
         self._ids: dict[int, str] = {}
         self._error: Exception | None = None
         self._lock = threading.Lock()
@@ -103,14 +106,14 @@ class _UploadsBase(abc.DisposableBase):
         self._counter.finish()
 
     def _failed(self, error: Exception) -> bool:
-        """Take note of an error; whether it is the first."""
+        """Record an error and stop all uploads. True if it is the first error."""
         with self._lock:
             first, self._error = self._error is None, self._error or error
         self._counter.stop()
         return first
 
     def _changed(self) -> None:
-        """Report soon: once, however many changes there are until then."""
+        """Schedule one report. Further changes until it runs need no report of their own."""
         with self._lock:
             if self._reporting:
                 return
@@ -118,15 +121,15 @@ class _UploadsBase(abc.DisposableBase):
         self._scheduler.schedule(self._report)
 
     def _announce(self) -> None:
-        """Report first that nothing has been uploaded yet."""
+        """Report the start: nothing has been uploaded yet."""
         progress = self._progress
-        self._scheduler.schedule(lambda *_: self._tell(progress))
+        self._scheduler.schedule(lambda *_: self._emit(progress))
 
     def _report(self, *_: object) -> None:
         self._reporting = False
-        self._tell(self._progress)
+        self._emit(self._progress)
 
-    def _tell(self, progress: UploadProgress) -> None:
+    def _emit(self, progress: UploadProgress) -> None:
         down = self._down
         if self._error is None and progress != self._reported:
             self._reported = progress
@@ -147,19 +150,17 @@ class _UploadsBase(abc.DisposableBase):
         self._down.error(error)
 
 
-class _Uploads(_UploadsBase):
-    """Threads, each with one request at a time, which any thread may end."""
+class _SyncUploads(_Uploads):
+    """Threads with one request at a time each. Any thread may end these requests."""
 
     def __init__(
         self,
         session: Session,
-        files: Sequence[FileTypes],
-        options: CallOptions,
-        max_concurrency: int,
+        settings: UploadSettings,
         down: Subscriber[UploadProgress],
         scheduler: abc.SchedulerBase,
     ) -> None:
-        super().__init__(files, options, max_concurrency, down, scheduler)
+        super().__init__(settings, down, scheduler)
         self._session = session
         self._aborts = [Abort() for _ in range(self._workers)]
         self._running = {*self._aborts}
@@ -190,7 +191,7 @@ class _Uploads(_UploadsBase):
             self._leave([abort])
 
     def _leave(self, aborts: list[Abort]) -> None:
-        """Wait for these no longer: they are done, or only the server can end them."""
+        """Stop waiting for these requests: they are done, or only the server can end them."""
         with self._lock:
             waiting = bool(self._running)
             self._running.difference_update(aborts)
@@ -207,20 +208,18 @@ class _Uploads(_UploadsBase):
         self._arrived(number, reply)
 
 
-class _AsyncUploads(_UploadsBase):
-    """Tasks of one task, which belongs to no scope of the caller's."""
+class _AsyncUploads(_Uploads):
+    """Tasks of one parent task, which is outside the caller's cancel scopes."""
 
     def __init__(
         self,
         session: AsyncSession,
-        files: Sequence[FileTypes],
-        options: CallOptions,
-        max_concurrency: int,
+        settings: UploadSettings,
         down: Subscriber[UploadProgress],
         scheduler: abc.SchedulerBase,
         loop: EventLoop,
     ) -> None:
-        super().__init__(files, options, max_concurrency, down, scheduler)
+        super().__init__(settings, down, scheduler)
         self._session = session
         self._loop = loop
         self._task: Task | None = None
@@ -245,13 +244,13 @@ class _AsyncUploads(_UploadsBase):
         self._task = None
         self._scheduler.schedule(self._finish)
 
-    async def _work(self, everybody: anyio.CancelScope) -> None:
+    async def _work(self, all_uploads: anyio.CancelScope) -> None:
         try:
             while (number := self._next()) is not None:
                 await self._upload(number)
         except Exception as error:
             self._failed(error)
-            everybody.cancel()
+            all_uploads.cancel()
 
     async def _upload(self, number: int) -> None:
         file = self._counter.open(number)

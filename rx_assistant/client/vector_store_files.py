@@ -80,7 +80,7 @@ class VectorStoreFiles(Resource):
         return Page(self._fetch(VectorStoreFileContentPage, files.content(file_id, vector_store_id), options))
 
     def watch(self, file_id: str, vector_store_id: str, **params: Unpack[PollOptions]) -> Stream[VectorStoreFile]:
-        """The file's states until it is taken in or failed, each subscription polling for itself.
+        """The file's states until it is processed or failed, each subscription polling for itself.
 
         Raises:
             PollTimeoutError: it took more than `max_wait_seconds`.
@@ -89,13 +89,13 @@ class VectorStoreFiles(Resource):
         return watch_object(self._session, _existing(file_id, vector_store_id), call)
 
     def poll(self, file_id: str, vector_store_id: str, **params: Unpack[IngestionOptions]) -> VectorStoreFile:
-        """The file once it is taken in or failed; with `on_failure="raise"`, IngestionError for a failure."""
+        """The file once it is processed or failed; with `on_failure="raise"`, IngestionError for a failure."""
         call = poll_call(params, IngestionOptions)
         target = _existing(file_id, vector_store_id)
         return poll_object(self._session, target, call)
 
     def create_and_poll(self, file_id: str, vector_store_id: str, **params: Unpack[FileAdd]) -> VectorStoreFile:
-        """Add an uploaded file, and give it once it is taken in or failed."""
+        """Add an uploaded file, and give it once it is processed or failed."""
         call = poll_call(params, FileAdd)
         target = _added(file_id, vector_store_id, call.body)
         return poll_object(self._session, target, call)
@@ -107,7 +107,7 @@ class VectorStoreFiles(Resource):
         return self._fetch(VectorStoreFile, files.create(vector_store_id, {"file_id": file_id, **body}), options)
 
     def upload_and_poll(self, vector_store_id: str, **params: Unpack[FileUploadAndPoll]) -> VectorStoreFile:
-        """Upload a file, add it, and give it once it is taken in or failed."""
+        """Upload a file, add it, and give it once it is processed or failed."""
         call = poll_call(params, FileUploadAndPoll)
         file_id = self._upload(call.body.pop("file"), call.options)
         target = _added(file_id, vector_store_id, call.body)
@@ -163,7 +163,7 @@ class AsyncVectorStoreFiles(AsyncResource):
         return AsyncPaginator(fetch)
 
     def watch(self, file_id: str, vector_store_id: str, **params: Unpack[PollOptions]) -> AsyncStream[VectorStoreFile]:
-        """The file's states until it is taken in or failed, each subscription polling for itself.
+        """The file's states until it is processed or failed, each subscription polling for itself.
 
         Raises:
             PollTimeoutError: it took more than `max_wait_seconds`.
@@ -172,13 +172,13 @@ class AsyncVectorStoreFiles(AsyncResource):
         return watch_object_async(self._session, _existing(file_id, vector_store_id), call)
 
     async def poll(self, file_id: str, vector_store_id: str, **params: Unpack[IngestionOptions]) -> VectorStoreFile:
-        """The file once it is taken in or failed; with `on_failure="raise"`, IngestionError for a failure."""
+        """The file once it is processed or failed; with `on_failure="raise"`, IngestionError for a failure."""
         call = poll_call(params, IngestionOptions)
         target = _existing(file_id, vector_store_id)
         return await poll_object_async(self._session, target, call)
 
     async def create_and_poll(self, file_id: str, vector_store_id: str, **params: Unpack[FileAdd]) -> VectorStoreFile:
-        """Add an uploaded file, and give it once it is taken in or failed."""
+        """Add an uploaded file, and give it once it is processed or failed."""
         call = poll_call(params, FileAdd)
         target = _added(file_id, vector_store_id, call.body)
         return await poll_object_async(self._session, target, call)
@@ -190,7 +190,7 @@ class AsyncVectorStoreFiles(AsyncResource):
         return await self._fetch(VectorStoreFile, files.create(vector_store_id, {"file_id": file_id, **body}), options)
 
     async def upload_and_poll(self, vector_store_id: str, **params: Unpack[FileUploadAndPoll]) -> VectorStoreFile:
-        """Upload a file, add it, and give it once it is taken in or failed."""
+        """Upload a file, add it, and give it once it is processed or failed."""
         call = poll_call(params, FileUploadAndPoll)
         file_id = await self._upload(call.body.pop("file"), call.options)
         target = _added(file_id, vector_store_id, call.body)

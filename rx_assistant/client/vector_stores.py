@@ -84,7 +84,7 @@ class VectorStores(Resource):
         return self.watch(vector_store_id, **params).run()
 
     def create_and_poll(self, **params: Unpack[VectorStoreCreateAndPoll]) -> VectorStore:
-        """Create a vector store, and give it once its files are taken in."""
+        """Create a vector store, and give it once its files are processed."""
         call = poll_call(params, VectorStoreCreateAndPoll)
         return poll_object(self._session, _created(call.body), call)
 
@@ -149,7 +149,7 @@ class AsyncVectorStores(AsyncResource):
         return await self.watch(vector_store_id, **params)
 
     async def create_and_poll(self, **params: Unpack[VectorStoreCreateAndPoll]) -> VectorStore:
-        """Create a vector store, and give it once its files are taken in."""
+        """Create a vector store, and give it once its files are processed."""
         call = poll_call(params, VectorStoreCreateAndPoll)
         return await poll_object_async(self._session, _created(call.body), call)
 
