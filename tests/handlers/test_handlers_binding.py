@@ -149,7 +149,7 @@ async def test_a_second_stream_is_refused(face: Face) -> None:
     handler = await face.ran(face.handler(Plain)(), *TEXT)
     with pytest.raises(RuntimeError, match=r"Plain is bound to a stream already.*make a new one"):
         face.stream(*TEXT, handler=handler)
-    with pytest.raises(RuntimeError, match="a handler serves one stream"):
+    with pytest.raises(RuntimeError, match="create a new handler for each stream"):
         face.stream(*TEXT).attach(handler)
 
 
@@ -370,7 +370,9 @@ async def test_a_misspelt_callback_is_warned_of_once(
     face.stream(*TEXT).attach(kind())
     [record] = caplog.records
     assert record.levelname == "WARNING"
-    assert record.getMessage() == (f"Misspelt.{name} is never called: there is no such callback. Did you mean {meant}?")
+    assert record.getMessage() == (
+        f"Misspelt.{name} is never called, because no callback has this name. Did you mean {meant}?"
+    )
 
 
 @on_every_face
