@@ -53,7 +53,7 @@ def _refusal(name: str, kind: str) -> TypeError:
         if kind == "an async function"
         else "write it without `yield`; to yield the pieces to a web response, loop over `stream.text_deltas` instead"
     )
-    return TypeError(f"{name} must be a plain function, got {kind}, and calling it runs none of its code: {instead}")
+    return TypeError(f"{name} is {kind}, and calling it runs none of its code: {instead}")
 
 
 def _warn_of_misspelt(handler: object, base: type, callbacks: list[str]) -> None:

@@ -147,7 +147,7 @@ async def test_a_handler_may_use_every_name_of_an_observable(face: Face) -> None
 @on_every_face
 async def test_a_second_stream_is_refused(face: Face) -> None:
     handler = await face.ran(face.handler(Plain)(), *TEXT)
-    with pytest.raises(RuntimeError, match=r"Plain is bound to a stream already.*make a new one"):
+    with pytest.raises(RuntimeError, match=r"Plain is bound to a stream already.*create a new handler"):
         face.stream(*TEXT, handler=handler)
     with pytest.raises(RuntimeError, match="create a new handler for each stream"):
         face.stream(*TEXT).attach(handler)
