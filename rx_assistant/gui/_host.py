@@ -208,4 +208,4 @@ def run(action: Action) -> None:
 
 
 def nothing() -> None:
-    """Do nothing: the action has already run."""
+    """Do nothing: the action has already run, or the host is closed."""

@@ -304,7 +304,7 @@ def test_a_nested_event_loop_inside_a_widget_delivers_nothing_out_of_turn(host: 
 
 
 def test_an_interval_of_nothing_is_refused(host: ManualHost) -> None:
-    with pytest.raises(ValueError, match="more than 0"):
+    with pytest.raises(ValueError, match="above 0"):
         observe_on_ui(host, 0)
 
 
