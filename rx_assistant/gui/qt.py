@@ -143,7 +143,7 @@ class QtHost(QueueHost):
     def _close_if_gone(self, window: Any, closing: bool) -> None:
         try:
             gone = window in self._windows() and not window.isVisible() and self._went_for_good(window, closing)
-        except RuntimeError:  # the window has been deleted; if the owner has, too, it has told
+        except RuntimeError:  # the window was deleted; if the owner was too, its signal has closed the host
             return
         if gone:
             super().close()  # and keep the receiver: the window may be shown again
