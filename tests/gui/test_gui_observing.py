@@ -278,7 +278,7 @@ def test_a_host_that_does_not_tell_is_left_at_the_next_item(host: ManualHost) ->
 
 
 @pytest.mark.parametrize("ending", ["on_completed", "on_error"])
-def test_an_ending_after_the_host_has_closed_is_told_to_nobody(host: ManualHost, ending: str) -> None:
+def test_an_ending_after_the_host_has_closed_is_not_delivered(host: ManualHost, ending: str) -> None:
     source, told = Subject[str](), []
     source.pipe(observe_on_ui(host)).subscribe(told.append, told.append, lambda: told.append("end"))
     host.closed = True
