@@ -13,7 +13,7 @@ from rx_assistant.operators import ToolCallStream
 
 
 def ask(client: AssistantClient, assistant_id: str, question: str) -> AssistantStream:
-    """A run in a thread of its own; nothing is sent before somebody looks."""
+    """A run on a new thread; nothing is sent before the first subscription."""
     return client.threads.create_and_run_stream(
         assistant_id=assistant_id, thread={"messages": [{"role": "user", "content": question}]}
     )
@@ -53,7 +53,7 @@ def arguments_of(call: ToolCallStream) -> Observable[str]:
 
 
 def in_time(client: AssistantClient, assistant_id: str) -> None:
-    """What has come within a second; the run is cancelled when nobody reads on."""
+    """The text of the first second; then the last reader leaves, and the run is cancelled."""
     print("\nAs much of a story as fits into a second:")
     stream = client.threads.create_and_run_stream(
         assistant_id=assistant_id,
@@ -61,8 +61,8 @@ def in_time(client: AssistantClient, assistant_id: str) -> None:
         on_idle="cancel",
     )
     with stream:
-        told = stream.pipe(ax.text_deltas(), ops.take_with_time(1.0), ops.reduce(add, ""))
-        print(f"  {told.run()} ...")
+        text = stream.pipe(ax.text_deltas(), ops.take_with_time(1.0), ops.reduce(add, ""))
+        print(f"  {text.run()} ...")
         print(f"  and the server says that the run is {stream.cancel().status}")
 
 
@@ -70,7 +70,7 @@ def no_answer(client: AssistantClient, assistant_id: str) -> None:
     """Another answer, when the first word does not come in time."""
     print("\nAn answer, or an excuse:")
     with ask(client, assistant_id, "Good day!") as stream:
-        first = stream.pipe(ax.text_deltas(), ops.first(), ops.timeout(0.0001, just("(nobody was quick enough)")))
+        first = stream.pipe(ax.text_deltas(), ops.first(), ops.timeout(0.0001, just("(no answer in time)")))
         print(f"  {first.run()}")
 
 

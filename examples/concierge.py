@@ -76,7 +76,7 @@ def complaint(run: Run | None) -> str | None:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Where to talk, with whom, and in which thread."""
+    """The client, the assistant and the thread of a chat."""
 
     base_url: str
     assistant_id: str

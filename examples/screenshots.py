@@ -150,7 +150,7 @@ def web(look: Look) -> None:
 
 
 class Browser:
-    """Headless Chromium, told what to do over a pipe by the DevTools protocol."""
+    """Headless Chromium, controlled over a pipe by the DevTools protocol."""
 
     FLAGS = (
         "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run --disable-sync "

@@ -273,11 +273,11 @@ class Grammar:
         elif run_id is not None and run_id != self._run:
             raise ProtocolError(f"event {name!r}: run {run_id!r} in a stream of run {self._run!r}")
 
-    def _advance(self, name: str, life: Lifecycle, id: str | None, told: str | None) -> None:
+    def _advance(self, name: str, life: Lifecycle, id: str | None, sent: str | None) -> None:
         key = (life.name, id)
         status = self._statuses.get(key)
         self._check_created(name, life, key, status is not None)
-        following = self._following_status(name, life, told)
+        following = self._following_status(name, life, sent)
         if following is None:
             if status in life.terminal:
                 raise ProtocolError(f"event {name!r}: {life.name} {id!r} is already {status}")
@@ -297,14 +297,14 @@ class Grammar:
         elif not known and (life is MESSAGE or (life is STEP and not self._resumed)):
             raise ProtocolError(f"event {name!r}: {key[0]} {key[1]!r} was never created")
 
-    def _following_status(self, name: str, life: Lifecycle, told: str | None) -> str | None:
+    def _following_status(self, name: str, life: Lifecycle, sent: str | None) -> str | None:
         """The status that this event gives its object; None if it is a delta."""
         named = EVENTS[name].status
-        if named is None or told is None or told == named:
+        if named is None or sent is None or sent == named:
             return named
         if self._strict:
-            raise ProtocolError(f"event {name!r}: its {life.name} has status {told!r}: expected {named!r}")
-        return told if told in life.statuses else named
+            raise ProtocolError(f"event {name!r}: its {life.name} has status {sent!r}: expected {named!r}")
+        return sent if sent in life.statuses else named
 
     # Order: the second table.
 

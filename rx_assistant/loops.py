@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own: for windows and synchronous programs that use asynchronous streams.
+"""An event loop in a separate thread: for GUIs and synchronous programs that use asynchronous streams.
 
     with rx_assistant.background() as bg:
         client = bg.enter(AsyncAssistantClient())
@@ -9,15 +9,15 @@
 
 Theory of operation
 
-The thread runs one event loop, asyncio's or trio's, for all streams of an application. Whoever calls in from another
-thread leaves an action with the loop and goes on; nothing here waits for the loop but leaving the block. Each stream
-and each call is one task. Leaving closes the streams first, so that their subscribers hear of a closed stream and not
-of a cancelled one; before that, runs that everybody has left are cancelled on the server where `on_idle` says so. Then
-it cancels the tasks, waits for them, and ends the thread.
+The thread runs one event loop, asyncio's or trio's, for all streams of an application. A call from another thread
+queues an action on the loop and returns; only `enter()` and leaving the block wait for the loop. Each stream and each
+call is one task. Leaving the block first cancels, on the server, the runs of streams without readers and with
+`on_idle="cancel"`. It then closes the streams, so their subscribers get StreamClosedError and not StreamCancelledError.
+Finally it cancels the tasks, waits for them, and ends the thread.
 
-What other threads ask for at the very moment of leaving is refused: the stream is closed, the Future cancelled. The
-loop does what it is asked for in order, and `_loop` is None before its ending is asked for: so whoever still finds
-`_loop` there after asking has been heard.
+A request from another thread while the block is being left is refused: the stream is closed, the Future cancelled. The
+loop runs its actions in order, and `_loop` becomes None before the action that ends the loop is queued. So if `_loop`
+is still set after an action was queued, the action will run.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ R = TypeVar("R")
 S = TypeVar("S", bound=AsyncAssistantStream)
 P = ParamSpec("P")
 
-_GOODBYE = 2.0  # seconds that a cancel may take while the loop ends
+_CANCEL_GRACE = 2.0  # seconds that a cancel may take while the loop ends
 
 _log = logging.getLogger("rx_assistant")
 
 
 def background(backend: Literal["asyncio", "trio"] = "asyncio") -> Background:
-    """Give an event loop in a daemon thread, for a `with` block; one is enough for an application."""
+    """Return an event loop in a daemon thread, for a `with` block; one is enough for an application."""
     return Background(backend)
 
 
@@ -58,13 +58,13 @@ class Background:
         self._stack = ExitStack()
         self._portal: BlockingPortal | None = None
         self._loop: EventLoop | None = None
-        self._streams: set[AsyncAssistantStream] = set()  # those below belong to the loop's thread
+        self._streams: set[AsyncAssistantStream] = set()  # this and the next two are used only on the loop's thread
         self._tasks: set[Task] = set()
         self._resources: list[tuple[anyio.Event, Answer[Any], Task]] = []
 
     def __enter__(self) -> Self:
         if self._portal is not None:
-            raise RuntimeError("this background loop has been started already: make another with background()")
+            raise RuntimeError("this background loop has been started already: create another with background()")
         self._portal = self._stack.enter_context(start_blocking_portal(self._backend, name="rx-assistant-background"))
         self._loop = self._portal.call(current_event_loop)
         return self
@@ -78,19 +78,19 @@ class Background:
                 self._portal.call(self._end)
 
     def start(self, stream: S) -> S:
-        """Enter and connect a stream on the loop, and give it back at once.
+        """Enter and connect a stream on the loop, and return it at once.
 
-        Subscribe first, and nothing is missed. What goes wrong, from the request on, comes to the subscribers'
-        `on_error`. The stream's `close()` and `cancel()` work from any thread, too.
+        Subscribe first to receive every event. All errors, those of the request too, go to the subscribers'
+        `on_error`. The stream's `close()` and `cancel()` also work from any thread.
 
         Raises:
             RuntimeError: the block was not entered, or was left.
-            TypeError: it is no AsyncAssistantStream.
+            TypeError: `stream` is not an AsyncAssistantStream.
         """
         if not isinstance(stream, AsyncAssistantStream):
             raise TypeError(
-                f"start() takes an AsyncAssistantStream, not {type(stream).__name__}: make it with an "
-                "AsyncAssistantClient; a synchronous stream has a thread of its own after connect()"
+                f"stream must be an AsyncAssistantStream, got {type(stream).__name__}: create it with an "
+                "AsyncAssistantClient; for a synchronous stream, connect() starts a thread"
             )
 
         def begin(loop: EventLoop) -> None:
@@ -101,7 +101,7 @@ class Background:
         return stream
 
     def call(self, function: Callable[P, Coroutine[Any, Any, R]], *args: P.args, **options: P.kwargs) -> Future[R]:
-        """Call an async function on the loop with these arguments: its Future, whose `cancel()` cancels the task.
+        """Call an async function on the loop; returns its Future, whose `cancel()` cancels the task.
 
         Raises:
             RuntimeError: the block was not entered, or was left.
@@ -116,15 +116,15 @@ class Background:
         return future
 
     def enter(self, resource: AbstractAsyncContextManager[R]) -> R:
-        """Enter an asynchronous context manager, such as a client, on the loop, and give what it gives; this waits.
+        """Enter an asynchronous context manager, such as a client, on the loop; waits and returns the entered value.
 
-        It is left when the block is left: after all streams and calls, the last one first, by the task that entered it.
+        It is exited when the block is left: after all streams and calls, in reverse order, in the task that entered it.
 
         Raises:
             RuntimeError: the block was not entered, or was left; or this is the loop's own thread.
         """
         if self._running().is_here():
-            raise RuntimeError("enter() waits for the loop, and this is the loop's thread: use `async with` here")
+            raise RuntimeError("enter() must be called from another thread than the loop's: use `async with` here")
         entered: Answer[R] = Answer()
 
         def begin(loop: EventLoop) -> None:
@@ -135,7 +135,7 @@ class Background:
         return entered.result()
 
     def _ask(self, begin: Callable[[EventLoop], None], refuse: Callable[[], object]) -> None:
-        """Let `begin` run on the loop; or, if the block is left meanwhile, `refuse` anywhere, once or twice."""
+        """Run `begin` on the loop. If the block is left meanwhile, call `refuse` (on any thread, once or twice)."""
         loop = self._running()
         loop.call_soon(lambda: refuse() if self._loop is None else begin(loop))
         if self._loop is None:
@@ -160,23 +160,23 @@ class Background:
         return task
 
     async def _keep(self, stream: AsyncAssistantStream) -> None:
-        """Hold a stream's block open until everything is delivered."""
+        """Keep a stream's block open until all events and the ending are delivered."""
         try:
             async with stream:
                 await stream.connect()
                 await _finished(stream)
         except Exception as error:
-            if error is not stream.log.failure:  # which its subscribers have been told
+            if error is not stream.log.failure:  # the subscribers already got the stream's own failure
                 _log.exception("a stream in the background failed")
         finally:
             self._streams.discard(stream)
 
     async def _end(self) -> None:
         streams = tuple(self._streams)
-        async with anyio.create_task_group() as goodbyes:
+        async with anyio.create_task_group() as cancels:
             for stream in streams:
                 if stream.on_idle == "cancel" and not (stream.log.holders or stream.log.ended):
-                    goodbyes.start_soon(_cancelled, stream)
+                    cancels.start_soon(_cancelled, stream)
         for stream in streams:
             stream.close()
         tasks = tuple(self._tasks)
@@ -192,26 +192,26 @@ class Background:
 
 
 class Answer(Future[R]):
-    """A Future that, cancelled, ends `concurrent.futures.wait` and `as_completed` as well, which its base does not."""
+    """A Future whose cancellation also wakes `concurrent.futures.wait` and `as_completed`; its base class does not."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._claimed = threading.Lock()  # taken once, and never given back
+        self._claimed = threading.Lock()  # acquired once, never released
 
     def cancel(self) -> bool:
-        """Cancel it, and what works on it; False when it is done already."""
+        """Cancel the Future and its task; returns False when it is done already."""
         if not super().cancel():
             return False
         self.claim()
         return True
 
     def claim(self) -> bool:
-        """Give whether a result may be set now; if not, it is cancelled, and those who wait are told."""
+        """Return whether a result may be set now. If not, the Future is cancelled, and its waiters are woken."""
         return self._claimed.acquire(blocking=False) and self.set_running_or_notify_cancel()
 
 
 async def _hold(resource: AbstractAsyncContextManager[R], entered: Answer[R], leave: anyio.Event) -> None:
-    """Enter a context manager, tell what it gives, and leave it when told to."""
+    """Enter a context manager, set `entered` to its value, and exit it when `leave` is set."""
     try:
         async with resource as value:
             if entered.claim():
@@ -219,13 +219,13 @@ async def _hold(resource: AbstractAsyncContextManager[R], entered: Answer[R], le
                 await leave.wait()
     except Exception as error:
         if entered.done():
-            _log.exception("a resource of the background loop could not be left")
+            _log.exception("exiting a resource of the background loop failed")
         elif entered.claim():
             entered.set_exception(error)
 
 
 async def _finished(stream: AsyncAssistantStream) -> None:
-    """Return when the ending is delivered. This waits beside the stream: it does not count as somebody who reads."""
+    """Return when the ending is delivered. This does not count as a reader of the stream."""
     waker = stream.driver.waker()
     stream.log.listen(waker.wake)
     while not stream.log.delivered:
@@ -233,22 +233,22 @@ async def _finished(stream: AsyncAssistantStream) -> None:
 
 
 async def _cancelled(stream: AsyncAssistantStream) -> None:
-    """Let the run be cancelled that everybody has left, grace or no grace: there will be no other time for it."""
-    with anyio.move_on_after(_GOODBYE):
+    """Cancel the run of a stream without readers. This does not wait for `idle_grace`, because the loop ends now."""
+    with anyio.move_on_after(_CANCEL_GRACE):
         try:
             await stream.cancel()
         except Exception as error:
-            _log.warning("the run of an abandoned stream could not be cancelled: %s", error)
+            _log.warning("cancelling the run of an abandoned stream failed: %s", error)
 
 
 async def _settle(future: Answer[R], work: Callable[[], Coroutine[Any, Any, R]]) -> None:
-    """Let a Future have what an async function gives or raises."""
+    """Set a Future to the result or the error of an async function."""
     try:
         result = await work()
     except anyio.get_cancelled_exc_class():
         future.cancel()
         raise
-    except BaseException as error:  # SystemExit, too: it is the caller's, and not the loop's
+    except BaseException as error:  # SystemExit too: it goes to the caller, not to the loop
         if future.claim():
             future.set_exception(error)
     else:

@@ -1,6 +1,6 @@
-"""Event loops for streams: timers, wake-ups from other threads and the one `spawn()`, on asyncio and on trio.
+"""Event loops for streams: timers, wake-ups from other threads and `spawn()`, on asyncio and on trio.
 
-The only module outside gui/ that imports trio. A stream belongs to the loop on which it was first used.
+Only this module and gui/ import trio. A stream belongs to the loop on which it was first used.
 """
 
 from __future__ import annotations
@@ -25,44 +25,44 @@ class Task(Protocol):
     """A task that `spawn()` started."""
 
     def cancel(self) -> None:
-        """Cancel it; on the loop's own thread."""
+        """Cancel the task; on the loop's thread only."""
 
     async def wait(self) -> None:
-        """Return when it has ended, however it did."""
+        """Return when the task has ended, in any way."""
 
 
 class EventLoop(Protocol):
-    """What a stream needs of the event loop that it lives on."""
+    """The functions of an event loop that a stream uses."""
 
     def is_here(self) -> bool:
         """Whether this thread is running the loop."""
         ...
 
     def call_soon(self, action: Callable[[], object]) -> None:
-        """Run `action` on the loop; from any thread. A loop that is over drops it."""
+        """Run `action` on the loop; from any thread. A closed loop drops it."""
 
     def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
-        """Run `action` on the loop, `seconds` from now; from any thread. Gives what cancels it."""
+        """Run `action` on the loop, `seconds` from now; from any thread. Returns a function that cancels it."""
         ...
 
     def spawn(self, main: Main) -> Task:
-        """Start a task that belongs to no scope of the caller; on the loop's own thread."""
+        """Start a task outside the caller's cancel scopes; on the loop's thread only."""
         ...
 
 
 def current_event_loop() -> EventLoop:
-    """Give the event loop that is running on this thread; RuntimeError when there is none."""
+    """Return the event loop that is running on this thread. Raises RuntimeError when there is none."""
     trio_module = sys.modules.get("trio")
     if trio_module is not None and _trio_token(trio_module) is not None:
         return TrioLoop(trio_module)
     try:
         return AsyncioLoop(asyncio.get_running_loop())
     except RuntimeError:
-        raise RuntimeError("an asynchronous stream needs a running event loop, asyncio's or trio's") from None
+        raise RuntimeError("an asynchronous stream must be used on a running event loop of asyncio or trio") from None
 
 
 def loop_scheduler(loop: EventLoop) -> abc.SchedulerBase:
-    """Give an Rx scheduler that runs its actions on `loop`, by a monotonic clock."""
+    """Return an Rx scheduler that runs its actions on `loop`, by a monotonic clock."""
     return StreamScheduler(loop.call_soon, loop.call_later)
 
 
@@ -81,7 +81,7 @@ class AsyncioLoop:
     def call_soon(self, action: Callable[[], object]) -> None:
         try:
             self._loop.call_soon_threadsafe(action)
-        except RuntimeError:  # the loop is closed: nobody is left to whom it could matter
+        except RuntimeError:  # the loop is closed: nothing needs the action any more
             pass
 
     def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
@@ -97,7 +97,7 @@ class AsyncioLoop:
 
 
 _spawned: set[asyncio.Task[None]] = set()
-"""What was spawned and has not ended: asyncio itself forgets a task that nobody refers to."""
+"""The running tasks. asyncio holds only weak references to its tasks."""
 
 
 class _AsyncioTask:
@@ -132,7 +132,7 @@ class TrioLoop:
     def call_soon(self, action: Callable[[], object]) -> None:
         try:
             self._token.run_sync_soon(action)
-        except self._trio.RunFinishedError:  # nobody is left to whom it could matter
+        except self._trio.RunFinishedError:  # the run is over: nothing needs the action any more
             pass
 
     def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
@@ -171,7 +171,7 @@ class _TrioTask:
 
 
 def _later_from_outside(loop: EventLoop, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
-    """Set a timer from another thread: the timer itself is set on the loop, and so is its cancelling."""
+    """Set a timer from another thread. The timer is set and cancelled on the loop's thread."""
     cancels: list[Callable[[], None]] = []
     is_wanted = True
 
@@ -189,14 +189,14 @@ def _later_from_outside(loop: EventLoop, seconds: float, action: Callable[[], No
 
 
 class LoopWaker:
-    """A flag that one task sleeps on and any thread may raise."""
+    """A flag that one task waits for and any thread may set."""
 
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
         self._event = anyio.Event()
 
     def wake(self) -> None:
-        """End the sleep: the one under way, or the next."""
+        """End the current sleep, or the next one."""
         if self._loop.is_here():
             self._event.set()
         else:
@@ -206,7 +206,7 @@ class LoopWaker:
         self._event.set()
 
     async def sleep(self, seconds: float | None) -> None:
-        """Return when woken, or after `seconds`; and clear the flag."""
+        """Return when woken, or after `seconds`; then clear the flag."""
         with anyio.move_on_after(seconds):
             await self._event.wait()
         self._event = anyio.Event()

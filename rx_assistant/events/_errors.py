@@ -55,9 +55,9 @@ def read_error(payload: bytes | str) -> ErrorObject:
             return ErrorObject.model_validate_json(json.dumps(fields))
         except ValueError:
             pass  # leave out a malformed member, and keep the others
-    told = {name: _scalar(fields.get(name)) for name in ("code", "param", "type") if name in fields}
+    texts = {name: _scalar(fields.get(name)) for name in ("code", "param", "type") if name in fields}
     shown = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
-    return ErrorObject.model_validate({**{k: v for k, v in told.items() if k != "type" or v}, "message": shown})
+    return ErrorObject.model_validate({**{k: v for k, v in texts.items() if k != "type" or v}, "message": shown})
 
 
 def glued_error(data: bytes) -> bytes | None:

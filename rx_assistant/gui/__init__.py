@@ -1,9 +1,9 @@
-"""Streams into windows: hosts for GUI event loops, and the operator that hands items over to them.
+"""Streams in GUIs: hosts for GUI event loops, and the operator that delivers items on them.
 
     host = TkHost(root)                                  # or QtHost(window), TextualHost(app), …
     stream.pipe(ax.text_deltas(), observe_on_ui(host)).subscribe(show)
 
-Importing this loads no toolkit: a host finds its toolkit by the window that it is given.
+Importing this module loads no toolkit: a host finds its toolkit through its window.
 """
 
 from __future__ import annotations

@@ -1,19 +1,19 @@
-"""The frames of one UI loop: who has something to hand on there, and when, in the order in which it came.
+"""The frames of one UI loop: which subscriptions have waiting items, and when these are delivered, in order.
 
 Theory of operation
 
-All that is observed on one host shares one wake-up. Whoever pushes, on any thread, lists its backlog as waiting and
-posts the wake-up, if none is on its way. The wake-up drains on the UI thread when a frame has passed; else it sets the
-UI loop's own timer for the rest of the frame. So the loop gets one call for a frame, however many things are observed,
-and nothing is pending while nothing waits.
+All subscriptions on one host share one wake-up. A push, on any thread, lists its backlog as waiting and posts the
+wake-up, unless one is pending. The wake-up drains on the UI thread if a frame has passed; else it sets a timer of the
+UI loop for the rest of the frame. So the loop gets one call per frame, for any number of subscriptions, and nothing is
+pending while nothing waits.
 
-Each group of items has a number of its host. A draining hands on the groups by their numbers, so that what came first
-is shown first, also across subscriptions. A barrier or an ending is urgent: it drains at once everything up to its own
-number, and so never overtakes the text that came before it.
+Each group of items gets a number from its host. Draining delivers the groups in the order of their numbers, also across
+subscriptions. A barrier or an ending is urgent: it drains at once all groups up to its number, so it never overtakes
+the text before it.
 
-A draining takes 8 ms at most, and the update that it is at; what is left waits for the next frame, urgent or not. A
-frame is at least 1.5 times as long as the draining took, so that a slow widget gets fewer, larger items, and the loop
-its turns. A text so long that one update of it would take longer than that is handed on in parts (see `Portion`).
+Draining takes at most 8 ms and the update in progress; the rest waits for the next frame, urgent or not. A frame lasts
+at least 1.5 times as long as its draining, so a slow widget gets fewer, larger items, and the UI loop can handle other
+events. A text that would take longer than that in one update is delivered in parts (see `Portion`).
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from rx_assistant.gui._host import Action, TellsClosing, UiHost
 from rx_assistant.operators._pacing import STRETCH
 
 BUDGET = 0.008
-"""Seconds after which a draining leaves what is left to the next frame."""
+"""Seconds after which draining leaves the rest to the next frame."""
 
 
 class Waiting(Protocol):
-    """What can wait for a frame."""
+    """A subscription that can wait for a frame."""
 
     interval: float
-    due: float  # when it may be handed on, by `time.monotonic()`, unless something is urgent
-    listed: bool  # whether the frames know that it waits; theirs to write
+    due: float  # when its items may be delivered, by `time.monotonic()`, unless a group is urgent
+    listed: bool  # whether the frames list it as waiting; only the frames write this
 
     @property
     def number(self) -> int | None:
-        """The number of what it has to hand on first; None when it has nothing."""
+        """The number of its first waiting group; None when nothing waits."""
 
     def hand_on(self) -> None:
-        """Hand on the first group or a part of it, or the ending. Never raises an Exception."""
+        """Deliver the first group or a part of it, or the ending. Never raises an Exception."""
 
 
 class Portion:
-    """How many pieces of a text one update should show: learnt from how long updates take.
+    """How many pieces of a text one update should show, computed from the duration of earlier updates.
 
-    A widget whose updates take their time whatever their size gets all at once: then parts would only add up.
+    If a widget's updates take the same time for any size, it gets all pieces at once, because parts would take longer.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Portion:
         self._before: tuple[int, float] | None = None  # an update that took too long: its pieces, its seconds
 
     def learn(self, pieces: int, seconds: float) -> None:
-        """Take note of an update."""
+        """Record the duration of an update."""
         if self.most is None:
             return
         if seconds <= BUDGET:
@@ -75,18 +75,20 @@ class Frames:
 
     def __init__(self, host: UiHost) -> None:
         self.numbers = itertools.count(1)
-        self._host = weakref.ref(host)  # we are kept as long as the host is
+        self._host = weakref.ref(host)  # weak: the host keeps this object
         self._waiting: list[Waiting] = []
-        self._urgent = 0  # everything up to this number goes out at once
-        self._lagging = False  # the last draining left something behind: now not even that which is urgent
-        self._rest = 0.0  # when the loop has had its turns after the last draining
+        self._urgent = 0  # all groups up to this number are delivered at once
+        self._lagging = False  # the last draining ran out of time: now urgent groups wait too
+        self._rest = 0.0  # when the next draining may begin, so that the UI loop handled other events
         self._posted = False
         self._timer: Action | None = None
         self._draining = False
-        self._mutex = threading.RLock()  # a widget that the garbage collector finds in here may close its host
+        self._mutex = (
+            threading.RLock()
+        )  # reentrant: the garbage collector may free a widget here, which closes its host
 
     def wait(self, waiting: Waiting, urgent: int = 0) -> None:
-        """List something that waits, with the number up to which it is urgent; from any thread."""
+        """List a waiting subscription, with the number up to which it is urgent; from any thread."""
         with self._mutex:
             if not waiting.listed:
                 waiting.listed = True
@@ -98,7 +100,7 @@ class Frames:
         self._call_soon(self._wake)
 
     def forget(self, waiting: Waiting) -> None:
-        """Wait no more for something that was disposed; from any thread."""
+        """Remove a disposed subscription; from any thread."""
         with self._mutex:
             self._waiting = [other for other in self._waiting if other is not waiting]
             idle = not self._waiting and self._timer is not None
@@ -113,9 +115,9 @@ class Frames:
         self._look()
 
     def _look(self) -> None:
-        """Drain if it is time; else see to it that it will be."""
+        """Drain if it is time; else set a timer for it."""
         if self._draining:
-            return  # a loop inside the loop: whoever drains will look again
+            return  # a nested UI loop: the outer draining looks again
         while (due := self._due()) is not None:
             rest = due - time.monotonic()
             if rest > 0:
@@ -125,7 +127,7 @@ class Frames:
             self._drain()
 
     def _due(self) -> float | None:
-        """Give when the next draining is due; None when nothing waits."""
+        """Return when the next draining is due; None when nothing waits."""
         with self._mutex:
             if not self._waiting:
                 return None
@@ -151,7 +153,7 @@ class Frames:
             one.due = max(began + one.interval, self._rest)
 
     def _hand_on(self, waiting: tuple[Waiting, ...], urgent: int, began: float, last: int) -> set[Waiting]:
-        """Hand on what is due or urgent, by numbers, until nothing older than `last` is left or the time is up."""
+        """Deliver due and urgent groups by their numbers, until none older than `last` is left or the time is up."""
         served: set[Waiting] = set()
         while True:
             first, least = None, last
@@ -203,11 +205,11 @@ class Frames:
 
 
 _frames: weakref.WeakKeyDictionary[UiHost, Frames] = weakref.WeakKeyDictionary()
-_mutex = threading.RLock()  # the garbage collector may find a host in here, and close it
+_mutex = threading.RLock()  # reentrant: the garbage collector may free a host here, which closes it
 
 
 def frames_of(host: UiHost) -> Frames:
-    """Give the frames of a host: the same for all that is observed there."""
+    """Return the frames of a host, shared by all its subscriptions."""
     with _mutex:
         found = _frames.get(host)
         if found is not None:
@@ -219,7 +221,7 @@ def frames_of(host: UiHost) -> Frames:
 
 
 def _forget(host: weakref.ref[UiHost]) -> None:
-    """Let a host that opens again begin anew: its closing has dropped the wake-up that was on its way."""
+    """Reset the frames of a host that opens again, because closing it dropped the pending wake-up."""
     closed = host()
     if closed is not None:
         with _mutex:

@@ -1,7 +1,7 @@
-"""What a GUI event loop has to offer: `UiHost`; and what the hosts of all toolkits share: closing, and a queue.
+"""The interface of a GUI event loop, `UiHost`; and the base of all toolkits' hosts: closing, and a queue.
 
-Network threads never touch a toolkit. They leave a callable with the host and go on; the host runs it on the thread
-of its event loop, where alone widgets may be touched.
+Network threads never touch a toolkit. They queue a callable on the host and continue; the host runs it on the thread
+of its event loop, the only thread that may touch widgets.
 """
 
 from __future__ import annotations
@@ -14,47 +14,47 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 Action = Callable[[], object]
-"""Something to do on the UI thread; what it returns is ignored."""
+"""A callable to run on the UI thread; its result is ignored."""
 
 _log = logging.getLogger("rx_assistant")
 
 
 @runtime_checkable
 class UiHost(Protocol):
-    """One event loop that widgets live on. Write your own for a toolkit that has none here."""
+    """The event loop of a GUI. Implement it for a toolkit that has no host here."""
 
     def call_soon(self, action: Action) -> None:
         """Run `action` on the UI thread, soon. From any thread; never blocks, never raises; dropped once closed."""
         raise NotImplementedError
 
     def call_later(self, seconds: float, action: Action) -> Action:
-        """Run `action` on the UI thread, `seconds` from now, and give what cancels it. On the UI thread only."""
+        """Run `action` on the UI thread, `seconds` from now; returns its cancel function. On the UI thread only."""
         raise NotImplementedError
 
     def is_ui_thread(self) -> bool:
-        """Whether this thread is the one that the event loop runs on."""
+        """Whether this thread runs the event loop."""
         raise NotImplementedError
 
     @property
     def closed(self) -> bool:
-        """Whether the window or the event loop is gone, so that nothing will be run any more. From any thread."""
+        """Whether the window or the event loop is gone, so that no action runs any more. From any thread."""
         raise NotImplementedError
 
 
 @runtime_checkable
 class TellsClosing(Protocol):
-    """A host that tells when it closes, so that subscriptions end then and not with their next item."""
+    """A host that reports its closing, so that subscriptions end then and not at their next item."""
 
     def on_close(self, action: Action) -> Action:
-        """Call `action` when the host closes, or at once if it is closed; gives what forgets it."""
+        """Call `action` when the host closes, or at once if it is closed; returns a function that removes it."""
         raise NotImplementedError
 
 
 class ClosingHost:
-    """The part of a host that knows whether it is closed, and tells. To be made on the UI thread.
+    """The part of a host that tracks and reports its closing. Create it on the UI thread.
 
-    The lock may be taken again by the thread that has it: a widget that the garbage collector finds inside of
-    `call_soon` closes its host there.
+    The lock is reentrant: the garbage collector may free a widget inside
+    `call_soon`, and the widget then closes its host.
     """
 
     def __init__(self) -> None:
@@ -65,15 +65,15 @@ class ClosingHost:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing will be run any more."""
+        """Whether the host is closed, so that no action runs any more."""
         return self._closed
 
     def is_ui_thread(self) -> bool:
-        """Whether this thread is the one that the host was made on."""
+        """Whether the host was created on this thread."""
         return threading.get_ident() == self._thread
 
     def on_close(self, action: Action) -> Action:
-        """Call `action` when the host closes, or at once if it is closed; gives what forgets it."""
+        """Call `action` when the host closes, or at once if it is closed; returns a function that removes it."""
 
         def forget() -> None:
             with self._mutex:
@@ -88,7 +88,7 @@ class ClosingHost:
         return nothing
 
     def close(self) -> None:
-        """Run nothing any more and end the subscriptions that are observed here. On the UI thread; idempotent."""
+        """Run no further actions, and end all subscriptions on this host. On the UI thread; idempotent."""
         with self._mutex:
             if self._closed:
                 return
@@ -102,16 +102,16 @@ class ClosingHost:
             return self._closing.pop() if self._closing else None
 
     def _run(self, action: Action) -> None:
-        """Run an action for the event loop, unless the host has closed since it was left here."""
+        """Run an action for the event loop, unless the host was closed after the action was queued."""
         if not self._closed:
             run(action)
 
     def _release(self) -> None:
-        """Give back what the host has taken of its toolkit."""
+        """Release the host's resources of the toolkit."""
 
 
 class QueueHost(ClosingHost):
-    """A host whose actions wait in a queue of our own; the toolkit is only poked, once, to look into it."""
+    """A host with a separate queue of actions; the toolkit is only woken, once, to run them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -120,13 +120,13 @@ class QueueHost(ClosingHost):
 
     def call_soon(self, action: Action) -> None:
         """Run `action` on the UI thread, soon; from any thread. A closed host drops it."""
-        with self._mutex:  # once it is closed, nobody pokes
+        with self._mutex:  # a closed host is not woken
             if not self._closed:
                 self._actions.append(action)
                 self._poke_once()
 
     def close(self) -> None:
-        """Run nothing any more and end the subscriptions that are observed here. On the UI thread; idempotent."""
+        """Run no further actions, and end all subscriptions on this host. On the UI thread; idempotent."""
         super().close()
         self._actions.clear()
 
@@ -136,18 +136,18 @@ class QueueHost(ClosingHost):
         self._poked = True
         try:
             self._poke()
-        except Exception:  # the toolkit is being torn down: nobody is left to whom it could matter
+        except Exception:  # the toolkit is shutting down: nothing needs the action any more
             self._actions.clear()
             self._poked = False
 
     def _poke(self) -> None:
-        """Let the event loop call `_run_actions`. From any thread, without waiting."""
+        """Make the event loop call `_run_actions`. From any thread, without waiting."""
         raise NotImplementedError
 
     def _run_actions(self) -> None:
-        """Run what waits now; what comes meanwhile pokes anew, so that the event loop gets its turns.
+        """Run the actions that wait now. Later ones wake the loop again, so that it can handle other events between.
 
-        An action may run an event loop of its own, as modal dialogs do: that one runs what waits behind the action.
+        An action may run a nested event loop, as modal dialogs do. The nested loop runs the actions after it.
         """
         with self._mutex:
             self._poked = False
@@ -161,7 +161,7 @@ class QueueHost(ClosingHost):
 
 
 def closes(host: ClosingHost) -> Callable[..., None]:
-    """Give a callback that closes `host` and does not keep it alive: what a toolkit may hold for long."""
+    """Return a callback that closes `host` and does not keep it alive, so that a toolkit may hold it for long."""
     found = weakref.ref(host)
 
     def close(*_: object) -> None:
@@ -185,7 +185,7 @@ _HOSTS = {
 
 
 def require_host(host: object) -> None:
-    """Raise a TypeError that says what to write, unless `host` is a host."""
+    """Raise a TypeError with the correct code, unless `host` is a host."""
     given = isinstance(host, UiHost)
     if isinstance(host, type):
         name = host.__name__
@@ -200,7 +200,7 @@ def require_host(host: object) -> None:
 
 
 def run(action: Action) -> None:
-    """Run an action for an event loop, which must not see what it raises."""
+    """Run an action for an event loop, and log its exception."""
     try:
         action()
     except Exception:
@@ -208,4 +208,4 @@ def run(action: Action) -> None:
 
 
 def nothing() -> None:
-    """Cancel what is over."""
+    """Do nothing: the action has already run, or the host is closed."""

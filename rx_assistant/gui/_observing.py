@@ -1,4 +1,4 @@
-"""Items of a stream, on any thread → larger items on the UI thread, once a frame. When that is, `_frames` decides."""
+"""Items of a stream, on any thread → larger items on the UI thread, once per frame. `_frames` decides when."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rx_assistant.operators._pacing_backlog import NOTHING, Backlog, Intake, Ove
 T = TypeVar("T")
 
 FRAME = 1 / 60
-"""Seconds between two updates of a widget: what screens show."""
+"""Seconds between two updates of a widget: the usual frame rate of screens."""
 
 
 def observe_on_ui(
@@ -30,34 +30,34 @@ def observe_on_ui(
     overflow: Overflow = "error",
     on_drop: Callable[[T], object] | None = None,
 ) -> Callable[[Observable[T]], Observable[T]]:
-    """Emit on the UI thread of `host`, joined to one group of neighbours per `interval` (seconds), and lose nothing.
+    """Emit on the UI thread of `host`, at most one group of joined neighbours per `interval` (seconds), without loss.
 
         source, any thread        --abcdefg-h-i-|
         observe_on_ui(host)       --a--(bcdefg)--(hi)|
 
     The first item after idle, a barrier (another message, part or call, a required action) and the ending are handed
-    over at once, everything else once a frame. The source never waits for a widget. Several subscriptions on one host
-    share its frames: a barrier or an ending of one never overtakes what came before it in another.
+    delivered at once, everything else once per frame. The source never waits for a widget. Subscriptions on one host
+    share its frames: a barrier or an ending of one never overtakes earlier items of another.
 
-    An observer that raises gets its error on the UI thread and leaves the source alone. When the host closes, the
+    An observer that raises gets its error on the UI thread; the source is not affected. When the host closes, the
     subscription is disposed; a stream with `on_idle="close"` or `"cancel"` then closes its response.
 
     Args:
         host: The event loop, such as `TkHost(root)`, `QtHost(window)` or `TextualHost(app)`.
         interval: Seconds between two groups.
-        adjacent: Whether two neighbours may be joined, asked on the source's thread; as in `operators.coalesce`.
-        join: Gives one item for many, called on the UI thread.
+        adjacent: Whether two neighbours may be joined; called on the source's thread, as in `operators.coalesce`.
+        join: Returns one item for many; called on the UI thread.
         max_pending: How many groups may wait for the UI thread.
-        overflow: `"error"` ends with StreamOverflowError after what waits; or `"drop_oldest"`, `"drop_newest"`.
+        overflow: `"error"` emits all waiting items, then a StreamOverflowError; or `"drop_oldest"`, `"drop_newest"`.
         on_drop: Called on the source's thread with each item that is dropped.
 
     Raises:
-        TypeError: `host` is not a host. A window of a toolkit is not one; the message names the host to make for it.
-        ValueError: `interval` is not more than 0.
+        TypeError: `host` is not a host. For a window, the message names the host to create for it.
+        ValueError: `interval` is not above 0.
     """
     require_host(host)
     if not interval > 0:
-        raise ValueError(f"interval is a number of seconds, more than 0, not {interval!r}")
+        raise ValueError(f"interval must be a number of seconds above 0, got {interval!r}")
 
     def start(down: Sink[T], scope: Scope[T]) -> Hooks:
         frames = frames_of(host)
@@ -95,7 +95,7 @@ class _Observing(Intake[T]):
         self._forget: Action | None = None
 
     def begin(self) -> None:
-        """Learn of the host's closing, if it tells."""
+        """Register for the closing of the host, if it reports it."""
         if isinstance(self._host, TellsClosing):
             self._forget = self._host.on_close(self._down.dispose)
 
@@ -114,14 +114,14 @@ class _Observing(Intake[T]):
 
     @property
     def number(self) -> int | None:
-        """The number of what is to be handed on first; None when nothing waits."""
+        """The number of the first waiting group; None when nothing waits."""
         if self.over:
             return None
         first = self.backlog.first_number
         return self._last if first is None else first
 
     def hand_on(self) -> None:
-        """Hand on the first group or a part of it, or the ending; on the UI thread."""
+        """Deliver the first group or a part of it, or the ending; on the UI thread."""
         try:
             item, pieces = self.backlog.take_some(self._portion.most if self._portion else None)
             if item is not NOTHING:

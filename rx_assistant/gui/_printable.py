@@ -1,4 +1,4 @@
-"""Text from elsewhere that is safe to write to a terminal."""
+"""Text from other sources, made safe for a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def printable(text: str) -> str:
     """The text with `�` for each control character, so that it cannot command a terminal (ECMA-48: C0, DEL and C1).
 
     Line feeds and tabs stay, carriage returns go. A model's text, names and arguments of tools and a server's errors
-    can hold escape sequences that write the clipboard or the title of the window; Textual and rich let them pass. Text
-    may come in pieces: each character is judged alone.
+    can contain escape sequences that write the clipboard or the title of the window; Textual and rich print them. Text
+    may come in pieces, because each character is handled separately.
     """
     return text.translate(_TABLE)

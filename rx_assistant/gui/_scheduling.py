@@ -21,7 +21,7 @@ class UiScheduler(StreamScheduler):
 
 
 def _timers_of(host: UiHost) -> Callable[[float, Callable[[], None]], Callable[[], None]]:
-    """Give `call_later` for any thread: the timer itself is set, and cancelled, on the UI thread."""
+    """Return `call_later` for any thread: the timer is set and cancelled on the UI thread."""
 
     def call_later(seconds: float, action: Callable[[], None]) -> Callable[[], None]:
         cancelled = threading.Event()

@@ -1,4 +1,4 @@
-"""asyncio as a host: for toolkits that live on it, and for code that must run on one loop."""
+"""asyncio as a host: for toolkits that run on it, and for code that must run on one loop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rx_assistant.gui._host import Action, ClosingHost, nothing
 
 
 class AsyncioHost(ClosingHost):
-    """The event loop that is running on this thread. RuntimeError when there is none.
+    """The event loop that is running on this thread. Raises RuntimeError when there is none.
 
     Closes when the loop is shut down, as `asyncio.run()` does at its end.
     """
@@ -20,7 +20,7 @@ class AsyncioHost(ClosingHost):
         self._loop = asyncio.get_running_loop()
         self._end = _until_the_shutdown(weakref.ref(self))
         try:
-            self._end.__anext__().send(None)  # up to its yield; from here on the loop knows it
+            self._end.__anext__().send(None)  # runs to its yield; the loop knows the generator from now on
         except StopIteration:
             pass
 
@@ -39,12 +39,12 @@ class AsyncioHost(ClosingHost):
             self.close()
 
     def call_later(self, seconds: float, action: Action) -> Action:
-        """Run `action` on the loop, `seconds` from now; gives what cancels it."""
+        """Run `action` on the loop, `seconds` from now; returns a function that cancels it."""
         return nothing if self.closed else self._loop.call_later(seconds, self._run, action).cancel
 
 
 async def _until_the_shutdown(host: weakref.ref[AsyncioHost]) -> AsyncGenerator[None, None]:
-    """Close the host when the loop shuts down: it then closes the generators that are open. A task would be visible."""
+    """Close the host when the loop shuts down and closes its open generators. A task would be visible to the user."""
     try:
         yield
     finally:

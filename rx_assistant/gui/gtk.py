@@ -11,9 +11,9 @@ from rx_assistant.gui._host import Action, ClosingHost, closes, nothing
 
 
 class GtkHost(ClosingHost):
-    """GLib's default main loop, as long as `owner` is there: a Gtk.Window, or a Gtk.Application until its shutdown.
+    """GLib's default main loop, as long as `owner` exists: a Gtk.Window, or a Gtk.Application until its shutdown.
 
-    A window ends with its destruction, a dialog when it is hidden. To be made on the GUI thread.
+    A window ends with its destruction, a dialog when it is hidden. Create the host on the GUI thread.
 
     Raises:
         TypeError: `owner` is not a window or an application of GTK.
@@ -48,7 +48,7 @@ class GtkHost(ClosingHost):
             self._glib.idle_add(self._once, action, priority=self._glib.PRIORITY_DEFAULT)
 
     def call_later(self, seconds: float, action: Action) -> Action:
-        """Run `action` on the GUI thread, `seconds` from now; gives what cancels it. On the GUI thread only."""
+        """Run `action` on the GUI thread, `seconds` from now; returns its cancel function. On the GUI thread only."""
         if self._closed:
             return nothing
         pending: list[int] = []

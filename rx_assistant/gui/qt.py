@@ -1,16 +1,16 @@
 """Qt as a host, by PySide6 or PyQt6, whichever the window comes from.
 
-Other threads post one event to the receiver, an object of ours: that is all they may do in Qt. Timers are those of the
-receiver. Items never travel as signals: signals of some bindings lose items, or abort, when emitted from other threads.
-What Qt itself signals goes to a slot of the receiver, because the bindings' tracking of other bound methods has called
-methods of hosts that were freed.
+Other threads only post one event to the receiver, a QObject of this module; Qt allows nothing else from them. The
+receiver also runs the timers. Items are not sent as signals: signals of some bindings lose items, or abort, when other
+threads emit them. Signals from Qt go to a slot of the receiver, because the bindings have called other bound methods of
+hosts that were already freed.
 
-Who keeps whom alive
+Ownership
 
     owner ──(the user's attribute)──► QtHost ──► receiver        the host has no reference to its owner
     owner ──(parent of, in C++)─────► receiver ┄┄weak┄┄► QtHost  the receiver dies with its owner
 
-No arrow leads back, so a window that nobody holds is freed at once, on its own thread, and not by the garbage
+There is no cycle, so a window without references is freed at once, on its own thread, and not by the garbage
 collector on any thread. The receiver is also the event filter of the owner, and Qt calls a filter while the owner is
 being destroyed. It must then touch nothing that the garbage collector may have cleared: it finds its host by a weak
 reference, which is cleared first, and has a default on its class for the time when its own attributes are gone.
@@ -31,12 +31,12 @@ BINDINGS = ("PySide6", "PyQt6")
 
 
 class QtHost(QueueHost):
-    """The event loop of a Qt application, as long as `owner` is there for a person: a widget, a window, a dialog.
+    """The event loop of a Qt application, as long as the user can see or restore `owner`: a widget, window or dialog.
 
     The subscriptions end when the owner, its window or a parent window is closed; when a dialog is hidden by
     `accept()`, `reject()`, Escape or `hide()`; when the owner is destroyed; and when the application quits. A window
     that refuses its close event, is minimised, or is hidden to the tray goes on, and so does a tab that is not shown.
-    A window that is shown again takes new subscriptions. The application itself as `owner` ends with its quitting.
+    A window that is shown again takes new subscriptions. With the application as `owner`, the host ends when it quits.
 
     To be made on the GUI thread.
 
@@ -51,7 +51,7 @@ class QtHost(QueueHost):
         super().__init__()
         core = importlib.import_module(f"{_binding_of(owner)}.QtCore")
         if owner.thread() != core.QThread.currentThread():
-            raise RuntimeError("a QtHost is made on the GUI thread, where its owner lives")
+            raise RuntimeError("a QtHost must be created on the GUI thread, the thread of its owner")
         self._core = core
         self._timers: dict[int, Action] = {}
         self._receiver = _receivers(core)(owner)  # as a child, so that Qt deletes it with its owner
@@ -65,12 +65,12 @@ class QtHost(QueueHost):
         self._remove_receiver()
 
     def close(self) -> None:
-        """Run nothing any more and end the subscriptions that are observed here. On the UI thread; idempotent."""
+        """Run no further actions, and end all subscriptions on this host. On the UI thread; idempotent."""
         super().close()
         self._remove_receiver()
 
     def call_later(self, seconds: float, action: Action) -> Action:
-        """Run `action` on the GUI thread, `seconds` from now; gives what cancels it. On the GUI thread only."""
+        """Run `action` on the GUI thread, `seconds` from now; returns its cancel function. On the GUI thread only."""
         receiver = self._receiver
         if self._closed or receiver is None:
             return nothing
@@ -96,13 +96,13 @@ class QtHost(QueueHost):
         if receiver is not None:
             try:
                 receiver.deleteLater()  # Qt allows this on any thread
-            except RuntimeError:  # it is gone, with its owner
+            except RuntimeError:  # Qt deleted it together with its owner
                 pass
 
     # -- what the receiver gets ----------------------------------------------------------------------------------
 
     def wake_up(self) -> None:
-        """Run what waits."""
+        """Run the waiting actions."""
         self._run_actions()
 
     def timer_due(self, timer: int) -> None:
@@ -112,7 +112,7 @@ class QtHost(QueueHost):
             run(action)
 
     def window_event(self, window: Any, event: Any) -> None:
-        """See whether a window has come or gone, once it has handled its event."""
+        """Check whether a window was opened or closed, after it has handled its event."""
         types, kind = self._core.QEvent.Type, event.type()
         if kind in (types.Close, types.Hide):
             self.call_soon(partial(self._close_if_gone, window, kind == types.Close))
@@ -124,7 +124,7 @@ class QtHost(QueueHost):
     # -- the owner and its windows -------------------------------------------------------------------------------
 
     def _windows(self) -> list[Any]:
-        """Give the owner, and the windows that it goes with when they are closed."""
+        """Return the owner, and the windows whose closing ends it."""
         owner = self._receiver.parent() if self._receiver is not None else None
         if owner is None or not (owner.isWidgetType() or owner.isWindowType()):
             return []  # the application, whose filter would see every event of every widget; or an object like it
@@ -136,14 +136,14 @@ class QtHost(QueueHost):
         return found
 
     def _watch(self) -> None:
-        """Filter the events of the owner and its windows: other ones than before where it was given a new parent."""
+        """Filter the events of the owner and its windows; they change when the owner gets a new parent."""
         for window in self._windows():
             window.installEventFilter(self._receiver)
 
     def _close_if_gone(self, window: Any, closing: bool) -> None:
         try:
             gone = window in self._windows() and not window.isVisible() and self._went_for_good(window, closing)
-        except RuntimeError:  # the window has been deleted; if the owner has, too, it has told
+        except RuntimeError:  # the window was deleted; if the owner was too, its signal has closed the host
             return
         if gone:
             super().close()  # and keep the receiver: the window may be shown again
@@ -175,14 +175,14 @@ def _binding_of(owner: object) -> str:
         if package in BINDINGS:
             return package
     raise TypeError(
-        f"a QtHost needs a window or application of PySide6 or PyQt6, not {type(owner).__name__}: "
+        f"owner must be a window or application of PySide6 or PyQt6, got {type(owner).__name__}: "
         "pip install 'rx_assistant[qt]'"
     )
 
 
 @cache
 def _receivers(core: Any) -> Any:
-    """Give the class of objects that hand their events to a host: one for each binding, which never forgets a class."""
+    """Return the class of receivers: one for each binding, because bindings never free a class."""
 
     slot = core.Slot if hasattr(core, "Slot") else core.pyqtSlot
 

@@ -19,7 +19,7 @@ class TextualHost(ClosingHost):
     A screen that is popped or dismissed and a widget that is removed have ended; a screen below another one, a screen
     that was installed by name, and a tab that is not shown go on.
 
-    To be made by a handler or a worker of the application, because only there the loop and the context are known.
+    Create it in a handler or a worker of the application, because only there the loop and the context are known.
 
     Raises:
         RuntimeError: No event loop is running here, or the owner does not run yet.
@@ -35,7 +35,7 @@ class TextualHost(ClosingHost):
         if dom is None or not isinstance(owner, dom.DOMNode):
             raise TypeError(f"owner must be an App, a Screen or a Widget of Textual, got {type(owner).__name__}")
         if not owner.is_running:
-            raise RuntimeError("a TextualHost is made inside a handler of the application, such as on_mount")
+            raise RuntimeError("a TextualHost must be created inside a handler of the application, such as on_mount")
         self._owner = owner
         self._context = contextvars.copy_context()
         self._closes = closes(self)
@@ -63,7 +63,7 @@ class TextualHost(ClosingHost):
             self.close()
 
     def call_later(self, seconds: float, action: Action) -> Action:
-        """Run `action` on the application's loop, `seconds` from now; gives what cancels it."""
+        """Run `action` on the application's loop, `seconds` from now; returns a function that cancels it."""
         if self._closed:
             return nothing
         return self._loop.call_later(seconds, self._run, action, context=self._context).cancel

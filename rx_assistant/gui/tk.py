@@ -1,6 +1,6 @@
 """Tk as a host. No call of Tk leaves the GUI thread: other threads write one byte into a pipe that Tk watches.
 
-Where Tk cannot watch a pipe (Windows), the queue is looked into every 10 ms. A closed host lets go of its window,
+Where Tk cannot watch a pipe (Windows), the queue is checked every 10 ms. A closed host drops its window,
 because a Tcl interpreter that is collected on another thread aborts the process.
 
 Tk keeps a `_Mailbox`, which holds what was installed and finds its host by a weak reference. The mailbox removes
@@ -25,7 +25,7 @@ _READABLE = 2  # tkinter.READABLE
 
 
 class TkHost(QueueHost):
-    """The event loop of a Tk window, which closes with that window. To be made on the GUI thread.
+    """The event loop of a Tk window, which closes with that window. Create it on the GUI thread.
 
     `window` is the root or any other widget; with its destruction the subscriptions end. A window that is only
     withdrawn or iconified goes on.
@@ -50,7 +50,7 @@ class TkHost(QueueHost):
             self._mailbox.poke()
 
     def call_later(self, seconds: float, action: Action) -> Action:
-        """Run `action` on the GUI thread, `seconds` from now; gives what cancels it. On the GUI thread only."""
+        """Run `action` on the GUI thread, `seconds` from now; returns its cancel function. On the GUI thread only."""
         window = self._window
         if window is None:
             return nothing
@@ -73,7 +73,7 @@ class TkHost(QueueHost):
         return hasattr(window.tk, "createfilehandler")
 
     def look(self) -> None:
-        """Run what waits."""
+        """Run the waiting actions."""
         self._run_actions()
 
     def _poke(self) -> None:
@@ -94,7 +94,7 @@ class TkHost(QueueHost):
 
 
 class _Mailbox:
-    """What Tk holds for a host: a watched pipe, or a timer; and the binding that tells of the window's destruction."""
+    """The objects that Tk holds for a host: a watched pipe or a timer, and the binding for the window's destruction."""
 
     def __init__(self, window: tkinter.Misc, host: TkHost) -> None:
         self._window = window
@@ -111,12 +111,12 @@ class _Mailbox:
             self._poll()
 
     def poke(self) -> None:
-        """Let Tk look here. From any thread, as long as `remove()` has not been called."""
+        """Wake Tk. From any thread, as long as `remove()` has not been called."""
         if self._pipe is not None:
             os.write(self._pipe[1], b"!")
 
     def remove(self) -> None:
-        """Take back what was installed. On the GUI thread."""
+        """Remove everything that was installed. On the GUI thread."""
         pipe, self._pipe = self._pipe, None
         try:
             if pipe is not None:
@@ -130,7 +130,7 @@ class _Mailbox:
                 os.close(end)
 
     def _unbind(self) -> None:
-        """Remove our binding alone: tkinter's `unbind` removes all of a window before Python 3.13."""
+        """Remove only this binding: before Python 3.13, tkinter's `unbind` removes all bindings of a window."""
         call, name = self._window.tk.call, str(self._window)
         lines = str(call("bind", name, "<Destroy>")).splitlines()
         call("bind", name, "<Destroy>", "\n".join(line for line in lines if self._binding not in line))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class TrioHost(ClosingHost):
-    """The trio run of this thread, until it ends. RuntimeError when there is none."""
+    """The trio run of this thread, until it ends. Raises RuntimeError when there is none."""
 
     _watching: trio.CancelScope | None = None
 
@@ -45,7 +45,7 @@ class TrioHost(ClosingHost):
             self.close()
 
     def call_later(self, seconds: float, action: Action) -> Action:
-        """Run `action` in the run, `seconds` from now; gives what cancels it."""
+        """Run `action` in the run, `seconds` from now; returns a function that cancels it."""
         if self._closed:
             return nothing
         trio = self._trio

@@ -11,7 +11,7 @@ from rx_assistant.gui._host import Action, ClosingHost, nothing
 
 
 class WxHost(ClosingHost):
-    """The event loop of a wxPython application, as long as `window` is there. To be made on the GUI thread.
+    """The event loop of a wxPython application, as long as `window` exists. Create it on the GUI thread.
 
     A window ends with its destruction, a dialog when it is hidden, as `EndModal()` does; a frame that is only hidden
     or minimised goes on.
@@ -52,14 +52,16 @@ class WxHost(ClosingHost):
             pass
 
     def call_later(self, seconds: float, action: Action) -> Action:
-        """Run `action` on the GUI thread, `seconds` from now; gives what cancels it. On the GUI thread only."""
+        """Run `action` on the GUI thread, `seconds` from now; returns its cancel function. On the GUI thread only."""
         if self._closed:
             return nothing
         cancel: Action = self._wx.CallLater(max(round(seconds * 1000), 1), self._run, action).Stop
         return cancel
 
     def _destroyed(self, event: Any) -> None:
-        if event.GetEventObject().GetId() == self._id:  # children tell too; the object is another one by now
+        if (
+            event.GetEventObject().GetId() == self._id
+        ):  # children send the event too; compare ids, because the Python object may differ
             self.close()
 
     def _shown(self, event: Any) -> None:
@@ -68,7 +70,7 @@ class WxHost(ClosingHost):
 
 
 def _handler(host: WxHost, method: Callable[[WxHost, Any], None]) -> Callable[[Any], None]:
-    """Give an event handler that passes each event on and does not keep the host alive."""
+    """Return an event handler that passes each event on and does not keep the host alive."""
     found = weakref.ref(host)
 
     def handle(event: Any) -> None:

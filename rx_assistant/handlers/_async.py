@@ -44,13 +44,13 @@ if TYPE_CHECKING:
 class AsyncAssistantEventHandler:
     """AssistantEventHandler for asyncio and trio: the callbacks may be coroutines, and are awaited event by event.
 
-    A plain `def` works too. Deriving from it, an instance serves one asynchronous stream.
+    A plain `def` works too. Derive a class from it; an instance serves one asynchronous stream.
     """
 
     # -- callbacks -----------------------------------------------------------------------------------------------
 
     async def on_event(self, event: AssistantStreamEvent) -> None:
-        """Every event, before anything else happens with it."""
+        """An event arrived; called for every event, before its other callbacks."""
 
     async def on_run_status(self, run: Run) -> None:
         """The run's status has changed."""
@@ -59,69 +59,69 @@ class AsyncAssistantEventHandler:
         """The run waits for the outputs of `run.required_action.submit_tool_outputs.tool_calls`."""
 
     async def on_run_step_created(self, run_step: RunStep) -> None:
-        """A run step was seen for the first time."""
+        """A run step appeared for the first time."""
 
     async def on_run_step_delta(self, delta: RunStepDelta, snapshot: RunStep) -> None:
-        """A run step has grown by `delta` to `snapshot`."""
+        """`delta` was added to a run step, which is now `snapshot`."""
 
     async def on_run_step_done(self, run_step: RunStep) -> None:
-        """A run step has ended, well or not; this is the server's final object."""
+        """A run step has ended, with success or failure; this is the server's final object."""
 
     async def on_message_created(self, message: Message) -> None:
-        """A message was seen for the first time."""
+        """A message appeared for the first time."""
 
     async def on_message_delta(self, delta: MessageDelta, snapshot: Message) -> None:
-        """A message has grown by `delta` to `snapshot`."""
+        """`delta` was added to a message, which is now `snapshot`."""
 
     async def on_message_done(self, message: Message) -> None:
-        """A message is completed, or was left incomplete; this is the server's final object."""
+        """A message is completed or incomplete; this is the server's final object."""
 
     async def on_text_created(self, text: Text) -> None:
-        """A text part was seen for the first time; it holds its first fragment already."""
+        """A text part appeared for the first time; it already holds its first fragment."""
 
     async def on_text_delta(self, delta: TextDelta, snapshot: Text) -> None:
-        """A text has grown by `delta` to `snapshot`. The deltas add up to the whole."""
+        """`delta` was added to a text, which is now `snapshot`. All deltas, joined, are the whole text."""
 
     async def on_text_done(self, text: Text) -> None:
-        """A text is finished; this is what the server's final message holds."""
+        """A text is finished; this is the text of the server's final message."""
 
     async def on_annotation(self, annotation: Annotation | AnnotationDelta, text: Text) -> None:
-        """A text has got an annotation: in a delta, or in a whole message that shows it first."""
+        """An annotation of a text arrived: in a delta, or in a whole message if no delta had it."""
 
     async def on_refusal_delta(self, delta: RefusalDeltaBlock, snapshot: RefusalContentBlock) -> None:
-        """A refusal has grown by `delta` to `snapshot`."""
+        """`delta` was added to a refusal, which is now `snapshot`."""
 
     async def on_refusal_done(self, refusal: RefusalContentBlock) -> None:
         """A refusal is finished."""
 
     async def on_image_file_done(self, image_file: ImageFile) -> None:
-        """An image file is there, as the server's final message holds it."""
+        """An image file is finished; this is the part of the server's final message."""
 
     async def on_image_url_done(self, image_url: ImageURL) -> None:
-        """An image by its address is there, as the server's final message holds it."""
+        """An image URL is finished; this is the part of the server's final message."""
 
     async def on_tool_call_created(self, tool_call: ToolCall) -> None:
-        """A tool call was seen for the first time."""
+        """A tool call appeared for the first time."""
 
     async def on_tool_call_delta(self, delta: ToolCallDelta, snapshot: ToolCall) -> None:
-        """A tool call has grown by `delta` to `snapshot`. The deltas add up to the whole."""
+        """`delta` was added to a tool call, which is now `snapshot`. All deltas together are the whole call."""
 
     async def on_code_output(
         self, output: CodeInterpreterOutput | CodeInterpreterOutputDelta, tool_call: CodeInterpreterToolCall
     ) -> None:
-        """The code interpreter has put out logs or an image: in a delta, or in a whole step that shows it first."""
+        """Logs or an image of the code interpreter arrived: in a delta, or in a whole step if no delta had it."""
 
     async def on_tool_call_done(self, tool_call: ToolCall) -> None:
-        """A tool call is finished. A function call is when the run asks for its output, which is None then."""
+        """A tool call is finished. A function call is finished when the run asks for its output, which is None then."""
 
     async def on_end(self) -> None:
-        """The stream is over, however it ended. The last callback."""
+        """The stream has ended, in any way. This is the last callback."""
 
     async def on_timeout(self) -> None:
-        """The stream broke because a time limit had passed; `on_exception` follows."""
+        """The stream failed because a time limit passed; `on_exception` follows."""
 
     async def on_exception(self, exception: Exception) -> None:
-        """The stream broke, or a callback raised this; `on_end` follows."""
+        """The stream failed, or a callback raised this exception; `on_end` follows."""
 
     # -- the stream ----------------------------------------------------------------------------------------------
 
@@ -139,7 +139,7 @@ class AsyncAssistantEventHandler:
         return aiter(binding_of(self).stream)
 
     def __anext__(self) -> Awaitable[AssistantStreamEvent]:
-        """Give the stream's next event, from the one cursor that `anext()` has."""
+        """Return the stream's next event; all calls of `anext()` share one position."""
         event: Awaitable[AssistantStreamEvent] = anext(binding_of(self).stream)
         return event
 

@@ -1,4 +1,4 @@
-"""A handler's binding to its stream: what the stream calls, and what the handler answers about itself."""
+"""A handler's binding to its stream: the calls from the stream, and the state for the handler's `current_…`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from rx_assistant.events import StreamEvent
     from rx_assistant.types import Message, Run, RunStep
 
-_KEY = "rx_assistant binding"  # no identifier: no attribute of a user's class can be meant by it
+_KEY = "rx_assistant binding"  # not an identifier, so it cannot clash with an attribute of a user's class
 
 
 class Binding:
-    """A handler and its stream, for callbacks that are functions. It fulfils streams.Binding."""
+    """A handler and its stream, for callbacks that are functions. Implements streams.Binding."""
 
     is_async = False
 
@@ -35,17 +35,17 @@ class Binding:
 
     @property
     def run(self) -> Run | None:
-        """The run, as the last event that told shows it."""
+        """The run, from the last event that contained it."""
         return self._calls.snapshot.run
 
     @property
     def message(self) -> Message | None:
-        """The message around the current event."""
+        """The message that the current event belongs to."""
         return message_around(self.event, self._calls.snapshot)
 
     @property
     def step(self) -> RunStep | None:
-        """The run step around the current event."""
+        """The run step that the current event belongs to."""
         return step_around(self.event, self._calls.snapshot)
 
     # -- streams.Binding -----------------------------------------------------------------------------------------
@@ -59,7 +59,7 @@ class Binding:
         return None
 
     def error(self, error: Exception) -> Awaitable[None] | None:
-        """Run `on_timeout` where it fits, `on_exception`, and `on_end` in any case."""
+        """Run `on_timeout` after a timeout, `on_exception` after an error, and `on_end` always."""
         try:
             _run(self._failure(error))
         finally:
@@ -78,7 +78,7 @@ class Binding:
     # -- endings → calls -----------------------------------------------------------------------------------------
 
     def _failure(self, error: Exception) -> Iterable[Call]:
-        """The callbacks of a failure. That this stream was closed on purpose is none."""
+        """The callbacks for a failure. If the program closed this stream, that is not a failure."""
         is_the_streams = error is self.stream.log.failure
         if is_the_streams and isinstance(error, StreamClosedError):
             return
@@ -94,7 +94,7 @@ class Binding:
 
 
 class AsyncBinding(Binding):
-    """The same with coroutines, awaited one after the other; a callback that is a plain function is called like one."""
+    """The same for coroutines, awaited one after the other; plain functions are called directly."""
 
     is_async = True
 
@@ -137,9 +137,9 @@ async def _awaited(calls: Iterable[Call]) -> None:
 
 
 class NotAttachedError(RuntimeError, AttributeError):
-    """A handler was asked for something of its stream's before it had one.
+    """A handler's stream was used before the handler had one.
 
-    An AttributeError too, so that `hasattr` and tools that look at objects are not taken by surprise.
+    It is an AttributeError too, so `hasattr` and inspection tools work.
     """
 
     def __init__(self, handler: object) -> None:
@@ -157,18 +157,18 @@ def _rebuilt(kind: type[Exception], args: tuple[Any, ...]) -> Exception:
 
 
 def bind(handler: object, kind: type[Binding], base: type, stream: Any) -> Binding:
-    """Bind a handler to a stream; RuntimeError when it is bound already."""
+    """Bind a handler to a stream. Raises RuntimeError when it is bound already."""
     binding = kind(handler, base, stream)
     kept: object = vars(handler).setdefault(_KEY, binding)
     if kept is not binding:
         raise RuntimeError(
-            f"this {type(handler).__name__} is bound to a stream already: a handler serves one stream, make a new one"
+            f"this {type(handler).__name__} is bound to a stream already: create a new handler for each stream"
         )
     return binding
 
 
 def binding_of(handler: object) -> Binding:
-    """A handler's binding; NotAttachedError when it has none yet."""
+    """A handler's binding. Raises NotAttachedError when there is none yet."""
     binding: Binding | None = vars(handler).get(_KEY)
     if binding is None:
         raise NotAttachedError(handler)

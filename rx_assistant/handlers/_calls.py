@@ -1,8 +1,8 @@
-"""What an event calls: the callbacks that a handler has defined, in order, with their arguments.
+"""The callbacks for an event: those that a handler has defined, in order, with their arguments.
 
-Callbacks of the base classes do nothing, so only those that the user's class defines are here, and arguments of other
-callbacks are not made. `created` and `delta` callbacks get views, which compute what is read of them; `done` callbacks
-get models.
+Callbacks of the base classes do nothing. Only those that the user's class defines are called, and arguments of other
+callbacks are not built. `created` and `delta` callbacks get views, which compute a field when it is read; `done`
+callbacks get models.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _DONE: dict[type, str] = {
 
 
 class Calls:
-    """Events in, calls out; keeps the snapshot that it folds on the way."""
+    """Turns events into calls, and keeps the snapshot that it folds."""
 
     def __init__(self, handler: object, base: type) -> None:
         self.snapshot = RunSnapshot()
@@ -61,7 +61,7 @@ class Calls:
         self._tell_delta = {kind: tell for kind, (tell, wanted) in _TELL_DELTA.items() if wanted & self.on.keys()}
 
     def of(self, event: StreamEvent) -> Sequence[Call]:
-        """Fold the event, and give the calls that follow `on_event`.
+        """Fold the event, and return the calls after `on_event`.
 
         Raises EventDecodeError when the event's payload is not a JSON object.
         """
@@ -76,7 +76,7 @@ class Calls:
     # -- changes → calls -----------------------------------------------------------------------------------------
 
     def _step(self, calls: list[Call], event: StreamEvent, changes: Changes) -> None:
-        if len(changes) == 2 and changes[0][0] == "delta":  # more of one part or call
+        if len(changes) == 2 and changes[0][0] == "delta":  # a delta of one part or call
             tellers = self._tell_delta
             for _, state, position in changes:
                 tell = tellers.get(type(state))
@@ -113,9 +113,9 @@ class Calls:
             calls.append((callback, (state.text(self.snapshot.version),)))
 
     def _contents(self, calls: list[Call], state: State, since: int) -> None:
-        """Tell of the annotations or outputs that a whole object shows, but for the first `since` of them.
+        """The calls for the annotations or outputs in a whole object, without the first `since`.
 
-        What a part is, the whole object says: a lossy stream's deltas may have been of another part.
+        The whole object decides the type of the part, because a stream that lost deltas may have built another part.
         """
         version = self.snapshot.version
         if isinstance(state, PartState) and (callback := self.on.get("on_annotation")) is not None:
@@ -184,11 +184,11 @@ _TELL_DELTA: dict[type, tuple[Callable[..., None], set[str]]] = {
     MessageState: (Calls._message_delta, {"on_message_delta"}),
     StepState: (Calls._step_delta, {"on_run_step_delta"}),
 }
-"""By what has grown: what makes the calls, and the callbacks that are called."""
+"""By the type of the changed state: the method that builds the calls, and the callbacks."""
 
 
 def _finished(part: PartState, version: int) -> tuple[str, Any]:
-    """The callback of a finished part, and what it gets; the server's final object decides what the part is."""
+    """The callback for a finished part, and its argument; the server's final object decides the type of the part."""
     final: Any = part.view(version)
     if final.type == "text":
         return "on_text_done", part.text(version)
@@ -200,14 +200,14 @@ def _finished(part: PartState, version: int) -> tuple[str, Any]:
 
 
 def _told(state: State, version: int) -> int:
-    """How many annotations or outputs have been told of while they arrived."""
+    """How many annotations or outputs were reported while they arrived."""
     if isinstance(state, PartState):
         return state.annotations.length(version)
     return state.outputs.length(version) if isinstance(state, CallState) else 0
 
 
 def _is_bare(event: Any, state: State, position: int) -> bool:
-    """Whether a tool call's first fragment says nothing but that the call is there."""
+    """Whether a tool call's first fragment has no content."""
     if not isinstance(state, CallState):
         return False
     delta = state.delta(event, position)
@@ -220,6 +220,6 @@ def _is_bare(event: Any, state: State, position: int) -> bool:
 
 
 def own_callback(handler: object, base: type, name: str) -> Callable[..., Any] | None:
-    """The handler's own callback of that name; None when it is the one that does nothing."""
+    """The handler's callback of that name; None if it is the empty one of the base class."""
     callback: Callable[..., Any] = getattr(handler, name)
     return None if inspect.ismethod(callback) and callback.__func__ is getattr(base, name) else callback

@@ -1,4 +1,4 @@
-"""Callbacks that would do nothing: with `yield` in them, with `async def` where nothing awaits, misspelt."""
+"""Callbacks that would do nothing: those with `yield`, an `async def` that is not awaited, misspelt names."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _warned: weakref.WeakSet[type] = weakref.WeakSet()
 
 
 def check_callbacks(handler: object, base: type, *, awaited: bool) -> None:
-    """Raise TypeError for a callback whose code a call would not run; warn of a method that is nearly a callback.
+    """Raise TypeError for a callback whose code a call would not run; warn of a method with a misspelt callback name.
 
-    `awaited`: the handler's callbacks may be coroutine functions. The warning comes once for each class, in the log.
+    `awaited`: the handler's callbacks may be coroutine functions. The warning is logged once for each class.
     """
     callbacks = [name for name in vars(base) if name.startswith("on_")]
     for name in callbacks:
@@ -33,7 +33,7 @@ def check_callbacks(handler: object, base: type, *, awaited: bool) -> None:
 
 
 def refuse_deferred(callback: Callable[..., Any], result: object) -> None:
-    """Raise TypeError when a callback gave a generator or coroutine, as a decorated function may: it would not run."""
+    """Raise TypeError when a callback returned a generator or coroutine, which would not run (after a decorator)."""
     if inspect.isgenerator(result):
         raise _refusal(_name(callback), "a generator function")
     if inspect.isasyncgen(result):
@@ -64,12 +64,15 @@ def _warn_of_misspelt(handler: object, base: type, callbacks: list[str]) -> None
         nearest = _nearest(name, callbacks)
         if nearest is not None and callable(getattr(handler, name)):
             _log.warning(
-                "%s.%s is never called: there is no such callback. Did you mean %s?", kind.__name__, name, nearest
+                "%s.%s is never called, because no callback has this name. Did you mean %s?",
+                kind.__name__,
+                name,
+                nearest,
             )
 
 
 def _nearest(name: str, callbacks: list[str]) -> str | None:
-    """The callback that a name must have meant; None if it may well be a method of the user's own."""
+    """The callback with a very similar name; None if the method is probably not meant as a callback."""
     snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
     close = difflib.get_close_matches(snake, callbacks, n=1, cutoff=_SIMILAR)
     return close[0] if close and close[0][:4] == snake[:4] else None

@@ -1,4 +1,4 @@
-"""What a handler offers of its stream, as descriptors that whatever the user's classes define takes precedence over."""
+"""The names of its stream that a handler has, as descriptors. Names that the user's classes define take precedence."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OFFERED = (
     "text_deltas",
     "until_done",
 )
-"""Names of the stream's that a handler passes on; before it has a stream, they raise."""
+"""Names of the stream that a handler has too; they raise before it has a stream."""
 
 OWN = {
     "current_event": "event",
@@ -32,11 +32,11 @@ OWN = {
     "current_run_step_snapshot": "step",
     "exception": "exception",
 }
-"""Names that a handler's binding answers, under names of its own; before there is one, they are None."""
+"""Names that read from a handler's binding, with the binding's names; they are None before there is one."""
 
 
 def offering(base: C) -> C:
-    """Give a handler class the names of its stream, and of its own view of it."""
+    """Add the names of the stream and of the binding to a handler class."""
     for name in OFFERED:
         setattr(base, name, _Offered(base, name))
     for name, answer in OWN.items():
@@ -45,8 +45,8 @@ def offering(base: C) -> C:
 
 
 class _Name:
-    """A name that gives way: to an instance's attribute and to subclasses by the rules of Python, since it is no data
-    descriptor; and, on top of them, to classes that stand behind the handler class among the bases."""
+    """A name with low precedence: attributes of the instance and of subclasses override it, because it is not a data
+    descriptor. Classes after the handler class among the bases override it too."""
 
     def __init__(self, base: type, name: str) -> None:
         self._base = base

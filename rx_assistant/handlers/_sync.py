@@ -40,17 +40,17 @@ if TYPE_CHECKING:
 
 @offering
 class AssistantEventHandler:
-    """Derive from it, override the callbacks that matter, and pass an instance as `event_handler=`.
+    """The base class of handlers: override the callbacks you need, and pass an instance as `event_handler=`.
 
-    Callbacks run on the thread that reads the stream. An instance serves one stream; it passes on what that stream
-    offers (`until_done()`, iteration, `text_deltas`, `get_final_run()` …) unless the class defines such a name itself.
-    `super().__init__()` need not be called.
+    Callbacks run on the thread that reads the stream. An instance serves one stream. It has that stream's methods and
+    properties (`until_done()`, iteration, `text_deltas`, `get_final_run()` …), unless the class defines the same name.
+    A subclass need not call `super().__init__()`.
     """
 
     # -- callbacks -----------------------------------------------------------------------------------------------
 
     def on_event(self, event: AssistantStreamEvent) -> None:
-        """Every event, before anything else happens with it."""
+        """An event arrived; called for every event, before its other callbacks."""
 
     def on_run_status(self, run: Run) -> None:
         """The run's status has changed."""
@@ -59,69 +59,69 @@ class AssistantEventHandler:
         """The run waits for the outputs of `run.required_action.submit_tool_outputs.tool_calls`."""
 
     def on_run_step_created(self, run_step: RunStep) -> None:
-        """A run step was seen for the first time."""
+        """A run step appeared for the first time."""
 
     def on_run_step_delta(self, delta: RunStepDelta, snapshot: RunStep) -> None:
-        """A run step has grown by `delta` to `snapshot`."""
+        """`delta` was added to a run step, which is now `snapshot`."""
 
     def on_run_step_done(self, run_step: RunStep) -> None:
-        """A run step has ended, well or not; this is the server's final object."""
+        """A run step has ended, with success or failure; this is the server's final object."""
 
     def on_message_created(self, message: Message) -> None:
-        """A message was seen for the first time."""
+        """A message appeared for the first time."""
 
     def on_message_delta(self, delta: MessageDelta, snapshot: Message) -> None:
-        """A message has grown by `delta` to `snapshot`."""
+        """`delta` was added to a message, which is now `snapshot`."""
 
     def on_message_done(self, message: Message) -> None:
-        """A message is completed, or was left incomplete; this is the server's final object."""
+        """A message is completed or incomplete; this is the server's final object."""
 
     def on_text_created(self, text: Text) -> None:
-        """A text part was seen for the first time; it holds its first fragment already."""
+        """A text part appeared for the first time; it already holds its first fragment."""
 
     def on_text_delta(self, delta: TextDelta, snapshot: Text) -> None:
-        """A text has grown by `delta` to `snapshot`. The deltas add up to the whole."""
+        """`delta` was added to a text, which is now `snapshot`. All deltas, joined, are the whole text."""
 
     def on_text_done(self, text: Text) -> None:
-        """A text is finished; this is what the server's final message holds."""
+        """A text is finished; this is the text of the server's final message."""
 
     def on_annotation(self, annotation: Annotation | AnnotationDelta, text: Text) -> None:
-        """A text has got an annotation: in a delta, or in a whole message that shows it first."""
+        """An annotation of a text arrived: in a delta, or in a whole message if no delta had it."""
 
     def on_refusal_delta(self, delta: RefusalDeltaBlock, snapshot: RefusalContentBlock) -> None:
-        """A refusal has grown by `delta` to `snapshot`."""
+        """`delta` was added to a refusal, which is now `snapshot`."""
 
     def on_refusal_done(self, refusal: RefusalContentBlock) -> None:
         """A refusal is finished."""
 
     def on_image_file_done(self, image_file: ImageFile) -> None:
-        """An image file is there, as the server's final message holds it."""
+        """An image file is finished; this is the part of the server's final message."""
 
     def on_image_url_done(self, image_url: ImageURL) -> None:
-        """An image by its address is there, as the server's final message holds it."""
+        """An image URL is finished; this is the part of the server's final message."""
 
     def on_tool_call_created(self, tool_call: ToolCall) -> None:
-        """A tool call was seen for the first time."""
+        """A tool call appeared for the first time."""
 
     def on_tool_call_delta(self, delta: ToolCallDelta, snapshot: ToolCall) -> None:
-        """A tool call has grown by `delta` to `snapshot`. The deltas add up to the whole."""
+        """`delta` was added to a tool call, which is now `snapshot`. All deltas together are the whole call."""
 
     def on_code_output(
         self, output: CodeInterpreterOutput | CodeInterpreterOutputDelta, tool_call: CodeInterpreterToolCall
     ) -> None:
-        """The code interpreter has put out logs or an image: in a delta, or in a whole step that shows it first."""
+        """Logs or an image of the code interpreter arrived: in a delta, or in a whole step if no delta had it."""
 
     def on_tool_call_done(self, tool_call: ToolCall) -> None:
-        """A tool call is finished. A function call is when the run asks for its output, which is None then."""
+        """A tool call is finished. A function call is finished when the run asks for its output, which is None then."""
 
     def on_end(self) -> None:
-        """The stream is over, however it ended. The last callback."""
+        """The stream has ended, in any way. This is the last callback."""
 
     def on_timeout(self) -> None:
-        """The stream broke because a time limit had passed; `on_exception` follows."""
+        """The stream failed because a time limit passed; `on_exception` follows."""
 
     def on_exception(self, exception: Exception) -> None:
-        """The stream broke, or a callback raised this; `on_end` follows."""
+        """The stream failed, or a callback raised this exception; `on_end` follows."""
 
     # -- the stream ----------------------------------------------------------------------------------------------
 
@@ -134,7 +134,7 @@ class AssistantEventHandler:
         return iter(binding_of(self).stream)
 
     def __next__(self) -> AssistantStreamEvent:
-        """Give the stream's next event, from the one cursor that `next()` has."""
+        """Return the stream's next event; all calls of `next()` share one position."""
         event: AssistantStreamEvent = next(binding_of(self).stream)
         return event
 

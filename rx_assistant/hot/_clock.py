@@ -28,7 +28,7 @@ S = TypeVar("S")
 _logger = logging.getLogger("rx_assistant")
 
 CallLater = Callable[[float, Callable[[], None]], Callable[[], None]]
-"""`call_later(seconds, action)` runs `action` once, on a thread of its choice, and gives what cancels it."""
+"""`call_later(seconds, action)` runs `action` once, on any thread, and returns a function that cancels it."""
 
 
 class StreamScheduler(PeriodicScheduler):
@@ -46,7 +46,7 @@ class StreamScheduler(PeriodicScheduler):
 
     @property
     def now(self) -> datetime:
-        """The time of day, deaf to a wall clock that is set while we run."""
+        """The time of day at the start plus monotonic time, so that setting the wall clock has no effect."""
         return self._epoch + timedelta(seconds=time.monotonic())
 
     def schedule(self, action: abc.ScheduledAction[S], state: S | None = None) -> abc.DisposableBase:
@@ -88,14 +88,14 @@ class Timers:
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int]] = []
-        self._actions: dict[int, Callable[[], object]] = {}  # what is neither done nor cancelled
+        self._actions: dict[int, Callable[[], object]] = {}  # actions that are neither done nor cancelled
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._alarm = Alarm()
         self._running = False
 
     def call_later(self, seconds: float, action: Callable[[], object]) -> Callable[[], None]:
-        """Run `action` on the timer thread, `seconds` from now; gives what cancels it."""
+        """Run `action` on the timer thread, `seconds` from now; returns a function that cancels it."""
         number = next(self._numbers)
         with self._lock:
             self._actions[number] = action
@@ -114,8 +114,8 @@ class Timers:
         while (action := self._next()) is not None:
             try:
                 action()
-            except BaseException:  # not even sys.exit() in somebody's callback may stop the clock of everybody
-                _logger.exception("what a timer called raised")
+            except BaseException:  # sys.exit() in one callback must not stop the timers of other streams
+                _logger.exception("the action of a timer raised")
 
     def _next(self) -> Callable[[], object] | None:
         """Wait for the next action that is due; None, and the thread is over, when nothing is pending."""
@@ -137,7 +137,7 @@ class Timers:
 
 
 TIMERS = Timers()
-"""The process's own; a stream on threads uses it."""
+"""The timers of the process; streams on threads use them."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=TIMERS.__init__)  # type: ignore[misc]  # a fork takes no thread along

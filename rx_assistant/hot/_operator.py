@@ -1,4 +1,4 @@
-"""The making of operators: what one does in a subscription becomes a function from stream to stream."""
+"""Builds operators: a function for one subscription becomes a function from stream to stream."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ B = TypeVar("B")
 
 
 class Hooks(NamedTuple):
-    """What an operator does with upstream's signals. A hook that is None passes the signal on.
+    """An operator's hooks for upstream's signals. A hook that is None passes the signal on.
 
-    `dispose` runs once, when downstream lets go: because it was disposed, or got its ending. Upstream's own ending
-    only calls `error` or `completed`, which may still have items to hand on.
+    `dispose` runs once, when downstream is disposed or gets its ending. Upstream's ending
+    only calls `error` or `completed`, which may still emit items.
     """
 
     next: Callable[[Any], object]
@@ -33,7 +33,7 @@ class Hooks(NamedTuple):
 
 
 class Scope(Generic[A]):
-    """What an operator may know of its subscription: the source, the scheduler, and whence it is being fed."""
+    """The context of an operator's subscription: the source, the scheduler, and the origin of the current item."""
 
     __slots__ = ("loop", "scheduler", "source")
 
@@ -43,7 +43,7 @@ class Scope(Generic[A]):
         self.loop = loop_for(scheduler)
 
     def birth(self) -> Birth:
-        """Give where, in the source, the item now being handled stands: where a substream starts."""
+        """Return the position of the current item in the source, where a substream starts."""
         source = self.source
         is_root = isinstance(source, Face) and cast("object", source.origin) is source
         root = cast("Root", source) if is_root else None
@@ -51,7 +51,7 @@ class Scope(Generic[A]):
 
 
 class Birth(NamedTuple):
-    """Where a substream began: the loop that was feeding it, and the root and position if its source is one."""
+    """The start of a substream: the loop that fed it, and the root and position if its source is a root."""
 
     loop: Loop[Any] | None
     root: Root | None
@@ -63,9 +63,9 @@ Start = Callable[["Sink[B]", Scope[A]], "Callable[[A], object] | Hooks"]
 
 
 def operator(start: Start[B, A]) -> Callable[[Observable[A]], Observable[B]]:
-    """Give an operator from what it does in one subscription; its result has the face of its source.
+    """Return an operator, from a function for one subscription; its result has the face of its source.
 
-    `start(down, scope)` is called at each subscription and gives the callable for upstream's items, or Hooks.
+    `start(down, scope)` is called at each subscription, and returns the callable for upstream's items, or Hooks.
     """
 
     def lift(source: Observable[A]) -> Observable[B]:
@@ -95,7 +95,7 @@ def _link_lifted(
 
 
 class _Link(Subscriber[A]):
-    """An operator's subscription to its source, with what the operator itself has to clean up."""
+    """An operator's subscription to its source, with the operator's cleanup."""
 
     __slots__ = ("_cleanup", "_down")
 
@@ -105,7 +105,7 @@ class _Link(Subscriber[A]):
         self._down = down
 
     def _ending_raised(self, callback: str, error: Exception) -> None:
-        self._down.error(error)  # what an operator's own hook raises ends its chain
+        self._down.error(error)  # an exception in an operator's hook ends its chain
 
     def dispose(self) -> None:
         cleanup, self._cleanup = self._cleanup, None

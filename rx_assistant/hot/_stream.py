@@ -1,7 +1,7 @@
 """Stream and AsyncStream: Observables that can be iterated, waited for and composed.
 
-Everything that our operators, `pipe` and the fluent methods make of a stream is a stream of the same face. A plain
-reactivex Observable has `__getitem__` and would loop for ever in a `for`, so none is handed out.
+The operators of rx_assistant, `pipe` and the fluent methods all return a stream with the same face. A plain
+reactivex Observable has `__getitem__`, so a `for` over it would never end; therefore no method returns one.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ C = TypeVar("C")
 T_co = TypeVar("T_co", covariant=True)
 
 _UNSAID: Any = object()
-"""The scheduler of a subscription that a person made: reactivex always passes one, or None."""
+"""The default of `scheduler`, which marks a direct subscription: reactivex always passes a scheduler or None."""
 
 Link = Callable[[Subscriber[Any], abc.SchedulerBase | None], abc.DisposableBase | None]
-"""Connects a subscriber to what is upstream, and gives what disconnects it."""
+"""Connects a subscriber to upstream, and returns the disposable that disconnects it."""
 
 
 class Face(Observable[T_co]):
-    """What both faces share: our own `subscribe` and `pipe`. A root overrides `link` and `origin`."""
+    """The base of both faces, with `subscribe` and `pipe`. A root overrides `link` and `origin`."""
 
     feeder: Loop[Any] | None = None  # the loop that feeds a group or window of a stock operator
 
@@ -54,7 +54,7 @@ class Face(Observable[T_co]):
         return self._origin
 
     def link(self, down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase | None:
-        """Connect a subscriber of ours to what is upstream, without the checks of the public `subscribe()`."""
+        """Connect an internal subscriber to upstream, without the checks of the public `subscribe()`."""
         return None if self._link is None else self._link(down, scheduler)
 
     def subscribe(
@@ -65,7 +65,7 @@ class Face(Observable[T_co]):
         *,
         scheduler: abc.SchedulerBase | None = _UNSAID,
     ) -> abc.DisposableBase:
-        """Push every item to an observer, or to up to three callables; gives what ends the subscription.
+        """Push every item to an observer, or to up to three callables; returns the subscription's disposable.
 
         Without `scheduler` the subscription is direct: it waits until something reads the stream. reactivex passes
         `scheduler` with every subscription that one of its operators makes, and such a subscription connects the
@@ -101,10 +101,10 @@ class Face(Observable[T_co]):
     def __getitem__(self, key: slice | int) -> Any:
         return wrap(super().__getitem__(key), like=self)
 
-    if not TYPE_CHECKING:  # or no misspelt attribute would be seen
+    if not TYPE_CHECKING:  # otherwise type checkers would accept misspelt attributes
 
         def __getattr__(self, name):
-            # What only the wrapped observable has: `connect` of a ConnectableObservable, `key` of a group.
+            # Attributes of the wrapped observable: `connect` of a ConnectableObservable, `key` of a group.
             wrapped = self.__dict__.get("_wrapped")
             if wrapped is None or name.startswith("__"):
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -113,7 +113,7 @@ class Face(Observable[T_co]):
 
 
 def _keeping_face(method: Callable[..., Any], stream: Observable[Any]) -> Callable[..., Any]:
-    """Give the bound method, with what it returns as a stream of the same face."""
+    """Return the bound method; its result becomes a stream with the same face."""
 
     @wraps(method)
     def call(*arguments: Any, **options: Any) -> Any:
@@ -134,7 +134,7 @@ def _fluent(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _keep_faces() -> None:
-    """Let each fluent method give a stream: some of reactivex's go past `pipe`."""
+    """Make each fluent method return a stream: some of reactivex's do not call `pipe`."""
     for name in dir(Observable):
         if not (name.startswith("_") or name in ("run", "to_future") or name in vars(Face)):
             method = getattr(Observable, name)
@@ -148,11 +148,11 @@ _keep_faces()
 class Stream(Face[T_co]):
     """An Observable that is also iterable: `for item in stream`, `stream.run()`.
 
-    Each loop is a fresh subscription of its own. It pumps the source by itself when nobody else does.
+    Each loop is a new subscription. It reads the source itself if no other reader does.
     """
 
     def __iter__(self) -> Iterator[T_co]:
-        """Iterate from the first item kept; the loop's pace is the pace of reading."""
+        """Iterate from the first stored item; the source is read at the loop's pace."""
         return SyncItems(SyncLoop(self))
 
     def __next__(self) -> T_co:
@@ -167,13 +167,15 @@ class Stream(Face[T_co]):
         raise TypeError("this is a synchronous stream: write `stream.run()` instead of `await stream`")
 
     def run(self, scheduler: abc.SchedulerBase | None = None) -> T_co:
-        """Wait for the end on this thread and give the last item.
+        """Wait for the end on this thread, and return the last item.
 
         Raises:
             SequenceContainsNoElementsError: there was none.
         """
         last: Any = _NONE
-        with closing(SyncItems(SyncLoop(self))) as items:  # left at once, whatever a traceback may hold on to
+        with closing(
+            SyncItems(SyncLoop(self))
+        ) as items:  # leave the stream at once, even if a traceback keeps the iterator
             for item in items:
                 last = item
         return cast("T_co", _only(last))
@@ -216,18 +218,18 @@ class Stream(Face[T_co]):
     else:
 
         def pipe(self, /, *operators):
-            """Apply operators, ours and reactivex's, from left to right; the result is a stream of the same face."""
+            """Apply operators of rx_assistant and reactivex from left to right; the result has the same face."""
             return _pipe(self, operators)
 
 
 class AsyncStream(Face[T_co]):
     """An Observable that is also async iterable: `async for item in stream`, `await stream`.
 
-    Each loop is a fresh subscription of its own. It pumps the source by itself when nobody else does.
+    Each loop is a new subscription. It reads the source itself if no other reader does.
     """
 
     def __aiter__(self) -> AsyncIterator[T_co]:
-        """Iterate from the first item kept; the loop's pace is the pace of reading."""
+        """Iterate from the first stored item; the source is read at the loop's pace."""
         return AsyncItems(AsyncLoop(self))
 
     def __anext__(self) -> Awaitable[T_co]:
@@ -239,16 +241,18 @@ class AsyncStream(Face[T_co]):
         raise TypeError("this is an asynchronous stream: write `async for item in stream`")
 
     def run(self, scheduler: abc.SchedulerBase | None = None) -> T_co:
-        """Refuse: an asynchronous stream is awaited."""
+        """Raise TypeError: an asynchronous stream must be awaited."""
         raise TypeError("this is an asynchronous stream: write `await stream` instead of `stream.run()`")
 
     def __await__(self) -> Generator[Any, None, T_co]:
-        """Wait for the end and give the last item; SequenceContainsNoElementsError when there was none."""
+        """Wait for the end, and return the last item. Raises SequenceContainsNoElementsError when there was none."""
         return self._last().__await__()
 
     async def _last(self) -> T_co:
         last: Any = _NONE
-        async with aclosing(AsyncItems(AsyncLoop(self))) as items:  # left at once, whatever a traceback may hold on to
+        async with aclosing(
+            AsyncItems(AsyncLoop(self))
+        ) as items:  # leave the stream at once, even if a traceback keeps the iterator
             async for item in items:
                 last = item
         return cast("T_co", _only(last))
@@ -291,15 +295,15 @@ class AsyncStream(Face[T_co]):
     else:
 
         def pipe(self, /, *operators):
-            """Apply operators, ours and reactivex's, from left to right; the result is a stream of the same face."""
+            """Apply operators of rx_assistant and reactivex from left to right; the result has the same face."""
             return _pipe(self, operators)
 
 
 def wrap(source: Any, *, like: Observable[Any]) -> Any:
-    """Give a stream with the face of `like` over a plain Observable, or over each of a list of them.
+    """Wrap a plain Observable, or each of a list of them, in a stream with the face of `like`.
 
-    What it emits is wrapped as well if it is a plain Observable, such as a group or a window. Anything else is passed
-    as it is.
+    Its items are wrapped too if they are plain Observables, such as groups or windows. Other items pass
+    unchanged.
     """
     if type(source) is list:
         return [wrap(one, like=like) for one in source]
@@ -317,7 +321,7 @@ def wrap(source: Any, *, like: Observable[Any]) -> Any:
 
 
 class _Wrapping(Guard[Any]):
-    """A guard that lets no plain Observable through."""
+    """A guard that wraps items that are plain Observables."""
 
     __slots__ = ("_like", "_loop")
 
@@ -334,12 +338,12 @@ class _Wrapping(Guard[Any]):
 
 
 def face_of(source: Observable[Any]) -> type[Stream[Any]] | type[AsyncStream[Any]]:
-    """Give the face for what is derived from `source`: AsyncStream from one, else Stream."""
+    """Return the face for streams derived from `source`: AsyncStream for an AsyncStream, else Stream."""
     return AsyncStream if isinstance(source, AsyncStream) else Stream
 
 
 def origin_of(source: Observable[Any]) -> Root | None:
-    """Give the root whose driver and scheduler serve what is derived from `source`."""
+    """Return the root whose driver and scheduler serve streams derived from `source`."""
     return source.origin if isinstance(source, Face) else None
 
 
@@ -351,21 +355,21 @@ def _pipe(source: Any, operators: tuple[Callable[[Any], Any], ...]) -> Any:
 
 
 def _applied(apply: Any, source: Any) -> Any:
-    """Apply one operator; a TypeError says so when it is none, or was handed over without its parentheses."""
+    """Apply one operator. Raises TypeError when it is not an operator, or its parentheses are missing."""
     if not callable(apply):
         raise TypeError(f"pipe() takes operators, one after the other, not {apply!r}")
     if inspect.isfunction(apply) and not _takes_a_source(apply):
         raise _without_parentheses(apply)
     result = _not_iterating(apply)(source)
-    if inspect.isfunction(result):  # what it gave is the operator
+    if inspect.isfunction(result):  # `apply` returned an operator, so its parentheses were missing
         raise _without_parentheses(apply)
     return result
 
 
 def _not_iterating(apply: Any) -> Any:
-    """Give `sequence_equal(stream)` as an operator that subscribes to the stream.
+    """Return `sequence_equal(stream)` as an operator that subscribes to the stream.
 
-    reactivex takes a stream for an iterable, because it has `__iter__`. It would read all of it inside `subscribe()`.
+    reactivex would take the stream for an iterable, because it has `__iter__`, and read all of it in `subscribe()`.
     """
     if getattr(apply, "__module__", None) != "reactivex.operators._sequenceequal":
         return apply
@@ -379,7 +383,7 @@ def _not_iterating(apply: Any) -> Any:
 
 
 def _plain(stream: Any) -> Any:
-    """Give an Observable over a stream that cannot be iterated; anything else as it is."""
+    """Give an Observable over a stream that cannot be iterated; anything else unchanged."""
     if not isinstance(stream, Face):
         return stream
 

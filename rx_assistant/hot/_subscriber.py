@@ -1,4 +1,4 @@
-"""One observer's place in a chain: slotted, isolating, and deaf once it is over."""
+"""One observer's subscription in a chain: slotted, isolated, and ignoring signals after its end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _log = logging.getLogger("rx_assistant")
 
 
 class Sink(Protocol[T]):
-    """What an operator pushes into. Read `next` anew for every item: disposal replaces it."""
+    """The downstream of an operator. Read `next` again for every item, because disposal replaces it."""
 
     next: Callable[[T], object]
 
@@ -28,18 +28,18 @@ class Sink(Protocol[T]):
         """End well."""
 
     def dispose(self) -> None:
-        """Let go of both sides without a word: the source is left, and downstream hears nothing more."""
+        """Disconnect from both sides: the source is disposed, and downstream gets no further signal."""
 
 
 def _deaf(_item: object) -> None:
-    """Take the place of a callback whose subscription is over."""
+    """Replaces a callback after the end of its subscription."""
 
 
 class Subscriber(abc.DisposableBase, Generic[T]):
     """An observer and its subscription in one object; it is what `subscribe()` returns.
 
     `next` is the observer's own callable, so that an item costs no call in between. An exception in it reaches
-    `fail()` from whoever made the call: the log, or the guard below a stock operator. C1, C5, C7, C17–C19.
+    `fail()` through the caller: the log, or the guard below a stock operator. C1, C5, C7, C17–C19.
     """
 
     __slots__ = ("_on_completed", "_on_error", "_upstream", "active", "next")
@@ -57,13 +57,13 @@ class Subscriber(abc.DisposableBase, Generic[T]):
         self.active = True
 
     def hold(self, upstream: abc.DisposableBase | None) -> None:
-        """Keep what `dispose()` has to dispose; at once, when it is already over."""
+        """Store the disposable for `dispose()`; dispose it at once if the subscription is already over."""
         self._upstream = upstream
-        if not self.active:  # looked at afterwards: whoever disposes meanwhile finds it, or we do
+        if not self.active:  # checked after storing it: either another thread's dispose() finds it, or this one
             self._let_go()
 
     def isolate(self) -> None:
-        """Keep to itself what `next` raises: an operator upstream would take it for an error of its source's."""
+        """Catch the exceptions of `next`: an operator upstream would take them for errors of its source."""
         on_next = self.next
 
         def guarded(item: T) -> None:
@@ -88,7 +88,7 @@ class Subscriber(abc.DisposableBase, Generic[T]):
             upstream.dispose()
 
     def error(self, error: Exception) -> None:
-        """End with `error`: on_error once; without one it is logged, unless it only says that we closed."""
+        """End with `error`: on_error once. Without it the error is logged, unless the program closed the stream."""
         if not self.active:
             return
         callback = self._on_error
@@ -104,7 +104,7 @@ class Subscriber(abc.DisposableBase, Generic[T]):
     fail = error
 
     def completed(self) -> None:
-        """End well: on_completed once. What it raises is logged and costs nobody else the ending (C4)."""
+        """Complete: on_completed once. Its exception is logged, and other subscribers still get the ending (C4)."""
         if not self.active:
             return
         callback = self._on_completed
@@ -121,7 +121,7 @@ class Subscriber(abc.DisposableBase, Generic[T]):
 
 
 class Guard(Generic[T]):
-    """An observer below stock operators: what the final subscriber raises must not unwind through them (C5–C8)."""
+    """An observer below stock operators: the final subscriber's exceptions must not pass through them (C5–C8)."""
 
     __slots__ = ("_down",)
 
@@ -147,7 +147,7 @@ def subscriber_of(
     on_error: Callable[[Exception], object] | None,
     on_completed: Callable[[], object] | None,
 ) -> Subscriber[Any]:
-    """Give the subscriber for whatever the public `subscribe()` accepts: an observer, or up to three callables.
+    """Return the subscriber for the arguments of the public `subscribe()`: an observer, or up to three callables.
 
     Raises TypeError for functions with `async def` or `yield`, whose code a call does not run (C31).
     """

@@ -44,9 +44,7 @@ def joined(items: Sequence[T]) -> T:
         return "".join(items)  # type: ignore[return-value, arg-type]  # T is str here
     rule = _RULES.get(kind)
     if rule is None:
-        raise TypeError(
-            f"joining items of type {kind.__name__} needs a function: pass `join` with `adjacent`"
-        )
+        raise TypeError(f"joining items of type {kind.__name__} needs a function: pass `join` with `adjacent`")
     whole: T = rule.joined(items)
     return whole
 

@@ -67,10 +67,10 @@ def _run_events(snapshot: RunSnapshot, run: Run | None) -> tuple[list[StreamEven
     if known is not None and known == run.status and known in RUN.terminal:
         return [], []
     created = [] if snapshot.run else [_event("thread.run.created", _early(run, RUN))]
-    told = _event(f"thread.run.{run.status}", run) if run.status in RUN.statuses else None
-    if told is None:
+    reached = _event(f"thread.run.{run.status}", run) if run.status in RUN.statuses else None
+    if reached is None:
         return created, []
-    return (created, [told]) if run.status in RUN.stops else ([*created, told], [])
+    return (created, [reached]) if run.status in RUN.stops else ([*created, reached], [])
 
 
 def _step_events(snapshot: RunSnapshot, step: RunStep, written: Iterable[StreamEvent]) -> Iterator[StreamEvent]:

@@ -242,7 +242,7 @@ def test_streams_are_composed(server: Server, capsys: pytest.CaptureFixture[str]
     printed = capsys.readouterr().out
     assert "0: get_weather({'city': 'Lisbon'})" in printed
     assert "1: get_weather({'city': 'Tokyo'})" in printed
-    assert "(nobody was quick enough)" in printed
+    assert "(no answer in time)" in printed
     assert "the server says that the run is cancelling" in printed
 
 

@@ -332,7 +332,7 @@ def test_time_operators_of_reactivex_run_on_the_ui_thread(toolkit: Toolkit) -> N
     assert got == [("hello", threading.get_ident())]
 
 
-def test_what_a_scheduler_was_told_to_forget_never_runs(toolkit: Toolkit) -> None:
+def test_a_disposed_action_of_a_scheduler_never_runs(toolkit: Toolkit) -> None:
     ran: list[str] = []
 
     def act(name: str) -> Any:

@@ -143,7 +143,7 @@ def test_hosts_refuse_objects_of_another_toolkit(display: None) -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_what_is_registered_on_a_closed_host_is_told_at_once(anyio_backend: str) -> None:
+async def test_a_callback_registered_on_a_closed_host_is_called_at_once(anyio_backend: str) -> None:
     host, told = AsyncioHost(), []
     assert isinstance(host, TellsClosing)
     forget = host.on_close(lambda: told.append("forgotten"))

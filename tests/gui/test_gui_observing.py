@@ -278,7 +278,7 @@ def test_a_host_that_does_not_tell_is_left_at_the_next_item(host: ManualHost) ->
 
 
 @pytest.mark.parametrize("ending", ["on_completed", "on_error"])
-def test_an_ending_after_the_host_has_closed_is_told_to_nobody(host: ManualHost, ending: str) -> None:
+def test_an_ending_after_the_host_has_closed_is_not_delivered(host: ManualHost, ending: str) -> None:
     source, told = Subject[str](), []
     source.pipe(observe_on_ui(host)).subscribe(told.append, told.append, lambda: told.append("end"))
     host.closed = True
@@ -304,7 +304,7 @@ def test_a_nested_event_loop_inside_a_widget_delivers_nothing_out_of_turn(host: 
 
 
 def test_an_interval_of_nothing_is_refused(host: ManualHost) -> None:
-    with pytest.raises(ValueError, match="more than 0"):
+    with pytest.raises(ValueError, match="above 0"):
         observe_on_ui(host, 0)
 
 

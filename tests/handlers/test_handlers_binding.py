@@ -147,9 +147,9 @@ async def test_a_handler_may_use_every_name_of_an_observable(face: Face) -> None
 @on_every_face
 async def test_a_second_stream_is_refused(face: Face) -> None:
     handler = await face.ran(face.handler(Plain)(), *TEXT)
-    with pytest.raises(RuntimeError, match=r"Plain is bound to a stream already.*make a new one"):
+    with pytest.raises(RuntimeError, match=r"Plain is bound to a stream already.*create a new handler"):
         face.stream(*TEXT, handler=handler)
-    with pytest.raises(RuntimeError, match="a handler serves one stream"):
+    with pytest.raises(RuntimeError, match="create a new handler for each stream"):
         face.stream(*TEXT).attach(handler)
 
 
@@ -197,7 +197,7 @@ async def test_several_handlers_hear_the_same(face: Face) -> None:
 
 
 @on_every_face
-async def test_who_comes_late_hears_everything(face: Face) -> None:
+async def test_a_late_handler_gets_every_event(face: Face) -> None:
     first, second, third = (recorder(face) for _ in range(3))
     stream = face.stream(*TEXT, handler=first)
     async with face.block(stream):
@@ -212,7 +212,7 @@ async def test_who_comes_late_hears_everything(face: Face) -> None:
 
 
 @on_every_face
-async def test_who_comes_late_to_a_live_stream_hears_the_rest(face: Face) -> None:
+async def test_a_late_handler_of_a_live_stream_gets_the_remaining_events(face: Face) -> None:
     first, second = recorder(face, names=["on_event"]), recorder(face, names=["on_event", "on_end"])
     stream = face.stream(*TEXT, handler=first, replay="none")
     async with face.block(stream):
@@ -226,7 +226,7 @@ async def test_who_comes_late_to_a_live_stream_hears_the_rest(face: Face) -> Non
 
 
 @on_every_face
-async def test_who_is_detached_hears_no_more(face: Face) -> None:
+async def test_a_detached_handler_gets_no_further_event(face: Face) -> None:
     stays, leaves = recorder(face), recorder(face)
     stream = face.stream(*TEXT, handler=stays)
     attached = stream.attach(leaves)
@@ -371,7 +371,9 @@ async def test_a_misspelt_callback_is_warned_of_once(
     face.stream(*TEXT).attach(kind())
     [record] = caplog.records
     assert record.levelname == "WARNING"
-    assert record.getMessage() == (f"Misspelt.{name} is never called: there is no such callback. Did you mean {meant}?")
+    assert record.getMessage() == (
+        f"Misspelt.{name} is never called, because no callback has this name. Did you mean {meant}?"
+    )
 
 
 @on_every_face
@@ -463,7 +465,7 @@ class Foreign:
     ],
 )
 @on_every_face
-async def test_what_is_no_handler_is_told_so(face: Face, handler: Any, told: str) -> None:
+async def test_an_object_that_is_not_a_handler_is_refused(face: Face, handler: Any, told: str) -> None:
     with pytest.raises(TypeError, match=told):
         face.stream(*TEXT, handler=handler)
     with pytest.raises(TypeError, match=told):

@@ -168,7 +168,7 @@ def dump(given: Any) -> Any:
 
 
 @on_every_face
-async def test_each_status_of_a_run_is_told_once(face: Face) -> None:
+async def test_each_status_of_a_run_is_reported_once(face: Face) -> None:
     names = ["on_run_status", "on_requires_action"]
     sent = [
         *begun(),
@@ -187,7 +187,7 @@ async def test_each_status_of_a_run_is_told_once(face: Face) -> None:
 
 
 @on_every_face
-async def test_required_action_is_told_after_the_calls_are_done(face: Face) -> None:
+async def test_required_action_is_reported_after_the_calls_are_done(face: Face) -> None:
     names = ["on_tool_call_done", "on_run_status", "on_requires_action", "on_end"]
     handler = await face.ran(recorder(face, names=names), *calling("{}"))
     assert handler.calls[-4:] == ["on_tool_call_done", "on_run_status", "on_requires_action", "on_end"]
@@ -256,7 +256,7 @@ ANNOTATED = {
 
 @pytest.mark.parametrize("case", ANNOTATED.values(), ids=ANNOTATED)
 @on_every_face
-async def test_each_annotation_is_told_once(face: Face, case: Any) -> None:
+async def test_each_annotation_is_reported_once(face: Face, case: Any) -> None:
     sent, told = case
     handler = recorder(face, names=["on_annotation"], show=annotated)
     await face.ran(handler, *begun(), *sent, *ended())
@@ -296,7 +296,7 @@ PRINTED = {
 
 @pytest.mark.parametrize("case", PRINTED.values(), ids=PRINTED)
 @on_every_face
-async def test_each_output_is_told_once(face: Face, case: Any) -> None:
+async def test_each_output_is_reported_once(face: Face, case: Any) -> None:
     sent, told = case
     handler = await face.ran(recorder(face, names=["on_code_output"], show=printed), *begun(), *sent, *ended())
     assert handler.calls == told

@@ -21,7 +21,7 @@ def loop(request: pytest.FixtureRequest) -> AsyncFace:
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("kind", [Told, ToldAtOnce])
-def test_cancelling_who_reads_is_told_and_goes_on(loop: AsyncFace, kind: type, way: Any) -> None:
+def test_cancelling_the_reading_task_is_reported_and_propagates(loop: AsyncFace, kind: type, way: Any) -> None:
     handler, attached = kind(), kind()
 
     async def scenario() -> None:
@@ -56,7 +56,7 @@ def test_cancelling_who_reads_is_told_and_goes_on(loop: AsyncFace, kind: type, w
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_cancelling_who_awaits_a_handler_is_told_and_goes_on(loop: AsyncFace, way: Any) -> None:
+def test_cancelling_the_task_that_awaits_a_handler_is_reported_and_propagates(loop: AsyncFace, way: Any) -> None:
     async def scenario() -> None:
         handler, other = Stuck(), Told()
         stream = loop.stream(*TEXT, handler=handler)
@@ -99,7 +99,7 @@ def test_cancelling_an_asyncio_task_cancels_it() -> None:
     asyncio.run(main())
 
 
-def test_cancelling_the_request_is_told_and_goes_on(loop: AsyncFace) -> None:
+def test_cancelling_the_request_is_reported_and_propagates(loop: AsyncFace) -> None:
     handler = Told()
 
     async def scenario() -> None:
@@ -115,7 +115,7 @@ def test_cancelling_the_request_is_told_and_goes_on(loop: AsyncFace) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_after_connect_who_waits_may_be_cancelled_freely(loop: AsyncFace, way: Any) -> None:
+def test_after_connect_waiting_tasks_may_be_cancelled_freely(loop: AsyncFace, way: Any) -> None:
     async def scenario() -> None:
         handler, go_on = Slow(), anyio.Event()
         async with loop.stream(*TEXT[:8], go_on.wait, *TEXT[8:], handler=handler) as given:
@@ -134,7 +134,7 @@ def test_after_connect_who_waits_may_be_cancelled_freely(loop: AsyncFace, way: A
     loop.play(scenario())
 
 
-def test_another_who_waits_is_told_of_the_cancellation(loop: AsyncFace) -> None:
+def test_another_waiter_gets_the_cancellation(loop: AsyncFace) -> None:
     async def scenario() -> None:
         handler = Stuck()
         results: list[Any] = []

@@ -37,7 +37,7 @@ ENDINGS = {
 
 @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
 @on_every_face
-async def test_each_ending_is_told_once(face: Face, ending: Any) -> None:
+async def test_each_ending_is_reported_once(face: Face, ending: Any) -> None:
     sent, error, told = ending
     names = ["on_timeout", "on_exception", "on_end"]
     main, attached = (recorder(face, names=names, show=lambda handler, *call: call) for _ in range(2))
@@ -98,7 +98,7 @@ async def test_a_timeout_of_the_users_own_is_none_of_the_streams(face: Face) -> 
 
 
 @on_every_face
-async def test_a_malformed_event_is_the_handlers_error_and_nobody_elses(face: Face) -> None:
+async def test_a_malformed_event_is_the_handlers_error_only(face: Face) -> None:
     sent = [*TEXT[:8], frame("thread.message.delta", ["no", "delta"]), *TEXT[8:]]
     names = ["on_event", "on_text_delta", "on_exception", "on_end"]
     handler = recorder(face, names=names, show=lambda self, name, *given: (name, given[0] if given else None))
@@ -142,7 +142,7 @@ async def test_an_interrupt_is_no_failure_of_the_handler(face: Face) -> None:
 
 
 @on_every_face
-async def test_breaking_off_is_told_as_an_end_and_no_more(face: Face) -> None:
+async def test_breaking_off_calls_on_end_only(face: Face) -> None:
     main, attached = recorder(face), recorder(face)
     stream = face.stream(*TEXT, handler=main)
     stream.attach(attached)
@@ -161,7 +161,7 @@ async def test_breaking_off_is_told_as_an_end_and_no_more(face: Face) -> None:
 
 
 @on_every_face
-async def test_closing_inside_a_callback_is_told_as_an_end(face: Face) -> None:
+async def test_closing_inside_a_callback_calls_on_end(face: Face) -> None:
     class Closing:
         def __init__(self) -> None:
             self.told: list[str] = []
@@ -185,7 +185,7 @@ async def test_closing_inside_a_callback_is_told_as_an_end(face: Face) -> None:
 
 
 @on_every_face
-async def test_leaving_by_an_exception_of_ones_own_is_told_as_an_end(face: Face) -> None:
+async def test_leaving_by_an_exception_in_the_block_calls_on_end(face: Face) -> None:
     async def fall() -> None:
         async with face.block(face.stream(*TEXT, handler=handler)) as given:
             async for _ in face.each(given):
@@ -199,7 +199,7 @@ async def test_leaving_by_an_exception_of_ones_own_is_told_as_an_end(face: Face)
 
 
 @on_every_face
-async def test_a_request_that_fails_is_raised_by_the_block_and_told(face: Face) -> None:
+async def test_a_request_that_fails_is_raised_by_the_block_and_reported(face: Face) -> None:
     handler = recorder(face, show=lambda self, name, *given: (name, *given))
     error = APIConnectionError("refused")
     stream = face.stream(handler=handler)
@@ -211,7 +211,7 @@ async def test_a_request_that_fails_is_raised_by_the_block_and_told(face: Face) 
 
 
 @on_every_face
-async def test_a_request_that_times_out_is_told_as_a_timeout(face: Face) -> None:
+async def test_a_request_that_times_out_calls_on_timeout(face: Face) -> None:
     handler = recorder(face)
     stream = face.stream(handler=handler)
     stream.script.refuse = APITimeoutError("no reply")

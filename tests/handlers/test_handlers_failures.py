@@ -73,7 +73,7 @@ async def test_what_a_callback_raises_under_connect_comes_out_of_the_wait(face: 
 
 
 @on_every_face
-async def test_what_nobody_waited_for_is_logged(face: Face, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_error_without_a_waiter_is_logged(face: Face, caplog: pytest.LogCaptureFixture) -> None:
     handler = face.handler(Raising)(ValueError("mine"))
     async with face.block(face.stream(*TEXT, handler=handler)) as given:
         await got(given.connect())

@@ -99,7 +99,7 @@ def test_callbacks_are_what_the_frames_say(face: Face, stream: Generated, rng: A
 @faces
 @FEWER
 @given(stream=ANY, rng=st.randoms(use_true_random=False))
-def test_who_comes_late_is_told_the_same(face: Face, stream: Generated, rng: Any) -> None:
+def test_a_late_handler_gets_the_same_calls(face: Face, stream: Generated, rng: Any) -> None:
     main, late, last = (recorder(face, show=shown) for _ in range(3))
     after = rng.randrange(len(stream.frames))
 
@@ -121,7 +121,7 @@ def test_who_comes_late_is_told_the_same(face: Face, stream: Generated, rng: Any
 @faces
 @FEWER
 @given(stream=ANY)
-def test_a_stream_that_keeps_nothing_tells_the_same_to_who_is_there(face: Face, stream: Generated) -> None:
+def test_a_stream_without_replay_makes_the_same_calls(face: Face, stream: Generated) -> None:
     main, attached = recorder(face, show=shown), recorder(face, show=shown)
 
     async def scenario() -> None:
@@ -137,7 +137,7 @@ def test_a_stream_that_keeps_nothing_tells_the_same_to_who_is_there(face: Face, 
 @faces
 @FEWER
 @given(stream=streams(), rng=st.randoms(use_true_random=False))
-def test_a_stream_that_breaks_has_told_all_that_came(face: Face, stream: Generated, rng: Any) -> None:
+def test_a_stream_that_breaks_has_delivered_all_earlier_events(face: Face, stream: Generated, rng: Any) -> None:
     frames = stream.frames[: rng.randrange(1, 1 + [name for name, _ in stream.frames].index("thread.run.in_progress"))]
     frames += [frame for frame in stream.frames[len(frames) :] if "run.step" in frame[0] or "message" in frame[0]]
     handler = recorder(face, show=shown)

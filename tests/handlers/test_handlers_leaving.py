@@ -89,7 +89,7 @@ async def test_after_a_loop_to_the_end_the_block_waits_for_on_end(
 
 @on_every_face
 @pytest.mark.parametrize("connect", [True, False], ids=["connected", ""])
-async def test_a_broken_stream_is_told_before_its_error_leaves_the_block(face: Face, connect: bool) -> None:
+async def test_a_broken_stream_is_reported_before_its_error_leaves_the_block(face: Face, connect: bool) -> None:
     handler = slow(face)
     with pytest.raises(StreamTruncatedError):
         async with face.block(face.stream(b"".join(CUT), handler=handler)) as given:
@@ -102,7 +102,7 @@ async def test_a_broken_stream_is_told_before_its_error_leaves_the_block(face: F
 
 @on_every_face
 @pytest.mark.parametrize("connect", [True, False], ids=["connected", ""])
-async def test_a_loop_that_was_left_early_cuts_the_stream_and_on_end_is_told_too(face: Face, connect: bool) -> None:
+async def test_a_loop_that_was_left_early_cuts_the_stream_and_calls_on_end(face: Face, connect: bool) -> None:
     handler = slow(face)
     async with face.block(face.stream(*TEXT, handler=handler)) as given:
         if connect:

@@ -329,7 +329,7 @@ class RaisingOnce:
 
 @pytest.mark.parametrize("connect", [False, True], ids=["", "connected"])
 @on_every_face
-async def test_of_two_who_wait_one_is_told_what_a_callback_raised_and_the_other_goes_on(
+async def test_one_of_two_waiters_gets_the_error_of_a_callback_and_the_other_continues(
     face: Face, connect: bool
 ) -> None:
     handler, other = face.handler(RaisingOnce)(), recorder(face, names=["on_text_done", "on_end"])
@@ -353,7 +353,7 @@ async def test_of_two_who_wait_one_is_told_what_a_callback_raised_and_the_other_
 
 
 @on_every_face
-async def test_who_waits_when_the_stream_is_closed_is_told_and_the_handler_has_an_end(face: Face) -> None:
+async def test_closing_the_stream_ends_waiters_and_the_handler(face: Face) -> None:
     handler = recorder(face, names=["on_exception", "on_end"])
 
     async def somebody_waits() -> None:

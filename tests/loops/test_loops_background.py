@@ -281,9 +281,7 @@ def test_leaving_cancels_calls(anyio_backend: str) -> None:
         future.result(GUARD)
 
 
-def test_whoever_asks_at_the_moment_of_leaving_gets_an_answer(
-    anyio_backend: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_request_while_the_block_is_left_gets_an_answer(anyio_backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def leaving() -> Background:
         """A background whose block is left between the look whether it is running and the asking."""
         bg = background(cast("Backend", anyio_backend)).__enter__()

@@ -261,7 +261,7 @@ def test_overflow_counts_only_what_cannot_be_joined() -> None:
     ],
 )
 def test_settings_that_make_no_sense_are_refused(make: Callable[[], object]) -> None:
-    with pytest.raises(ValueError, match="must be .*, got"):
+    with pytest.raises(ValueError, match=r"must be .*, got"):
         make()
 
 

@@ -147,7 +147,7 @@ def test_new_objects_are_created_then_filled_then_completed() -> None:
     assert events[-1].data == run
 
 
-def test_a_run_that_has_ended_in_the_snapshot_is_not_told_again() -> None:
+def test_a_run_that_has_ended_in_the_snapshot_is_not_reported_again() -> None:
     run = Run.model_validate({"id": "run_1", "status": "completed"})
     snapshot = after(RunSnapshot(), diff(RunSnapshot(), run=run))
     other = run.model_copy(update={"completed_at": 5})

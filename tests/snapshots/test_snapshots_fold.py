@@ -405,7 +405,7 @@ GOING_ON = event(
         pytest.param([GOING_ON, REQUIRES], id="and required again"),
     ],
 )
-def test_a_call_first_seen_with_its_output_is_shown_and_not_told(shown: list[StreamEvent]) -> None:
+def test_a_call_first_seen_with_its_output_is_shown_and_not_reported(shown: list[StreamEvent]) -> None:
     assert [word for words in told(*shown) for word in words if "function" in word] == []
     for count in range(1, len(shown) + 1):
         snapshot = folded(*shown[:count])
@@ -418,7 +418,7 @@ def test_a_call_first_seen_with_its_output_is_shown_and_not_told(shown: list[Str
         assert forked.tool_calls == [call]
 
 
-def test_other_calls_of_an_answered_ones_step_are_told() -> None:
+def test_other_calls_in_the_step_of_an_answered_call_are_reported() -> None:
     shown = told(GOING_ON, step_delta(function("{", 1, "call_2", "g")), step_delta(function("}", 1)), finished("42"))
     assert [word for words in shown for word in words if "function" in word] == [
         "created function step_1 1",
@@ -427,7 +427,7 @@ def test_other_calls_of_an_answered_ones_step_are_told() -> None:
     ]
 
 
-def test_calls_of_other_tools_are_told_however_they_are_first_seen() -> None:
+def test_calls_of_other_tools_are_always_reported() -> None:
     call = {
         "id": "call_1",
         "type": "code_interpreter",
@@ -535,19 +535,19 @@ def check_once(events: Iterable[StreamEvent], stream: Generated) -> None:
 
 @settings(deadline=None)
 @given(streams())
-def test_everything_is_told_once_in_orderly_streams(stream: Generated) -> None:
+def test_each_change_is_reported_once_in_orderly_streams(stream: Generated) -> None:
     check_once(stream.events, stream)
 
 
 @settings(deadline=None)
 @given(messy_streams())
-def test_everything_is_told_once_in_disorder(stream: Generated) -> None:
+def test_each_change_is_reported_once_in_disorder(stream: Generated) -> None:
     check_once(stream.events, stream)
 
 
 @settings(deadline=None)
 @given(lossy_streams())
-def test_everything_is_told_once_when_much_is_missing(stream: Generated) -> None:
+def test_each_change_is_reported_once_when_much_is_missing(stream: Generated) -> None:
     check_once(stream.events, stream)
 
 

@@ -233,7 +233,7 @@ def test_no_schema_of_the_document_is_left_out(document: dict[str, Any]) -> None
     assert set(document["components"]["schemas"]) - visited == set(NOT_OURS)
 
 
-def test_a_property_that_nobody_models_is_found(document: dict[str, Any]) -> None:
+def test_a_property_without_a_model_is_found(document: dict[str, Any]) -> None:
     document["components"]["schemas"]["ThreadObject"]["properties"]["mood"] = {"type": "string"}
     try:
         gaps, _ = _gaps(document)
