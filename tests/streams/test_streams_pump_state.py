@@ -68,14 +68,17 @@ def test_a_broken_body_is_closed_and_the_next_one_is_held() -> None:
     state, body = made(resumes=True)
     steps = state.recovery(APIConnectionError("reset"))
     first = next(steps)
-    assert isinstance(first, Close) and first.body is body
+    assert isinstance(first, Close)
+    assert first.body is body
     second = next(steps)
-    assert isinstance(second, Resume) and isinstance(second.snapshot, RunSnapshot)
+    assert isinstance(second, Resume)
+    assert isinstance(second.snapshot, RunSnapshot)
     assert isinstance(steps.throw(APIConnectionError("refused")), Resume)
     following = FedBody()
     with pytest.raises(StopIteration):
         steps.send(following)
-    assert state.body is following and OPEN[id(following)] is following
+    assert state.body is following
+    assert OPEN[id(following)] is following
     assert not state.log.ended
     state.forget()
 
