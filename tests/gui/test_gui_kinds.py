@@ -48,7 +48,7 @@ def raised_on_a_thread(make: object) -> list[BaseException]:
 def test_a_qt_host_wants_something_of_qt_and_its_own_thread() -> None:
     widgets = pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed")
     app = widgets.QApplication.instance() or widgets.QApplication([])
-    with pytest.raises(TypeError, match=r"PySide6 or PyQt6, not object: pip install 'rx_assistant\[qt\]'"):
+    with pytest.raises(TypeError, match=r"PySide6 or PyQt6, got object: pip install 'rx_assistant\[qt\]'"):
         QtHost(object())
     assert [type(error) for error in raised_on_a_thread(lambda: QtHost(app))] == [RuntimeError]
 

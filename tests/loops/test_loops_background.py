@@ -419,7 +419,7 @@ def test_it_says_what_is_wrong(anyio_backend: str) -> None:
     with pytest.raises(RuntimeError, match="inside `with background"):
         idle.call(double, 1)
     with idle:
-        with pytest.raises(TypeError, match="thread of its own after connect"):
+        with pytest.raises(TypeError, match="must be an AsyncAssistantStream"):
             idle.start(replay(b""))  # type: ignore[type-var]
         with pytest.raises(RuntimeError, match="started already"):
             idle.__enter__()
