@@ -31,4 +31,8 @@ class Halves:
 
 def whole(text: str) -> str:
     """The text with two halves joined to one character, and U+FFFD for each half that stands alone."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text

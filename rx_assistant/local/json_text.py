@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from rx_assistant.dialects.halves import whole
+
 JsonObject: TypeAlias = dict[str, Any]
 """A wire object: plain, in wire field order."""
 
@@ -30,15 +32,6 @@ def encode(value: object) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         return whole(text).encode()
-
-
-def whole(text: str) -> str:
-    """The text with U+FFFD for each half of a surrogate pair that has no other half beside it."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def plain(value: JsonObject) -> JsonObject:

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from rx_assistant.local.json_text import whole
+from rx_assistant.dialects.halves import Halves
 
 
 class Fragments:
-    """The text so far, kept in fragments and joined when someone reads it."""
+    """The text so far, kept in fragments and joined when it is read."""
 
     def __init__(self) -> None:
         self.length = 0
         self._parts: list[str] = []
-        self._half = ""
+        self._halves = Halves()
 
     def add(self, value: str) -> str:
-        """Appends a fragment. Returns what can be sent of it: nothing if it is only the first half of a pair."""
-        value, self._half = self._half + value, ""
-        if value and "\ud800" <= value[-1] <= "\udbff":
-            value, self._half = value[:-1], value[-1]
-        return self._keep(whole(value))
+        """Append a fragment. Returns the part of it that can be sent: nothing for only the first half of a pair."""
+        return self._keep(self._halves.push(value))
 
     def end(self) -> str:
-        """What is left to send when the text ends: a replacement character if a half is still waiting."""
-        rest, self._half = "\ufffd" if self._half else "", ""
-        return self._keep(rest)
+        """The rest to send when the text ends: a replacement character for a half that was waiting."""
+        return self._keep(self._halves.end())
 
     def text(self) -> str:
         """The whole text, without a half that is waiting."""
