@@ -49,8 +49,19 @@ def words():
         upstream.go_on.set()
 
 
+EARLIER: set[threading.Thread] = set()
+"""Threads that were there before the test: other tests hold a server with an engine that cannot be stopped."""
+
+
+@pytest.fixture(autouse=True)
+def threads_of_earlier_tests() -> None:
+    EARLIER.clear()
+    EARLIER.update(threading.enumerate())
+
+
 def servers_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("rx_assistant.local")]
+    found = [thread for thread in threading.enumerate() if thread.name.startswith("rx_assistant.local")]
+    return [thread for thread in found if thread not in EARLIER]
 
 
 @libraries
