@@ -104,6 +104,7 @@ HOSTED = (
 import sys, uvicorn, rx_assistant.local
 config = uvicorn.Config(rx_assistant.local.app(engine=globals()[sys.argv[1]]()), port=0, log_level="critical")
 listener = config.bind_socket()
+listener.listen()  # a request before the server is up waits instead of being refused
 print(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", flush=True)
 try:
     uvicorn.Server(config).run([listener])
