@@ -53,7 +53,7 @@ def chat_body(question: Question, form: Form, *, upstream: str = "") -> Json:
     body |= _response_format(question.response_format, form)
     for name in ("temperature", "top_p"):
         value = getattr(question, name)
-        if getattr(form, name) and value not in (None, 1.0):  # 1 is what a run has when nobody set it
+        if getattr(form, name) and value not in (None, 1.0):  # a run holds 1 where the application set nothing
             body[name] = value
     if form.reasoning_effort and question.reasoning_effort:
         body["reasoning_effort"] = question.reasoning_effort

@@ -59,7 +59,7 @@ def responses_body(question: Question, form: ResponsesForm, *, upstream: str = "
         body["reasoning"] = {"effort": question.reasoning_effort}
     for name in ("temperature", "top_p"):
         value = getattr(question, name)
-        if getattr(form, name) and value not in (None, 1.0):  # 1 is what a run has when nobody set it
+        if getattr(form, name) and value not in (None, 1.0):  # a run holds 1 where the application set nothing
             body[name] = value
     return body
 

@@ -9,7 +9,7 @@ other, to every seat (a live subscriber). Three positions count items from the f
     delivered   in the log, and   in the log, not     end of the log
                 wanted by someone  wanted yet
 
-One drainer. Whoever appends, subscribes, disposes or raises the wish calls `drain()`. Delivery is only ever
+One drainer. Each append, subscription, disposal and raised wish calls `drain()`. Delivery is only ever
 try-acquired: the thread that gets it works until nothing is pending. A thread that does not get it may leave, because
 its wish is state (`_wish`, an entry in `_inbox`, the ending) that the holder reads; and because a wish may be placed
 between the holder's last look and its release, the holder looks again after releasing. So delivery is serial and

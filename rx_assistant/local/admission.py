@@ -1,6 +1,6 @@
 """Which requests a server takes at all, decided before anything of them is read.
 
-A web page that somebody opens can send requests to servers on this machine, and with a DNS name that it points here
+A web page in a browser can send requests to servers on this machine, and with a DNS name that it points here
 (DNS rebinding) it can also read the replies. So a server without a key takes only requests that name it by a loopback
 address, by the address they arrived at, or by an allowed name; and no server takes what a browser marks as coming from
 a page of another origin, unless that origin is allowed: such pages get CORS replies. In-process transports are exempt:
