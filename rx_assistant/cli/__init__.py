@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from rx_assistant.cli._app import run
+from rx_assistant.cli.app import run
 
 __all__ = ["run"]

@@ -1,5 +1,5 @@
 """The clients: every operation of the Assistants API, sync and async, and the streams that runs give."""
 
-from rx_assistant.client._clients import AssistantClient, AsyncAssistantClient
+from rx_assistant.client.clients import AssistantClient, AsyncAssistantClient
 
 __all__ = ["AssistantClient", "AsyncAssistantClient"]

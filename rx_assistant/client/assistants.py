@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing_extensions import Unpack
 
 from rx_assistant.api import assistants
-from rx_assistant.client._pages import AsyncPaginator, Page
-from rx_assistant.client._params import AssistantCreate, AssistantList, AssistantUpdate, RequestOptions, taken
-from rx_assistant.client._resource import AsyncResource, Resource
+from rx_assistant.client.pages import AsyncPaginator, Page
+from rx_assistant.client.params import AssistantCreate, AssistantList, AssistantUpdate, RequestOptions, taken
+from rx_assistant.client.resource import AsyncResource, Resource
 from rx_assistant.types import Assistant, AssistantDeleted
 
 

@@ -7,10 +7,10 @@ from typing import Any, overload
 from typing_extensions import Unpack
 
 from rx_assistant.api import chat
-from rx_assistant.client._model_streams import ChatCall
-from rx_assistant.client._params import ChatStream, taken
-from rx_assistant.client._resource import AsyncResource, Resource
-from rx_assistant.client._streaming import H, async_built, built, without_policies
+from rx_assistant.client.model_streams import ChatCall
+from rx_assistant.client.params import ChatStream, taken
+from rx_assistant.client.resource import AsyncResource, Resource
+from rx_assistant.client.streaming import H, async_built, built, without_policies
 from rx_assistant.http.connection import Abort
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream, HandledAsyncStream, HandledStream
 

@@ -10,9 +10,8 @@ from reactivex import Observable, abc, operators as ops
 from typing_extensions import Unpack
 
 from rx_assistant.api import file_batches
-from rx_assistant.client._pages import AsyncPaginator, Page
-from rx_assistant.client._params import FileBatchCreate, FileBatchListFiles, RequestOptions, taken
-from rx_assistant.client._resource import AsyncResource, Resource
+from rx_assistant.client.pages import AsyncPaginator, Page
+from rx_assistant.client.params import FileBatchCreate, FileBatchListFiles, RequestOptions, taken
 from rx_assistant.client.poll_params import (
     BatchCreateAndPoll,
     BatchUpload,
@@ -30,6 +29,7 @@ from rx_assistant.client.polling import (
     watch_object,
     watch_object_async,
 )
+from rx_assistant.client.resource import AsyncResource, Resource
 from rx_assistant.client.split_batches import watch_new_batches, watch_new_batches_async
 from rx_assistant.client.uploads import UploadSettings, watch_uploads, watch_uploads_async
 from rx_assistant.hot import AsyncStream, Stream, deferred, wrap

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing_extensions import Unpack
 
 from rx_assistant.api import files
-from rx_assistant.client._pages import AsyncPaginator, Page
-from rx_assistant.client._params import FileCreate, FileList, RequestOptions, taken
-from rx_assistant.client._resource import AsyncResource, Resource
 from rx_assistant.client.content import FileBytes
+from rx_assistant.client.pages import AsyncPaginator, Page
+from rx_assistant.client.params import FileCreate, FileList, RequestOptions, taken
 from rx_assistant.client.poll_params import PollCall
 from rx_assistant.client.polling import PollTarget, poll_object, poll_object_async
+from rx_assistant.client.resource import AsyncResource, Resource
 from rx_assistant.http.options import NO_OPTIONS
 from rx_assistant.lifecycle import FILE
 from rx_assistant.polling import PollSettings

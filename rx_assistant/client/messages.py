@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing_extensions import Unpack
 
 from rx_assistant.api import messages
-from rx_assistant.client._pages import AsyncPaginator, Page
-from rx_assistant.client._params import MessageCreate, MessageList, MessageUpdate, RequestOptions, taken
-from rx_assistant.client._resource import AsyncResource, Resource
+from rx_assistant.client.pages import AsyncPaginator, Page
+from rx_assistant.client.params import MessageCreate, MessageList, MessageUpdate, RequestOptions, taken
+from rx_assistant.client.resource import AsyncResource, Resource
 from rx_assistant.types import Message, MessageDeleted
 
 

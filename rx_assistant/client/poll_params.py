@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from rx_assistant import types as t
 from rx_assistant.api.request import is_omitted
-from rx_assistant.client._params import RequestOptions, taken
+from rx_assistant.client.params import RequestOptions, taken
 from rx_assistant.http.options import CallOptions
 from rx_assistant.polling import Backoff, PollSettings, UploadProgress
 from rx_assistant.streams import OnIdle, OnSubscribe, Replay

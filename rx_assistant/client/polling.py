@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from rx_assistant.api.request import Request
-from rx_assistant.client._resource import parsed
 from rx_assistant.client.fetching import AsyncFetch, Countdown, SyncFetch, Turn
 from rx_assistant.client.poll_params import OnFailure, PollCall
+from rx_assistant.client.resource import parsed
 from rx_assistant.errors import IngestionError
 from rx_assistant.hot import AsyncStream, Stream
 from rx_assistant.http.connection import Abort

@@ -7,10 +7,10 @@ from typing import Any, overload
 from typing_extensions import Unpack
 
 from rx_assistant.api import responses
-from rx_assistant.client._model_streams import ResponseCall, with_async_session, with_session
-from rx_assistant.client._params import ResponseStream, taken
-from rx_assistant.client._resource import AsyncResource, Resource
-from rx_assistant.client._streaming import H, async_built, built, without_policies
+from rx_assistant.client.model_streams import ResponseCall, with_async_session, with_session
+from rx_assistant.client.params import ResponseStream, taken
+from rx_assistant.client.resource import AsyncResource, Resource
+from rx_assistant.client.streaming import H, async_built, built, without_policies
 from rx_assistant.http.connection import Abort
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream, HandledAsyncStream, HandledStream
 

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 from rx_assistant.api import messages, run_steps, runs
 from rx_assistant.api.request import OMIT, Omit, Request
-from rx_assistant.client._pages import next_request
-from rx_assistant.client._resource import page_of, parsed
 from rx_assistant.client.fetching import Ask, AsyncFetch, Countdown, Sending, SyncFetch, Turn
+from rx_assistant.client.pages import next_request
 from rx_assistant.client.poll_params import PollCall
+from rx_assistant.client.resource import page_of, parsed
 from rx_assistant.errors import APIConnectionError, APIError, APIStatusError, FirstEventTimeoutError, TotalTimeoutError
 from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions

@@ -8,8 +8,8 @@ from typing_extensions import Unpack
 
 from rx_assistant.api import runs
 from rx_assistant.api.request import Request
-from rx_assistant.client._pages import AsyncPaginator, Page
-from rx_assistant.client._params import (
+from rx_assistant.client.pages import AsyncPaginator, Page
+from rx_assistant.client.params import (
     RequestOptions,
     RunCreate,
     RunList,
@@ -19,8 +19,6 @@ from rx_assistant.client._params import (
     SubmitStream,
     taken,
 )
-from rx_assistant.client._resource import AsyncResource, Resource
-from rx_assistant.client._streaming import H, async_made, async_streamed, made, streamed, without_policies
 from rx_assistant.client.poll_params import (
     PollOptions,
     RunCreateAndPoll,
@@ -35,8 +33,10 @@ from rx_assistant.client.polling import (
     watch_object,
     watch_object_async,
 )
+from rx_assistant.client.resource import AsyncResource, Resource
 from rx_assistant.client.run_events import polled_async_body, polled_body
 from rx_assistant.client.run_steps import AsyncSteps, Steps
+from rx_assistant.client.streaming import H, async_made, async_streamed, made, streamed, without_policies
 from rx_assistant.hot import AsyncStream, Stream
 from rx_assistant.http.session import AsyncSession, Session
 from rx_assistant.lifecycle import RUN

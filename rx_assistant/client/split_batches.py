@@ -12,9 +12,9 @@ from typing import Any
 
 from rx_assistant.api import file_batches
 from rx_assistant.api.request import Request
-from rx_assistant.client._resource import parsed
 from rx_assistant.client.fetching import AsyncFetch, Countdown, SyncFetch, Turn
 from rx_assistant.client.poll_params import PollCall
+from rx_assistant.client.resource import parsed
 from rx_assistant.hot import AsyncStream, Stream
 from rx_assistant.http.connection import Abort
 from rx_assistant.http.session import AsyncSession, Session

@@ -7,7 +7,8 @@ from typing import Any, Literal, overload
 from typing_extensions import Unpack
 
 from rx_assistant.api import threads
-from rx_assistant.client._params import (
+from rx_assistant.client.messages import AsyncMessages, Messages
+from rx_assistant.client.params import (
     CreateAndRun,
     CreateAndRunStream,
     RequestOptions,
@@ -15,12 +16,11 @@ from rx_assistant.client._params import (
     ThreadUpdate,
     taken,
 )
-from rx_assistant.client._resource import AsyncResource, Resource
-from rx_assistant.client._streaming import H, async_streamed, streamed, without_policies
-from rx_assistant.client.messages import AsyncMessages, Messages
 from rx_assistant.client.poll_params import CreateAndRunPoll, poll_call
 from rx_assistant.client.polling import poll_object, poll_object_async
+from rx_assistant.client.resource import AsyncResource, Resource
 from rx_assistant.client.runs import AsyncRuns, Runs, started_run
+from rx_assistant.client.streaming import H, async_streamed, streamed, without_policies
 from rx_assistant.http.session import AsyncSession, Session
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream, HandledAsyncStream, HandledStream
 from rx_assistant.types import Run, Thread, ThreadDeleted

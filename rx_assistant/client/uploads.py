@@ -15,7 +15,7 @@ import anyio
 from reactivex import abc
 
 from rx_assistant.api import files as requests
-from rx_assistant.client._resource import parsed
+from rx_assistant.client.resource import parsed
 from rx_assistant.hot import AsyncStream, Stream, StreamScheduler, Subscriber
 from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions

@@ -6,15 +6,14 @@ from typing_extensions import Unpack
 
 from rx_assistant.api import files as plain_files, vector_store_files as files
 from rx_assistant.api.request import Params
-from rx_assistant.client._pages import AsyncPage, AsyncPaginator, Page
-from rx_assistant.client._params import (
+from rx_assistant.client.pages import AsyncPage, AsyncPaginator, Page
+from rx_assistant.client.params import (
     RequestOptions,
     VectorStoreFileCreate,
     VectorStoreFileList,
     VectorStoreFileUpdate,
     taken,
 )
-from rx_assistant.client._resource import AsyncResource, Resource
 from rx_assistant.client.poll_params import (
     FileAdd,
     FileUpload,
@@ -30,6 +29,7 @@ from rx_assistant.client.polling import (
     watch_object,
     watch_object_async,
 )
+from rx_assistant.client.resource import AsyncResource, Resource
 from rx_assistant.client.uploads import PURPOSE
 from rx_assistant.hot import AsyncStream, Stream
 from rx_assistant.http.options import CallOptions

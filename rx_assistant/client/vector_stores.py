@@ -6,8 +6,9 @@ from typing_extensions import Unpack
 
 from rx_assistant.api import vector_stores
 from rx_assistant.api.request import Params
-from rx_assistant.client._pages import AsyncPage, AsyncPaginator, Page
-from rx_assistant.client._params import (
+from rx_assistant.client.file_batches import AsyncFileBatches, FileBatches
+from rx_assistant.client.pages import AsyncPage, AsyncPaginator, Page
+from rx_assistant.client.params import (
     RequestOptions,
     VectorStoreCreate,
     VectorStoreList,
@@ -15,8 +16,6 @@ from rx_assistant.client._params import (
     VectorStoreUpdate,
     taken,
 )
-from rx_assistant.client._resource import AsyncResource, Resource
-from rx_assistant.client.file_batches import AsyncFileBatches, FileBatches
 from rx_assistant.client.poll_params import PollOptions, VectorStoreCreateAndPoll, poll_call
 from rx_assistant.client.polling import (
     PollTarget,
@@ -25,6 +24,7 @@ from rx_assistant.client.polling import (
     watch_object,
     watch_object_async,
 )
+from rx_assistant.client.resource import AsyncResource, Resource
 from rx_assistant.client.vector_store_files import AsyncVectorStoreFiles, VectorStoreFiles
 from rx_assistant.hot import AsyncStream, Stream
 from rx_assistant.http.session import AsyncSession, Session

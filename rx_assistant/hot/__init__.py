@@ -5,18 +5,18 @@ It knows no event types: a log keeps pairs `(kind, payload)` and makes an item b
 
 from __future__ import annotations
 
-from rx_assistant.hot._callables import deferred
-from rx_assistant.hot._clock import TIMERS, StreamScheduler, Timers
-from rx_assistant.hot._cursor import NOTHING, Cursor
-from rx_assistant.hot._log import FOREVER, HotLog
-from rx_assistant.hot._loops import loop_for, position_in
-from rx_assistant.hot._making import MAKING
-from rx_assistant.hot._operator import Birth, Hooks, Scope, operator
-from rx_assistant.hot._state import DELIVERED, ENDED, RELEASED
-from rx_assistant.hot._stream import AsyncStream, Stream, wrap
-from rx_assistant.hot._subscriber import Sink, Subscriber
-from rx_assistant.hot._threads import Sleepers, start_thread
-from rx_assistant.hot._types import AsyncDriver, Driver, Root, Waker
+from rx_assistant.hot.callables import deferred
+from rx_assistant.hot.clock import TIMERS, StreamScheduler, Timers
+from rx_assistant.hot.cursor import NOTHING, Cursor
+from rx_assistant.hot.definition import Birth, Hooks, Scope, operator
+from rx_assistant.hot.log import FOREVER, HotLog
+from rx_assistant.hot.loops import loop_for, position_in
+from rx_assistant.hot.making import MAKING
+from rx_assistant.hot.state import DELIVERED, ENDED, RELEASED
+from rx_assistant.hot.stream import AsyncStream, Stream, wrap
+from rx_assistant.hot.subscriber import Sink, Subscriber
+from rx_assistant.hot.threads import Sleepers, start_thread
+from rx_assistant.hot.types import AsyncDriver, Driver, Root, Waker
 
 __all__ = [
     "DELIVERED",

@@ -259,9 +259,7 @@ class Handoff(Intake[T]):
     def __init__(self, down: Sink[T], backlog: Backlog[T]) -> None:
         super().__init__(down, backlog)
         self._wanted = False
-        self._turn: dict[
-            int, object
-        ] = {}  # key 0: the token of the thread that delivers; see hot/_log.py, "Interrupts"
+        self._turn: dict[int, object] = {}  # key 0: the token of the thread that delivers; see hot/log.py, "Interrupts"
 
     def drain(self) -> None:
         """Deliver all waiting items, unless another thread, or a caller further up this stack, is delivering."""

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rx_assistant.snapshots._changes import Change, Changes, Phase, State
-from rx_assistant.snapshots._diff import diff
-from rx_assistant.snapshots._fold import advance, fold
-from rx_assistant.snapshots._restoring import restored
-from rx_assistant.snapshots._snapshot import RunSnapshot
-from rx_assistant.snapshots._states import CallState, MessageState, PartState, StepState
+from rx_assistant.snapshots.changes import Change, Changes, Phase, State
+from rx_assistant.snapshots.difference import diff
+from rx_assistant.snapshots.folding import advance, fold
+from rx_assistant.snapshots.restoring import restored
+from rx_assistant.snapshots.snapshot import RunSnapshot
+from rx_assistant.snapshots.states import CallState, MessageState, PartState, StepState
 
 if TYPE_CHECKING:
-    from rx_assistant.snapshots._model import RunState
-    from rx_assistant.snapshots._readers import Readers
+    from rx_assistant.snapshots.model import RunState
+    from rx_assistant.snapshots.reading import Readers
 
 __all__ = [
     "CallState",
@@ -39,14 +39,14 @@ __all__ = [
 
 def readers() -> Readers:
     """The functions behind the methods of states and deltas, for code that reads every event. Loads the models."""
-    from rx_assistant.snapshots._readers import READERS
+    from rx_assistant.snapshots.reading import READERS
 
     return READERS
 
 
 def __getattr__(name: str) -> object:
     if name == "RunState":  # a model: imported only when it is used, because loading the models takes time
-        from rx_assistant.snapshots._model import RunState
+        from rx_assistant.snapshots.model import RunState
 
         return RunState
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from rx_assistant.streams._async import AsyncAssistantStream, AsyncPost, Eager, HandledAsyncStream
-from rx_assistant.streams._async_pump import AsyncOpen, AsyncPump, AsyncResume
-from rx_assistant.streams._base import OnIdle, OnSubscribe, Post, Replay
-from rx_assistant.streams._body import AsyncBody, Body
-from rx_assistant.streams._context import message_around, step_around
-from rx_assistant.streams._factories import MAX_EVENT_BYTES, from_events, from_response, replay, replay_async
-from rx_assistant.streams._feed import RunIdentity
-from rx_assistant.streams._handling import Binding, Handler
-from rx_assistant.streams._pump import Open, Pump, Resume
-from rx_assistant.streams._recording import Recording
-from rx_assistant.streams._sync import AssistantStream, HandledStream
+from rx_assistant.streams.async_pump import AsyncOpen, AsyncPump, AsyncResume
+from rx_assistant.streams.async_stream import AsyncAssistantStream, AsyncPost, Eager, HandledAsyncStream
+from rx_assistant.streams.base import OnIdle, OnSubscribe, Post, Replay
+from rx_assistant.streams.body import AsyncBody, Body
+from rx_assistant.streams.context import message_around, step_around
+from rx_assistant.streams.factories import MAX_EVENT_BYTES, from_events, from_response, replay, replay_async
+from rx_assistant.streams.feed import RunIdentity
+from rx_assistant.streams.handling import Binding, Handler
+from rx_assistant.streams.pump import Open, Pump, Resume
+from rx_assistant.streams.recording import Recording
+from rx_assistant.streams.sync_stream import AssistantStream, HandledStream
 
 __all__ = [
     "MAX_EVENT_BYTES",

@@ -12,7 +12,7 @@ from run_server import finish, hang
 
 from rx_assistant import AssistantClient, AsyncAssistantClient, background, operators as ax
 from rx_assistant.gui import observe_on_ui
-from rx_assistant.streams import _pump
+from rx_assistant.streams import pump
 
 Face = Literal["a background loop", "a thread"]
 
@@ -80,7 +80,7 @@ def test_a_run_is_written_into_the_window(toolkit: Toolkit, face: Face) -> None:
 def test_closing_the_window_in_mid_stream_closes_the_connection(
     toolkit: Toolkit, face: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_pump, "_JOIN", 60.0)  # should the window ever wait for the reader, the guard will tell
+    monkeypatch.setattr(pump, "_JOIN", 60.0)  # should the window ever wait for the reader, the guard will tell
     with Loopback(hang) as server:
         application = Application(toolkit, server.url, face, on_idle="close")
         closed: list[bool] = []

@@ -9,7 +9,7 @@ import pytest
 
 from rx_assistant.errors import StreamClosedError
 from rx_assistant.hot import FOREVER, HotLog
-from rx_assistant.hot._state import DELIVERED, ENDED, MOVES, OPEN, RELEASED, Signal
+from rx_assistant.hot.state import DELIVERED, ENDED, MOVES, OPEN, RELEASED, Signal
 
 STATES = (OPEN, ENDED, DELIVERED, RELEASED)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from rx_assistant import operators
-from rx_assistant.cli._app import cli
+from rx_assistant.cli.app import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 
 from rx_assistant.errors import EventDecodeError
 from rx_assistant.events import BY_NAME, DoneEvent, ErrorEvent, StreamEvent, ThreadRunCreated, UnknownEvent
-from rx_assistant.snapshots import Change, PartState, RunSnapshot, RunState, State, advance, fold
+from rx_assistant.snapshots import Change, PartState, RunSnapshot, RunState, State, advance, fold, folding_messages
 
 Json = dict[str, Any]
 
@@ -451,13 +451,12 @@ def test_a_malformed_event_raises_and_leaves_the_snapshot_usable() -> None:
 
 def test_a_fold_that_is_interrupted_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     before = folded(message_delta(text("a")))
-    from rx_assistant.snapshots import _fold_messages
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(_fold_messages, "index_of", interrupted)
+        patched.setattr(folding_messages, "index_of", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fold(before, message_delta(text("x"), text("y", 1)))
     after = fold(before, message_delta(text("b"), text("c", 1)))

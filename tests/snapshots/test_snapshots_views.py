@@ -15,7 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from rx_assistant.events import BY_NAME, StreamEvent
 from rx_assistant.snapshots import CallState, PartState, RunSnapshot, advance, fold
-from rx_assistant.snapshots._text import TextLog
+from rx_assistant.snapshots.text import TextLog
 from rx_assistant.types import (
     CodeInterpreterToolCall,
     FunctionToolCall,

@@ -19,7 +19,7 @@ from rx_assistant.events import StreamEvent, UnknownEvent
 from rx_assistant.lifecycle import RUN_STOPS
 from rx_assistant.snapshots import RunSnapshot
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream
-from rx_assistant.streams._dialects import ChatDecoding, ResponsesDecoding
+from rx_assistant.streams.dialects import ChatDecoding, ResponsesDecoding
 
 CHAT = sorted((SHARED / "chat").glob("*.sse")) + sorted((SHARED / "chat" / "live").glob("*.sse"))
 CHUNKS = sorted((SHARED / "chat" / "chunks").glob("*.jsonl"))
@@ -398,7 +398,7 @@ async def test_the_asynchronous_face_gives_the_same(dialect: str, path: Path) ->
     whole = told(stream_of(dialect, [data]))
 
     async def open() -> Any:
-        from rx_assistant.streams._sources import AsyncReplayBody
+        from rx_assistant.streams.sources import AsyncReplayBody
 
         return AsyncReplayBody(cut(data, 3), None, None)
 

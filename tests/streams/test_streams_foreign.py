@@ -28,8 +28,8 @@ from streams_bodies import (
 
 from rx_assistant import from_events, operators as ax, replay
 from rx_assistant.hot import HotLog
-from rx_assistant.streams import AssistantStream, AsyncAssistantStream, _unread
-from rx_assistant.streams._unread import Unread
+from rx_assistant.streams import AssistantStream, AsyncAssistantStream, unread
+from rx_assistant.streams.unread import Unread
 
 TEXTS = ("a", "b")
 
@@ -307,7 +307,7 @@ def test_there_is_no_warning_when_it_was_read_left_or_ended(case: str, caplog: p
 def test_a_stream_that_nothing_reads_warns(
     subscribe: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_unread, "PATIENCE", 0.001)
+    monkeypatch.setattr(unread, "PATIENCE", 0.001)
     stream = opened()
     with caplog.at_level(logging.WARNING, "rx_assistant"):
         subscribe(stream)

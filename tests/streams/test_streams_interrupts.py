@@ -138,7 +138,7 @@ def test_giving_a_holder_back_twice_or_without_having_it_counts_once() -> None:
 
 
 def test_a_lost_wake_up_delays_a_sleeper_but_does_not_leave_it_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rx_assistant.hot._threads.HEARTBEAT", 0.01)
+    monkeypatch.setattr("rx_assistant.hot.threads.HEARTBEAT", 0.01)
     sleepers, told = Sleepers(), threading.Event()
     thread = elsewhere(lambda: sleepers.sleep(told.is_set))
     told.set()  # and no wake()
@@ -163,7 +163,7 @@ def test_timers_go_on_after_an_interrupt_while_one_was_set(monkeypatch: pytest.M
         monkeypatch.undo()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rx_assistant.hot._clock.start_thread", interrupted)
+    monkeypatch.setattr("rx_assistant.hot.clock.start_thread", interrupted)
     with pytest.raises(KeyboardInterrupt):
         timers.call_later(0.0, lambda: None)
     timers.call_later(0.0, fired.set)

@@ -11,8 +11,8 @@ from rx_assistant.errors import APIConnectionError, StreamClosedError, StreamTru
 from rx_assistant.hot import FOREVER
 from rx_assistant.snapshots import RunSnapshot
 from rx_assistant.streams import AssistantStream
-from rx_assistant.streams._body import OPEN
-from rx_assistant.streams._pump_state import DELIVER, END, READ, WAIT, Close, PumpState, Resume
+from rx_assistant.streams.body import OPEN
+from rx_assistant.streams.pump_state import DELIVER, END, READ, WAIT, Close, PumpState, Resume
 
 
 def made(*, resumes: bool = False) -> tuple[PumpState[Any], FedBody]:

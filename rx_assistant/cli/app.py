@@ -1,0 +1,388 @@
+"""The commands and their options. What a command does stands in a module of its own."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+import rx_assistant
+from rx_assistant.cli.failure import RunFailed
+from rx_assistant.errors import ConfigurationError, RxAssistantError
+
+if TYPE_CHECKING:
+    from rx_assistant.local.upstreams import UpstreamOptions
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command line and give its exit code: 0 done, 1 failed or broke, 2 usage, 130 interrupted."""
+    debug = "--debug" in (sys.argv[1:] if arguments is None else arguments)
+    _let_any_text_through()
+    try:
+        code = cli.main(args=arguments, prog_name="rx-assistant", standalone_mode=False)
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:  # whoever read, such as `head`, has seen enough
+        _forget_stdout()
+        return FAILED
+    except ConfigurationError as error:
+        return _complain(error, USAGE, debug)
+    except (RxAssistantError, RunFailed, OSError) as error:
+        return _complain(error, FAILED, debug)
+    return code if isinstance(code, int) else OK
+
+
+def _complain(error: Exception, code: int, debug: bool) -> int:
+    from rx_assistant.gui import printable
+
+    message = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(traceback.format_exception(error)).rstrip() if debug else f"rx-assistant: {message}"
+    lines = [text] if debug else [text, *getattr(error, "__notes__", ())]
+    for line in lines:
+        click.echo(printable(line) if sys.stderr.isatty() else line, err=True)
+    return code
+
+
+def _let_any_text_through() -> None:
+    """Show what a stream's encoding has no character for as `?`, instead of losing the text; log lines in a terminal
+    without control characters."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    if sys.stderr.isatty() and logging.lastResort is not None:
+        from rx_assistant.cli.output import PrintableFormatter
+
+        logging.lastResort.setFormatter(PrintableFormatter())
+
+
+def _forget_stdout() -> None:
+    """Let what is still buffered go nowhere, so that the interpreter's last flush says nothing."""
+    with suppress(OSError, ValueError):  # no descriptor
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _named(context: click.Context, _option: click.Parameter, base_url: str | None) -> str:
+    """Refuse to look for what is there already on no server."""
+    if not base_url:
+        raise click.UsageError(
+            "no server to ask: give --base-url or set OPENAI_BASE_URL; `rx-assistant serve` is one on this machine",
+            context,
+        )
+    return base_url
+
+
+def server_options(command: F) -> F:
+    """Where the server is; without it a local one is started."""
+    command = click.option("--api-key", envvar="OPENAI_API_KEY", help="Key for the server (OPENAI_API_KEY).")(command)
+    return click.option(
+        "--base-url",
+        envvar="OPENAI_BASE_URL",
+        help="Server to talk to (OPENAI_BASE_URL); without it a local one is started for the occasion.",
+    )(command)
+
+
+def remote_options(command: F) -> F:
+    """Where the server is, for commands about what is there already."""
+    command = click.option("--api-key", envvar="OPENAI_API_KEY", help="Key for the server (OPENAI_API_KEY).")(command)
+    return click.option(
+        "--base-url", envvar="OPENAI_BASE_URL", callback=_named, help="Server to talk to (OPENAI_BASE_URL)."
+    )(command)
+
+
+def _mapped(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """`APPLICATION=UPSTREAM` as a mapping."""
+    return _pairs(given, "the application's name and the upstream's, such as gpt-4o=qwen3:8b")
+
+
+def _assistants(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, Path]:
+    """`ID=FILE` as a mapping."""
+    return {id: Path(file) for id, file in _pairs(given, "an id and a file, such as asst_1=support.json").items()}
+
+
+def _pairs(given: tuple[str, ...], what: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        if not (name and value):
+            raise click.BadParameter(f"must be {what}, got {text!r}")
+        if name in found:
+            raise click.BadParameter(f"{name!r} is given twice")
+        found[name] = value
+    return found
+
+
+def upstream_options(command: F) -> F:
+    """Which model server answers."""
+    for option in reversed(_UPSTREAM_OPTIONS):
+        command = option(command)
+    return command
+
+
+_UPSTREAM_OPTIONS = (
+    click.option("--upstream", metavar="URL", help="Model server that answers; its address usually ends in /v1."),
+    click.option(
+        "--upstream-key-env", metavar="VAR", help="Environment variable that holds the key of the model server."
+    ),
+    click.option(
+        "--map",
+        "model_map",
+        multiple=True,
+        metavar="NAME=MODEL",
+        callback=_mapped,
+        help="Answer the application's NAME with the server's MODEL; may be repeated.",
+    ),
+    click.option(
+        "--thinking",
+        type=click.Choice(["reasoning", "text"]),
+        default="reasoning",
+        show_default=True,
+        help="Keep a model's reasoning apart, or in the text.",
+    ),
+    click.option(
+        "--file-search",
+        type=click.Choice(["context", "tool"]),
+        default="context",
+        show_default=True,
+        help="Give passages to the model, or let it call the search.",
+    ),
+    click.option(
+        "--upstream-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        default=600.0,
+        show_default=True,
+        help="Seconds that the model server may be silent.",
+    ),
+)
+
+
+def timeout_option(command: F) -> F:
+    """How long to wait."""
+    return click.option("--timeout", type=click.FloatRange(min=0), help="Seconds to wait at most; by default, any.")(
+        command
+    )
+
+
+def debug_option(command: F) -> F:
+    """Accept --debug after the command, too."""
+    return click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(rx_assistant.__version__, "--version", message="rx-assistant %(version)s")
+@debug_option
+def cli() -> None:
+    """Talk to an Assistants server, replay its streams, or be one.
+
+    A first try, which needs no server: rx-assistant ask "What time is it?"
+
+    With a model of this machine: rx-assistant models, then rx-assistant serve --model NAME
+    """
+
+
+@cli.command()
+@click.argument("text")
+@server_options
+@click.option("--model", help="Model that answers; without --base-url and --upstream it is looked for on this machine.")
+@upstream_options
+@click.option("--instructions", help="Instructions for the assistant.")
+@click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="Keep the stream in this file.")
+@debug_option
+def ask(
+    text: str,
+    base_url: str | None,
+    api_key: str | None,
+    model: str | None,
+    instructions: str | None,
+    record: Path | None,
+    **upstream: Any,
+) -> None:
+    """Ask TEXT and print the answer as it is written."""
+    from rx_assistant.cli.ask import ask as ask_server
+
+    if upstream["upstream"] is not None:
+        _refuse_other_server(base_url)
+        base_url = None
+    ask_server(
+        text,
+        base_url=base_url,
+        api_key=api_key,
+        instructions=instructions,
+        record=record,
+        upstream=cast("UpstreamOptions", {"model": model, **upstream}),
+    )
+
+
+def _refuse_other_server(base_url: str | None) -> None:
+    """A server of the environment gives way to --upstream; one of the command line contradicts it."""
+    source = click.get_current_context().get_parameter_source("base_url")
+    if base_url and source is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("give --base-url (an Assistants server) or --upstream (a model server), not both")
+
+
+@cli.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One event a line, as JSON.")
+@click.option("--events-per-second", type=click.FloatRange(min=0, min_open=True), help="Play at this pace.")
+@debug_option
+def replay(file: Path, as_json: bool, events_per_second: float | None) -> None:
+    """Play back the stream that FILE holds."""
+    from rx_assistant.cli.replay import replay as play
+
+    play(file, as_json=as_json, events_per_second=events_per_second)
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
+@click.option(
+    "--engine", help="What answers: builtin, scripted, a plug-in as module:object, or chat or responses of an upstream."
+)
+@click.option("--script", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Scenario to play.")
+@click.option("--model", metavar="NAME", help="Model that answers every run; without --upstream it is looked for.")
+@upstream_options
+@click.option("--adopt", is_flag=True, help="Create assistants and threads that runs and messages name, when unknown.")
+@click.option(
+    "--assistant",
+    "assistants",
+    multiple=True,
+    metavar="ID=FILE",
+    callback=_assistants,
+    help="Create an assistant under this id from a JSON file; may be repeated.",
+)
+@click.option("--api-key", help="Refuse requests without this key; needed for any host but this machine.")
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Answer to this host name, too, such as that of a container; may be repeated.",
+)
+@click.option(
+    "--allow-origin",
+    "allow_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Let pages of this origin, such as http://localhost:3000, use the server; may be repeated.",
+)
+@click.option(
+    "--log-level",
+    default="info",
+    show_default=True,
+    type=click.Choice(["critical", "error", "warning", "info", "debug"]),
+)
+@debug_option
+def serve(
+    host: str,
+    port: int,
+    engine: str | None,
+    script: Path | None,
+    api_key: str | None,
+    allow_hosts: tuple[str, ...],
+    allow_origins: tuple[str, ...],
+    log_level: str,
+    adopt: bool,
+    assistants: dict[str, Path],
+    **upstream: Any,
+) -> None:
+    """Be an Assistants server on this machine, until Ctrl-C."""
+    from rx_assistant import local
+
+    if sys.stderr.isatty():
+        from rx_assistant.cli.output import PrintableFormatter
+
+        handler = logging.StreamHandler()
+        handler.setFormatter(PrintableFormatter("%(levelname)-8s %(message)s"))
+        logging.basicConfig(level=log_level.upper(), handlers=[handler])
+    local.run(
+        host=host,
+        port=port,
+        engine=engine,
+        script=script,
+        api_key=api_key,
+        allow_hosts=allow_hosts,
+        allow_origins=allow_origins,
+        log_level=log_level,
+        adopt=adopt,
+        assistants=assistants,
+        **upstream,
+    )
+
+
+@cli.command()
+@click.option("-v", "--verbose", is_flag=True, help="Show addresses, and the ports where no model server answers.")
+@debug_option
+def models(verbose: bool) -> None:
+    """List the model servers on this machine: server, model, context."""
+    from rx_assistant.cli.models import models as list_models
+
+    list_models(verbose=verbose)
+
+
+@cli.command()
+@click.argument("run_id")
+@click.option("--thread", "thread_id", required=True, help="The run's thread.")
+@remote_options
+@click.option(
+    "--interval", type=click.IntRange(min=0), help="Milliseconds between two requests; else as the server asks."
+)
+@timeout_option
+@debug_option
+def watch(
+    run_id: str,
+    thread_id: str,
+    base_url: str | None,
+    api_key: str | None,
+    interval: int | None,
+    timeout: float | None,
+) -> None:
+    """Follow the run RUN_ID until it has ended or requires action."""
+    from rx_assistant.cli.watch import watch as follow
+
+    follow(run_id, thread_id=thread_id, base_url=base_url, api_key=api_key, interval=interval, timeout=timeout)
+
+
+@cli.command(short_help="Upload each FILE into a vector store.")
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option("--vector-store", "vector_store_id", required=True, help="The vector store that takes them in.")
+@remote_options
+@click.option("--max-concurrency", default=5, show_default=True, type=click.IntRange(min=1), help="Uploads at once.")
+@timeout_option
+@debug_option
+def upload(
+    files: tuple[Path, ...],
+    vector_store_id: str,
+    base_url: str | None,
+    api_key: str | None,
+    max_concurrency: int,
+    timeout: float | None,
+) -> None:
+    """Upload each FILE, and wait until the vector store has taken them in."""
+    from rx_assistant.cli.upload import upload as send
+
+    send(
+        files,
+        vector_store_id=vector_store_id,
+        base_url=base_url,
+        api_key=api_key,
+        max_concurrency=max_concurrency,
+        timeout=timeout,
+    )

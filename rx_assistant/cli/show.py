@@ -1,0 +1,102 @@
+"""A stream on the screen: its text, tool calls and steps, each from its own operator."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from rx_assistant import operators as ax
+from rx_assistant.errors import EventDecodeError, StreamError
+from rx_assistant.events import RunStepEvent, StreamEvent
+from rx_assistant.types._inside import inside, is_model, models_in, text_in
+
+if TYPE_CHECKING:
+    from rx_assistant.cli.output import Output
+    from rx_assistant.streams import AssistantStream
+    from rx_assistant.types import Run, ToolCall
+
+
+def show(stream: AssistantStream, output: Output) -> None:
+    """Print what the stream brings, as it comes. Subscribes, and reads nothing by itself."""
+
+    shown: set[tuple[str, str]] = set()
+
+    def begin(call: Any) -> None:
+        if not output.knows(call.id):
+            output.call_begins(call.id, call.name or call.type)
+            call.argument_deltas.subscribe(lambda piece: output.call_goes_on(call.id, piece), complain)
+
+    def end(call: ToolCall) -> None:
+        if output.knows(call.id):
+            return
+        output.call_ends(call.id, *_name_and_input(call))
+        for line in _outputs(call):
+            output.answer(line)
+
+    def step(event: RunStepEvent[Any]) -> None:
+        step = event.data
+        if (step.id, step.status) not in shown:
+            shown.add((step.id, step.status))
+            output.note(f"· {step.type} {step.status}")
+
+    def complain(error: Exception) -> None:
+        if error is output.failure:
+            stream.close()  # nobody can see the rest
+        elif not isinstance(error, StreamError):  # how the stream itself ended, the command that waits for it tells
+            output.note(f"! {error}", "red")
+
+    stream.pipe(ax.text_deltas()).subscribe(output.text, complain)
+    stream.pipe(ax.of_type(RunStepEvent)).subscribe(step, complain)
+    stream.pipe(ax.tool_calls()).subscribe(begin, complain)
+    stream.pipe(ax.completed_tool_calls()).subscribe(end, complain)
+
+
+def show_json(stream: AssistantStream, output: Output) -> None:
+    """Print one event a line: `{"event": NAME, "data": PAYLOAD}`."""
+
+    def line(event: StreamEvent) -> None:
+        output.text(json.dumps({"event": event.event, "data": payload(event)}, ensure_ascii=False) + "\n")
+
+    def stop(error: Exception) -> None:
+        if error is output.failure:
+            stream.close()
+
+    stream.subscribe(line, stop)  # the command that waits for the stream tells how it ended
+
+
+def payload(event: StreamEvent) -> Any:
+    """Give an event's payload as JSON; what is none, as the text that it is."""
+    try:
+        return event.json()
+    except EventDecodeError:
+        return event.raw.decode("utf-8", "replace")
+
+
+def describe_end(run: Run) -> str | None:
+    """Say in a sentence why a run is no success; None when it is one."""
+    if run.status in ("completed", "requires_action"):
+        return None
+    error, details = run.last_error, run.incomplete_details
+    if error is not None:
+        return f"the run {run.status}: " + (f"{error.message} ({error.code})" if is_model(error) else str(error))
+    if details is not None and inside(details, "reason"):
+        return f"the run is {run.status}: {details.reason}"
+    return f"the run ended as {run.status!r}"
+
+
+def _name_and_input(call: ToolCall) -> tuple[str, str]:
+    if call.type == "function":
+        return text_in(call.function, "name") or "function", text_in(call.function, "arguments")
+    if call.type == "code_interpreter":
+        return "code_interpreter", text_in(call.code_interpreter, "input")
+    return call.type, ""
+
+
+def _outputs(call: ToolCall) -> list[str]:
+    if call.type == "function":
+        output = inside(call.function, "output")
+        return [] if output is None else [str(output)]
+    if call.type == "code_interpreter":
+        outputs = models_in(inside(call.code_interpreter, "outputs"))
+        return [text_in(output, "logs") for output in outputs if output.type == "logs"]
+    return []

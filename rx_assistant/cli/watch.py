@@ -1,0 +1,78 @@
+"""`rx-assistant watch`: a run's states until it rests; a moving bar in a terminal, a line for each state in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+from reactivex import operators as ops
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from rx_assistant.cli.failure import RunFailed
+from rx_assistant.cli.show import describe_end
+from rx_assistant.client import AssistantClient
+from rx_assistant.gui import printable
+from rx_assistant.hot import Stream
+from rx_assistant.types import Run
+from rx_assistant.types._inside import inside, models_in, text_in
+
+T = TypeVar("T")
+
+
+def watch(
+    run_id: str,
+    *,
+    thread_id: str,
+    base_url: str | None,
+    api_key: str | None,
+    interval: int | None,
+    timeout: float | None,
+) -> None:
+    """Print the run's states until it has ended or requires action; raise if it ended other than well."""
+    with AssistantClient(base_url=base_url, api_key=api_key) as client:
+        states = client.threads.runs.watch(run_id, thread_id, poll_interval_ms=interval, max_wait_seconds=timeout)
+        run = (_with_bar if sys.stdout.isatty() else _in_lines)(states)
+    failure = describe_end(run)
+    if failure is not None:
+        raise RunFailed(failure)
+
+
+def last_of(states: Stream[T], show: Callable[[T], object]) -> T:
+    """Wait for the last state on this thread, showing each on the way; an interrupt leaves nothing behind."""
+
+    def shown(state: T) -> T:
+        show(state)
+        return state
+
+    return states.pipe(ops.map(shown)).run()
+
+
+def _in_lines(states: Stream[Run]) -> Run:
+    shown = ""
+
+    def show(run: Run) -> None:
+        nonlocal shown
+        line, before = _line(run), shown
+        shown = line
+        if line != before:
+            print(line, flush=True)
+
+    return last_of(states, show)
+
+
+def _with_bar(states: Stream[Run]) -> Run:
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns) as progress:
+        bar = progress.add_task("asking", total=None)
+        run = last_of(states, lambda state: progress.update(bar, description=printable(_line(state))))
+        progress.update(bar, total=1, completed=1)
+    return run
+
+
+def _line(run: Run) -> str:
+    """The status, and the functions that a run waits for."""
+    action = run.required_action if run.status == "requires_action" else None
+    calls = models_in(inside(action, "submit_tool_outputs", "tool_calls"))
+    names = ", ".join(text_in(call.function, "name") or "?" for call in calls)
+    return f"{run.status}: {names}" if names else str(run.status)

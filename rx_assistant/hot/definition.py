@@ -1,0 +1,114 @@
+"""Builds operators: a function for one subscription becomes a function from stream to stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
+
+from reactivex import Observable, abc
+
+from rx_assistant.hot.loops import Loop, loop_for, position_in
+from rx_assistant.hot.stream import Face, face_of, origin_of
+from rx_assistant.hot.subscriber import Guard, Subscriber
+
+if TYPE_CHECKING:
+    from rx_assistant.hot.subscriber import Sink
+    from rx_assistant.hot.types import Root
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class Hooks(NamedTuple):
+    """An operator's hooks for upstream's signals. A hook that is None passes the signal on.
+
+    `dispose` runs once, when downstream is disposed or gets its ending. Upstream's ending
+    only calls `error` or `completed`, which may still emit items.
+    """
+
+    next: Callable[[Any], object]
+    error: Callable[[Exception], object] | None = None
+    completed: Callable[[], object] | None = None
+    dispose: Callable[[], object] | None = None
+
+
+class Scope(Generic[A]):
+    """The context of an operator's subscription: the source, the scheduler, and the origin of the current item."""
+
+    __slots__ = ("loop", "scheduler", "source")
+
+    def __init__(self, source: Observable[A], scheduler: abc.SchedulerBase | None) -> None:
+        self.source = source
+        self.scheduler = scheduler
+        self.loop = loop_for(scheduler)
+
+    def birth(self) -> Birth:
+        """Return the position of the current item in the source, where a substream starts."""
+        source = self.source
+        is_root = isinstance(source, Face) and cast("object", source.origin) is source
+        root = cast("Root", source) if is_root else None
+        return Birth(self.loop, root, -1 if root is None else position_in(root, self.loop))
+
+
+class Birth(NamedTuple):
+    """The start of a substream: the loop that fed it, and the root and position if its source is a root."""
+
+    loop: Loop[Any] | None
+    root: Root | None
+    position: int
+
+
+Start = Callable[["Sink[B]", Scope[A]], "Callable[[A], object] | Hooks"]
+"""Begins one subscription of an operator: state is made here, never in the factory."""
+
+
+def operator(start: Start[B, A]) -> Callable[[Observable[A]], Observable[B]]:
+    """Return an operator, from a function for one subscription; its result has the face of its source.
+
+    `start(down, scope)` is called at each subscription, and returns the callable for upstream's items, or Hooks.
+    """
+
+    def lift(source: Observable[A]) -> Observable[B]:
+        def link(down: Subscriber[B], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
+            return _link_lifted(source, start, down, scheduler)
+
+        return face_of(source)(link, origin_of(source))
+
+    return lift
+
+
+def _link_lifted(
+    source: Observable[A], start: Start[B, A], down: Subscriber[B], scheduler: abc.SchedulerBase | None
+) -> abc.DisposableBase:
+    hooks = start(cast("Sink[B]", down), Scope(source, scheduler))
+    if not isinstance(hooks, Hooks):
+        hooks = Hooks(hooks)
+    if hooks.error is not None:
+        down.isolate()
+    up: Subscriber[A] = _Link(hooks, down)
+    if isinstance(source, Face):
+        up.hold(source.link(up, scheduler))
+    else:
+        guard = Guard(up)
+        up.hold(source.subscribe(guard.on_next, guard.on_error, guard.on_completed, scheduler=scheduler))
+    return up
+
+
+class _Link(Subscriber[A]):
+    """An operator's subscription to its source, with the operator's cleanup."""
+
+    __slots__ = ("_cleanup", "_down")
+
+    def __init__(self, hooks: Hooks, down: Subscriber[Any]) -> None:
+        super().__init__(hooks.next, hooks.error or down.error, hooks.completed or down.completed)
+        self._cleanup = hooks.dispose
+        self._down = down
+
+    def _ending_raised(self, callback: str, error: Exception) -> None:
+        self._down.error(error)  # an exception in an operator's hook ends its chain
+
+    def dispose(self) -> None:
+        cleanup, self._cleanup = self._cleanup, None
+        super().dispose()
+        if cleanup is not None:
+            cleanup()

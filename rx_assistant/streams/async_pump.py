@@ -1,0 +1,452 @@
+"""The pump of an asynchronous stream: `_pump_state` says what is next, tasks of one event loop read and wait.
+
+Sync subscribers are called by the log, async handlers are awaited by `_async_handlers`. A task that is cancelled while
+it reads, or while it awaits a handler, ends the stream for everybody: the transport has closed the response. No cancel
+scope and no task group is open while user code runs, but for the ending after a cancellation or a close.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from rx_assistant.errors import RxAssistantError, StreamCancelledError, StreamClosedError
+from rx_assistant.hot import ENDED, FOREVER, RELEASED
+from rx_assistant.streams.async_handlers import AsyncHandlers
+from rx_assistant.streams.async_home import Home
+from rx_assistant.streams.pump_state import DELIVER, END, READ, WAIT, Close, PumpState, Step
+from rx_assistant.streams.unread import Unread
+
+if TYPE_CHECKING:
+    from rx_assistant.hot import HotLog
+    from rx_assistant.schedulers import EventLoop, LoopWaker, Task
+    from rx_assistant.snapshots import RunSnapshot
+    from rx_assistant.streams.body import AsyncBody
+    from rx_assistant.streams.feed import Feed, RunIdentity
+    from rx_assistant.streams.handling import Binding
+
+AsyncOpen = Callable[[], Awaitable["AsyncBody"]]
+"""Sends the request, and gives what to read from. Raises errors of ours only."""
+
+AsyncResume = Callable[["RunIdentity | None", "RunSnapshot"], Awaitable["AsyncBody | None"]]
+"""Gives a body that goes on where a broken one stopped, from what has been folded so far.
+
+The identity is None where no event had told it. So is the body, where the run cannot be found.
+"""
+
+_GOODBYE = 5.0  # seconds that handlers get to hear of a cancellation
+
+
+class AsyncPump:
+    """Fulfils hot.AsyncDriver for one stream."""
+
+    def __init__(
+        self,
+        log: HotLog[Any],
+        feed: Feed,
+        open: AsyncOpen,
+        resume: AsyncResume | None,
+        snapshot: Callable[[], RunSnapshot],
+    ) -> None:
+        self._home = Home()
+        self.unread = Unread(log, self._home.call_later)
+        self._log = log
+        self._feed = feed
+        self._open = open
+        self._resume = resume
+        self._state: PumpState[AsyncBody] = PumpState(log, feed, snapshot, resumes=resume is not None)
+        self._opening: anyio.CancelScope | None = None
+        self._closed = False
+        self._cleaning = False
+        self._cleaned = False
+        self._handlers = AsyncHandlers(log, self._home)
+        self._task: Task | None = None
+        self._task_id: int | None = None
+        self._task_over = False
+        log.inside = self._handlers.is_inside
+        log.listen(self._home.wake)
+
+    @property
+    def loop(self) -> EventLoop | None:
+        """The stream's event loop; None before its first use."""
+        return self._home.loop
+
+    def here(self) -> EventLoop:
+        """Give the stream's event loop; the first use decides which."""
+        return self._home.here()
+
+    def waker(self) -> LoopWaker:
+        """Give something to sleep on that any thread may wake."""
+        return self._home.waker()
+
+    def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
+        """Run `action` on the stream's event loop, `seconds` from now; on a thread while it has none."""
+        return self._home.call_later(seconds, action)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a task of the stream's own reads."""
+        return self._task is not None
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether the request was sent, or is being sent."""
+        return self._state.is_sent
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    async def enter(self) -> None:
+        """Send the request, if it was not sent yet; raise what comes of it."""
+        self.here()
+        log, state = self._log, self._state
+        while (step := state.opening(self._may_read())) is not END:
+            if step is WAIT:
+                await self._home.sleep(lambda: state.opening(self._may_read()) is not WAIT)
+                continue
+            state.turn[0] = state
+            try:
+                await self._start()
+            except Exception:
+                await self._deliver_ending()
+                raise
+            finally:
+                self._leave_turn()
+        if state.body is None and log.failure is not None:
+            raise log.failure
+
+    async def advance(self, position: int) -> None:
+        """Return once the log holds more than `position` events, or has ended."""
+        log, state = self._log, self._state
+        self.here()
+        while (step := state.arrival(position, self._may_read())) is not END:
+            if log.alarm is not None:
+                log.check()
+            if step is READ:
+                await self._read()
+            else:
+                await self._home.sleep(lambda: log.alarmed or state.arrival(position, self._may_read()) is not WAIT)
+
+    async def finish(self) -> None:
+        """Return once everything is delivered; inside a delivery, once everything has arrived."""
+        log, handlers, waiter = self._log, self._handlers, object()
+        self.here()
+        try:
+            log.retain(waiter)
+            while (step := self._delivery()) is not END:
+                if log.alarm is not None:
+                    log.check()
+                if step is READ:
+                    await self._read()
+                    log.drain()  # what was wanted before is delivered without asking for the step
+                elif step is DELIVER:
+                    log.want(FOREVER)
+                    if handlers:
+                        await self.deliver(log.length + 1)
+                else:
+                    await self._home.sleep(lambda: log.alarmed or self._delivery() is not WAIT)
+            log.check()
+        finally:
+            log.release(waiter)
+        await self.settle()
+
+    def _delivery(self) -> Step:
+        """The next step of this task towards the end of delivery, for handlers too."""
+        log, handlers = self._log, self._handlers
+        if not handlers:
+            return self._state.delivery(
+                self._may_read(), over=log.state >= RELEASED, behind=log.is_behind, inside=False
+            )
+        inside = handlers.is_inside()
+        behind = log.is_behind or (not inside and handlers.is_behind(log.length + 1))
+        return self._state.delivery(self._may_read(), over=False, behind=behind, inside=inside)
+
+    async def connect(self) -> None:
+        """Read and deliver in a task of its own from now on."""
+        self._connect(self._run)
+
+    def prepare(self) -> None:
+        """Find the event loop for `connect_soon()`; RuntimeError when there is none."""
+        try:
+            self.here()
+        except RuntimeError:
+            raise RuntimeError(
+                "an operator of reactivex subscribed to an asynchronous stream outside an event loop, so nothing can "
+                "read it: open the stream on its loop with `async with stream` and `await stream.connect()`, or make "
+                'it with on_subscribe="wait"'
+            ) from None
+
+    def connect_soon(self) -> None:
+        """Read and deliver in a task of its own for subscribers that are left when it begins; from any thread."""
+        loop = self.here()
+        if loop.is_here():
+            self._connect(self._run_for_subscribers)
+        else:
+            loop.call_soon(self.connect_soon)
+
+    def _connect(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if self._task is None and not self._log.delivered:
+            self._handlers.connected = True
+            self._task = self.here().spawn(main)
+
+    async def _run_for_subscribers(self) -> None:
+        if self._log.holders or self._state.is_sent:
+            await self._run()
+        else:
+            self._task = None  # the subscriber has left: there is no request to send (C29)
+            self._handlers.connected = False
+
+    async def _run(self) -> None:
+        log, state = self._log, self._state
+        self._task_id = anyio.get_current_task().id
+        try:
+            while not log.ended:
+                log.want(FOREVER)
+                upto = log.length
+                await self._serve(upto)
+                if log.length > upto:
+                    continue  # a handler has read ahead
+                if state.arrival(upto, True) is READ:
+                    await self._read()
+                else:
+                    await self._home.sleep(lambda: 0 not in state.turn or log.state >= ENDED)
+            await self._deliver_ending()
+            await self.settle()
+        finally:
+            self._task_over = True
+            self._home.wake()
+
+    async def _start(self) -> None:
+        self.here()
+        body: AsyncBody | None = None
+        try:
+            with anyio.CancelScope() as self._opening:  # closing the stream ends the wait for the head
+                body = await self._open()
+        except Exception as error:
+            self.unread.stop()
+            self._feed.fail(error)
+            raise
+        except BaseException:
+            await self._cancelled("the task that sent the request was cancelled")
+            raise
+        finally:
+            self._opening = None
+        if body is None:
+            raise StreamClosedError("the stream was closed before it had ended")
+        self._state.hold(body)
+        self._feed.request_id = body.request_id
+        if self._closed:
+            await body.aclose()
+
+    async def _read(self) -> None:
+        """Take the turn and read one chunk into the log.
+
+        What goes wrong is the stream's ending, not the caller's exception.
+        """
+        if not self.unread.was_read:
+            self.unread.read()
+        state = self._state
+        state.turn[0] = state
+        try:
+            try:
+                if state.body is None:
+                    await self._start()
+                body = state.body
+                if body is None or self._log.state >= ENDED:
+                    return
+                chunk = await body.read()
+            except RxAssistantError as error:
+                await self._recover(error)
+                return
+            except Exception as error:  # no error of a transport's: a source that is not what it should be
+                self._feed.fail(error)
+                return
+            except BaseException:
+                await self._cancelled("the task that was reading the stream was cancelled")
+                raise
+            if not chunk:
+                await self._recover(None)
+            elif self._feed.take(chunk):
+                body.saw_event()
+        finally:
+            self._leave_turn()
+
+    async def _recover(self, cause: RxAssistantError | None) -> None:
+        steps = self._state.recovery(cause)
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Close):
+                    await _closed_whatever_happens(step.body)
+                    step = next(steps)
+                    continue
+                assert self._resume is not None
+                try:
+                    following = await self._resume(step.identity, step.snapshot)
+                except Exception as error:
+                    step = steps.throw(error)
+                except BaseException:
+                    await self._cancelled("the task that was resuming the stream was cancelled")
+                    raise
+                else:
+                    step = steps.send(following)
+        except StopIteration:
+            pass
+
+    async def _cancelled(self, what: str) -> None:
+        """End the stream for everybody, and let the handlers hear of it, while the cancellation goes on."""
+        self._feed.fail(StreamCancelledError(what))
+        with anyio.move_on_after(_GOODBYE, shield=True):
+            await self._deliver_ending()
+            await self.settle()
+
+    # -- async handlers ------------------------------------------------------------------------------------------
+
+    @property
+    def gated(self) -> bool:
+        """Whether async handlers have to be awaited before an event is handed on."""
+        return bool(self._handlers)
+
+    def attach(self, binding: Binding, *, raises: bool) -> Callable[[], None]:
+        """Add an async handler: it gets everything that the log keeps, then each event. Gives what removes it."""
+        detach = self._handlers.attach(binding, raises=raises)
+        if not raises:
+            self.unread.wait()
+        if self._log.position or self._log.delivered:
+            self._home.spawn(self._catch_up)
+        return detach
+
+    async def _catch_up(self) -> None:
+        """Let a handler that came late have what the subscribers have had."""
+        await self._serve(self._log.position + self._log.delivered)
+
+    async def deliver(self, upto: int) -> None:
+        """Let subscribers and async handlers have the events before `upto`, and the ending if that lies before.
+
+        After `connect()` its task does that, so that the caller may be cancelled freely. Returns early when a handler
+        has raised something that is to come out of the caller.
+        """
+        handlers, log = self._handlers, self._log
+        if self._task is None or self._task_over or self._is_own_task() or handlers.is_inside():
+            await handlers.deliver(upto, self._cancelled, lambda: log.alarmed)
+        elif handlers.is_behind(upto):
+            await self._home.sleep(lambda: not handlers.is_behind(upto) or log.alarmed or self._task_over)
+
+    async def _deliver_ending(self) -> None:
+        self._log.want(FOREVER)
+        await self._serve(self._log.length + 1)
+
+    async def _serve(self, upto: int) -> None:
+        if self._handlers:
+            await self._handlers.deliver(upto, self._cancelled)
+
+    def _is_over(self) -> bool:
+        """Whether the ending was delivered to everybody."""
+        return self._log.delivered and not self._handlers
+
+    # -- turns ---------------------------------------------------------------------------------------------------
+
+    def _may_read(self) -> bool:
+        """After `connect()` only its task reads, and a handler that reads ahead, which keeps that task waiting."""
+        return self._task is None or self._is_own_task() or self._handlers.is_inside()
+
+    def _is_own_task(self) -> bool:
+        return self._task_id is not None and anyio.get_current_task().id == self._task_id
+
+    def _leave_turn(self) -> None:
+        self._state.turn.clear()
+        self._home.wake()
+
+    # -- endings -------------------------------------------------------------------------------------------------
+
+    @property
+    def is_left_open(self) -> bool:
+        """Whether there is something to close that only readers of the stream would close, and they are gone."""
+        return self._state.body is not None and not (self._closed or self._cleaning) and self._task is None
+
+    @property
+    def holds_connection(self) -> bool:
+        """Whether what is read from holds a connection. A recording does not."""
+        return getattr(self._state.body, "holds_connection", True)
+
+    def drop(self) -> None:
+        """Close what a stream has left open that was collected; a loop that is over has closed its sockets itself."""
+        with suppress(Exception):
+            self.close_soon()
+        self._state.forget()
+
+    def close_soon(self) -> None:
+        """End the stream where delivery stands, from any thread; the loop closes the response right away."""
+        self.unread.stop()
+        self._closed = True
+        self._state.cut()
+        self._handlers.set_gate()
+        self._log.want(FOREVER)
+        if self._cleaned:
+            return
+        body = self._state.body
+        if body is not None and not self._feed.done and not self._home.is_here:
+            body.close_soon()
+        self._home.spawn(self.settle)
+
+    async def closed(self) -> None:
+        """Return when nothing of the stream is left: no response, no task."""
+        if self._cleaned and self._task is None and not self._handlers:
+            return
+        was_cut = isinstance(self._log.failure, StreamClosedError)
+        try:
+            if not was_cut:
+                await self._told()  # the stream's own task may be telling it right now
+            with anyio.CancelScope(shield=True):
+                await self._end_task()
+            await self._told()
+        finally:
+            with anyio.move_on_after(_GOODBYE, shield=True):
+                await self._end_task()
+                await self._deliver_ending()
+
+    async def _end_task(self) -> None:
+        await self.settle()
+        task = self._task
+        if task is not None and not (self._is_own_task() or self._handlers.is_inside()):
+            task.cancel()
+            await task.wait()
+
+    async def _told(self) -> None:
+        """Return once each async handler has had the ending."""
+        if self._handlers and not (self._is_own_task() or self._handlers.is_inside()):
+            await self._deliver_ending()
+            await self._home.sleep(lambda: not self._handlers)
+
+    async def settle(self) -> None:
+        """Give the connection back after a good end, else close it. Once; others wait until it is done."""
+        if self._cleaning:
+            if not self._cleaned:
+                await self._home.sleep(lambda: self._cleaned)
+            return
+        if not self._log.ended or (self._state.body is None and 0 in self._state.turn):
+            if self._closed and self._opening is not None:
+                self._opening.cancel()
+            return
+        self._cleaning = True
+        try:
+            body = self._state.body
+            if body is not None and self._state.is_good:
+                try:
+                    await body.finish()
+                except BaseException:
+                    await _closed_whatever_happens(body)
+                    raise
+            elif body is not None:
+                await _closed_whatever_happens(body)
+        finally:
+            self._cleaned = True
+            self._state.forget()
+            self._home.wake()
+
+
+async def _closed_whatever_happens(body: AsyncBody) -> None:
+    with anyio.CancelScope(shield=True):
+        await body.aclose()

@@ -1,0 +1,389 @@
+"""AsyncAssistantStream: one run's events as a hot Observable for asyncio and trio."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from concurrent.futures import Future
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+
+import anyio
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable
+
+from rx_assistant.errors import BadRequestError, ConflictError, PollTimeoutError, RxAssistantError
+from rx_assistant.events import AssistantStreamEvent
+from rx_assistant.hot import AsyncStream, StreamScheduler
+from rx_assistant.streams.async_pump import AsyncOpen, AsyncPump, AsyncResume
+from rx_assistant.streams.base import (
+    CANCEL_WAIT,
+    GOODBYE,
+    POLL_PAUSE,
+    OnIdle,
+    OnSubscribe,
+    Replay,
+    StreamBase,
+    is_over,
+    log_uncancelled,
+)
+from rx_assistant.streams.handling import bound
+
+if TYPE_CHECKING:
+    from rx_assistant.streams.decoding import Decoding
+    from rx_assistant.streams.feed import RunIdentity
+    from rx_assistant.streams.handling import Binding
+    from rx_assistant.types import Message, Run, RunStep
+
+H = TypeVar("H")
+R = TypeVar("R")
+
+_EXHAUSTED: Any = object()
+"""The cursor of `anext(stream)` after the end."""
+
+AsyncPost = Callable[[str, str], Awaitable[Any]]
+"""Posts the cancel of a run: `(run_id, thread_id)` → the Run that the server answered."""
+
+
+class Eager(Generic[R]):
+    """Work that a stream has already begun on its event loop: await it there, or ask for `result()` elsewhere."""
+
+    def __init__(self, driver: AsyncPump, main: Callable[[], Coroutine[Any, Any, R]]) -> None:
+        self._future: Future[R] = Future()
+        self._driver = driver
+        loop = driver.here()
+
+        async def run() -> None:
+            try:
+                result = await main()
+            except BaseException as error:
+                self._future.set_exception(error)
+                if not isinstance(error, Exception):
+                    raise
+            else:
+                self._future.set_result(result)
+
+        if loop.is_here():
+            loop.spawn(run)
+        else:
+            loop.call_soon(lambda: loop.spawn(run))
+
+    def __await__(self) -> Generator[Any, None, R]:
+        return self._wait().__await__()
+
+    def result(self, timeout: float | None = None) -> R:
+        """Wait on another thread than the loop's, `timeout` seconds at most, and give the result."""
+        return self._future.result(timeout)
+
+    async def _wait(self) -> R:
+        waker = self._driver.waker()
+        self._future.add_done_callback(lambda _: waker.wake())
+        while not self._future.done():
+            await waker.sleep(None)
+        return self._future.result()
+
+
+class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
+    """One run as a hot Observable of typed events, on the event loop that it was first used on.
+
+    Entering it sends the request and raises what the API answers. Events flow while someone iterates, waits
+    (`until_done`, `get_final_…`, `await`) or after `connect()`. Subscribing, `close()` and `cancel()` work from any
+    thread. Leaving the block closes the response; with `on_idle="cancel"` it cancels the run if that goes on.
+    """
+
+    def __init__(
+        self,
+        open: AsyncOpen,
+        *,
+        replay: Replay = "all",
+        on_idle: OnIdle = "detach",
+        idle_grace: float | None = None,
+        on_subscribe: OnSubscribe | None = None,
+        cancel_wait: float = CANCEL_WAIT,
+        max_pending: int = 16 * 2**20,
+        max_event_bytes: int = 16 * 2**20,
+        post_cancel: AsyncPost | None = None,
+        fetch_run: AsyncPost | None = None,
+        resume: AsyncResume | None = None,
+        identity: RunIdentity | None = None,
+        decoding: Decoding | None = None,
+    ) -> None:
+        Observable.__init__(self)
+        StreamBase.__init__(
+            self,
+            replay=replay,
+            on_idle=on_idle,
+            idle_grace=idle_grace,
+            on_subscribe=on_subscribe,
+            cancel_wait=cancel_wait,
+            max_pending=max_pending,
+            max_event_bytes=max_event_bytes,
+            identity=identity,
+            decoding=decoding,
+        )
+        self.driver: AsyncPump = AsyncPump(self.log, self._feed, open, resume, self._folding.latest)
+        self._post_cancel = post_cancel
+        self._fetch_run = fetch_run
+        self._cancelling: Eager[Run] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.driver.enter()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._warn_if_unread()
+        if self._is_abandoned and self._post_cancel is not None:
+            await self._cancel_abandoned()
+        self.driver.close_soon()
+        await self.driver.closed()
+        self._log_unheard()
+
+    # -- waiting -------------------------------------------------------------------------------------------------
+
+    async def until_done(self) -> None:
+        """Wait until the stream has ended and everything is delivered.
+
+        Raises:
+            StreamError: it ended other than well; `snapshot` on the error holds what arrived.
+        """
+        await self.driver.finish()
+        if self.log.failure is not None:
+            raise self.log.failure
+
+    async def get_final_run(self) -> Run:
+        """Wait for the end and give the run. One that failed is returned like any other; a broken stream raises."""
+        await self.until_done()
+        return self._final_run()
+
+    async def get_final_run_steps(self) -> list[RunStep]:
+        """Wait for the end and give the run's steps, in the order of their first appearance."""
+        await self.until_done()
+        return [step.to_model() for step in self._final().steps]
+
+    async def get_final_messages(self) -> list[Message]:
+        """Wait for the end and give the messages, in the order of their first appearance."""
+        await self.until_done()
+        return [message.to_model() for message in self._final().messages]
+
+    async def connect(self) -> None:
+        """Read and deliver in a task of its own from now on; leaving the block ends it. Idempotent."""
+        await self.driver.connect()
+
+    @property
+    def text_deltas(self) -> AsyncStream[str]:
+        """The text as it is written, piece by piece. Each loop over it starts from the beginning.
+
+        `await anext(stream.text_deltas)` gives the first piece, then the second, and so on, beside all loops.
+        """
+        deltas = None if self._deltas is None else self._deltas()
+        if deltas is None:
+            deltas = _TextDeltas(self)
+            self._deltas = weakref.ref(deltas)
+        return deltas
+
+    async def __anext__(self) -> AssistantStreamEvent:
+        """Give the next event from the one cursor that belongs to `anext(stream)`; loops have their own.
+
+        That cursor counts as a reader from its first use to the end of the stream.
+
+        Raises:
+            StopAsyncIteration: there are no more events.
+        """
+        return cast("AssistantStreamEvent", await self._next_of("events", self))
+
+    async def _next_of(self, name: str, source: AsyncStream[Any]) -> Any:
+        items = self._cursors.get(name)
+        if items is None:
+            items = self._cursors.setdefault(name, aiter(source))
+        elif items is _EXHAUSTED:
+            raise StopAsyncIteration
+        try:
+            return await anext(items)
+        finally:
+            if items.exhausted:
+                self._cursors[name] = _EXHAUSTED
+
+    # -- handlers ------------------------------------------------------------------------------------------------
+
+    def _seat(self, binding: Binding, *, raises: bool) -> abc.DisposableBase:
+        if not binding.is_async:
+            return super()._seat(binding, raises=raises)
+        return Disposable(self.driver.attach(binding, raises=raises))
+
+    # -- ending --------------------------------------------------------------------------------------------------
+
+    def close(self) -> Awaitable[None]:
+        """End the stream here and now, from any thread and inside a callback; awaiting it waits for the cleaning up.
+
+        Whoever still waits gets StreamClosedError, once. Idempotent.
+        """
+        self.driver.close_soon()
+        return _Closing(self.driver)
+
+    def cancel(self) -> Eager[Run]:
+        """Ask the server to cancel the run: await the Run that it answers. The stream goes on to the server's ending.
+
+        It is under way at once, from any thread. Waits for the run's id when it is not known yet. Posts once, however
+        often it is called, and nothing after the end.
+
+        Raises:
+            RuntimeError: the stream is a recording, or comes from elsewhere, so there is nothing to post to.
+        """
+        if self._cancelling is None:
+            self._cancelling = Eager(self.driver, self._cancel)
+        return self._cancelling
+
+    async def cancel_and_wait(self, timeout: float | None = None) -> Run:
+        """Cancel the run and give it once it is over, so that its thread takes the next message or run.
+
+        Reads the stream to the server's ending; when the stream is closed or broken, it polls the run instead. A run
+        that waits for the outputs of its tools is cancelled too. A run that is over is given at once. `timeout` is in
+        seconds; None waits as long as it takes.
+
+        Raises:
+            PollTimeoutError: the run was not over in time. `last` is its last known state.
+            RuntimeError: the stream is a recording, or comes from elsewhere, so there is nothing to post to.
+        """
+        wanted = [True]
+        run: Run | None = None
+        try:
+            with anyio.move_on_after(timeout):
+                run = await Eager(self.driver, lambda: self._end_run(lambda: bool(wanted)))
+        finally:
+            wanted.clear()
+        if run is None:
+            last = self._folding.arrived(self.log).run
+            raise PollTimeoutError(f"the run was not over within {timeout} seconds after its cancel", last)
+        return run
+
+    async def _cancel(self) -> Run:
+        identity = await self._wait_for_identity()
+        if identity is None or self.log.ended:
+            return self._final_run()
+        return await self._post(identity)
+
+    async def _wait_for_identity(self) -> RunIdentity | None:
+        while self._feed.identity is None and not self.log.ended:
+            await self.driver.advance(self.log.length)
+        return self._feed.identity
+
+    async def _post(self, identity: RunIdentity) -> Run:
+        if self._post_cancel is None:
+            raise RuntimeError("this stream did not come from a client, so there is no server to cancel the run on")
+        return cast("Run", await self._post_cancel(identity.run_id, identity.thread_id))
+
+    async def _end_run(self, is_wanted: Callable[[], bool]) -> Run:
+        """Cancel the run, then read and poll until it is over, or not `is_wanted()` any more."""
+        run = await self._cancel_unless_over()
+        while is_wanted() and not self.log.ended:
+            await self.driver.advance(self.log.length)
+        await self.driver.settle()
+        return await self._poll_to_end(run, is_wanted)
+
+    async def _cancel_unless_over(self) -> Run | None:
+        """Post the cancel of a run that may go on, once; gives the server's answer."""
+        identity = await self._wait_for_identity()
+        if identity is None or self._ended_run() is not None:
+            return None
+        try:
+            if self._cancelling is None:
+                self._cancelling = Eager(self.driver, lambda: self._post(identity))
+            return await self._cancelling
+        except (BadRequestError, ConflictError) as error:
+            log_uncancelled(error)  # it is over already, or being cancelled
+            return None
+
+    async def _poll_to_end(self, run: Run | None, is_wanted: Callable[[], bool]) -> Run:
+        """Give the run once it is over: the stream has told, or it is asked for."""
+        identity, fetch = self._feed.identity, self._fetch_run
+        while (ended := self._ended_run()) is None and not is_over(run):
+            if identity is None or fetch is None or not is_wanted():
+                break
+            await anyio.sleep(POLL_PAUSE)
+            run = await fetch(identity.run_id, identity.thread_id)
+        return ended or run or self._final_run()
+
+    # -- idleness ------------------------------------------------------------------------------------------------
+
+    def _call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
+        return self.driver.call_later(seconds, action)
+
+    def _is_sent(self) -> bool:
+        return self.driver.is_sent
+
+    def _cancel_and_close(self) -> None:
+        async def main() -> None:
+            try:
+                await self.cancel()
+            except RxAssistantError as error:
+                log_uncancelled(error)
+            finally:
+                self.driver.close_soon()
+
+        Eager(self.driver, main)
+
+    async def _cancel_abandoned(self) -> None:
+        """Let the run be cancelled and end, also while the task that leaves the block is cancelled."""
+        run: Run | None = None
+        with anyio.CancelScope(shield=True):
+            try:
+                with anyio.move_on_after(GOODBYE):
+                    run = await self._cancel_unless_over()
+                stop = self._call_later(self._cancel_wait, self.driver.close_soon)  # which ends the reading
+                try:
+                    while not self.log.ended:
+                        await self.driver.advance(self.log.length)
+                finally:
+                    stop()
+                await self.driver.settle()
+                with anyio.move_on_after(self._cancel_wait):
+                    await self._poll_to_end(run, lambda: True)
+            except (RxAssistantError, RuntimeError) as error:
+                log_uncancelled(error)
+
+    # -- Root ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def scheduler(self) -> abc.SchedulerBase:
+        """Serves time operators: its timers only hand their actions to the stream, which runs them in turn (C10)."""
+        return StreamScheduler(self.log.enqueue, self.driver.call_later)
+
+
+class _TextDeltas(AsyncStream[str]):
+    """The text of a stream. It refers to the stream, which refers to it weakly: dropping both frees them."""
+
+    def __init__(self, stream: AsyncAssistantStream) -> None:
+        from rx_assistant.operators import text_deltas
+
+        super().__init__(stream.pipe(text_deltas()).link, cast("Any", stream))
+        self._stream = stream
+
+    async def __anext__(self) -> str:
+        return cast("str", await self._stream._next_of("text", self))
+
+
+class HandledAsyncStream(AsyncAssistantStream, Generic[H]):
+    """An AsyncAssistantStream with a handler, which its block gives instead of the stream."""
+
+    def __init__(self, open: AsyncOpen, *, handler: H, **options: Any) -> None:
+        super().__init__(open, **options)
+        self.handler = handler
+        self._seat(bound(handler, self), raises=True)
+
+    async def __aenter__(self) -> H:  # type: ignore[override]  # the block gives the handler, as SDK users expect
+        await super().__aenter__()
+        return self.handler
+
+
+class _Closing:
+    """What `close()` gives: closing has begun; awaiting it waits until it is over."""
+
+    def __init__(self, driver: AsyncPump) -> None:
+        self._driver = driver
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._driver.closed().__await__()

@@ -1,0 +1,362 @@
+"""What AssistantStream and AsyncAssistantStream share: the log, its feed, the context, recording and idleness."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import warnings
+import weakref
+from collections.abc import Callable
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+
+from reactivex import abc
+
+from rx_assistant.errors import BadRequestError, ConflictError, StreamCancelledError, StreamError
+from rx_assistant.hot import MAKING, NOTHING, HotLog, Subscriber, loop_for
+from rx_assistant.lifecycle import RUN
+from rx_assistant.streams.context import Folding, message_around, step_around
+from rx_assistant.streams.feed import Feed
+from rx_assistant.streams.handling import bound
+from rx_assistant.streams.recording import Recording
+
+if TYPE_CHECKING:
+    from rx_assistant.events import AssistantStreamEvent
+    from rx_assistant.snapshots import RunSnapshot
+    from rx_assistant.streams.decoding import Decoding
+    from rx_assistant.streams.feed import RunIdentity
+    from rx_assistant.streams.handling import Binding, Handler
+    from rx_assistant.types import Message, Run, RunStep
+
+Replay: TypeAlias = Literal["all", "none"]
+"""What late subscribers get: every event so far, or only what comes after them."""
+
+OnIdle: TypeAlias = Literal["detach", "close", "cancel"]
+"""What happens when the last reader has left: nothing, the response is closed, or the run is cancelled as well."""
+
+OnSubscribe: TypeAlias = Literal["wait", "connect"]
+"""What a subscription does to a stream that nothing reads: wait for a reader, or read in the background."""
+
+_log = logging.getLogger("rx_assistant")
+
+_GRACE = {"detach": 0.0, "close": 0.0, "cancel": 1.0}
+GOODBYE: Final = 2.0
+"""Seconds that posting the cancel of an abandoned run may take while its block is left."""
+CANCEL_WAIT: Final = 2.0
+"""Seconds that leaving a block then waits until the cancelled run is over; `cancel_wait` sets another limit."""
+POLL_PAUSE: Final = 0.25
+"""Seconds between two looks at a cancelled run whose stream has broken."""
+
+
+def log_uncancelled(error: Exception) -> None:
+    """Log that the abandoned run keeps running. If the server refused the cancel, the run had already ended: debug."""
+    level = logging.DEBUG if isinstance(error, (BadRequestError, ConflictError)) else logging.WARNING
+    _log.log(level, "the run of an abandoned stream could not be cancelled: %s", error)
+
+
+class StreamBase:
+    """State and views of one stream; the faces add reading and waiting."""
+
+    driver: Any  # a Pump or an AsyncPump: each face says which
+
+    def __init__(
+        self,
+        *,
+        replay: Replay,
+        on_idle: OnIdle,
+        idle_grace: float | None,
+        on_subscribe: OnSubscribe | None,
+        cancel_wait: float,
+        max_pending: int,
+        max_event_bytes: int,
+        identity: RunIdentity | None,
+        decoding: Decoding | None,
+    ) -> None:
+        if replay not in ("all", "none"):
+            raise ValueError(f"replay must be 'all' or 'none', not {replay!r}")
+        if on_idle not in _GRACE:
+            raise ValueError(f"on_idle must be 'detach', 'close' or 'cancel', not {on_idle!r}")
+        if on_subscribe not in (None, "wait", "connect"):
+            raise ValueError(f"on_subscribe must be 'wait' or 'connect', got {on_subscribe!r}")
+        if not cancel_wait >= 0:
+            raise ValueError(f"cancel_wait must be a number of seconds, 0 or more, got {cancel_wait!r}")
+        self.log: HotLog[Any] = HotLog(keep=replay == "all", max_pending=max_pending, on_idle=None)
+        if on_idle != "detach":
+            self.log.on_idle = self._idle  # keeps a stream alive that has to act when its last reader leaves
+        self._folding = Folding(self.log)
+        self._feed = Feed(
+            self.log,
+            max_event_bytes=max_event_bytes,
+            snapshot=self._folding.latest,
+            arrived=self._folding.arrived,
+            identity=identity,
+            decoding=decoding,
+        )
+        self._on_subscribe = on_subscribe
+        self._cursors: dict[str, Any] = {}  # the cursors of next() and anext(), by what they read
+        self._deltas: weakref.ref[Any] | None = None
+        self._cancel_wait = cancel_wait
+        self._on_idle: OnIdle = on_idle
+        self._stop_idling: Callable[[], None] | None = None
+        self._grace = _GRACE[on_idle] if idle_grace is None else idle_grace
+        if on_idle != "detach":
+            self.log.listen(self._stop_waiting_for_readers)
+
+    def __repr__(self) -> str:
+        identity, log = self._feed.identity, self.log
+        run = None if identity is None else identity.run_id
+        return f"{type(self).__name__}(run={run!r}, events={log.length}, {self._state()})"
+
+    def _state(self) -> str:
+        if not self.log.ended:
+            return "open" if self._is_sent() else "not sent"
+        failure = self.log.failure
+        return "ended" if failure is None else f"ended by {type(failure).__name__}"
+
+    # -- context -------------------------------------------------------------------------------------------------
+
+    @property
+    def current_event(self) -> AssistantStreamEvent | None:
+        """The event last handed to anybody; None before the first."""
+        log = self.log
+        at, event = log.shown
+        if event is NOTHING and at >= 0:
+            event = log.item(at)
+            log.shown = (at, event)
+        return None if event is NOTHING else cast("AssistantStreamEvent", event)
+
+    @property
+    def snapshot(self) -> RunSnapshot:
+        """All that the events up to the current one add up to. Immutable: a later one is another object."""
+        return self._folding.at(self.log.shown[0] + 1)
+
+    @property
+    def current_run(self) -> Run | None:
+        """The run as the current event, or the last one before it that told, shows it."""
+        return self.snapshot.run
+
+    @property
+    def current_message_snapshot(self) -> Message | None:
+        """The message that the current event is about, else the one being written, else the newest; or None."""
+        return message_around(self.current_event, self.snapshot)
+
+    @property
+    def current_run_step_snapshot(self) -> RunStep | None:
+        """The step that the current event is about, else that is under way; None between two steps."""
+        return step_around(self.current_event, self.snapshot)
+
+    @property
+    def request_id(self) -> str | None:
+        """The server's name for the request; None before it was sent, or where the server gives none."""
+        return self._feed.request_id
+
+    def record(self, to: str | PathLike[str] | Recording) -> Recording:
+        """Write the stream to a file: what the log holds, then each frame as it arrives.
+
+        Replaying the file gives equal events and the same ending. The Recording of an earlier stream goes on in its
+        file, so that a run that was resumed with tool outputs is one recording. The Recording that comes back tells
+        in `error` when writing had to end early: a full disk does not harm the stream.
+
+        Raises:
+            OSError: the file cannot be opened.
+        """
+        if isinstance(to, Recording):
+            recording = to
+            recording.go_on()
+        else:
+            recording = Recording(to)
+        self._feed.record(recording)
+        return recording
+
+    # -- Root ----------------------------------------------------------------------------------------------------
+
+    def link(self, down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
+        """Seat a subscriber; or, for a loop, give the loop a cursor to feed it from.
+
+        A foreign subscription connects the stream, any other waits for a reader (see `hot/making.py`).
+
+        Raises:
+            RuntimeError: the subscription is foreign, the stream asynchronous, and there is no event loop to read on.
+        """
+        loop = loop_for(scheduler)
+        if loop is not None:
+            return loop.adopt(cast("Any", self), down)
+        connects = self._connects()
+        if connects:
+            self.driver.prepare()
+        seat = self.log.subscribe(down)
+        self.driver.unread.wait()
+        if connects:
+            self.driver.connect_soon()
+        return seat
+
+    def _connects(self) -> bool:
+        """Whether the subscription of this moment makes the stream be read in the background."""
+        if self._on_subscribe is not None:
+            return self._on_subscribe == "connect"
+        return not (MAKING.direct or self.log.delivering == threading.get_ident())
+
+    @property
+    def origin(self) -> Any:
+        """Itself: a stream is a root."""
+        return self
+
+    # -- handlers ------------------------------------------------------------------------------------------------
+
+    def attach(self, handler: Handler) -> abc.DisposableBase:
+        """Let an event handler have every event, those so far included; gives what detaches it.
+
+        A handler that raises is detached and logged like any subscriber, and keeps `handler.exception`.
+
+        Raises:
+            RuntimeError: the handler is bound to a stream already.
+            TypeError: it is no handler, or an asynchronous one on a synchronous stream.
+        """
+        return self._seat(bound(handler, self), raises=False)
+
+    def _seat(self, binding: Binding, *, raises: bool) -> abc.DisposableBase:
+        """Seat a bound handler; with `raises`, what it raises comes out of whoever waits, not out of the log."""
+
+        def on_error(error: Exception) -> None:
+            try:
+                binding.error(error)
+            except Exception as raised:
+                self._handler_raised(raised, raises and error is self.log.failure)
+            if error is not self.log.failure:
+                self._handler_raised(error, raises)
+
+        def on_completed() -> None:
+            try:
+                binding.completed()
+            except Exception as raised:
+                self._handler_raised(raised, raises)
+
+        subscriber: Subscriber[Any] = Subscriber(binding.next, on_error, on_completed)
+        subscriber.hold(self.log.subscribe(subscriber))
+        if not raises:
+            self.driver.unread.wait()
+        return subscriber
+
+    def _handler_raised(self, error: Exception, raises: bool) -> None:
+        if raises:
+            self.log.raise_alarm(error, pause=not self.driver.connected)
+        else:
+            _log.error("an attached handler raised and was detached", exc_info=error)
+
+    def _log_unheard(self) -> None:
+        """Do not let pass in silence what a handler raised while nobody waited."""
+        error = self.log.take_alarm()
+        if error is not None:
+            _log.error("a handler raised, and nobody waited to hear of it", exc_info=error)
+
+    # -- idleness ------------------------------------------------------------------------------------------------
+
+    def close(self) -> object:
+        """End the stream here and now."""
+        raise NotImplementedError
+
+    def _call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
+        raise NotImplementedError
+
+    def _is_sent(self) -> bool:
+        """Whether there is a request that could have started a run."""
+        raise NotImplementedError
+
+    def _cancel_and_close(self) -> object:
+        raise NotImplementedError
+
+    @property
+    def on_idle(self) -> OnIdle:
+        """What happens when the last reader has left."""
+        return self._on_idle
+
+    def _idle(self) -> None:
+        """The last reader has left: after the grace, unless someone came back, do what `on_idle` says."""
+        if self._on_idle == "detach":
+            return
+        self._stop_grace()
+        if self._grace > 0:
+            self._stop_idling = self._call_later(self._grace, self._retire)
+        else:
+            self._retire()
+
+    def _stop_grace(self) -> None:
+        stop, self._stop_idling = self._stop_idling, None
+        if stop is not None:
+            stop()
+
+    def _stop_waiting_for_readers(self) -> None:
+        if self.log.ended:
+            self._stop_grace()
+
+    def _retire(self) -> None:
+        if self.log.holders or self.log.ended:
+            return
+        if self._on_idle == "close" or not self._is_sent():
+            self.close()
+        else:
+            self._cancel_and_close()
+
+    def __del__(self) -> None:
+        driver = self.__dict__.get("driver")
+        if driver is None or sys.is_finalizing():
+            return
+        driver.unread.stop()
+        if driver.is_left_open:
+            try:
+                if driver.holds_connection:
+                    warnings.warn(
+                        f"unclosed stream {self!r}: use it in a `with` block, read it to its end, or call close()",
+                        ResourceWarning,
+                        source=self,
+                        stacklevel=2,
+                    )
+            finally:
+                driver.drop()
+
+    def _ended_run(self) -> Run | None:
+        """The run, if an event has shown that it is over."""
+        run = self._folding.arrived(self.log).run
+        return run if run is not None and is_over(run) else None
+
+    @property
+    def _is_abandoned(self) -> bool:
+        """Whether leaving the block now leaves a run to itself that `on_idle` wants cancelled.
+
+        One that has ended, or waits for the outputs of its tools, is not abandoned.
+        """
+        if self._on_idle != "cancel" or not self._is_sent() or self._feed.is_settled:
+            return False
+        return not self.log.ended or isinstance(self.log.failure, StreamCancelledError)
+
+    def _warn_if_unread(self) -> None:
+        if self.log.holders and not self.driver.unread.was_read and not self.log.ended:
+            _log.warning(
+                "a stream's block was left while subscribers wait and nothing was read: inside the block, iterate, "
+                "call until_done(), or connect() to read in the background"
+            )
+
+    # -- final objects -------------------------------------------------------------------------------------------
+
+    def _final(self) -> RunSnapshot:
+        if self.log.failure is not None:
+            raise self.log.failure
+        return self._folding.latest()
+
+    def _final_run(self) -> Run:
+        run = self._final().run
+        last = self._feed.last_run
+        if last is not None:
+            last.data  # noqa: B018  # an event of the run that cannot be read is the reason, not a run before it
+        if run is None:
+            raise StreamError("the stream ended without an event of a run", request_id=self.request_id)
+        return run
+
+
+Post = Callable[[str, str], Any]
+"""Posts the cancel of a run, or fetches the run: `(run_id, thread_id)` → the Run that the server answered."""
+
+
+def is_over(run: Any) -> bool:
+    return getattr(run, "status", None) in RUN.terminal

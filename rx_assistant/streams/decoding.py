@@ -1,0 +1,131 @@
+"""Bytes of a body → events as a hot log takes them; and what the end of a body says about the ending.
+
+A `Decoding` belongs to one stream. It gives events of the Assistants protocol, whatever protocol the bytes speak. An
+ending that the body proves is an event too: `done` or `error`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+
+from rx_assistant.errors import EventTooLargeError
+from rx_assistant.events import KINDS, DoneEvent, ErrorEvent, UnknownEvent, classify
+from rx_assistant.sse import Frame, SSEDecoder
+from rx_assistant.streams.recording import unfinished
+
+if TYPE_CHECKING:
+    from rx_assistant.events import Kind
+
+_log = logging.getLogger("rx_assistant")
+_known = KINDS.get
+
+
+class Decoded(NamedTuple):
+    """Events, each as what makes it and the bytes to make it from; and the error that came behind them, if any."""
+
+    kinds: list[Kind]
+    payloads: list[bytes]
+    overflow: EventTooLargeError | None = None
+
+
+class Decoding(Protocol):
+    """What the bytes of one stream mean. It never raises: an event that is too large is `Decoded.overflow`."""
+
+    def push(self, chunk: bytes) -> Decoded:
+        """The events that `chunk` completes."""
+        ...
+
+    def end(self) -> Decoded:
+        """The events that only the end of the body completes. The last is `done` or `error` if the body proves it."""
+        ...
+
+    def restart(self) -> None:
+        """Forget the unfinished event: another body continues where the last one broke."""
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the body has proved its ending, or `end()` would."""
+        ...
+
+    @property
+    def unread(self) -> bytes:
+        """The beginning of what came last and made no event."""
+        ...
+
+    @property
+    def rest(self) -> bytes:
+        """What a recording of a broken stream ends with, so that its replay breaks in the same way."""
+        ...
+
+
+class AssistantsDecoding:
+    """Server-sent events of the Assistants protocol."""
+
+    def __init__(self, max_event_bytes: int) -> None:
+        self._max_event_bytes = max_event_bytes
+        self._decoder = SSEDecoder(max_event_bytes=max_event_bytes)
+        self._warned = False
+
+    def push(self, chunk: bytes) -> Decoded:
+        frames: list[Frame] = []
+        overflow: EventTooLargeError | None = None
+        try:
+            self._decoder.push(chunk, frames.append)
+        except EventTooLargeError as error:
+            overflow = error.with_traceback(None)  # the traceback would keep the stream alive
+        return Decoded(*self._classified(frames), overflow)
+
+    def end(self) -> Decoded:
+        """The ending that the last block tells, although its blank line is missing."""
+        kind, payload = self._begun()
+        return Decoded([], []) if kind is None else Decoded([kind], [payload])
+
+    def restart(self) -> None:
+        self._decoder = SSEDecoder(max_event_bytes=self._max_event_bytes)
+
+    @property
+    def is_ending(self) -> bool:
+        return self._begun()[0] is not None
+
+    @property
+    def unread(self) -> bytes:
+        return self._decoder.unread
+
+    @property
+    def rest(self) -> bytes:
+        pending = self._decoder.pending
+        return self._decoder.unread + b"\n" if pending is None else unfinished(*pending)
+
+    def _classified(self, frames: list[Frame]) -> tuple[list[Kind], list[bytes]]:
+        """What `classify` makes of each frame; without a call for each where all names are known."""
+        known = [_known(name) for name, _ in frames]
+        payloads = [payload for _, payload in frames]
+        if None not in known and b"\n" not in b"".join(payloads):
+            return cast("list[Kind]", known), payloads
+        pairs = [classify(*frame) for frame in frames]
+        kinds, payloads = [kind for kind, _ in pairs], [payload for _, payload in pairs]
+        self._warn_of_misnamed(kinds, payloads)
+        return kinds, payloads
+
+    def _warn_of_misnamed(self, kinds: list[Kind], payloads: list[bytes]) -> None:
+        """Log the first delta that came under an unknown name."""
+        for kind, payload in zip(kinds, payloads, strict=True):
+            event = kind(payload)
+            if isinstance(event, UnknownEvent) and event.misnamed is not None and not self._warned:
+                self._warned = True
+                _log.warning(
+                    "event %r holds a %r: its name was garbled on the way, and what it says is missing from the text",
+                    event.event,
+                    event.misnamed,
+                )
+
+    def _begun(self) -> tuple[Kind | None, bytes]:
+        """The ending that the last block tells, although its blank line is missing; None if it tells none."""
+        pending = self._decoder.pending
+        if pending is None:
+            return None, b""
+        kind, payload = classify(*pending)
+        if kind is ErrorEvent or (kind is DoneEvent and payload.strip() == DoneEvent().raw):
+            return kind, payload
+        return None, b""

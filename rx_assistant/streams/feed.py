@@ -1,0 +1,280 @@
+"""Chunks of bytes → events in a hot log, and the decision how a stream has ended (decisions 3 and 9).
+
+Pure but for the log and a recording: it reads nothing and waits for nothing, so both faces share it. What the bytes
+mean is the matter of a `Decoding` (`_decoding.py`): the feed knows events of the Assistants protocol alone.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rx_assistant.errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    EventTooLargeError,
+    RxAssistantError,
+    ServerErrorEvent,
+    StreamTruncatedError,
+    TotalTimeoutError,
+)
+from rx_assistant.events import (
+    BY_NAME,
+    DoneEvent,
+    ErrorEvent,
+    RunEvent,
+    StreamEvent,
+    ThreadRunCreated,
+    UnknownEvent,
+    frame,
+    proves_done,
+)
+from rx_assistant.lifecycle import RUN_STOPS
+from rx_assistant.streams.decoding import AssistantsDecoding
+
+if TYPE_CHECKING:
+    from rx_assistant.events import Kind
+    from rx_assistant.hot import HotLog
+    from rx_assistant.snapshots import RunSnapshot
+    from rx_assistant.streams.decoding import Decoding
+    from rx_assistant.streams.recording import Recording
+
+_RUN_KINDS = frozenset(kind for kind in BY_NAME.values() if issubclass(kind, RunEvent))
+_NOTABLE = _RUN_KINDS | {DoneEvent, ErrorEvent}
+_PATIENCE = 5
+_PASSING = (408, 429)
+_SHOWN = 200  # bytes of what made no event that an error shows
+
+
+class RunIdentity(NamedTuple):
+    """Which run a stream is about."""
+
+    run_id: str
+    thread_id: str
+
+
+class Feed:
+    """Takes chunks as they come; `log` gets the events, and the ending when it is decided."""
+
+    def __init__(
+        self,
+        log: HotLog[StreamEvent],
+        *,
+        max_event_bytes: int,
+        snapshot: Callable[[], RunSnapshot],
+        arrived: Callable[[HotLog[StreamEvent]], RunSnapshot],
+        identity: RunIdentity | None = None,
+        decoding: Decoding | None = None,
+    ) -> None:
+        self.log = log
+        self._arrived = arrived
+        self.request_id: str | None = None
+        self._recordings: tuple[Recording, ...] = ()
+        self._appending = threading.Lock()
+        self.done = False
+        self._snapshot = snapshot
+        self._max_event_bytes = max_event_bytes
+        self._decoding: Decoding = decoding or AssistantsDecoding(max_event_bytes)
+        self._run: bytes | None = None
+        self._run_kind: Kind = ThreadRunCreated
+        self._identity = identity
+        self._bytes = 0
+        self._odd = b""  # the last `done` that proved nothing, or frame that is no event of the protocol
+        self._broke_at = 0  # how many events had come at the last break
+        self._fruitless = 0  # how many breaks since the last event
+        self._rest = b""  # what a recording ends with when the body broke off
+
+    def take(self, chunk: bytes) -> int:
+        """Append the events that `chunk` completes; gives their number.
+
+        `done` and `error` are no items of the log: the first of them ends it, and what follows is dropped.
+        """
+        self._bytes += len(chunk)
+        kinds, payloads, overflow = self._decoding.push(chunk)
+        end = None if _NOTABLE.isdisjoint(kinds) else self._notice(kinds, payloads)
+        if kinds:
+            self._append(kinds, payloads)
+        elif end is None and overflow is None and self.log.length == 0 and self._bytes > self._max_event_bytes:
+            overflow = EventTooLargeError(self._max_event_bytes)  # blank lines or comments without end, and no event
+        if end is not None:
+            end()
+        elif overflow is not None:
+            self._end(overflow)
+        return len(kinds)
+
+    def _append(self, kinds: list[Kind], payloads: list[bytes]) -> None:
+        with self._appending:
+            if self.log.append(kinds, payloads):
+                for recording in self._recordings:
+                    recording.write(kinds, payloads)
+
+    def record(self, recording: Recording) -> None:
+        """Write what the log keeps to `recording`, and from now on whatever arrives, and the ending last."""
+        with self._appending:
+            pairs = [self.log.peek(position) for position in range(self.log.base, self.log.length)]
+            kept = [pair for pair in pairs if pair is not None]
+            recording.write([kind for kind, _ in kept], [payload for _, payload in kept])
+            if self.log.ended:
+                recording.end(self._last_frame(self.log.failure))
+            else:
+                self._recordings = (*self._recordings, recording)
+
+    def _notice(self, kinds: list[Kind], payloads: list[bytes]) -> Callable[[], None] | None:
+        """Remember the run; cut off an ending and what follows it, and give what ends the log."""
+        for index, kind in enumerate(kinds):
+            if kind in _RUN_KINDS:
+                self._run_kind, self._run = kind, payloads[index]
+            elif kind is ErrorEvent or (kind is DoneEvent and proves_done(payloads[index])):
+                payload = payloads[index]
+                del kinds[index:], payloads[index:]
+                return self._end_well if kind is DoneEvent else partial(self._end, _server_error(payload))
+        if DoneEvent in kinds:
+            self._drop_unproved(kinds, payloads)
+        return None
+
+    def _drop_unproved(self, kinds: list[Kind], payloads: list[bytes]) -> None:
+        """Frames ran into a `done`, because blank lines were lost: it is no item, and no ending."""
+        kept = [pair for pair in zip(kinds, payloads, strict=True) if pair[0] is not DoneEvent]
+        self._odd = payloads[kinds.index(DoneEvent)]
+        kinds[:], payloads[:] = [kind for kind, _ in kept], [payload for _, payload in kept]
+
+    def finish(self, cause: RxAssistantError | None = None) -> None:
+        """The body has ended, or broken with `cause`: decide which ending that is."""
+        kinds, payloads, _ = self._decoding.end()
+        end = self._notice(kinds, payloads)
+        if kinds:
+            self._append(kinds, payloads)
+        if end is not None:
+            return end()
+        if self.is_settled:
+            return self._end_well()
+        self._rest = self._decoding.rest
+        return self._end(self._broken(cause))
+
+    @property
+    def last_run(self) -> StreamEvent | None:
+        """The last event of a run that has arrived."""
+        return None if self._run is None else self._run_kind(self._run)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the last run that arrived needs nothing more: terminal, or waiting for tool outputs."""
+        return self._run is not None and _member(self._run, "status") in RUN_STOPS
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether a body that stops here leaves nothing open: the run is settled, or the last block tells its end."""
+        return self.is_settled or self._decoding.is_ending
+
+    @property
+    def identity(self) -> RunIdentity | None:
+        """Ids of the run and its thread, as soon as an event has told them."""
+        if self._identity is None and self._run is not None:
+            run_id, thread_id = _member(self._run, "id"), _member(self._run, "thread_id")
+            if run_id and thread_id:
+                self._identity = RunIdentity(run_id, thread_id)
+        return self._identity
+
+    def resumable(self, cause: Exception | None) -> tuple[RunIdentity | None, RunSnapshot] | None:
+        """What it takes to go on after a break: the run, if it is known, and all that has arrived; None if it is over.
+
+        Another connection heals a broken one, a refusal for the moment, and nothing else: not a time that was up for
+        the whole stream. Five breaks without an event in between are enough.
+        """
+        if not (cause is None or _is_passing(cause)) or self.log.ended or self.is_ending:
+            return None
+        self._fruitless = 1 if self.log.length > self._broke_at else self._fruitless + 1
+        self._broke_at = self.log.length
+        return None if self._fruitless > _PATIENCE else (self.identity, self._arrived(self.log))
+
+    def restart(self) -> None:
+        """Forget the unfinished block: another body goes on where the last one broke."""
+        self._decoding.restart()
+
+    def fail(self, error: Exception) -> None:
+        """End with `error`, whatever arrived."""
+        self._end(error)
+
+    def _broken(self, cause: RxAssistantError | None) -> RxAssistantError:
+        if isinstance(cause, APITimeoutError) or (cause is not None and not isinstance(cause, APIConnectionError)):
+            return cause
+        state = "before its first event" if self.log.length == 0 else f"after {self.log.length} events"
+        status = None if self._run is None else _member(self._run, "status")
+        run = (
+            "no run had been announced, so there is nothing to resume"
+            if status is None
+            else f"the run was still {status!r}"
+        )
+        said = self._unheard()
+        last = f"; what came last: {said!r}" if said else ""
+        error = StreamTruncatedError(f"the stream ended {state} ({self._bytes} bytes); {run}{last}")
+        error.__cause__ = cause
+        return error
+
+    def _unheard(self) -> bytes:
+        """The beginning of what came last, if it was no event of the protocol: HTML, JSON, half a frame."""
+        said = self._decoding.unread or self._odd
+        if not said:
+            kind, payload = self.log.peek(self.log.length - 1) or (None, b"")
+            said = payload if kind is not None and isinstance(kind(payload), UnknownEvent) else b""
+        return said[:_SHOWN]
+
+    def _end_well(self) -> None:
+        self.done = True
+        self._end_with(None)
+
+    def _end(self, error: Exception) -> None:
+        if isinstance(error, RxAssistantError):
+            error.carry(self._snapshot, self.request_id)
+        self._end_with(error)
+
+    def _end_with(self, failure: Exception | None) -> None:
+        """End the log; the ending is on disk before a reader hears of it."""
+        if not self.log.ended:
+            self._end_recordings(failure)
+        self.log.end(failure)
+        self.stop_recording()
+
+    def stop_recording(self) -> None:
+        """Close the files, once the log has ended."""
+        self._end_recordings(self.log.failure)
+
+    def _end_recordings(self, failure: Exception | None) -> None:
+        with self._appending:
+            recordings, self._recordings = self._recordings, ()
+            for recording in recordings:
+                recording.end(self._last_frame(failure))
+
+    def _last_frame(self, failure: Exception | None) -> bytes:
+        """What the end of a recording says, so that its replay ends like this stream."""
+        if failure is None:
+            return frame(DoneEvent())
+        if isinstance(failure, ServerErrorEvent):
+            return b"" if failure.event is None else frame(failure.event)
+        return self._rest if isinstance(failure, StreamTruncatedError) else b""
+
+
+def _is_passing(cause: Exception) -> bool:
+    if isinstance(cause, APIStatusError):
+        return cause.status_code >= 500 or cause.status_code in _PASSING
+    return isinstance(cause, APIConnectionError) and not isinstance(cause, TotalTimeoutError)
+
+
+def _server_error(payload: bytes) -> ServerErrorEvent:
+    event = ErrorEvent(payload)
+    return ServerErrorEvent(event.data, event=event)
+
+
+def _member(payload: bytes, name: str) -> str | None:
+    try:
+        value: Any = json.loads(payload.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    found = value.get(name) if isinstance(value, dict) else None
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        return str(found)
+    return found if isinstance(found, str) else None

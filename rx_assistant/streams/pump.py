@@ -1,0 +1,368 @@
+"""The pump of a synchronous stream: `_pump_state` says what is next, this reads and waits on threads.
+
+No thread owns the pump between two steps. A thread that needs an event which was not read yet takes the turn, reads one
+chunk and gives the turn back; the others sleep until the log changes or the turn is free. After `connect()` only the
+background thread takes turns. Nothing is delivered while a turn is held, so a callback may always read ahead.
+
+The turn is given back where it was taken, without a call, so that KeyboardInterrupt never leaves it taken.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from anyio import from_thread
+
+from rx_assistant.errors import RxAssistantError
+from rx_assistant.hot import DELIVERED, ENDED, FOREVER, RELEASED, TIMERS, Sleepers, start_thread
+from rx_assistant.streams.pump_state import DELIVER, END, READ, WAIT, Close, PumpState, Step
+from rx_assistant.streams.unread import Unread
+
+if TYPE_CHECKING:
+    from rx_assistant.hot import HotLog
+    from rx_assistant.snapshots import RunSnapshot
+    from rx_assistant.streams.body import Body
+    from rx_assistant.streams.feed import Feed, RunIdentity
+
+Open = Callable[[], "Body"]
+"""Sends the request, and gives what to read from. Raises errors of ours only."""
+
+Resume = Callable[["RunIdentity | None", "RunSnapshot"], "Body | None"]
+"""Gives a body that goes on where a broken one stopped, from what has been folded so far.
+
+The identity is None where no event had told it. So is the body, where the run cannot be found.
+"""
+
+Abort = Callable[[RxAssistantError], object]
+"""Ends an `Open` that is under way on another thread: it raises the error given. Returns at once."""
+
+_logger = logging.getLogger("rx_assistant")
+
+_JOIN = 1.0  # seconds that close() gives the background thread to notice
+
+
+class Pump:
+    """Fulfils hot.Driver for one stream."""
+
+    def __init__(
+        self,
+        log: HotLog[Any],
+        feed: Feed,
+        open: Open,
+        resume: Resume | None,
+        snapshot: Callable[[], RunSnapshot],
+        abort: Abort | None = None,
+    ) -> None:
+        self.unread = Unread(log, TIMERS.call_later)
+        self._log = log
+        self._feed = feed
+        self._state: PumpState[Body] = PumpState(log, feed, snapshot, resumes=resume is not None)
+        self._open = open
+        self._resume = resume
+        self._abort = abort
+        self._settled = False
+        self._settling: dict[int, object] = {}  # the token of the thread that closes the body, under 0
+        self._sleepers = Sleepers()
+        self._plain: threading.Thread | None = None  # a thread that last read, and is no worker thread of anyio
+        self._thread: threading.Thread | None = None
+        self._over = False  # the background thread has read all that it will read
+        log.listen(self._notify)
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def enter(self) -> None:
+        """Send the request, if it was not sent yet; raise what comes of it."""
+        log, state = self._log, self._state
+        while (step := state.opening(self._may_read())) is not END:
+            try:
+                if step is READ:
+                    self._take_turn(self._start)
+                else:
+                    self._sleepers.sleep(lambda: state.opening(self._may_read()) is not WAIT)
+            finally:
+                log.want(FOREVER if log.ended else 0)
+        if state.body is None and log.failure is not None:
+            raise log.failure
+
+    def advance(self, position: int) -> None:
+        """Return once the log holds more than `position` events, or has ended."""
+        log, state = self._log, self._state
+        while (step := state.arrival(position, self._may_read())) is not END:
+            if log.alarm is not None:
+                log.check()
+            if step is READ:
+                self._take_turn(self._read)
+            else:
+                self._sleepers.sleep(lambda: state.arrival(position, self._may_read()) is not WAIT or log.alarmed)
+            self.leave_if_cancelled()
+
+    def leave_if_cancelled(self) -> None:
+        """Raise the cancellation of the task that waits for this thread, if it is a worker thread of anyio.
+
+        Starlette and FastAPI iterate over a plain generator on such threads, and do not close it when the browser
+        leaves.
+        """
+        here = threading.current_thread()
+        if self._plain is here:
+            return
+        try:
+            from_thread.check_cancelled()
+        except RuntimeError:
+            self._plain = here
+
+    def finish(self) -> None:
+        """Return once everything is delivered; inside a delivery, once everything has arrived."""
+        log, waiter = self._log, object()
+        try:
+            log.retain(waiter)
+            while (step := self._delivery()) is not END:
+                if log.alarm is not None:
+                    log.check()
+                if step is READ:
+                    self._take_turn(self._read)
+                    log.drain()  # what was wanted before is delivered without asking for the step
+                    self.leave_if_cancelled()
+                elif step is DELIVER:
+                    log.want(FOREVER)
+                else:
+                    self._sleepers.sleep(lambda: log.alarmed or self._delivery() is not WAIT)
+                    self.leave_if_cancelled()
+            log.check()
+        finally:
+            log.release(waiter)
+
+    def _delivery(self) -> Step:
+        """The next step of this thread towards the end of delivery."""
+        log = self._log
+        return self._state.delivery(
+            self._may_read(),
+            over=log.state >= RELEASED,
+            behind=log.is_mine_to_drain and log.is_behind,
+            inside=log.delivering == threading.get_ident(),
+        )
+
+    def connect(self) -> None:
+        """Read and deliver on a background thread from now on."""
+        self._connect(self._run)
+
+    def connect_soon(self) -> None:
+        """Read and deliver on a background thread for subscribers that are left when it begins."""
+        self._connect(self._run_for_subscribers)
+
+    def prepare(self) -> None:
+        """Nothing has to be there before `connect_soon()`: a thread can always be started."""
+
+    def _connect(self, main: Callable[[], None]) -> None:
+        if self._thread is not None or self._log.delivered:
+            return
+        thread = threading.Thread(target=main, name="rx-assistant-stream", daemon=True)
+        try:
+            self._thread = self._log.drainer = thread
+            start_thread(thread)
+        except BaseException:  # an interrupt: the thread may not have been started, and takes part by turns if it was
+            self._thread = self._log.drainer = None
+            raise
+
+    def _run_for_subscribers(self) -> None:
+        if self._log.holders or self._state.body is not None:
+            self._run()
+            return
+        self._thread = self._log.drainer = None  # the subscriber has left: there is no request to send (C29)
+        self._sleepers.wake()
+        self._log.drain()
+
+    def _run(self) -> None:
+        try:
+            while self._log.state < DELIVERED:
+                self._pump_on()
+        finally:
+            self._log.drainer = None
+            self._over = True
+            self._notify()
+
+    def _pump_on(self) -> None:
+        try:
+            while (step := self._background()) is not END:
+                if step is DELIVER:
+                    self._log.want(FOREVER)
+                elif step is READ:
+                    self._take_turn(self._read)
+                    self._log.drain()
+                else:
+                    self._sleepers.sleep(lambda: self._background() is not WAIT)
+        except BaseException:  # sys.exit() in a subscriber must not stop the stream for everybody
+            _logger.exception("a subscriber raised out of the thread that reads the stream")
+
+    def _background(self) -> Step:
+        """The next step of the background thread."""
+        log = self._log
+        return self._state.delivery(True, over=log.state >= DELIVERED, behind=log.is_behind, inside=False)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a background thread reads."""
+        return self._thread is not None
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether the request was sent, or is being sent."""
+        return self._state.is_sent
+
+    def _take_turn(self, act: Callable[[], None]) -> None:
+        """Take the turn and act; nothing, when another thread was quicker."""
+        token, turn = object(), self._state.turn
+        try:
+            if turn.setdefault(0, token) is token:
+                act()
+        finally:
+            try:
+                if turn[0] is token:
+                    del turn[0]
+            except KeyError:
+                pass
+            self._notify()
+
+    def _start(self) -> None:
+        try:
+            body = self._open()
+        except Exception as error:
+            self.unread.stop()
+            self._feed.fail(error)
+            raise
+        self._state.hold(body)
+        self._feed.request_id = body.request_id
+
+    def _read(self) -> None:
+        """Read one chunk into the log. What goes wrong is the stream's ending, not the caller's exception."""
+        if not self.unread.was_read:
+            self.unread.read()
+        state = self._state
+        try:
+            if state.body is None:
+                self._start()
+            body = state.body
+            if body is None or self._log.state >= ENDED:
+                return
+            chunk = body.read()
+        except RxAssistantError as error:
+            self._recover(error)
+            return
+        except Exception as error:  # no error of a transport's: a source that is not what it should be
+            self._feed.fail(error)
+            return
+        if not chunk:
+            self._recover(None)
+        elif self._feed.take(chunk):
+            body.saw_event()
+
+    def _recover(self, cause: RxAssistantError | None) -> None:
+        steps = self._state.recovery(cause)
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Close):
+                    step.body.close()
+                    step = next(steps)
+                    continue
+                assert self._resume is not None
+                try:
+                    following = self._resume(step.identity, step.snapshot)
+                except Exception as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(following)
+        except StopIteration:
+            pass
+
+    def _may_read(self) -> bool:
+        """Whether this thread may take turns at all: after `connect()` only the background thread may."""
+        return self._thread is None or self._thread is threading.current_thread()
+
+    def _notify(self) -> None:
+        self._sleepers.wake()
+        if self._log.state >= DELIVERED:
+            self.settle()
+
+    # -- endings -------------------------------------------------------------------------------------------------
+
+    @property
+    def is_left_open(self) -> bool:
+        """Whether there is something to close that only readers of the stream would close, and they are gone."""
+        return self._state.body is not None and not self._settled and self._thread is None
+
+    @property
+    def holds_connection(self) -> bool:
+        """Whether what is read from holds a connection. A recording does not."""
+        return getattr(self._state.body, "holds_connection", True)
+
+    def drop(self) -> None:
+        """Close what a stream has left open that was collected."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop reading and end the stream where delivery stands; from any thread."""
+        self.unread.stop()
+        error = self._state.cut()
+        if self._state.body is None and self._abort is not None:
+            self._abort(error)
+        self.settle()
+        self._log.want(FOREVER)
+        thread, here = self._thread, threading.get_ident()
+        if thread is None or thread.ident == here or self._log.delivering in (thread.ident, here):
+            return
+        if self._sleepers.sleep(lambda: self._over, _JOIN):
+            thread.join(_JOIN)
+
+    def leave(self, *, patient: bool) -> None:
+        """Close, and return once the ending was told.
+
+        A stream that a loop has read to its end is delivered in full: a slow subscriber on another thread gets what is
+        left of it, and its ending. Any other stream is cut, and a callback that is under way gets a second. Not
+        `patient`: that second is all there is.
+        """
+        try:
+            if self._log.read_out and patient:
+                self._tell_ending(None)
+        finally:
+            self.close()
+        self._tell_ending(_JOIN)
+
+    def _tell_ending(self, seconds: float | None) -> None:
+        log, here = self._log, threading.get_ident()
+        end = None if seconds is None else time.monotonic() + seconds
+        while not log.released and log.delivering != here and threading.current_thread() is not self._thread:
+            if log.is_mine_to_drain:
+                log.want(FOREVER)
+            left = None if end is None else end - time.monotonic()
+            if not self._sleepers.sleep(self._may_tell, left):
+                return
+
+    def _may_tell(self) -> bool:
+        log = self._log
+        return log.released or (log.delivering is None and log.is_mine_to_drain)
+
+    def settle(self) -> None:
+        """Give the connection back after a good end, else close it. Once; again if an interrupt came between."""
+        body, good = self._state.body, self._state.is_good
+        if self._settled or body is None or (good and 0 in self._state.turn):
+            return  # the reader has read the end, and settles when it leaves its turn
+        token, settling = object(), self._settling
+        try:
+            if settling.setdefault(0, token) is not token:
+                return
+            if good:
+                body.finish()
+            else:
+                body.close()
+            self._settled = True
+            self._state.forget()
+        finally:
+            try:
+                if settling[0] is token:
+                    del settling[0]
+            except KeyError:
+                pass

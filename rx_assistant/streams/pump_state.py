@@ -1,0 +1,178 @@
+"""What a pump does next, for both faces. This state reads nothing and waits for nothing; `_pump` and `_async_pump` do.
+
+Several callers may need the same stream at once. No caller owns it. Each asks for its next step, takes that step, and
+asks again until the answer is END:
+
+                         ┌─▶ READ     The turn to read is free. Take it, read one chunk into the log, give it back.
+    ask for the step ────┼─▶ DELIVER  The log holds items, or its ending, that this caller may deliver.
+        ▲                ├─▶ WAIT     Another caller reads or delivers. Sleep until the step is another one.
+        └── not END ─────┴─▶ END      What this caller asked for is there.
+
+A caller asks with one of three goals:
+
+    opening()    the request was sent                      ends when there is a body, or when the log has ended
+    arrival()    an event after a position has arrived     ends when the log is longer, or has ended
+    delivery()   everything was delivered                  ends when the log is RELEASED; inside a delivery, when ENDED
+
+ENDED, DELIVERED and RELEASED are the states of a log's life, see `hot/state.py`. The body is opened by the first
+reader, replaced by `recovery()` after a break, and let go by `settle()` once the log was delivered or closed:
+
+    no body ──hold──▶ open ──forget──▶ let go          `is_good` decides: keep its connection for reuse, or close it
+                      │  ▲
+                      └──┘ recovery: close it, and hold what follows
+
+The turn to read is a token in a dictionary, under 0. Threads take it with `setdefault()` and give it back by
+subscripts, which KeyboardInterrupt cannot divide (see `hot/log.py`, "Interrupts").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
+
+from rx_assistant.errors import RxAssistantError, StreamClosedError
+from rx_assistant.hot import ENDED
+from rx_assistant.streams.body import OPEN
+
+if TYPE_CHECKING:
+    from rx_assistant.hot import HotLog
+    from rx_assistant.snapshots import RunSnapshot
+    from rx_assistant.streams.feed import Feed, RunIdentity
+
+Step: TypeAlias = Literal["read", "deliver", "wait", "end"]
+
+READ: Final = "read"
+DELIVER: Final = "deliver"
+WAIT: Final = "wait"
+END: Final = "end"
+
+
+class _Named(Protocol):
+    """What the state knows of a body. The two faces read and close bodies in their own ways."""
+
+    @property
+    def request_id(self) -> str | None: ...
+
+    def saw_event(self) -> None: ...
+
+
+B = TypeVar("B", bound=_Named)
+
+
+class Close(Generic[B]):
+    """Close this body."""
+
+    __slots__ = ("body",)
+
+    def __init__(self, body: B) -> None:
+        self.body = body
+
+
+class Resume:
+    """Open a body that continues after what has arrived, and send it; None if the run cannot be found."""
+
+    __slots__ = ("identity", "snapshot")
+
+    def __init__(self, identity: RunIdentity | None, snapshot: RunSnapshot) -> None:
+        self.identity = identity
+        self.snapshot = snapshot
+
+
+class PumpState(Generic[B]):
+    """The state of one pump. See the module's text."""
+
+    __slots__ = ("_snapshot", "body", "feed", "log", "resumes", "turn")
+
+    def __init__(self, log: HotLog[Any], feed: Feed, snapshot: Callable[[], RunSnapshot], *, resumes: bool) -> None:
+        self.log = log
+        self.feed = feed
+        self.resumes = resumes
+        self.body: B | None = None
+        self.turn: dict[int, object] = {}
+        self._snapshot = snapshot
+
+    # -- the next step -------------------------------------------------------------------------------------------
+
+    def opening(self, mine: bool) -> Step:
+        """The next step of a caller that needs the request sent. `mine`: whether the caller may read at all."""
+        if self.body is not None or self.log.state >= ENDED:
+            return END
+        return READ if mine and 0 not in self.turn else WAIT
+
+    def arrival(self, position: int, mine: bool) -> Step:
+        """The next step of a caller that needs more than `position` events in the log."""
+        log = self.log
+        if log.length > position or log.state >= ENDED:
+            return END
+        return READ if mine and 0 not in self.turn else WAIT
+
+    def delivery(self, mine: bool, *, over: bool, behind: bool, inside: bool) -> Step:
+        """The next step of a caller that needs everything delivered.
+
+        `over`: everything is delivered. `behind`: there is something to deliver, and the caller may do so. `inside`:
+        the caller runs inside a delivery, which cannot go on before the caller returns.
+        """
+        if over:
+            return END
+        if behind:
+            return DELIVER
+        if self.log.state < ENDED:
+            return READ if mine and 0 not in self.turn else WAIT
+        return END if inside else WAIT
+
+    # -- what a read gave ----------------------------------------------------------------------------------------
+
+    def hold(self, body: B) -> None:
+        """Read from this body from now on."""
+        self.body = OPEN[id(body)] = body
+
+    def forget(self) -> None:
+        """The body was let go."""
+        OPEN.pop(id(self.body), None)
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether the request was sent, or is being sent."""
+        return self.body is not None or 0 in self.turn
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the stream has ended well, so that the connection can be used again."""
+        return self.feed.done and self.log.failure is None
+
+    def recovery(self, cause: RxAssistantError | None) -> Generator[Close[B] | Resume, Any, None]:
+        """The body has ended, or broken with `cause`: end the log, or continue from another body.
+
+        Yields what is to be done, and receives the body that a `Resume` gave; an exception of it is thrown in.
+        """
+        feed, body = self.feed, self.body
+        point = feed.resumable(cause) if self.resumes and body is not None else None
+        if point is None or body is None:
+            feed.finish(cause)
+            return
+        yield Close(body)
+        self.forget()
+        while point is not None:
+            try:
+                following: B | None = yield Resume(*point)
+            except Exception as error:
+                point = feed.resumable(error)
+                if point is None:
+                    feed.fail(error)
+                continue
+            if following is None:  # no event named the run
+                feed.finish(cause)
+                return
+            feed.restart()
+            self.hold(following)
+            if self.log.ended:
+                yield Close(following)
+            return
+
+    def cut(self) -> StreamClosedError:
+        """End the log where delivery stands, because the stream was closed. Gives the error that readers get."""
+        error = StreamClosedError("the stream was closed before it had ended")
+        error.carry(self._snapshot, self.feed.request_id)
+        self.log.cut(error)
+        self.feed.stop_recording()
+        return error
