@@ -16,7 +16,7 @@ from starlette.responses import FileResponse, Response
 from rx_assistant.local import json_text, v1
 from rx_assistant.local.admission import check_content_type
 from rx_assistant.local.errors import ApiError, bad_request, server_error
-from rx_assistant.local.exchange import Call, Operation
+from rx_assistant.local.exchange import CheckedRequest, Operation
 from rx_assistant.local.ids import new_id
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.replies import EventStream, FileContent, Reply
@@ -75,8 +75,8 @@ async def _answer(state: State, operation: Operation, request: Request) -> Respo
     if data and operation.body is not None:
         check_content_type(request.scope)
     query = checked_query(operation.query, request)
-    call = Call(state, request.path_params, query, await checked_body(operation, data))
-    return await _respond(operation, call, request, lambda: _digest(call.body))
+    checked = CheckedRequest(state, request.path_params, query, await checked_body(operation, data))
+    return await _respond(operation, checked, request, lambda: _digest(checked.body))
 
 
 async def _answer_upload(state: State, operation: Operation, request: Request) -> Response:
@@ -87,9 +87,9 @@ async def _answer_upload(state: State, operation: Operation, request: Request) -
     admit(state, request)
     upload = await read_upload(request, state.files.directory, state.settings.max_file_bytes)
     try:
-        call = Call(state, request.path_params, {}, {}, upload)
+        checked = CheckedRequest(state, request.path_params, {}, {}, upload)
         return await _respond(
-            operation, call, request, lambda: f"{upload.sha256} {upload.filename} {_digest(upload.fields)}"
+            operation, checked, request, lambda: f"{upload.sha256} {upload.filename} {_digest(upload.fields)}"
         )
     finally:
         upload.discard()
@@ -107,17 +107,19 @@ def _digest(value: JsonObject) -> str:
     return hashlib.sha256(json_text.canonical(value)).hexdigest()
 
 
-async def _respond(operation: Operation, call: Call, request: Request, fingerprint: Callable[[], str]) -> Response:
+async def _respond(
+    operation: Operation, checked: CheckedRequest, request: Request, fingerprint: Callable[[], str]
+) -> Response:
     """Asks the handler, or gives again what was answered to the same Idempotency-Key."""
     key = request.headers.get("idempotency-key")
     if not key or request.method != "POST":
-        return _response(call.state, await operation.handler(call))
+        return _response(checked.state, await operation.handler(checked))
     if len(key) > _LONGEST_KEY:
         message = f"Invalid 'Idempotency-Key': it is longer than {_LONGEST_KEY} characters."
         raise bad_request(message, "Idempotency-Key", "string_above_max_length")
     scope = f"{request.url.path} {key}"
-    reply, repeated = await call.state.replays.answer(scope, fingerprint(), lambda: operation.handler(call))
-    response = _response(call.state, reply)
+    reply, repeated = await checked.state.replays.answer(scope, fingerprint(), lambda: operation.handler(checked))
+    response = _response(checked.state, reply)
     if repeated:
         response.headers["idempotent-replayed"] = "true"
     return response
@@ -125,7 +127,7 @@ async def _respond(operation: Operation, call: Call, request: Request, fingerpri
 
 def _response(state: State, reply: Reply) -> Response:
     if isinstance(reply, EventStream):
-        return EventStreamReply(reply.leg, state.readers, state.settings.write_timeout)
+        return EventStreamReply(reply.frames, state.readers, state.settings.write_timeout)
     if isinstance(reply, FileContent):
         return FileResponse(reply.path, media_type="application/octet-stream", filename=reply.filename)
     return json_reply(reply)

@@ -26,7 +26,7 @@ class _Entry:
     def stream_bytes(self) -> int:
         """What the entry keeps alive."""
         reply = self.reply.result() if self.reply.done() and not self.reply.cancelled() else None
-        return reply.leg.size if isinstance(reply, EventStream) else 0
+        return reply.frames.size if isinstance(reply, EventStream) else 0
 
 
 class Replays:

@@ -19,8 +19,8 @@ from typing import NamedTuple, Protocol
 
 from rx_assistant.local import engine as actions, foreign, objects, tokens
 from rx_assistant.local.engine import Action, Engine, SearchResult
+from rx_assistant.local.frame_log import FrameLog
 from rx_assistant.local.json_text import JsonObject
-from rx_assistant.local.leg import Leg
 from rx_assistant.local.runs.actions import EngineError, check_action, check_given
 from rx_assistant.local.runs.context import Access, Prompt, PromptTooLongError, build_prompt
 from rx_assistant.local.runs.history import Thread
@@ -89,9 +89,9 @@ class Execution:
 
     def __init__(self, around: Surroundings, run: JsonObject, include_content: bool) -> None:
         self.run = run
-        self.leg = Leg()
+        self.frames = FrameLog()
         self._around = around
-        self._journal = Journal(around.store, run, self.leg, include_content)
+        self._journal = Journal(around.store, run, self.frames, include_content)
         self._open: MessageWriter | ToolsWriter | None = None
         self._prompt_tokens = 0
         limits_itself = getattr(around.engine, "limits_itself", False)
@@ -105,14 +105,14 @@ class Execution:
     def start(self, created_thread: JsonObject | None = None) -> None:
         """Stores the run, announces it and lets it go on in the background."""
         if created_thread is not None:
-            self.leg.emit("thread.created", created_thread)
+            self.frames.emit("thread.created", created_thread)
         self._journal.update_run("created")
         self._journal.update_run("queued")
         self._task = self._around.spawn(self._drive())
 
     def submit(self, outputs: dict[str, str]) -> None:
-        """Goes on with what the client answered, by call id, in a leg of its own."""
-        self.leg = self._journal.leg = Leg()
+        """Continues with the client's outputs, by call id. The events go into a new frame log."""
+        self.frames = self._journal.frames = FrameLog()
         if isinstance(self._open, ToolsWriter):
             self._open.answer(outputs)
         self._open = None
@@ -155,9 +155,9 @@ class Execution:
         self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
-        if not self.leg.ended:
-            self.leg.cut()
-            self.leg.end(done=False)
+        if not self.frames.ended:
+            self.frames.cut()
+            self.frames.end(done=False)
 
     async def _stop(self, status: str, reason: str) -> None:
         if self._task is not None:
@@ -325,9 +325,9 @@ class Execution:
                 self._fail_on_the_wire(action)
                 raise _StoppedError
             case actions.Cut():
-                self.leg.cut()
+                self.frames.cut()
             case actions.RawBytes(value):
-                self.leg.append(value)
+                self.frames.append(value)
 
     def _count(self, usage: JsonObject) -> None:
         if self._open is not None:
@@ -389,7 +389,7 @@ class Execution:
             self.flush()
             required = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": calls}}
             self._journal.update_run("requires_action", status="requires_action", required_action=required)
-            self.leg.end()
+            self.frames.end()
             return
         self._close()
         self._conclude("completed", None, completed_at=objects.now())
@@ -409,9 +409,9 @@ class Execution:
     def _fail_on_the_wire(self, action: actions.ErrorEvent) -> None:
         """The run fails in the store; whoever watches gets an `error` event and nothing after it."""
         error = {"message": action.message, "type": "server_error", "param": None, "code": action.code}
-        self.leg.emit("error", error if action.flat else {"error": error})
-        self.leg.end(done=False)
-        self._journal.leg = Leg()
+        self.frames.emit("error", error if action.flat else {"error": error})
+        self.frames.end(done=False)
+        self._journal.frames = FrameLog()
         self._fail(actions.Failure(action.message))
 
     def _conclude(self, status: str, abort: _Abort | None, done: bool = True, **changes: object) -> None:
@@ -431,7 +431,7 @@ class Execution:
         finally:
             self._open = None
             self._around.ended(self.run)
-            self._journal.leg.end(done)
+            self._journal.frames.end(done)
 
     def _conclude_plainly(self, status: str, final: JsonObject) -> None:
         try:

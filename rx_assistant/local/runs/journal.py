@@ -1,4 +1,4 @@
-"""Where a run writes: every change goes into the store and, as an event, into the leg that readers follow."""
+"""Where a run writes: every change goes into the store and, as an event, into the frame log that readers follow."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import logging
 
 from rx_assistant.lifecycle import STEP
 from rx_assistant.local import json_text, objects
+from rx_assistant.local.frame_log import FrameLog
 from rx_assistant.local.json_text import JsonObject
-from rx_assistant.local.leg import Leg
 from rx_assistant.local.runs.steps import shown_step
 from rx_assistant.local.store import Store
 
@@ -17,10 +17,10 @@ _log = logging.getLogger("rx_assistant.local")
 class Journal:
     """One run's objects and events. Values inside `run` are replaced, never changed in place."""
 
-    def __init__(self, store: Store, run: JsonObject, leg: Leg, include_content: bool) -> None:
+    def __init__(self, store: Store, run: JsonObject, frames: FrameLog, include_content: bool) -> None:
         self.store = store
         self.run = run
-        self.leg = leg
+        self.frames = frames
         self._counted: list[JsonObject] = []
         self._estimated: list[JsonObject] = []
         self._ended: set[str] = set()
@@ -43,7 +43,7 @@ class Journal:
         """Changes fields of the run, stores it and emits `thread.run.<event>`."""
         self.run.update(changes)
         self.save_run()
-        self.leg.emit(f"thread.run.{event}", self.run)
+        self.frames.emit(f"thread.run.{event}", self.run)
 
     def begin_step(self, step: JsonObject) -> None:
         """Stores a new step; `created` and `in_progress` follow each other at once."""
@@ -101,7 +101,7 @@ class Journal:
         """Emits a fragment of one tool call."""
         delta = {"step_details": {"type": "tool_calls", "tool_calls": [call]}}
         value = {"id": step["id"], "object": "thread.run.step.delta", "delta": delta}
-        self.leg.emit("thread.run.step.delta", value)
+        self.frames.emit("thread.run.step.delta", value)
 
     def note(self, step: JsonObject, value: JsonObject) -> None:
         """Keeps a value with the step, for the engine alone."""
@@ -119,12 +119,12 @@ class Journal:
     def message_event(self, event: str, message: JsonObject) -> None:
         """Stores the message and emits `thread.message.<event>`."""
         self.save_message(message)
-        self.leg.emit(f"thread.message.{event}", message)
+        self.frames.emit(f"thread.message.{event}", message)
 
     def message_delta(self, message: JsonObject, part: JsonObject) -> None:
         """Emits a fragment of one content part."""
         value = {"id": message["id"], "object": "thread.message.delta", "delta": {"content": [part]}}
-        self.leg.emit("thread.message.delta", value)
+        self.frames.emit("thread.message.delta", value)
 
     def _put(self, kind: str, value: JsonObject, parent: str) -> None:
         try:
@@ -135,4 +135,4 @@ class Journal:
             _log.exception("run %s: the end of a %s could not be stored", self.run["id"], kind)
 
     def _emit_step(self, event: str, step: JsonObject) -> None:
-        self.leg.emit(f"thread.run.step.{event}", shown_step(step, self._include_content))
+        self.frames.emit(f"thread.run.step.{event}", shown_step(step, self._include_content))

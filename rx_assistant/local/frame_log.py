@@ -1,9 +1,9 @@
-"""One stretch of a run as a log of frames that any number of readers follow: from its creation to the end or to
-requires_action, and again from each submit_tool_outputs.
+"""The frames of one event stream, which any number of readers follow.
 
-The run appends and never waits. Readers are positions in the log, so a slow or vanished one costs nothing; a reader
-that connects later (the same Idempotency-Key) begins at the first frame. A log that grows past `limit` bytes forgets
-its oldest frames, and readers that were not past them lose their connection.
+A run has one log from its creation to its end or to requires_action, and a new one after each submit_tool_outputs. The
+run appends and never waits. A reader is a position in the log, so a slow or lost reader costs nothing. A reader that
+connects later (with the same Idempotency-Key) begins at the first frame. A log that grows past `limit` bytes drops its
+oldest frames. Readers that have not read those frames lose their connection.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ DONE = b"event: done\ndata: [DONE]\n\n"
 
 
 class CutError(Exception):
-    """The connection is to break here, without an ending."""
+    """The connection must break here, without an ending."""
 
 
-class Leg:
-    """Frames in order; `end()` is the last word."""
+class FrameLog:
+    """Frames in order. After `end()`, nothing is appended."""
 
     def __init__(self, limit: int = 64 * 2**20) -> None:
         self.size = 0
@@ -33,11 +33,11 @@ class Leg:
         self._changed = asyncio.Event()
 
     def emit(self, name: str, value: object) -> None:
-        """Appends one event with `value` as its JSON."""
+        """Append one event with `value` as its JSON."""
         self.append(b"event: %s\ndata: %s\n\n" % (name.encode(), json_text.encode(value)))
 
     def append(self, frame: bytes) -> None:
-        """Appends bytes as they are; after the end, nothing."""
+        """Append bytes unchanged; after the end, nothing."""
         if self.ended:
             return
         self._put(frame)
@@ -46,12 +46,12 @@ class Leg:
             self._forget()
 
     def cut(self) -> None:
-        """Whoever reads up to here loses the connection."""
+        """Break the connection of each reader that reads up to this position."""
         if not self.ended:
             self._put(None)
 
     def end(self, done: bool = True) -> None:
-        """Nothing more will come; `done` adds the last frame of a good ending. A second end changes nothing."""
+        """End the log. `done` adds the last frame of a good ending. A second call changes nothing."""
         if self.ended:
             return
         if done:
@@ -60,7 +60,7 @@ class Leg:
         self._wake()
 
     async def read(self) -> AsyncGenerator[bytes, None]:
-        """The frames from the first on, as they come; those that are waiting are joined. CutError breaks the stream."""
+        """The frames from the first on, as they come. Frames that wait are joined. Raises CutError at a cut."""
         position = 0
         while True:
             changed = self._changed
@@ -79,7 +79,7 @@ class Leg:
         return self._frames[position - self._forgotten :], self._forgotten + len(self._frames)
 
     def _forget(self) -> None:
-        """Drops at least a quarter of the limit, so that dropping costs little per frame."""
+        """Drop at least a quarter of the limit, so that dropping costs little per frame."""
         kept = 0
         while self.size > self._limit * 3 // 4 and kept < len(self._frames) - 1:
             self.size -= len(self._frames[kept] or b"")
