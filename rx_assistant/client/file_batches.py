@@ -11,15 +11,18 @@ from typing_extensions import Unpack
 
 from rx_assistant.api import file_batches
 from rx_assistant.client.pages import AsyncPaginator, Page
-from rx_assistant.client.params import FileBatchCreate, FileBatchListFiles, RequestOptions, taken
-from rx_assistant.client.poll_params import (
+from rx_assistant.client.params import (
     BatchCreateAndPoll,
     BatchUpload,
     BatchUploadAndPoll,
+    FileBatchCreate,
+    FileBatchListFiles,
     IngestionOptions,
-    PollCall,
     PollOptions,
-    poll_call,
+    PollParams,
+    RequestOptions,
+    poll_params,
+    taken,
 )
 from rx_assistant.client.polling import (
     PollTarget,
@@ -72,12 +75,12 @@ class FileBatches(Resource):
         Raises:
             PollTimeoutError: it took more than `max_wait_seconds`.
         """
-        call = poll_call(params, PollOptions)
+        call = poll_params(params, PollOptions)
         return watch_object(self._session, _existing(batch_id, vector_store_id), call)
 
     def poll(self, batch_id: str, vector_store_id: str, **params: Unpack[IngestionOptions]) -> VectorStoreFileBatch:
         """The batch once its status is final; with `on_failure="raise"`, IngestionError if it failed."""
-        call = poll_call(params, IngestionOptions)
+        call = poll_params(params, IngestionOptions)
         return poll_object(self._session, _existing(batch_id, vector_store_id), call)
 
     def create_and_poll(self, vector_store_id: str, **params: Unpack[BatchCreateAndPoll]) -> VectorStoreFileBatch:
@@ -85,7 +88,7 @@ class FileBatches(Resource):
 
         More than 2 000 files become several batches, which are polled together and given as one.
         """
-        call = poll_call(params, BatchCreateAndPoll)
+        call = poll_params(params, BatchCreateAndPoll)
         batches = watch_new_batches(self._session, vector_store_id, call)
         return checked(batches.run(), FILE_BATCH, call.on_failure)
 
@@ -95,14 +98,14 @@ class FileBatches(Resource):
         Cold: each subscription uploads anew. `max_concurrency` files (5) are uploaded at once. The last item has the
         batch in its final state. The first error ends it, after all uploads have stopped; nothing is deleted.
         """
-        return self._uploads(_UploadJob(vector_store_id, poll_call(params, BatchUpload)))
+        return self._uploads(_UploadJob(vector_store_id, poll_params(params, BatchUpload)))
 
     def upload_and_poll(self, vector_store_id: str, **params: Unpack[BatchUploadAndPoll]) -> VectorStoreFileBatch:
         """Upload files, add them with `file_ids` before them, and give the batch once its status is final.
 
         `on_progress`, a plain function, is called on the thread that waits. See `watch_upload` for the rest.
         """
-        call = poll_call(params, BatchUploadAndPoll)
+        call = poll_params(params, BatchUploadAndPoll)
         report = _reporting_to(call.body.pop("on_progress", None))
         progress = self._uploads(_UploadJob(vector_store_id, call))
         return checked(_batch_of(progress.pipe(report).run()), FILE_BATCH, call.on_failure)
@@ -110,7 +113,7 @@ class FileBatches(Resource):
     def _uploads(self, job: _UploadJob) -> Stream[UploadProgress]:
         uploads = watch_uploads(self._session, job.uploads)
 
-        def add(call: PollCall) -> Observable[VectorStoreFileBatch]:
+        def add(call: PollParams) -> Observable[VectorStoreFileBatch]:
             return watch_new_batches(self._session, job.vector_store_id, call)
 
         stream: Stream[UploadProgress] = wrap(job.stages(uploads, add), like=uploads)
@@ -154,14 +157,14 @@ class AsyncFileBatches(AsyncResource):
         Raises:
             PollTimeoutError: it took more than `max_wait_seconds`.
         """
-        call = poll_call(params, PollOptions)
+        call = poll_params(params, PollOptions)
         return watch_object_async(self._session, _existing(batch_id, vector_store_id), call)
 
     async def poll(
         self, batch_id: str, vector_store_id: str, **params: Unpack[IngestionOptions]
     ) -> VectorStoreFileBatch:
         """The batch once its status is final; with `on_failure="raise"`, IngestionError if it failed."""
-        call = poll_call(params, IngestionOptions)
+        call = poll_params(params, IngestionOptions)
         return await poll_object_async(self._session, _existing(batch_id, vector_store_id), call)
 
     async def create_and_poll(self, vector_store_id: str, **params: Unpack[BatchCreateAndPoll]) -> VectorStoreFileBatch:
@@ -169,7 +172,7 @@ class AsyncFileBatches(AsyncResource):
 
         More than 2 000 files become several batches, which are polled together and given as one.
         """
-        call = poll_call(params, BatchCreateAndPoll)
+        call = poll_params(params, BatchCreateAndPoll)
         batches = watch_new_batches_async(self._session, vector_store_id, call)
         return checked(await batches, FILE_BATCH, call.on_failure)
 
@@ -179,14 +182,14 @@ class AsyncFileBatches(AsyncResource):
         Cold: each subscription uploads anew. `max_concurrency` files (5) are uploaded at once. The last item has the
         batch in its final state. The first error ends it, after all uploads have stopped; nothing is deleted.
         """
-        return self._uploads(_UploadJob(vector_store_id, poll_call(params, BatchUpload)))
+        return self._uploads(_UploadJob(vector_store_id, poll_params(params, BatchUpload)))
 
     async def upload_and_poll(self, vector_store_id: str, **params: Unpack[BatchUploadAndPoll]) -> VectorStoreFileBatch:
         """Upload files, add them with `file_ids` before them, and give the batch once its status is final.
 
         `on_progress`, a plain function, is called on the thread that waits. See `watch_upload` for the rest.
         """
-        call = poll_call(params, BatchUploadAndPoll)
+        call = poll_params(params, BatchUploadAndPoll)
         report = _reporting_to(call.body.pop("on_progress", None))
         progress = self._uploads(_UploadJob(vector_store_id, call))
         return checked(_batch_of(await progress.pipe(report)), FILE_BATCH, call.on_failure)
@@ -194,7 +197,7 @@ class AsyncFileBatches(AsyncResource):
     def _uploads(self, job: _UploadJob) -> AsyncStream[UploadProgress]:
         uploads = watch_uploads_async(self._session, job.uploads)
 
-        def add(call: PollCall) -> Observable[VectorStoreFileBatch]:
+        def add(call: PollParams) -> Observable[VectorStoreFileBatch]:
             return watch_new_batches_async(self._session, job.vector_store_id, call)
 
         stream: AsyncStream[UploadProgress] = wrap(job.stages(uploads, add), like=uploads)
@@ -204,7 +207,7 @@ class AsyncFileBatches(AsyncResource):
 class _UploadJob:
     """The files to upload and then to add to one vector store."""
 
-    def __init__(self, vector_store_id: str, call: PollCall) -> None:
+    def __init__(self, vector_store_id: str, call: PollParams) -> None:
         file_batches.create(vector_store_id, {})  # an empty id is an error before anything is uploaded
         body = dict(call.body)
         self.vector_store_id = vector_store_id
@@ -220,7 +223,7 @@ class _UploadJob:
     def stages(
         self,
         uploads: Observable[UploadProgress],
-        add: Callable[[PollCall], Observable[VectorStoreFileBatch]],
+        add: Callable[[PollParams], Observable[VectorStoreFileBatch]],
     ) -> Observable[UploadProgress]:
         """The uploads, and then the states of the batch. Each subscription begins anew."""
 

@@ -7,8 +7,7 @@ from typing_extensions import Unpack
 from rx_assistant.api import files
 from rx_assistant.client.content import FileBytes
 from rx_assistant.client.pages import AsyncPaginator, Page
-from rx_assistant.client.params import FileCreate, FileList, RequestOptions, taken
-from rx_assistant.client.poll_params import PollCall
+from rx_assistant.client.params import FileCreate, FileList, PollParams, RequestOptions, taken
 from rx_assistant.client.polling import PollTarget, poll_object, poll_object_async
 from rx_assistant.client.resource import AsyncResource, Resource
 from rx_assistant.http.options import NO_OPTIONS
@@ -107,5 +106,5 @@ def _existing(file_id: str) -> PollTarget[FileObject]:
     return PollTarget(FileObject, FILE, files.retrieve(file_id))
 
 
-def _call(interval: float, deadline: float) -> PollCall:
-    return PollCall(body={}, options=NO_OPTIONS, settings=PollSettings(interval=interval, deadline=deadline))
+def _call(interval: float, deadline: float) -> PollParams:
+    return PollParams(body={}, options=NO_OPTIONS, settings=PollSettings(interval=interval, deadline=deadline))

@@ -93,14 +93,14 @@ class _PageBase(Generic[T]):
 class Page(_PageBase[T]):
     """One page of a list. Iterating gives the items of this page and of all that follow."""
 
-    def __init__(self, page: PageData[T], turn: Callable[[str], Page[T] | None] | None = None) -> None:
+    def __init__(self, page: PageData[T], fetch_next: Callable[[str], Page[T] | None] | None = None) -> None:
         super().__init__(page)
-        self._turn = turn
+        self._fetch_next = fetch_next
 
     def get_next_page(self) -> Page[T] | None:
         """The page after this one; None after the last."""
         cursor = self._cursor()
-        return None if cursor is None or self._turn is None else self._turn(cursor)
+        return None if cursor is None or self._fetch_next is None else self._fetch_next(cursor)
 
     def iter_pages(self) -> Iterator[Page[T]]:
         """This page and all that follow."""
@@ -117,14 +117,16 @@ class Page(_PageBase[T]):
 class AsyncPage(_PageBase[T]):
     """One page of a list, for `async for`."""
 
-    def __init__(self, page: PageData[T], turn: Callable[[str], Awaitable[AsyncPage[T] | None]] | None = None) -> None:
+    def __init__(
+        self, page: PageData[T], fetch_next: Callable[[str], Awaitable[AsyncPage[T] | None]] | None = None
+    ) -> None:
         super().__init__(page)
-        self._turn = turn
+        self._fetch_next = fetch_next
 
     async def get_next_page(self) -> AsyncPage[T] | None:
         """The page after this one; None after the last."""
         cursor = self._cursor()
-        return None if cursor is None or self._turn is None else await self._turn(cursor)
+        return None if cursor is None or self._fetch_next is None else await self._fetch_next(cursor)
 
     def iter_pages(self) -> AsyncPages[T]:
         """This page and all that follow."""

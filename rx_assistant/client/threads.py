@@ -10,13 +10,14 @@ from rx_assistant.api import threads
 from rx_assistant.client.messages import AsyncMessages, Messages
 from rx_assistant.client.params import (
     CreateAndRun,
+    CreateAndRunPoll,
     CreateAndRunStream,
     RequestOptions,
     ThreadCreate,
     ThreadUpdate,
+    poll_params,
     taken,
 )
-from rx_assistant.client.poll_params import CreateAndRunPoll, poll_call
 from rx_assistant.client.polling import poll_object, poll_object_async
 from rx_assistant.client.resource import AsyncResource, Resource
 from rx_assistant.client.runs import AsyncRuns, Runs, started_run
@@ -106,7 +107,7 @@ class Threads(Resource):
         Raises:
             PollTimeoutError: it took more than `max_wait_seconds`.
         """
-        call = poll_call(params, CreateAndRunPoll)
+        call = poll_params(params, CreateAndRunPoll)
         return poll_object(self._session, started_run(threads.create_and_run(call.body)), call)
 
 
@@ -192,5 +193,5 @@ class AsyncThreads(AsyncResource):
         Raises:
             PollTimeoutError: it took more than `max_wait_seconds`.
         """
-        call = poll_call(params, CreateAndRunPoll)
+        call = poll_params(params, CreateAndRunPoll)
         return await poll_object_async(self._session, started_run(threads.create_and_run(call.body)), call)

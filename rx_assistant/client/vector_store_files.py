@@ -8,19 +8,17 @@ from rx_assistant.api import files as plain_files, vector_store_files as files
 from rx_assistant.api.request import Params
 from rx_assistant.client.pages import AsyncPage, AsyncPaginator, Page
 from rx_assistant.client.params import (
-    RequestOptions,
-    VectorStoreFileCreate,
-    VectorStoreFileList,
-    VectorStoreFileUpdate,
-    taken,
-)
-from rx_assistant.client.poll_params import (
     FileAdd,
     FileUpload,
     FileUploadAndPoll,
     IngestionOptions,
     PollOptions,
-    poll_call,
+    RequestOptions,
+    VectorStoreFileCreate,
+    VectorStoreFileList,
+    VectorStoreFileUpdate,
+    poll_params,
+    taken,
 )
 from rx_assistant.client.polling import (
     PollTarget,
@@ -85,18 +83,18 @@ class VectorStoreFiles(Resource):
         Raises:
             PollTimeoutError: it took more than `max_wait_seconds`.
         """
-        call = poll_call(params, PollOptions)
+        call = poll_params(params, PollOptions)
         return watch_object(self._session, _existing(file_id, vector_store_id), call)
 
     def poll(self, file_id: str, vector_store_id: str, **params: Unpack[IngestionOptions]) -> VectorStoreFile:
         """The file once it is processed or failed; with `on_failure="raise"`, IngestionError for a failure."""
-        call = poll_call(params, IngestionOptions)
+        call = poll_params(params, IngestionOptions)
         target = _existing(file_id, vector_store_id)
         return poll_object(self._session, target, call)
 
     def create_and_poll(self, file_id: str, vector_store_id: str, **params: Unpack[FileAdd]) -> VectorStoreFile:
         """Add an uploaded file, and give it once it is processed or failed."""
-        call = poll_call(params, FileAdd)
+        call = poll_params(params, FileAdd)
         target = _added(file_id, vector_store_id, call.body)
         return poll_object(self._session, target, call)
 
@@ -108,7 +106,7 @@ class VectorStoreFiles(Resource):
 
     def upload_and_poll(self, vector_store_id: str, **params: Unpack[FileUploadAndPoll]) -> VectorStoreFile:
         """Upload a file, add it, and give it once it is processed or failed."""
-        call = poll_call(params, FileUploadAndPoll)
+        call = poll_params(params, FileUploadAndPoll)
         file_id = self._upload(call.body.pop("file"), call.options)
         target = _added(file_id, vector_store_id, call.body)
         return poll_object(self._session, target, call)
@@ -168,18 +166,18 @@ class AsyncVectorStoreFiles(AsyncResource):
         Raises:
             PollTimeoutError: it took more than `max_wait_seconds`.
         """
-        call = poll_call(params, PollOptions)
+        call = poll_params(params, PollOptions)
         return watch_object_async(self._session, _existing(file_id, vector_store_id), call)
 
     async def poll(self, file_id: str, vector_store_id: str, **params: Unpack[IngestionOptions]) -> VectorStoreFile:
         """The file once it is processed or failed; with `on_failure="raise"`, IngestionError for a failure."""
-        call = poll_call(params, IngestionOptions)
+        call = poll_params(params, IngestionOptions)
         target = _existing(file_id, vector_store_id)
         return await poll_object_async(self._session, target, call)
 
     async def create_and_poll(self, file_id: str, vector_store_id: str, **params: Unpack[FileAdd]) -> VectorStoreFile:
         """Add an uploaded file, and give it once it is processed or failed."""
-        call = poll_call(params, FileAdd)
+        call = poll_params(params, FileAdd)
         target = _added(file_id, vector_store_id, call.body)
         return await poll_object_async(self._session, target, call)
 
@@ -191,7 +189,7 @@ class AsyncVectorStoreFiles(AsyncResource):
 
     async def upload_and_poll(self, vector_store_id: str, **params: Unpack[FileUploadAndPoll]) -> VectorStoreFile:
         """Upload a file, add it, and give it once it is processed or failed."""
-        call = poll_call(params, FileUploadAndPoll)
+        call = poll_params(params, FileUploadAndPoll)
         file_id = await self._upload(call.body.pop("file"), call.options)
         target = _added(file_id, vector_store_id, call.body)
         return await poll_object_async(self._session, target, call)

@@ -9,14 +9,16 @@ from rx_assistant.api.request import Params
 from rx_assistant.client.file_batches import AsyncFileBatches, FileBatches
 from rx_assistant.client.pages import AsyncPage, AsyncPaginator, Page
 from rx_assistant.client.params import (
+    PollOptions,
     RequestOptions,
     VectorStoreCreate,
+    VectorStoreCreateAndPoll,
     VectorStoreList,
     VectorStoreSearch,
     VectorStoreUpdate,
+    poll_params,
     taken,
 )
-from rx_assistant.client.poll_params import PollOptions, VectorStoreCreateAndPoll, poll_call
 from rx_assistant.client.polling import (
     PollTarget,
     poll_object,
@@ -76,7 +78,7 @@ class VectorStores(Resource):
         Raises:
             PollTimeoutError: it took more than `max_wait_seconds`.
         """
-        call = poll_call(params, PollOptions)
+        call = poll_params(params, PollOptions)
         return watch_object(self._session, _existing(vector_store_id), call)
 
     def poll(self, vector_store_id: str, **params: Unpack[PollOptions]) -> VectorStore:
@@ -85,7 +87,7 @@ class VectorStores(Resource):
 
     def create_and_poll(self, **params: Unpack[VectorStoreCreateAndPoll]) -> VectorStore:
         """Create a vector store, and give it once its files are processed."""
-        call = poll_call(params, VectorStoreCreateAndPoll)
+        call = poll_params(params, VectorStoreCreateAndPoll)
         return poll_object(self._session, _created(call.body), call)
 
 
@@ -141,7 +143,7 @@ class AsyncVectorStores(AsyncResource):
         Raises:
             PollTimeoutError: it took more than `max_wait_seconds`.
         """
-        call = poll_call(params, PollOptions)
+        call = poll_params(params, PollOptions)
         return watch_object_async(self._session, _existing(vector_store_id), call)
 
     async def poll(self, vector_store_id: str, **params: Unpack[PollOptions]) -> VectorStore:
@@ -150,7 +152,7 @@ class AsyncVectorStores(AsyncResource):
 
     async def create_and_poll(self, **params: Unpack[VectorStoreCreateAndPoll]) -> VectorStore:
         """Create a vector store, and give it once its files are processed."""
-        call = poll_call(params, VectorStoreCreateAndPoll)
+        call = poll_params(params, VectorStoreCreateAndPoll)
         return await poll_object_async(self._session, _created(call.body), call)
 
 

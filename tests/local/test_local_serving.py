@@ -213,7 +213,7 @@ def drain(log: FrameLog) -> bytes:
     return asyncio.run(read())
 
 
-def test_a_leg_is_read_from_its_beginning_by_anyone():
+def test_every_reader_of_a_frame_log_begins_at_its_first_frame():
     async def use() -> list[bytes]:
         log = FrameLog()
         log.append(b"one")
@@ -229,7 +229,7 @@ def test_a_leg_is_read_from_its_beginning_by_anyone():
     assert asyncio.run(use()) == [b"onetwo", b"onetwo"]
 
 
-def test_a_leg_forgets_its_beginning_past_its_limit_and_breaks_those_who_lag():
+def test_a_frame_log_past_its_limit_drops_its_oldest_frames_and_breaks_slow_readers():
     log = FrameLog(limit=1000)
     for _ in range(100):
         log.append(b"x" * 100)
@@ -239,7 +239,7 @@ def test_a_leg_forgets_its_beginning_past_its_limit_and_breaks_those_who_lag():
         drain(log)
 
 
-def test_nothing_comes_after_the_end_of_a_leg():
+def test_nothing_comes_after_the_end_of_a_frame_log():
     log = FrameLog()
     log.end()
     log.emit("thread.run.cancelling", {})

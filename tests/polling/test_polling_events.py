@@ -10,7 +10,7 @@ import anyio
 import pytest
 from loopback import Loopback, Received, Wire
 from polling_faces import FACES, on
-from polling_legs import FILES, SCRIPTS
+from polling_recorded import FILES, SCRIPTS
 
 from rx_assistant import AssistantClient, AssistantEventHandler, AsyncAssistantClient, local, operators as ax
 from rx_assistant.errors import NotFoundError, PollTimeoutError, StreamClosedError
