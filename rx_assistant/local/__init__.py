@@ -1,12 +1,12 @@
-"""An Assistants server on this machine: for demonstrations, for tests, and for applications written for the hosted one.
+"""An Assistants server on this machine: for demonstrations, for tests, and for applications of the hosted service.
 
     with rx_assistant.local.serve() as server:
         client = AssistantClient(base_url=server.base_url)
 
 `serve` runs it in a thread, `run` in the foreground, `app` gives the ASGI application, and `transport` lets clients of
-httpx and httpx2 ask it without a port. What answers is an engine: `rx_assistant.local.engine` has the protocol and the
-actions, `rx_assistant.local.engines` those that come along. The names are loaded when they are first touched, because
-the server needs the packages of the `local` extra.
+httpx and httpx2 use it without a port. An engine answers the runs: `rx_assistant.local.engine` has the protocol and the
+actions, `rx_assistant.local.engines` the engines of this package. The names are loaded when they are first used,
+because the server needs the packages of the `local` extra.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From a request to a reply: key, body, shape, handler, error body. Every operation goes this way."""
+"""From a request to a reply, for every operation: check the key, read the body, check its shape, run the handler."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def endpoint(state: State, operation: Operation) -> Endpoint:
 
 
 def error_reply(error: ApiError) -> Response:
-    """The error as the service sends it."""
+    """The error in the form that the service uses."""
     return json_reply(error.body(), error.status, error.headers)
 
 
@@ -96,7 +96,7 @@ async def _answer_upload(state: State, operation: Operation, request: Request) -
 
 
 def admit(state: State, request: Request) -> None:
-    """Raises the refusal of a request that comes without the key, for version 1, or while the server stops."""
+    """Raise ApiError for a request without the key, for version 1 of the API, or while the server stops."""
     if state.draining:
         raise ApiError(503, "The server is shutting down.", type="server_error", headers={"connection": "close"})
     check_key(state.settings.api_key, request.headers)
@@ -110,7 +110,7 @@ def _digest(value: JsonObject) -> str:
 async def _respond(
     operation: Operation, checked: CheckedRequest, request: Request, fingerprint: Callable[[], str]
 ) -> Response:
-    """Asks the handler, or gives again what was answered to the same Idempotency-Key."""
+    """Run the handler, or repeat the reply to the same Idempotency-Key."""
     key = request.headers.get("idempotency-key")
     if not key or request.method != "POST":
         return _response(checked.state, await operation.handler(checked))
@@ -137,7 +137,7 @@ _NO_KEY = "You didn't provide an API key: give your client one, which it sends i
 
 
 def check_key(api_key: str | None, headers: Headers) -> None:
-    """401 unless the request carries the configured key; `api-key` is how Azure's clients send it."""
+    """Raise 401 unless the request has the configured key. Azure's clients send it as `api-key`."""
     if api_key is None:
         return
     scheme, _, bearer = headers.get("authorization", "").partition(" ")
@@ -156,7 +156,7 @@ def _masked(key: str) -> str:
 
 
 async def _read(request: Request, limit: int) -> bytes:
-    """The whole body; 413 past the limit, without having kept more than that."""
+    """The whole body. Raises 413 past the limit, and never holds more than the limit."""
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
@@ -172,7 +172,7 @@ def _record(request: Request, body: bytes) -> RequestRecord:
 
 
 async def checked_body(operation: Operation, data: bytes) -> JsonObject:
-    """The body as an object of the operation's shape; empty stands for `{}`. A long one is read off the event loop."""
+    """The body as an object of the operation's shape. An empty body means `{}`. A long body is parsed in a thread."""
     if operation.body is None:
         return {}
     if len(data) > _LONG_BODY:
@@ -195,7 +195,7 @@ def _parsed(shape: Shape, data: bytes) -> JsonObject:
 
 
 def checked_query(shapes: Mapping[str, Shape], request: Request) -> dict[str, object]:
-    """The query's known parameters, numbers as numbers; others are let pass, as `api-version` must be."""
+    """The query's known parameters, with numbers as numbers. Others are ignored, such as Azure's `api-version`."""
     found: dict[str, object] = {}
     for name, shape in shapes.items():
         plain = name.removesuffix("[]")

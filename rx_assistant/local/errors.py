@@ -1,4 +1,4 @@
-"""Refusals as the service words them: a status and the body `{"error": {message, type, param, code}}`."""
+"""Errors with the service's texts: a status and the body `{"error": {message, type, param, code}}`."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class ApiError(Exception):
 
 
 def bad_request(message: str, param: str | None = None, code: str | None = None) -> ApiError:
-    """400: the request is malformed, or the object's state forbids it."""
+    """A 400: the request is malformed, or the state of the object does not allow it."""
     return ApiError(400, message, param=param, code=code)
 
 
 def not_found(noun: str, id: str, param: str | None = None) -> ApiError:
-    """404: `noun` is what kind of object has no such id, as the service calls it (`run step`)."""
+    """A 404. `noun` is the service's word for the kind of the missing object, such as `run step`."""
     return ApiError(404, f"No {noun} found with id {id!r}.", param=param)
 
 
 def server_error(request_id: str) -> ApiError:
-    """500, with the sentence that the service sends."""
+    """A 500 with the service's text."""
     message = (
         "The server had an error processing your request. "
         f"(Please include the request ID {request_id} when you report it.)"

@@ -1,6 +1,6 @@
-"""Files: their bytes in a directory that goes with the server, what is known of them in the store.
+"""Files: their bytes in a directory of the server, their records in the store.
 
-The directory is deleted by `close`, or else when this object is collected or the process ends, whichever comes first.
+`close` deletes the directory. Without `close`, it is deleted when this object is garbage-collected or the process ends.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rx_assistant.local.uploads import whole_file
 
 
 class Files:
-    """The directory is made when the first file comes."""
+    """The directory. It is created for the first file."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -31,23 +31,23 @@ class Files:
 
     @property
     def directory(self) -> Path:
-        """Where the bytes lie, one file per id."""
+        """The directory of the bytes, with one file per id."""
         if self._directory is None:
             self._directory = Path(tempfile.mkdtemp(prefix="rx_assistant-"))
             self._deletion = weakref.finalize(self, _delete, self._directory, os.getpid())
         return self._directory
 
     def close(self) -> None:
-        """The bytes are gone."""
+        """Delete the bytes."""
         if self._deletion is not None:
             self._deletion()
 
     def path(self, file_id: str) -> Path:
-        """Where the file's bytes lie."""
+        """The path of the file's bytes."""
         return self.directory / file_id
 
     def add(self, written: Path, filename: str, purpose: str, lifetime: int | None = None) -> JsonObject:
-        """Takes over a file that has been written; `lifetime` is in seconds."""
+        """Register a file that was written to disk. `lifetime` is in seconds."""
         created = objects.now()
         value: JsonObject = {
             "object": "file",
@@ -65,13 +65,13 @@ class Files:
         return value
 
     def add_bytes(self, content: bytes, filename: str, purpose: str) -> JsonObject:
-        """A file made here."""
+        """Store new bytes as a file."""
         with whole_file(self.directory) as target:
             target.write(content)
         return self.add(Path(target.name), filename, purpose)
 
     def find(self, file_id: str, param: str | None = "id") -> JsonObject:
-        """The file, or 404; one that has expired is deleted at this moment."""
+        """The file. Raises 404 if it does not exist. An expired file is deleted first."""
         value = self._store.get("file", file_id)
         if value is not None and _is_over(value):
             self.delete(file_id)
@@ -81,7 +81,7 @@ class Files:
         return value
 
     def find_searchable(self, file_id: str, param: str) -> JsonObject:
-        """The file, or 400 if file search does not take files of its kind."""
+        """The file. Raises 400 if file search does not accept files of this kind."""
         value = self.find(file_id, param)
         if not is_searchable(value["filename"]):
             ending = PurePath(value["filename"]).suffix
@@ -90,19 +90,19 @@ class Files:
         return value
 
     def purge(self) -> None:
-        """Deletes the files whose time is over."""
+        """Delete the expired files."""
         for value in list(self._store.each("file", "")):
             if _is_over(value):
                 self.delete(value["id"])
 
     def delete(self, file_id: str) -> None:
-        """Deletes bytes and record."""
+        """Delete the bytes and the record."""
         self._store.delete("file", file_id)
         self.path(file_id).unlink(missing_ok=True)
 
 
 def _delete(directory: Path, owner: int) -> None:
-    """Deletes the directory, but not in a process that was forked off its owner."""
+    """Delete the directory, but not in a forked child process."""
     if os.getpid() == owner:
         shutil.rmtree(directory, ignore_errors=True)
 

@@ -1,7 +1,7 @@
-"""Idempotency-Key: the same key with the same request gives the first reply again, a stream from its first frame on.
+"""Idempotency-Key: the same key with the same request gives the first reply again; a stream starts at its first frame.
 
-The same key with another request is refused with 422, as the IETF draft has it (409 is what clients retry). Whoever
-asks again while the first is being answered waits for that answer. Only successes are kept, the newest of them.
+The same key with another request is refused with 422, as in the IETF draft (clients retry a 409). A second request
+waits while the first is being answered. Only successful replies are kept, and only the newest.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Entry:
     reply: asyncio.Future[Reply]
 
     def stream_bytes(self) -> int:
-        """What the entry keeps alive."""
+        """The bytes that the entry keeps in memory."""
         reply = self.reply.result() if self.reply.done() and not self.reply.cancelled() else None
         return reply.frames.size if isinstance(reply, EventStream) else 0
 
@@ -36,7 +36,7 @@ class Replays:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
     async def answer(self, key: str, fingerprint: str, make: Callable[[], Awaitable[Reply]]) -> tuple[Reply, bool]:
-        """The reply, and whether it had been given before."""
+        """The reply, and whether it is a repetition."""
         while True:
             entry = self._entries.get(key)
             if entry is None:
@@ -60,7 +60,7 @@ class Replays:
             reply = await make()
         except BaseException:
             del self._entries[key]
-            future.cancel()  # whoever waits asks for itself
+            future.cancel()  # a request that waits then runs the handler itself
             raise
         future.set_result(reply)
         self._trim()

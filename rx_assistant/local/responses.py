@@ -31,7 +31,7 @@ def sign(response: Response, request_id: str, started: float) -> None:
 
 
 class Readers:
-    """How many streams are being read, and a way to wait until none is."""
+    """Counts the streams that are being read, and waits until the count is 0."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -78,7 +78,7 @@ class EventStreamReply(Response):
                 await asyncio.gather(pump, gone, return_exceptions=True)
 
     async def _pump(self, send: Send) -> None:
-        """Without its last, empty chunk a body is known to be cut."""
+        """Without the last, empty chunk, the client knows that the body is incomplete."""
         try:
             async with aclosing(self._frames.read()) as frames:
                 async for frame in frames:

@@ -144,7 +144,7 @@ class Listener(uvicorn.Server):
         self.tell(self._stop.set)
 
     def tell(self, what: Callable[[], object]) -> None:
-        """Has the server's loop call `what`, unless it is over."""
+        """Call `what` on the server's loop, unless the loop has ended."""
         try:
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(what)

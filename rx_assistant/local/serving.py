@@ -1,4 +1,6 @@
-"""The front doors of the local server: `serve` in a thread, `run` in the foreground, `app` for another ASGI server."""
+"""The ways to start the local server: `serve` in a thread, `run` in the foreground, `app` for another ASGI server,
+`transport` without a port.
+"""
 
 from __future__ import annotations
 

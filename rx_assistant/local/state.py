@@ -1,4 +1,4 @@
-"""What one server holds: the store, the engine, the runs that are not over, and the work in the background."""
+"""The state of one server: the store, the engine, the active runs, and background work."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _log = logging.getLogger("rx_assistant.local")
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """A request as it came, without its keys (`***`); `body` is at most 64 KiB of it, and empty for uploads."""
+    """A received request. Keys are replaced by `***`. `body` has at most 64 KiB, and is empty for uploads."""
 
     method: str
     path: str
@@ -43,14 +43,14 @@ class RequestRecord:
 
     @property
     def size(self) -> int:
-        """About how many bytes the record keeps."""
+        """About how many bytes the record needs."""
         headers = sum(len(name) + len(value) for name, value in self.headers.items())
         return 1000 + len(self.path) + len(self.query) + headers + len(self.body)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How one server behaves; sizes in bytes, times in seconds unless the name says ms."""
+    """The settings of one server. Sizes are in bytes; times are in seconds, unless the name ends with `ms`."""
 
     api_key: str | None = None
     allow_hosts: frozenset[str] = frozenset()
@@ -67,12 +67,12 @@ class Settings:
 
     @property
     def adopted_model(self) -> str:
-        """The model of an assistant that a client or a file has not given one."""
+        """The model of an assistant that was created without a model."""
         return (self.upstream and self.upstream.model) or "local"
 
 
 class State:
-    """Everything behind the routes. Lives on one event loop."""
+    """The state behind the routes. It is used on one event loop only."""
 
     def __init__(self, settings: Settings, engine: Engine, faults: Faults) -> None:
         self.settings = settings
@@ -94,7 +94,7 @@ class State:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Runs work in the background; an exception in it is logged."""
+        """Run work in the background. An exception in it is logged."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._reap)
@@ -107,7 +107,10 @@ class State:
             _log.error("background work failed", exc_info=error)
 
     def record(self, request: RequestRecord) -> None:
-        """Notes a request without its keys, and of a large body only its beginning; forgets the oldest past 16 MiB."""
+        """Record a request without its keys, and only the beginning of a large body.
+
+        Past 16 MiB, drop the oldest records.
+        """
         if not self.settings.recorded_requests:
             return
         headers = {name: "***" if name in _SECRET_HEADERS else value for name, value in request.headers.items()}
@@ -118,7 +121,7 @@ class State:
             self._recorded_bytes -= self.requests.popleft().size
 
     async def close(self) -> None:
-        """Breaks every stream, ends every run's work, and closes what `at_close` names, store and files."""
+        """Break every stream, end every run, call the functions in `at_close`, and close store and files."""
         for execution in list(self._executions.values()):
             execution.abandon()
         self._executions.clear()
@@ -130,7 +133,7 @@ class State:
             self.discard()
 
     def discard(self) -> None:
-        """Lets go of store and files. Runs that are still going on fail."""
+        """Close store and files. Active runs fail."""
         self.stores.close()
         self.store.close()
         self.files.close()
@@ -138,7 +141,7 @@ class State:
     # Runs
 
     def start_run(self, run: JsonObject, include_content: bool, created_thread: JsonObject | None = None) -> Execution:
-        """Starts a run on a thread that has no other; a thread made for it is announced first."""
+        """Start a run on a thread without an active run. `created_thread` was made for the run: its event is emitted first."""
         execution = Execution(self, run, include_content)
         self._executions[run["id"]] = execution
         self._active[run["thread_id"]] = run["id"]
@@ -147,7 +150,10 @@ class State:
 
     @contextmanager
     def preparing(self, run: JsonObject) -> Iterator[None]:
-        """Keeps other runs and messages off the thread while the run is made; the run starts at the block's end."""
+        """Reserve the thread while the run is created: other runs and messages are refused.
+
+        The run starts after the block.
+        """
         thread_id = run["thread_id"]
         self._active[thread_id] = run["id"]
         try:
@@ -158,51 +164,51 @@ class State:
             raise
 
     def execution(self, run_id: str) -> Execution | None:
-        """The run's execution while it is not over."""
+        """The execution of an active run."""
         return self._executions.get(run_id)
 
     def active_run(self, thread_id: str) -> str | None:
-        """The id of the thread's run that is not over."""
+        """The id of the thread's active run."""
         return self._active.get(thread_id)
 
     def refuse_while_active(self, thread_id: str, what: str) -> None:
-        """400 while a run is active on the thread; `what` is `add messages to` or the like."""
+        """Raise 400 while a run is active on the thread. `what` is the refused action, such as `add messages to`."""
         active = self.active_run(thread_id)
         if active is not None:
             raise bad_request(f"Can't {what} {thread_id} while a run {active} is active.")
 
     def flush(self, thread_id: str) -> None:
-        """Stores what the thread's active run is writing, so that a reader sees it."""
+        """Store the open message or step of the thread's active run, so that GET requests see it."""
         execution = self._executions.get(self._active.get(thread_id, ""))
         if execution is not None:
             execution.flush()
 
     def forget_thread(self, thread_id: str) -> None:
-        """Ends the active run of a thread that is being deleted."""
+        """End the active run of a thread that is being deleted."""
         execution = self._executions.get(self._active.get(thread_id, ""))
         if execution is not None:
             execution.drop()
 
     def ended(self, run: JsonObject) -> None:
-        """A run has reached a final status."""
+        """Called when a run has reached a final status."""
         self._executions.pop(run["id"], None)
         self._active.pop(run["thread_id"], None)
 
     # What runs need
 
     async def gate(self, name: str) -> None:
-        """Returns once `release(name)` was called."""
+        """Wait until `release(name)` is called."""
         await self._gate(name).wait()
 
     def release(self, name: str) -> None:
-        """Opens a gate, for good."""
+        """Open a gate for ever."""
         self._gate(name).set()
 
     def _gate(self, name: str) -> asyncio.Event:
         return self._gates.setdefault(name, asyncio.Event())
 
     async def ingested(self, run: JsonObject) -> None:
-        """Returns once the vector stores that the run uses are ready; EngineError if one has expired."""
+        """Wait until the vector stores of the run are ready. EngineError if one has expired."""
         store_ids = self._store_ids(run)
         for store_id in store_ids:
             if self.stores.find(store_id)["status"] == "expired":
@@ -214,9 +220,9 @@ class State:
             pass
 
     async def search(self, run: JsonObject, query: str, most: int) -> list[SearchResult]:
-        """Passages from the vector stores that the run uses, within what its file_search tool allows.
+        """Passages from the vector stores of the run, within the limits of its file_search tool.
 
-        Files that could not be read come first, each with a sentence in place of a passage.
+        Files that could not be read come first, each with the reason as its text.
         """
         check_argument(query, str, "The query of context.search")
         check_argument(most, int, "The number of results of context.search")
@@ -235,7 +241,7 @@ class State:
         ]
 
     async def add_file(self, name: str, content: bytes) -> str:
-        """Stores a file that the assistant made; its id."""
+        """Store a file that the assistant made, and return its id."""
         check_argument(name, str, "The name of context.add_file")
         check_argument(content, bytes, "The content of context.add_file")
         return str(self.files.add_bytes(content, name, "assistants_output")["id"])
@@ -250,7 +256,7 @@ class State:
             raise EngineError(f"File {file_id} does not exist.") from None
 
     def _store_ids(self, run: JsonObject) -> list[str]:
-        """The vector stores of the run or its thread, and of its assistant, as far as they still exist."""
+        """The vector stores of the run or its thread, and of its assistant. Deleted ones are left out."""
         assistant = self.store.get("assistant", run["assistant_id"]) or {}
         found: dict[str, None] = {}
         for resources in (run["tool_resources"], assistant.get("tool_resources") or {}):
@@ -262,7 +268,7 @@ class State:
     def find(
         self, kind: str, id: str, parent: str = "", *, noun: str | None = None, param: str | None = None
     ) -> JsonObject:
-        """The object, or the 404 that says there is none."""
+        """The object. Raises 404 if it does not exist."""
         value = self.store.get(kind, id, parent)
         if value is None:
             raise not_found(noun or kind, id, param)

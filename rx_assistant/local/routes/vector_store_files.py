@@ -28,13 +28,13 @@ async def retrieve(request: CheckedRequest) -> JsonObject:
 
 
 async def modify(request: CheckedRequest) -> JsonObject:
-    """The file with other attributes."""
+    """The file with changed attributes."""
     attributes = request.body["attributes"]
     return request.state.stores.set_attributes(request.ids["vector_store_id"], request.ids["file_id"], attributes)
 
 
 async def delete(request: CheckedRequest) -> JsonObject:
-    """The file is in the store no more."""
+    """Remove the file from the store."""
     request.state.stores.remove_file(request.ids["vector_store_id"], request.ids["file_id"])
     return objects.deleted(request.ids["file_id"], "vector_store.file.deleted")
 

@@ -44,7 +44,7 @@ class Surroundings(Protocol):
     run_ttl: float
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Runs work in the background; an exception in it is logged."""
+        """Run work in the background. An exception in it is logged."""
         ...
 
     def ended(self, run: JsonObject) -> None:
@@ -64,7 +64,7 @@ class Surroundings(Protocol):
         ...
 
     async def add_file(self, name: str, content: bytes) -> str:
-        """Stores a file that the assistant made; its id."""
+        """Store a file that the assistant made, and return its id."""
         ...
 
     async def read_file(self, file_id: str) -> bytes:
