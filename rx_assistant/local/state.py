@@ -141,7 +141,7 @@ class State:
     # Runs
 
     def start_run(self, run: JsonObject, include_content: bool, created_thread: JsonObject | None = None) -> Execution:
-        """Start a run on a thread without an active run. `created_thread` was made for the run: its event is emitted first."""
+        """Start a run on a thread without an active run. The event of `created_thread` is emitted first."""
         execution = Execution(self, run, include_content)
         self._executions[run["id"]] = execution
         self._active[run["thread_id"]] = run["id"]

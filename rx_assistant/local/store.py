@@ -1,10 +1,9 @@
-"""Wire objects in SQLite, by kind, parent and id, in the order of their creation. Knows nothing of what they mean.
+"""Wire objects in SQLite, by kind, parent and id, in the order of their creation.
 
-Every object is one row: its JSON as the wire shows it, and `notes`, a second JSON object for what the wire does not
-show. The fields that lists and counts ask for are columns too, so that no query reads the JSON. Calls are short and
-synchronous, all from the event loop's thread; a page ends early when its JSON exceeds `PAGE_BYTES`.
-
-The place of a deleted object is remembered, for readers whose cursor it is.
+It does not interpret them. Every object is one row: its JSON on the wire, and `notes`, a second JSON object for data
+that is not sent. Fields that lists and counts use are columns too, so that no query reads the JSON. Calls are short and
+synchronous, all from the event loop's thread. A page ends early when its JSON exceeds `PAGE_BYTES`. The position of a
+deleted object is remembered, because it may be a reader's cursor.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ PAGE_BYTES = 4 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a list request asks for; `where` compares fields that are columns with values."""
+    """The parameters of a list request. `where` compares columns with values."""
 
     limit: int = 20
     order: str = "desc"
@@ -68,7 +67,7 @@ class Page:
 
 
 class Placed(NamedTuple):
-    """An object with its place in the order of creation, and its notes."""
+    """An object with its notes and its position in the order of creation."""
 
     place: int
     value: JsonObject
@@ -76,7 +75,7 @@ class Placed(NamedTuple):
 
 
 class UnknownCursorError(Exception):
-    """`after` or `before` names no object of the list."""
+    """`after` or `before` is not the id of an object in the list."""
 
     def __init__(self, name: str, id: str) -> None:
         super().__init__(f"{name}={id!r} is not in the list")
@@ -85,7 +84,7 @@ class UnknownCursorError(Exception):
 
 
 class Store:
-    """Objects kept in `path`, in memory by default."""
+    """Objects stored in the file `path`, by default in memory."""
 
     def __init__(self, path: str = ":memory:") -> None:
         self.connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -93,14 +92,14 @@ class Store:
         self.connection.execute("PRAGMA journal_mode = WAL")
         self.connection.execute("PRAGMA synchronous = NORMAL")
         self.connection.executescript(_SCHEMA)
-        weakref.finalize(self, self.connection.close)  # a server that is never started is never closed, either
+        weakref.finalize(self, self.connection.close)  # a server that is never started is also never closed
 
     def close(self) -> None:
-        """Lets go of the database; in memory, that is the end of it. Collecting this object does the same."""
+        """Close the database. A database in memory is lost. Garbage collection of this object does the same."""
         self._closing()
 
     def put(self, kind: str, value: JsonObject, parent: str = "", notes: JsonObject | None = None) -> None:
-        """Adds the object, or replaces it in its place; notes stay as they are unless given."""
+        """Add the object, or replace it without changing its position. Existing notes stay unless `notes` is given."""
         body = json.dumps(value)
         self.connection.execute(
             _PUT + ("" if notes is None else ", notes = excluded.notes"),
@@ -108,15 +107,15 @@ class Store:
         )
 
     def get(self, kind: str, id: str, parent: str = "") -> JsonObject | None:
-        """The object, None if there is none."""
+        """The object; None if it does not exist."""
         return self._one("body", kind, id, parent)
 
     def notes(self, kind: str, id: str, parent: str = "") -> JsonObject:
-        """What is noted about the object; empty if there is none."""
+        """The notes of the object; empty if it does not exist."""
         return self._one("notes", kind, id, parent) or {}
 
     def delete(self, kind: str, id: str, parent: str = "") -> bool:
-        """Whether there was such an object to delete."""
+        """Delete the object. Returns whether it existed."""
         self.connection.execute(
             "INSERT INTO places (seq, kind, parent, id) SELECT seq, kind, parent, id FROM objects"
             " WHERE kind = ? AND parent = ? AND id = ?",
@@ -131,14 +130,14 @@ class Store:
         return cursor.rowcount > 0
 
     def was_deleted(self, kind: str, id: str, parent: str = "") -> bool:
-        """Whether there was such an object before; the newest 100 000 deletions are remembered."""
+        """Whether the object existed and was deleted. The newest 100 000 deletions are remembered."""
         found = self.connection.execute(
             "SELECT 1 FROM places WHERE kind = ? AND parent = ? AND id = ? LIMIT 1", (kind, parent, id)
         )
         return found.fetchone() is not None
 
     async def sweep(self, kind: str, parent: str) -> None:
-        """Deletes the objects of a parent that is gone, a few at a time: large ones keep SQLite busy."""
+        """Delete the objects of a deleted parent, a few at a time, because large objects keep SQLite busy."""
         deleted = 1
         while deleted:
             deleted = self.connection.execute(
@@ -150,14 +149,14 @@ class Store:
             await asyncio.sleep(0)
 
     def count(self, kind: str, parent: str) -> int:
-        """How many objects of that kind the parent has."""
+        """The number of objects of that kind that the parent has."""
         row = self.connection.execute(
             "SELECT count(*) FROM objects WHERE kind = ? AND parent = ?", (kind, parent)
         ).fetchone()
         return int(row[0])
 
     def tally(self, kind: str, parent: str) -> dict[str, int]:
-        """How many of the parent's objects have each status."""
+        """The number of the parent's objects for each status."""
         rows = self.connection.execute(
             "SELECT status, count(*) FROM objects WHERE kind = ? AND parent = ? GROUP BY status", (kind, parent)
         )
@@ -185,7 +184,7 @@ class Store:
         return (json.loads(row[0]) for row in rows)
 
     def order(self, kind: str, parent: str, first: str) -> dict[str, int]:
-        """The places of the parent's objects from `first` on, by id; objects of all kinds share one count."""
+        """The positions of the parent's objects from `first` on, by id. Objects of all kinds share one count."""
         rows = self.connection.execute(
             "SELECT id, seq FROM objects WHERE kind = ? AND parent = ? AND seq >= ? ORDER BY seq",
             (kind, parent, self._seq(kind, parent, "first", first)),
@@ -193,7 +192,9 @@ class Store:
         return {str(id): int(seq) for id, seq in rows}
 
     def grandchildren(self, kind: str, parents: str, parent: str, first: int) -> Iterator[Placed]:
-        """The objects of a kind under all objects of the kind `parents` that `parent` has, from the place `first`."""
+        """The objects of a kind below the objects of the kind `parents` that `parent` has, from the position `first`
+        on.
+        """
         rows = self.connection.execute(
             "SELECT grown.seq, grown.body, grown.notes FROM objects AS middle JOIN objects AS grown"
             " ON grown.kind = ? AND grown.parent = middle.id AND grown.seq >= ?"
@@ -203,14 +204,15 @@ class Store:
         return (Placed(seq, json.loads(body), json.loads(notes)) for seq, body, notes in rows)
 
     def parents(self, kind: str, id: str) -> list[str]:
-        """Under which parents an object with that id exists."""
+        """The parents that have an object with that id."""
         rows = self.connection.execute("SELECT parent FROM objects WHERE kind = ? AND id = ?", (kind, id))
         return [row[0] for row in rows]
 
     def page(self, kind: str, parent: str, page: Page) -> tuple[list[JsonObject], bool]:
-        """One page of the parent's objects, and whether more follow; UnknownCursorError for a cursor that is none.
+        """One page of the parent's objects, and whether more follow.
 
-        `before` takes the page that ends right before that object, in the same order.
+        UnknownCursorError for an unknown cursor. `before` selects the page that ends right before that object, in the
+        same order.
         """
         terms: list[tuple[str, Sequence[str | int]]] = [("kind = ? AND parent = ?", (kind, parent))]
         newer, older = ("<", ">") if page.order == "desc" else (">", "<")

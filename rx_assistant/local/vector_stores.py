@@ -411,7 +411,7 @@ class VectorStores:
                 return found
 
     async def _put_in(self, store_id: str, file_id: str, found: _Chunks) -> None:
-        """Index the chunks in slices, so that searches can run in between. On an error, remove them all."""
+        """Index the chunks in slices, so that searches can run in between. If this is cancelled, remove them all."""
         self._index.tell(lambda index: index.remove(store_id, file_id))
         try:
             for start in range(0, len(found), _SLICE):

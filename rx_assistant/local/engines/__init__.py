@@ -1,4 +1,4 @@
-"""What answers runs: the built-in assistant, the scripted one, and any object that a program names."""
+"""The engines: the built-in assistant, the scripted assistant, and any object that a program names."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["BuiltinEngine", "ScriptedEngine", "load_engine"]
 def load_engine(name: str) -> Engine:
     """The engine that `builtin` or `module:object` names.
 
-    The object is an engine, or a class or function that makes one when called without arguments. The module may lie in
-    the working directory.
+    The object is an engine, or a class or function without arguments that returns one. The module may be in the working
+    directory.
     """
     if name == "builtin":
         return BuiltinEngine()

@@ -83,7 +83,7 @@ _COUNT = Whole(0)
 
 
 class _Readable:
-    """A string that some reading of it takes, such as a regular expression."""
+    """A string that must be parsable, such as a regular expression."""
 
     kinds: tuple[str, ...] = ("a string",)
 
@@ -101,7 +101,7 @@ class _Readable:
 
 
 class _OneOf:
-    """An object that is known by which of several keys it has."""
+    """An object whose kind is the one of several keys that it has."""
 
     kinds: tuple[str, ...] = ("an object",)
 
@@ -184,7 +184,7 @@ class Scenario:
 
     @classmethod
     def load(cls, source: str | Path | Mapping[str, object]) -> Scenario:
-        """From a file's path or from data; ConfigurationError says what is wrong where."""
+        """A scenario from a file's path or from data. ConfigurationError names the wrong place."""
         if isinstance(source, Mapping):
             return cls._checked(json.loads(json.dumps(source)), "the scenario")
         try:

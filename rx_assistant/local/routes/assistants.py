@@ -46,7 +46,7 @@ async def _replacement(request: CheckedRequest, name: str, value: object, assist
 
 
 async def delete(request: CheckedRequest) -> JsonObject:
-    """The assistant is gone; its runs remain."""
+    """Delete the assistant. Its runs remain."""
     await retrieve(request)
     request.state.store.delete("assistant", request.ids["assistant_id"])
     return objects.deleted(request.ids["assistant_id"], "assistant.deleted")

@@ -9,7 +9,7 @@ from rx_assistant.local.routes.vector_store_files import filtered_page
 
 
 async def create(request: CheckedRequest) -> JsonObject:
-    """Files put into the store together."""
+    """Add several files to the store."""
     body = request.body
     shared = {name: body[name] for name in ("chunking_strategy", "attributes") if name in body}
     entries = body.get("files") or [{"file_id": file_id, **shared} for file_id in body["file_ids"]]
@@ -22,7 +22,7 @@ async def retrieve(request: CheckedRequest) -> JsonObject:
 
 
 async def cancel(request: CheckedRequest) -> JsonObject:
-    """The batch, cancelled as far as it was not done."""
+    """Cancel the files of the batch that are not ingested yet."""
     return await request.state.stores.cancel_batch(request.ids["vector_store_id"], request.ids["batch_id"])
 
 

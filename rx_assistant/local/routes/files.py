@@ -11,7 +11,7 @@ from rx_assistant.local.schema import missing
 
 
 async def create(request: CheckedRequest) -> JsonObject:
-    """A new file, which was written to disk while it came."""
+    """A new file. Its bytes were written to disk during the upload."""
     upload = request.upload
     assert upload is not None
     if upload.filename is None:
@@ -21,7 +21,7 @@ async def create(request: CheckedRequest) -> JsonObject:
 
 
 def _lifetime(fields: JsonObject) -> int | None:
-    """How many seconds the file is to live, if it is to expire; a 400 if a field is missing or wrong."""
+    """The lifetime of the file in seconds; None if it does not expire. Raises 400 if a field is missing or wrong."""
     expiry = fields.get("expires_after")
     if isinstance(expiry, dict) and "seconds" in expiry:
         expiry["seconds"] = _number(expiry["seconds"])
@@ -49,7 +49,7 @@ async def content(request: CheckedRequest) -> FileContent:
 
 
 async def delete(request: CheckedRequest) -> JsonObject:
-    """The file is gone, from all vector stores too."""
+    """Delete the file, and remove it from all vector stores."""
     file = await retrieve(request)
     request.state.stores.forget_file(file["id"])
     request.state.files.delete(file["id"])
@@ -57,7 +57,7 @@ async def delete(request: CheckedRequest) -> JsonObject:
 
 
 async def index(request: CheckedRequest) -> JsonObject:
-    """A page of files, all of them unless `limit` says otherwise."""
+    """A page of files. Without `limit`, all files."""
     request.state.files.purge()
     purpose = request.query.get("purpose")
     where = {"purpose": str(purpose)} if purpose else {}

@@ -20,7 +20,7 @@ async def create(request: CheckedRequest) -> JsonObject:
 
 
 async def retrieve(request: CheckedRequest) -> JsonObject:
-    """The message, as far as it is written."""
+    """The message, with the text so far."""
     thread_id = request.ids["thread_id"]
     request.state.find("thread", thread_id)
     request.state.flush(thread_id)
@@ -28,7 +28,7 @@ async def retrieve(request: CheckedRequest) -> JsonObject:
 
 
 async def modify(request: CheckedRequest) -> JsonObject:
-    """The message with other metadata."""
+    """Change the message's metadata."""
     message = await retrieve(request)
     if message.get("status") == "in_progress":
         raise bad_request("Cannot update message with status 'in_progress'.")
@@ -39,7 +39,7 @@ async def modify(request: CheckedRequest) -> JsonObject:
 
 
 async def delete(request: CheckedRequest) -> JsonObject:
-    """The message is gone."""
+    """Delete the message."""
     message = await retrieve(request)
     if message.get("status") == "in_progress":
         raise bad_request("Cannot delete message with status 'in_progress'.")
@@ -48,7 +48,7 @@ async def delete(request: CheckedRequest) -> JsonObject:
 
 
 async def index(request: CheckedRequest) -> JsonObject:
-    """A page of the thread's messages, or of those that one run wrote."""
+    """A page of the thread's messages, or of one run's messages."""
     thread_id = request.ids["thread_id"]
     request.state.find("thread", thread_id)
     request.state.flush(thread_id)

@@ -1,4 +1,4 @@
-"""/models: what clients list before they ask. A run takes any model name, so any name is a model."""
+"""/models: some clients list the models first. A run accepts any model name, so any name is a model."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ _DEFAULT = "local"
 
 
 async def index(request: CheckedRequest) -> JsonObject:
-    """The models that assistants name, and `local`."""
+    """The models of all assistants, and `local`."""
     named = [assistant["model"] for assistant in request.state.store.each("assistant", "")]
     return {"object": "list", "data": [_model(name) for name in dict.fromkeys([_DEFAULT, *named])]}
 
 
 async def retrieve(request: CheckedRequest) -> JsonObject:
-    """The model of that name."""
+    """The model with that name."""
     return _model(request.ids["model"])
 
 

@@ -36,7 +36,7 @@ async def create(request: CheckedRequest) -> Reply:
 
 
 async def create_with_thread(request: CheckedRequest) -> Reply:
-    """A new thread and a run on it."""
+    """A new thread with a run on it."""
     state, body = request.state, request.body
     assistant = assistant_for(state, body)
     resources = await new_resources(state, body.get("tool_resources"))
@@ -46,14 +46,14 @@ async def create_with_thread(request: CheckedRequest) -> Reply:
 
 
 async def retrieve(request: CheckedRequest) -> JsonObject:
-    """The run as it is now."""
+    """The run in its current state."""
     thread_id = request.ids["thread_id"]
     request.state.find("thread", thread_id)
     return request.state.find("run", request.ids["run_id"], thread_id)
 
 
 async def modify(request: CheckedRequest) -> JsonObject:
-    """The run with other metadata; only when it is over."""
+    """Change the metadata of a finished run."""
     run = await retrieve(request)
     if run["status"] not in lifecycle.RUN.terminal:
         raise bad_request(f"Cannot update run with status '{run['status']}'.")
@@ -71,7 +71,7 @@ async def index(request: CheckedRequest) -> JsonObject:
 
 
 async def cancel(request: CheckedRequest) -> JsonObject:
-    """The run, cancelling."""
+    """Cancel the run."""
     run = await retrieve(request)
     execution = request.state.execution(run["id"])
     if execution is None or run["status"] == "cancelling":
@@ -81,7 +81,7 @@ async def cancel(request: CheckedRequest) -> JsonObject:
 
 
 async def submit_tool_outputs(request: CheckedRequest) -> Reply:
-    """The run goes on with the outputs of all the calls that it waits for."""
+    """Continue the run with the outputs of all calls that it waits for."""
     run = await retrieve(request)
     execution = request.state.execution(run["id"])
     if execution is None or run["status"] != "requires_action":

@@ -9,7 +9,7 @@ from rx_assistant.local.runs.steps import shown_step
 
 
 async def retrieve(request: CheckedRequest) -> JsonObject:
-    """The step, as far as it came."""
+    """The step in its current state."""
     run_id = _run_id(request)
     step = request.state.find("step", request.ids["step_id"], run_id, noun="run step")
     return shown_step(step, bool(request.query.get("include")))

@@ -20,7 +20,7 @@ async def retrieve(request: CheckedRequest) -> JsonObject:
 
 
 async def modify(request: CheckedRequest) -> JsonObject:
-    """The thread with other metadata or resources."""
+    """Change the thread's metadata or resources."""
     thread = await retrieve(request)
     if "metadata" in request.body:
         thread["metadata"] = request.body["metadata"] or {}
@@ -32,7 +32,7 @@ async def modify(request: CheckedRequest) -> JsonObject:
 
 
 async def delete(request: CheckedRequest) -> JsonObject:
-    """The thread is gone, with its messages, runs and steps; an active run stops."""
+    """Delete the thread with its messages, runs and steps. An active run is stopped."""
     thread_id = request.ids["thread_id"]
     await retrieve(request)
     request.state.forget_thread(thread_id)
@@ -46,7 +46,7 @@ async def delete(request: CheckedRequest) -> JsonObject:
 
 
 async def index(request: CheckedRequest) -> JsonObject:
-    """A page of threads, which Azure AI Foundry lists and OpenAI does not."""
+    """A page of threads. Azure AI Foundry lists threads, OpenAI does not."""
     return objects.listing(*request.state.store.page("thread", "", objects.page_of(request.query)))
 
 

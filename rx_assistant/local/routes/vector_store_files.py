@@ -9,13 +9,13 @@ from rx_assistant.local.store import Page
 
 
 def filtered_page(request: CheckedRequest) -> Page:
-    """The page that is asked for, with only the files of one status if `filter` says so."""
+    """The requested page, with only the files of one status if `filter` is given."""
     status = request.query.get("filter")
     return objects.page_of(request.query, {"status": str(status)} if status else {})
 
 
 async def create(request: CheckedRequest) -> JsonObject:
-    """A file put into the store."""
+    """Add a file to the store."""
     body = request.body
     return request.state.stores.add_file(
         request.ids["vector_store_id"], body["file_id"], body.get("chunking_strategy"), body.get("attributes")
@@ -40,7 +40,7 @@ async def delete(request: CheckedRequest) -> JsonObject:
 
 
 async def content(request: CheckedRequest) -> JsonObject:
-    """The text that was read out of the file."""
+    """The text of the file."""
     text = await request.state.stores.text(request.ids["vector_store_id"], request.ids["file_id"])
     return {
         "object": "vector_store.file_content.page",

@@ -30,12 +30,12 @@ async def retrieve(request: CheckedRequest) -> JsonObject:
 
 
 async def modify(request: CheckedRequest) -> JsonObject:
-    """The vector store with other name, expiry or metadata."""
+    """Change the vector store's name, expiry or metadata."""
     return request.state.stores.modify(request.ids["vector_store_id"], request.body)
 
 
 async def delete(request: CheckedRequest) -> JsonObject:
-    """The vector store is gone."""
+    """Delete the vector store."""
     request.state.stores.delete(request.ids["vector_store_id"])
     return objects.deleted(request.ids["vector_store_id"], "vector_store.deleted")
 
@@ -46,7 +46,7 @@ async def index(request: CheckedRequest) -> JsonObject:
 
 
 async def search(request: CheckedRequest) -> JsonObject:
-    """The passages that fit the query best."""
+    """The best passages for the query."""
     body = request.body
     store = request.state.stores.find(request.ids["vector_store_id"])
     if store["status"] == "expired":

@@ -15,7 +15,7 @@ _log = logging.getLogger("rx_assistant.local")
 
 
 class Journal:
-    """One run's objects and events. Values inside `run` are replaced, never changed in place."""
+    """The objects and events of one run. Values inside `run` are replaced, never changed in place."""
 
     def __init__(self, store: Store, run: JsonObject, frames: FrameLog, include_content: bool) -> None:
         self.store = store
@@ -28,25 +28,25 @@ class Journal:
         self._include_content = include_content
 
     def count(self, usage: JsonObject) -> None:
-        """Adds tokens that the engine counted."""
+        """Add tokens that the engine counted."""
         self._counted.append(usage)
 
     def usage(self) -> JsonObject:
-        """The run's tokens: what the engine counted, and an estimate only if it counted nothing."""
+        """The run's tokens: the engine's counts, or an estimate if the engine counted nothing."""
         return objects.total_usage(self._counted or self._estimated)
 
     def save_run(self) -> None:
-        """Stores the run as it is now."""
+        """Store the run in its current state."""
         self._put("run", self.run, self.run["thread_id"])
 
     def update_run(self, event: str, **changes: object) -> None:
-        """Changes fields of the run, stores it and emits `thread.run.<event>`."""
+        """Change fields of the run, store it and emit `thread.run.<event>`."""
         self.run.update(changes)
         self.save_run()
         self.frames.emit(f"thread.run.{event}", self.run)
 
     def begin_step(self, step: JsonObject) -> None:
-        """Stores a new step; `created` and `in_progress` follow each other at once."""
+        """Store a new step, and emit `created` and `in_progress`."""
         self._put("step", step, self.run["id"])
         self._emit_step("created", step)
         self._emit_step("in_progress", step)
@@ -59,7 +59,7 @@ class Journal:
         estimate: JsonObject,
         error: JsonObject | None = None,
     ) -> None:
-        """Closes a step with its final status and the tokens that the engine counted, else with the estimate."""
+        """Close a step with its final status, and with the tokens that the engine counted or an estimate."""
         step["usage"] = counted or estimate
         step["last_error"] = error
         self._finish_step(step, status)
@@ -68,16 +68,16 @@ class Journal:
         self._estimated.append(estimate)
 
     def end_message(self, message: JsonObject, status: str) -> None:
-        """Closes a message as `completed` or `incomplete`."""
+        """Close a message as `completed` or `incomplete`."""
         message["status"] = status
         message[f"{status}_at"] = objects.now()
         self.message_event(status, message)
         self._ended.add(message["id"])
 
     def end_plainly(self, message: JsonObject | None, step: JsonObject | None, status: str) -> None:
-        """The last resort of an ending that failed: message, step and run end with what of them JSON can hold.
+        """The fallback for an ending that failed: message, step and run end with the fields that JSON can hold.
 
-        Their events go out even if the objects cannot be stored, but for those that went out before.
+        Their events are emitted even if the objects cannot be stored, except events that were emitted before.
         """
         self._desperate = True
         if message is not None and message["id"] not in self._ended:
@@ -98,31 +98,31 @@ class Journal:
         self._ended.add(step["id"])
 
     def step_delta(self, step: JsonObject, call: JsonObject) -> None:
-        """Emits a fragment of one tool call."""
+        """Emit a fragment of one tool call."""
         delta = {"step_details": {"type": "tool_calls", "tool_calls": [call]}}
         value = {"id": step["id"], "object": "thread.run.step.delta", "delta": delta}
         self.frames.emit("thread.run.step.delta", value)
 
     def note(self, step: JsonObject, value: JsonObject) -> None:
-        """Keeps a value with the step, for the engine alone."""
+        """Keep a value with the step, only for the engine."""
         kept = self.store.notes("step", step["id"], self.run["id"]).get("engine", [])
         self.store.put("step", step, self.run["id"], {"engine": [*kept, value]})
 
     def save_step(self, step: JsonObject) -> None:
-        """Stores a step that is still going on."""
+        """Store an unfinished step."""
         self._put("step", step, self.run["id"])
 
     def save_message(self, message: JsonObject) -> None:
-        """Stores a message that is still being written."""
+        """Store an unfinished message."""
         self._put("message", message, self.run["thread_id"])
 
     def message_event(self, event: str, message: JsonObject) -> None:
-        """Stores the message and emits `thread.message.<event>`."""
+        """Store the message and emit `thread.message.<event>`."""
         self.save_message(message)
         self.frames.emit(f"thread.message.{event}", message)
 
     def message_delta(self, message: JsonObject, part: JsonObject) -> None:
-        """Emits a fragment of one content part."""
+        """Emit a fragment of one content part."""
         value = {"id": message["id"], "object": "thread.message.delta", "delta": {"content": [part]}}
         self.frames.emit("thread.message.delta", value)
 
