@@ -1,4 +1,4 @@
-"""Files: uploading, and getting them back."""
+"""Files: upload and download."""
 
 from __future__ import annotations
 
@@ -20,17 +20,20 @@ class Files(Resource):
     """`client.files`."""
 
     def create(self, **params: Unpack[FileCreate]) -> FileObject:
-        """Upload a file: bytes, a path, a file opened with `"rb"`, or `(name, content)`; a pipe is read into memory."""
+        """Upload a file: bytes, a path, a file opened with `"rb"`, or `(name, content)`.
+
+        A pipe is read into memory first.
+        """
         fields, options = taken(params, FileCreate)
         return self._fetch(FileObject, files.create(fields.pop("file"), fields), options)
 
     def retrieve(self, file_id: str, **params: Unpack[RequestOptions]) -> FileObject:
-        """What is known about the file; `content` has its bytes."""
+        """The file's record. `content` returns its bytes."""
         _, options = taken(params, RequestOptions)
         return self._fetch(FileObject, files.retrieve(file_id), options)
 
     def list(self, **params: Unpack[FileList]) -> Page[FileObject]:
-        """All files; iterate to get those of further pages too."""
+        """All files. Iterating fetches further pages."""
         query, options = taken(params, FileList)
         return self._page(FileObject, files.list(query), options)
 
@@ -51,10 +54,10 @@ class Files(Resource):
     def wait_for_processing(
         self, id: str, *, poll_interval: float = 5.0, max_wait_seconds: float = 1800.0
     ) -> FileObject:
-        """The file once its status is `processed` or `error`, asked for every `poll_interval` seconds.
+        """The file when its status is `processed` or `error`. Polls every `poll_interval` seconds.
 
         Raises:
-            PollTimeoutError: it took more than `max_wait_seconds`.
+            PollTimeoutError: `max_wait_seconds` have passed.
         """
         return poll_object(self._session, _existing(id), _call(poll_interval, max_wait_seconds))
 
@@ -63,17 +66,20 @@ class AsyncFiles(AsyncResource):
     """`client.files` of the asynchronous client."""
 
     async def create(self, **params: Unpack[FileCreate]) -> FileObject:
-        """Upload a file: bytes, a path, a file opened with `"rb"`, or `(name, content)`; a pipe is read into memory."""
+        """Upload a file: bytes, a path, a file opened with `"rb"`, or `(name, content)`.
+
+        A pipe is read into memory first.
+        """
         fields, options = taken(params, FileCreate)
         return await self._fetch(FileObject, files.create(fields.pop("file"), fields), options)
 
     async def retrieve(self, file_id: str, **params: Unpack[RequestOptions]) -> FileObject:
-        """What is known about the file; `content` has its bytes."""
+        """The file's record. `content` returns its bytes."""
         _, options = taken(params, RequestOptions)
         return await self._fetch(FileObject, files.retrieve(file_id), options)
 
     def list(self, **params: Unpack[FileList]) -> AsyncPaginator[FileObject]:
-        """All files; iterate to get those of further pages too."""
+        """All files. Iterating fetches further pages."""
         query, options = taken(params, FileList)
         return self._pages(FileObject, files.list(query), options)
 
@@ -94,10 +100,10 @@ class AsyncFiles(AsyncResource):
     async def wait_for_processing(
         self, id: str, *, poll_interval: float = 5.0, max_wait_seconds: float = 1800.0
     ) -> FileObject:
-        """The file once its status is `processed` or `error`, asked for every `poll_interval` seconds.
+        """The file when its status is `processed` or `error`. Polls every `poll_interval` seconds.
 
         Raises:
-            PollTimeoutError: it took more than `max_wait_seconds`.
+            PollTimeoutError: `max_wait_seconds` have passed.
         """
         return await poll_object_async(self._session, _existing(id), _call(poll_interval, max_wait_seconds))
 

@@ -155,12 +155,12 @@ async def polled_async_body(session: AsyncSession, identity: RunIdentity, call: 
 
 
 class Resuming:
-    """How a stream goes on when its connection breaks. It is made before the stream is opened.
+    """How a stream continues when its connection breaks. It is made before the stream is opened.
 
     If an event has named the run, the run is polled. Otherwise it is the newest run of its thread. If the thread is
     unknown too, or does not show the run, the request is sent again with its idempotency key, and the server answers
-    with the same run. Where tool outputs are submitted, the run is known from the start; the run shows whether the
-    outputs have arrived.
+    with the same run. For submitted tool outputs, the run is known from the start. The run shows whether the outputs
+    have arrived.
     """
 
     def __init__(
@@ -208,7 +208,7 @@ class Resuming:
     def with_async_session(
         self, session: AsyncSession
     ) -> Callable[[RunIdentity | None, RunSnapshot], Coroutine[Any, Any, Any]]:
-        """The `resume` of an asynchronous one."""
+        """The `resume` of an asynchronous stream."""
 
         async def resume(identity: RunIdentity | None, snapshot: RunSnapshot) -> Any:
             run = identity or self._seek(snapshot)
@@ -254,7 +254,7 @@ class Resuming:
 
     @property
     def asking(self) -> CallOptions:
-        """The options of requests that only ask."""
+        """The options of GET requests."""
         return self._asking
 
     def _left(self) -> float | None:

@@ -150,7 +150,7 @@ class Runs(Resource):
         Beside the run's own parameters:
 
         Args:
-            event_handler: The block gives it instead of the stream.
+            event_handler: `with` returns it instead of the stream.
             timeout: Seconds, or a `Timeout`.
             on_disconnect: `"poll"` goes on by polling the run when the connection breaks; `"fail"` is the default.
             on_idle: When the last reader has left, `"close"` the response, or `"cancel"` the run as well; `idle_grace`
@@ -197,7 +197,7 @@ class Runs(Resource):
         """The run's states until it has ended or requires action, each subscription polling for itself.
 
         Raises:
-            PollTimeoutError: it took more than `max_wait_seconds`.
+            PollTimeoutError: `max_wait_seconds` have passed.
         """
         call = poll_params(params, PollOptions)
         return watch_object(self._session, existing_run(run_id, thread_id), call)
@@ -243,7 +243,7 @@ class Runs(Resource):
         is given like any other.
 
         Raises:
-            PollTimeoutError: it took more than `max_wait_seconds`.
+            PollTimeoutError: `max_wait_seconds` have passed.
         """
         call = poll_params(params, RunCreateAndPoll)
         return poll_object(self._session, started_run(runs.create(thread_id, call.body)), call)
@@ -363,7 +363,7 @@ class AsyncRuns(AsyncResource):
         Beside the run's own parameters:
 
         Args:
-            event_handler: The block gives it instead of the stream.
+            event_handler: `with` returns it instead of the stream.
             timeout: Seconds, or a `Timeout`.
             on_disconnect: `"poll"` goes on by polling the run when the connection breaks; `"fail"` is the default.
             on_idle: When the last reader has left, `"close"` the response, or `"cancel"` the run as well; `idle_grace`
@@ -410,7 +410,7 @@ class AsyncRuns(AsyncResource):
         """The run's states until it has ended or requires action, each subscription polling for itself.
 
         Raises:
-            PollTimeoutError: it took more than `max_wait_seconds`.
+            PollTimeoutError: `max_wait_seconds` have passed.
         """
         call = poll_params(params, PollOptions)
         return watch_object_async(self._session, existing_run(run_id, thread_id), call)
@@ -456,7 +456,7 @@ class AsyncRuns(AsyncResource):
         is given like any other.
 
         Raises:
-            PollTimeoutError: it took more than `max_wait_seconds`.
+            PollTimeoutError: `max_wait_seconds` have passed.
         """
         call = poll_params(params, RunCreateAndPoll)
         return await poll_object_async(self._session, started_run(runs.create(thread_id, call.body)), call)

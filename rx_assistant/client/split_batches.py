@@ -1,7 +1,8 @@
-"""Batches of files that are started and then polled. Too many files for one batch become several, polled together.
+"""Batches of files that are started and then polled.
 
-Only the status says whether a batch is finished. Its counts may all be 0 before the server has looked at it, and in a
-cancelled batch one file may stay in progress for ever.
+Too many files for one batch become several batches, polled together. Only the status shows whether a batch is finished.
+Its counts may all be 0 before the server has looked at it, and in a cancelled batch one file may stay in progress for
+ever.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class SplitBatch(VectorStoreFileBatch):
 
 
 def watch_new_batches(session: Session, vector_store_id: str, call: PollParams) -> Stream[VectorStoreFileBatch]:
-    """Start as many batches as the files need, and give their joint states. Each subscription starts new batches."""
+    """Start as many batches as the files need, and emit their joint states. Each subscription starts new batches."""
     requests, timeout = create_requests(vector_store_id, call.body), session.settings.timeout
 
     def open(reachable: bool) -> SyncFetch[VectorStoreFileBatch]:
@@ -120,7 +121,7 @@ def _count(batch: VectorStoreFileBatch, name: str) -> Any:
 
 
 def _status_of(statuses: list[Any]) -> Any:
-    """In progress as long as one batch is; else the worst status."""
+    """The status of the first unfinished batch; if all are finished, the worst status."""
     for status in statuses:
         if status not in FILE_BATCH.stops:
             return status
