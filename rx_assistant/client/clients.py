@@ -224,8 +224,8 @@ class AsyncAssistantClient(_Client[AsyncSession]):
     """The same for asyncio and trio.
 
     The key may also be a coroutine function that returns a token. A client may be used on one event loop after the
-    other; the connections of a loop are closed when it ends. `http_client=rx_assistant.aiohttp_client()` is for thousands of
-    streams on one asyncio loop, and is closed with this client.
+    other; the connections of a loop are closed when it ends. `http_client=rx_assistant.aiohttp_client()` is for
+    thousands of streams on one asyncio loop, and is closed with this client.
     """
 
     def __init__(

@@ -60,7 +60,7 @@ class Closing:
         return stream
 
     def close(self, run_id: str, thread_id: str) -> Run:
-        """Close the stream, and return the run in its last state."""
+        """Close the stream, and return the run as cancelled."""
         stream = self._stream()
         if stream is not None:
             stream.close()
