@@ -223,9 +223,9 @@ class AssistantClient(_Client[Session]):
 class AsyncAssistantClient(_Client[AsyncSession]):
     """The same for asyncio and trio.
 
-    The key may also be a coroutine function that returns a token. A client may be used on one event loop after the
-    other; the connections of a loop are closed when it ends. `http_client=rx_assistant.aiohttp_client()` is for
-    thousands of streams on one asyncio loop, and is closed with this client.
+    The key may also be a coroutine function that returns a token. A client may be used on several event loops; the
+    connections of a loop are closed when it ends. `http_client=rx_assistant.aiohttp_client()` is for thousands of
+    streams on one asyncio loop, and is closed with this client.
     """
 
     def __init__(
