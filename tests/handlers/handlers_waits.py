@@ -28,7 +28,7 @@ async def looped(face: Face, items: Any) -> list[Any]:
 
 
 class Raising:
-    """Raises at the first text delta, and keeps what it is told then."""
+    """Raises at the first text delta, and notes the callbacks after it."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error

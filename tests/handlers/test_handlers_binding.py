@@ -291,7 +291,7 @@ def test_an_asynchronous_handler_on_a_synchronous_stream_is_refused_and_left_as_
 async def test_a_coroutine_in_a_handler_of_functions_is_refused(face: Face) -> None:
     class Mistaken(AssistantEventHandler):
         async def on_text_delta(self, delta: Any, snapshot: Any) -> None:  # type: ignore[override]
-            raise AssertionError("nobody awaits this")
+            raise AssertionError("must not be awaited")
 
     with pytest.raises(TypeError, match=r"Mistaken.on_text_delta is an async function.*AsyncAssistantEventHandler"):
         face.stream(*TEXT, handler=Mistaken())

@@ -1,4 +1,4 @@
-"""Cancelling who reads, who awaits a handler, who sends the request and who waits: told, and never swallowed."""
+"""Cancelling the task that reads, awaits a handler, sends the request or waits: never swallowed."""
 
 from __future__ import annotations
 

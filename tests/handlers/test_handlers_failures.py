@@ -1,4 +1,4 @@
-"""Handlers that raise: what comes out of which wait, what is logged, and who does not notice."""
+"""Handlers that raise: which wait raises the error, what is logged, and which readers are not affected."""
 
 from __future__ import annotations
 

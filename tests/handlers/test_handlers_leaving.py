@@ -1,4 +1,4 @@
-"""Leaving a block: the ending of the stream is told first, on every face and however slow a callback is."""
+"""Leaving a block: handlers get the ending first, on every face, even if a callback is slow."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Boom(Exception):
 
 
 class Seen(Observer[Any]):
-    """An observer that notes what it is told, in order; `act` is called with each number."""
+    """An observer that notes its signals in order. `act` is called with each number."""
 
     def __init__(self, rig: Rig, act: Callable[[int], object] | None = None) -> None:
         super().__init__()
@@ -366,7 +366,7 @@ class Contract:
         subscription.dispose()
 
     @pytest.mark.parametrize("ending", ["complete", "fail"])
-    @pytest.mark.parametrize("before", [True, False], ids=["someone-was-there", "nobody-was-there"])
+    @pytest.mark.parametrize("before", [True, False], ids=["with an earlier subscriber", "without one"])
     def test_c20_subscribing_after_the_ending_gives_what_is_kept_then_the_ending_once(
         self, rig: Rig, ending: str, before: bool
     ) -> None:
@@ -452,7 +452,7 @@ class Contract:
         subscriptions[-1].dispose()
         subscriptions[-1].dispose()
         assert len(rig.left) == 1
-        rig.observable.subscribe(raising, lambda _: None)  # one who comes back, and is thrown out
+        rig.observable.subscribe(raising, lambda _: None)  # a subscriber that raises and is removed
         rig.emit(2)
         assert len(rig.left) == 2
         watch(rig)
@@ -461,11 +461,11 @@ class Contract:
 
     def test_c31_an_async_callback_is_a_type_error(self, rig: Rig) -> None:
         async def callback(*_: object) -> None:
-            raise AssertionError("nobody awaits it")
+            raise AssertionError("must not be awaited")
 
         class AsyncCallable:
             async def __call__(self, *_: object) -> None:
-                raise AssertionError("nobody awaits it")
+                raise AssertionError("must not be awaited")
 
         def generator(*_: object) -> Iterator[None]:
             raise AssertionError("nothing iterates over it")

@@ -179,7 +179,7 @@ def folded(events: Iterable[StreamEvent]) -> RunSnapshot:
 
 
 def objects(recorded: Recorded, count: int) -> RunObjects:
-    """What a server may answer to those who poll when it has sent so many events."""
+    """The objects that a server may return to a poll after it has sent `count` events."""
     snapshot = folded(recorded.events[:count])
     assert snapshot.run is not None
     before = [step for step in recorded.found.steps if step.id not in {known.id for known in recorded.whole.steps}]

@@ -1,4 +1,4 @@
-"""A stream that breaks goes on by polling: nothing is lost, nothing is told twice, wherever it was cut.
+"""A broken stream continues by polling: nothing is lost and nothing is repeated, wherever it was cut.
 
 The streams are those of the local server for every script of `polling_recorded`, recorded once; they are cut at every
 frame boundary, a byte before and a byte behind it, and at a seeded sample of all other bytes. `every_offset.py` cuts
@@ -141,7 +141,7 @@ def test_substreams_end_as_if_nothing_had_happened(script: str, kind: str) -> No
 
 
 class Noting(AssistantEventHandler):
-    """What a handler is told, deltas added up."""
+    """The callbacks of a handler, with the deltas added up."""
 
     def __init__(self) -> None:
         super().__init__()

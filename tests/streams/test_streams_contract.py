@@ -115,7 +115,7 @@ class AsyncFed:
         if loop is None or not loop.is_here():
             self._portal.call(main, *arguments)
             return
-        with pytest.raises(StopIteration):  # inside a callback on the loop: the body is never empty, so nobody waits
+        with pytest.raises(StopIteration):  # inside a callback on the loop: the body is never empty, so nothing waits
             main(*arguments).send(None)
 
 
