@@ -6,16 +6,19 @@
         @pytest.fixture
         def rig(self) -> Rig: ...
 
-The numbers are those of the contract; RS is the matching rule of Reactive Streams.
+`sample` gives each test the rigs of a table with several axes, so that every pair of values occurs. The numbers are
+those of the contract; RS is the matching rule of Reactive Streams.
 """
 
 from __future__ import annotations
 
 import functools
 import gc
+import itertools
+import operator
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -79,6 +82,29 @@ def gone(observer: weakref.ref[Any]) -> bool:
     if observer() is not None:
         gc.collect()
     return observer() is None
+
+
+def pairs(number: int, first: Sequence[Any], *others: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The cases of test `number`: each value of `first`, with one value of each other axis.
+
+    The other axes rotate with the case and with the test. So over the tests of the contract every pair of values
+    occurs, and every pair of a test and a value; a test needs at least as many cases as the longest axis has values.
+    """
+    steps = list(itertools.accumulate(map(len, others), operator.mul, initial=1))
+    return [
+        (value, *(axis[(number // step + case) % len(axis)] for axis, step in zip(others, steps, strict=False)))
+        for case, value in enumerate(first)
+    ]
+
+
+def sample(metafunc: pytest.Metafunc, first: Sequence[Any], *others: Sequence[Any]) -> None:
+    """Parametrize the fixture `rig` of a test of the contract: `request.param` is a tuple of `pairs`."""
+    cases = pairs(TESTS.index(metafunc.function.__name__), first, *others)
+    metafunc.parametrize("rig", cases, indirect=True, ids=["-".join(map(_id, case)) for case in cases])
+
+
+def _id(value: object) -> str:
+    return getattr(value, "__name__", str(value))
 
 
 class Contract:
@@ -489,3 +515,6 @@ class Contract:
             rig.observable.subscribe(lambda _: None, callback)
         with pytest.raises(TypeError, match="on_completed is an async function"):
             rig.observable.subscribe(on_completed=callback)
+
+
+TESTS = [name for name in vars(Contract) if name.startswith("test_")]
