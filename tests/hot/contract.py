@@ -6,22 +6,21 @@
         @pytest.fixture
         def rig(self) -> Rig: ...
 
-`sample` gives each test the rigs of a table with several axes, so that every pair of values occurs. The numbers are
-those of the contract; RS is the matching rule of Reactive Streams.
+`sample` gives the tests rigs from a product of axes: every pair of values occurs, and every pair of a test and a value.
+The numbers are those of the contract; RS is the matching rule of Reactive Streams.
 """
 
 from __future__ import annotations
 
 import functools
 import gc
-import itertools
-import operator
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+from covering import covering, name_of
 from hot.hot_rigs import Rig
 from reactivex import Observer, abc, operators as ops
 
@@ -84,27 +83,15 @@ def gone(observer: weakref.ref[Any]) -> bool:
     return observer() is None
 
 
-def pairs(number: int, first: Sequence[Any], *others: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """The cases of test `number`: each value of `first`, with one value of each other axis.
-
-    The other axes rotate with the case and with the test. So over the tests of the contract every pair of values
-    occurs, and every pair of a test and a value; a test needs at least as many cases as the longest axis has values.
-    """
-    steps = list(itertools.accumulate(map(len, others), operator.mul, initial=1))
-    return [
-        (value, *(axis[(number // step + case) % len(axis)] for axis, step in zip(others, steps, strict=False)))
-        for case, value in enumerate(first)
-    ]
+@functools.cache
+def _sample(*axes: Sequence[Any]) -> list[tuple[Any, ...]]:
+    return covering(TESTS, *axes)
 
 
-def sample(metafunc: pytest.Metafunc, first: Sequence[Any], *others: Sequence[Any]) -> None:
-    """Parametrize the fixture `rig` of a test of the contract: `request.param` is a tuple of `pairs`."""
-    cases = pairs(TESTS.index(metafunc.function.__name__), first, *others)
-    metafunc.parametrize("rig", cases, indirect=True, ids=["-".join(map(_id, case)) for case in cases])
-
-
-def _id(value: object) -> str:
-    return getattr(value, "__name__", str(value))
+def sample(metafunc: pytest.Metafunc, *axes: tuple[Any, ...]) -> None:
+    """Parametrize the fixture `rig` of a test of the contract: `request.param` is one value of each axis."""
+    cases = [case for test, *case in _sample(*axes) if test == metafunc.function.__name__]
+    metafunc.parametrize("rig", cases, indirect=True, ids=map(name_of, cases))
 
 
 class Contract:

@@ -138,7 +138,7 @@ def trio() -> Iterator[BlockingPortal]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    sample(metafunc, ["bare", "operator", "pipe", "fluent"], ["threads", "asyncio", "trio"], ["all", "none"])
+    sample(metafunc, ("bare", "operator", "pipe", "fluent"), ("threads", "asyncio", "trio"), ("all", "none"))
 
 
 class TestAStream(Contract):
