@@ -86,7 +86,7 @@ class Listener(uvicorn.Server):
             connection.shutdown()
         try:
             async with asyncio.timeout(_PATIENCE):
-                while connections or tasks:  # noqa: ASYNC110 - uvicorn tells nobody when they are gone
+                while connections or tasks:  # noqa: ASYNC110 - uvicorn does not report their end
                     await asyncio.sleep(0.002)
         except TimeoutError:
             for connection in list(connections):

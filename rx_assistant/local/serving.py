@@ -48,28 +48,28 @@ def serve(
     assistants: Mapping[str, Given] | None = None,
     **upstream: Unpack[UpstreamOptions],
 ) -> Server:
-    """A server for a `with` or `async with` block, in a thread of its own, on a free port unless `port` names one.
+    """A server in its own thread, for a `with` or `async with` block. By default it uses a free port.
 
-    What answers is `engine` (an object, `builtin`, or `module:object`), `script` (a scenario or its path, with or
-    without `engine="scripted"`), or a model server, which `upstream=`, `model=` and the other options of
-    `rx_assistant.local.upstreams.UpstreamOptions` choose; the built-in assistant without any. With a model server,
-    `engine` may be `chat` (Chat Completions, the default) or `responses`. `run_ttl` (seconds) is how long a run may
-    take, `ingestion_delay` (seconds) goes before each file's ingestion, `write_timeout` (seconds) is how long a reader
-    may take nothing.
+    Runs are answered by `engine` (an object, `builtin`, or `module:object`), by `script` (a scenario or its path, with
+    or without `engine="scripted"`), or by a model server, which `upstream=`, `model=` and the other options of
+    `rx_assistant.local.upstreams.UpstreamOptions` select. The default is the built-in assistant. With a model server,
+    `engine` may be `chat` (Chat Completions, the default) or `responses`. In seconds: `run_ttl` limits a run,
+    `ingestion_delay` is the wait before each file's ingestion, and `write_timeout` limits how long a reader may take
+    nothing.
 
-    An empty `api_key` is none. Without a key the server answers only requests that name it by a loopback address, by
-    the address they arrived at, or by one of `allow_hosts` (names without a port, such as `web` in a network of
-    containers). Pages of other origins are refused but for `allow_origins` (such as `http://localhost:3000`), which get
-    CORS replies.
+    An empty `api_key` means no key. Without a key, the `Host` of a request must be a loopback address, the address at
+    which the request arrived, or one of `allow_hosts` (names without a port, such as `web` in a network of containers).
+    Requests from pages of other origins are refused, except from `allow_origins` (such as `http://localhost:3000`),
+    which get CORS replies.
 
-    With `adopt`, an assistant id or thread id that is not known is created empty when a run or message names it.
-    `assistants` gives assistants under ids of the caller's choice: their fields, or the path of a JSON file.
+    With `adopt`, an unknown assistant or thread is created empty when a run or message names it. `assistants` creates
+    assistants with given ids: their fields, or the path of a JSON file.
 
-    The upstream is asked for its models once, when the server starts.
+    The server requests the upstream's list of models once, when it starts.
 
-    ConfigurationError: a host that others can reach and no `api_key`; a name or origin that is malformed; an engine or
-    script that cannot be loaded; an upstream that cannot be reached, refuses its key or does not have the model; no
-    server on this machine that has the model.
+    Raises ConfigurationError if other machines can reach the host and there is no `api_key`; if a name or origin is
+    malformed; if an engine or script cannot be loaded; if the upstream cannot be reached, refuses its key or does not
+    have the model; or if no server on this machine has the model.
     """
     settings = Settings(
         api_key=given_key(api_key),
@@ -104,15 +104,16 @@ def run(
     assistants: Mapping[str, Given] | None = None,
     **upstream: Unpack[UpstreamOptions],
 ) -> None:
-    """Serves in the foreground until SIGINT, SIGTERM or SIGHUP; `on_listening` is given the base URL, ending in `/v1`.
+    """Serve in the foreground until SIGINT, SIGTERM or SIGHUP.
 
-    Streams that are being read get `grace` seconds to end; a second signal cuts them. If an engine still holds the
-    main thread 4 seconds after that, the process ends with exit code 1. After the server has stopped, SIGTERM and
-    SIGHUP have the effect that they had before the call: by default they end the process.
+    `on_listening` is called with the base URL, ending in `/v1`. Open streams get `grace` seconds to end; a second
+    signal breaks them. If an engine still blocks the main thread 4 seconds after that, the process ends with exit code
+    1. After the server has stopped, SIGTERM and SIGHUP have the effect that they had before the call: by default they
+    end the process.
 
-    A program that has set up no logging gets its lines on stderr, requests from `info` on. `adopt`, `assistants` and
-    the options of the upstream are those of `serve`. Raises what `serve` does, and OSError if the port cannot be had.
-    Only for the main thread.
+    If the program has not configured logging, the log goes to stderr; level `info` includes requests. `adopt`,
+    `assistants` and the options of the upstream are those of `serve`. Raises the errors of `serve`, and OSError if the
+    port cannot be used. Only for the main thread.
     """
     logging.basicConfig(level=log_level.upper(), format="%(levelname)-8s %(message)s")
     settings = Settings(
@@ -152,10 +153,10 @@ def app(
     assistants: Mapping[str, Given] | None = None,
     **upstream: Unpack[UpstreamOptions],
 ) -> ASGIApp:
-    """The server as an ASGI application, for one process and one event loop; its lifespan ends the runs.
+    """The server as an ASGI application, for one process and one event loop. Its lifespan ends the runs.
 
-    Set `api_key` where others can reach it; `allow_hosts`, `allow_origins`, `adopt`, `assistants` and the options of
-    the upstream are those of `serve`. The lifespan checks the upstream. In-process transports, such as
+    Set `api_key` if other machines can reach it; `allow_hosts`, `allow_origins`, `adopt`, `assistants` and the options
+    of the upstream are those of `serve`. The lifespan checks the upstream. In-process transports, such as
     `httpx.ASGITransport`, may use any host name.
     """
     settings = Settings(
@@ -179,13 +180,13 @@ def transport(
     assistants: Mapping[str, Given] | None = None,
     **upstream: Unpack[UpstreamOptions],
 ) -> Transport:
-    """A transport for clients of httpx and httpx2, synchronous and asynchronous, that asks a server in this process.
+    """A transport to a server in this process, for clients of httpx and httpx2, synchronous and asynchronous.
 
         client = OpenAI(api_key="any", http_client=httpx2.Client(transport=rx_assistant.local.transport()))
 
     Replies stream. There is no port; the server runs in one thread, from the first request until the client or the
-    transport is closed. The URL's host is not looked at, its path begins with `/v1`. The arguments are those of
-    `serve`; the upstream is not checked.
+    transport is closed. The host in the URL is ignored; the path begins with `/v1`. The arguments are those of `serve`;
+    the upstream is not checked.
     """
     settings = Settings(run_ttl=run_ttl, recorded_requests=0, adopt=adopt, upstream=chosen(upstream, engine))
     return Transport(_state(settings, engine, script, assistants), build)
