@@ -7,8 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
-from handlers_faces import AsyncFace
-from handlers_kinds import LOOPS, TEXT, WAYS, Slow, Stuck, Told, ToldAtOnce
+from handlers_faces import LOOPS, TEXT, WAYS, AsyncFace, Slow, Stuck, Told, ToldAtOnce
 
 from rx_assistant import StreamCancelledError
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from handlers_faces import Face, got, on_every_face, recorder
-from handlers_waits import CUT, TEXT, WAITS, Raising
+from handlers_faces import CUT, TEXT, WAITS, Face, Raising, got, on_every_face, recorder
 from handlers_wire import DONE, begun, frame, message, message_delta, piece, run
 
 from rx_assistant import (

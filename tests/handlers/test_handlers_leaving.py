@@ -7,8 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
-from handlers_faces import AsyncFace, Face, got, on_every_face
-from handlers_waits import CUT, TEXT
+from handlers_faces import CUT, TEXT, AsyncFace, Face, got, on_every_face
 
 from rx_assistant import AssistantEventHandler
 from rx_assistant.errors import StreamTruncatedError
