@@ -202,17 +202,17 @@ def _state(
 
 def _answering(settings: Settings, engine: Engine | str | None, script: Script | None) -> State:
     if script is None and engine == "scripted":
-        raise ConfigurationError("the engine 'scripted' needs a script")
+        raise ConfigurationError("script must be given for engine='scripted', got None")
     if settings.upstream is not None:
         if engine not in (None, *PROTOCOLS) or script is not None:
-            raise ConfigurationError("give an upstream or an engine or a script, not two of them")
+            raise ConfigurationError("only one of upstream, engine and script may be given, got several")
         asking = settings.upstream.engine()
         state = State(settings, asking, Faults([]))
         state.at_close.append(asking.aclose)
         return state
     if script is not None:
         if engine not in (None, "scripted"):
-            raise ConfigurationError("give an engine or a script, not both")
+            raise ConfigurationError("only one of engine and script may be given, got both")
         scripted = ScriptedEngine(script)
         return State(settings, scripted, Faults(scripted.faults))
     answering = load_engine(engine or "builtin") if isinstance(engine, str | None) else engine

@@ -420,9 +420,9 @@ def test_engines_are_loaded_by_name(tmp_path, monkeypatch):
 
 
 def test_an_engine_and_a_script_are_one_too_many():
-    with pytest.raises(ConfigurationError, match="not both"):
+    with pytest.raises(ConfigurationError, match="got both"):
         rx_assistant.local.serve(engine="builtin", script={})
-    with pytest.raises(ConfigurationError, match="needs a script"):
+    with pytest.raises(ConfigurationError, match="script must be given"):
         rx_assistant.local.serve(engine="scripted")
     rx_assistant.local.serve(engine="scripted", script={})
 
