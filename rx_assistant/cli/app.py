@@ -334,6 +334,17 @@ def serve(
 
 
 @cli.command()
+@click.argument("data", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("target", metavar="TARGET", type=click.Path(path_type=Path))
+@debug_option
+def backup(data: Path, target: Path) -> None:
+    """Copy the data directory DIR of a server, which may be running, to the new directory TARGET."""
+    from rx_assistant.local.directory import back_up
+
+    back_up(data, target)
+
+
+@cli.command()
 @click.option("-v", "--verbose", is_flag=True, help="Show addresses, and the ports where no model server answers.")
 @debug_option
 def models(verbose: bool) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sqlite3
 import sys
 import weakref
@@ -100,6 +101,36 @@ class DataDirectory:
                 if log.stat().st_size > _CHECKPOINT_BYTES:
                     with closing(sqlite3.connect(database)) as connection:
                         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def back_up(directory: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Copies a data directory, also while a server uses it, to a new directory that a server can start on.
+
+    The copy is the state of one moment. ConfigurationError if `directory` is no data directory or `target` is there.
+    """
+    source, copy = Path(directory), Path(target)
+    if not (source / "objects.sqlite").is_file():
+        raise ConfigurationError(f"{source} must be a data directory of rx-assistant serve, and has no objects.sqlite")
+    try:
+        copy.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        raise ConfigurationError(f"{copy} must not be there yet: give the name of a new directory") from None
+    # Files that go after the first pass are copied already, those that come before the database is are in the second.
+    _copy_new(source, copy)
+    for name in ("index.sqlite", "objects.sqlite"):
+        if (source / name).is_file():
+            with closing(sqlite3.connect(source / name)) as one, closing(sqlite3.connect(copy / name)) as other:
+                one.backup(other)
+    _copy_new(source, copy)
+
+
+def _copy_new(source: Path, copy: Path) -> None:
+    for folder in ("files", "streams"):
+        (copy / folder).mkdir(mode=0o700, exist_ok=True)
+        for path in (source / folder).iterdir():
+            if not (copy / folder / path.name).exists():
+                with suppress(FileNotFoundError):
+                    shutil.copyfile(path, copy / folder / path.name)
 
 
 def connect(path: str | os.PathLike[str], migrations: Iterable[str]) -> sqlite3.Connection:

@@ -317,8 +317,8 @@ class Store:
             if len(found) == page.limit or (room < 0 and found):
                 rows.close()
                 return (found[::-1] if backwards else found), True
-            value = json.loads(body)
-            found.append(self._unwritten.get((kind, parent, value["id"]), value))
+            value: JsonObject = json.loads(body)
+            found.append(self._unwritten.get((kind, parent, value["id"])) or value)
         return (found[::-1] if backwards else found), False
 
     # Replies to idempotency keys

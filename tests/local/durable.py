@@ -12,7 +12,6 @@ from typing import Any
 
 from local.conftest import Api
 
-
 OPENED: list[Api] = []
 """What `at` has opened; whoever calls it closes their connections."""
 

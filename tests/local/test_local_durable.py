@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 import signal
 import sqlite3
@@ -15,11 +13,12 @@ from collections.abc import Iterator
 
 import pytest
 
-import rx_assistant
 from local.conftest import Api, parsed
 from local.durable import OPENED, Process, at
+from local.kill_rounds import rounds
 from local.run_durable import Counting
 from rx_assistant import AssistantClient, local
+from rx_assistant.cli import run as command_line
 from rx_assistant.errors import ConfigurationError
 from rx_assistant.local import directory, store
 from rx_assistant.local.engine import Gate, Text
@@ -52,6 +51,11 @@ def _close_connections() -> Iterator[None]:
 def serving(data, engine=None, **options) -> local.Server:
     """A durable server in this process."""
     return local.serve(engine=engine or Counting(), data=data, **options)
+
+
+def command(*arguments: str) -> int:
+    """The exit code of the command line."""
+    return command_line(list(arguments))
 
 
 def text_of(message: dict) -> str:
@@ -339,7 +343,7 @@ def test_a_client_that_polls_over_the_restart_ends_with_what_the_server_holds(pr
     api = at(process)
     assert run.status == "failed"
     assert snapshot.messages[0].content[0].text.value == text_of(api.messages(thread)[-1])
-    assert [step.status for step in snapshot.run_steps] == ["failed"]
+    assert [step.status for step in snapshot.steps] == ["failed"]
 
 
 # The directory
@@ -468,10 +472,44 @@ def test_a_full_disk_is_507_fails_the_runs_and_is_over_when_there_is_room(data):
 # Copies
 
 
-def test_the_version_of_the_package_is_not_in_the_way(data):
-    """The directory names a schema, not a version of the package."""
+def test_a_copy_made_under_load_is_the_state_of_one_moment(data, tmp_path):
     with serving(data) as server:
-        at(server).assistant()
-    held = (data / "lock").read_text()
-    assert set(json.loads(held)) == {"pid", "program"}
-    assert not re.search(re.escape(rx_assistant.__version__), held)
+        api, stop = at(server), threading.Event()
+        file, thread = api.upload("a.txt", "The sky is blue."), api.thread()
+
+        def write() -> None:
+            mine, number = at(server), 0
+            while not stop.is_set():
+                mine("POST", f"/threads/{thread}/messages", {"role": "user", "content": str(number)})
+                mine("DELETE", f"/files/{mine.upload('b.txt', 'x')['id']}")
+                number += 1
+
+        writing = threading.Thread(target=write)
+        writing.start()
+        while len(api.messages(thread)) < 5:
+            time.sleep(0.01)
+        assert command("backup", str(data), str(tmp_path / "copy")) == 0
+        stop.set()
+        writing.join()
+    with serving(tmp_path / "copy") as server:
+        api = at(server)
+        texts = [text_of(message) for message in api.messages(thread, limit=100)]
+        assert texts == [str(number) for number in range(len(texts))]
+        assert len(texts) >= 5
+        assert api.http.get(f"/files/{file['id']}/content").text == "The sky is blue."
+        assert {found["status"] for found in api("GET", "/files")["data"]} == {"processed"}
+
+
+def test_a_copy_needs_a_data_directory_and_a_new_one(data, tmp_path):
+    with serving(data):
+        pass
+    for source, target in ((tmp_path, tmp_path / "copy"), (data, tmp_path)):
+        with pytest.raises(ConfigurationError, match="must"):
+            directory.back_up(source, target)
+
+
+# Killed at random
+
+
+def test_nothing_that_was_answered_is_lost_when_the_server_is_killed_at_random(data):
+    assert rounds(data, number=4, seed=1)["made"] > 0

@@ -209,6 +209,8 @@ class IndexThread:
 
     def close(self) -> None:
         """Drops what waits, breaks off what runs, and lets go of the database."""
+        if self._closing:
+            return
         self._closing = True
         if self._db is not None:
             self._db.interrupt()
