@@ -16,7 +16,7 @@ from starlette.responses import FileResponse, Response
 from rx_assistant.local import json_text, v1
 from rx_assistant.local.admission import check_content_type
 from rx_assistant.local.errors import ApiError, bad_request, disk_full, is_full, server_error
-from rx_assistant.local.exchange import Call, Operation
+from rx_assistant.local.exchange import CheckedRequest, Operation
 from rx_assistant.local.ids import new_id
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.replies import EventStream, FileContent, Reply
@@ -98,7 +98,7 @@ async def _answer_upload(state: State, operation: Operation, request: Request) -
     upload = await read_upload(request, state.files.directory, state.settings.max_file_bytes)
     try:
         await state.files.synced(upload.path)
-        call = Call(state, request.path_params, {}, {}, upload)
+        checked = CheckedRequest(state, request.path_params, {}, {}, upload)
         return await _respond(
             operation, checked, request, lambda: f"{upload.sha256} {upload.filename} {_digest(upload.fields)}"
         )

@@ -97,7 +97,7 @@ class Files:
             path.unlink(missing_ok=True)
 
     async def add_bytes(self, content: bytes, filename: str, purpose: str) -> JsonObject:
-        """A file made here."""
+        """Store new bytes as a file."""
         with whole_file(self.directory) as target:
             target.write(content)
         upload = Upload(Path(target.name))

@@ -4,8 +4,8 @@ The run appends and never waits. Readers are positions in the log, so a slow or 
 that connects later (the same Idempotency-Key) begins at the first frame. A log that grows past `limit` bytes forgets
 its oldest frames, and readers that were not past them lose their connection.
 
-On a durable server a leg has a `Spool`, a file that takes each frame before any reader can get it. After a crash the
-frames tell what readers had seen. The file is deleted when the leg has ended and no idempotency key refers to it.
+On a durable server a log has a `Spool`, a file that takes each frame before any reader can get it. After a crash the
+frames tell what readers had seen. The file is deleted when the log has ended and no idempotency key refers to it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class CutError(Exception):
 
 
 class Spool:
-    """The file of a leg's frames. `write` raises OSError once if the disk refuses; nothing is written after that."""
+    """The file of a log. `write` raises OSError once if the disk refuses, and then writes nothing more."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.is_wanted = False  # a key refers to it: it stays after the leg's end
+        self.is_wanted = False  # a key refers to it: it stays after the end of the log
         self._file: io.FileIO | None = None
         self._refused = False
 
@@ -77,8 +77,8 @@ class Spool:
             self.path.unlink(missing_ok=True)
 
 
-class Leg:
-    """Frames in order; `end()` is the last word. A leg begins with the frames that its spool holds already."""
+class FrameLog:
+    """Frames in order; `end()` is the last word. A log begins with the frames that its spool holds already."""
 
     def __init__(self, limit: int = 64 * 2**20, spool: Spool | None = None) -> None:
         self.size = 0
@@ -92,7 +92,7 @@ class Leg:
             self._frames.append(restored)
             self.size = len(restored)
 
-    def frames(self) -> bytes:
+    def joined(self) -> bytes:
         """All frames that are not forgotten."""
         return b"".join(frame for frame in self._frames if frame is not None)
 

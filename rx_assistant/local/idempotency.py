@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from rx_assistant.local.errors import ApiError
-from rx_assistant.local.leg import Leg
+from rx_assistant.local.frame_log import FrameLog
 from rx_assistant.local.replies import EventStream, FileContent, Reply
 from rx_assistant.local.store import Kept, Store
 
@@ -33,9 +33,9 @@ class _Entry:
 
 
 class Replays:
-    """Replies by key. `store` keeps them too; `restored` gives the leg of a name that the store kept."""
+    """Replies by key. `store` keeps them too; `restored` gives the log of a name that the store kept."""
 
-    def __init__(self, store: Store | None = None, restored: Callable[[str], Leg | None] | None = None) -> None:
+    def __init__(self, store: Store | None = None, restored: Callable[[str], FrameLog | None] | None = None) -> None:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._store = store
         self._restored = restored or (lambda _: None)
@@ -57,8 +57,8 @@ class Replays:
     def _reply(self, kept: Kept) -> Reply | None:
         if kept.stream is None:
             return kept.body
-        leg = self._restored(kept.stream)
-        return None if leg is None else EventStream(leg)
+        log = self._restored(kept.stream)
+        return None if log is None else EventStream(log)
 
     async def answer(self, key: str, fingerprint: str, make: Callable[[], Awaitable[Reply]]) -> tuple[Reply, bool]:
         """The reply, and whether it is a repetition."""
@@ -97,7 +97,7 @@ class Replays:
             return
         if not isinstance(reply, EventStream):
             self._store.keep_reply(key, Kept(fingerprint, reply, None))
-        elif (spool := reply.leg.spool) is not None:
+        elif (spool := reply.frames.spool) is not None:
             spool.is_wanted = True
             self._store.keep_reply(key, Kept(fingerprint, None, spool.path.name))
 
@@ -116,7 +116,7 @@ class Replays:
             return
         self._store.drop_reply(key)
         reply = entry.reply.result()
-        if isinstance(reply, EventStream) and (spool := reply.leg.spool) is not None:
+        if isinstance(reply, EventStream) and (spool := reply.frames.spool) is not None:
             spool.is_wanted = False
-            if reply.leg.ended:
+            if reply.frames.ended:
                 spool.discard()

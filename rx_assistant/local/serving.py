@@ -71,7 +71,7 @@ def serve(
     and the next server on the directory goes on where this one stopped. Without it everything is in memory, and gone
     when the server stops.
 
-    The upstream is asked for its models once, when the server starts.
+    The server requests the upstream's list of models once, when it starts.
 
     ConfigurationError: a host that others can reach and no `api_key`; a name or origin that is malformed; an engine or
     script that cannot be loaded; an upstream that cannot be reached, refuses its key or does not have the model; no

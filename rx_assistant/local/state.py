@@ -17,9 +17,9 @@ from rx_assistant.local.engine import Engine, SearchResult
 from rx_assistant.local.errors import ApiError, bad_request, disk_full, is_full, not_found
 from rx_assistant.local.faults import Faults
 from rx_assistant.local.files import Files
+from rx_assistant.local.frame_log import FrameLog, Spool
 from rx_assistant.local.idempotency import Replays
 from rx_assistant.local.json_text import JsonObject
-from rx_assistant.local.leg import Leg, Spool
 from rx_assistant.local.responses import Readers
 from rx_assistant.local.runs.actions import EngineError, check_argument
 from rx_assistant.local.runs.execution import Execution
@@ -97,7 +97,7 @@ class State:
         self.files = Files(self.store, self.data)
         index = None if self.data is None else self.data.index
         self.stores = VectorStores(self.store, self.files, self.spawn, settings.ingestion_delay, index=index)
-        self.replays = Replays() if self.data is None else Replays(self.store, self._kept_leg)
+        self.replays = Replays() if self.data is None else Replays(self.store, self._kept_log)
         self.requests: deque[RequestRecord] = deque()
         self._recorded_bytes = 0
         self.run_ttl = settings.run_ttl
@@ -105,7 +105,7 @@ class State:
         self.draining = False
         self.readers = Readers()
         self.at_close: list[Callable[[], Coroutine[None, None, None]]] = []
-        self._legs: dict[str, int] = {}
+        self._log_numbers: dict[str, int] = {}
         self._synced_changes = 0
         self._executions: dict[str, Execution] = {}
         self._active: dict[str, str] = {}
@@ -127,8 +127,8 @@ class State:
     def _go_on(self) -> None:
         """Runs and streams. The replies first: a stream that a key refers to keeps its file when its run ends."""
         for _, run, notes in self.store.with_status("run", *_ACTIVE):
-            self._legs[run["id"]] = self._newest_leg(run["id"])
-            restored = self._leg(run["id"])
+            self._log_numbers[run["id"]] = self._newest_log(run["id"])
+            restored = self._log_of(run["id"])
             execution = Execution(self, run, bool(notes.get("include_content")), restored)
             self._executions[run["id"]] = execution
             self._active[run["thread_id"]] = run["id"]
@@ -137,7 +137,9 @@ class State:
             execution.go_on()
         assert self.data is not None
         wanted = {name for _, name in self.store.replies()}
-        wanted |= {execution.leg.spool.path.name for execution in self._executions.values() if execution.leg.spool}
+        wanted |= {
+            execution.frames.spool.path.name for execution in self._executions.values() if execution.frames.spool
+        }
         for path in self.data.streams.iterdir():
             if path.name not in wanted:
                 path.unlink(missing_ok=True)
@@ -166,36 +168,36 @@ class State:
         if self.data is not None:
             self.spawn(self.synced())
 
-    def new_leg(self, run_id: str) -> Leg:
-        """A leg for the run, with a file for its frames on a durable server."""
-        self._legs[run_id] = self._legs.get(run_id, 0) + 1
-        return self._leg(run_id)
+    def new_log(self, run_id: str) -> FrameLog:
+        """A frame log for the run, with a file for its frames on a durable server."""
+        self._log_numbers[run_id] = self._log_numbers.get(run_id, 0) + 1
+        return self._log_of(run_id)
 
-    def _leg(self, run_id: str) -> Leg:
+    def _log_of(self, run_id: str) -> FrameLog:
         if self.data is None:
-            return Leg()
+            return FrameLog()
         self.data.renamed()
-        return Leg(spool=Spool(self.data.streams / f"{run_id}.{self._legs[run_id]}"))
+        return FrameLog(spool=Spool(self.data.streams / f"{run_id}.{self._log_numbers[run_id]}"))
 
-    def _newest_leg(self, run_id: str) -> int:
+    def _newest_log(self, run_id: str) -> int:
         assert self.data is not None
         numbers = [int(path.suffix[1:]) for path in self.data.streams.glob(f"{run_id}.*")]
         return max(numbers, default=1)
 
-    def _kept_leg(self, name: str) -> Leg | None:
-        """The leg of that name, for the idempotency key that refers to it; None if its file is gone."""
+    def _kept_log(self, name: str) -> FrameLog | None:
+        """The frame log with this name, for an idempotency key. None if its file was deleted."""
         assert self.data is not None
         execution = self._executions.get(name.rpartition(".")[0])
-        if execution is not None and execution.leg.spool is not None and execution.leg.spool.path.name == name:
-            execution.leg.spool.is_wanted = True
-            return execution.leg
+        if execution is not None and execution.frames.spool is not None and execution.frames.spool.path.name == name:
+            execution.frames.spool.is_wanted = True
+            return execution.frames
         spool = Spool(self.data.streams / name)
         if not spool.path.exists():
             return None
         spool.is_wanted = True
-        leg = Leg(spool=spool)
-        leg.end(done=False)
-        return leg
+        frames = FrameLog(spool=spool)
+        frames.end(done=False)
+        return frames
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run work in the background. An exception in it is logged."""
@@ -301,14 +303,14 @@ class State:
             execution.drop()
 
     def ended(self, run: JsonObject) -> None:
-        """A run has reached a final status."""
+        """Called when a run has reached a final status."""
         self._forget(run)
         self.save_soon()
 
     def _forget(self, run: JsonObject) -> None:
         self._executions.pop(run["id"], None)
         self._active.pop(run["thread_id"], None)
-        self._legs.pop(run["id"], None)
+        self._log_numbers.pop(run["id"], None)
 
     # What runs need
 

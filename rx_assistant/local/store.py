@@ -124,7 +124,7 @@ class Store:
         self._closing()
 
     def put(self, kind: str, value: JsonObject, parent: str = "", notes: JsonObject | None = None) -> None:
-        """Adds the object, or replaces it in its place; notes stay as they are unless given."""
+        """Add the object, or replace it without changing its position. Existing notes stay unless `notes` is given."""
         if self._unwritten:
             self._write_unwritten()
         self._write(kind, value, parent, notes)
@@ -171,7 +171,7 @@ class Store:
         return self.connection.total_changes
 
     def get(self, kind: str, id: str, parent: str = "") -> JsonObject | None:
-        """The object, None if there is none."""
+        """The object; None if it does not exist."""
         if self._unwritten and (value := self._unwritten.get((kind, parent, id))) is not None:
             return dict(value)
         return self._one("body", kind, id, parent)
@@ -181,7 +181,7 @@ class Store:
         return self._one("notes", kind, id, parent) or {}
 
     def delete(self, kind: str, id: str, parent: str = "") -> bool:
-        """Whether there was such an object to delete."""
+        """Delete the object. Returns whether it existed."""
         self._unwritten.pop((kind, parent, id), None)
         self.connection.execute(
             "INSERT INTO places (seq, kind, parent, id) SELECT seq, kind, parent, id FROM objects"

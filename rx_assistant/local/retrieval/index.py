@@ -208,7 +208,7 @@ class IndexThread:
         self._thread.submit(lambda: work(self._index())).add_done_callback(self._report)
 
     def close(self) -> None:
-        """Drops what waits, breaks off what runs, and lets go of the database."""
+        """Drop waiting work, interrupt running work, and close the database."""
         if self._closing:
             return
         self._closing = True

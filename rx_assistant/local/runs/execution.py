@@ -21,6 +21,7 @@ from typing import NamedTuple, Protocol
 from rx_assistant.local import engine as actions, foreign, objects, tokens
 from rx_assistant.local.engine import Action, Engine, SearchResult
 from rx_assistant.local.errors import FULL, is_full
+from rx_assistant.local.frame_log import FrameLog
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.runs.actions import EngineError, check_action, check_given
 from rx_assistant.local.runs.context import Access, Prompt, PromptTooLongError, build_prompt
@@ -54,8 +55,8 @@ class Surroundings(Protocol):
         """Called when the run has reached a final status."""
         ...
 
-    def new_leg(self, run_id: str) -> Leg:
-        """A leg for the run, with a file for its frames on a durable server."""
+    def new_log(self, run_id: str) -> FrameLog:
+        """A frame log for the run, with a file for its frames on a durable server."""
         ...
 
     def save_soon(self) -> None:
@@ -99,10 +100,10 @@ class Execution:
     """An active run."""
 
     def __init__(
-        self, around: Surroundings, run: JsonObject, include_content: bool, restored: Leg | None = None
+        self, around: Surroundings, run: JsonObject, include_content: bool, restored: FrameLog | None = None
     ) -> None:
         self.run = run
-        self.leg = restored or around.new_leg(run["id"])
+        self.frames = restored or around.new_log(run["id"])
         self._around = around
         self._journal = Journal(around.store, run, self.frames, include_content)
         self._open: MessageWriter | ToolsWriter | None = None
@@ -117,7 +118,7 @@ class Execution:
         self._timer = asyncio.get_running_loop().call_later(left, self.expire)
 
     def start(self, created_thread: JsonObject | None = None) -> None:
-        """Stores the run, announces it and lets it go on in the background."""
+        """Store the run, emit its first events and start it in the background."""
         self._journal.begin_run()
         if created_thread is not None:
             self.frames.emit("thread.created", created_thread)
@@ -141,8 +142,8 @@ class Execution:
             self._fail(actions.Failure("The calls that the run waited for are lost."))
 
     def submit(self, outputs: dict[str, str]) -> None:
-        """Goes on with what the client answered, by call id, in a leg of its own."""
-        self.leg = self._journal.leg = self._around.new_leg(self.run["id"])
+        """Goes on with what the client answered, by call id, in a new frame log."""
+        self.frames = self._journal.frames = self._around.new_log(self.run["id"])
         with self._around.store.atomic():
             if isinstance(self._open, ToolsWriter):
                 self._open.answer(outputs)
@@ -186,7 +187,7 @@ class Execution:
         self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
-        self.leg.abandon()
+        self.frames.abandon()
 
     async def _stop(self, status: str, reason: str) -> None:
         if self._task is not None:
@@ -422,7 +423,7 @@ class Execution:
             self._open.wait()
             required = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": calls}}
             self._journal.update_run("requires_action", status="requires_action", required_action=required)
-            self.leg.end()
+            self.frames.end()
             self._around.save_soon()
             return
         self._close()
@@ -443,9 +444,9 @@ class Execution:
     def _fail_on_the_wire(self, action: actions.ErrorEvent) -> None:
         """Fail the run in the store. Its readers get an `error` event and nothing after it."""
         error = {"message": action.message, "type": "server_error", "param": None, "code": action.code}
-        self.leg.emit("error", error if action.flat else {"error": error})
-        self.leg.end(done=False)
-        self._journal.leg = Leg()  # for nobody
+        self.frames.emit("error", error if action.flat else {"error": error})
+        self.frames.end(done=False)
+        self._journal.frames = FrameLog()  # without readers
         self._fail(actions.Failure(action.message))
 
     def _conclude(self, status: str, abort: _Abort | None, done: bool = True, **changes: object) -> None:

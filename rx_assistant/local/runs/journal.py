@@ -85,7 +85,7 @@ class Journal:
         self._estimated.append(estimate)
 
     def end_message(self, message: JsonObject, status: str) -> None:
-        """Closes a message as `completed` or `incomplete`."""
+        """Close a message as `completed` or `incomplete`."""
         if message["id"] in self._ended:
             return
         message["status"] = status
@@ -127,7 +127,7 @@ class Journal:
         self._emit("thread.run.step.delta", value)
 
     def note(self, step: JsonObject, value: JsonObject) -> None:
-        """Keeps a value with the step, for the engine alone."""
+        """Keep a value with the step, only for the engine."""
         self.remember(step, engine=[*self.remembered(step).get("engine", []), value])
 
     def remember(self, step: JsonObject, **notes: object) -> None:
@@ -170,7 +170,7 @@ class Journal:
 
     def _emit(self, name: str, value: JsonObject) -> None:
         try:
-            self.leg.emit(name, value)
+            self.frames.emit(name, value)
         except OSError:
             if not self._desperate:
                 raise

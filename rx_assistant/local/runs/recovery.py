@@ -1,4 +1,4 @@
-"""What a run was writing when the server stopped, put together again from the store and the frames of its leg.
+"""What a run was writing when the server stopped, put together again from the store and the frames of its log.
 
 The store holds objects as they were when they were last stored; the frames hold what readers had seen. Where both have
 a text, the longer one is right: a crash of the machine may lose the newest frames, but no stored object.
@@ -24,7 +24,7 @@ def reopened(journal: Journal) -> MessageWriter | ToolsWriter | None:
     if step is None:
         return None
     if step["type"] == "tool_calls":
-        return ToolsWriter(journal, 0, _with_calls(step, journal.leg.frames()))
+        return ToolsWriter(journal, 0, _with_calls(step, journal.frames.joined()))
     return MessageWriter(journal, 0, (step, _message(journal, step)))
 
 
@@ -37,7 +37,7 @@ def _message(journal: Journal, step: JsonObject) -> JsonObject:
         journal.took_over(message_id)
         return message
     seen: dict[int, JsonObject] = {}
-    for delta in _deltas(journal.leg.frames(), "thread.message.delta", message_id):
+    for delta in _deltas(journal.frames.joined(), "thread.message.delta", message_id):
         for part in delta["content"]:
             _grow_part(seen, part)
     content = [seen[index] for index in sorted(seen)]
