@@ -59,12 +59,12 @@ def server_error(request_id: str) -> ApiError:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether the disk took no more: of a file, or of the database."""
+    """Whether the error means that the disk is full, for a file or for the database."""
     if isinstance(error, sqlite3.OperationalError):
         return error.sqlite_errorcode == sqlite3.SQLITE_FULL
     return isinstance(error, OSError) and error.errno in _FULL_ERRORS
 
 
 def disk_full() -> ApiError:
-    """507: the request would have been done, had there been room."""
+    """A 507: the disk is full."""
     return ApiError(507, FULL, type=SERVER_ERROR, code="insufficient_storage")

@@ -1,10 +1,10 @@
-"""Files: their bytes in a directory, and what is known about them in the store.
+"""Files: their bytes in a directory, their records in the store.
 
-A durable server gives the directory. Otherwise it is a temporary one, which is deleted by `close`, or when this object
-is collected or the process ends, whichever comes first.
+A durable server passes the directory. Otherwise it is a temporary directory. `close` deletes it; without `close`, it is
+deleted when this object is garbage-collected or the process ends.
 
-Bytes are in their place before the store knows the file, and the store forgets a file before its bytes go. So a server
-that is killed leaves at most bytes without a record, which `tidy` deletes at the next start.
+Bytes are written before the record, and the record is deleted before the bytes. So a killed server leaves at most bytes
+without a record, which `tidy` deletes at the next start.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _log = logging.getLogger("rx_assistant.local")
 
 
 class Files:
-    """A temporary directory is made when the first file comes."""
+    """The files of one server. A temporary directory is created for the first file."""
 
     def __init__(self, store: Store, data: DataDirectory | None = None) -> None:
         self._store = store
@@ -48,7 +48,7 @@ class Files:
         return self._directory
 
     def close(self) -> None:
-        """Deletes a temporary directory."""
+        """Delete a temporary directory."""
         if self._deletion is not None:
             self._deletion()
 
@@ -80,12 +80,12 @@ class Files:
             self._data.renamed()
 
     async def synced(self, written: Path) -> None:
-        """Puts the bytes of a durable server's file on disk, before `add` gives them their name."""
+        """Sync the bytes of a durable server's file, before `add` gives them their name."""
         if self._data is not None:
             await asyncio.to_thread(sync_file, written)
 
     def tidy(self) -> None:
-        """Deletes bytes that belong to no file, and marks files whose bytes are missing or incomplete."""
+        """Delete bytes without a record, and mark files with missing or incomplete bytes."""
         left = {path.name: path for path in self.directory.iterdir()}
         for value in self._store.each("file", ""):
             path = left.pop(value["id"], None)

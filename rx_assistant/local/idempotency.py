@@ -1,8 +1,8 @@
 """Idempotency-Key: the same key with the same request gives the first reply again; a stream starts at its first frame.
 
-The same key with another request is refused with 422, as the IETF draft has it (409 is what clients retry). Whoever
-asks again while the first is being answered waits for that answer. Only successes are kept, the newest of them: by a
-durable server in its store, so that they outlive it, streams by the file of their frames.
+The same key with another request is refused with 422, as in the IETF draft (clients retry a 409). A second request
+waits while the first is being answered. Only successful replies are kept, and only the newest. A durable server keeps
+them in its store, and streams in the files of their frames, so that they survive a restart.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _Entry:
 
 
 class Replays:
-    """Replies by key. `store` keeps them too; `restored` gives the log of a name that the store kept."""
+    """Replies by key. `store` keeps them too. `restored` returns the frame log with a name from the store."""
 
     def __init__(self, store: Store | None = None, restored: Callable[[str], FrameLog | None] | None = None) -> None:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
@@ -41,7 +41,7 @@ class Replays:
         self._restored = restored or (lambda _: None)
 
     def load(self) -> None:
-        """Takes over the replies that the store keeps."""
+        """Load the replies from the store."""
         if self._store is None:
             return
         for key, _ in self._store.replies():

@@ -119,9 +119,9 @@ def run(
     1. After the server has stopped, SIGTERM and SIGHUP have the effect that they had before the call: by default they
     end the process.
 
-    A program that has set up no logging gets its lines on stderr, requests from `info` on. `adopt`, `data`,
-    `assistants` and the options of the upstream are those of `serve`. Raises what `serve` does, and OSError if the port
-    cannot be had. Only for the main thread.
+    If the program has not configured logging, the log goes to stderr; level `info` includes requests. `adopt`, `data`,
+    `assistants` and the options of the upstream are those of `serve`. Raises the errors of `serve`, and OSError if the
+    port cannot be used. Only for the main thread.
     """
     logging.basicConfig(level=log_level.upper(), format="%(levelname)-8s %(message)s")
     settings = Settings(
@@ -167,7 +167,7 @@ def app(
 ) -> ASGIApp:
     """The server as an ASGI application, for one process and one event loop. Its lifespan ends the runs.
 
-    Set `api_key` where others can reach it; `allow_hosts`, `allow_origins`, `adopt`, `data`, `assistants` and the
+    Set `api_key` if other machines can reach it; `allow_hosts`, `allow_origins`, `adopt`, `data`, `assistants` and the
     options of the upstream are those of `serve`. The lifespan checks the upstream. In-process transports, such as
     `httpx.ASGITransport`, may use any host name.
     """

@@ -113,7 +113,7 @@ class State:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Goes on with what the last server on the data directory left; requests may come after that."""
+        """Continue with the state that the last server left in the data directory. Then requests are accepted."""
         if self.data is not None:
             self.files.tidy()
             for kind, parents in _CHILDREN:
@@ -125,7 +125,10 @@ class State:
         self.is_ready = True
 
     def _go_on(self) -> None:
-        """Runs and streams. The replies first: a stream that a key refers to keeps its file when its run ends."""
+        """Restore runs and streams.
+
+        Replies come first: a stream with an idempotency key keeps its file when its run ends.
+        """
         for _, run, notes in self.store.with_status("run", *_ACTIVE):
             self._log_numbers[run["id"]] = self._newest_log(run["id"])
             restored = self._log_of(run["id"])
@@ -145,7 +148,7 @@ class State:
                 path.unlink(missing_ok=True)
 
     async def synced(self) -> None:
-        """Returns when what was written is on disk. ApiError 507 if the disk is full."""
+        """Wait until all writes are on disk. ApiError 507 if the disk is full."""
         changes = self.store.changes
         if self.data is None or changes == self._synced_changes:
             return
@@ -158,13 +161,13 @@ class State:
         self._synced_changes = changes
 
     def disk(self) -> JsonObject | None:
-        """The data directory and the bytes that are free on its disk; None for a server in memory."""
+        """The data directory and the free bytes of its disk. None for a server in memory."""
         if self.data is None:
             return None
         return {"directory": str(self.data.path), "free_bytes": shutil.disk_usage(self.data.path).free}
 
     def save_soon(self) -> None:
-        """What was written so far is put on disk soon."""
+        """Sync all writes soon, without waiting."""
         if self.data is not None:
             self.spawn(self.synced())
 

@@ -1,13 +1,12 @@
 """Wire objects in SQLite, by kind, parent and id, in the order of their creation.
 
-Every object is one row: its JSON as the wire shows it, and `notes`, a second JSON object for what the wire does not
-show. The fields that lists and counts ask for are columns too, so that no query reads the JSON. Calls are short and
-synchronous, all from the event loop's thread; a page ends early when its JSON exceeds `PAGE_BYTES`.
-
-The place of a deleted object is remembered, for readers whose cursor it is.
+Every object is one row: its JSON on the wire, and `notes`, a second JSON object for data that is not sent. Fields that
+lists and counts use are columns too, so that no query reads the JSON. Calls are short and synchronous, all from the
+event loop's thread. A page ends early when its JSON exceeds `PAGE_BYTES`. The position of a deleted object is
+remembered, because it may be a reader's cursor.
 
 `put_anyway` is for an ending that must not be lost when the disk is full: the object stays in memory, readers see it,
-and the next write that succeeds takes it along.
+and the next successful write includes it.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ CREATE TABLE IF NOT EXISTS replies (
 );
 """,
 )
-"""The steps from an empty database to the present schema, oldest first. A step that was released never changes."""
+"""The steps from an empty database to the current schema, oldest first. A released step never changes."""
 _COLUMNS = ("status", "run_id", "purpose", "usage_bytes")
 _PUT = (
     "INSERT INTO objects (kind, parent, id, status, run_id, purpose, usage_bytes, size, body, notes)"
@@ -138,7 +137,7 @@ class Store:
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
-        """The block's writes are all done, or none of them. No other work may happen in the block: it never awaits."""
+        """A transaction: all writes of the block are done, or none. The block must not await."""
         if self.connection.in_transaction:
             yield
             return
@@ -147,12 +146,12 @@ class Store:
             yield
             self.connection.execute("COMMIT")
         except BaseException:
-            with suppress(sqlite3.Error):  # SQLite has ended it by itself if the disk is full
+            with suppress(sqlite3.Error):  # SQLite ends the transaction itself if the disk is full
                 self.connection.execute("ROLLBACK")
             raise
 
     def put_anyway(self, kind: str, value: JsonObject, parent: str = "") -> None:
-        """Like `put`; an object that cannot be written now is kept in memory until it can."""
+        """Like `put`, but an object that cannot be written is kept in memory until it can be."""
         key = (kind, parent, value["id"])
         self._unwritten[key] = json.loads(json.dumps(value))
         try:
@@ -167,7 +166,7 @@ class Store:
 
     @property
     def changes(self) -> int:
-        """How many rows were written so far: it grows with each change."""
+        """The number of rows written so far. It grows with each change."""
         return self.connection.total_changes
 
     def get(self, kind: str, id: str, parent: str = "") -> JsonObject | None:
@@ -285,7 +284,7 @@ class Store:
         return [(parent, json.loads(body), json.loads(notes)) for parent, body, notes in rows]
 
     def orphans(self, kind: str, parents: str) -> list[str]:
-        """The ids of missing objects of the kind `parents` under which there are objects of `kind`."""
+        """The ids of deleted objects of the kind `parents` that still have objects of `kind`."""
         rows = self.connection.execute(
             "SELECT DISTINCT parent FROM objects WHERE kind = ? AND parent NOT IN"
             " (SELECT id FROM objects WHERE kind = ?)",
@@ -327,12 +326,12 @@ class Store:
     # Replies to idempotency keys
 
     def reply(self, key: str) -> Kept | None:
-        """What was answered to the key."""
+        """The reply to the key."""
         row = self.connection.execute("SELECT fingerprint, body, stream FROM replies WHERE key = ?", (key,)).fetchone()
         return None if row is None else Kept(row[0], None if row[1] is None else json.loads(row[1]), row[2])
 
     def keep_reply(self, key: str, reply: Kept) -> None:
-        """Keeps what was answered to the key."""
+        """Keep the reply to the key."""
         body = None if reply.body is None else json.dumps(reply.body)
         self.connection.execute(
             "INSERT OR REPLACE INTO replies (key, fingerprint, body, stream) VALUES (?, ?, ?, ?)",
@@ -340,11 +339,11 @@ class Store:
         )
 
     def drop_reply(self, key: str) -> None:
-        """Forgets what was answered to the key."""
+        """Delete the reply to the key."""
         self.connection.execute("DELETE FROM replies WHERE key = ?", (key,))
 
     def replies(self) -> list[tuple[str, str | None]]:
-        """The keys whose replies are kept, oldest first, each with the name of its stream if it has one."""
+        """The keys with a kept reply, oldest first, each with the name of its stream if there is one."""
         return self.connection.execute("SELECT key, stream FROM replies ORDER BY number").fetchall()
 
     def _one(self, column: str, kind: str, id: str, parent: str) -> JsonObject | None:

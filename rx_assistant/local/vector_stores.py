@@ -103,7 +103,7 @@ class VectorStores:
         self._index.close()
 
     async def go_on(self) -> None:
-        """After a restart: takes in what was being taken in, and files whose chunks are missing; drops other chunks."""
+        """After a restart, ingest unfinished files and files without chunks, and delete chunks without a file."""
         indexed = await self._index.ask(lambda index: index.files())
         for store_id, member, _ in self._store.with_status(_FILE, "in_progress", "completed"):
             key = (store_id, member["id"])

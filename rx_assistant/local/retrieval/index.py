@@ -108,7 +108,7 @@ class ChunkIndex:
             self._db.execute(f"DELETE FROM chunks WHERE {where}", values)
 
     def files(self) -> set[tuple[str, str]]:
-        """The files of which there are chunks, as pairs of store and file."""
+        """The files with chunks, as pairs of store id and file id."""
         return set(self._db.execute("SELECT DISTINCT store, file FROM chunks"))
 
     def text(self, store: str, file: str) -> str:

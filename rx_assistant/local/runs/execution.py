@@ -60,7 +60,7 @@ class Surroundings(Protocol):
         ...
 
     def save_soon(self) -> None:
-        """What was written so far is put on disk soon."""
+        """Sync all writes soon, without waiting."""
         ...
 
     async def gate(self, name: str) -> None:
@@ -127,7 +127,7 @@ class Execution:
         self._task = self._around.spawn(self._drive())
 
     def go_on(self) -> None:
-        """Goes on after a restart of the server: with what the run waited for, or to the ending of what was cut off."""
+        """Continue after a restart of the server: wait again, or end the run that was interrupted."""
         self._completion_left = self._journal.recall(self._completion_left)
         status = self.run["status"]
         if status != "queued":
@@ -142,7 +142,7 @@ class Execution:
             self._fail(actions.Failure("The calls that the run waited for are lost."))
 
     def submit(self, outputs: dict[str, str]) -> None:
-        """Goes on with what the client answered, by call id, in a new frame log."""
+        """Continue with the client's outputs, by call id. The events go into a new frame log."""
         self.frames = self._journal.frames = self._around.new_log(self.run["id"])
         with self._around.store.atomic():
             if isinstance(self._open, ToolsWriter):

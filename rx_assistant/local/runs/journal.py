@@ -36,11 +36,11 @@ class Journal:
         return objects.total_usage(self._counted or self._estimated)
 
     def begin_run(self) -> None:
-        """Stores a new run, with what a restart needs besides."""
+        """Store a new run, with the notes that a restart needs."""
         self.store.put("run", self.run, self.run["thread_id"], {"include_content": self._include_content})
 
     def recall(self, completion_left: int | None) -> int | None:
-        """Takes the tokens of the run's steps from the store; what then is left of its completion tokens."""
+        """Add up the tokens of the run's stored steps, and return the rest of its completion tokens."""
         for step in self.store.each("step", self.run["id"]):
             if step["usage"] is None:
                 continue
@@ -131,7 +131,7 @@ class Journal:
         self.remember(step, engine=[*self.remembered(step).get("engine", []), value])
 
     def remember(self, step: JsonObject, **notes: object) -> None:
-        """Keeps notes with the step, beside those that it has."""
+        """Add notes to the step."""
         self.store.put("step", step, self.run["id"], {**self.remembered(step), **notes})
 
     def remembered(self, step: JsonObject) -> JsonObject:
@@ -139,7 +139,7 @@ class Journal:
         return self.store.notes("step", step["id"], self.run["id"])
 
     def took_over(self, ended: str) -> None:
-        """An object whose final event is out already."""
+        """Note the id of an object whose final event was already sent."""
         self._ended.add(ended)
 
     def save_step(self, step: JsonObject) -> None:
