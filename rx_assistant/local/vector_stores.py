@@ -91,8 +91,8 @@ class VectorStores:
         self._delay = delay
         self._index = IndexThread(":memory:" if index is None else index)
         self._closing = False
-        self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._document_turns = asyncio.Semaphore(_DOCUMENTS_AT_ONCE)
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._document_slots = asyncio.Semaphore(_DOCUMENTS_AT_ONCE)
         self._documents = DocumentReader(limits)
         self._work: dict[tuple[str, str], asyncio.Task[None]] = {}
 
@@ -420,14 +420,14 @@ class VectorStores:
     async def _take_in(self, store_id: str, file_id: str, sizes: JsonObject) -> _Chunks:
         file = self._files.find(file_id)
         path = self._files.path(file_id)
-        async with self._turns:
+        async with self._slots:
             if not await asyncio.to_thread(_is_document, file, path):
                 found = await asyncio.to_thread(self._read_text, file, path, sizes)
                 await self._put_in(store_id, file_id, found)
                 return found
-        async with self._document_turns:
+        async with self._document_slots:
             extracted = await self._documents.read(file["filename"], path)
-            async with self._turns:
+            async with self._slots:
                 found = await asyncio.to_thread(self._cut, extracted, sizes)
                 await self._put_in(store_id, file_id, found)
                 return found

@@ -44,8 +44,8 @@ def query_terms(text: str) -> list[str]:
     terms.
     """
     words = dict.fromkeys(terms(text[:_LONGEST_QUERY]))
-    telling = [word for word in words if word not in _STOP_STEMS]
-    return (telling or list(words))[:_MOST_TERMS]
+    meaningful = [word for word in words if word not in _STOP_STEMS]
+    return (meaningful or list(words))[:_MOST_TERMS]
 
 
 def _stem(word: str) -> str:
