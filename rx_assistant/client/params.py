@@ -36,9 +36,7 @@ OnCut: TypeAlias = Literal["fail", "resume"]
 """What the stream of a response does when its connection breaks: end with an error, or read on after the last event."""
 
 
-class StreamOptions(RequestOptions, total=False):
-    """The options of every stream: what late subscribers get, and what happens when the last reader has left."""
-
+class _StreamPolicies(TypedDict, total=False):
     replay: Replay
     on_idle: OnIdle
     idle_grace: float | None
@@ -46,6 +44,10 @@ class StreamOptions(RequestOptions, total=False):
     cancel_wait: float
     max_pending: int
     max_event_bytes: int
+
+
+class StreamOptions(RequestOptions, _StreamPolicies, total=False):
+    """The options of every stream: what late subscribers get, and what happens when the last reader has left."""
 
 
 class RunStreamOptions(StreamOptions, total=False):
@@ -219,17 +221,10 @@ class SubmitAndPoll(t.RunSubmitToolOutputsParamsBase, PollOptions, total=False):
     """`threads.runs.submit_tool_outputs_and_poll`."""
 
 
-class WatchEvents(PollOptions, total=False):
+class WatchEvents(PollOptions, _StreamPolicies, total=False):
     """`threads.runs.watch_events`: how to poll, what to ask of steps, and the policies of a stream."""
 
     include: Sequence[t.RunStepInclude]
-    replay: Replay
-    on_idle: OnIdle
-    idle_grace: float | None
-    on_subscribe: OnSubscribe | None
-    cancel_wait: float
-    max_pending: int
-    max_event_bytes: int
 
 
 class VectorStoreCreateAndPoll(t.VectorStoreCreateParams, PollOptions, total=False):
