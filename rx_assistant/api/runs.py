@@ -1,7 +1,7 @@
 """Requests on `/threads/{thread_id}/runs`.
 
-Submitting tool outputs is the one request that must not simply be repeated when its reply is lost: the run would
-have moved on, and refuse. So it says how to find out whether it arrived.
+Submitting tool outputs is the only request that must not simply be repeated when its reply is lost: the run may have
+continued, and would refuse. So the request includes `confirm`: how to find out whether it arrived.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _runs(thread_id: str) -> str:
 
 
 def _asks_for(run: object, calls: set[object]) -> bool:
-    """Whether the run still waits for these calls: not whether it waits at all, it may be one step further."""
+    """Whether the run still waits for these calls. It may already wait for other calls, one step later."""
     if _member(run, "status") != "requires_action":
         return False
     action = _member(_member(run, "required_action"), "submit_tool_outputs")

@@ -1,4 +1,4 @@
-"""Keys taken out of what people get to read: log lines and error messages."""
+"""Keys are removed from log lines and error messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SECRET_QUERY = re.compile(r"(?i)([?&](?:api[-_]?key|key|token|access_token|sig|
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text without the given secrets, and without what looks like credentials anyway."""
+    """The text without the given secrets, and without anything that looks like credentials."""
     for secret in secrets:
         if len(secret) >= 4:
             text = text.replace(secret, HIDDEN)
@@ -23,7 +23,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def redact_address(text: str) -> str:
-    """The text without the user and password of an address that has no scheme, as some libraries quote it."""
+    """The text without user and password in an address without a scheme: some libraries quote addresses so."""
     return _BARE_ADDRESS.sub(f"{HIDDEN}@", text)
 
 
@@ -34,7 +34,7 @@ def secrets_in(headers: Mapping[str, str]) -> list[str]:
 
 
 def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers fit for a log line."""
+    """Headers without secrets, for a log line."""
     return {name: HIDDEN if name.lower() in SECRET_HEADERS else value for name, value in headers.items()}
 
 

@@ -1,4 +1,4 @@
-"""What a client is set to, and the address and headers that follow from it. Secrets stay out of every repr."""
+"""The settings of a client, with its addresses and headers. No repr shows a secret."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NO_PORT = re.compile(r":(?!//)(?!\d*(?:[/?#]|$))[^/?#]*")
 
 MAX_RETRIES = 2
 MAX_REPLY_BYTES = 64 * 1024 * 1024
-"""Objects and lists are far smaller. Files may be of any size."""
+"""Bytes. Objects and lists are far smaller. Files may have any size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class Settings:
         return self.base_url.rstrip("/") + self.dialect.path(path)
 
     def headers(self) -> dict[str, str | None]:
-        """What every request carries, credentials aside; the caller's own come last."""
+        """The headers of every request, without credentials. The caller's headers come last."""
         ours: dict[str, str | None] = {"User-Agent": user_agent()}
         if self.organization:
             ours["OpenAI-Organization"] = self.organization
@@ -82,7 +82,7 @@ class Settings:
 
 
 def base_url_or_environment(base_url: str | None) -> str:
-    """The given base URL, else that of the environment; neither is a ConfigurationError that says what to do."""
+    """The given base URL, or the one from the environment. ConfigurationError without both."""
     found = base_url or os.environ.get("OPENAI_BASE_URL")
     if not found:
         raise ConfigurationError(
@@ -94,12 +94,12 @@ def base_url_or_environment(base_url: str | None) -> str:
 
 
 def from_environment(value: str | None, name: str) -> str | None:
-    """A given value, else the environment's; an empty one means none."""
+    """The given value, or the value from the environment. An empty string means None."""
     return (os.environ.get(name) if value is None else value) or None
 
 
 def _parts_of(url: str) -> SplitResult | None:
-    """The parts of an address; None if it has no host, or a port that is none."""
+    """The parts of an address; None if it has no host or an invalid port."""
     try:
         parts = urlsplit(url)
         sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -109,7 +109,7 @@ def _parts_of(url: str) -> SplitResult | None:
 
 
 def _shown(url: str) -> str:
-    """A malformed address for a message: what stands before an `@` may be a password, wherever it is."""
+    """A malformed address for a message. Text before an `@` is removed, because it may be a password."""
     _, at, after = url.rpartition("@")
     shown = _NO_PORT.sub(f":{HIDDEN}", redact(after))
     return repr(f"{HIDDEN}@{shown}" if at else shown)
@@ -117,7 +117,7 @@ def _shown(url: str) -> str:
 
 @cache
 def user_agent() -> str:
-    """Name and version, for the server's log."""
+    """Name and version of this package, for the server's log."""
     try:
         return f"rx_assistant/{version('rx_assistant')}"
     except PackageNotFoundError:

@@ -1,8 +1,8 @@
-"""The HTTP libraries, httpx and httpx2: their classes, the clients that are made of them, and their errors.
+"""The HTTP libraries httpx and httpx2: their classes, clients and errors. httpx and aiohttp are only loaded to make a
+client; this package never loads httpx2.
 
-httpx and aiohttp are loaded only when a client is made of them; httpx2 never is. httpx and httpx2 have classes of the
-same names, but not the same classes. This module alone knows their names, and which errors of aiohttp come through
-`httpx-aiohttp`.
+The two libraries have separate classes with the same names. Only this module knows these names, and the errors of
+aiohttp that `httpx-aiohttp` passes through.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _SHOWN = 500
 
 
 def new_client() -> httpx.Client:
-    """A client of our own for one connection. It verifies TLS, uses the environment's proxies, follows no redirect."""
+    """An owned client for one connection. It verifies TLS, uses the environment's proxies, and follows no redirects."""
     import httpx
 
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
@@ -99,14 +99,14 @@ def aiohttp_client(*, verify: ssl.SSLContext | bool = True) -> httpx.AsyncClient
 
 
 def load() -> None:
-    """Load httpx, and the certificates: both take longer than most requests."""
+    """Load httpx and the certificates. Both are slower than most requests."""
     with _of_environment():
         _tls_of_environment()
 
 
 @contextmanager
 def _of_environment() -> Iterator[None]:
-    """A proxy or certificate in the environment that httpx refuses is a ConfigurationError, without a password."""
+    """Raise ConfigurationError, without passwords, if httpx refuses a proxy or certificate from the environment."""
     try:
         yield
     except Exception as cause:
@@ -120,28 +120,28 @@ def _tls_of_environment() -> ssl.SSLContext:
 
 @lru_cache(maxsize=4)
 def _tls(*_certificates: str | None) -> ssl.SSLContext:
-    """What httpx makes of these variables of the environment. Making it takes longer than most requests."""
+    """The proxies and certificates from these environment variables. Making them is slower than most requests."""
     import httpx
 
     return httpx.create_ssl_context()
 
 
 def checked_sync(client: SyncHTTP) -> SyncHTTP:
-    """The given client, if it is a synchronous one."""
+    """The given client. Raises if it is not synchronous."""
     if isinstance(client, _classes("Client")):
         return client
     raise _wrong_client(client, "AssistantClient", "httpx.Client or httpx2.Client", "AsyncAssistantClient")
 
 
 def checked_async(client: AsyncHTTP) -> AsyncHTTP:
-    """The given client, if it is an asynchronous one."""
+    """The given client. Raises if it is not asynchronous."""
     if isinstance(client, _classes("AsyncClient")):
         return client
     raise _wrong_client(client, "AsyncAssistantClient", "httpx.AsyncClient or httpx2.AsyncClient", "AssistantClient")
 
 
 def timeout_of(client: SyncHTTP | AsyncHTTP | None) -> Timeout:
-    """The limits of a given client, if they are not httpx's default of 5 s; else our default."""
+    """The limits of a given client, or the default of this package if the client has httpx's default of 5 s."""
     limits = getattr(client, "timeout", None)
     if limits is None or limits == type(limits)(5.0):
         return DEFAULT
@@ -149,10 +149,10 @@ def timeout_of(client: SyncHTTP | AsyncHTTP | None) -> Timeout:
 
 
 def transport_errors() -> tuple[type[Exception], ...]:
-    """What the libraries raise when an exchange fails, for an `except` clause.
+    """The errors of the libraries, for an `except` clause.
 
-    A closed descriptor is a ValueError of the socket module, and a port beyond 65535 an OverflowError; anyio puts the
-    latter into a group. `httpx-aiohttp` lets some of aiohttp's errors through.
+    A closed descriptor is a ValueError of the socket module. A port above 65535 is an OverflowError, which anyio puts
+    into a group. `httpx-aiohttp` passes some of aiohttp's errors through.
     """
     aiohttp = sys.modules.get("aiohttp")
     others: tuple[type[Exception], ...] = () if aiohttp is None else (aiohttp.ClientError,)
@@ -169,9 +169,10 @@ def transport_errors() -> tuple[type[Exception], ...]:
 
 
 def translated(cause: Exception, doing: str, secrets: Iterable[str] = ()) -> APIConnectionError:
-    """The error of this package for a transport's, with the latter as its cause. Its words go through redaction.
+    """The error of this package for an error of the transport, which becomes its cause.
 
-    A cause whose own words hold a secret is left out: tracebacks are logged with all causes.
+    The message is redacted. A cause whose message holds a secret is left out, because tracebacks are logged with all
+    causes.
     """
     names = _names_of(cause)
     request = _request_of(cause)
@@ -193,7 +194,7 @@ def translated(cause: Exception, doing: str, secrets: Iterable[str] = ()) -> API
 
 
 def _words_of(cause: BaseException) -> str:
-    """What the nearest error in the chain says that says anything: some are wrapped without a word."""
+    """The first message in the chain of causes that is not empty: some errors are wrapped without a message."""
     error: BaseException | None = cause
     while error is not None and (isinstance(error, ExceptionGroup) or not str(error)):
         error = error.exceptions[0] if isinstance(error, ExceptionGroup) else error.__cause__ or error.__context__
@@ -201,7 +202,7 @@ def _words_of(cause: BaseException) -> str:
 
 
 def hide_credentials(request: Any) -> None:
-    """Take the key out of a request that an error will carry: errors are logged, pickled and sent to other services."""
+    """Remove the key from the request of an error: errors are logged, pickled and sent to other services."""
     if request.url.userinfo:
         request.url = request.url.copy_with(userinfo=b"")
     for name in request.headers:
@@ -220,13 +221,13 @@ def _names_of(cause: BaseException | None) -> set[str]:
 def _request_of(cause: Exception) -> httpx.Request | httpx2.Request | None:
     try:
         request: Any = getattr(cause, "request", None)
-    except RuntimeError:  # what both libraries say of an error without one
+    except RuntimeError:  # the message of both libraries for an error without one
         return None
     return request if hasattr(request, "url") and hasattr(request, "method") else None
 
 
 def _to(request: httpx.Request | httpx2.Request | None) -> str:
-    """Where the request went: without a user's name, a password, or a query, which may hold keys."""
+    """The address of the request, without user name, password and query, which may hold keys."""
     if request is None:
         return ""
     url = request.url
@@ -234,9 +235,8 @@ def _to(request: httpx.Request | httpx2.Request | None) -> str:
 
 
 def is_final(error: APIConnectionError) -> bool:
-    """Whether another try can only end the same way.
-
-    So it is with a malformed request, a certificate that is not trusted, and a proxy that refuses to connect (4xx).
+    """Whether a retry would fail in the same way: for a malformed request, an untrusted certificate, and a proxy that
+    refuses to connect (4xx).
     """
     cause: BaseException | None = error.__cause__
     while cause is not None:
