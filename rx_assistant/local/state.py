@@ -9,6 +9,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from rx_assistant.errors import may_be_secret
+from rx_assistant.http.redaction import redact
 from rx_assistant.local import foreign, objects
 from rx_assistant.local.engine import Engine, SearchResult
 from rx_assistant.local.errors import ApiError, bad_request, not_found
@@ -26,14 +28,16 @@ from rx_assistant.local.vector_stores import VectorStores
 _INGESTION_WAIT = 60.0
 _RECORDED_BODY = 64 * 2**10
 _RECORDED_BYTES = 16 * 2**20
-_SECRET_HEADERS = ("authorization", "api-key", "cookie", "proxy-authorization")
 
 _log = logging.getLogger("rx_assistant.local")
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """A request as it came, without its keys (`***`); `body` is at most 64 KiB of it, and empty for uploads."""
+    """A request as it came, but for its keys: `***` in headers, `[hidden]` in the query.
+
+    `body` is at most 64 KiB of it, and empty for uploads.
+    """
 
     method: str
     path: str
@@ -110,8 +114,9 @@ class State:
         """Notes a request without its keys, and of a large body only its beginning; forgets the oldest past 16 MiB."""
         if not self.settings.recorded_requests:
             return
-        headers = {name: "***" if name in _SECRET_HEADERS else value for name, value in request.headers.items()}
-        request = replace(request, headers=headers, body=request.body[:_RECORDED_BODY])
+        headers = {name: "***" if may_be_secret(name) else value for name, value in request.headers.items()}
+        query = redact(f"?{request.query}")[1:]
+        request = replace(request, query=query, headers=headers, body=request.body[:_RECORDED_BODY])
         self.requests.append(request)
         self._recorded_bytes += request.size
         while len(self.requests) > self.settings.recorded_requests or self._recorded_bytes > _RECORDED_BYTES:
