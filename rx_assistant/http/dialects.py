@@ -6,10 +6,11 @@ A dialect turns base URL, path and key into URL, query and headers; it knows not
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import quote
 
 
+@runtime_checkable
 class Dialect(Protocol):
     """What differs between hosts."""
 
