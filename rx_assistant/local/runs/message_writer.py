@@ -62,7 +62,6 @@ class MessageWriter:
     def new_part(self) -> None:
         """What follows begins a part of its own."""
         self._end_part()
-        self._journal.save_message(self.message)
 
     def flush(self) -> None:
         """Stores the message as it stands, for whoever polls."""
