@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 
-import anyio
 import anyio.to_thread
 
 from rx_assistant.local import RunContext
@@ -303,13 +302,6 @@ async def takes_its_cancellation_back(context):
             await asyncio.sleep(3600)
         except asyncio.CancelledError:
             asyncio.current_task().uncancel()
-
-
-@odd("cancelled", endless=True)
-async def waits_under_a_shield(context):
-    with anyio.CancelScope(shield=True):
-        yield Text("before")
-        await anyio.sleep_forever()
 
 
 @odd("cancelled", endless=True)

@@ -12,7 +12,7 @@ import pytest
 
 from local.conftest import Api, parsed
 from local.odd_engines import FIXED, ODD, Odd
-from rx_assistant.local.engine import NewPart, Text
+from rx_assistant.local.engine import Gate, NewPart, Text
 from rx_assistant.local.runs.journal import Journal
 
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
@@ -67,16 +67,22 @@ def watched(api: Api, assistant: str, thread: str, odd: Odd) -> list:
 
 
 def test_a_server_goes_on_when_an_engine_cancels_every_task(connect):
+    """While no request is under way: uvicorn sends no reply to a request whose task was cancelled."""
+    cancelled = threading.Event()
+
     async def run(context):
-        yield Text("before")
+        yield Gate("go")
         for task in asyncio.all_tasks():
             task.cancel()
+        cancelled.set()
         await asyncio.sleep(0)
 
     api = connect(engine=engine(run))
-    for _ in range(2):
-        stored = api.wait(api.start(api.assistant(), api.thread("hi")))
-        assert (stored["status"], stored["last_error"]["message"]) == ("failed", FIXED)
+    started = api.wait(api.start(api.assistant(), api.thread("hi")), "in_progress")
+    api.server.release("go")
+    assert cancelled.wait(30)
+    stored = api.wait(started)
+    assert (stored["status"], stored["last_error"]["message"]) == ("failed", FIXED)
 
 
 def test_a_message_of_many_parts_costs_the_same_for_each(connect, monkeypatch):
