@@ -107,7 +107,9 @@ def origin(url: str) -> tuple[str, str, int]:
 
 def checked_header(name: str, value: str) -> str:
     """The value without surrounding spaces. Error messages do not repeat it, because it may be a key."""
-    if not isinstance(name, str) or not isinstance(value, str):
+    if not isinstance(name, str):
+        raise InvalidArgumentError(f"the name of a header must be a text, got {type(name).__name__}")
+    if not isinstance(value, str):
         raise InvalidArgumentError(f"header {name!r} must be a text, got {type(value).__name__}")
     if any(mark in name + value for mark in "\r\n\0"):
         raise InvalidArgumentError(f"header {name!r} must not hold a line break: it would end the header there")
@@ -153,5 +155,5 @@ def _headers(request: Request, settings: Settings, options: CallOptions, *, has_
         own["Idempotency-Key"] = f"rx-{uuid.uuid4()}"
     merged: dict[str, str | None] = {}
     for source in (own, settings.headers(), options.extra_headers):
-        merged |= {name.lower(): value for name, value in source.items()}
+        merged |= {name.lower() if isinstance(name, str) else name: value for name, value in source.items()}
     return {name: checked_header(name, value) for name, value in merged.items() if value is not None}

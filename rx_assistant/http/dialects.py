@@ -7,10 +7,11 @@ into URL, query and headers. It does not know the operations.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import quote
 
 
+@runtime_checkable
 class Dialect(Protocol):
     """The differences between hosts."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rx_assistant.api.request import OMIT, Omit, Params, is_omitted
+from rx_assistant.errors import InvalidArgumentError
 from rx_assistant.http.timeouts import TimeoutInput
 
 _NAMES = ("extra_headers", "extra_query", "extra_body", "timeout")
@@ -19,6 +20,12 @@ class CallOptions:
     extra_query: Params = field(default_factory=dict)
     extra_body: Params = field(default_factory=dict, repr=False)
     timeout: TimeoutInput | Omit = OMIT
+
+    def __post_init__(self) -> None:
+        for name in ("extra_headers", "extra_query", "extra_body"):
+            value = getattr(self, name)
+            if not isinstance(value, Mapping):
+                raise InvalidArgumentError(f"{name} must be a mapping, got {type(value).__name__}")
 
 
 NO_OPTIONS = CallOptions()

@@ -399,8 +399,9 @@ def _build(http: Any, step: Send, file: OpenFile | None) -> Any:
             timeout=(step.connect, step.read, step.read, step.read),
         )
     except transport_errors() as cause:  # an address that is too long, a file that was closed
-        said = redact(str(cause), secrets_in(outgoing.headers))
-        raise InvalidArgumentError(f"the request cannot be sent: {said}") from cause
+        words = str(cause)
+        said = redact(words, secrets_in(outgoing.headers))
+        raise InvalidArgumentError(f"the request cannot be sent: {said}") from (cause if said == words else None)
     if not outgoing.trusted:
         _strip(request.headers, outgoing.headers)
     return request

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from rx_assistant.errors import ConfigurationError
@@ -23,6 +23,16 @@ Query: TypeAlias = Mapping[str, object]
 LogPolicy: TypeAlias = Literal["requests", "content"]
 
 _NO_PORT = re.compile(r":(?!//)(?!\d*(?:[/?#]|$))[^/?#]*")
+
+_KINDS: Final = (
+    ("base_url", str, "a text"),
+    ("max_retries", int | float, "a number"),
+    ("max_reply_bytes", int | float, "a number"),
+    ("default_headers", Mapping, "a mapping"),
+    ("default_query", Mapping, "a mapping"),
+    ("dialect", Dialect, "a dialect, such as Azure(…)"),
+)
+"""What a setting must be, checked at the start: the values come from configuration files and environments."""
 
 MAX_RETRIES = 2
 MAX_REPLY_BYTES = 64 * 1024 * 1024
@@ -46,6 +56,7 @@ class Settings:
     max_reply_bytes: int = MAX_REPLY_BYTES
 
     def __post_init__(self) -> None:
+        self._check_types()
         parts = _parts_of(self.base_url.strip())
         if parts is None:
             raise ConfigurationError(
@@ -61,6 +72,18 @@ class Settings:
         object.__setattr__(self, "base_url", self.base_url.strip())
         if isinstance(self.api_key, str):
             object.__setattr__(self, "api_key", self.api_key.strip() or None)
+
+    def _check_types(self) -> None:
+        for name, kinds, words in _KINDS:
+            value = getattr(self, name)
+            if not isinstance(value, kinds):
+                raise ConfigurationError(f"{name} must be {words}, got {type(value).__name__}")
+        if not (self.api_key is None or isinstance(self.api_key, str) or callable(self.api_key)):
+            raise ConfigurationError(
+                f"api_key must be a text or a function that returns one, got {type(self.api_key).__name__}"
+            )
+        if self.log not in get_args(LogPolicy):
+            raise ConfigurationError(f"log must be 'requests' or 'content', got {self.log!r}")
 
     @property
     def host(self) -> str:

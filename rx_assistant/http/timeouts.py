@@ -30,7 +30,7 @@ class Timeout:
     def __post_init__(self) -> None:
         for name in self.__slots__:
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not (isinstance(value, int | float) and value > 0):
                 raise ConfigurationError(
                     f"timeout.{name} must be more than 0 seconds, got {value!r}; None sets no limit"
                 )
@@ -58,4 +58,10 @@ def as_timeout(value: TimeoutInput) -> Timeout:
         return Timeout(connect=None, read=None)
     if isinstance(value, int | float):
         return Timeout(connect=value, read=value)
-    return Timeout(connect=value.connect, read=value.read)
+    try:
+        connect, read = value.connect, value.read
+    except AttributeError:
+        raise ConfigurationError(
+            f"timeout must be a number of seconds, a Timeout or None, got {type(value).__name__}"
+        ) from None
+    return Timeout(connect=connect, read=read)

@@ -7,6 +7,7 @@ aiohttp that `httpx-aiohttp` passes through.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import ssl
@@ -22,8 +23,10 @@ from rx_assistant.errors import (
     ConfigurationError,
     ConnectTimeoutError,
     ReadTimeoutError,
+    may_be_secret,
+    without_secrets,
 )
-from rx_assistant.http.redaction import HIDDEN, SECRET_HEADERS, redact, redact_address
+from rx_assistant.http.redaction import HIDDEN, redact, redact_address
 from rx_assistant.http.timeouts import DEFAULT, Timeout, as_timeout
 
 if TYPE_CHECKING:
@@ -98,6 +101,17 @@ def aiohttp_client(*, verify: ssl.SSLContext | bool = True) -> httpx.AsyncClient
     return AiohttpClient(verify)
 
 
+def _hide_secrets(record: logging.LogRecord) -> bool:
+    """Both libraries log the address of each request at INFO, with the password and the keys that are in it."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(redact(str(each)) if hasattr(each, "userinfo") else each for each in record.args)
+    return True
+
+
+for _library in ("httpx", "httpx2"):
+    logging.getLogger(_library).addFilter(_hide_secrets)
+
+
 def load() -> None:
     """Load httpx and the certificates. Both are slower than most requests."""
     with _of_environment():
@@ -152,10 +166,10 @@ def transport_errors() -> tuple[type[Exception], ...]:
     """The errors of the libraries, for an `except` clause.
 
     A closed descriptor is a ValueError of the socket module. A port above 65535 is an OverflowError, which anyio puts
-    into a group. `httpx-aiohttp` passes some of aiohttp's errors through.
+    into a group. `httpx-aiohttp` passes some of aiohttp's errors through, httpcore some of h11's and h2's.
     """
-    aiohttp = sys.modules.get("aiohttp")
-    others: tuple[type[Exception], ...] = () if aiohttp is None else (aiohttp.ClientError,)
+    below = (("aiohttp", "ClientError"), ("h11", "ProtocolError"), ("h2.exceptions", "H2Error"))
+    others = [getattr(sys.modules[library], name) for library, name in below if library in sys.modules]
     names = ("HTTPError", "StreamError", "InvalidURL")
     return (
         *(kind for name in names for kind in _classes(name)),
@@ -203,10 +217,9 @@ def _words_of(cause: BaseException) -> str:
 
 def hide_credentials(request: Any) -> None:
     """Remove the key from the request of an error: errors are logged, pickled and sent to other services."""
-    if request.url.userinfo:
-        request.url = request.url.copy_with(userinfo=b"")
+    request.url = without_secrets(request.url)
     for name in request.headers:
-        if name.lower() in SECRET_HEADERS:
+        if may_be_secret(name):
             request.headers[name] = HIDDEN
 
 

@@ -94,7 +94,7 @@ class Admission:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        origin = headers.get("origin", "")
+        origin = ", ".join(headers.getlist("origin"))
         try:
             self._check(scope, headers, origin)
         except ApiError as error:

@@ -62,7 +62,12 @@ class Listener(uvicorn.Server):
         self.listening.set()
 
     async def main_loop(self) -> None:
-        await self._stop.wait()
+        """Waits for `stop()`, also when an engine cancels every task that it finds."""
+        while not self._stop.is_set():
+            try:
+                await self._stop.wait()
+            except asyncio.CancelledError:
+                _log.warning("foreign code has cancelled the server's own task, which goes on")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._state.draining = True

@@ -11,6 +11,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from rx_assistant.errors import may_be_secret
+from rx_assistant.http.redaction import redact
 from rx_assistant.local import foreign, objects
 from rx_assistant.local.directory import DataDirectory
 from rx_assistant.local.engine import Engine, SearchResult
@@ -39,14 +41,16 @@ _CHILDREN = (
 )
 _RECORDED_BODY = 64 * 2**10
 _RECORDED_BYTES = 16 * 2**20
-_SECRET_HEADERS = ("authorization", "api-key", "cookie", "proxy-authorization")
 
 _log = logging.getLogger("rx_assistant.local")
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """A received request. Keys are replaced by `***`. `body` has at most 64 KiB, and is empty for uploads."""
+    """A received request. Keys are replaced: by `***` in headers, by `[hidden]` in the query.
+
+    `body` has at most 64 KiB, and is empty for uploads.
+    """
 
     method: str
     path: str
@@ -222,8 +226,9 @@ class State:
         """
         if not self.settings.recorded_requests:
             return
-        headers = {name: "***" if name in _SECRET_HEADERS else value for name, value in request.headers.items()}
-        request = replace(request, headers=headers, body=request.body[:_RECORDED_BODY])
+        headers = {name: "***" if may_be_secret(name) else value for name, value in request.headers.items()}
+        query = redact(f"?{request.query}")[1:]
+        request = replace(request, query=query, headers=headers, body=request.body[:_RECORDED_BODY])
         self.requests.append(request)
         self._recorded_bytes += request.size
         while len(self.requests) > self.settings.recorded_requests or self._recorded_bytes > _RECORDED_BYTES:

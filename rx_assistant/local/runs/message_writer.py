@@ -67,7 +67,6 @@ class MessageWriter:
     def new_part(self) -> None:
         """The next content begins a new part."""
         self._end_part()
-        self._journal.save_message(self.message)
 
     def flush(self) -> None:
         """Store the unfinished message, so that GET requests see it."""
