@@ -21,14 +21,15 @@ GETS = 500
 PASSAGES = 5_000
 SERVER = """
 import rx_assistant.local
-rx_assistant.local.run(port=0, log_level="error", on_listening=lambda url: print(url, flush=True))
+rx_assistant.local.run(port=0, log_level="error", on_listening=lambda url: print(url, flush=True), **OPTIONS)
 """
 
 
 @contextmanager
-def local_server() -> Iterator[tuple[str, psutil.Process]]:
-    """A server in a process of its own: its base URL, and the process."""
-    process = subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True)
+def local_server(**options: str) -> Iterator[tuple[str, psutil.Process]]:
+    """A server with these options in a process of its own: its base URL, and the process."""
+    code = SERVER.replace("OPTIONS", repr(options))
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         yield process.stdout.readline().strip(), psutil.Process(process.pid)

@@ -17,6 +17,11 @@ _SLICE = 64 * 2**10
 DONE = b"event: done\ndata: [DONE]\n\n"
 
 
+def frame(name: str, value: object) -> bytes:
+    """One event with `value` as its JSON."""
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), json_text.encode(value))
+
+
 class CutError(Exception):
     """The connection is to break here, without an ending."""
 
@@ -30,11 +35,11 @@ class Leg:
         self._limit = limit
         self._frames: list[bytes | None] = []
         self._forgotten = 0
-        self._changed = asyncio.Event()
+        self._changed: asyncio.Event | None = None  # while a reader waits
 
     def emit(self, name: str, value: object) -> None:
         """Appends one event with `value` as its JSON."""
-        self.append(b"event: %s\ndata: %s\n\n" % (name.encode(), json_text.encode(value)))
+        self.append(frame(name, value))
 
     def append(self, frame: bytes) -> None:
         """Appends bytes as they are; after the end, nothing."""
@@ -63,7 +68,6 @@ class Leg:
         """The frames from the first on, as they come; those that are waiting are joined. CutError breaks the stream."""
         position = 0
         while True:
-            changed = self._changed
             frames, position = self._from(position)
             if frames:
                 for joined in _joined(frames):
@@ -71,6 +75,7 @@ class Leg:
             elif self.ended:
                 return
             else:
+                self._changed = changed = self._changed or asyncio.Event()
                 await changed.wait()
 
     def _from(self, position: int) -> tuple[list[bytes | None], int]:
@@ -92,8 +97,9 @@ class Leg:
         self._wake()
 
     def _wake(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        changed, self._changed = self._changed, None
+        if changed is not None:
+            changed.set()
 
 
 def _joined(frames: list[bytes | None]) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import NamedTuple, Protocol
 
@@ -32,6 +33,7 @@ from rx_assistant.local.store import Page, Store
 _log = logging.getLogger("rx_assistant.local")
 _ENGINE_FAILED = "The engine failed. The server's log says why."
 
+_SLICE = 0.002  # seconds that an engine may hold the event loop
 _LONG_PROMPT = 100_000  # characters; a longer prompt is counted off the event loop
 _LONGEST_PROMPT = 2_000_000
 
@@ -246,6 +248,8 @@ class Execution:
         return found[::-1], size
 
     async def _apply_all(self, given: AsyncIterator[Action]) -> None:
+        """Readers get what an engine says in one go as one piece. One that never waits for anything gives way, too."""
+        busy_until = 0.0
         async for action in given:
             self._check_going_on()
             check_action(action)
@@ -253,7 +257,9 @@ class Execution:
                 await self._around.gate(action.name)
             else:
                 self._apply(action)
-            await asyncio.sleep(0)  # readers see each event on its own
+            if time.monotonic() >= busy_until:
+                await asyncio.sleep(0)
+                busy_until = time.monotonic() + _SLICE
         self._check_going_on()
 
     def _check_going_on(self) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from rx_assistant.lifecycle import STEP
 from rx_assistant.local import json_text, objects
 from rx_assistant.local.json_text import JsonObject
-from rx_assistant.local.leg import Leg
+from rx_assistant.local.leg import Leg, frame
 from rx_assistant.local.runs.steps import shown_step
 from rx_assistant.local.store import Store
 
@@ -123,8 +124,17 @@ class Journal:
 
     def message_delta(self, message: JsonObject, part: JsonObject) -> None:
         """Emits a fragment of one content part."""
-        value = {"id": message["id"], "object": "thread.message.delta", "delta": {"content": [part]}}
-        self.leg.emit("thread.message.delta", value)
+        self.leg.emit("thread.message.delta", _message_delta(message, part))
+
+    def text_delta(self, message: JsonObject, index: int) -> Callable[[str], None]:
+        """What emits more text of one content part. The frame around it is made once for all of them."""
+        part = {"index": index, "type": "text", "text": {"value": "@"}}
+        before, _, after = frame("thread.message.delta", _message_delta(message, part)).partition(b'"@"')
+
+        def emit(text: str) -> None:
+            self.leg.append(b"".join((before, json_text.encode(text), after)))
+
+        return emit
 
     def _put(self, kind: str, value: JsonObject, parent: str) -> None:
         try:
@@ -136,3 +146,7 @@ class Journal:
 
     def _emit_step(self, event: str, step: JsonObject) -> None:
         self.leg.emit(f"thread.run.step.{event}", shown_step(step, self._include_content))
+
+
+def _message_delta(message: JsonObject, part: JsonObject) -> JsonObject:
+    return {"id": message["id"], "object": "thread.message.delta", "delta": {"content": [part]}}
