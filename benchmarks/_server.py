@@ -4,7 +4,8 @@ POST …/threads/THREAD/runs          THREAD says how: `t-EVENTS-GROUP-RATE-GATE
 POST …/chat/completions             the name of the model says how, in the same way; the stream is of that protocol
     EVENTS text deltas; GROUP events in one chunk; RATE events per second (0: as fast as it is read), each delta's
     text then being the time of its writing (seconds on the machine's monotonic clock). Paced streams begin when
-    GATE of them are open, so that opening them is not measured as lateness; until then each has only its head.
+    GATE of them are open, so that opening them is not measured as lateness; until then each has only its head. More
+    than one begin a second later.
 """
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntr
 def chunk(data: bytes) -> bytes:
     """One chunk of a chunked body."""
     return b"%x\r\n%b\r\n" % (len(data), data)
-
-
 
 
 class Wire(NamedTuple):
@@ -68,9 +67,7 @@ def whole(wire: Wire, events: int, group: int) -> bytes:
     key = wire, events, group
     if key not in _ready:
         frames = [*wire.begin, *(wire.before + word.encode() + wire.after for word in words(events)), *wire.end]
-        _ready[key] = b"".join(
-            chunk(b"".join(frames[start : start + group])) for start in range(0, len(frames), group)
-        )
+        _ready[key] = b"".join(chunk(b"".join(frames[start : start + group])) for start in range(0, len(frames), group))
     return _ready[key]
 
 
@@ -124,7 +121,7 @@ _waiting: list[Open] = []
 async def pace(crowd: list[Open], wire: Wire, events: int, rate: float) -> None:
     """Write to each at the rate, each event with the time of its writing in it; evenly spread, so none beat in step."""
     step = 1 / rate / len(crowd)
-    begun = time.monotonic() + 1
+    begun = time.monotonic() + (len(crowd) > 1)
     for number in range(events):
         for place, (writer, over) in enumerate(crowd):
             due = begun + (number * len(crowd) + place) * step
