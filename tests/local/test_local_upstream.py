@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import pytest
-from loopback import GUARD, Received, Wire
+from loopback import Received, Wire
 
 from local.upstreams import calls, chunks, refuses, says
 from rx_assistant.errors import ConfigurationError
@@ -27,6 +27,11 @@ def rest(api, text: str = "hi", assistant: dict[str, Any] | None = None, **field
 def answer_of(api, run: dict[str, Any]) -> str:
     """The text of the run's last message."""
     return api.messages(run["thread_id"])[-1]["content"][0]["text"]["value"]
+
+
+def text_sent(body: dict[str, Any]) -> str:
+    """The text of the first message: the system message, where there is one."""
+    return body["messages"][0]["content"]
 
 
 def roles(body: dict[str, Any]) -> list[str]:
@@ -136,30 +141,28 @@ def test_a_redirect_is_not_followed(ask, model) -> None:
     assert not target.server.requests
 
 
-@pytest.mark.parametrize("stop", ["cancel", "delete", "stop"])
-def test_stopping_a_run_closes_the_connection_to_the_model(ask, stop) -> None:
-    gone = asyncio.Event()
-
+@pytest.mark.parametrize("stop", ["cancel", "delete", "stop", "expire"])
+def test_stopping_a_run_closes_the_connection_to_the_model(model, connect, stop) -> None:
     async def endless(request: Received, wire: Wire) -> None:
         await wire.events()
         await wire.chunk(says("a", finish=None).removesuffix(b"data: [DONE]\n\n"))
         await wire.peer_gone()
-        gone.set()
 
-    api, upstream = ask(endless)
+    upstream = model(endless)
+    api = connect(engine=UpstreamEngine(upstream.url), run_ttl=1.0 if stop == "expire" else 600.0)
     run = api.start(api.assistant(), api.thread("hi"))
     while not (api.messages(run["thread_id"])[1:] and answer_of(api, run)):
         time.sleep(0.005)
-    asked = time.monotonic()
     if stop == "cancel":
         api("POST", f"/threads/{run['thread_id']}/runs/{run['id']}/cancel", {})
         assert api.wait(run)["status"] == "cancelled"
     elif stop == "delete":
         api("DELETE", f"/threads/{run['thread_id']}")
-    else:
+    elif stop == "stop":
         api.server.stop()
+    else:
+        assert api.wait(run)["status"] == "expired"
     upstream.server.wait_for(lambda: upstream.server.open_connections == 0)
-    assert time.monotonic() - asked < GUARD / 2
 
 
 def test_cancelling_does_not_wait_for_another_try(ask) -> None:
@@ -263,17 +266,24 @@ def test_a_prompt_that_is_cut_in_silence_is_warned_of_once(ask, caplog) -> None:
 # -- bending ---------------------------------------------------------------------------------------------------------
 
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
+FORCED = {"type": "function", "function": {"name": "time"}}
 STRICT = {"type": "function", "function": {**FUNCTION["function"], "strict": True}}
+STRICT_SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "strict": True, "schema": {"type": "object"}}}
 BENDS: list[tuple[str, dict[str, Any], Any]] = [
     ("stream_options", {}, lambda body: "stream_options" not in body),
     ("max_tokens", {"max_completion_tokens": 300},
      lambda body: body.get("max_completion_tokens") == 300 and "max_tokens" not in body),
     ("parallel_tool_calls", {"tools": [FUNCTION], "parallel_tool_calls": False},
      lambda body: "parallel_tool_calls" not in body),
-    ("tool_choice", {"tools": [FUNCTION, OTHER], "tool_choice": {"type": "function", "function": {"name": "time"}}},
+    ("tool_choice", {"tools": [FUNCTION, OTHER], "tool_choice": FORCED},
      lambda body: body.get("tool_choice") == "required" and len(body["tools"]) == 1),
-    ("response_format", {"response_format": SCHEMA}, lambda body: body["response_format"] == {"type": "json_object"}),
+    ("tool_choice", {"tools": [FUNCTION], "tool_choice": "required"}, lambda body: "tool_choice" not in body),
+    ("json_schema", {"response_format": SCHEMA}, lambda body: body["response_format"] == {"type": "json_object"}),
+    ("json_object", {"response_format": {"type": "json_object"}},
+     lambda body: "response_format" not in body and "one JSON object" in body["messages"][0]["content"]),
     ("strict", {"tools": [STRICT]}, lambda body: "strict" not in body["tools"][0]["function"]),
+    ("strict", {"response_format": STRICT_SCHEMA},
+     lambda body: "strict" not in body["response_format"]["json_schema"]),
     ("reasoning_effort", {"reasoning_effort": "low"}, lambda body: "reasoning_effort" not in body),
     ("temperature", {"temperature": 0.5}, lambda body: "temperature" not in body),
     ("top_p", {"top_p": 0.5}, lambda body: "top_p" not in body),
@@ -306,19 +316,84 @@ def test_a_server_that_ignores_a_member_is_asked_the_same_way_again(ask, name, f
     assert [is_bent(body) for body in upstream.bodies] == [False] * 3
 
 
-def test_templates_that_want_roles_to_alternate_get_them(ask) -> None:
+@pytest.mark.parametrize("status", [400, 422, 500])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Conversation roles must alternate user/assistant/user/assistant/...",
+        "System role not supported",
+        "Only user and assistant roles are supported!",
+        "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
+        "System message must be at the beginning.",
+    ],
+)
+def test_templates_that_want_roles_to_alternate_get_them(ask, words, status) -> None:
     async def alternates(request: Received, wire: Wire) -> None:
         if roles(request.json) == ["user", "assistant", "user"]:
             await wire.reply(200, says("yes"))
             return
-        await wire.json({"error": {"message": "Conversation roles must alternate user/assistant/user/…"}}, 500)
+        await wire.json({"error": {"message": words}}, status)
 
     api, upstream = ask(alternates)
     turns = [{"role": role, "content": role} for role in ("user", "assistant", "user", "user")]
-    thread = api("POST", "/threads", {"messages": turns})["id"]
-    assert api.wait(api.start(api.assistant(instructions="System."), thread))["status"] == "completed"
+    for _ in range(3):
+        thread = api("POST", "/threads", {"messages": turns})["id"]
+        assert api.wait(api.start(api.assistant(instructions="System."), thread))["status"] == "completed"
     assert upstream.bodies[-1]["messages"][0] == {"role": "user", "content": "System.\n\nuser"}
-    assert len(upstream.bodies) == 2
+    assert len(upstream.bodies) == 4
+
+
+@pytest.mark.parametrize("status", [400, 422, 500])
+def test_a_server_that_wants_null_beside_calls_gets_it(ask, status) -> None:
+    async def picky(request: Received, wire: Wire) -> None:
+        told = [message["content"] for message in request.json["messages"] if message["role"] == "assistant"]
+        if told == [""]:
+            await wire.json({"error": {"message": "messages.1.content: must not be empty"}}, status)
+        else:
+            await wire.reply(200, says("yes") if told else calls(("a", "weather", "{}")))
+
+    api, upstream = ask(picky)
+    for _ in range(3):
+        run = rest(api, assistant={"tools": [FUNCTION]})
+        assert api.wait(api.answer(run))["status"] == "completed"
+    assert len(upstream.bodies) == 7
+
+
+@pytest.mark.parametrize("status", [400, 422, 500])
+@pytest.mark.parametrize(
+    ("word", "fields", "is_bare"),
+    [
+        ("response_format", {"response_format": SCHEMA}, lambda body: '{"type": "object"}' in text_sent(body)),
+        ("tool_choice", {"tools": [FUNCTION, OTHER], "tool_choice": FORCED}, lambda body: len(body["tools"]) == 1),
+    ],
+)
+def test_a_member_that_is_refused_in_each_form_is_left_out(ask, word, fields, is_bare, status) -> None:
+    async def picky(request: Received, wire: Wire) -> None:
+        if word not in request.json:
+            await wire.reply(200, says("yes"))
+        else:
+            await wire.json({"detail": [{"loc": ["body", word], "msg": "Extra inputs are not permitted"}]}, status)
+
+    api, upstream = ask(picky)
+    assert [rest(api, **fields)["status"] for _ in range(3)] == ["completed"] * 3
+    assert len(upstream.bodies) == 5
+    assert is_bare(upstream.bodies[-1])
+
+
+def test_what_a_server_has_refused_is_known_to_each_engine_of_the_process(model, connect) -> None:
+    async def picky(request: Received, wire: Wire) -> None:
+        if "stream_options" in request.json:
+            await wire.json({"error": {"message": "stream_options is not supported"}}, 400)
+        else:
+            await wire.reply(200, says("yes"))
+
+    upstream = model(picky)
+    for _ in range(3):
+        engine = UpstreamEngine(upstream.url, model="m")
+        assert rest(connect(engine=engine))["status"] == "completed"
+    assert len(upstream.bodies) == 4
+    assert engine.bends == {"m": ("stream_options",)}
+    assert UpstreamEngine(upstream.url, protocol="responses").bends == {}
 
 
 @pytest.mark.parametrize(
@@ -442,6 +517,18 @@ def test_passages_stand_in_the_system_text_and_marks_become_citations(ask) -> No
     (mark,) = text["annotations"]
     assert text["value"][mark["start_index"] : mark["end_index"]] == mark["text"] == "【1†notes.txt】"
     assert [step["type"] for step in api.steps(run)] == ["tool_calls", "message_creation"]
+
+
+def test_a_file_that_could_not_be_read_is_named_to_the_model(ask) -> None:
+    api, upstream = ask(says("I could not read it 【1】."))
+    store = api.store(("secret.docx", b"no document"), NOTES)
+    resources = {"file_search": {"vector_store_ids": [store["id"]]}}
+    run = rest(api, "capital of Freedonia", {"tools": [{"type": "file_search"}], "tool_resources": resources})
+    system = text_sent(upstream.bodies[0])
+    assert "The file secret.docx could not be read: " in system
+    assert "†secret.docx】" not in system
+    (mark,) = api.messages(run["thread_id"])[-1]["content"][0]["text"]["annotations"]
+    assert api("GET", f"/files/{mark['file_citation']['file_id']}")["filename"] == "notes.txt"
 
 
 def test_the_passages_are_there_after_a_function_call(ask) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from loopback import Loopback, Received, Wire
 
+from rx_assistant.local.engines import protocols
+
 Answer = bytes | tuple[int, Any] | Callable[[Received, Wire], Awaitable[None]]
 """The body of a stream; a status with a body of JSON, text or bytes; or a handler."""
 
@@ -76,8 +78,12 @@ class Model:
 
 
 @pytest.fixture
-def model() -> Iterator[Callable[..., Model]]:
-    """Starts a model server with the given answers; all are stopped at the end."""
+def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Model]]:
+    """Starts a model server with the given answers; all are stopped at the end.
+
+    What was refused in other tests is forgotten: another server may have listened at the same address.
+    """
+    monkeypatch.setattr(protocols, "_MEMORIES", {})
     with ExitStack() as stack:
 
         def start(*answers: Answer) -> Model:
