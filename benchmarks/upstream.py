@@ -23,9 +23,12 @@ from openai.types.chat import ChatCompletionChunk
 from benchmarks._measure import Row, at_most, microseconds, quantile, race, times_faster
 from benchmarks._processes import server
 from benchmarks._server import CHAT, words
+from benchmarks.close import LIMIT, PAUSE, server as silent_server
 from benchmarks.local_server import local_server
 from rx_assistant.dialects.chat import ChatTranslator
 from rx_assistant.dialects.frames import ChatFrames
+from rx_assistant.local import serve
+from rx_assistant.local.engines.upstream import UpstreamEngine
 
 N = 3_000
 STREAMS = 50
@@ -38,7 +41,7 @@ TOKEN = re.compile(rb'"(\d+\.\d{7})"')
 def rows() -> list[Row]:
     """The rows of this table."""
     with reading() as readers:
-        return [translation(), burst(readers), first_token(readers), *crowd(readers)]
+        return [translation(), burst(readers), first_token(readers), *crowd(readers), *stopping()]
 
 
 def translation() -> Row:
@@ -188,3 +191,46 @@ async def all_at_once(asked: list[tuple[str, dict[str, object]]]) -> list[float]
         await asyncio.gather(*(read(http, *one) for one in asked))
     assert len(late) == STREAMS * EVENTS, len(late)
     return late
+
+
+# -- stopping ----------------------------------------------------------------------------------------------------
+
+
+def stopping() -> list[Row]:
+    """From what stops a run to the model server seeing the connection end."""
+    rows = []
+    for how, rounds in (("cancel", 30), ("thread deleted", 30), ("expiry", 5), ("server stopped", 5)):
+        laps = [stopped_after(how) for _ in range(rounds)]
+        told = f"at worst {max(laps) * 1e3:.1f} ms"
+        middle = statistics.median(laps)
+        work = f"{how}, until the model server sees it"
+        rows.append(Row(work, f"{middle * 1e3:.1f} ms", "", told, f"≤ {LIMIT * 1e3:.0f} ms", middle <= LIMIT))
+    return rows
+
+
+def stopped_after(how: str) -> float:
+    """Seconds that it took, for one run on a server of its own."""
+    ttl = 0.3
+    with silent_server() as (port, ends):
+        engine = UpstreamEngine(f"http://127.0.0.1:{port}/v1")
+        with (
+            serve(engine=engine, run_ttl=ttl if how == "expiry" else 600) as own,
+            httpx.Client(base_url=own.base_url, timeout=60) as http,
+        ):
+            assistant = http.post("/assistants", json={"model": "any"}).json()["id"]
+            body = {"assistant_id": assistant, "thread": {"messages": [{"role": "user", "content": "hi"}]}}
+            run = http.post("/threads/runs", json=body).json()
+            begun = time.monotonic() + ttl
+            path = f"/threads/{run['thread_id']}"
+            while how != "expiry" and http.get(f"{path}/runs/{run['id']}").json()["status"] != "in_progress":
+                time.sleep(PAUSE)
+            time.sleep(0 if how == "expiry" else 20 * PAUSE)  # the request to the model server is on its way
+            if how != "expiry":
+                begun = time.monotonic()
+            if how == "cancel":
+                http.post(f"{path}/runs/{run['id']}/cancel", json={})
+            elif how == "thread deleted":
+                http.delete(path)
+            elif how == "server stopped":
+                own.stop()
+            return ends.get(timeout=10) - begun
