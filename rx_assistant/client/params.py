@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 from typing_extensions import TypedDict
 
 from rx_assistant import types as t
+from rx_assistant.dialects.chat import ThinkingPolicy
 from rx_assistant.http.options import CallOptions, take_options
 from rx_assistant.http.timeouts import TimeoutInput
 from rx_assistant.streams import OnIdle, OnSubscribe, Replay
@@ -124,6 +125,8 @@ class StepRetrieve(t.StepRetrieveParams, RequestOptions, total=False):
 
 class ChatStream(t.ChatStreamParams, StreamOptions, total=False):
     """`chat.stream`."""
+
+    thinking: ThinkingPolicy
 
 
 class ResponseStream(t.ResponseStreamParams, StreamOptions, total=False):
