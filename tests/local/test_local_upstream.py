@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import json
 import time
 from typing import Any
@@ -186,6 +187,37 @@ def test_comments_do_not_count_as_life(ask) -> None:
 
     api, _ = ask(murmurs, upstream_timeout=0.3)
     assert "silent for 0.3 s" in rest(api)["last_error"]["message"]
+
+
+def test_a_server_that_sends_no_head_is_waited_for_as_long(ask) -> None:
+    async def says_nothing(request: Received, wire: Wire) -> None:
+        await wire.peer_gone()
+
+    api, upstream = ask(says_nothing, upstream_timeout=0.3)
+    assert "did not answer within 0.3 s" in rest(api)["last_error"]["message"]
+    assert len(upstream.bodies) == 1
+
+
+def test_a_body_that_is_compressed_all_the_same_is_read(ask) -> None:
+    async def compresses(request: Received, wire: Wire) -> None:
+        assert request.headers["accept-encoding"] == "identity"
+        await wire.reply(200, gzip.compress(says("plain")), {"content-encoding": "gzip"})
+
+    api, _ = ask(compresses)
+    assert answer_of(api, rest(api)) == "plain"
+
+
+def test_a_pause_between_words_is_waited_for_each_time(ask) -> None:
+    async def hesitates(request: Received, wire: Wire) -> None:
+        await wire.events()
+        for word in "abcd":
+            await asyncio.sleep(0.6)
+            await wire.chunk(says(word, finish=None).removesuffix(b"data: [DONE]\n\n"))
+        await wire.chunk(says("e"))
+        await wire.end()
+
+    api, _ = ask(hesitates, upstream_timeout=2.0)
+    assert answer_of(api, rest(api)) == "abcde"
 
 
 def test_an_answer_that_said_its_end_does_not_wait_for_the_bodys(ask) -> None:
