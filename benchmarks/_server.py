@@ -1,19 +1,22 @@
 """A server of its own process: raw sockets, a stream written as the path asks, so that only the client is measured.
 
 POST …/threads/THREAD/runs          THREAD says how: `t-EVENTS-GROUP-RATE-GATE`
+POST …/chat/completions             the name of the model says how, in the same way; the stream is of that protocol
     EVENTS text deltas; GROUP events in one chunk; RATE events per second (0: as fast as it is read), each delta's
     text then being the time of its writing (seconds on the machine's monotonic clock). Paced streams begin when
-    GATE of them are open, so that opening them is not measured as lateness; until then each has only its head.
+    GATE of them are open, so that opening them is not measured as lateness; until then each has only its head. More
+    than one begin a second later.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from benchmarks._streams import frame, message, run, text_delta, words
+from benchmarks._streams import chat_chunk, frame, message, run, text_delta, words
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -23,27 +26,49 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-BEGIN = [
-    frame("thread.run.created", run("queued")),
-    frame("thread.run.in_progress", run("in_progress")),
-    frame("thread.message.created", message("in_progress")),
-]
-END = [
-    frame("thread.message.completed", message("completed", "done")),
-    frame("thread.run.completed", run("completed")),
-    frame("done", "[DONE]"),
-]
-_ready: dict[tuple[int, int], bytes] = {}
+class Wire(NamedTuple):
+    """A stream's frames before the text, the two halves of the frame around a text, and the frames behind it."""
+
+    begin: tuple[bytes, ...]
+    before: bytes
+    after: bytes
+    end: tuple[bytes, ...]
 
 
-def whole(events: int, group: int) -> bytes:
+def wire(begin: list[bytes], delta: bytes, end: list[bytes]) -> Wire:
+    """The wire whose frame of the text `@` is `delta`."""
+    before, _, after = delta.partition(b"@")
+    return Wire(tuple(begin), before, after, tuple(end))
+
+
+ASSISTANTS = wire(
+    [
+        frame("thread.run.created", run("queued")),
+        frame("thread.run.in_progress", run("in_progress")),
+        frame("thread.message.created", message("in_progress")),
+    ],
+    frame("thread.message.delta", text_delta("@")),
+    [
+        frame("thread.message.completed", message("completed", "done")),
+        frame("thread.run.completed", run("completed")),
+        frame("done", "[DONE]"),
+    ],
+)
+CHAT = wire(
+    [chat_chunk({"role": "assistant", "content": ""})],
+    chat_chunk({"content": "@"}),
+    [chat_chunk({}, "stop"), b"data: [DONE]\n\n"],
+)
+_ready: dict[tuple[Wire, int, int], bytes] = {}
+
+
+def whole(wire: Wire, events: int, group: int) -> bytes:
     """The chunks of a stream that is written as fast as it is read."""
-    if (events, group) not in _ready:
-        frames = [*BEGIN, *(frame("thread.message.delta", text_delta(word)) for word in words(events)), *END]
-        _ready[events, group] = b"".join(
-            chunk(b"".join(frames[start : start + group])) for start in range(0, len(frames), group)
-        )
-    return _ready[events, group]
+    key = wire, events, group
+    if key not in _ready:
+        frames = [*wire.begin, *(wire.before + word.encode() + wire.after for word in words(events)), *wire.end]
+        _ready[key] = b"".join(chunk(b"".join(frames[start : start + group])) for start in range(0, len(frames), group))
+    return _ready[key]
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -51,16 +76,23 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
+            body = b""
             for line in head.split(b"\r\n"):
                 if line.lower().startswith(b"content-length:"):
-                    await reader.readexactly(int(line.split(b":")[1]))
-            thread = head.split(b" ", 2)[1].split(b"/threads/")[1].split(b"/")[0].decode()
-            _, events, group, rate, gate = thread.split("-")
+                    body = await reader.readexactly(int(line.split(b":")[1]))
+            path = head.split(b" ", 2)[1].decode()
+            if path.endswith("/models"):
+                writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+                continue
+            wire, how = CHAT, ""
+            if "/threads/" in path:
+                wire, how = ASSISTANTS, path.split("/threads/")[1].split("/")[0]
+            _, events, group, rate, gate = (how or json.loads(body)["model"]).split("-")
             writer.write(HEAD)
             if rate == "0":
-                writer.write(whole(int(events), int(group)))
+                writer.write(whole(wire, int(events), int(group)))
             else:
-                await paced(writer, int(events), float(rate), int(gate))
+                await paced(writer, wire, int(events), float(rate), int(gate))
             writer.write(b"0\r\n\r\n")
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -69,34 +101,33 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         writer.close()
 
 
-async def paced(writer: asyncio.StreamWriter, events: int, rate: float, gate: int) -> None:
+async def paced(writer: asyncio.StreamWriter, wire: Wire, events: int, rate: float, gate: int) -> None:
     """Write a stream at a rate, together with the others that wait at the gate."""
-    writer.write(b"".join(map(chunk, BEGIN)))
+    writer.write(b"".join(map(chunk, wire.begin)))
     over = asyncio.get_running_loop().create_future()
     _waiting.append((writer, over))
     if len(_waiting) == gate:
         crowd = [*_waiting]
         _waiting.clear()
-        await pace(crowd, events, rate)
+        await pace(crowd, wire, events, rate)
     await over
-    writer.write(b"".join(map(chunk, END)))
+    writer.write(b"".join(map(chunk, wire.end)))
 
 
 Open: TypeAlias = "tuple[asyncio.StreamWriter, asyncio.Future[None]]"
 _waiting: list[Open] = []
 
 
-async def pace(crowd: list[Open], events: int, rate: float) -> None:
+async def pace(crowd: list[Open], wire: Wire, events: int, rate: float) -> None:
     """Write to each at the rate, each event with the time of its writing in it; evenly spread, so none beat in step."""
-    before, after = frame("thread.message.delta", text_delta("@")).split(b"@")
     step = 1 / rate / len(crowd)
-    begun = time.monotonic() + 1
+    begun = time.monotonic() + (len(crowd) > 1)
     for number in range(events):
         for place, (writer, over) in enumerate(crowd):
             due = begun + (number * len(crowd) + place) * step
             if (early := due - time.monotonic()) > 0:
                 await asyncio.sleep(early)
-            writer.write(chunk(b"%b%.7f%b" % (before, time.monotonic(), after)))
+            writer.write(chunk(b"%b%.7f%b" % (wire.before, time.monotonic(), wire.after)))
             if number == events - 1:
                 over.set_result(None)
 

@@ -110,6 +110,14 @@ def text_delta(text: str, annotations: list[Any] | None = None) -> dict[str, Any
     }
 
 
+def chat_chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
+    """One chunk of a Chat Completions stream, as OpenAI's servers write it."""
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    head = {"id": "chatcmpl-AIJ5s", "object": "chat.completion.chunk", "created": 1_728_933_352, "model": "gpt-4o"}
+    value = {**head, "system_fingerprint": "fp_44709d6fcb", "choices": [choice]}
+    return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
 def code_delta(fragment: str) -> dict[str, Any]:
     """A fragment of a code interpreter's input."""
     call = {"index": 0, "type": "code_interpreter", "code_interpreter": {"input": fragment}}

@@ -24,7 +24,7 @@ from types import FrameType
 import reactivex as rx
 from reactivex import operators as ops
 
-from benchmarks._server import BEGIN, END, HEAD, chunk
+from benchmarks._server import ASSISTANTS, HEAD, chunk
 from benchmarks._streams import frame, text_delta, words
 from rx_assistant import AssistantClient, AssistantEventHandler, operators as ax, replay
 from rx_assistant.streams import AssistantStream, HandledStream
@@ -32,7 +32,7 @@ from rx_assistant.streams import AssistantStream, HandledStream
 HANG = 15.0
 """Seconds after which a round counts as hanging."""
 TEXTS = list(words(12))
-FRAMES = [*BEGIN, *(frame("thread.message.delta", text_delta(word)) for word in TEXTS), *END]
+FRAMES = [*ASSISTANTS.begin, *(frame("thread.message.delta", text_delta(word)) for word in TEXTS), *ASSISTANTS.end]
 
 Open = Callable[[AssistantEventHandler | None], AssistantStream]
 

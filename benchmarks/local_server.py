@@ -29,16 +29,16 @@ MESSAGES = 3_000
 STREAMS = 20
 LONG = "word " * 1_000
 SERVER = """
-import sys, rx_assistant.local
-data = sys.argv[1] or None
-rx_assistant.local.run(port=0, log_level="error", data=data, on_listening=lambda url: print(url, flush=True))
+import rx_assistant.local
+rx_assistant.local.run(port=0, log_level="error", on_listening=lambda url: print(url, flush=True), **OPTIONS)
 """
 
 
 @contextmanager
-def local_server(data: str = "") -> Iterator[tuple[str, psutil.Process]]:
-    """A server in a process of its own, durable with `data`: its base URL, and the process."""
-    process = subprocess.Popen([sys.executable, "-c", SERVER, data], stdout=subprocess.PIPE, text=True)
+def local_server(**options: str) -> Iterator[tuple[str, psutil.Process]]:
+    """A server with these options in a process of its own: its base URL, and the process."""
+    code = SERVER.replace("OPTIONS", repr(options))
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         yield process.stdout.readline().strip(), psutil.Process(process.pid)
@@ -155,7 +155,7 @@ def durable_rows() -> list[Row]:
     with (
         TemporaryDirectory(dir=".", prefix=".benchmark-") as data,
         local_server() as (url, process),
-        local_server(data) as (durable_url, durable_process),
+        local_server(data=data) as (durable_url, durable_process),
     ):
         for _ in range(5):
             events[False].append(streaming(url, process))

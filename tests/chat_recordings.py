@@ -7,6 +7,8 @@ from typing import Any
 from reference import SHARED
 
 EXPECTED = sorted((SHARED / "chat" / "expected").glob("*.json"))
+RESPONSES = sorted((SHARED / "wire" / "responses").glob("*.[sj][sl]*"))
+"""Recorded bodies of the Responses API."""
 
 
 def body(name: str) -> bytes:

@@ -43,6 +43,7 @@ class Chat(Resource):
         Args:
             event_handler: `with` returns it instead of the stream.
             choice: With `n`, which choice becomes the run. The others are unknown events.
+            thinking: `"text"` leaves a leading `<think>…</think>` in the text; by default it is reasoning.
             timeout: Seconds, or a `Timeout`.
             replay, on_idle, idle_grace, on_subscribe: As for `threads.runs.stream`.
         """
@@ -86,6 +87,7 @@ class AsyncChat(AsyncResource):
         Args:
             event_handler: `with` returns it instead of the stream.
             choice: With `n`, which choice becomes the run. The others are unknown events.
+            thinking: `"text"` leaves a leading `<think>…</think>` in the text; by default it is reasoning.
             timeout: Seconds, or a `Timeout`.
             replay, on_idle, idle_grace, on_subscribe: As for `threads.runs.stream`.
         """

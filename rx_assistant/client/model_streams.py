@@ -36,8 +36,12 @@ class ChatCall:
     def __init__(self, policies: Mapping[str, Any], choice: int) -> None:
         self.identity = RunIdentity(fresh_id("run_"), fresh_id("thread_"))
         known = {"id": self.identity.run_id, "thread_id": self.identity.thread_id}
-        self._decoding = ChatDecoding(policies.get("max_event_bytes", MAX_EVENT_BYTES), choice=choice, run=known)
-        self._policies = policies
+        self._policies = {**policies}
+        thinking = self._policies.pop("thinking", "reasoning")
+        if thinking not in ("reasoning", "text"):
+            raise ValueError(f"thinking must be 'reasoning' or 'text', got {thinking!r}")
+        most = policies.get("max_event_bytes", MAX_EVENT_BYTES)
+        self._decoding = ChatDecoding(most, choice=choice, thinking=thinking, run=known)
         self.closing = Closing()
 
     def given(self) -> dict[str, Any]:

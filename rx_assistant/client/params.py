@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 
 from rx_assistant import types as t
 from rx_assistant.api.request import is_omitted
+from rx_assistant.dialects.chat import ThinkingPolicy
 from rx_assistant.http.options import CallOptions, take_options
 from rx_assistant.http.timeouts import TimeoutInput
 from rx_assistant.polling import Backoff, PollSettings, UploadProgress
@@ -130,6 +131,8 @@ class StepRetrieve(t.StepRetrieveParams, RequestOptions, total=False):
 
 class ChatStream(t.ChatStreamParams, StreamOptions, total=False):
     """`chat.stream`."""
+
+    thinking: ThinkingPolicy
 
 
 class ResponseStream(t.ResponseStreamParams, StreamOptions, total=False):

@@ -36,6 +36,7 @@ _POLICIES = (
     "max_pending",
     "max_event_bytes",
     "on_disconnect",
+    "thinking",
 )
 
 

@@ -188,10 +188,13 @@ class ChatReader:
             self._fail(chunk)
         elif type(chunk) is dict:
             text = self._only_text(chunk)
-            if text:
-                self._take_text(text, parts)
-            else:
+            if not text:
                 self._chunk(chunk, parts)
+            elif self._thinking is None and not (self._odd or self._calls):
+                self._texts.append(text)
+                parts.append(Text(text))
+            else:
+                self._take_text(text, parts)
         elif type(chunk) is list and chunk and isinstance(chunk[0], dict):
             self._chunk(chunk[0], parts)
         return parts
@@ -359,25 +362,28 @@ class ChatReader:
         if self._odd:
             value = self._halves[Text].push(value)
         thinking = self._thinking
-        if thinking is not None and not thinking.is_over:
+        if thinking is not None:
             thought, value = thinking.push(value)
             self._think(thought, parts)
-        if value:
-            self._put_text(value, parts)
+            if thinking.is_over:
+                self._thinking = None
+        self._put_text(value, parts)
 
     def _put_text(self, value: str, parts: list[Part]) -> None:
+        if not value:
+            return
         if not self._calls:
-            if value:
-                self._texts.append(value)
-                parts.append(Text(value))
+            self._texts.append(value)
+            parts.append(Text(value))
         elif value.strip() or self._late:
             self._late.append(value)
             parts.append(LateText(value))
 
     def _flush_thinking(self, parts: list[Part]) -> None:
         """What was held is text: its second tag did not come."""
-        if self._thinking is not None and not self._thinking.is_over:
+        if self._thinking is not None:
             self._put_text(self._thinking.end(), parts)
+            self._thinking = None
 
     # -- calls ---------------------------------------------------------------------------------------------------
 

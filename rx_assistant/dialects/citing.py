@@ -7,7 +7,7 @@ annotation. Text is held back only while it may be the beginning of a mark, 40 c
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Final, NamedTuple
 
 _LONGEST: Final = 40
@@ -31,8 +31,10 @@ class Citations:
         self._known = known
         self._held = ""
 
-    def push(self, piece: str) -> Iterator[Cited]:
+    def push(self, piece: str) -> Iterable[Cited]:
         """The text that is decided after this piece."""
+        if not self._held and "【" not in piece:
+            return (Cited(piece),) if piece else ()
         text = self._held + piece
         beginning = _BEGINNING.search(text)
         at = len(text) if beginning is None or len(text) - beginning.start() > _LONGEST else beginning.start()

@@ -94,17 +94,18 @@ class ChatFrames:
     def _line(self, line: bytes, payloads: list[Payload]) -> None:
         if line[:5] != b"data:":
             line = line.removeprefix(_BOM).strip()
-        field, colon, value = line.partition(b":")
-        if field == b"data":
-            value = value.strip()
+        if line[:5] == b"data:":
+            value = line[5:].strip()
             if value:
                 payloads.append((self._name, value))
                 self._name = b""
-        elif field == b"error" and colon:
+            return
+        field, colon, value = line.partition(b":")
+        if field == b"error" and colon:
             payloads.append((b"error", value.strip()))
         elif field == b"event":
             self._name = value.strip()
-        elif field and field not in (b"id", b"retry"):
+        elif field and field not in (b"data", b"id", b"retry"):
             payloads.append((b"", line))  # no field of a stream: the reader keeps it for the error's text
 
     def _hold(self, piece: bytes) -> None:

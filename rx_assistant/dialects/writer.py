@@ -106,7 +106,8 @@ class RunWriter:
             self._start()
         for part in parts:
             _WRITERS[type(part)](self, part)
-        return self._taken()
+        pairs, self._pairs = self._pairs, []
+        return pairs
 
     def end(self, ending: Ending, source: bytes = b"") -> list[Pair]:
         """The events that close what is open, the run last."""
@@ -119,7 +120,8 @@ class RunWriter:
             self._end_step(step, _unfinished(ending), ending)
         self._hosted.clear()
         self._end_run(ending)
-        return self._taken()
+        pairs, self._pairs = self._pairs, []
+        return pairs
 
     def name(self, *, model: str, run_id: str) -> None:
         """Take the model's name and the run's id from the stream where the caller gave none. Before the first event."""
@@ -194,7 +196,8 @@ class RunWriter:
                 message, {"index": place.index, "type": "text", "text": {"value": part.value, "annotations": []}}
             )
         else:
-            self._put(ThreadMessageDelta, place.prefix + to_json(part.value) + b"}}]}}")
+            payload = place.prefix + to_json(part.value) + b"}}]}}"
+            self._pairs.append((ThreadMessageDelta, Sourced(payload, self._source)))
         place.fragments.append(part.value)
 
     def _refusal(self, part: Refusal) -> None:
@@ -333,10 +336,6 @@ class RunWriter:
 
     def _put(self, kind: Kind, payload: bytes) -> None:
         self._pairs.append((kind, Sourced(payload, self._source)))
-
-    def _taken(self) -> list[Pair]:
-        pairs, self._pairs = self._pairs, []
-        return pairs
 
 
 class _Step:

@@ -64,7 +64,7 @@ class Sourced(bytes):
     source: bytes
 
     def __new__(cls, raw: bytes, source: bytes) -> Self:
-        self = super().__new__(cls, raw)
+        self = bytes.__new__(cls, raw)
         self.source = source
         return self
 

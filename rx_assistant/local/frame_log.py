@@ -24,6 +24,11 @@ _SLICE = 64 * 2**10
 DONE = b"event: done\ndata: [DONE]\n\n"
 
 
+def frame(name: str, value: object) -> bytes:
+    """One event with `value` as its JSON."""
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), json_text.encode(value))
+
+
 class CutError(Exception):
     """The connection must break here, without an ending."""
 
@@ -88,7 +93,7 @@ class FrameLog:
         self._limit = limit
         self._frames: list[bytes | None] = []
         self._forgotten = 0
-        self._changed = asyncio.Event()
+        self._changed: asyncio.Event | None = None  # while a reader waits
         if spool is not None and (restored := spool.restore()):
             self._frames.append(restored)
             self.size = len(restored)
@@ -99,7 +104,7 @@ class FrameLog:
 
     def emit(self, name: str, value: object) -> None:
         """Append one event with `value` as its JSON."""
-        self.append(b"event: %s\ndata: %s\n\n" % (name.encode(), json_text.encode(value)))
+        self.append(frame(name, value))
 
     def append(self, frame: bytes) -> None:
         """Append bytes unchanged; after the end, nothing. Raises OSError, once, if the disk refuses them."""
@@ -144,7 +149,6 @@ class FrameLog:
         """The frames from the first on, as they come. Frames that wait are joined. Raises CutError at a cut."""
         position = 0
         while True:
-            changed = self._changed
             frames, position = self._from(position)
             if frames:
                 for joined in _joined(frames):
@@ -152,6 +156,7 @@ class FrameLog:
             elif self.ended:
                 return
             else:
+                self._changed = changed = self._changed or asyncio.Event()
                 await changed.wait()
 
     def _from(self, position: int) -> tuple[list[bytes | None], int]:
@@ -173,8 +178,9 @@ class FrameLog:
         self._wake()
 
     def _wake(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        changed, self._changed = self._changed, None
+        if changed is not None:
+            changed.set()
 
 
 def _joined(frames: list[bytes | None]) -> Iterator[bytes]:

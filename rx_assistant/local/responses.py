@@ -10,6 +10,7 @@ from contextlib import aclosing
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from rx_assistant.http.event_loops import Interrupted, waits
 from rx_assistant.local import json_text
 from rx_assistant.local.frame_log import CutError, FrameLog
 from rx_assistant.local.machine import OWN_SERVER
@@ -79,17 +80,24 @@ class EventStreamReply(Response):
 
     async def _pump(self, send: Send) -> None:
         """Without the last, empty chunk, the client knows that the body is incomplete."""
+        since = 0.0
+        limit = waits(lambda: since + self._write_timeout - time.monotonic())
+
+        async def pass_on(body: bytes, more: bool) -> None:
+            nonlocal since
+            since = time.monotonic()
+            with limit:
+                await send({"type": "http.response.body", "body": body, "more_body": more})
+
         try:
             async with aclosing(self._frames.read()) as frames:
                 async for frame in frames:
-                    await self._send(send, frame, True)
-            await self._send(send, b"", False)
-        except (CutError, TimeoutError):
+                    await pass_on(frame, True)
+            await pass_on(b"", False)
+        except (CutError, Interrupted):
             return
-
-    async def _send(self, send: Send, body: bytes, more: bool) -> None:
-        async with asyncio.timeout(self._write_timeout):
-            await send({"type": "http.response.body", "body": body, "more_body": more})
+        finally:
+            limit.stop()
 
 
 async def disconnected(receive: Receive) -> None:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from rx_assistant.dialects.chat import ChatReader
+from rx_assistant.dialects.chat import ChatReader, ThinkingPolicy
 from rx_assistant.dialects.frames import ChatFrames, Payload, is_value
 from rx_assistant.dialects.responses import ResponsesReader, tells_the_end
 from rx_assistant.dialects.translator import Translator
@@ -99,18 +99,23 @@ class _Translating:
 
 
 class ChatDecoding(_Translating):
-    """A Chat Completions stream. `run` holds what is known of the run; `choice` is the one that becomes the run."""
+    """A Chat Completions stream. `run` holds what is known of the run; `choice` is the one that becomes the run.
+
+    `thinking="text"` leaves `<think>…</think>` in the text.
+    """
 
     def __init__(
         self,
         max_event_bytes: int,
         *,
         choice: int = 0,
+        thinking: ThinkingPolicy = "reasoning",
         run: Mapping[str, Any] | None = None,
         new_id: NewId = fresh_id,
         now: Now = seconds,
     ) -> None:
-        super().__init__(ChatReader(new_id, choice=choice), run or {}, max_event_bytes, new_id=new_id, now=now)
+        reader = ChatReader(new_id, choice=choice, thinking=thinking)
+        super().__init__(reader, run or {}, max_event_bytes, new_id=new_id, now=now)
 
     def restart(self) -> None:
         """Never called: a completion cannot be resumed."""

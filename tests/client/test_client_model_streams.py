@@ -306,6 +306,23 @@ def test_choice_picks_the_run_of_several() -> None:
         assert "".join(stream.text_deltas) == "B"
 
 
+@pytest.mark.parametrize(("options", "text"), [({}, "42"), ({"thinking": "text"}, "<think>6 × 7</think>42")])
+def test_a_leading_think_tag_is_text_where_it_is_wanted(options: dict[str, Any], text: str) -> None:
+    said = data({"model": "m", "choices": [{"delta": {"content": "<think>6 × 7</think>42"}, "finish_reason": "stop"}]})
+    with (
+        Loopback(sends(said)) as server,
+        client_of(server) as client,
+        STREAMS["chat"][0](client, **options) as stream,
+    ):
+        assert "".join(stream.text_deltas) == text
+    assert "thinking" not in server.requests[0].json
+
+
+def test_an_unknown_policy_of_thinking_is_refused() -> None:
+    with AssistantClient(base_url="http://127.0.0.1:9/v1") as client, pytest.raises(ValueError, match="thinking must"):
+        client.chat.stream(model="m", messages=[], thinking="loud")  # type: ignore[typeddict-item]
+
+
 # -- resuming a background response ------------------------------------------------------------------------------------
 
 

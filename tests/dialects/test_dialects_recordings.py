@@ -9,14 +9,12 @@ from typing import Any
 
 import dialects_turns as turns
 import pytest
-from chat_recordings import EXPECTED, body, status
-from reference import SHARED
+from chat_recordings import EXPECTED, RESPONSES, body, status
 
 from rx_assistant.dialects.responses import ResponsesTranslator
 from rx_assistant.events import StreamEvent
 from rx_assistant.sse import Frame, SSEDecoder
 
-RESPONSES = sorted((SHARED / "wire" / "responses").glob("*.[sj][sl]*"))
 SPLICED = {  # several responses in one file, or events cut out of it
     "ai__openai-phase.1.chunks.0.jsonl",
     "ai__openai-reasoning-encrypted-content.1.chunks.0.jsonl",

@@ -101,12 +101,13 @@ class Round:
         message = self._api("POST", f"/threads/{thread}/messages", {"role": "user", "content": "count"})
         self._answered.made(f"/threads/{thread}/messages/{message['id']}", message)
         body = {"assistant_id": self._assistant, "stream": True}
-        read = b""
+        read, cancelled = b"", False
         try:
             with self._api.http.stream("POST", f"/threads/{thread}/runs", json=body) as response:
                 for chunk in response.iter_raw():
                     read += chunk
-                    if len(read) > dice.randrange(2_000, 200_000):
+                    if not cancelled and len(read) > dice.randrange(2_000, 200_000):
+                        cancelled = True
                         self._api("POST", f"/threads/{thread}/runs/{parsed(whole(read))[0][1]['id']}/cancel", {})
         finally:
             self._note_seen(read)

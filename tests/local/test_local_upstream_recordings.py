@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
-from chat_recordings import EXPECTED, body, status
+from chat_recordings import EXPECTED, RESPONSES, body, status
 from loopback import Received, Wire
+from reference import SHARED
 
 from local.upstreams import says
+from rx_assistant.dialects.frames import ChatFrames
+from rx_assistant.dialects.responses import ResponsesTranslator
+from rx_assistant.events import ThreadMessageDelta
+from rx_assistant.local.ids import new_id
 
 pytestmark = pytest.mark.usefixtures("shared")
 
@@ -74,3 +80,62 @@ def test_the_first_text_arrives_before_the_model_has_finished(ask) -> None:
     with client, client.beta.threads.runs.stream(thread_id=api.thread("hi"), assistant_id=api.assistant()) as stream:
         arrived.extend(stream.text_deltas)
     assert "".join(arrived) == "first last"
+
+
+ERRORS = [json.loads(line) for line in (SHARED / "chat" / "errors.jsonl").read_text().splitlines()] if EXPECTED else []
+KEYS = re.compile(r"sk-fake|bad-key|not-a-r|test-key")
+
+
+@pytest.mark.parametrize("number", range(len(ERRORS)))
+def test_a_recorded_error_is_the_end_of_the_run(ask, monkeypatch, caplog, number: int) -> None:
+    monkeypatch.setattr("rx_assistant.http.retries.FIRST", 0.001)
+    recorded = ERRORS[number]
+    api, upstream = ask((recorded["status"], recorded["body"].encode()), api_key="sk-own-0123456789")
+    _, run = streamed(api, api.thread("hi"), api.assistant())
+    words = recorded["body"]
+    if "maximum context length" in words or "too long" in words:
+        assert (run.status, run.incomplete_details.reason) == ("incomplete", "max_prompt_tokens")
+        return
+    code = {429: "rate_limit_exceeded", 400: "invalid_prompt", 422: "invalid_prompt"}
+    assert (run.status, run.last_error.code) == ("failed", code.get(recorded["status"], "server_error"))
+    assert run.last_error.message.startswith(f"the model's server answered {recorded['status']}: ")
+    assert len(run.last_error.message) < 560
+    assert not KEYS.search(run.to_json() + caplog.text)
+    assert len(upstream.bodies) == (3 if recorded["status"] in {429, 500} else 1)
+
+
+@pytest.mark.parametrize("recording", RESPONSES, ids=lambda path: path.name[:60])
+def test_a_recorded_response_through_server_and_sdk(ask, recording: Path) -> None:
+    data = recording.read_bytes()
+    if recording.suffix == ".jsonl":
+        data = b"".join(b"data: " + line + b"\n\n" for line in data.splitlines() if line.strip())
+
+    async def in_pieces(request: Received, wire: Wire) -> None:
+        await wire.events()
+        for start in range(0, len(data), 997):
+            await wire.chunk(data[start : start + 997])
+        await wire.end()
+
+    translator = ResponsesTranslator(new_id=new_id, now=lambda: 1)
+    frames = ChatFrames()
+    payloads = [*frames.push(data), *frames.end()]
+    events = [event for name, payload in payloads for event in translator.feed(payload, name)] + translator.end()
+    expected = events[-1].data
+    said = "".join(
+        part.text.value or ""
+        for event in events
+        if isinstance(event, ThreadMessageDelta)
+        for part in event.data.delta.content or ()
+        if part.type == "text" and part.text
+    )
+    api, _ = ask(in_pieces, protocol="responses")
+    text, run = streamed(api, api.thread("hi"), api.assistant())
+    assert (run.status, text) == (expected.status, said)
+    if expected.usage and run.usage:
+        assert run.usage.total_tokens == expected.usage.total_tokens
+    if run.required_action is not None:
+        asked = run.required_action.submit_tool_outputs.tool_calls
+        wanted = expected.required_action.submit_tool_outputs.tool_calls
+        assert [(call.function.name, call.function.arguments) for call in asked] == [
+            (call.function.name, call.function.arguments) for call in wanted
+        ]

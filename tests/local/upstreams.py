@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from loopback import Loopback, Received, Wire
 
+from rx_assistant.local.engines import protocols
+
 Answer = bytes | tuple[int, Any] | Callable[[Received, Wire], Awaitable[None]]
 """The body of a stream; a status with a body of JSON, text or bytes; or a handler."""
 
@@ -45,6 +47,29 @@ def refuses(message: str, status: int = 400, **fields: Any) -> tuple[int, Any]:
     return status, {"error": {"message": message, **fields}}
 
 
+FUNCTION = {"type": "function", "function": {"name": "weather", "description": "of a place", "parameters": {}}}
+OTHER = {"type": "function", "function": {"name": "time", "parameters": {}}}
+
+
+def rest(api, text: str = "hi", assistant: dict[str, Any] | None = None, **fields) -> dict[str, Any]:
+    """A new run on a new thread, once it rests."""
+    return api.wait(api.start(api.assistant(**(assistant or {})), api.thread(text), **fields))
+
+
+def answer_of(api, run: dict[str, Any]) -> str:
+    """The text of the run's last message."""
+    return api.messages(run["thread_id"])[-1]["content"][0]["text"]["value"]
+
+
+def text_sent(body: dict[str, Any]) -> str:
+    """The text of the first message: the system message, where there is one."""
+    return body["messages"][0]["content"]
+
+
+def roles(body: dict[str, Any]) -> list[str]:
+    return [message["role"] for message in body["messages"]]
+
+
 class Model:
     """A model server that gives these answers, one for each request; the last of them again and again."""
 
@@ -76,8 +101,12 @@ class Model:
 
 
 @pytest.fixture
-def model() -> Iterator[Callable[..., Model]]:
-    """Starts a model server with the given answers; all are stopped at the end."""
+def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Model]]:
+    """Starts a model server with the given answers; all are stopped at the end.
+
+    What was refused in other tests is forgotten: another server may have listened at the same address.
+    """
+    monkeypatch.setattr(protocols, "_MEMORIES", {})
     with ExitStack() as stack:
 
         def start(*answers: Answer) -> Model:

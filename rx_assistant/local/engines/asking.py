@@ -34,12 +34,14 @@ class Passages:
 
     files: dict[int, str] = field(default_factory=dict)
     """The file of each passage, by its number."""
-    texts: list[str] = field(default_factory=list)
 
-    def add(self, found: Iterable[Mapping[str, str]]) -> str:
-        """Number these passages, and return their text for the model."""
+    def add(self, found: Iterable[Mapping[str, Any]]) -> str:
+        """Number these passages, and return their text for the model. A file that could not be read gets no number."""
         told = []
         for item in found:
+            if not item["readable"]:
+                told.append(item["text"])
+                continue
             number = len(self.files) + 1
             self.files[number] = item["file_id"]
             told.append(f"【{number}†{item['file_name']}】\n{item['text']}")
@@ -48,7 +50,10 @@ class Passages:
 
 def passage_note(results: Sequence[SearchResult]) -> list[JsonObject]:
     """The data of a search in a note."""
-    return [{"file_id": found.file_id, "file_name": found.file_name, "text": found.text} for found in results]
+    return [
+        {"file_id": found.file_id, "file_name": found.file_name, "text": found.text, "readable": found.readable}
+        for found in results
+    ]
 
 
 def system_text(context: RunContext, passages: str) -> str:

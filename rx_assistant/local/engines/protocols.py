@@ -51,7 +51,7 @@ class Turn(Protocol):
 
 
 class Memory:
-    """The form that one model of one server takes, as far as its refusals have shown it."""
+    """The form that one model of one server takes in one protocol, as far as its refusals have shown it."""
 
     def __init__(self) -> None:
         self.taken: list[str] = []
@@ -72,6 +72,21 @@ class Memory:
             name, self.responses = other
         self.taken.append(name)
         return name
+
+
+def memory_of(upstream: str, protocol: ProtocolName, model: str) -> Memory:
+    """What is known of this model. It is kept as long as the process lives, so that each refusal comes once."""
+    return _MEMORIES.setdefault((upstream, protocol, model), Memory())
+
+
+def bends_of(upstream: str, protocol: ProtocolName) -> dict[str, tuple[str, ...]]:
+    """The members that this server has refused so far, by the name of the model."""
+    kept = [*_MEMORIES.items()]  # other servers of this process may add theirs meanwhile
+    own = {key[2]: memory.taken for key, memory in kept if key[:2] == (upstream, protocol)}
+    return {model: tuple(taken) for model, taken in own.items() if taken}
+
+
+_MEMORIES: dict[tuple[str, ProtocolName, str], Memory] = {}
 
 
 def new_turn(

@@ -32,7 +32,7 @@ class Speech:
     def __init__(
         self, passages: Passages, search: str | None, parallel: bool, left: int | None, taken: Iterable[str]
     ) -> None:
-        self.text = ""
+        self._texts: list[str] = []
         self.late = ""
         self.calls: list[int] = []
         self.searches: dict[int, list[str]] = {}
@@ -45,6 +45,11 @@ class Speech:
         self._taken = set(taken)
         self._place: tuple[str, int] | None = None
 
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self._texts)
+
     def hear(self, parts: Iterable[said.Part]) -> Iterator[Action]:
         """The actions of these parts, until the limit is reached: then `is_over`."""
         for part in parts:
@@ -55,7 +60,7 @@ class Speech:
             match part:
                 case said.Text():
                     yield from self._move(part.message, part.part)
-                    self.text += part.value
+                    self._texts.append(part.value)
                     yield from self._cited(self._citations.push(part.value))
                 case said.Refusal():
                     yield from self._move(part.message, part.part)

@@ -44,7 +44,7 @@ from rx_assistant.local.engine import (
 from rx_assistant.local.engines import asking
 from rx_assistant.local.engines.asking import Passages
 from rx_assistant.local.engines.calling import Calls, Reply, UnreachableError
-from rx_assistant.local.engines.protocols import Memory, ProtocolName, Turn, new_turn
+from rx_assistant.local.engines.protocols import Memory, ProtocolName, Turn, bends_of, memory_of, new_turn
 from rx_assistant.local.engines.saying import Speech
 from rx_assistant.local.ids import new_id
 
@@ -119,7 +119,6 @@ class UpstreamEngine:
         self._file_search: FileSearchPolicy = file_search
         self._secrets = [api_key] if api_key else []
         self._calls = Calls(self.base_url, api_key, upstream_timeout)
-        self._memories: dict[str, Memory] = {}
         self._warned: set[str] = set()
 
     def __repr__(self) -> str:
@@ -132,7 +131,7 @@ class UpstreamEngine:
     @property
     def bends(self) -> dict[str, tuple[str, ...]]:
         """The members of requests that each model's server has refused so far, by the model's name."""
-        return {model: tuple(memory.taken) for model, memory in self._memories.items()}
+        return bends_of(self.base_url, self._protocol)
 
     async def aclose(self) -> None:
         """Closes the connections to the server that belong to the running event loop."""
@@ -287,7 +286,7 @@ class UpstreamEngine:
 
     async def _asked(self, context: RunContext, answer: _Answer) -> tuple[Reply, Turn]:
         """The server's reply to the question, in whatever form and length it takes it. _EndedError if it does not."""
-        memory = self._memories.setdefault(answer.question.model, Memory())
+        memory = memory_of(self.base_url, self._protocol, answer.question.model)
         shortened = failed = 0
         while True:
             turn = new_turn(self._protocol, answer.question, memory, self.base_url, self._thinking)

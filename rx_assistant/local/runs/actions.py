@@ -32,7 +32,8 @@ class EngineError(Exception):
 
 def check_action(action: object) -> None:
     """Raise EngineError if `action` is not an action, or if a field has a wrong type."""
-    cls = next((known for known in type(action).__mro__ if known in _KINDS), None)
+    kind = type(action)
+    cls = kind if kind in _KINDS else next((known for known in kind.__mro__ if known in _KINDS), None)
     if cls is None:
         wanted = "actions of rx_assistant.local.engine"
         raise EngineError(f"An engine must yield {wanted}, got {_kind(action)}.{_hint(action)}")

@@ -36,6 +36,7 @@ _log = logging.getLogger("rx_assistant.local")
 _ENGINE_FAILED = "The engine failed. The server's log says why."
 _STOPPED = "The server was stopped while the run was in progress."
 
+_SLICE = 0.002  # seconds that an engine may hold the event loop
 _LONG_PROMPT = 100_000  # characters; a longer prompt is counted in a thread
 _LONGEST_PROMPT = 2_000_000
 
@@ -277,6 +278,8 @@ class Execution:
         return found[::-1], size
 
     async def _apply_all(self, given: AsyncIterator[Action]) -> None:
+        """Readers get what an engine says in one go as one piece. One that never waits for anything gives way, too."""
+        busy_until = 0.0
         async for action in given:
             self._check_going_on()
             check_action(action)
@@ -284,7 +287,9 @@ class Execution:
                 await self._around.gate(action.name)
             else:
                 self._apply(action)
-            await asyncio.sleep(0)  # readers see each event separately
+            if time.monotonic() >= busy_until:
+                await asyncio.sleep(0)
+                busy_until = time.monotonic() + _SLICE
         self._check_going_on()
 
     def _check_going_on(self) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from rx_assistant.lifecycle import STEP
 from rx_assistant.local import json_text, objects
-from rx_assistant.local.frame_log import FrameLog
+from rx_assistant.local.frame_log import FrameLog, frame
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.runs.steps import shown_step
 from rx_assistant.local.store import Store
@@ -157,8 +158,17 @@ class Journal:
 
     def message_delta(self, message: JsonObject, part: JsonObject) -> None:
         """Emit a fragment of one content part."""
-        value = {"id": message["id"], "object": "thread.message.delta", "delta": {"content": [part]}}
-        self._emit("thread.message.delta", value)
+        self._emit("thread.message.delta", _message_delta(message, part))
+
+    def text_delta(self, message: JsonObject, index: int) -> Callable[[str], None]:
+        """A function that emits more text of one content part. The frame around the text is made once."""
+        part = {"index": index, "type": "text", "text": {"value": "@"}}
+        before, _, after = frame("thread.message.delta", _message_delta(message, part)).partition(b'"@"')
+
+        def emit(text: str) -> None:
+            self._append(b"".join((before, json_text.encode(text), after)))
+
+        return emit
 
     def _put(self, kind: str, value: JsonObject, parent: str) -> None:
         try:
@@ -169,11 +179,18 @@ class Journal:
             self.store.put_anyway(kind, value, parent)
 
     def _emit(self, name: str, value: JsonObject) -> None:
+        self._append(frame(name, value))
+
+    def _append(self, frame: bytes) -> None:
         try:
-            self.frames.emit(name, value)
+            self.frames.append(frame)
         except OSError:
             if not self._desperate:
                 raise
 
     def _emit_step(self, event: str, step: JsonObject) -> None:
         self._emit(f"thread.run.step.{event}", shown_step(step, self._include_content))
+
+
+def _message_delta(message: JsonObject, part: JsonObject) -> JsonObject:
+    return {"id": message["id"], "object": "thread.message.delta", "delta": {"content": [part]}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from rx_assistant.local import engine, objects
@@ -22,6 +23,7 @@ class MessageWriter:
         self.usage: JsonObject | None = None
         self._fragments = Fragments()
         self._growing: Literal["text", "refusal"] | None = None
+        self._more_text: Callable[[str], None]  # of the text part that grows
         if reopened is not None:
             self.step, self.message = reopened
             return
@@ -38,17 +40,19 @@ class MessageWriter:
         fresh = self._growing != "text"
         if fresh:
             self._open_part("text", objects.text_part(""))
+            self._more_text = self._journal.text_delta(self.message, len(content) - 1)
         part = content[-1]
         before = self._fragments.length
         held, value = value, self._fragments.add(value)
-        if held and not value and not fresh and not citations:
+        if not fresh and not citations:
+            if value or not held:
+                self._more_text(value)
             return
         found = [_annotation(value, before, citation) for citation in citations]
         first = len(part["text"]["annotations"])
         part["text"]["annotations"] += found
-        delta: JsonObject = {"value": value}
-        if found or fresh:
-            delta["annotations"] = [_delta_annotation(first + index, item) for index, item in enumerate(found)]
+        told = [_delta_annotation(first + index, item) for index, item in enumerate(found)]
+        delta: JsonObject = {"value": value, "annotations": told}
         self._journal.message_delta(self.message, {"index": len(content) - 1, "type": "text", "text": delta})
 
     def refusal(self, value: str) -> None:
@@ -100,8 +104,7 @@ class MessageWriter:
         """Send the rest of the open part, and join its text."""
         rest = self._fragments.end()
         if rest and self._growing == "text":
-            index = len(self.message["content"]) - 1
-            self._journal.message_delta(self.message, {"index": index, "type": "text", "text": {"value": rest}})
+            self._more_text(rest)
         elif rest:
             self._refusal_delta(rest)
         self._join()
