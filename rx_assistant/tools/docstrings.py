@@ -9,9 +9,11 @@ from typing import Final
 
 _PARAMETERS: Final = frozenset(("args", "arguments", "parameters", "params", "other parameters", "keyword args"))
 _OTHERS: Final = frozenset(
-    """attributes example examples note notes raises references return returns see also todo warning warnings warns
-    yield yields keyword arguments receives methods""".split()
-) | {"see also", "keyword arguments"}
+    (
+        *("attributes", "example", "examples", "keyword arguments", "methods", "note", "notes", "raises", "receives"),
+        *("references", "return", "returns", "see also", "todo", "warning", "warnings", "warns", "yield", "yields"),
+    )
+)
 
 _GOOGLE_HEADER = re.compile(r"(?P<name>[A-Za-z ]+):\s*$")
 _GOOGLE_ITEM = re.compile(r"\*{0,2}(?P<name>\w+)\s*(?:\([^)]*(?:\)[^:]*)?\))?\s*:\s*(?P<text>.*)")

@@ -20,4 +20,5 @@ def output_text(value: Any) -> str:
     try:
         return to_json(value).decode()
     except (PydanticSerializationError, ValueError) as error:
-        raise TypeError(f"the output of a tool must be a text or a value for JSON, got {type(value).__name__}") from error
+        kind = type(value).__name__
+        raise TypeError(f"the output of a tool must be a text or a value for JSON, got {kind}") from error

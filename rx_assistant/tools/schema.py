@@ -233,12 +233,13 @@ def _without_nulls(value: dict[str, Any], error: Any) -> dict[str, Any] | None:
 
 def _remove(value: Any, path: tuple[int | str, ...]) -> bool:
     """Remove the null that the path of an error leads to. Names of union members on the path are skipped."""
-    holder, key = None, None
+    holder: Any = None
+    key: Any = None
     for part in path:
-        if (isinstance(value, dict) and part in value) or (
-            isinstance(value, list) and isinstance(part, int) and part < len(value)
-        ):
-            holder, key, value = value, part, value[part]
+        in_object = isinstance(value, dict) and part in value
+        if in_object or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
+            holder, key = value, part
+            value = holder[key]
     if value is None and isinstance(holder, dict):
         del holder[key]
         return True

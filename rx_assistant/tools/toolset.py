@@ -107,10 +107,6 @@ def _name_of(function: Any) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-Tools: TypeAlias = "ToolSet | Iterable[Tool | ToolSet | Callable[..., Any]]"
-"""What `tools=` of a stream takes: a set, or functions, tools and sets."""
-
-
 class ToolSet:
     """Tools by their names.
 
@@ -127,15 +123,15 @@ class ToolSet:
 
     def __init__(self, tools: Tools = ()) -> None:
         self._tools: dict[str, Tool] = {}
-        if callable(tools) or isinstance(tools, str | bytes):
-            raise TypeError(f"tools must be a list of functions, got {tools!r}: put it in a list")
+        if callable(tools) or not isinstance(tools, Iterable):
+            raise TypeError(f"tools must be a ToolSet or a list of functions, got {tools!r}")
         for each in tools:
             for tool in each if isinstance(each, ToolSet) else (each,):
                 self.add(tool)
 
     @classmethod
     def of(cls, tools: Tools) -> ToolSet:
-        """The set itself, or a set of what is given."""
+        """The set itself, or a set of what is given; TypeError for anything else."""
         return tools if isinstance(tools, ToolSet) else cls(tools)
 
     def add(self, tool: Tool | Callable[..., Any]) -> Tool:
@@ -195,3 +191,7 @@ class ToolSet:
     def definitions(self) -> list[FunctionToolParam]:
         """What `tools=` of an assistant or a run takes."""
         return [tool.definition() for tool in self]
+
+
+Tools: TypeAlias = ToolSet | Iterable[Tool | ToolSet | Callable[..., Any]]
+"""What `tools=` of a stream takes: a set, or functions, tools and sets."""
