@@ -7,6 +7,7 @@ from rx_assistant.tools.approval import Approval, Decide, Decision, PendingCall
 from rx_assistant.tools.context import ToolContext
 from rx_assistant.tools.failures import ExposeErrors
 from rx_assistant.tools.hosts import LoopThread, RunningLoop
+from rx_assistant.tools.operator import Submit, answer_with
 from rx_assistant.tools.toolset import Tool, Tools, ToolSet
 
 __all__ = [
@@ -19,8 +20,10 @@ __all__ = [
     "Options",
     "PendingCall",
     "RunningLoop",
+    "Submit",
     "Tool",
     "ToolContext",
     "ToolSet",
     "Tools",
+    "answer_with",
 ]

@@ -41,7 +41,7 @@ from rx_assistant.tools.toolset import ToolSet
 from rx_assistant.types._inside import inside, models_in, text_in
 
 if TYPE_CHECKING:
-    from rx_assistant.events import Kind
+    from rx_assistant.events import Kind, StreamEvent
     from rx_assistant.schedulers import EventLoop, Task
     from rx_assistant.tools.approval import Decide
     from rx_assistant.tools.hosts import Host
@@ -130,7 +130,7 @@ class Answering:
         self.arrived: Callable[[], RunSnapshot] = RunSnapshot
         """The snapshot of the stream."""
         self._changed: Callable[[], None] = _nothing
-        self._hand_over: Callable[[Callable[[], None]], None] = lambda entry: entry()
+        self._hand_over: Callable[[Callable[[], None]], None] = _at_once
 
     # -- what the stream asks for --------------------------------------------------------------------------------
 
@@ -146,6 +146,10 @@ class Answering:
         self._changed, self._hand_over, self.arrived = changed, hand_over, arrived
         log.listen(lambda: self.stop() if log.ended else None)
 
+    def work_for(self, changed: Callable[[], None]) -> None:
+        """Work without a stream: `changed` is called when `busy` may have changed, on any thread."""
+        self._changed = changed
+
     @property
     def busy(self) -> bool:
         """Whether a call of the round is under way."""
@@ -160,13 +164,19 @@ class Answering:
         if not self._options.eager or self._is_last_round or self._given_up:
             return
         for kind, payload in zip(kinds, payloads, strict=True):
-            event = kind(payload)
-            if isinstance(event, RunEvent):
-                self.run = event.data
-            elif isinstance(event, ThreadRunStepDelta):
-                for written in self._writing.take(event):
-                    if written.call_id not in self._calls:
-                        self._start(self._context(*written, self.run))
+            self._start_written(kind(payload))
+
+    def see(self, event: StreamEvent) -> None:
+        """The same for one event."""
+        self.take((type(event),), (event.raw,))
+
+    def _start_written(self, event: StreamEvent) -> None:
+        if isinstance(event, RunEvent):
+            self.run = event.data
+        elif isinstance(event, ThreadRunStepDelta):
+            for written in self._writing.take(event):
+                if written.call_id not in self._calls:
+                    self._start(self._context(*written, self.run))
 
     def begin(self, run: Run) -> None:
         """Start a round: the calls that the run asks for."""
@@ -391,4 +401,9 @@ def _same(left: str, right: str) -> bool:
 
 
 def _nothing() -> None:
-    """Nothing is bound yet."""
+    """Nothing waits for the calls."""
+
+
+def _at_once(entry: Callable[[], None]) -> None:
+    """No deliveries of a stream to wait for."""
+    entry()

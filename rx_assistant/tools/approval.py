@@ -136,6 +136,7 @@ class Approval:
         if self._decide is None:
             return await call.decision()
         failure: list[Exception] = []
+        decision = self._default
         async with anyio.create_task_group() as group:
 
             async def ask() -> None:
@@ -146,11 +147,11 @@ class Approval:
                     group.cancel_scope.cancel()
 
             group.start_soon(ask)
-            with_decision = await call.decision()
+            decision = await call.decision()
             group.cancel_scope.cancel()
         if failure:
             raise failure[0]
-        return with_decision
+        return decision
 
     async def _ask(self, call: PendingCall) -> Decision:
         decide = self._decide
