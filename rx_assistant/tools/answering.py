@@ -228,6 +228,7 @@ class Answering:
         self._cancel("the stream has ended")
         self._cancel_expiry()
         self._host.stop()
+        self._changed, self._hand_over, self.arrived = _nothing, _at_once, RunSnapshot  # the stream is freed when dropped
 
     def join(self, seconds: float) -> None:
         """Wait until the tasks of a synchronous stream have ended."""
