@@ -43,7 +43,7 @@ from rx_assistant import (
     operators as ax,
     replay,
 )
-from rx_assistant.events import ToolFinished, ToolProgress, ToolStarted
+from rx_assistant.events import MessageEvent, RunStepEvent, ToolFinished, ToolProgress, ToolStarted
 from rx_assistant.lifecycle import Grammar
 
 EVERY_FACE = pytest.mark.parametrize("face", FACES)
@@ -100,17 +100,16 @@ async def told(client: Any, *, text: str = "Hello", tools: Any = TOOLS, **option
     return stream
 
 
-def told_once(events: list[Any]) -> None:
-    """Law L5, and the order of the protocol, across the seams."""
-    grammar = Grammar("strict")
-    names: list[tuple[str, str]] = []
+def told_once(events: list[Any], mode: Any = "strict") -> None:
+    """Law L5, and the order of the protocol, across the seams. Polled events leave states out: `mode="lenient"`."""
+    grammar = Grammar(mode)
+    objects: list[tuple[str, str]] = []
     for event in events:
         value = event.json()
         grammar.feed(event.event, id=value.get("id"), status=value.get("status"), run_id=value.get("run_id"))
-        if (not event.event.endswith("delta") and not event.event.startswith("thread.run.")) or "step" in event.event:
-            if not event.event.endswith("delta"):
-                names.append((event.event, value["id"]))
-    assert len(names) == len(set(names))
+        if isinstance(event, RunStepEvent | MessageEvent):
+            objects.append((event.event, value["id"]))
+    assert len(objects) == len(set(objects))
     grammar.finish()
 
 
@@ -206,7 +205,7 @@ def test_a_handler_is_told_each_call_once_across_the_seams(face: str) -> None:
 
     with serve(script([call("double", "a", n=1)], [call("double", "b", n=2)])) as server:
         run_story(face, server.base_url, story)
-    assert notes == ["call", "done a", "call", "done b", "It is 4.", "end"]
+    assert notes == ["call", "done a", "call", "done b", "It is 2, 4.", "end"]
 
 
 @EVERY_FACE
@@ -357,7 +356,7 @@ def test_calls_run_at_the_same_time_up_to_the_limit(face: str, kind: str) -> Non
     async def g(n: int) -> int:
         enter()
         with anyio.fail_after(GUARD):
-            while most[0] < 2:
+            while most[0] < 2:  # noqa: ASYNC110 - another thread's event loop may count
                 await anyio.sleep(0.001)
         there[0] -= 1
         return n
@@ -421,7 +420,7 @@ def test_calls_are_approved(face: str, name: str) -> None:
     with serve(script([call("double", n=1)])) as server:
         run_story(face, server.base_url, lambda client: told(client, approve=approve))
         [[(_, submitted)]] = submissions(server)
-        assert submitted.endswith(output)
+        assert output in submitted
 
 
 @EVERY_FACE
@@ -507,7 +506,7 @@ def test_cancel_in_the_middle_of_a_tool(face: str) -> None:
         assert run.status == "cancelled"
         await of(stream.until_done())
         assert stream.snapshot.status == "cancelled"
-        told_once(await items(stream))
+        told_once(await items(stream), "lenient")
         finished = [event for event in await items(stream.tool_events) if isinstance(event, ToolFinished)]
         assert [type(event.error) for event in finished] == [errors.ToolCancelledError] * 2
         await left(stream)
@@ -573,7 +572,7 @@ def test_a_run_that_expires_while_a_tool_waits_ends_the_stream_as_expired(face: 
     async def story(client: Any) -> None:
         stream = await told(client, approve=Approval())
         assert stream.snapshot.status == "expired"
-        told_once(await items(stream))
+        told_once(await items(stream), "lenient")
 
     with serve(script([call("double", n=1)]), run_ttl=1) as server:
         run_story(face, server.base_url, story)
@@ -595,7 +594,7 @@ def test_outputs_that_are_refused_because_the_run_is_over_are_no_error(face: str
         async def story(client: Any) -> None:
             stream = await told(client, tools=[f])
             assert stream.snapshot.status == "cancelled"
-            told_once(await items(stream))
+            told_once(await items(stream), "lenient")
 
         run_story(face, server.base_url, story)
 
@@ -606,13 +605,13 @@ def test_a_disconnect_in_the_submit_stream_goes_on_by_polling(face: str, after: 
     async def story(client: Any) -> None:
         stream = await told(client, on_disconnect="poll")
         assert stream.snapshot.status == "completed"
-        told_once(await items(stream))
-        assert "".join(await items(stream.text_deltas)) == "It is 4."
+        told_once(await items(stream), "lenient")
+        assert "".join(await items(stream.text_deltas)) == "It is 2, 4."
 
     with serve(script([call("double", "a", n=1)], [call("double", "b", n=2)])) as server:
         proxy = Losing(server.base_url, after=after)
         with Loopback(proxy) as between:
-            run_story(face, f"{between.url}/v1", story)
+            run_story(face, between.url, story)
         assert submissions(server) == [[("a", "2")], [("b", "4")]]
 
 
@@ -621,12 +620,12 @@ def test_outputs_whose_reply_is_lost_are_submitted_once(face: str) -> None:
     async def story(client: Any) -> None:
         stream = await told(client)
         assert stream.snapshot.status == "completed"
-        told_once(await items(stream))
+        told_once(await items(stream), "lenient")
 
     with serve(script([call("double", n=1)])) as server:
         proxy = Losing(server.base_url, whole=1)
         with Loopback(proxy) as between:
-            run_story(face, f"{between.url}/v1", story)
+            run_story(face, between.url, story)
         assert submissions(server) == [[("call_double", "2")]]
 
 

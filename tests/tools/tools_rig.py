@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import threading
 from collections import Counter
 from collections.abc import Iterable
@@ -87,7 +88,7 @@ async def begun(client: Any, tools: Any = (), text: str = "Hello") -> tuple[str,
 def submissions(server: local.Server) -> list[list[tuple[str, str]]]:
     """The tool outputs of each submission that the server got, as pairs of id and output."""
     return [
-        [(output["tool_call_id"], output["output"]) for output in request.json["tool_outputs"]]
+        [(output["tool_call_id"], output["output"]) for output in json.loads(request.body)["tool_outputs"]]
         for request in server.requests
         if request.path.endswith("/submit_tool_outputs")
     ]
