@@ -20,6 +20,7 @@ from loopback import ended
 from tools_rig import FACES, begun, call, entered, items, left, of, ours, run_story, script, serve
 
 from rx_assistant import AssistantClient, RunSnapshot, ToolSet, fold, operators as ax, tools as answering
+from rx_assistant.errors import ToolRoundsError
 from rx_assistant.events import MessageEvent, RunStepEvent, ToolEvent, ToolFinished, ToolStarted
 
 
@@ -103,7 +104,7 @@ SCENARIO = script([call("double", "a", n=1), call("triple", "b", n=1)], [call("s
 @pytest.mark.parametrize("eager", [False, True], ids=["asked", "eager"])
 def test_a_close_at_any_event_leaves_nothing(face: str, eager: bool) -> None:
     async def story(client: Any) -> None:
-        assistant_id, thread_id = await begun(client, TOOLS)
+        assistant_id, _ = await begun(client, TOOLS)
         for position in (1, 3, 6, 12, 20, 30, 33, 40):
             thread = await of(client.threads.create(messages=[{"role": "user", "content": "Hello"}]))
             stream = client.threads.runs.stream_with_tools(
@@ -188,14 +189,8 @@ def test_the_operator_ends_with_the_error_of_a_round_or_of_a_submission() -> Non
             raise LookupError("nowhere to submit")
 
         options = answering.Options(max_rounds=0)
-        for submit, chosen, error in ((refuse, None, LookupError), (refuse, options, answering_error())):
+        for submit, chosen, error in ((refuse, None, LookupError), (refuse, options, ToolRoundsError)):
             thread = client.threads.create(messages=[{"role": "user", "content": "Hello"}])
             with client.threads.runs.stream(thread.id, assistant_id=assistant.id) as stream, pytest.raises(error):
                 stream.pipe(answering.answer_with(TOOLS, submit, options=chosen)).run()
     assert all(ended(thread) for thread in ours())
-
-
-def answering_error() -> type[Exception]:
-    from rx_assistant.errors import ToolRoundsError
-
-    return ToolRoundsError
