@@ -152,12 +152,15 @@ if TYPE_CHECKING:
         RunCreateParamsNonStreaming as RunCreateParamsNonStreaming,
         RunCreateParamsStreaming as RunCreateParamsStreaming,
         RunListParams as RunListParams,
+        RunOnThreadParams as RunOnThreadParams,
         RunOptionsParams as RunOptionsParams,
+        RunSettingsParams as RunSettingsParams,
         RunSubmitToolOutputsParams as RunSubmitToolOutputsParams,
         RunSubmitToolOutputsParamsBase as RunSubmitToolOutputsParamsBase,
         RunSubmitToolOutputsParamsNonStreaming as RunSubmitToolOutputsParamsNonStreaming,
         RunSubmitToolOutputsParamsStreaming as RunSubmitToolOutputsParamsStreaming,
         RunUpdateParams as RunUpdateParams,
+        RunWithThreadParams as RunWithThreadParams,
         StepListParams as StepListParams,
         StepRetrieveParams as StepRetrieveParams,
         ThreadCreateAndRunParams as ThreadCreateAndRunParams,
@@ -379,8 +382,9 @@ _NAMES_OF = {
     """,
     "run_params": """
         RunCreateParams RunCreateParamsBase RunCreateParamsNonStreaming RunCreateParamsStreaming
-        RunListParams RunOptionsParams RunSubmitToolOutputsParams RunSubmitToolOutputsParamsBase
-        RunSubmitToolOutputsParamsNonStreaming RunSubmitToolOutputsParamsStreaming RunUpdateParams
+        RunListParams RunOnThreadParams RunOptionsParams RunSettingsParams RunSubmitToolOutputsParams
+        RunSubmitToolOutputsParamsBase RunSubmitToolOutputsParamsNonStreaming
+        RunSubmitToolOutputsParamsStreaming RunUpdateParams RunWithThreadParams
         StepListParams StepRetrieveParams ThreadCreateAndRunParams ThreadCreateAndRunParamsBase
         ThreadCreateAndRunParamsNonStreaming ThreadCreateAndRunParamsStreaming ToolOutput
         TruncationStrategyParam
