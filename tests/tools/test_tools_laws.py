@@ -155,6 +155,17 @@ def test_a_stream_that_is_over_is_freed_when_it_is_dropped() -> None:
             gc.enable()
 
 
+def test_a_stream_without_tools_has_no_tool_events() -> None:
+    with serve(script()) as server, AssistantClient(base_url=server.base_url) as client:
+        assistant = client.assistants.create(model="local")
+        with client.threads.create_and_run_stream(assistant_id=assistant.id) as stream:
+            assert list(stream.tool_events) == list(stream.pending_calls) == []
+            assert stream.get_final_run().status == "completed"
+            endings: list[str] = []
+            stream.tool_events.subscribe(None, None, lambda: endings.append("end"))
+            assert endings == ["end"]
+
+
 @pytest.mark.parametrize("face", FACES)
 def test_the_operator_answers_in_the_same_way(face: str) -> None:
     async def story(client: Any) -> list[str]:
