@@ -388,6 +388,20 @@ def test_an_eager_tool_runs_before_the_run_asks(face: str) -> None:
         assert submissions(server) == [[("a", "1"), ("b", "2")]]
 
 
+@EVERY_FACE
+def test_an_eager_call_that_was_approved_with_other_arguments_runs_once(face: str) -> None:
+    asked: list[str] = []
+
+    def edit(pending: Any) -> Decision:
+        asked.append(pending.arguments)
+        return Decision(True, {"n": 10})
+
+    with serve(script([call("double", n=1), call("triple", n=1)])) as server:
+        run_story(face, server.base_url, lambda client: told(client, eager=True, approve=edit))
+        assert submissions(server) == [[("call_double", "20"), ("call_triple", "30")]]
+    assert asked == ['{"n": 1}'] * 2
+
+
 # -- approval --------------------------------------------------------------------------------------------------------
 
 
