@@ -6,6 +6,7 @@ from rx_assistant import (
     gui as gui,
     local as local,
     operators as operators,
+    tools as tools,
     types as types,
 )
 from rx_assistant.api.request import (
@@ -54,7 +55,15 @@ from rx_assistant.errors import (
     StreamError as StreamError,
     StreamOverflowError as StreamOverflowError,
     StreamTruncatedError as StreamTruncatedError,
+    ToolArgumentsError as ToolArgumentsError,
+    ToolCancelledError as ToolCancelledError,
+    ToolDeniedError as ToolDeniedError,
+    ToolError as ToolError,
+    ToolFailedError as ToolFailedError,
+    ToolRoundsError as ToolRoundsError,
+    ToolTimeoutError as ToolTimeoutError,
     TotalTimeoutError as TotalTimeoutError,
+    UnknownToolError as UnknownToolError,
     UnprocessableEntityError as UnprocessableEntityError,
 )
 from rx_assistant.events import (
@@ -103,4 +112,12 @@ from rx_assistant.streams import (
     from_response as from_response,
     replay as replay,
     replay_async as replay_async,
+)
+from rx_assistant.tools import (
+    Approval as Approval,
+    Decision as Decision,
+    PendingCall as PendingCall,
+    Tool as Tool,
+    ToolContext as ToolContext,
+    ToolSet as ToolSet,
 )

@@ -203,6 +203,7 @@ def cli() -> None:
 @upstream_options
 @click.option("--instructions", help="Instructions for the assistant.")
 @click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="Keep the stream in this file.")
+@click.option("--tools", metavar="MODULE:OBJECT", help="A ToolSet or a list of functions that the assistant may call.")
 @debug_option
 def ask(
     text: str,
@@ -211,6 +212,7 @@ def ask(
     model: str | None,
     instructions: str | None,
     record: Path | None,
+    tools: str | None,
     **upstream: Any,
 ) -> None:
     """Ask TEXT and print the answer as it is written."""
@@ -225,6 +227,7 @@ def ask(
         api_key=api_key,
         instructions=instructions,
         record=record,
+        tools=tools,
         upstream=cast("UpstreamOptions", {"model": model, **upstream}),
     )
 

@@ -2,48 +2,62 @@
 
 from __future__ import annotations
 
-import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from rx_assistant.cli.failure import RunFailed
 from rx_assistant.cli.output import Output
 from rx_assistant.cli.show import describe_end, show
 from rx_assistant.client import AssistantClient
-from rx_assistant.errors import RxAssistantError
-from rx_assistant.types._inside import inside, models_in, text_in
+from rx_assistant.errors import ConfigurationError, RxAssistantError, ToolError
+from rx_assistant.tools import ToolSet
 
 if TYPE_CHECKING:
     from rx_assistant.local.upstreams import UpstreamOptions
     from rx_assistant.streams import AssistantStream
     from rx_assistant.types import Run
 
-LOCAL_TIME: Any = {
-    "type": "function",
-    "function": {
-        "name": "get_local_time",
-        "description": "The current local time: what time is it, what is the date today.",
-        "parameters": {
-            "type": "object",
-            "properties": {"timezone": {"type": "string", "description": "IANA name such as Europe/Paris."}},
-        },
-    },
-}
+LOCAL = ToolSet()
+"""The tools that `ask` offers unless `--tools` names others."""
 
 
-def local_time(arguments: str) -> str:
-    """Answer a call of `get_local_time`: the time in ISO form, or what is wrong with the arguments."""
+@LOCAL.tool(strict=False)
+def get_local_time(timezone: str | None = None) -> str:
+    """The current local time: what time is it, what is the date today.
+
+    Args:
+        timezone: IANA name such as Europe/Paris.
+    """
     try:
-        name = json.loads(arguments or "{}").get("timezone")
-        now = datetime.now(_zone(name)) if name else datetime.now().astimezone()
-    except (ValueError, AttributeError, ZoneInfoNotFoundError, OSError):
-        return f"error: {arguments!r} names no time zone"
+        now = datetime.now(_zone(timezone)) if timezone else datetime.now().astimezone()
+    except (ValueError, ZoneInfoNotFoundError, OSError):
+        raise ToolError(f"{timezone!r} is not the name of a time zone") from None
     return now.isoformat(timespec="seconds")
+
+
+def tools_named(name: str | None) -> ToolSet:
+    """The tools that `module:object` names: a ToolSet, or a list of functions; the local ones for None.
+
+    Raises:
+        ConfigurationError: there are no such tools.
+    """
+    if name is None:
+        return LOCAL
+    module, _, attribute = name.partition(":")
+    try:
+        sys.path.insert(0, "")  # as `python -m` does: modules of the current folder are found
+        return ToolSet.of(getattr(import_module(module), attribute))
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"--tools must be module:object with a ToolSet, got {name!r}: {error}") from error
+    finally:
+        sys.path.remove("")
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -76,13 +90,14 @@ def ask(
     api_key: str | None,
     instructions: str | None,
     record: Path | None,
+    tools: str | None,
     upstream: UpstreamOptions,
 ) -> None:
     """Ask, print what comes, and answer the tool calls until the run needs nothing more.
 
-    A model server that the local server asks is offered no tool: many models cannot call one.
+    A model server that the local server asks is offered no tool unless `tools` names some: many models cannot call one.
     """
-    output = Output()
+    output, toolset = Output(), tools_named(tools)
     model = upstream.get("model")
     with open_client(base_url, api_key, upstream) as client:
         asks_model = not base_url and any(upstream.get(name) for name in ("upstream", "model", "model_map"))
@@ -90,25 +105,13 @@ def ask(
             model=model or "local",
             name="rx-assistant",
             instructions=instructions and _readable(instructions),
-            tools=[] if asks_model else [LOCAL_TIME],
+            tools=[] if asks_model and tools is None else toolset.definitions(),
         )
         thread = client.threads.create()
         client.threads.messages.create(thread_id=thread.id, role="user", content=_readable(text))
-        stream = client.threads.runs.stream(thread_id=thread.id, assistant_id=assistant.id)
+        stream = client.threads.runs.stream_with_tools(thread.id, assistant_id=assistant.id, tools=toolset)
         recording = None if record is None else stream.record(record)
         run = _follow(stream, output)
-        while run.status == "requires_action" and run.required_action is not None:
-            outputs: list[Any] = []
-            for call in models_in(inside(run.required_action, "submit_tool_outputs", "tool_calls")):
-                answer = _answer(text_in(call.function, "name"), text_in(call.function, "arguments"))
-                outputs.append({"tool_call_id": call.id, "output": answer})
-                output.answer(outputs[-1]["output"])
-            stream = client.threads.runs.submit_tool_outputs_stream(
-                thread_id=thread.id, run_id=run.id, tool_outputs=outputs
-            )
-            if recording is not None:
-                stream.record(recording)
-            run = _follow(stream, output)
         output.finish()
     if recording is not None and recording.error is not None:
         output.note(f"the recording ended early: {recording.error}", "yellow")
@@ -120,10 +123,6 @@ def ask(
 def _readable(argument: str) -> str:
     """A word of the command line as UTF-8, whatever the locale: in the C locale Python leaves its bytes undecoded."""
     return os.fsencode(argument).decode("utf-8", "replace")
-
-
-def _answer(name: str, arguments: str) -> str:
-    return local_time(arguments) if name == "get_local_time" else f"error: there is no tool named {name!r} here"
 
 
 def _follow(stream: AssistantStream, output: Output) -> Run:

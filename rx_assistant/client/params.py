@@ -19,6 +19,8 @@ from rx_assistant.http.options import CallOptions, take_options
 from rx_assistant.http.timeouts import TimeoutInput
 from rx_assistant.polling import Backoff, PollSettings, UploadProgress
 from rx_assistant.streams import OnIdle, OnSubscribe, Replay
+from rx_assistant.tools import Approval, Decide, ExposeErrors, Tools
+from rx_assistant.types.run_params import RunOnThreadParams, RunWithThreadParams
 
 
 class RequestOptions(TypedDict, total=False):
@@ -57,6 +59,19 @@ class RunStreamOptions(StreamOptions, total=False):
     on_disconnect: OnDisconnect
 
 
+class ToolOptions(RunStreamOptions, total=False):
+    """… and the stream of a run whose tools it answers: which tools, and how. See `tools.Options`."""
+
+    tools: Required[Tools]
+    max_rounds: int | None
+    max_concurrency: int
+    tool_timeout: float | None
+    eager: bool
+    expose_errors: ExposeErrors
+    on_tool_error: Literal["output", "raise"]
+    approve: Approval | Decide | None
+
+
 class AssistantCreate(t.AssistantCreateParams, RequestOptions, total=False):
     """`assistants.create`."""
 
@@ -85,6 +100,10 @@ class CreateAndRunStream(t.ThreadCreateAndRunParamsBase, RunStreamOptions, total
     """`threads.create_and_run_stream`."""
 
 
+class CreateAndRunWithTools(RunWithThreadParams, ToolOptions, total=False):
+    """`threads.create_and_run_stream_with_tools`."""
+
+
 class MessageCreate(t.MessageCreateParams, RequestOptions, total=False):
     """`threads.messages.create`."""
 
@@ -103,6 +122,10 @@ class RunCreate(t.RunCreateParamsBase, RequestOptions, total=False):
 
 class RunStream(t.RunCreateParamsBase, RunStreamOptions, total=False):
     """`threads.runs.stream`."""
+
+
+class RunStreamWithTools(RunOnThreadParams, ToolOptions, total=False):
+    """`threads.runs.stream_with_tools`."""
 
 
 class RunUpdate(t.RunUpdateParams, RequestOptions, total=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from rx_assistant.api import runs
@@ -49,6 +50,66 @@ def without_policies(params: Mapping[str, Any], going_on: str = "poll") -> tuple
     return {name: value for name, value in params.items() if name not in policies}, policies
 
 
+class Leg:
+    """One response of a run's stream: the request for it, and how it goes on when its connection breaks.
+
+    `identity` is the run that the request continues with tool outputs. `thread_id` is the thread on which a new run
+    starts, if it is known.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        request: Request,
+        options: CallOptions,
+        identity: RunIdentity | None = None,
+        thread_id: str | None = None,
+    ) -> None:
+        self._session = session
+        self._identity = identity
+        self._resuming = Resuming(request, options, session.settings.timeout, identity, thread_id)
+        self.resume = self._resuming.with_session(session)
+
+    def open(self, abort: Abort, *, polls: bool) -> Any:
+        """Send the request. `polls`: if outputs arrived although the reply was lost, poll the run."""
+        self._resuming.begin()
+        try:
+            return self._session.open(self._resuming.request, self._resuming.options, abort)
+        except APIError as error:
+            question = self._resuming.question(error) if polls else None
+            if question is None or not _have_arrived(self._session, self._resuming, question):
+                raise
+            return self.resume(self._identity, RunSnapshot())
+
+
+class AsyncLeg:
+    """The same for asyncio and trio."""
+
+    def __init__(
+        self,
+        session: AsyncSession,
+        request: Request,
+        options: CallOptions,
+        identity: RunIdentity | None = None,
+        thread_id: str | None = None,
+    ) -> None:
+        self._session = session
+        self._identity = identity
+        self._resuming = Resuming(request, options, session.settings.timeout, identity, thread_id)
+        self.resume = self._resuming.with_async_session(session)
+
+    async def open(self, *, polls: bool) -> Any:
+        """Send the request. `polls`: if outputs arrived although the reply was lost, poll the run."""
+        self._resuming.begin()
+        try:
+            return await self._session.open(self._resuming.request, self._resuming.options)
+        except APIError as error:
+            question = self._resuming.question(error) if polls else None
+            if question is None or not await _have_arrived_async(self._session, self._resuming, question):
+                raise
+            return await self.resume(self._identity, RunSnapshot())
+
+
 def streamed(
     session: Session,
     request: Request,
@@ -58,31 +119,27 @@ def streamed(
     identity: RunIdentity | None = None,
     thread_id: str | None = None,
 ) -> HandledStream[H] | AssistantStream:
-    """The stream that a request starts. With a handler, `with` returns the handler.
+    """The stream that a request starts. With a handler, `with` returns the handler. Ids as for `Leg`."""
+    leg, abort = Leg(session, request, options, identity, thread_id), Abort()
+    kept, polls = split_policies(policies)
+    given = {**kept, "abort": abort.abort, "resume": leg.resume if polls else None, "identity": identity}
+    return made(session, lambda: leg.open(abort, polls=polls), handler, given)
 
-    `identity` is the run that the request continues with tool outputs. `thread_id` is the thread on which a new run
-    starts, if it is known.
-    """
-    resuming = Resuming(request, options, session.settings.timeout, identity, thread_id)
-    polls = policies.get("on_disconnect") == "poll"
-    resume = resuming.with_session(session)
-    abort = Abort()
 
-    def open() -> Any:
-        resuming.begin()
-        try:
-            return session.open(resuming.request, resuming.options, abort)
-        except APIError as error:
-            question = resuming.question(error) if polls else None
-            if question is None or not _have_arrived(session, resuming, question):
-                raise
-            return resume(identity, RunSnapshot())
-
+def split_policies(policies: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """The policies of the stream, and whether it polls when a connection breaks."""
     kept = {name: value for name, value in policies.items() if name != "on_disconnect"}
-    kept["abort"] = abort.abort
-    if polls:
-        kept["resume"] = resume
-    return made(session, open, handler, {**kept, "identity": identity})
+    return kept, policies.get("on_disconnect") == "poll"
+
+
+def fetch_run(session: Session, run_id: str, thread_id: str) -> Run:
+    """The run as it is now."""
+    return parsed(Run, session.send(runs.retrieve(run_id, thread_id)))
+
+
+async def fetch_run_async(session: AsyncSession, run_id: str, thread_id: str) -> Run:
+    """The same for asyncio and trio."""
+    return parsed(Run, await session.send(runs.retrieve(run_id, thread_id)))
 
 
 def made(
@@ -93,10 +150,7 @@ def made(
     def post_cancel(run_id: str, thread_id: str) -> Run:
         return parsed(Run, session.send(runs.cancel(run_id, thread_id)))
 
-    def fetch_run(run_id: str, thread_id: str) -> Run:
-        return parsed(Run, session.send(runs.retrieve(run_id, thread_id)))
-
-    posts: dict[str, Any] = {"post_cancel": post_cancel, "fetch_run": fetch_run}
+    posts: dict[str, Any] = {"post_cancel": post_cancel, "fetch_run": partial(fetch_run, session)}
     return built(open, handler, {**posts, **given})
 
 
@@ -115,24 +169,10 @@ def async_streamed(
     thread_id: str | None = None,
 ) -> HandledAsyncStream[H] | AsyncAssistantStream:
     """The same for asyncio and trio."""
-    resuming = Resuming(request, options, session.settings.timeout, identity, thread_id)
-    polls = policies.get("on_disconnect") == "poll"
-    resume = resuming.with_async_session(session)
-
-    async def open() -> Any:
-        resuming.begin()
-        try:
-            return await session.open(resuming.request, resuming.options)
-        except APIError as error:
-            question = resuming.question(error) if polls else None
-            if question is None or not await _have_arrived_async(session, resuming, question):
-                raise
-            return await resume(identity, RunSnapshot())
-
-    kept = {name: value for name, value in policies.items() if name != "on_disconnect"}
-    if polls:
-        kept["resume"] = resume
-    return async_made(session, open, handler, {**kept, "identity": identity})
+    leg = AsyncLeg(session, request, options, identity, thread_id)
+    kept, polls = split_policies(policies)
+    given = {**kept, "resume": leg.resume if polls else None, "identity": identity}
+    return async_made(session, lambda: leg.open(polls=polls), handler, given)
 
 
 def _have_arrived(session: Session, resuming: Resuming, question: Request) -> bool:
@@ -167,10 +207,7 @@ def async_made(
     async def post_cancel(run_id: str, thread_id: str) -> Run:
         return parsed(Run, await session.send(runs.cancel(run_id, thread_id)))
 
-    async def fetch_run(run_id: str, thread_id: str) -> Run:
-        return parsed(Run, await session.send(runs.retrieve(run_id, thread_id)))
-
-    posts: dict[str, Any] = {"post_cancel": post_cancel, "fetch_run": fetch_run}
+    posts: dict[str, Any] = {"post_cancel": post_cancel, "fetch_run": partial(fetch_run_async, session)}
     return async_built(open, handler, {**posts, **given})
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
-from reactivex import Observable, abc
+from reactivex import Observable, abc, operators as ops
 
 from rx_assistant.errors import BadRequestError, ConflictError, PollTimeoutError, RxAssistantError
 from rx_assistant.events import AssistantStreamEvent
@@ -31,8 +31,11 @@ from rx_assistant.streams.handling import bound
 from rx_assistant.streams.pump import Abort, Open, Pump, Resume
 
 if TYPE_CHECKING:
+    from rx_assistant.events import ToolEvent
     from rx_assistant.streams.decoding import Decoding
     from rx_assistant.streams.feed import RunIdentity
+    from rx_assistant.streams.legs import Legs
+    from rx_assistant.tools import PendingCall
     from rx_assistant.types import Message, Run, RunStep
 
 H = TypeVar("H")
@@ -63,6 +66,7 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
         abort: Abort | None = None,
         identity: RunIdentity | None = None,
         decoding: Decoding | None = None,
+        legs: Legs | None = None,
     ) -> None:
         Observable.__init__(self)
         StreamBase.__init__(
@@ -76,8 +80,9 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
             max_event_bytes=max_event_bytes,
             identity=identity,
             decoding=decoding,
+            legs=legs,
         )
-        self.driver: Pump = Pump(self.log, self._feed, open, resume, self._folding.latest, abort)
+        self.driver: Pump = Pump(self.log, self._feed, open, resume, self._folding.latest, abort, legs)
         self._post_cancel = post_cancel
         self._fetch_run = fetch_run
         self._cancelling = threading.RLock()
@@ -151,6 +156,17 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
             deltas = _TextDeltas(self)
             self._deltas = weakref.ref(deltas)
         return deltas
+
+    @property
+    def tool_events(self) -> Stream[ToolEvent]:
+        """What the tools of a stream with `tools=` do: ToolStarted, ToolProgress and ToolFinished of each call."""
+        return Stream(self._side("tool_events").link, cast("Any", self))
+
+    @property
+    def pending_calls(self) -> Stream[PendingCall]:
+        """The calls of tools that wait for approval, each a `PendingCall`; those that were decided are left out."""
+        calls: Stream[PendingCall] = Stream(self._side("pending_calls").link, cast("Any", self))
+        return calls.pipe(ops.filter(_is_open))
 
     def __next__(self) -> AssistantStreamEvent:
         """Give the next event from the one cursor that belongs to `next(stream)`; loops have their own.
@@ -289,6 +305,10 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
     def scheduler(self) -> abc.SchedulerBase:
         """Serves time operators: its timers only hand their actions to the stream, which runs them in turn (C10)."""
         return StreamScheduler(self.log.enqueue, TIMERS.call_later)
+
+
+def _is_open(call: PendingCall) -> bool:
+    return call.is_open
 
 
 class _TextDeltas(Stream[str]):

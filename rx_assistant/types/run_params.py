@@ -27,14 +27,13 @@ class TruncationStrategyParam(TypedDict, total=False):
     last_messages: int | None
 
 
-class RunOptionsParams(TypedDict, total=False):
-    """The options of a new run, on a new or an existing thread."""
+class RunSettingsParams(TypedDict, total=False):
+    """The options of a new run, on a new or an existing thread, without its tools."""
 
     assistant_id: Required[str]
     model: str | None
     reasoning_effort: ReasoningEffort
     instructions: str | None
-    tools: Iterable[AssistantToolParam] | None
     metadata: dict[str, str] | None
     temperature: float | None
     top_p: float | None
@@ -46,12 +45,22 @@ class RunOptionsParams(TypedDict, total=False):
     response_format: AssistantResponseFormatOptionParam | None
 
 
-class RunCreateParamsBase(RunOptionsParams, total=False):
-    """POST /threads/{thread_id}/runs; `include` goes into the query, as `include[]`."""
+class RunOptionsParams(RunSettingsParams, total=False):
+    """The options of a new run, on a new or an existing thread."""
+
+    tools: Iterable[AssistantToolParam] | None
+
+
+class RunOnThreadParams(RunSettingsParams, total=False):
+    """The options of a run on an existing thread, without its tools."""
 
     additional_instructions: str | None
     additional_messages: Iterable[MessageCreateParams] | None
     include: Sequence[RunStepInclude]
+
+
+class RunCreateParamsBase(RunOnThreadParams, RunOptionsParams, total=False):
+    """POST /threads/{thread_id}/runs; `include` goes into the query, as `include[]`."""
 
 
 class RunCreateParamsNonStreaming(RunCreateParamsBase, total=False):
@@ -69,11 +78,15 @@ class RunCreateParamsStreaming(RunCreateParamsBase):
 RunCreateParams: TypeAlias = RunCreateParamsNonStreaming | RunCreateParamsStreaming
 
 
-class ThreadCreateAndRunParamsBase(RunOptionsParams, total=False):
-    """POST /threads/runs."""
+class RunWithThreadParams(RunSettingsParams, total=False):
+    """The options of a run on a new thread, without its tools."""
 
     thread: ThreadCreateParams
     tool_resources: ToolResourcesParam | None
+
+
+class ThreadCreateAndRunParamsBase(RunWithThreadParams, RunOptionsParams, total=False):
+    """POST /threads/runs."""
 
 
 class ThreadCreateAndRunParamsNonStreaming(ThreadCreateAndRunParamsBase, total=False):
