@@ -27,6 +27,11 @@ class Home:
         """Whether this thread is running the loop."""
         return self.loop is not None and self.loop.is_here()
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a task sleeps until something changes."""
+        return bool(self._sleepers)
+
     def waker(self) -> LoopWaker:
         """Give something to sleep on that any thread may wake."""
         return LoopWaker(self.here())

@@ -139,7 +139,7 @@ class AsyncPump:
                 if log.alarm is not None:
                     log.check()
                 if step is READ:
-                    await self._read()
+                    await self._read(on=True)
                     log.drain()  # what was wanted before is delivered without asking for the step
                 elif step is DELIVER:
                     log.want(FOREVER)
@@ -209,7 +209,7 @@ class AsyncPump:
                 if log.length > upto:
                     continue  # a handler has read ahead
                 if state.arrival(upto, True) is READ:
-                    await self._read()
+                    await self._read(on=True)
                 else:
                     await self._home.sleep(lambda: 0 not in state.turn or log.state >= ENDED)
             await self._deliver_ending()
@@ -240,36 +240,43 @@ class AsyncPump:
         if self._closed:
             await body.aclose()
 
-    async def _read(self) -> None:
-        """Take the turn and read one chunk into the log.
+    async def _read(self, *, on: bool = False) -> None:
+        """Take the turn and read one chunk into the log. With `on`, deliver it, and read on while no other task waits.
 
         What goes wrong is the stream's ending, not the caller's exception.
         """
         if not self.unread.was_read:
             self.unread.read()
-        state = self._state
+        log, feed, state, task = self._log, self._feed, self._state, self._task
         state.turn[0] = state
         try:
-            try:
-                if state.body is None:
-                    await self._start()
-                body = state.body
-                if body is None or self._log.state >= ENDED:
+            while True:
+                try:
+                    if state.body is None:
+                        await self._start()
+                    body = state.body
+                    if body is None or log.state >= ENDED:
+                        return
+                    chunk = await body.read()
+                except RxAssistantError as error:
+                    await self._recover(error)
                     return
-                chunk = await body.read()
-            except RxAssistantError as error:
-                await self._recover(error)
-                return
-            except Exception as error:  # no error of a transport's: a source that is not what it should be
-                self._feed.fail(error)
-                return
-            except BaseException:
-                await self._cancelled("the task that was reading the stream was cancelled")
-                raise
-            if not chunk:
-                await self._recover(None)
-            elif self._feed.take(chunk):
-                body.saw_event()
+                except Exception as error:  # no error of a transport's: a source that is not what it should be
+                    feed.fail(error)
+                    return
+                except BaseException:
+                    await self._cancelled("the task that was reading the stream was cancelled")
+                    raise
+                if not chunk:
+                    await self._recover(None)
+                    return
+                if feed.take(chunk):
+                    body.saw_event()
+                if not on:
+                    return
+                log.drain()
+                if self._home.is_awaited or self._handlers or self._task is not task or log.alarm or log.is_behind:
+                    return
         finally:
             self._leave_turn()
 
