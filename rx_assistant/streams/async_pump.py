@@ -51,7 +51,7 @@ class AsyncPump:
         resume: AsyncResume | None,
         snapshot: Callable[[], RunSnapshot],
     ) -> None:
-        self._home = Home()
+        self._home = Home(log.listen)
         self.unread = Unread(log, self._home.call_later)
         self._log = log
         self._feed = feed
@@ -66,8 +66,8 @@ class AsyncPump:
         self._task: Task | None = None
         self._task_id: int | None = None
         self._task_over = False
+        self._reads_on = False  # whether the reading task keeps its turn: no handler and no task of the stream's own
         log.inside = self._handlers.is_inside
-        log.listen(self._home.wake)
 
     @property
     def loop(self) -> EventLoop | None:
@@ -188,6 +188,7 @@ class AsyncPump:
 
     def _connect(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if self._task is None and not self._log.delivered:
+            self._reads_on = False
             self._handlers.connected = True
             self._task = self.here().spawn(main)
 
@@ -241,14 +242,14 @@ class AsyncPump:
             await body.aclose()
 
     async def _read(self, *, on: bool = False) -> None:
-        """Take the turn and read one chunk into the log. With `on`, deliver it, and read on while no other task waits.
+        """Take the turn and read one chunk into the log. With `on`, deliver it and read on if no handler waits.
 
         What goes wrong is the stream's ending, not the caller's exception.
         """
         if not self.unread.was_read:
             self.unread.read()
-        log, feed, state, task = self._log, self._feed, self._state, self._task
-        state.turn[0] = state
+        log, feed, state = self._log, self._feed, self._state
+        state.turn[0], self._reads_on = state, on and not self._handlers
         try:
             while True:
                 try:
@@ -272,10 +273,10 @@ class AsyncPump:
                     return
                 if feed.take(chunk):
                     body.saw_event()
-                if not on:
+                if not self._reads_on:
                     return
                 log.drain()
-                if self._home.is_awaited or self._handlers or self._task is not task or log.alarm or log.is_behind:
+                if log.alarm is not None or log.is_behind:
                     return
         finally:
             self._leave_turn()
@@ -318,6 +319,7 @@ class AsyncPump:
 
     def attach(self, binding: Binding, *, raises: bool) -> Callable[[], None]:
         """Add an async handler: it gets everything that the log keeps, then each event. Gives what removes it."""
+        self._reads_on = False
         detach = self._handlers.attach(binding, raises=raises)
         if not raises:
             self.unread.wait()

@@ -60,6 +60,26 @@ class RunIdentity(NamedTuple):
 class Feed:
     """Takes chunks as they come; `log` gets the events, and the ending when it is decided."""
 
+    __slots__ = (
+        "_appending",
+        "_arrived",
+        "_broke_at",
+        "_bytes",
+        "_decoding",
+        "_fruitless",
+        "_identity",
+        "_max_event_bytes",
+        "_odd",
+        "_recordings",
+        "_rest",
+        "_run",
+        "_run_kind",
+        "_snapshot",
+        "done",
+        "log",
+        "request_id",
+    )
+
     def __init__(
         self,
         log: HotLog[StreamEvent],
