@@ -4,11 +4,15 @@ POST …/threads/THREAD/runs          THREAD says how: `t-EVENTS-GROUP-RATE-GATE
     EVENTS text deltas; GROUP events in one chunk; RATE events per second (0: as fast as it is read), each delta's
     text then being the time of its writing (seconds on the machine's monotonic clock). Paced streams begin when
     GATE of them are open, so that opening them is not measured as lateness; until then each has only its head.
+
+POST …/threads/poll-N/runs          a run as JSON, queued. On the same connection, N GETs of it show it in progress, and
+    the next shows it completed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
 from typing import TypeAlias
@@ -46,8 +50,18 @@ def whole(events: int, group: int) -> bytes:
     return _ready[events, group]
 
 
+def reply(status: str) -> bytes:
+    """A run as JSON."""
+    content = json.dumps(run(status)).encode()
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
+        len(content),
+        content,
+    )
+
+
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer requests on one connection until it is closed."""
+    left = 0
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
@@ -55,6 +69,14 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
                 if line.lower().startswith(b"content-length:"):
                     await reader.readexactly(int(line.split(b":")[1]))
             thread = head.split(b" ", 2)[1].split(b"/threads/")[1].split(b"/")[0].decode()
+            if head.startswith(b"GET"):
+                left -= 1
+                writer.write(reply("in_progress" if left >= 0 else "completed"))
+                continue
+            if thread.startswith("poll-"):
+                left = int(thread.removeprefix("poll-"))
+                writer.write(reply("queued"))
+                continue
             _, events, group, rate, gate = thread.split("-")
             writer.write(HEAD)
             if rate == "0":
