@@ -14,12 +14,11 @@ from collections.abc import AsyncIterator, Callable
 import anyio
 
 from rx_assistant.errors import RxAssistantError
-from rx_assistant.http.body import FINISH_BYTES, FINISH_SECONDS, BodyState
+from rx_assistant.grace import CLOSE_SECONDS, FINISH_SECONDS
+from rx_assistant.http.body import FINISH_BYTES, BodyState
 from rx_assistant.http.event_loops import waits
 from rx_assistant.http.timeouts import Timeout
 from rx_assistant.http.transports import Response, transport_errors
-
-CLOSE_SECONDS = 2.0
 
 _log = logging.getLogger("rx_assistant.http")
 

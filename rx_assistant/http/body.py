@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator
 from threading import RLock
 
 from rx_assistant.errors import RxAssistantError, StreamCancelledError, StreamClosedError
+from rx_assistant.grace import FINISH_SECONDS
 from rx_assistant.hot import TIMERS
 from rx_assistant.http.connection import Abort, Connection
 from rx_assistant.http.content import EventStreamContent
@@ -34,7 +35,6 @@ from rx_assistant.http.deadlines import Alarm, Deadlines
 from rx_assistant.http.timeouts import Timeout
 from rx_assistant.http.transports import Response, translated, transport_errors
 
-FINISH_SECONDS = 0.5
 FINISH_BYTES = 64 * 1024
 
 _BROKE = "the connection broke while events were read"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from rx_assistant.errors import RxAssistantError, StreamCancelledError, StreamClosedError
+from rx_assistant.grace import HANDLER_SECONDS
 from rx_assistant.hot import ENDED, FOREVER, RELEASED
 from rx_assistant.streams.async_handlers import AsyncHandlers
 from rx_assistant.streams.async_home import Home
@@ -36,8 +37,6 @@ AsyncResume = Callable[["RunIdentity | None", "RunSnapshot"], Awaitable["AsyncBo
 
 The identity is None where no event had told it. So is the body, where the run cannot be found.
 """
-
-_GOODBYE = 5.0  # seconds that handlers get to hear of a cancellation
 
 
 class AsyncPump:
@@ -306,7 +305,7 @@ class AsyncPump:
     async def _cancelled(self, what: str) -> None:
         """End the stream for everybody, and let the handlers hear of it, while the cancellation goes on."""
         self._feed.fail(StreamCancelledError(what))
-        with anyio.move_on_after(_GOODBYE, shield=True):
+        with anyio.move_on_after(HANDLER_SECONDS, shield=True):
             await self._deliver_ending()
             await self.settle()
 
@@ -412,7 +411,7 @@ class AsyncPump:
                 await self._end_task()
             await self._told()
         finally:
-            with anyio.move_on_after(_GOODBYE, shield=True):
+            with anyio.move_on_after(HANDLER_SECONDS, shield=True):
                 await self._end_task()
                 await self._deliver_ending()
 

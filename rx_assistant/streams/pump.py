@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import from_thread
 
 from rx_assistant.errors import RxAssistantError
+from rx_assistant.grace import THREAD_SECONDS
 from rx_assistant.hot import DELIVERED, ENDED, FOREVER, RELEASED, TIMERS, Sleepers, start_thread
 from rx_assistant.streams.pump_state import DELIVER, END, READ, WAIT, Close, PumpState, Step
 from rx_assistant.streams.unread import Unread
@@ -41,8 +42,6 @@ Abort = Callable[[RxAssistantError], object]
 """Ends an `Open` that is under way on another thread: it raises the error given. Returns at once."""
 
 _logger = logging.getLogger("rx_assistant")
-
-_JOIN = 1.0  # seconds that close() gives the background thread to notice
 
 
 class Pump:
@@ -314,8 +313,8 @@ class Pump:
         thread, here = self._thread, threading.get_ident()
         if thread is None or thread.ident == here or self._log.delivering in (thread.ident, here):
             return
-        if self._sleepers.sleep(lambda: self._over, _JOIN):
-            thread.join(_JOIN)
+        if self._sleepers.sleep(lambda: self._over, THREAD_SECONDS):
+            thread.join(THREAD_SECONDS)
 
     def leave(self, *, patient: bool) -> None:
         """Close, and return once the ending was told.
@@ -329,7 +328,7 @@ class Pump:
                 self._tell_ending(None)
         finally:
             self.close()
-        self._tell_ending(_JOIN)
+        self._tell_ending(THREAD_SECONDS)
 
     def _tell_ending(self, seconds: float | None) -> None:
         log, here = self._log, threading.get_ident()
