@@ -275,7 +275,7 @@ class AsyncPump:
                 if not self._reads_on:
                     return
                 log.drain()
-                if log.alarm is not None or log.is_behind:
+                if log.alarm is not None or log.is_behind or not self._reads_on:  # a subscriber may attach a handler
                     return
         finally:
             self._leave_turn()
