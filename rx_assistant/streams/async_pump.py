@@ -1,6 +1,6 @@
-"""The pump of an asynchronous stream: `_pump_state` says what is next, tasks of one event loop read and wait.
+"""The pump of an asynchronous stream: `pump_state` says what is next, tasks of one event loop read and wait.
 
-Sync subscribers are called by the log, async handlers are awaited by `_async_handlers`. A task that is cancelled while
+Sync subscribers are called by the log, async handlers are awaited by `async_handlers`. A task that is cancelled while
 it reads, or while it awaits a handler, ends the stream for everybody: the transport has closed the response. No cancel
 scope and no task group is open while user code runs, but for the ending after a cancellation or a close.
 """
@@ -59,8 +59,8 @@ class AsyncPump:
         self._state: PumpState[AsyncBody] = PumpState(log, feed, snapshot, resumes=resume is not None)
         self._opening: anyio.CancelScope | None = None
         self._closed = False
-        self._cleaning = False
-        self._cleaned = False
+        self._settling = False
+        self._settled = False
         self._handlers = AsyncHandlers(log, self._home)
         self._task: Task | None = None
         self._task_id: int | None = None
@@ -372,7 +372,7 @@ class AsyncPump:
     @property
     def is_left_open(self) -> bool:
         """Whether there is something to close that only readers of the stream would close, and they are gone."""
-        return self._state.body is not None and not (self._closed or self._cleaning) and self._task is None
+        return self._state.body is not None and not (self._closed or self._settling) and self._task is None
 
     @property
     def holds_connection(self) -> bool:
@@ -392,7 +392,7 @@ class AsyncPump:
         self._state.cut()
         self._handlers.set_gate()
         self._log.want(FOREVER)
-        if self._cleaned:
+        if self._settled:
             return
         body = self._state.body
         if body is not None and not self._feed.done and not self._home.is_here:
@@ -401,7 +401,7 @@ class AsyncPump:
 
     async def closed(self) -> None:
         """Return when nothing of the stream is left: no response, no task."""
-        if self._cleaned and self._task is None and not self._handlers:
+        if self._settled and self._task is None and not self._handlers:
             return
         was_cut = isinstance(self._log.failure, StreamClosedError)
         try:
@@ -430,15 +430,15 @@ class AsyncPump:
 
     async def settle(self) -> None:
         """Give the connection back after a good end, else close it. Once; others wait until it is done."""
-        if self._cleaning:
-            if not self._cleaned:
-                await self._home.sleep(lambda: self._cleaned)
+        if self._settling:
+            if not self._settled:
+                await self._home.sleep(lambda: self._settled)
             return
         if not self._log.ended or (self._state.body is None and 0 in self._state.turn):
             if self._closed and self._opening is not None:
                 self._opening.cancel()
             return
-        self._cleaning = True
+        self._settling = True
         try:
             body = self._state.body
             if body is not None and self._state.is_good:
@@ -450,7 +450,7 @@ class AsyncPump:
             elif body is not None:
                 await _closed_whatever_happens(body)
         finally:
-            self._cleaned = True
+            self._settled = True
             self._state.forget()
             self._home.wake()
 

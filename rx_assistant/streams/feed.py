@@ -1,7 +1,7 @@
 """Chunks of bytes → events in a hot log, and the decision how a stream has ended (decisions 3 and 9).
 
 Pure but for the log and a recording: it reads nothing and waits for nothing, so both faces share it. What the bytes
-mean is the matter of a `Decoding` (`_decoding.py`): the feed knows events of the Assistants protocol alone.
+mean is the matter of a `Decoding` (`decoding.py`): the feed knows events of the Assistants protocol alone.
 """
 
 from __future__ import annotations

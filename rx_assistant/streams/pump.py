@@ -1,4 +1,4 @@
-"""The pump of a synchronous stream: `_pump_state` says what is next, this reads and waits on threads.
+"""The pump of a synchronous stream: `pump_state` says what is next, this reads and waits on threads.
 
 No thread owns the pump between two steps. A thread that needs an event which was not read yet takes the turn, reads one
 chunk and gives the turn back; the others sleep until the log changes or the turn is free. After `connect()` only the
