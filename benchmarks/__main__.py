@@ -21,6 +21,7 @@ TABLES = (
     "close",
     "fanout",
     "concurrent",
+    "polling",
     "memory",
     "arguments",
     "imports",

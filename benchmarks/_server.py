@@ -6,6 +6,9 @@ POST …/chat/completions             the name of the model says how, in the sam
     text then being the time of its writing (seconds on the machine's monotonic clock). Paced streams begin when
     GATE of them are open, so that opening them is not measured as lateness; until then each has only its head. More
     than one begin a second later.
+
+POST …/threads/poll-N/runs          a run as JSON, queued. On the same connection, N GETs of it show it in progress, and
+    the next shows it completed.
 """
 
 from __future__ import annotations
@@ -71,8 +74,18 @@ def whole(wire: Wire, events: int, group: int) -> bytes:
     return _ready[key]
 
 
+def reply(status: str) -> bytes:
+    """A run as JSON."""
+    content = json.dumps(run(status)).encode()
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
+        len(content),
+        content,
+    )
+
+
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer requests on one connection until it is closed."""
+    left = 0
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
@@ -87,6 +100,14 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             wire, how = CHAT, ""
             if "/threads/" in path:
                 wire, how = ASSISTANTS, path.split("/threads/")[1].split("/")[0]
+            if head.startswith(b"GET"):
+                left -= 1
+                writer.write(reply("in_progress" if left >= 0 else "completed"))
+                continue
+            if how.startswith("poll-"):
+                left = int(how.removeprefix("poll-"))
+                writer.write(reply("queued"))
+                continue
             _, events, group, rate, gate = (how or json.loads(body)["model"]).split("-")
             writer.write(HEAD)
             if rate == "0":

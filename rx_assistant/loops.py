@@ -33,6 +33,7 @@ from typing import Any, Literal, ParamSpec, Self, TypeVar
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from rx_assistant.grace import LOOP_SECONDS
 from rx_assistant.schedulers import EventLoop, Task, current_event_loop
 from rx_assistant.streams import AsyncAssistantStream
 
@@ -40,7 +41,6 @@ R = TypeVar("R")
 S = TypeVar("S", bound=AsyncAssistantStream)
 P = ParamSpec("P")
 
-_CANCEL_GRACE = 2.0  # seconds that a cancel may take while the loop ends
 
 _log = logging.getLogger("rx_assistant")
 
@@ -234,7 +234,7 @@ async def _finished(stream: AsyncAssistantStream) -> None:
 
 async def _cancelled(stream: AsyncAssistantStream) -> None:
     """Cancel the run of a stream without readers. This does not wait for `idle_grace`, because the loop ends now."""
-    with anyio.move_on_after(_CANCEL_GRACE):
+    with anyio.move_on_after(LOOP_SECONDS):
         try:
             await stream.cancel()
         except Exception as error:

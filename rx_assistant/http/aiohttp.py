@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from rx_assistant.errors import ConfigurationError
+from rx_assistant.grace import KEPT_SECONDS
 from rx_assistant.http.event_loops import current_loop, with_its_loop
 
 try:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 _LONGEST_HEADER = 64 * 1024
-_KEPT_SECONDS = 15.0
 
 
 class AiohttpClient(httpx.AsyncClient):
@@ -71,7 +71,7 @@ class _OneLoop(AiohttpTransport):
 
     def _session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=self.ssl_context, keepalive_timeout=_KEPT_SECONDS),
+            connector=aiohttp.TCPConnector(limit=0, ssl=self.ssl_context, keepalive_timeout=KEPT_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=True,
             max_line_size=_LONGEST_HEADER,

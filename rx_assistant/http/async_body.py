@@ -14,18 +14,19 @@ from collections.abc import AsyncIterator, Callable
 import anyio
 
 from rx_assistant.errors import RxAssistantError
-from rx_assistant.http.body import FINISH_BYTES, FINISH_SECONDS, BodyState
-from rx_assistant.http.event_loops import Interrupted, waits
+from rx_assistant.grace import CLOSE_SECONDS, FINISH_SECONDS
+from rx_assistant.http.body import FINISH_BYTES, BodyState
+from rx_assistant.http.event_loops import waits
 from rx_assistant.http.timeouts import Timeout
 from rx_assistant.http.transports import Response, transport_errors
-
-CLOSE_SECONDS = 2.0
 
 _log = logging.getLogger("rx_assistant.http")
 
 
 class AsyncResponseBody:
     """An open response of httpx or httpx2, as the body of an event stream."""
+
+    __slots__ = ("_chunks", "_gone", "_next", "_on_release", "_response", "_state", "_waits", "request_id")
 
     def __init__(
         self,
@@ -42,36 +43,44 @@ class AsyncResponseBody:
         self.request_id = self._state.request_id
         self._on_release = released
         self._chunks: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]
-        self._next = self._chunks.__anext__
-        self._waits = waits(self._state.deadlines.left)
+        self._waits = waits(self._state.left)
+        self._next = self._waits.around(self._chunks.__anext__)
         self._gone: anyio.Event | None = None
 
     async def read(self) -> bytes:
         """The next bytes, b"" at the end. Raises only errors of this package, and the same again when called again."""
-        state = self._state
-        while True:
-            try:
-                if not state.begin():
-                    return b""
+        state, waits = self._state, self._waits
+        try:
+            while state.begin():
+                waits.begin()
                 try:
-                    with self._waits:
-                        raw = await self._next()
+                    raw = await self._next()
                 except StopAsyncIteration:
                     raw = None
-                except Interrupted:
-                    raise state.interrupted() from None
-                except transport_errors() as cause:
-                    raise state.broke(cause) from cause
-                except BaseException:
-                    state.cancelled("the task that read the stream was cancelled")
-                    raise
+                except BaseException as cause:
+                    error = self._error(cause)
+                    if error is None:
+                        raise
+                    raise error from error.__cause__
                 chunk = state.take(raw)
-            finally:
+                if chunk:
+                    return chunk
+            return b""
+        finally:
+            if state.since is not None:
                 state.end()
-                if state.is_over:
-                    await self._release()
-            if chunk or raw is None:
-                return chunk
+            if state.is_over:
+                await self._release()
+
+    def _error(self, cause: BaseException) -> RxAssistantError | None:
+        """The error for what ended a wait; None for a cancellation from outside, which goes on."""
+        state = self._state
+        if self._waits.were_interrupted(cause):
+            return state.interrupted()
+        if isinstance(cause, transport_errors()):
+            return state.broke(cause)
+        state.cancelled("the task that read the stream was cancelled")
+        return None
 
     def saw_event(self) -> None:
         """The last bytes held an event: the limits on waiting for one start over."""
@@ -96,8 +105,7 @@ class AsyncResponseBody:
 
     async def aclose(self) -> None:
         """Stop, from any task of the loop; a waiting `read()` ends."""
-        self._state.closed = True
-        if not self._state.reading:
+        if not self._state.close():
             await self._release()
             return
         gone = self._gone = self._gone or anyio.Event()
@@ -111,7 +119,7 @@ class AsyncResponseBody:
 
     def close_soon(self) -> None:
         """Stop, from any thread: no further read begins. The loop closes the response."""
-        self._state.closed = True
+        self._state.close()
 
     async def _release(self) -> None:
         """Close the response, also while the task is being cancelled."""

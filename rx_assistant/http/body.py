@@ -8,11 +8,11 @@ and `close()` to stop. `BodyState` decides; a face waits for chunks and releases
        ▼
     the face waits for a chunk ──► take(chunk) ──► bytes for the pump, or b"": begin again
        │                           take(None)  ──► the end of the body
-       ├── the transport raised ─► broke(cause)
-       ├── a limit or close() ───► interrupted()
-       └── anything else ────────► cancelled(text)
+       ├── the transport raised ─► broke(cause)  ──┐
+       ├── a limit or close() ───► interrupted() ──┼──► end(): the wait is over
+       └── anything else ────────► cancelled(text) ┘
        ▼
-    end(): the wait is over; if `is_over`, the face releases the response
+    if `is_over`, the face releases the response
 
 On threads the caller of `close()` releases the response if no thread is reading. Otherwise it shuts the connection
 down; the read ends at once, and the reading thread releases. On HTTP/2, and where there is no socket, the reading
@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator
 from threading import RLock
 
 from rx_assistant.errors import RxAssistantError, StreamCancelledError, StreamClosedError
+from rx_assistant.grace import FINISH_SECONDS
 from rx_assistant.hot import TIMERS
 from rx_assistant.http.connection import Abort, Connection
 from rx_assistant.http.content import EventStreamContent
@@ -34,7 +35,6 @@ from rx_assistant.http.deadlines import Alarm, Deadlines
 from rx_assistant.http.timeouts import Timeout
 from rx_assistant.http.transports import Response, translated, transport_errors
 
-FINISH_SECONDS = 0.5
 FINISH_BYTES = 64 * 1024
 
 _BROKE = "the connection broke while events were read"
@@ -43,9 +43,24 @@ _log = logging.getLogger("rx_assistant.http")
 
 
 class BodyState:
-    """The state of one open body. It never waits; the face on threads calls it under a lock."""
+    """The state of one open body. It never waits; the face on threads calls it under a lock.
 
-    __slots__ = ("_content", "closed", "deadlines", "ended", "failure", "reading", "released", "request_id")
+    `since` is when the wait for the next chunk began; None without a wait. `is_over`: no further read finds anything.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_content",
+        "_passes",
+        "closed",
+        "deadlines",
+        "ended",
+        "failure",
+        "is_over",
+        "released",
+        "request_id",
+        "since",
+    )
 
     def __init__(
         self,
@@ -58,36 +73,45 @@ class BodyState:
     ) -> None:
         self.request_id: str | None = response.headers.get("x-request-id")
         self.deadlines = Deadlines(timeout, clock, started, read=read)
-        self.reading = False
+        self.since: float | None = None
         self.closed = False
         self.ended = False
+        self.is_over = False
         self.released = False
         self.failure: RxAssistantError | None = None
+        self._clock = clock
         self._content = EventStreamContent(response)
+        self._passes = False
 
     def begin(self) -> bool:
         """A read begins. False if the body is at its end; raises the error if it ended with one."""
-        if self.failure is not None:
-            raise self.failure
-        if self.closed:
-            raise self.fail(self.closed_error())
-        if self.ended or self.released:
+        if self.is_over:
+            if self.failure is not None:
+                raise self.failure
+            if self.closed:
+                raise self.fail(self.closed_error())
             return False
         if self.deadlines.counts and (passed := self.deadlines.passed()) is not None:
             raise self.fail(passed)
-        if self.deadlines.watches:
-            self.deadlines.begin_read()
-        self.reading = True
+        self.since = self._clock()
         return True
 
     def take(self, raw: bytes | None) -> bytes:
-        """The bytes of the event stream in a chunk, None being the end of the body. Raises what ends the body."""
+        """The wait gave a chunk, or None at the end of the body: the bytes of the event stream in it.
+
+        Raises what ends the body.
+        """
+        self.end()
+        if self._passes and raw is not None and not self.closed:
+            return raw
         if self.closed:
             raise self.fail(self.closed_error())
         try:
             if raw is not None:
-                return raw if self._content.passes else self._content.feed(raw)
-            self.ended = True
+                content = self._content.feed(raw)
+                self._passes = self._content.passes
+                return content
+            self.ended = self.is_over = True
             self._content.end()
         except RxAssistantError as error:
             raise self.fail(error) from error.__cause__
@@ -99,7 +123,7 @@ class BodyState:
 
     def interrupted(self) -> RxAssistantError:
         """The wait was ended from outside: the body was closed, or met a limit."""
-        limit = self.deadlines.nearest()
+        limit = self.deadlines.nearest(self.since)
         return self.fail(self.closed_error() if self.closed or limit is None else limit.error())
 
     def cancelled(self, text: str) -> RxAssistantError:
@@ -108,14 +132,23 @@ class BodyState:
 
     def end(self) -> None:
         """The wait is over."""
-        self.reading = False
-        if self.deadlines.watches:
-            self.deadlines.end_read()
+        since, self.since = self.since, None
+        if since is not None and self.deadlines.counts:
+            self.deadlines.waited(since)
+
+    def close(self) -> bool:
+        """Let no further read begin; gives whether one is waiting."""
+        self.closed = self.is_over = True
+        return self.reading
 
     @property
-    def is_over(self) -> bool:
-        """Whether no further read will find anything."""
-        return self.ended or self.closed or self.failure is not None
+    def reading(self) -> bool:
+        """Whether a wait is under way."""
+        return self.since is not None
+
+    def left(self) -> float | None:
+        """Seconds until the present wait meets its limit; None without a wait, or without a limit."""
+        return None if self.since is None else self.deadlines.left(self.since)
 
     def closed_error(self) -> StreamClosedError:
         return StreamClosedError("the stream was closed", request_id=self.request_id)
@@ -124,6 +157,7 @@ class BodyState:
         """Remember how the body ended: the first failure counts, and closing counts more than what it caused."""
         if self.failure is None:
             self.failure = self.closed_error() if self.closed else error
+        self.is_over = True
         return self.failure
 
 
@@ -148,7 +182,7 @@ class ResponseBody:
         self._on_release = released
         self._chunks: Iterator[bytes] = iter(response.stream)  # type: ignore[arg-type]
         self._lock = RLock()
-        self._alarm = Alarm(self._call_later, self._left, self._abort.cut)
+        self._alarm = Alarm(self._call_later, self._state.left, self._abort.cut)
 
     def read(self) -> bytes:
         """The next bytes, b"" at the end. Raises only errors of this package, and the same again when called again."""
@@ -183,8 +217,7 @@ class ResponseBody:
     def close(self) -> None:
         """Stop, from any thread, and return at once; a blocked `read()` ends."""
         with self._lock:
-            self._state.closed = True
-            reading = self._state.reading
+            reading = self._state.close()
             if reading:
                 self._abort.cut()
         if not reading:
@@ -201,7 +234,6 @@ class ResponseBody:
                     self._alarm.set()
             raw = next(self._chunks, None)
             with lock:
-                state.end()
                 if self._abort.was_cut:
                     raise self._broke(None)
                 chunk = state.take(raw)
@@ -244,9 +276,6 @@ class ResponseBody:
                 action()
 
         return TIMERS.call_later(seconds, locked)
-
-    def _left(self) -> float | None:
-        return self._state.deadlines.left() if self._state.reading else None
 
     def _release(self) -> None:
         """Close the response, which gives its connection back if the body was read to its end."""

@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 import anyio
 
 from rx_assistant.errors import APIConnectionError
+from rx_assistant.grace import KEPT_SECONDS
 from rx_assistant.http.connection import Abort, Connection
 from rx_assistant.http.event_loops import current_loop, with_its_loop
 from rx_assistant.http.transports import (
@@ -33,9 +34,6 @@ from rx_assistant.http.transports import (
 
 KEPT = 100
 """The largest number of idle connections on threads."""
-
-KEPT_SECONDS = 15.0
-"""Seconds; a connection that was idle for longer is closed."""
 
 
 def closed_error() -> APIConnectionError:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 
 from rx_assistant.errors import APIConnectionError, RxAssistantError
+from rx_assistant.grace import CLOSE_SECONDS
 from rx_assistant.hot import Sleepers, start_thread
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _OPENED = ("connect_tcp.complete", "connect_unix_socket.complete")
-_CLOSE_SECONDS = 2.0
 _ENCRYPTED = "start_tls.complete"
 _CLOSING = "response_closed.started"
 
@@ -303,7 +303,7 @@ class Opening:
         """Close it, also while the task is being cancelled."""
         stream, self._stream = self._stream, None
         if stream is not None:
-            with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
                 await stream.aclose()
 
 

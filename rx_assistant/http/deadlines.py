@@ -36,24 +36,14 @@ class Limit(NamedTuple):
 
 
 class Deadlines:
-    """Learns of reads and events, and knows by when the current read has to end. Not thread-safe by itself.
+    """Learns how long reads have waited, and knows by when the present one has to end. Not thread-safe by itself.
 
-    `read` is the limit on a wait without a byte, where the transport does not watch over it: None leaves it out.
-    `counts`: whether a limit can pass between two reads, or while bytes arrive. `watches`: whether there is a limit.
+    `since` is when the present wait began; None asks for one that began now. `read` is the limit on a wait without a
+    byte, where the transport does not watch over it: None leaves it out. `counts`: whether a limit can pass between two
+    reads, or while bytes arrive.
     """
 
-    __slots__ = (
-        "_clock",
-        "_finish_by",
-        "_read",
-        "_reading_since",
-        "_seen",
-        "_started",
-        "_timeout",
-        "_waited",
-        "counts",
-        "watches",
-    )
+    __slots__ = ("_clock", "_finish_by", "_read", "_seen", "_started", "_timeout", "_waited", "counts")
 
     def __init__(
         self, timeout: Timeout, clock: Callable[[], float], started: float | None, *, read: float | None = None
@@ -64,19 +54,13 @@ class Deadlines:
         self._started = now if started is None else started
         self._waited = now - self._started
         self._read = read
-        self._reading_since: float | None = None
         self._finish_by: float | None = None
         self._seen = False
         self.counts = not (timeout.total is None and timeout.first_event is None and timeout.idle is None)
-        self.watches = self.counts or read is not None
 
-    def begin_read(self) -> None:
-        self._reading_since = self._clock()
-
-    def end_read(self) -> None:
-        if self._reading_since is not None:
-            self._waited += self._clock() - self._reading_since
-            self._reading_since = None
+    def waited(self, since: float) -> None:
+        """A wait is over."""
+        self._waited += self._clock() - since
 
     def saw_event(self) -> bool:
         """What was read last held an event. True if that brings a limit nearer: `idle` takes over."""
@@ -87,12 +71,12 @@ class Deadlines:
     def finish_within(self, seconds: float) -> None:
         """The stream has ended; what follows is only waited for so long."""
         self._finish_by = self._clock() + seconds
-        self.counts = self.watches = True
+        self.counts = True
 
-    def nearest(self) -> Limit | None:
-        """The limit that the current read, or one that began now, meets first."""
+    def nearest(self, since: float | None) -> Limit | None:
+        """The limit that a wait meets first."""
         timeout = self._timeout
-        since = self._clock() if self._reading_since is None else self._reading_since
+        since = self._clock() if since is None else since
         limits: list[Limit] = []
         if self._finish_by is not None:
             limits.append(Limit(self._finish_by, APITimeoutError, "the body went on after the end of the stream"))
@@ -110,14 +94,14 @@ class Deadlines:
             limits.append(Limit(since + self._read, ReadTimeoutError, text))
         return min(limits, key=_due, default=None)
 
-    def left(self) -> float | None:
+    def left(self, since: float) -> float | None:
         """Seconds until the nearest limit, None if there is none."""
-        limit = self.nearest()
+        limit = self.nearest(since)
         return None if limit is None else limit.due - self._clock()
 
     def passed(self) -> APITimeoutError | None:
         """The error of the limit that has passed already."""
-        limit = self.nearest()
+        limit = self.nearest(None)
         return limit.error() if limit is not None and limit.due <= self._clock() else None
 
 

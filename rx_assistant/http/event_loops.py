@@ -49,36 +49,35 @@ def with_its_loop(close: Callable[[], Awaitable[None]]) -> Callable[[], Awaitabl
     return generator.aclose
 
 
-class Interrupted(Exception):  # it never leaves this package
-    """A wait was ended by another task, or by its limit."""
+Next: TypeAlias = Callable[[], Awaitable[bytes]]
+"""Waits for the next chunk of a body."""
 
 
 class AsyncioWaits:
     """Interrupts by cancelling the task that waits. One alarm for the whole stream."""
 
-    __slots__ = ("_alarm", "_before", "_interrupted", "_task")
+    __slots__ = ("_alarm", "_before", "_interrupted", "_loop", "_task")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, left: Left) -> None:
         def call_later(seconds: float, action: Callable[[], None]) -> Callable[[], None]:
             return loop.call_later(seconds, action).cancel
 
-        self._alarm = Alarm(call_later, lambda: None if self._task is None else left(), self.interrupt)
+        self._alarm = Alarm(call_later, left, self.interrupt)
+        self._loop = loop
         self._task: asyncio.Task[Any] | None = None
         self._before = 0
         self._interrupted = False
 
-    def __enter__(self) -> None:
-        self._task = task = asyncio.current_task()
+    def around(self, wait: Next) -> Next:
+        """The waits as they are: cancelling the task ends them."""
+        return wait
+
+    def begin(self) -> None:
+        """A wait begins in the task that calls this."""
+        self._task = task = asyncio.current_task(self._loop)
         self._before = 0 if task is None else task.cancelling()
         if not self._alarm.is_set:
             self._alarm.set()
-
-    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
-        task, self._task = self._task, None
-        if self._interrupted and error is not None and not isinstance(error, StopAsyncIteration):
-            self._interrupted = False
-            if task is not None and task.uncancel() <= self._before:  # the task was cancelled here, and nowhere else
-                raise Interrupted from error
 
     def interrupt(self) -> None:
         """End the wait that is under way."""
@@ -86,12 +85,49 @@ class AsyncioWaits:
             self._interrupted = True
             self._task.cancel()
 
+    def were_interrupted(self, error: BaseException) -> bool:
+        """Whether `error`, which ended a wait, came of `interrupt()` alone."""
+        task, interrupted, self._interrupted = self._task, self._interrupted, False
+        return interrupted and task is not None and task.uncancel() <= self._before
+
     def reconsider(self) -> None:
         """The limit may be nearer now: ask for it when the next wait begins."""
         self._alarm.stop()
 
     def stop(self) -> None:
+        """There are no more waits."""
+        self._task = None
         self._alarm.stop()
+
+
+class TimedWaits:
+    """Waits of one asyncio task, one after the other. `left` gives the seconds that are left to the present wait.
+
+    Each wait is a `with` block, out of which TimeoutError comes when its time is over. One alarm for all of them.
+    """
+
+    __slots__ = ("_is_waiting", "_waits")
+
+    def __init__(self, left: Callable[[], float]) -> None:
+        self._is_waiting = False
+        self._waits = AsyncioWaits(asyncio.get_running_loop(), lambda: left() if self._is_waiting else None)
+
+    def __enter__(self) -> None:
+        self._is_waiting = True
+        self._waits.begin()
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        self._is_waiting = False
+        if isinstance(error, asyncio.CancelledError) and self._waits.were_interrupted(error):
+            raise TimeoutError from None
+
+    def reconsider(self) -> None:
+        """The limit may be nearer now: ask for it when the next wait begins."""
+        self._waits.reconsider()
+
+    def stop(self) -> None:
+        """There are no more waits."""
+        self._waits.stop()
 
 
 class ScopedWaits:
@@ -103,23 +139,27 @@ class ScopedWaits:
         self._left = left
         self._scope: anyio.CancelScope | None = None
 
-    def __enter__(self) -> None:
-        scope = anyio.move_on_after(self._left())
-        scope.__enter__()
-        self._scope = scope
+    def around(self, wait: Next) -> Next:
+        """The waits, each in a cancel scope."""
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        scope, self._scope = self._scope, None
-        assert scope is not None
-        scope.__exit__(kind, error, traceback)
-        if scope.cancelled_caught:
-            raise Interrupted from error
+        async def scoped() -> bytes:
+            with anyio.move_on_after(self._left()) as self._scope:
+                return await wait()
+            raise _Interrupted
+
+        return scoped
+
+    def begin(self) -> None:
+        """Each wait has a scope of its own."""
 
     def interrupt(self) -> None:
+        """End the wait that is under way."""
         if self._scope is not None:
             self._scope.cancel()
+
+    def were_interrupted(self, error: BaseException) -> bool:
+        """Whether `error`, which ended a wait, came of `interrupt()` or of the limit."""
+        return isinstance(error, _Interrupted)
 
     def reconsider(self) -> None:
         """Each wait asks anew."""
@@ -128,11 +168,12 @@ class ScopedWaits:
         """Nothing is set."""
 
 
-Waits: TypeAlias = AsyncioWaits | ScopedWaits
-"""A context for each wait of one stream, one at a time: `with` it, other tasks of the loop may interrupt the wait.
+class _Interrupted(Exception):
+    """A scope has ended its wait."""
 
-It raises Interrupted where the wait was interrupted, or met its limit.
-"""
+
+Waits: TypeAlias = AsyncioWaits | ScopedWaits
+"""The waits of one stream for its chunks, one after the other. Another task of the loop, or the limit, may end one."""
 
 
 def waits(left: Left) -> Waits:

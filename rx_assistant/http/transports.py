@@ -26,6 +26,7 @@ from rx_assistant.errors import (
     may_be_secret,
     without_secrets,
 )
+from rx_assistant.grace import KEPT_SECONDS
 from rx_assistant.http.redaction import HIDDEN, redact, redact_address
 from rx_assistant.http.timeouts import DEFAULT, Timeout, as_timeout
 
@@ -58,7 +59,6 @@ _UNSENT = frozenset(
         "ConnectionTimeoutError",
     }
 )
-_KEPT_SECONDS = 15.0
 _SHOWN = 500
 
 
@@ -78,7 +78,7 @@ def new_async_client() -> httpx.AsyncClient:
     """
     import httpx
 
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=_KEPT_SECONDS)
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEPT_SECONDS)
     with _of_environment():
         return httpx.AsyncClient(verify=_tls_of_environment(), limits=limits, timeout=None, follow_redirects=False)
 

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from rx_assistant.http.event_loops import Interrupted, waits
+from rx_assistant.http.event_loops import TimedWaits
 from rx_assistant.local import json_text
 from rx_assistant.local.frame_log import CutError, FrameLog
 from rx_assistant.local.machine import OWN_SERVER
@@ -81,7 +81,7 @@ class EventStreamReply(Response):
     async def _pump(self, send: Send) -> None:
         """Without the last, empty chunk, the client knows that the body is incomplete."""
         since = 0.0
-        limit = waits(lambda: since + self._write_timeout - time.monotonic())
+        limit = TimedWaits(lambda: since + self._write_timeout - time.monotonic())
 
         async def pass_on(body: bytes, more: bool) -> None:
             nonlocal since
@@ -94,7 +94,7 @@ class EventStreamReply(Response):
                 async for frame in frames:
                     await pass_on(frame, True)
             await pass_on(b"", False)
-        except (CutError, Interrupted):
+        except (CutError, TimeoutError):
             return
         finally:
             limit.stop()

@@ -10,10 +10,16 @@ from rx_assistant.schedulers import EventLoop, LoopWaker, current_event_loop
 
 
 class Home:
-    """Where a stream's tasks run. The first use decides which loop that is."""
+    """Where a stream's tasks run. The first use decides which loop that is.
 
-    def __init__(self) -> None:
+    `listen` makes the stream's log call `wake()` after each change. Nothing is called before a task has slept.
+    """
+
+    __slots__ = ("_listen", "_sleepers", "loop")
+
+    def __init__(self, listen: Callable[[Callable[[], None]], None]) -> None:
         self.loop: EventLoop | None = None
+        self._listen: Callable[[Callable[[], None]], None] | None = listen
         self._sleepers: set[LoopWaker] = set()
 
     def here(self) -> EventLoop:
@@ -45,6 +51,9 @@ class Home:
 
     async def sleep(self, enough: Callable[[], bool]) -> None:
         """Return once it is enough; `wake()` makes this task look again."""
+        listen, self._listen = self._listen, None
+        if listen is not None:
+            listen(self.wake)
         waker = self.waker()
         self._sleepers.add(waker)
         try:

@@ -1,6 +1,6 @@
-"""The pump of an asynchronous stream: `_pump_state` says what is next, tasks of one event loop read and wait.
+"""The pump of an asynchronous stream: `pump_state` says what is next, tasks of one event loop read and wait.
 
-Sync subscribers are called by the log, async handlers are awaited by `_async_handlers`. A task that is cancelled while
+Sync subscribers are called by the log, async handlers are awaited by `async_handlers`. A task that is cancelled while
 it reads, or while it awaits a handler, ends the stream for everybody: the transport has closed the response. No cancel
 scope and no task group is open while user code runs, but for the ending after a cancellation or a close.
 """
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from rx_assistant.errors import RxAssistantError, StreamCancelledError, StreamClosedError
+from rx_assistant.grace import HANDLER_SECONDS, THREAD_SECONDS
 from rx_assistant.hot import ENDED, FOREVER, RELEASED
 from rx_assistant.streams.async_handlers import AsyncHandlers
 from rx_assistant.streams.async_home import Home
@@ -38,9 +39,6 @@ AsyncResume = Callable[["RunIdentity | None", "RunSnapshot"], Awaitable["AsyncBo
 The identity is None where no event had told it. So is the body, where the run cannot be found.
 """
 
-_JOIN = 1.0  # seconds that the tasks of tools get to end
-_GOODBYE = 5.0  # seconds that handlers get to hear of a cancellation
-
 
 class AsyncPump:
     """Fulfils hot.AsyncDriver for one stream."""
@@ -54,7 +52,7 @@ class AsyncPump:
         snapshot: Callable[[], RunSnapshot],
         legs: Legs | None = None,
     ) -> None:
-        self._home = Home()
+        self._home = Home(log.listen)
         self.unread = Unread(log, self._home.call_later)
         self._log = log
         self._feed = feed
@@ -66,14 +64,14 @@ class AsyncPump:
             legs.bind(log, changed=self._home.wake, hand_over=self._emit, arrived=feed.arrived)
         self._opening: anyio.CancelScope | None = None
         self._closed = False
-        self._cleaning = False
-        self._cleaned = False
+        self._settling = False
+        self._settled = False
         self._handlers = AsyncHandlers(log, self._home)
         self._task: Task | None = None
         self._task_id: int | None = None
         self._task_over = False
+        self._reads_on = False  # whether the reading task keeps its turn: no handler and no task of the stream's own
         log.inside = self._handlers.is_inside
-        log.listen(self._home.wake)
 
     @property
     def loop(self) -> EventLoop | None:
@@ -145,7 +143,7 @@ class AsyncPump:
                 if log.alarm is not None:
                     log.check()
                 if step is READ:
-                    await self._read()
+                    await self._read(on=True)
                     log.drain()  # what was wanted before is delivered without asking for the step
                 elif step is DELIVER:
                     log.want(FOREVER)
@@ -194,6 +192,7 @@ class AsyncPump:
 
     def _connect(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if self._task is None and not self._log.delivered:
+            self._reads_on = False
             self._handlers.connected = True
             self._task = self.here().spawn(main)
 
@@ -215,7 +214,7 @@ class AsyncPump:
                 if log.length > upto:
                     continue  # a handler has read ahead
                 if state.arrival(upto, True) is READ:
-                    await self._read()
+                    await self._read(on=True)
                 else:
                     await self._until_arrival(upto)
             await self._deliver_ending()
@@ -250,40 +249,47 @@ class AsyncPump:
         if self._closed:
             await body.aclose()
 
-    async def _read(self) -> None:
-        """Take the turn and read one chunk into the log.
+    async def _read(self, *, on: bool = False) -> None:
+        """Take the turn and read one chunk into the log. With `on`, deliver it and read on if no handler waits.
 
         What goes wrong is the stream's ending, not the caller's exception.
         """
         if not self.unread.was_read:
             self.unread.read()
-        state = self._state
-        state.turn[0] = state
+        log, feed, state = self._log, self._feed, self._state
+        state.turn[0], self._reads_on = state, on and not self._handlers
         try:
-            try:
-                if self._feed.leg_over and state.body is not None:
-                    await state.body.finish()
-                    state.next_leg()
+            while True:
+                try:
+                    if feed.leg_over and state.body is not None:
+                        await state.body.finish()
+                        state.next_leg()
+                        return
+                    if state.body is None:
+                        await self._start()
+                    body = state.body
+                    if body is None or log.state >= ENDED:
+                        return
+                    chunk = await body.read()
+                except RxAssistantError as error:
+                    await self._recover(error)
                     return
-                if state.body is None:
-                    await self._start()
-                body = state.body
-                if body is None or self._log.state >= ENDED:
+                except Exception as error:  # no error of a transport's: a source that is not what it should be
+                    feed.fail(error)
                     return
-                chunk = await body.read()
-            except RxAssistantError as error:
-                await self._recover(error)
-                return
-            except Exception as error:  # no error of a transport's: a source that is not what it should be
-                self._feed.fail(error)
-                return
-            except BaseException:
-                await self._cancelled("the task that was reading the stream was cancelled")
-                raise
-            if not chunk:
-                await self._recover(None)
-            elif self._feed.take(chunk):
-                body.saw_event()
+                except BaseException:
+                    await self._cancelled("the task that was reading the stream was cancelled")
+                    raise
+                if not chunk:
+                    await self._recover(None)
+                    return
+                if feed.take(chunk):
+                    body.saw_event()
+                if not self._reads_on:
+                    return
+                log.drain()
+                if log.alarm is not None or log.is_behind or not self._reads_on:  # a subscriber may attach a handler
+                    return
         finally:
             self._leave_turn()
 
@@ -312,7 +318,7 @@ class AsyncPump:
     async def _cancelled(self, what: str) -> None:
         """End the stream for everybody, and let the handlers hear of it, while the cancellation goes on."""
         self._feed.fail(StreamCancelledError(what))
-        with anyio.move_on_after(_GOODBYE, shield=True):
+        with anyio.move_on_after(HANDLER_SECONDS, shield=True):
             await self._deliver_ending()
             await self.settle()
 
@@ -333,6 +339,7 @@ class AsyncPump:
 
     def attach(self, binding: Binding, *, raises: bool) -> Callable[[], None]:
         """Add an async handler: it gets everything that the log keeps, then each event. Gives what removes it."""
+        self._reads_on = False
         detach = self._handlers.attach(binding, raises=raises)
         if not raises:
             self.unread.wait()
@@ -387,7 +394,7 @@ class AsyncPump:
     def is_left_open(self) -> bool:
         """Whether there is something to close that only readers of the stream would close, and they are gone."""
         left = self._state.body is not None or self._state.is_between
-        return left and not (self._closed or self._cleaning) and self._task is None
+        return left and not (self._closed or self._settling) and self._task is None
 
     @property
     def holds_connection(self) -> bool:
@@ -407,7 +414,7 @@ class AsyncPump:
         self._state.cut()
         self._handlers.set_gate()
         self._log.want(FOREVER)
-        if self._cleaned:
+        if self._settled:
             return
         body = self._state.body
         if body is not None and not self._feed.done and not self._home.is_here:
@@ -416,7 +423,7 @@ class AsyncPump:
 
     async def closed(self) -> None:
         """Return when nothing of the stream is left: no response, no task."""
-        if self._cleaned and self._task is None and not self._handlers:
+        if self._settled and self._task is None and not self._handlers:
             return
         was_cut = isinstance(self._log.failure, StreamClosedError)
         try:
@@ -426,7 +433,7 @@ class AsyncPump:
                 await self._end_task()
             await self._told()
         finally:
-            with anyio.move_on_after(_GOODBYE, shield=True):
+            with anyio.move_on_after(HANDLER_SECONDS, shield=True):
                 await self._end_task()
                 await self._deliver_ending()
 
@@ -445,15 +452,15 @@ class AsyncPump:
 
     async def settle(self) -> None:
         """Give the connection back after a good end, else close it. Once; others wait until it is done."""
-        if self._cleaning:
-            if not self._cleaned:
-                await self._home.sleep(lambda: self._cleaned)
+        if self._settling:
+            if not self._settled:
+                await self._home.sleep(lambda: self._settled)
             return
         if not self._log.ended or (self._state.body is None and 0 in self._state.turn):
             if self._closed and self._opening is not None:
                 self._opening.cancel()
             return
-        self._cleaning = True
+        self._settling = True
         try:
             body = self._state.body
             if body is not None and self._state.is_good:
@@ -465,9 +472,9 @@ class AsyncPump:
             elif body is not None:
                 await _closed_whatever_happens(body)
             if self._legs is not None:
-                await self._legs.stopped(_JOIN)
+                await self._legs.stopped(THREAD_SECONDS)
         finally:
-            self._cleaned = True
+            self._settled = True
             self._state.forget()
             self._home.wake()
 

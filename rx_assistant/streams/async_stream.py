@@ -15,12 +15,10 @@ from reactivex.disposable import Disposable
 
 from rx_assistant.errors import BadRequestError, ConflictError, PollTimeoutError, RxAssistantError
 from rx_assistant.events import AssistantStreamEvent
+from rx_assistant.grace import CANCEL_WAIT, POLL_PAUSE, POST_SECONDS
 from rx_assistant.hot import AsyncStream, StreamScheduler
 from rx_assistant.streams.async_pump import AsyncOpen, AsyncPump, AsyncResume
 from rx_assistant.streams.base import (
-    CANCEL_WAIT,
-    GOODBYE,
-    POLL_PAUSE,
     OnIdle,
     OnSubscribe,
     Replay,
@@ -347,7 +345,7 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
         run: Run | None = None
         with anyio.CancelScope(shield=True):
             try:
-                with anyio.move_on_after(GOODBYE):
+                with anyio.move_on_after(POST_SECONDS):
                     run = await self._cancel_unless_over()
                 stop = self._call_later(self._cancel_wait, self.driver.close_soon)  # which ends the reading
                 try:

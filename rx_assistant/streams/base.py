@@ -9,7 +9,7 @@ import warnings
 import weakref
 from collections.abc import Callable
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from reactivex import abc
 
@@ -21,6 +21,7 @@ from rx_assistant.errors import (
     ToolFailedError,
     ToolRoundsError,
 )
+from rx_assistant.grace import IDLE_SECONDS
 from rx_assistant.hot import MAKING, NOTHING, HotLog, Subscriber, loop_for
 from rx_assistant.lifecycle import RUN
 from rx_assistant.streams.context import Folding, message_around, step_around
@@ -50,13 +51,6 @@ OnSubscribe: TypeAlias = Literal["wait", "connect"]
 _log = logging.getLogger("rx_assistant")
 
 _ABANDONING = (StreamCancelledError, ToolFailedError, ToolRoundsError)
-_GRACE = {"detach": 0.0, "close": 0.0, "cancel": 1.0}
-GOODBYE: Final = 2.0
-"""Seconds that posting the cancel of an abandoned run may take while its block is left."""
-CANCEL_WAIT: Final = 2.0
-"""Seconds that leaving a block then waits until the cancelled run is over; `cancel_wait` sets another limit."""
-POLL_PAUSE: Final = 0.25
-"""Seconds between two looks at a cancelled run whose stream has broken."""
 
 
 def log_uncancelled(error: Exception) -> None:
@@ -86,7 +80,7 @@ class StreamBase:
     ) -> None:
         if replay not in ("all", "none"):
             raise ValueError(f"replay must be 'all' or 'none', not {replay!r}")
-        if on_idle not in _GRACE:
+        if on_idle not in IDLE_SECONDS:
             raise ValueError(f"on_idle must be 'detach', 'close' or 'cancel', not {on_idle!r}")
         if on_subscribe not in (None, "wait", "connect"):
             raise ValueError(f"on_subscribe must be 'wait' or 'connect', got {on_subscribe!r}")
@@ -113,7 +107,7 @@ class StreamBase:
         self._cancel_wait = cancel_wait
         self._on_idle: OnIdle = on_idle
         self._stop_idling: Callable[[], None] | None = None
-        self._grace = _GRACE[on_idle] if idle_grace is None else idle_grace
+        self._grace = IDLE_SECONDS[on_idle] if idle_grace is None else idle_grace
         if on_idle != "detach":
             self.log.listen(self._stop_waiting_for_readers)
 

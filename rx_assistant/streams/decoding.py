@@ -7,7 +7,7 @@ ending that the body proves is an event too: `done` or `error`.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from rx_assistant.errors import EventTooLargeError
 from rx_assistant.events import KINDS, DoneEvent, ErrorEvent, UnknownEvent, classify
@@ -21,16 +21,12 @@ _log = logging.getLogger("rx_assistant")
 _known = KINDS.get
 
 
-class Decoded(NamedTuple):
-    """Events, each as what makes it and the bytes to make it from; and the error that came behind them, if any."""
-
-    kinds: list[Kind]
-    payloads: list[bytes]
-    overflow: EventTooLargeError | None = None
+Decoded: TypeAlias = "tuple[list[Kind], list[bytes], EventTooLargeError | None]"
+"""Events, as what makes each and the bytes to make it from; and the error that came behind them, if any."""
 
 
 class Decoding(Protocol):
-    """What the bytes of one stream mean. It never raises: an event that is too large is `Decoded.overflow`."""
+    """What the bytes of one stream mean. It never raises: the error of an event that is too large is given behind."""
 
     def push(self, chunk: bytes) -> Decoded:
         """The events that `chunk` completes."""
@@ -62,6 +58,8 @@ class Decoding(Protocol):
 class AssistantsDecoding:
     """Server-sent events of the Assistants protocol."""
 
+    __slots__ = ("_decoder", "_max_event_bytes", "_warned")
+
     def __init__(self, max_event_bytes: int) -> None:
         self._max_event_bytes = max_event_bytes
         self._decoder = SSEDecoder(max_event_bytes=max_event_bytes)
@@ -74,12 +72,12 @@ class AssistantsDecoding:
             self._decoder.push(chunk, frames.append)
         except EventTooLargeError as error:
             overflow = error.with_traceback(None)  # the traceback would keep the stream alive
-        return Decoded(*self._classified(frames), overflow)
+        return *self._classified(frames), overflow
 
     def end(self) -> Decoded:
         """The ending that the last block tells, although its blank line is missing."""
         kind, payload = self._begun()
-        return Decoded([], []) if kind is None else Decoded([kind], [payload])
+        return ([], [], None) if kind is None else ([kind], [payload], None)
 
     def restart(self) -> None:
         self._decoder = SSEDecoder(max_event_bytes=self._max_event_bytes)
@@ -99,6 +97,11 @@ class AssistantsDecoding:
 
     def _classified(self, frames: list[Frame]) -> tuple[list[Kind], list[bytes]]:
         """What `classify` makes of each frame; without a call for each where all names are known."""
+        if len(frames) == 1:
+            name, payload = frames[0]
+            kind = _known(name)
+            if kind is not None and b"\n" not in payload:
+                return [kind], [payload]
         known = [_known(name) for name, _ in frames]
         payloads = [payload for _, payload in frames]
         if None not in known and b"\n" not in b"".join(payloads):

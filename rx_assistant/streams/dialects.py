@@ -54,7 +54,7 @@ class _Translating:
         try:
             frames = self._frames.push(chunk)
         except EventTooLargeError as error:
-            return Decoded([], [], error.with_traceback(None))  # the traceback would keep the stream alive
+            return [], [], error.with_traceback(None)  # the traceback would keep the stream alive
         return _decoded(self._translated(frames))
 
     def end(self) -> Decoded:
@@ -163,4 +163,4 @@ def _is_whole(name: bytes, payload: bytes) -> bool:
 
 
 def _decoded(pairs: list[Pair]) -> Decoded:
-    return Decoded([kind for kind, _ in pairs], [payload for _, payload in pairs])
+    return [kind for kind, _ in pairs], [payload for _, payload in pairs], None

@@ -1,7 +1,7 @@
 """Chunks of bytes → events in a hot log, and the decision how a stream has ended (decisions 3 and 9).
 
 Pure but for the log and a recording: it reads nothing and waits for nothing, so both faces share it. What the bytes
-mean is the matter of a `Decoding` (`_decoding.py`): the feed knows events of the Assistants protocol alone.
+mean is the matter of a `Decoding` (`decoding.py`): the feed knows events of the Assistants protocol alone.
 """
 
 from __future__ import annotations
@@ -61,6 +61,29 @@ class RunIdentity(NamedTuple):
 
 class Feed:
     """Takes chunks as they come; `log` gets the events, and the ending when it is decided."""
+
+    __slots__ = (
+        "_appending",
+        "_arrived",
+        "_broke_at",
+        "_bytes",
+        "_decoding",
+        "_fruitless",
+        "_identity",
+        "_legs",
+        "_max_event_bytes",
+        "_odd",
+        "_recordings",
+        "_rest",
+        "_run",
+        "_run_kind",
+        "_seam",
+        "_snapshot",
+        "done",
+        "leg_over",
+        "log",
+        "request_id",
+    )
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The pump of a synchronous stream: `_pump_state` says what is next, this reads and waits on threads.
+"""The pump of a synchronous stream: `pump_state` says what is next, this reads and waits on threads.
 
 No thread owns the pump between two steps. A thread that needs an event which was not read yet takes the turn, reads one
 chunk and gives the turn back; the others sleep until the log changes or the turn is free. After `connect()` only the
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import from_thread
 
 from rx_assistant.errors import RxAssistantError
+from rx_assistant.grace import THREAD_SECONDS
 from rx_assistant.hot import DELIVERED, ENDED, FOREVER, RELEASED, TIMERS, Sleepers, start_thread
 from rx_assistant.streams.pump_state import DELIVER, END, READ, WAIT, Close, PumpState, Step
 from rx_assistant.streams.unread import Unread
@@ -42,8 +43,6 @@ Abort = Callable[[RxAssistantError], object]
 """Ends an `Open` that is under way on another thread: it raises the error given. Returns at once."""
 
 _logger = logging.getLogger("rx_assistant")
-
-_JOIN = 1.0  # seconds that close() gives the background thread to notice
 
 
 class Pump:
@@ -326,12 +325,12 @@ class Pump:
         self.settle()
         self._log.want(FOREVER)
         if self._legs is not None:
-            self._legs.join(_JOIN)
+            self._legs.join(THREAD_SECONDS)
         thread, here = self._thread, threading.get_ident()
         if thread is None or thread.ident == here or self._log.delivering in (thread.ident, here):
             return
-        if self._sleepers.sleep(lambda: self._over, _JOIN):
-            thread.join(_JOIN)
+        if self._sleepers.sleep(lambda: self._over, THREAD_SECONDS):
+            thread.join(THREAD_SECONDS)
 
     def leave(self, *, patient: bool) -> None:
         """Close, and return once the ending was told.
@@ -345,7 +344,7 @@ class Pump:
                 self._tell_ending(None)
         finally:
             self.close()
-        self._tell_ending(_JOIN)
+        self._tell_ending(THREAD_SECONDS)
 
     def _tell_ending(self, seconds: float | None) -> None:
         log, here = self._log, threading.get_ident()

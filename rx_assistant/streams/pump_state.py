@@ -1,4 +1,4 @@
-"""What a pump does next, for both faces. This state reads nothing and waits for nothing; `_pump` and `_async_pump` do.
+"""What a pump does next, for both faces. This state reads nothing and waits for nothing; `pump` and `async_pump` do.
 
 Several callers may need the same stream at once. No caller owns it. Each asks for its next step, takes that step, and
 asks again until the answer is END:
@@ -21,6 +21,10 @@ reader, replaced by `recovery()` after a break, and let go by `settle()` once th
         ▲             │  ▲
         │             └──┘ recovery: close it, and hold what follows
         └─ next_leg ──┘    the run requires action: keep the connection for reuse; `Legs` says when to open another
+
+On threads the turn is given back after each chunk, before what came is delivered. On an event loop no other task runs
+between two waits, so a lone reader keeps it. It reads, delivers and reads on until a handler is attached, a task of
+the stream's own begins, or an exception of a handler has to be raised.
 
 The turn to read is a token in a dictionary, under 0. Threads take it with `setdefault()` and give it back by
 subscripts, which KeyboardInterrupt cannot divide (see `hot/log.py`, "Interrupts").

@@ -14,11 +14,9 @@ from reactivex import Observable, abc, operators as ops
 
 from rx_assistant.errors import BadRequestError, ConflictError, PollTimeoutError, RxAssistantError
 from rx_assistant.events import AssistantStreamEvent
+from rx_assistant.grace import CANCEL_WAIT, POLL_PAUSE, POST_SECONDS
 from rx_assistant.hot import TIMERS, Sleepers, Stream, StreamScheduler, start_thread
 from rx_assistant.streams.base import (
-    CANCEL_WAIT,
-    GOODBYE,
-    POLL_PAUSE,
     OnIdle,
     OnSubscribe,
     Post,
@@ -107,7 +105,7 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
     def _cancel_abandoned(self) -> None:
         leaving = _Leaving(self)
         try:
-            leaving.wait(lambda: leaving.is_posted, GOODBYE)
+            leaving.wait(lambda: leaving.is_posted, POST_SECONDS)
             leaving.wait(lambda: leaving.is_over, self._cancel_wait)
         finally:
             leaving.give_up()

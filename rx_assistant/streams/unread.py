@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
+
+from rx_assistant.grace import UNREAD_SECONDS
 
 if TYPE_CHECKING:
     from rx_assistant.hot import HotLog
 
 _log = logging.getLogger("rx_assistant")
-
-PATIENCE: Final = 1.0
-"""Seconds that a subscriber waits for a reader before the log says so."""
 
 
 class Unread:
@@ -34,7 +33,7 @@ class Unread:
         log = self._log()
         if not (self.was_read or self._begun or log is None or log.ended):
             self._begun = True
-            self._cancel = self._call_later(PATIENCE, self._warn)
+            self._cancel = self._call_later(UNREAD_SECONDS, self._warn)
 
     def read(self) -> None:
         """Something reads: there is nothing to warn of any more."""

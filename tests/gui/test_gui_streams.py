@@ -80,7 +80,7 @@ def test_a_run_is_written_into_the_window(toolkit: Toolkit, face: Face) -> None:
 def test_closing_the_window_in_mid_stream_closes_the_connection(
     toolkit: Toolkit, face: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pump, "_JOIN", 60.0)  # should the window ever wait for the reader, the guard will tell
+    monkeypatch.setattr(pump, "THREAD_SECONDS", 60.0)  # should the window ever wait for the reader, the guard will tell
     with Loopback(hang) as server:
         application = Application(toolkit, server.url, face, on_idle="close")
         closed: list[bool] = []

@@ -194,7 +194,7 @@ def test_leaving_cancels_the_run_that_everybody_has_left_where_asked(anyio_backe
 
 
 def test_leaving_cancels_abandoned_runs_all_at_once(anyio_backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loops, "_CANCEL_GRACE", 60.0)  # should they wait for each other, the guard will tell
+    monkeypatch.setattr(loops, "LOOP_SECONDS", 60.0)  # should they wait for each other, the guard will tell
     waiting: dict[int, Wire] = {}
     most: list[int] = [0]
 

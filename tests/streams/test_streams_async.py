@@ -628,6 +628,39 @@ async def test_a_handler_that_raises_is_detached_alone(anyio_backend: str, caplo
     assert "was detached" in caplog.text
 
 
+class Counted(dict[int, object]):
+    """A turn to read that counts how often it is taken."""
+
+    taken = 0
+
+    def __setitem__(self, key: int, value: object) -> None:
+        self.taken += 1
+        super().__setitem__(key, value)
+
+
+async def test_a_lone_reader_keeps_its_turn_from_the_first_chunk_to_the_end(anyio_backend: str) -> None:
+    stream = async_stream(AsyncFedBody(*answer(*TEXTS)))
+    turn = stream.driver._state.turn = Counted()
+    note = Note(stream)
+    async with stream:
+        opening = turn.taken
+        await stream.until_done()
+    assert note.got == [*TEXTS, "completed"]
+    assert turn.taken == opening + 1
+    assert not turn
+
+
+async def test_a_handler_attached_by_a_subscriber_is_awaited_before_the_next_chunk(anyio_backend: str) -> None:
+    chunks, handler = answer("a"), Handling()
+    body = AsyncFedBody(*chunks[:4])
+    async with async_stream(body) as stream, group() as tasks:
+        stream.text_deltas.subscribe(lambda _: stream.attach(handler))
+        tasks.start_soon(stream.until_done)
+        await until_async(lambda: len(handler.told) == 4)
+        body.feed(*chunks[4:])
+    assert handler.told[-1] == "completed"
+
+
 async def test_an_event_whose_handler_is_cancelled_counts_as_delivered_and_the_stream_ends_for_everybody(
     anyio_backend: str,
 ) -> None:

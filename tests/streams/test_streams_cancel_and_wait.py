@@ -13,7 +13,7 @@ import pytest
 from streams_bodies import DONE, AsyncFedBody, FedBody, answer, async_stream, elsewhere, joined, run, sync_stream, until
 
 from rx_assistant.errors import BadRequestError, PollTimeoutError, StreamClosedError
-from rx_assistant.streams import async_stream as async_face, base as base_face, sync_stream as sync_face
+from rx_assistant.streams import async_stream as async_face, sync_stream as sync_face
 
 TEXTS = ("a", "b")
 
@@ -52,7 +52,7 @@ class Service:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (base_face, sync_face, async_face):
+    for module in (sync_face, async_face):
         monkeypatch.setattr(module, "POLL_PAUSE", 0.001)
 
 

@@ -307,7 +307,7 @@ def test_there_is_no_warning_when_it_was_read_left_or_ended(case: str, caplog: p
 def test_a_stream_that_nothing_reads_warns(
     subscribe: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(unread, "PATIENCE", 0.001)
+    monkeypatch.setattr(unread, "UNREAD_SECONDS", 0.001)
     stream = opened()
     with caplog.at_level(logging.WARNING, "rx_assistant"):
         subscribe(stream)

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from rx_assistant.dialects.frames import ChatFrames, Payload
 from rx_assistant.dialects.refusals import Refusal, read_refusal
 from rx_assistant.http.clients import OwnAsyncClients
-from rx_assistant.http.event_loops import Interrupted, waits
+from rx_assistant.http.event_loops import TimedWaits
 from rx_assistant.http.redaction import redact
 from rx_assistant.http.transports import is_final, translated, transport_errors
 from rx_assistant.local.json_text import JsonObject
@@ -83,7 +83,7 @@ class Calls:
         """
         frames = ChatFrames()
         heard, most = time.monotonic(), patience()
-        limit = waits(lambda: heard + most - time.monotonic())
+        limit = TimedWaits(lambda: heard + most - time.monotonic())
         try:
             async with aclosing(_chunks(reply)) as chunks:
                 while True:
@@ -96,8 +96,8 @@ class Calls:
                         heard, before, most = time.monotonic(), most, patience()
                         if most < before:
                             limit.reconsider()
-        except Interrupted:
-            raise TimeoutError from None
+        except TimeoutError:
+            raise
         except transport_errors():
             pass  # the reader knows how much of the answer arrived
         finally:
