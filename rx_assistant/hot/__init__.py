@@ -5,34 +5,34 @@ It knows no event types: a log keeps pairs `(kind, payload)` and makes an item b
 
 from __future__ import annotations
 
-from rx_assistant.hot.callables import deferred
 from rx_assistant.hot.clock import TIMERS, StreamScheduler, Timers
-from rx_assistant.hot.cursor import NOTHING, Cursor
-from rx_assistant.hot.definition import Birth, Hooks, Scope, operator
-from rx_assistant.hot.log import FOREVER, HotLog
+from rx_assistant.hot.cursors import Cursor
+from rx_assistant.hot.delivery import HotLog
+from rx_assistant.hot.lift import Hooks, ReplayPoint, Scope, operator
 from rx_assistant.hot.loops import loop_for, position_in
-from rx_assistant.hot.making import MAKING
+from rx_assistant.hot.root import AsyncDriver, Driver, Root, Waker
 from rx_assistant.hot.state import DELIVERED, ENDED, RELEASED
+from rx_assistant.hot.storage import FOREVER, NOTHING
 from rx_assistant.hot.stream import AsyncStream, Stream, wrap
-from rx_assistant.hot.subscriber import Sink, Subscriber
+from rx_assistant.hot.subscriber import DIRECT, SUBSCRIBING, Sink, Subscriber, deferred
 from rx_assistant.hot.threads import Sleepers, start_thread
-from rx_assistant.hot.types import AsyncDriver, Driver, Root, Waker
 
 __all__ = [
     "DELIVERED",
+    "DIRECT",
     "ENDED",
     "FOREVER",
-    "MAKING",
     "NOTHING",
     "RELEASED",
+    "SUBSCRIBING",
     "TIMERS",
     "AsyncDriver",
     "AsyncStream",
-    "Birth",
     "Cursor",
     "Driver",
     "Hooks",
     "HotLog",
+    "ReplayPoint",
     "Root",
     "Scope",
     "Sink",

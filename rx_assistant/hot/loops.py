@@ -25,20 +25,33 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from reactivex import abc
 
 from rx_assistant.hot.clock import StreamScheduler
-from rx_assistant.hot.cursor import NOTHING, Cursor
-from rx_assistant.hot.making import MAKING
-from rx_assistant.hot.subscriber import Subscriber
-
-if TYPE_CHECKING:
-    from rx_assistant.hot.stream import AsyncStream, Stream
-    from rx_assistant.hot.types import Root
+from rx_assistant.hot.cursors import Cursor
+from rx_assistant.hot.root import Root, Waker
+from rx_assistant.hot.storage import NOTHING
+from rx_assistant.hot.subscriber import SUBSCRIBING, Subscriber
+from rx_assistant.hot.threads import Alarm
 
 T = TypeVar("T")
+
+
+class Source(Protocol):
+    """The stream that a loop iterates."""
+
+    feeder: Loop[Any] | None
+
+    @property
+    def origin(self) -> Root | None:
+        """The root whose driver and scheduler serve the stream."""
+        ...
+
+    def link(self, down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase | None:
+        """Connect an internal subscriber to upstream."""
+        ...
 
 
 def loop_for(scheduler: abc.SchedulerBase | None) -> Loop[Any] | None:
@@ -46,7 +59,7 @@ def loop_for(scheduler: abc.SchedulerBase | None) -> Loop[Any] | None:
     owner = scheduler.owner if isinstance(scheduler, StreamScheduler) else None
     if isinstance(owner, Loop):
         return owner if owner.thread == threading.get_ident() else None
-    return MAKING.loop
+    return SUBSCRIBING.owner if isinstance(SUBSCRIBING.owner, Loop) else None
 
 
 def position_in(root: Root, loop: Loop[Any] | None) -> int:
@@ -64,7 +77,7 @@ class _Pull(abc.DisposableBase):
         self._loop = loop
         self.root = root
         self.observer = observer
-        self.cursor: Cursor[Any] = root.log.cursor(position)
+        self.cursor: Cursor[Any] = Cursor(root.log, position)
 
     def dispose(self) -> None:
         loop = self._loop
@@ -77,7 +90,7 @@ class _Pull(abc.DisposableBase):
 class Loop(Generic[T]):
     """What both kinds of loop share: the cursors, the timers and what came out."""
 
-    def __init__(self, source: Stream[T] | AsyncStream[T]) -> None:
+    def __init__(self, source: Source) -> None:
         self.pulls: tuple[_Pull, ...] = ()
         self.direct: _Pull | None = None  # the one pull of a loop over a root itself: its items need no step
         self.items: deque[T] = deque()
@@ -122,14 +135,14 @@ class Loop(Generic[T]):
 
     def _open(self) -> None:
         subscriber: Subscriber[T] = Subscriber(self._take_item, self._take_error, self._take_end)
-        outer = MAKING.loop
+        owner = SUBSCRIBING.owner
         try:
-            MAKING.loop = self
+            SUBSCRIBING.owner = self
             subscriber.hold(self._source.link(subscriber, StreamScheduler(self._hand_over, self._call_later)))
         except Exception as error:
             subscriber.fail(error)
         finally:
-            MAKING.loop = outer
+            SUBSCRIBING.owner = owner
         self._subscription = subscriber
 
     def _take_item(self, item: T) -> None:
@@ -280,3 +293,206 @@ class Loop(Generic[T]):
         for root in self._listening:
             root.log.unlisten(self._changed)
         self._listening.clear()
+
+
+# -- on a thread -------------------------------------------------------------------------------------------------------
+
+
+class SyncLoop(Loop[T]):
+    """A loop that waits on its thread."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self._alarm = Alarm()
+        self._open()
+
+    def wait(self) -> None:
+        """Return when another step may do something."""
+        sole = self._sole()
+        if sole is not None:
+            sole.root.driver.advance(sole.cursor.position)
+            return
+        roots = self._roots()
+        self._asleep = True
+        try:
+            for root in roots:
+                self._listen(root)
+                if root.driver is not None:
+                    root.driver.connect()
+            if not self._has_something():
+                self._alarm.sleep(self._seconds_left())
+        finally:
+            self._asleep = False
+        for root in roots:
+            if root.driver is not None:
+                root.driver.leave_if_cancelled()
+
+    def _wake(self) -> None:
+        self._alarm.wake()
+
+
+class SyncItems(Generic[T]):
+    """What `for item in stream` iterates.
+
+    An interrupted `next()` leaves the stream at once; a further one comes back and gives the next item.
+    """
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: SyncLoop[T]) -> None:
+        self._loop = loop
+
+    def __iter__(self) -> SyncItems[T]:
+        return self
+
+    def __next__(self) -> T:
+        loop = self._loop
+        items, direct = loop.items, loop.direct
+        if direct is not None and not items:
+            cursor = direct.cursor
+            item: T = cursor.log.take_alone(cursor.position)
+            if item is not NOTHING:
+                cursor.position += 1
+                return item
+        loop.thread = threading.get_ident()
+        try:
+            loop.resume()
+            while not items:
+                if loop.over:
+                    error = loop.finish()
+                    if error is not None:
+                        raise error
+                    raise StopIteration
+                if not loop.step():
+                    loop.wait()
+        except Exception:
+            raise
+        except BaseException:  # an interrupt: leave at once; the traceback would hold this iterator for a while
+            loop.rest()
+            raise
+        item = items[0]
+        del items[0]  # not popleft(): after that call an interrupt would lose the item
+        return item
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the end was handed out, or the stream was left."""
+        return self._loop.over and not self._loop.items
+
+    def close(self) -> None:
+        """Leave the stream; for `contextlib.closing`. Dropping the last reference does so too."""
+        self._loop.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_loop"):  # else an interrupt came while it was made
+            self._loop.close()
+
+
+# -- in a task ---------------------------------------------------------------------------------------------------------
+
+
+class AsyncLoop(Loop[T]):
+    """A loop that waits in its task."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self._waker: Waker | None = None
+        self._open()
+
+    async def serve(self) -> None:
+        """Let async handlers have what this loop will hand on next."""
+        for pull in self.pulls:
+            driver = pull.root.driver
+            if driver is not None and driver.gated:
+                await driver.deliver(pull.cursor.position + 1)
+
+    async def wait(self) -> None:
+        """Return when another step may do something."""
+        sole = self._sole()
+        if sole is not None:
+            await sole.root.driver.advance(sole.cursor.position)
+            return
+        waker = self._own_waker()
+        self._asleep = True
+        try:
+            for root in self._roots():
+                self._listen(root)
+                if root.driver is not None:
+                    await root.driver.connect()
+            if not self._has_something():
+                await waker.sleep(self._seconds_left())
+        finally:
+            self._asleep = False
+
+    async def settle(self) -> None:
+        """Return when a stream that has ended has given its connection back."""
+        origin = self._source.origin
+        if origin is not None and origin.driver is not None:
+            await origin.driver.settle()
+
+    def _own_waker(self) -> Waker:
+        if self._waker is None:
+            origin = self._source.origin
+            if origin is None or origin.driver is None:
+                raise TypeError("this stream is not fed by an event loop, so nothing can wake an `async for` on it")
+            waker: Waker = origin.driver.waker()
+            self._waker = waker
+            return waker
+        return self._waker
+
+    def _wake(self) -> None:
+        if self._waker is not None:
+            self._waker.wake()
+
+
+class AsyncItems(Generic[T]):
+    """What `async for item in stream` iterates.
+
+    A cancelled `anext()` leaves the stream at once, so that `on_idle` takes its course. The position stays: a further
+    `anext()` comes back and gives the next item, and none is lost. So `wait_for(anext(items), …)` may be repeated after
+    `connect()`. Without `connect()` it is the cancelled task that was reading, which ends the stream for everybody.
+    """
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: AsyncLoop[T]) -> None:
+        self._loop = loop
+
+    def __aiter__(self) -> AsyncItems[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        loop = self._loop
+        items = loop.items
+        loop.thread = threading.get_ident()
+        try:
+            loop.resume()
+            while not items:
+                if loop.over:
+                    error = loop.finish()
+                    await loop.settle()
+                    if error is not None:
+                        raise error
+                    raise StopAsyncIteration
+                await loop.serve()
+                if not loop.step():
+                    await loop.wait()
+            return items.popleft()
+        except Exception:
+            raise
+        except BaseException:  # cancelled: leave at once; the traceback would hold this iterator for a while
+            loop.rest()
+            raise
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the end was handed out, or the stream was left."""
+        return self._loop.over and not self._loop.items
+
+    async def aclose(self) -> None:
+        """Leave the stream; for `contextlib.aclosing`. Dropping the last reference does so too."""
+        self._loop.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_loop"):  # else an interrupt came while it was made
+            self._loop.close()

@@ -37,8 +37,8 @@ from rx_assistant.events import StreamEvent
 from rx_assistant.hot import (
     FOREVER,
     AsyncStream,
-    Birth,
     HotLog,
+    ReplayPoint,
     Scope,
     Sink,
     Stream,
@@ -130,7 +130,7 @@ class Substream(Generic[S]):
 
     __slots__ = ("_birth", "_feed", "_parent", "log", "state")
 
-    def __init__(self, feed: _Feed[S, Any], state: S, parent: Birth, birth: Birth) -> None:
+    def __init__(self, feed: _Feed[S, Any], state: S, parent: ReplayPoint, birth: ReplayPoint) -> None:
         self.state = state
         self.log: HotLog[Moment[S]] = HotLog(keep=feed.keeps, on_idle=feed.release)
         self._feed = feed
@@ -190,7 +190,7 @@ class _Feed(Generic[S, A]):
         self._route = route
         self._down = down
         self._scope = Scope(source, scheduler)
-        self._births: dict[str, Birth] = {}
+        self._births: dict[str, ReplayPoint] = {}
         self._router = Router(route.kinds, self._inlet_for)
         self._up: Subscriber[Event] = Subscriber(self._router.take, self._on_error, self._on_completed)
         self._lock = threading.Lock()
@@ -232,10 +232,10 @@ class _Feed(Generic[S, A]):
     def _inlet_for(self, state: State) -> Inlet | None:
         birth = None
         if isinstance(state, MessageState | StepState):
-            birth = self._births[state.id] = self._scope.birth()
+            birth = self._births[state.id] = self._scope.replay_point()
         if self._outer_left or not self._route.wants(state):
             return None
-        birth = birth or self._scope.birth()
+        birth = birth or self._scope.replay_point()
         substream = Substream(self, cast("S", state), self._births.get(_identity(state)[0], birth), birth)
         return _LogInlet(substream.log, lambda: self._announce(substream))
 

@@ -79,7 +79,7 @@ class AsyncHandlers:
         """Let subscribers have what is not more than one event ahead of the slowest handler."""
         ended = self._log.ended
         positions = [a.position for a in self._attached if not (ended and a.position >= self._log.length)]
-        self._log.gate = min(positions) + 1 if positions else FOREVER
+        self._log.handlers.gate = min(positions) + 1 if positions else FOREVER
 
     # -- serving -------------------------------------------------------------------------------------------------
 
@@ -140,7 +140,7 @@ class AsyncHandlers:
             await _maybe(binding.completed() if failure is None else binding.error(failure))
         except Exception as error:
             if attached.raises:
-                log.raise_alarm(error, pause=not self.connected)
+                log.handler_raised(error, pause=not self.connected)
             else:
                 _log.exception("a handler raised at the end of its stream")
         finally:
@@ -154,7 +154,7 @@ class AsyncHandlers:
             _log.exception("a handler raised while it was told of an exception")
         finally:
             if attached.raises:
-                self._log.raise_alarm(error, pause=not self.connected)
+                self._log.handler_raised(error, pause=not self.connected)
             else:
                 _log.error("an attached handler raised and was detached", exc_info=error)
 

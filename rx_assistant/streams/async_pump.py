@@ -66,7 +66,7 @@ class AsyncPump:
         self._task: Task | None = None
         self._task_id: int | None = None
         self._task_over = False
-        log.inside = self._handlers.is_inside
+        log.handlers.is_inside = self._handlers.is_inside
         log.listen(self._home.wake)
 
     @property
@@ -122,12 +122,11 @@ class AsyncPump:
         log, state = self._log, self._state
         self.here()
         while (step := state.arrival(position, self._may_read())) is not END:
-            if log.alarm is not None:
-                log.check()
+            log.check()
             if step is READ:
                 await self._read()
             else:
-                await self._home.sleep(lambda: log.alarmed or state.arrival(position, self._may_read()) is not WAIT)
+                await self._home.sleep(lambda: log.would_raise or state.arrival(position, self._may_read()) is not WAIT)
 
     async def finish(self) -> None:
         """Return once everything is delivered; inside a delivery, once everything has arrived."""
@@ -136,8 +135,7 @@ class AsyncPump:
         try:
             log.retain(waiter)
             while (step := self._delivery()) is not END:
-                if log.alarm is not None:
-                    log.check()
+                log.check()
                 if step is READ:
                     await self._read()
                     log.drain()  # what was wanted before is delivered without asking for the step
@@ -146,7 +144,7 @@ class AsyncPump:
                     if handlers:
                         await self.deliver(log.length + 1)
                 else:
-                    await self._home.sleep(lambda: log.alarmed or self._delivery() is not WAIT)
+                    await self._home.sleep(lambda: log.would_raise or self._delivery() is not WAIT)
             log.check()
         finally:
             log.release(waiter)
@@ -330,9 +328,9 @@ class AsyncPump:
         """
         handlers, log = self._handlers, self._log
         if self._task is None or self._task_over or self._is_own_task() or handlers.is_inside():
-            await handlers.deliver(upto, self._cancelled, lambda: log.alarmed)
+            await handlers.deliver(upto, self._cancelled, lambda: log.would_raise)
         elif handlers.is_behind(upto):
-            await self._home.sleep(lambda: not handlers.is_behind(upto) or log.alarmed or self._task_over)
+            await self._home.sleep(lambda: not handlers.is_behind(upto) or log.would_raise or self._task_over)
 
     async def _deliver_ending(self) -> None:
         self._log.want(FOREVER)

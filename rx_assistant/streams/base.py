@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 from reactivex import abc
 
 from rx_assistant.errors import BadRequestError, ConflictError, StreamCancelledError, StreamError
-from rx_assistant.hot import MAKING, NOTHING, HotLog, Subscriber, loop_for
+from rx_assistant.hot import DIRECT, NOTHING, SUBSCRIBING, HotLog, Subscriber, loop_for
 from rx_assistant.lifecycle import RUN
 from rx_assistant.streams.context import Folding, message_around, step_around
 from rx_assistant.streams.feed import Feed
@@ -174,7 +174,7 @@ class StreamBase:
     def link(self, down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
         """Seat a subscriber; or, for a loop, give the loop a cursor to feed it from.
 
-        A foreign subscription connects the stream, any other waits for a reader (see `hot/making.py`).
+        A foreign subscription connects the stream, any other waits for a reader (see `hot/subscriber.py`).
 
         Raises:
             RuntimeError: the subscription is foreign, the stream asynchronous, and there is no event loop to read on.
@@ -195,7 +195,7 @@ class StreamBase:
         """Whether the subscription of this moment makes the stream be read in the background."""
         if self._on_subscribe is not None:
             return self._on_subscribe == "connect"
-        return not (MAKING.direct or self.log.delivering == threading.get_ident())
+        return not (SUBSCRIBING.owner is DIRECT or self.log.delivering == threading.get_ident())
 
     @property
     def origin(self) -> Any:
@@ -240,13 +240,13 @@ class StreamBase:
 
     def _handler_raised(self, error: Exception, raises: bool) -> None:
         if raises:
-            self.log.raise_alarm(error, pause=not self.driver.connected)
+            self.log.handler_raised(error, pause=not self.driver.connected)
         else:
             _log.error("an attached handler raised and was detached", exc_info=error)
 
     def _log_unheard(self) -> None:
         """Do not let pass in silence what a handler raised while nobody waited."""
-        error = self.log.take_alarm()
+        error = self.log.handlers.take_error()
         if error is not None:
             _log.error("a handler raised, and nobody waited to hear of it", exc_info=error)
 

@@ -30,7 +30,7 @@ class Folding:
     """
 
     def __init__(self, log: HotLog[StreamEvent]) -> None:
-        self._read = log.reader() if log.keep else None
+        self._read = log.storage.reader() if log.keep else None
         self._snapshot = RunSnapshot()
         self._position = 0
         self._live = 0, self._snapshot  # on a log that keeps nothing: how many events it has shown, and what they make

@@ -92,12 +92,11 @@ class Pump:
         """Return once the log holds more than `position` events, or has ended."""
         log, state = self._log, self._state
         while (step := state.arrival(position, self._may_read())) is not END:
-            if log.alarm is not None:
-                log.check()
+            log.check()
             if step is READ:
                 self._take_turn(self._read)
             else:
-                self._sleepers.sleep(lambda: state.arrival(position, self._may_read()) is not WAIT or log.alarmed)
+                self._sleepers.sleep(lambda: state.arrival(position, self._may_read()) is not WAIT or log.would_raise)
             self.leave_if_cancelled()
 
     def leave_if_cancelled(self) -> None:
@@ -120,8 +119,7 @@ class Pump:
         try:
             log.retain(waiter)
             while (step := self._delivery()) is not END:
-                if log.alarm is not None:
-                    log.check()
+                log.check()
                 if step is READ:
                     self._take_turn(self._read)
                     log.drain()  # what was wanted before is delivered without asking for the step
@@ -129,7 +127,7 @@ class Pump:
                 elif step is DELIVER:
                     log.want(FOREVER)
                 else:
-                    self._sleepers.sleep(lambda: log.alarmed or self._delivery() is not WAIT)
+                    self._sleepers.sleep(lambda: log.would_raise or self._delivery() is not WAIT)
                     self.leave_if_cancelled()
             log.check()
         finally:

@@ -13,7 +13,7 @@ import pytest
 from hot.hot_rigs import SyncRoot
 
 from rx_assistant.errors import StreamClosedError, StreamOverflowError
-from rx_assistant.hot import FOREVER, NOTHING, HotLog, Subscriber
+from rx_assistant.hot import FOREVER, NOTHING, Cursor, HotLog, Subscriber
 
 GUARD = 5.0
 
@@ -53,7 +53,7 @@ class Doorway(dict[int, object]):
         self._visitor: Callable[[], object] | None = visitor
         self.turned_away = 0
         self.visited = False
-        log._turn = self
+        log._lock = self
 
     def setdefault(self, key: int, token: object = None, /) -> object:
         holder = super().setdefault(key, token)
@@ -220,7 +220,7 @@ def test_four_threads_that_come_and_go_see_neither_gap_nor_duplicate_nor_a_secon
     def churn() -> None:
         while not over.is_set():
             seat = Seat(log)
-            cursor = log.cursor()
+            cursor = Cursor(log)
             taken = [item for _ in range(20) if (item := cursor.take()) is not NOTHING]
             if taken != list(range(len(taken))):
                 wrong.append(taken)
@@ -320,7 +320,7 @@ def test_a_cut_before_the_ending_was_delivered_replaces_it() -> None:
 def test_a_cursor_that_has_read_ahead_survives_a_cut() -> None:
     log: HotLog[int] = HotLog()
     closed = StreamClosedError("closed")
-    cursor = log.cursor()
+    cursor = Cursor(log)
 
     def act(item: int) -> None:
         assert [cursor.take(), cursor.take(), cursor.take()] == [1, 2, 3]
@@ -413,7 +413,7 @@ def test_what_an_interrupted_waiter_wanted_is_delivered_while_another_reads() ->
     log: HotLog[int] = HotLog()
     seat = Seat(log)
     log.want(FOREVER)  # by one who has been interrupted since, and does not drain any more
-    cursor = log.cursor()
+    cursor = Cursor(log)
     fill(log, 1, 2)
     assert cursor.take() == 1
     assert seat.got == [1, 2]
@@ -429,13 +429,13 @@ def test_what_an_interrupted_waiter_wanted_is_delivered_while_another_reads() ->
 
 def test_a_cursor_collected_while_its_own_thread_holds_the_mutex_leaves_without_a_deadlock() -> None:
     left: list[bool] = []
-    log: HotLog[int] = HotLog(on_idle=lambda: left.append(log._mutex._is_owned()))
-    cycle: list[Any] = [log.cursor()]
+    log: HotLog[int] = HotLog(on_idle=lambda: left.append(log.storage.mutex._is_owned()))
+    cycle: list[Any] = [Cursor(log)]
     cycle.append(cycle)
     reference = weakref.ref(cycle[0])
 
     def collect() -> None:
-        with log._mutex:
+        with log.storage.mutex:
             gc.collect()
             assert reference() is None
             assert left == []  # no foreign code under the mutex
@@ -453,11 +453,11 @@ def test_a_cursor_collected_while_its_own_thread_holds_the_mutex_leaves_without_
 
 def test_a_seat_left_while_its_own_thread_holds_the_mutex_is_left_without_a_deadlock() -> None:
     left: list[bool] = []
-    log: HotLog[int] = HotLog(on_idle=lambda: left.append(log._mutex._is_owned()))
+    log: HotLog[int] = HotLog(on_idle=lambda: left.append(log.storage.mutex._is_owned()))
     seat = Seat(log)
 
     def leave() -> None:
-        with log._mutex:
+        with log.storage.mutex:
             seat.leave()
             assert left == []
 
@@ -483,7 +483,7 @@ def test_the_idle_hook_runs_after_the_callback_in_which_the_last_one_leaves() ->
 def test_dropping_a_cursor_is_leaving() -> None:
     left: list[None] = []
     log: HotLog[int] = HotLog(on_idle=lambda: left.append(None))
-    cursor = log.cursor()
+    cursor = Cursor(log)
     assert log.holders == 1
     del cursor
     assert (log.holders, len(left)) == (0, 1)
@@ -505,7 +505,7 @@ def test_an_exception_of_the_idle_hook_reaches_nobody() -> None:
 
 def test_a_log_that_keeps_nothing_holds_what_its_slowest_cursor_has_not_read() -> None:
     log: HotLog[bytes] = HotLog(keep=False)
-    cursor = log.cursor()
+    cursor = Cursor(log)
     for number in range(2000):
         log.push(b"%d" % number)
     assert log.base == 0
@@ -523,7 +523,7 @@ def test_a_log_that_keeps_nothing_holds_what_its_slowest_cursor_has_not_read() -
 
 def test_a_cursor_that_holds_too_much_back_is_cut_loose_alone() -> None:
     log: HotLog[bytes] = HotLog(keep=False, max_pending=1000)
-    slow, quick = log.cursor(), log.cursor()
+    slow, quick = Cursor(log), Cursor(log)
     seat = Seat(log)
     for _ in range(30):
         log.append([itself], [b"x" * 100])

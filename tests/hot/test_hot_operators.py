@@ -11,7 +11,7 @@ from hot.hot_rigs import AsyncRoot, SyncRoot
 from reactivex import Observable, Subject, operators as ops
 
 from rx_assistant import operators as ax
-from rx_assistant.hot import AsyncStream, Birth, Hooks, Scope, Sink, Stream, operator
+from rx_assistant.hot import AsyncStream, Hooks, ReplayPoint, Scope, Sink, Stream, operator
 
 
 class Seen:
@@ -252,10 +252,10 @@ def test_a_subject_in_between_keeps_the_face() -> None:
 # -- births ------------------------------------------------------------------------------------------------------------
 
 
-def births(into: list[tuple[Any, Birth]]) -> Callable[[Observable[Any]], Observable[Any]]:
+def births(into: list[tuple[Any, ReplayPoint]]) -> Callable[[Observable[Any]], Observable[Any]]:
     def start(down: Sink[Any], scope: Scope[Any]) -> Callable[[Any], object]:
         def following(item: Any) -> None:
-            into.append((item, scope.birth()))
+            into.append((item, scope.replay_point()))
             down.next(item)
 
         return following
@@ -265,9 +265,9 @@ def births(into: list[tuple[Any, Birth]]) -> Callable[[Observable[Any]], Observa
 
 def test_an_operator_knows_where_in_the_root_it_is() -> None:
     root = SyncRoot()
-    live: list[tuple[Any, Birth]] = []
-    late: list[tuple[Any, Birth]] = []
-    looped: list[tuple[Any, Birth]] = []
+    live: list[tuple[Any, ReplayPoint]] = []
+    late: list[tuple[Any, ReplayPoint]] = []
+    looped: list[tuple[Any, ReplayPoint]] = []
     root.pipe(births(live)).subscribe(lambda _: None)
     for item in "abc":
         root.log.push(item)
@@ -285,8 +285,8 @@ def test_an_operator_knows_where_in_the_root_it_is() -> None:
 
 def test_two_cursors_of_one_loop_on_one_root_have_positions_of_their_own() -> None:
     root = SyncRoot()
-    one: list[tuple[Any, Birth]] = []
-    other: list[tuple[Any, Birth]] = []
+    one: list[tuple[Any, ReplayPoint]] = []
+    other: list[tuple[Any, ReplayPoint]] = []
     for item in "abc":
         root.log.push(item)
     root.finish()
@@ -297,7 +297,7 @@ def test_two_cursors_of_one_loop_on_one_root_have_positions_of_their_own() -> No
 
 def test_a_subscriber_that_is_served_while_a_loop_pumps_has_the_logs_position() -> None:
     root = SyncRoot()
-    live: list[tuple[Any, Birth]] = []
+    live: list[tuple[Any, ReplayPoint]] = []
     root.pipe(births(live)).subscribe(lambda _: None)
     root.log.append([str] * 3, ["a", "b", "c"])
     loop = iter(root)
@@ -308,7 +308,7 @@ def test_a_subscriber_that_is_served_while_a_loop_pumps_has_the_logs_position() 
 
 def test_behind_another_operator_there_is_no_position() -> None:
     root = SyncRoot()
-    seen: list[tuple[Any, Birth]] = []
+    seen: list[tuple[Any, ReplayPoint]] = []
     root.pipe(operator(counting), births(seen)).subscribe(lambda _: None)
     root.log.push("a")
     assert [(birth.root, birth.position) for _, birth in seen] == [(None, -1)]
