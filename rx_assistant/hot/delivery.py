@@ -402,12 +402,17 @@ class HotLog(Generic[T]):
                 return
             has_ended = storage.state == ENDED  # before the look at the items: none is appended after the ending
             pair = storage.take(at) if at < storage.length else None
-            if pair is not None:
-                self._hand_out(at, pair)
-            elif has_ended:
+            if pair is None:
+                if not has_ended:
+                    return
                 self._deliver_ending()
+                continue
+            if self._seats or self.watch is not None:
+                self._hand_out(at, pair[0](pair[1]))
             else:
-                return
+                self.shown = (at, NOTHING)
+            if at & (BLOCK - 1) == 0 and not storage.keep:
+                storage.trim()
 
     def _run(self, entry: Callable[[], None]) -> None:
         try:
@@ -415,18 +420,11 @@ class HotLog(Generic[T]):
         except Exception:
             _logger.exception("an action scheduled on a stream raised")
 
-    def _hand_out(self, at: int, pair: tuple[Kind[T], Any]) -> None:
-        seats, watch = self._seats, self.watch
-        if seats or watch is not None:
-            item = pair[0](pair[1])
-            if watch is not None:
-                watch(item)
-            self.shown, self.emitting = (at, item), at
-            self._deliver(seats, item)
-        else:
-            self.shown = (at, NOTHING)
-        if at & (BLOCK - 1) == 0 and not self.storage.keep:
-            self.storage.trim()
+    def _hand_out(self, at: int, item: T) -> None:
+        if self.watch is not None:
+            self.watch(item)
+        self.shown, self.emitting = (at, item), at
+        self._deliver(self._seats, item)
 
     def _deliver(self, seats: tuple[Subscriber[T], ...], item: T) -> None:
         interrupt: BaseException | None = None
@@ -444,8 +442,9 @@ class HotLog(Generic[T]):
     def _admit(self, subscriber: Subscriber[T], position: int | None) -> None:
         """Give a newcomer the items that were delivered before it came, then a seat or the ending."""
         storage = self.storage
+        read = storage.reader()  # a storage that drops items has nothing to replay
         at = position if position is not None else storage.base if storage.keep else storage.position
-        while at < storage.position and subscriber.active and (pair := storage.peek(at)) is not None:
+        while at < storage.position and subscriber.active and (pair := read(at)) is not None:
             self.emitting = at
             at += 1
             try:
