@@ -1,6 +1,19 @@
-"""The hot log and the observables that stand on it: one producer, any number of readers, nothing twice.
+"""The hot log and the observables that read it: one producer, any number of readers, nothing requested twice.
 
-It knows no event types: a log keeps pairs `(kind, payload)` and makes an item by `kind(payload)` for whoever reads it.
+    state       the life of a log: its states and the table of its moves
+    storage     items, positions, trimming
+    delivery    HotLog: seats, the inbox, the one drainer, the state of handlers
+    cursors     private positions in a log
+    root        the protocols of streams that own a log, and of the drivers that read for them
+    subscriber  one subscription in a chain, and what it belongs to
+    loops       `for` and `async for` over a stream
+    stream      Stream and AsyncStream
+    lift        operator(): a function for one subscription → an operator
+    clock       schedulers and timers
+    threads     start and sleep, safe against interrupts
+
+Each module imports only modules above it in this list, `clock` and `threads` excepted, which import none of the others.
+Event types are unknown here: a log stores pairs `(kind, payload)`, and each reader builds an item with `kind(payload)`.
 """
 
 from __future__ import annotations

@@ -400,12 +400,12 @@ class HotLog(Generic[T]):
             at = storage.position
             if at >= self.wish or at >= handlers.gate:
                 return
-            has_ended = storage.state == ENDED  # before the look at the items: none is appended after the ending
             pair = storage.take(at) if at < storage.length else None
             if pair is None:
-                if not has_ended:
+                if storage.state != ENDED:
                     return
-                self._deliver_ending()
+                if at >= storage.length:  # looked at again: an item may have come just before the ending
+                    self._deliver_ending()
                 continue
             if self._seats or self.watch is not None:
                 self._hand_out(at, pair[0](pair[1]))

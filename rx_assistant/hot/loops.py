@@ -2,19 +2,26 @@
 
 Theory of operation
 
-A loop subscribes to its stream with a scheduler of its own. A root (a stream that owns a log) that is subscribed to for
-a loop does not seat the observer in its log; it gives the loop a private cursor instead. So the same operators run a
-second time, over the same log, at the pace of the loop, and other subscribers do not notice. `loop_for` tells whether a
-subscription is made for a loop.
+A loop subscribes to its stream with a scheduler of its own, by which `loop_for` recognises it. A root (a stream that
+owns a log) gives such a subscription no seat in its log, but a private cursor. So the same operators run a second time,
+over the same log, at the pace of the loop, and other subscribers do not notice.
 
-One step takes one item from one cursor and pushes it through the loop's own operators, which may leave results in
-`_items`. Where no cursor has an item, the loop waits: with one cursor and no timer it asks the root's driver to
-advance (the loop is the pump then, and its pace is the backpressure); with several cursors, or when a time operator
-has set a timer, it connects the drivers and sleeps until a log changes or the timer is due. Timers run in the loop.
-Without any cursor (a `publish()` that was connected elsewhere feeds it) it connects the driver of its stream's origin.
+    root's log ──cursor──▶ the loop's own operators ──▶ items ──▶ `for`
+                  ▲                  ▲
+               advance()       timers, actions
 
-The iterators are classes: a generator that met one KeyboardInterrupt or cancellation would end silently. What a `for`
-holds is not the loop itself, which its own callbacks refer to: so that `break` leaves the stream at once.
+One step runs one action or timer, or takes one item from one cursor and pushes it through the operators, which may add
+results to `items`. When a step finds nothing to do, the loop waits in one of three ways:
+
+    one cursor, no timer    The loop asks the root's driver to advance. The loop is the pump then, and its pace is the
+                            backpressure.
+    several cursors, or     The loop connects the drivers, and sleeps until a log changes or the timer is due.
+    a timer
+    no cursor               The loop connects the driver of its stream's origin, and sleeps: a `publish()` that was
+                            connected elsewhere feeds it.
+
+The iterators are classes, because a generator would end silently after one KeyboardInterrupt or cancellation. `for`
+holds a small iterator instead of the loop. This avoids a reference cycle, so `break` leaves the stream at once.
 """
 
 from __future__ import annotations
@@ -55,7 +62,7 @@ class Source(Protocol):
 
 
 def loop_for(scheduler: abc.SchedulerBase | None) -> Loop[Any] | None:
-    """Give the loop that a subscription with this scheduler belongs to; None when it is a loop on another thread."""
+    """Return the loop that a subscription with this scheduler belongs to; None if that loop runs on another thread."""
     owner = scheduler.owner if isinstance(scheduler, StreamScheduler) else None
     if isinstance(owner, Loop):
         return owner if owner.thread == threading.get_ident() else None
@@ -63,7 +70,7 @@ def loop_for(scheduler: abc.SchedulerBase | None) -> Loop[Any] | None:
 
 
 def position_in(root: Root, loop: Loop[Any] | None) -> int:
-    """Give the position of the item of `root` that `loop`, or else the root's log, is handing out."""
+    """Return the position of the item of `root` that `loop`, or else the root's log, is passing on."""
     position = None if loop is None else loop.position_of(root)
     return root.log.emitting if position is None else position
 
@@ -88,28 +95,28 @@ class _Pull(abc.DisposableBase):
 
 
 class Loop(Generic[T]):
-    """What both kinds of loop share: the cursors, the timers and what came out."""
+    """The base of both kinds of loop: the cursors, the timers and the items that came out."""
 
     def __init__(self, source: Source) -> None:
         self.pulls: tuple[_Pull, ...] = ()
-        self.direct: _Pull | None = None  # the one pull of a loop over a root itself: its items need no step
+        self.direct: _Pull | None = None  # set if the loop iterates a root itself: its items need no step
         self.items: deque[T] = deque()
         self.over = False
         self._source = source
-        self._stepping: _Pull | None = None
-        self._starts: dict[int, int] = {}
+        self._stepping: _Pull | None = None  # the pull whose item is being passed on
+        self._starts: dict[int, int] = {}  # where the next cursor on a root starts, by the root's id()
         self._ready: deque[Callable[[], None]] = deque()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._error: Exception | None = None
         self.thread = threading.get_ident()
-        self._foreign = False
+        self._foreign = False  # another thread has fed this loop
         self._resting = False
         self._asleep = False
         self._listening: list[Root] = []
         self._subscription: abc.DisposableBase | None = None
 
-    # -- what streams ask of the loop that they are subscribed under ---------------------------------------------
+    # -- called by streams that are subscribed to for this loop ---------------------------------------------------
 
     def adopt(self, root: Root, observer: Subscriber[Any]) -> abc.DisposableBase:
         """Feed `observer` from a private cursor on `root`'s log."""
@@ -127,7 +134,7 @@ class Loop(Generic[T]):
         self._starts[id(root)] = position
 
     def position_of(self, root: Root) -> int | None:
-        """Give the position of the item of `root` that this loop is handing on; None when it is none of `root`'s."""
+        """Return the position of the item of `root` that this loop is passing on; None for another root's item."""
         pull = self._stepping
         return pull.cursor.position - 1 if pull is not None and pull.root is root else None
 
@@ -180,12 +187,12 @@ class Loop(Generic[T]):
             self._wake()
 
     def _wake(self) -> None:
-        raise NotImplementedError  # the face knows how to wake its own kind of sleep
+        raise NotImplementedError  # threads and tasks sleep in different ways
 
     # -- stepping ------------------------------------------------------------------------------------------------
 
     def step(self) -> bool:
-        """Do one piece of work that needs no waiting: an action, a timer, an item, an ending; False without one."""
+        """Do one piece of work that needs no waiting: an action, a timer, an item or an ending; False without one."""
         try:
             if self._ready:
                 self._ready.popleft()()
@@ -223,11 +230,11 @@ class Loop(Generic[T]):
         return True
 
     def _sole(self) -> _Pull | None:
-        """The one cursor that this loop may wait for by pumping; None when there are several things to wait for."""
+        """The one cursor that this loop may wait for by pumping; None if it waits for several things."""
         pulls = self.pulls
         if len(pulls) == 1 and not self._timers and not self._foreign and pulls[0].root.driver is not None:
             return pulls[0]
-        for pull in pulls:  # inside a delivery of its own pump nobody else can read on
+        for pull in pulls:  # inside a delivery of its pump no other thread can read
             if pull.root.log.delivering == self.thread and pull.root.driver is not None:
                 return pull
         return None
@@ -235,13 +242,13 @@ class Loop(Generic[T]):
     def _roots(self) -> list[Root]:
         """The roots that have to be read while this loop sleeps.
 
-        Raises RuntimeError when it would sleep for ever: what it waits for is fed by the loop around it.
+        Raises RuntimeError if it would sleep for ever, because the loop around it feeds its stream.
         """
         origin, feeder = self._source.origin, self._source.feeder
         if feeder is not None and not (feeder.over or self.pulls or self._timers or self._ready or self.over):
             raise RuntimeError(
-                "this group or window is fed by the loop that gave it, so a loop inside that one would wait for ever: "
-                "use flat_map, or an operator of ours, whose substreams can be looped over"
+                "this group or window is fed by the loop that emitted it, so a loop inside that one would wait for "
+                "ever: use flat_map, or an operator of rx_assistant, whose substreams can be iterated"
             )
         if self.pulls or origin is None:
             return [pull.root for pull in self.pulls]
@@ -263,13 +270,13 @@ class Loop(Generic[T]):
         return max(self._timers[0][0] - time.monotonic(), 0) if self._timers else None
 
     def finish(self) -> Exception | None:
-        """Close, and give the error to raise, once."""
+        """Close, and return the error to raise, once."""
         error, self._error = self._error, None
         self.close()
         return error
 
     def rest(self) -> None:
-        """Count no longer as a reader; the positions stay. Idempotent."""
+        """Stop counting as a reader. The positions stay. Idempotent."""
         self._resting = True
         for pull in self.pulls:
             pull.cursor.rest()
@@ -332,9 +339,9 @@ class SyncLoop(Loop[T]):
 
 
 class SyncItems(Generic[T]):
-    """What `for item in stream` iterates.
+    """The iterator of `for item in stream`.
 
-    An interrupted `next()` leaves the stream at once; a further one comes back and gives the next item.
+    An interrupted `next()` leaves the stream at once. A further one rejoins it, and returns the next item.
     """
 
     __slots__ = ("_loop",)
@@ -367,7 +374,7 @@ class SyncItems(Generic[T]):
                     loop.wait()
         except Exception:
             raise
-        except BaseException:  # an interrupt: leave at once; the traceback would hold this iterator for a while
+        except BaseException:  # an interrupt: leave at once, because the traceback keeps this iterator for a while
             loop.rest()
             raise
         item = items[0]
@@ -376,7 +383,7 @@ class SyncItems(Generic[T]):
 
     @property
     def exhausted(self) -> bool:
-        """Whether the end was handed out, or the stream was left."""
+        """Whether the end was reached, or the stream was left."""
         return self._loop.over and not self._loop.items
 
     def close(self) -> None:
@@ -384,7 +391,7 @@ class SyncItems(Generic[T]):
         self._loop.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_loop"):  # else an interrupt came while it was made
+        if hasattr(self, "_loop"):  # else an interrupt came during __init__
             self._loop.close()
 
 
@@ -400,7 +407,7 @@ class AsyncLoop(Loop[T]):
         self._open()
 
     async def serve(self) -> None:
-        """Let async handlers have what this loop will hand on next."""
+        """Deliver the item that this loop passes on next to the async handlers first."""
         for pull in self.pulls:
             driver = pull.root.driver
             if driver is not None and driver.gated:
@@ -425,7 +432,7 @@ class AsyncLoop(Loop[T]):
             self._asleep = False
 
     async def settle(self) -> None:
-        """Return when a stream that has ended has given its connection back."""
+        """Return when a stream that has ended has released its connection."""
         origin = self._source.origin
         if origin is not None and origin.driver is not None:
             await origin.driver.settle()
@@ -446,11 +453,11 @@ class AsyncLoop(Loop[T]):
 
 
 class AsyncItems(Generic[T]):
-    """What `async for item in stream` iterates.
+    """The iterator of `async for item in stream`.
 
-    A cancelled `anext()` leaves the stream at once, so that `on_idle` takes its course. The position stays: a further
-    `anext()` comes back and gives the next item, and none is lost. So `wait_for(anext(items), …)` may be repeated after
-    `connect()`. Without `connect()` it is the cancelled task that was reading, which ends the stream for everybody.
+    A cancelled `anext()` leaves the stream at once, so that `on_idle` applies. The position stays: a further `anext()`
+    rejoins the stream and returns the next item, and none is lost. So `wait_for(anext(items), …)` may be repeated after
+    `connect()`. Without `connect()` the cancelled task was the one that read, so the stream ends for all readers.
     """
 
     __slots__ = ("_loop",)
@@ -480,13 +487,13 @@ class AsyncItems(Generic[T]):
             return items.popleft()
         except Exception:
             raise
-        except BaseException:  # cancelled: leave at once; the traceback would hold this iterator for a while
+        except BaseException:  # cancelled: leave at once, because the traceback keeps this iterator for a while
             loop.rest()
             raise
 
     @property
     def exhausted(self) -> bool:
-        """Whether the end was handed out, or the stream was left."""
+        """Whether the end was reached, or the stream was left."""
         return self._loop.over and not self._loop.items
 
     async def aclose(self) -> None:
@@ -494,5 +501,5 @@ class AsyncItems(Generic[T]):
         self._loop.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_loop"):  # else an interrupt came while it was made
+        if hasattr(self, "_loop"):  # else an interrupt came during __init__
             self._loop.close()

@@ -84,7 +84,7 @@ class Subscriber(abc.DisposableBase, Generic[T]):
         self.active = True
 
     def hold(self, upstream: abc.DisposableBase | None) -> None:
-        """Store the disposable for `dispose()`; dispose it at once if the subscription is already over."""
+        """Store the disposable for `dispose()`; dispose it at once if the subscription has ended."""
         self._upstream = upstream
         if not self.active:  # checked after storing it: either another thread's dispose() finds it, or this one
             self._let_go()
