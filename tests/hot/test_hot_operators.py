@@ -1,4 +1,4 @@
-"""What `operator()` promises to the operators that are made with it: state, hooks, endings, cleaning up, births."""
+"""What `operator()` promises to operators: state, hooks, endings, cleaning up, points of replay."""
 
 from __future__ import annotations
 
@@ -249,10 +249,10 @@ def test_a_subject_in_between_keeps_the_face() -> None:
     assert seen.items == [(1, "a"), (2, "a")]
 
 
-# -- births ------------------------------------------------------------------------------------------------------------
+# -- points of replay --------------------------------------------------------------------------------------------------
 
 
-def births(into: list[tuple[Any, ReplayPoint]]) -> Callable[[Observable[Any]], Observable[Any]]:
+def replay_points(into: list[tuple[Any, ReplayPoint]]) -> Callable[[Observable[Any]], Observable[Any]]:
     def start(down: Sink[Any], scope: Scope[Any]) -> Callable[[Any], object]:
         def following(item: Any) -> None:
             into.append((item, scope.replay_point()))
@@ -268,19 +268,19 @@ def test_an_operator_knows_where_in_the_root_it_is() -> None:
     live: list[tuple[Any, ReplayPoint]] = []
     late: list[tuple[Any, ReplayPoint]] = []
     looped: list[tuple[Any, ReplayPoint]] = []
-    root.pipe(births(live)).subscribe(lambda _: None)
+    root.pipe(replay_points(live)).subscribe(lambda _: None)
     for item in "abc":
         root.log.push(item)
-    root.pipe(births(late)).subscribe(lambda _: None)
-    loop = iter(root.pipe(births(looped)))
+    root.pipe(replay_points(late)).subscribe(lambda _: None)
+    loop = iter(root.pipe(replay_points(looped)))
     for _ in range(3):
         next(loop)
     for seen in (live, late, looped):
-        assert [(item, birth.root, birth.position) for item, birth in seen] == [
+        assert [(item, point.root, point.position) for item, point in seen] == [
             (i, root, n) for n, i in enumerate("abc")
         ]
-    assert all(birth.loop is None for _, birth in live + late)
-    assert all(birth.loop is not None for _, birth in looped)
+    assert all(point.loop is None for _, point in live + late)
+    assert all(point.loop is not None for _, point in looped)
 
 
 def test_two_cursors_of_one_loop_on_one_root_have_positions_of_their_own() -> None:
@@ -290,28 +290,28 @@ def test_two_cursors_of_one_loop_on_one_root_have_positions_of_their_own() -> No
     for item in "abc":
         root.log.push(item)
     root.finish()
-    assert len(list(root.pipe(births(one)).merge(root.pipe(births(other))))) == 6
+    assert len(list(root.pipe(replay_points(one)).merge(root.pipe(replay_points(other))))) == 6
     for seen in (one, other):
-        assert [birth.position for _, birth in seen] == [0, 1, 2]
+        assert [point.position for _, point in seen] == [0, 1, 2]
 
 
 def test_a_subscriber_that_is_served_while_a_loop_pumps_has_the_logs_position() -> None:
     root = SyncRoot()
     live: list[tuple[Any, ReplayPoint]] = []
-    root.pipe(births(live)).subscribe(lambda _: None)
+    root.pipe(replay_points(live)).subscribe(lambda _: None)
     root.log.append([str] * 3, ["a", "b", "c"])
     loop = iter(root)
     for _ in range(3):
         next(loop)
-    assert [(birth.position, birth.loop) for _, birth in live] == [(0, None), (1, None), (2, None)]
+    assert [(point.position, point.loop) for _, point in live] == [(0, None), (1, None), (2, None)]
 
 
 def test_behind_another_operator_there_is_no_position() -> None:
     root = SyncRoot()
     seen: list[tuple[Any, ReplayPoint]] = []
-    root.pipe(operator(counting), births(seen)).subscribe(lambda _: None)
+    root.pipe(operator(counting), replay_points(seen)).subscribe(lambda _: None)
     root.log.push("a")
-    assert [(birth.root, birth.position) for _, birth in seen] == [(None, -1)]
+    assert [(point.root, point.position) for _, point in seen] == [(None, -1)]
 
 
 @pytest.mark.parametrize(
