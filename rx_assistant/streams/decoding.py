@@ -1,6 +1,6 @@
-"""Bytes of a body → events as a hot log takes them; and what the end of a body says about the ending.
+"""Bytes of a body → events as a hot log stores them, and the ending that the end of a body proves.
 
-A `Decoding` belongs to one stream. It gives events of the Assistants protocol, whatever protocol the bytes speak. An
+A `Decoding` belongs to one stream. It returns events of the Assistants protocol, whatever the protocol of the bytes. An
 ending that the body proves is an event too: `done` or `error`.
 """
 
@@ -22,7 +22,7 @@ _known = KINDS.get
 
 
 class Decoded(NamedTuple):
-    """Events, each as what makes it and the bytes to make it from; and the error that came behind them, if any."""
+    """Events, each as its class and its bytes; and the error that came after them, if any."""
 
     kinds: list[Kind]
     payloads: list[bytes]
@@ -30,7 +30,7 @@ class Decoded(NamedTuple):
 
 
 class Decoding(Protocol):
-    """What the bytes of one stream mean. It never raises: an event that is too large is `Decoded.overflow`."""
+    """Decodes the bytes of one stream. It never raises: an event that is too large is `Decoded.overflow`."""
 
     def push(self, chunk: bytes) -> Decoded:
         """The events that `chunk` completes."""
@@ -50,7 +50,7 @@ class Decoding(Protocol):
 
     @property
     def unread(self) -> bytes:
-        """The beginning of what came last and made no event."""
+        """The beginning of the last bytes that did not become an event."""
         ...
 
     @property
@@ -77,7 +77,7 @@ class AssistantsDecoding:
         return Decoded(*self._classified(frames), overflow)
 
     def end(self) -> Decoded:
-        """The ending that the last block tells, although its blank line is missing."""
+        """Return the ending in the last block, although its blank line is missing."""
         kind, payload = self._begun()
         return Decoded([], []) if kind is None else Decoded([kind], [payload])
 
@@ -115,13 +115,13 @@ class AssistantsDecoding:
             if isinstance(event, UnknownEvent) and event.misnamed is not None and not self._warned:
                 self._warned = True
                 _log.warning(
-                    "event %r holds a %r: its name was garbled on the way, and what it says is missing from the text",
+                    "event %r holds a %r: its name was corrupted on the way, and its content is missing from the text",
                     event.event,
                     event.misnamed,
                 )
 
     def _begun(self) -> tuple[Kind | None, bytes]:
-        """The ending that the last block tells, although its blank line is missing; None if it tells none."""
+        """Return the ending in the last block, although its blank line is missing; None if it has none."""
         pending = self._decoder.pending
         if pending is None:
             return None, b""

@@ -22,7 +22,7 @@ reader, replaced by `recovery()` after a break, and let go by `settle()` once th
                       └──┘ recovery: close it, and hold what follows
 
 The turn to read is a token in a dictionary, under 0. Threads take it with `setdefault()` and give it back by
-subscripts, which KeyboardInterrupt cannot divide (see `hot/log.py`, "Interrupts").
+subscripts, which KeyboardInterrupt cannot divide (see `hot/delivery.py`, "Interrupts").
 """
 
 from __future__ import annotations
