@@ -7,9 +7,9 @@ group is a list that is joined when it is taken. A group of snapshots holds only
 because joining more text into a group does not make the queue longer.
 
 A `Handoff` delivers a backlog to a sink. A thread only tries to take its lock. The thread that gets it delivers, and
-looks again after releasing it. A thread that does not get it leaves its request as state (`_wanted`). So delivery is serial
-and in order (C10), a push from inside a delivery cannot recurse, and no thread waits for a slow observer. The operators
-differ in when they start draining.
+looks again after releasing it. A thread that does not get it leaves its request as state (`_wanted`). So delivery is
+serial and in order (C10), a push from inside a delivery cannot recurse, and no thread waits for a slow observer. The
+operators differ in when they start draining.
 """
 
 from __future__ import annotations
