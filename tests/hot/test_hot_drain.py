@@ -248,6 +248,64 @@ def test_four_threads_that_come_and_go_see_neither_gap_nor_duplicate_nor_a_secon
     assert (log.holders, log.seats) == (0, 0)
 
 
+def test_a_subscriber_that_comes_while_a_lone_loop_takes_an_item_gets_it() -> None:
+    log: HotLog[int] = HotLog()
+    fill(log, 1)
+    seats: list[Seat] = []
+    door = Doorway(log, lambda: seats.append(Seat(log)))
+    assert log.take_alone(0) == 1
+    assert door.turned_away == 1
+    assert seats[0].got == [1]
+
+
+def test_a_wish_placed_while_a_lone_loop_takes_an_item_is_not_lost() -> None:
+    log: HotLog[int] = HotLog()
+    fill(log, 1, 2)
+    door = Doorway(log, lambda: log.want(2))
+    assert log.take_alone(0) == 1
+    assert door.turned_away == 1
+    assert log.position == 2
+
+
+def test_a_loop_is_not_alone_beside_a_seat_a_gate_an_entry_or_a_log_that_drops_its_items() -> None:
+    with_seat: HotLog[int] = HotLog()
+    seat = Seat(with_seat)
+    gated: HotLog[int] = HotLog()
+    gated.handlers.gate = 0
+    failed: HotLog[int] = HotLog()
+    failed.handler_raised(ValueError("mine"), pause=True)
+    watched: HotLog[int] = HotLog()
+    watched.watch = lambda _: None
+    entered: HotLog[int] = HotLog()
+    entered._inbox.append(lambda: None)
+    for log in (with_seat, gated, failed, watched, entered, HotLog[int](keep=False)):
+        fill(log, 1)
+        assert log.take_alone(0) is NOTHING
+        assert log.position == 0
+    assert seat.got == []
+
+
+def test_only_the_next_item_can_be_taken_alone() -> None:
+    log: HotLog[int] = HotLog()
+    fill(log, 1, 2)
+    assert log.take_alone(1) is NOTHING
+    assert [log.take_alone(0), log.take_alone(1)] == [1, 2]
+    assert log.take_alone(0) is NOTHING
+    assert log.take_alone(2) is NOTHING
+
+
+def test_a_cursor_that_finds_nothing_leaves_no_wish() -> None:
+    log: HotLog[int] = HotLog()
+    seat = Seat(log)
+    cursor = Cursor(log)
+    assert cursor.take() is NOTHING
+    fill(log, 1)
+    log.drain()
+    assert seat.got == []
+    assert cursor.take() == 1
+    assert seat.got == [1]
+
+
 # -- endings ---------------------------------------------------------------------------------------------------------
 
 
@@ -386,6 +444,7 @@ def test_an_interrupt_at_the_ending_costs_no_sibling_the_ending(error: Exception
         log.want(FOREVER)
     assert after.got == [error or "completed"]
     assert told  # who waits for the ending has been woken
+    assert log.released
     late = Seat(log)
     assert late.got == [error or "completed"]
 
@@ -537,6 +596,18 @@ def test_a_cursor_that_holds_too_much_back_is_cut_loose_alone() -> None:
     assert not seat.got.count("completed")
     assert quick.take() is NOTHING
     assert log.base > 20
+
+
+def test_a_log_drops_its_items_in_blocks() -> None:
+    log: HotLog[bytes] = HotLog(keep=False)
+    bases = set()
+    for _ in range(1000):
+        log.push(b"x")
+        bases.add(log.base)
+    assert len(bases) == 4
+    log.end()
+    log.want(FOREVER)
+    assert log.base == log.length == 1000
 
 
 def test_positions_stay_what_they_were_when_the_log_is_trimmed() -> None:

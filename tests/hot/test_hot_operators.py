@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import pytest
 import reactivex
 from hot.hot_rigs import AsyncRoot, SyncRoot
@@ -329,3 +330,18 @@ def test_behind_another_operator_there_is_no_position() -> None:
 def test_an_operator_without_its_parentheses_is_told_so(given: Any, told: str) -> None:
     with pytest.raises(TypeError, match=told):
         SyncRoot().pipe(given)
+
+
+def test_an_async_loop_over_a_stream_that_no_event_loop_feeds_is_an_error_not_a_hang() -> None:
+    async def loop() -> None:
+        async for _ in AsyncRoot().pipe(ops.map(lambda item: item)):
+            pass
+
+    with pytest.raises(TypeError, match="not fed by an event loop"):
+        anyio.run(loop)
+
+
+def test_an_attribute_that_a_stream_lacks_is_named() -> None:
+    root = SyncRoot()
+    with pytest.raises(AttributeError, match="'SyncRoot' object has no attribute 'nonsense'"):
+        _ = root.nonsense  # type: ignore[attr-defined]
