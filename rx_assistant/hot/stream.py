@@ -351,7 +351,7 @@ def _pipe(source: Any, operators: tuple[Callable[[Any], Any], ...]) -> Any:
 def _applied(apply: Any, source: Any) -> Any:
     """Apply one operator. Raises TypeError when it is not an operator, or its parentheses are missing."""
     if not callable(apply):
-        raise TypeError(f"pipe() takes operators, one after the other, not {apply!r}")
+        raise TypeError(f"pipe() must be given operators, one after the other, got {apply!r}")
     if inspect.isfunction(apply) and not _takes_a_source(apply):
         raise _without_parentheses(apply)
     result = _not_iterating(apply)(source)
@@ -394,7 +394,7 @@ def _takes_a_source(apply: FunctionType) -> bool:
 
 def _without_parentheses(apply: Any) -> TypeError:
     name = getattr(apply, "__name__", "it")
-    return TypeError(f"pipe() takes operators, and {name} makes one: call it, as in pipe({name}())")
+    return TypeError(f"pipe() must be given operators, got {name}, which returns one: call it, as in pipe({name}())")
 
 
 _NONE: Any = object()

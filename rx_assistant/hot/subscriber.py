@@ -188,7 +188,9 @@ def subscriber_of(
             raise TypeError(f"{name} must be callable or an observer, got {type(callback).__name__}")
         kind = deferred(callback)
         if kind is not None:
-            raise TypeError(f"{name} is {kind}, and calling it runs none of its code. {_INSTEAD[kind]}")
+            raise TypeError(
+                f"{name} must be a plain function, got {kind}: a call runs none of its code. {_INSTEAD[kind]}"
+            )
     return Subscriber(on_next, on_error, on_completed)
 
 

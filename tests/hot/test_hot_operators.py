@@ -318,13 +318,13 @@ def test_behind_another_operator_there_is_no_position() -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (ax.text_deltas, r"text_deltas makes one: call it, as in pipe\(text_deltas\(\)\)"),
-        (ax.tool_calls, "tool_calls makes one"),
+        (ax.text_deltas, r"text_deltas, which returns one: call it, as in pipe\(text_deltas\(\)\)"),
+        (ax.tool_calls, "tool_calls, which returns one"),
         (ax.latest, "interval must be a number of seconds, got"),
         (ax.buffer_bounded, "capacity must be a number of items, got"),
-        (ops.first, "first makes one"),
-        (ops.map, "map_? makes one"),
-        ([ax.text_deltas()], "one after the other, not \\["),
+        (ops.first, "first, which returns one"),
+        (ops.map, "map_?, which returns one"),
+        ([ax.text_deltas()], "one after the other, got \\["),
     ],
 )
 def test_an_operator_without_its_parentheses_is_told_so(given: Any, told: str) -> None:
