@@ -1,18 +1,23 @@
 """The hot log and the observables that read it: one producer, any number of readers, nothing requested twice.
 
+    threads     start and sleep, safe against interrupts
+    clock       schedulers and timers
+    subscriber  one subscription in a chain, and what it belongs to
     state       the life of a log: its states and the table of its moves
     storage     items, positions, trimming
     delivery    HotLog: seats, the inbox, the one drainer, the state of handlers
     cursors     private positions in a log
     root        the protocols of streams that own a log, and of the drivers that read for them
-    subscriber  one subscription in a chain, and what it belongs to
     loops       `for` and `async for` over a stream
     stream      Stream and AsyncStream
     lift        operator(): a function for one subscription → an operator
-    clock       schedulers and timers
-    threads     start and sleep, safe against interrupts
 
-Each module imports only modules above it in this list, `clock` and `threads` excepted, which import none of the others.
+Each module imports only modules above it in this list. An item on its way to a subscriber, a loop and an operator:
+
+    append ──▶ storage ──▶ delivery ──▶ subscriber ──▶ on_next
+                  │                         ▲
+                  └─▶ cursor ──▶ loop ──────┘         lift: subscriber ──▶ hooks ──▶ subscriber
+
 Event types are unknown here: a log stores pairs `(kind, payload)`, and each reader builds an item with `kind(payload)`.
 """
 
@@ -22,7 +27,7 @@ from rx_assistant.hot.clock import TIMERS, StreamScheduler, Timers
 from rx_assistant.hot.cursors import Cursor
 from rx_assistant.hot.delivery import HotLog
 from rx_assistant.hot.lift import Hooks, ReplayPoint, Scope, operator
-from rx_assistant.hot.loops import loop_for, position_in
+from rx_assistant.hot.loops import loop_for
 from rx_assistant.hot.root import AsyncDriver, Driver, Root, Waker
 from rx_assistant.hot.state import DELIVERED, ENDED, RELEASED
 from rx_assistant.hot.storage import FOREVER, NOTHING
@@ -58,7 +63,6 @@ __all__ = [
     "deferred",
     "loop_for",
     "operator",
-    "position_in",
     "start_thread",
     "wrap",
 ]
