@@ -13,7 +13,8 @@ import pytest
 from hot.hot_rigs import SyncRoot
 
 from rx_assistant.errors import StreamClosedError, StreamOverflowError
-from rx_assistant.hot import FOREVER, NOTHING, Cursor, HotLog, Subscriber
+from rx_assistant.hot import FOREVER, NOTHING, Cursor, HotLog, Subscriber, Timers
+from rx_assistant.hot.threads import Alarm
 
 GUARD = 5.0
 
@@ -674,6 +675,24 @@ def test_timers_run_in_the_order_of_their_times_and_cancelled_ones_do_not() -> N
     root.scheduler.schedule_relative(0.001, lambda *_: ran.append(0)).dispose()
     assert done.wait(GUARD)
     assert ran == [1, 2, 3]
+
+
+def test_a_timer_that_is_due_before_those_pending_wakes_the_thread_of_timers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rx_assistant.hot.threads.HEARTBEAT", 10 * GUARD)
+    asleep, done = threading.Event(), threading.Event()
+
+    class Watched(Alarm):
+        def sleep(self, seconds: float | None = None) -> None:
+            asleep.set()
+            super().sleep(seconds)
+
+    timers = Timers()
+    timers._alarm = Watched()
+    cancel = timers.call_later(10 * GUARD, lambda: None)
+    assert asleep.wait(GUARD)
+    timers.call_later(0.001, done.set)
+    assert done.wait(GUARD)
+    cancel()
 
 
 def test_what_a_timer_does_is_serial_with_the_items() -> None:
