@@ -7,13 +7,14 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hot.hot_rigs import SyncRoot
 
 from rx_assistant.errors import StreamClosedError, StreamOverflowError
-from rx_assistant.hot import FOREVER, NOTHING, Cursor, HotLog, Subscriber, Timers
+from rx_assistant.hot import FOREVER, NOTHING, Cursor, HotLog, StreamScheduler, Subscriber, Timers
 from rx_assistant.hot.threads import Alarm
 
 GUARD = 5.0
@@ -665,14 +666,19 @@ def test_the_timer_thread_goes_when_the_last_timer_is_cancelled() -> None:
     assert running() == []
 
 
-def test_timers_run_in_the_order_of_their_times_and_cancelled_ones_do_not() -> None:
-    root = SyncRoot()
+def test_timers_run_in_the_order_of_their_times_and_cancelled_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("rx_assistant.hot.clock.time", SimpleNamespace(monotonic=lambda: now[0]))
+    timers = Timers()
+    scheduler = StreamScheduler(HotLog[int]().enqueue, timers.call_later)
     ran: list[int] = []
     done = threading.Event()
-    root.scheduler.schedule_relative(0.03, lambda *_: done.set())
+    scheduler.schedule_relative(4, lambda *_: done.set())
     for number in (2, 1, 3):
-        root.scheduler.schedule_relative(number / 200, lambda *_, number=number: ran.append(number))
-    root.scheduler.schedule_relative(0.001, lambda *_: ran.append(0)).dispose()
+        scheduler.schedule_relative(number, lambda *_, number=number: ran.append(number))
+    scheduler.schedule_relative(0.5, lambda *_: ran.append(0)).dispose()
+    now[0] = 5.0
+    timers.call_later(0, lambda: None)  # wakes the thread, which looks at the time
     assert done.wait(GUARD)
     assert ran == [1, 2, 3]
 
