@@ -1,8 +1,8 @@
-"""The pump of an asynchronous stream: `_pump_state` says what is next, tasks of one event loop read and wait.
+"""The pump of an asynchronous stream: `pump_state` decides the next step, and tasks of one event loop read and wait.
 
 Sync subscribers are called by the log, async handlers are awaited by `_async_handlers`. A task that is cancelled while
-it reads, or while it awaits a handler, ends the stream for everybody: the transport has closed the response. No cancel
-scope and no task group is open while user code runs, but for the ending after a cancellation or a close.
+it reads, or while it awaits a handler, ends the stream for all readers: the transport has closed the response. No
+cancel scope and no task group is open while user code runs, except for the ending after a cancellation or a close.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _GOODBYE = 5.0  # seconds that handlers get to hear of a cancellation
 
 
 class AsyncPump:
-    """Fulfils hot.AsyncDriver for one stream."""
+    """The driver of one asynchronous stream, see `hot/root.py`."""
 
     def __init__(
         self,
@@ -294,7 +294,7 @@ class AsyncPump:
             pass
 
     async def _cancelled(self, what: str) -> None:
-        """End the stream for everybody, and let the handlers hear of it, while the cancellation goes on."""
+        """End the stream for all readers, and deliver the ending to the handlers, while the cancellation continues."""
         self._feed.fail(StreamCancelledError(what))
         with anyio.move_on_after(_GOODBYE, shield=True):
             await self._deliver_ending()
@@ -341,7 +341,7 @@ class AsyncPump:
             await self._handlers.deliver(upto, self._cancelled)
 
     def _is_over(self) -> bool:
-        """Whether the ending was delivered to everybody."""
+        """Whether the ending was delivered to all subscribers and handlers."""
         return self._log.delivered and not self._handlers
 
     # -- turns ---------------------------------------------------------------------------------------------------
@@ -396,10 +396,10 @@ class AsyncPump:
         was_cut = isinstance(self._log.failure, StreamClosedError)
         try:
             if not was_cut:
-                await self._told()  # the stream's own task may be telling it right now
+                await self._handlers_ended()  # the stream's own task may be delivering the ending
             with anyio.CancelScope(shield=True):
                 await self._end_task()
-            await self._told()
+            await self._handlers_ended()
         finally:
             with anyio.move_on_after(_GOODBYE, shield=True):
                 await self._end_task()
@@ -412,7 +412,7 @@ class AsyncPump:
             task.cancel()
             await task.wait()
 
-    async def _told(self) -> None:
+    async def _handlers_ended(self) -> None:
         """Return once each async handler has had the ending."""
         if self._handlers and not (self._is_own_task() or self._handlers.is_inside()):
             await self._deliver_ending()
