@@ -10,7 +10,7 @@ from rx_assistant.schedulers import EventLoop, LoopWaker, current_event_loop
 
 
 class Home:
-    """The event loop on which a stream's tasks run. The first use decides which one."""
+    """Where a stream's tasks run. The first use decides which loop that is."""
 
     def __init__(self) -> None:
         self.loop: EventLoop | None = None

@@ -22,7 +22,7 @@ _known = KINDS.get
 
 
 class Decoded(NamedTuple):
-    """Events, each as its class and its bytes; and the error that came after them, if any."""
+    """Events, each as what makes it and the bytes to make it from; and the error that came behind them, if any."""
 
     kinds: list[Kind]
     payloads: list[bytes]
@@ -30,7 +30,7 @@ class Decoded(NamedTuple):
 
 
 class Decoding(Protocol):
-    """Decodes the bytes of one stream. It never raises: an event that is too large is `Decoded.overflow`."""
+    """What the bytes of one stream mean. It never raises: an event that is too large is `Decoded.overflow`."""
 
     def push(self, chunk: bytes) -> Decoded:
         """The events that `chunk` completes."""
