@@ -648,7 +648,8 @@ def test_a_timer_whose_action_raises_stops_no_other_timer() -> None:
     assert done.wait(GUARD)
 
 
-def test_the_timer_thread_goes_when_the_last_timer_is_cancelled() -> None:
+def test_the_timer_thread_goes_when_the_last_timer_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rx_assistant.hot.threads.HEARTBEAT", 10 * GUARD)  # so that nothing else wakes it
     root = SyncRoot()
     timers = [root.scheduler.schedule_relative(60, lambda *_: None) for _ in range(3)]
 
