@@ -651,7 +651,7 @@ def test_a_timer_whose_action_raises_stops_no_other_timer() -> None:
 def test_the_timer_thread_goes_when_the_last_timer_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rx_assistant.hot.threads.HEARTBEAT", 10 * GUARD)  # so that nothing else wakes it
     root = SyncRoot()
-    timers = [root.scheduler.schedule_relative(60, lambda *_: None) for _ in range(3)]
+    timer = root.scheduler.schedule_relative(60, lambda *_: None)
 
     def running() -> list[threading.Thread]:
         return [thread for thread in threading.enumerate() if thread.name == "rx-assistant-timers"]
@@ -660,8 +660,7 @@ def test_the_timer_thread_goes_when_the_last_timer_is_cancelled(monkeypatch: pyt
     while len(running()) != 1 and time.monotonic() < deadline:
         time.sleep(0.001)
     assert len(running()) == 1
-    for timer in timers:
-        timer.dispose()
+    timer.dispose()
     while running() and time.monotonic() < deadline:
         time.sleep(0.001)
     assert running() == []
