@@ -14,7 +14,7 @@ import pytest
 from hot.hot_rigs import SyncRoot
 
 from rx_assistant.errors import StreamClosedError, StreamOverflowError
-from rx_assistant.hot import FOREVER, NOTHING, Cursor, HotLog, StreamScheduler, Subscriber, Timers
+from rx_assistant.hot import FOREVER, NOTHING, SUBSCRIBING, Cursor, HotLog, StreamScheduler, Subscriber, Timers
 from rx_assistant.hot.threads import Alarm
 
 GUARD = 5.0
@@ -306,6 +306,14 @@ def test_a_cursor_that_finds_nothing_leaves_no_wish() -> None:
     assert seat.got == []
     assert cursor.take() == 1
     assert seat.got == [1]
+
+
+def test_a_callback_that_a_subscription_calls_at_once_does_not_belong_to_that_subscription() -> None:
+    root = SyncRoot()
+    root.log.push(1)
+    owners: list[object] = []
+    root.subscribe(lambda _: owners.append(SUBSCRIBING.owner))
+    assert owners == [None]
 
 
 # -- endings ---------------------------------------------------------------------------------------------------------
