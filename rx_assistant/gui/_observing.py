@@ -10,9 +10,9 @@ from reactivex import Observable
 
 from rx_assistant.gui._frames import Frames, Portion, frames_of
 from rx_assistant.gui._host import Action, TellsClosing, UiHost, require_host
-from rx_assistant.hot import Hooks, Scope, Sink, operator
+from rx_assistant.hot import NOTHING, Hooks, Scope, Sink, operator
 from rx_assistant.operators._joining import joined, may_join
-from rx_assistant.operators._pacing_backlog import NOTHING, Backlog, Intake, Overflow
+from rx_assistant.operators._pacing_backlog import Backlog, Intake, Overflow
 
 T = TypeVar("T")
 

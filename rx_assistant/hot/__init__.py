@@ -1,38 +1,56 @@
-"""The hot log and the observables that stand on it: one producer, any number of readers, nothing twice.
+"""The hot log and the observables that read it: one producer, any number of readers, nothing requested twice.
 
-It knows no event types: a log keeps pairs `(kind, payload)` and makes an item by `kind(payload)` for whoever reads it.
+    threads     start and sleep, safe against interrupts
+    clock       schedulers and timers
+    subscriber  one subscription in a chain, and what it belongs to
+    state       the life of a log: its states and the table of its moves
+    storage     items, positions, trimming
+    delivery    HotLog: seats, the inbox, the one drainer, the state of handlers
+    cursors     private positions in a log
+    root        the protocols of streams that own a log, and of the drivers that read for them
+    loops       `for` and `async for` over a stream
+    stream      Stream and AsyncStream
+    lift        operator(): a function for one subscription → an operator
+
+Each module imports only modules above it in this list. An item on its way to a subscriber, a loop and an operator:
+
+    append ──▶ storage ──▶ delivery ──▶ subscriber ──▶ on_next
+                  │                         ▲
+                  └─▶ cursor ──▶ loop ──────┘         lift: subscriber ──▶ hooks ──▶ subscriber
+
+Event types are unknown here: a log stores pairs `(kind, payload)`, and each reader builds an item with `kind(payload)`.
 """
 
 from __future__ import annotations
 
-from rx_assistant.hot.callables import deferred
 from rx_assistant.hot.clock import TIMERS, StreamScheduler, Timers
-from rx_assistant.hot.cursor import NOTHING, Cursor
-from rx_assistant.hot.definition import Birth, Hooks, Scope, operator
-from rx_assistant.hot.log import FOREVER, HotLog
-from rx_assistant.hot.loops import loop_for, position_in
-from rx_assistant.hot.making import MAKING
+from rx_assistant.hot.cursors import Cursor
+from rx_assistant.hot.delivery import HotLog
+from rx_assistant.hot.lift import Hooks, ReplayPoint, Scope, operator
+from rx_assistant.hot.loops import loop_for
+from rx_assistant.hot.root import AsyncDriver, Driver, Root, Waker
 from rx_assistant.hot.state import DELIVERED, ENDED, RELEASED
+from rx_assistant.hot.storage import FOREVER, NOTHING
 from rx_assistant.hot.stream import AsyncStream, Stream, wrap
-from rx_assistant.hot.subscriber import Sink, Subscriber
+from rx_assistant.hot.subscriber import DIRECT, SUBSCRIBING, Sink, Subscriber, deferred
 from rx_assistant.hot.threads import Sleepers, start_thread
-from rx_assistant.hot.types import AsyncDriver, Driver, Root, Waker
 
 __all__ = [
     "DELIVERED",
+    "DIRECT",
     "ENDED",
     "FOREVER",
-    "MAKING",
     "NOTHING",
     "RELEASED",
+    "SUBSCRIBING",
     "TIMERS",
     "AsyncDriver",
     "AsyncStream",
-    "Birth",
     "Cursor",
     "Driver",
     "Hooks",
     "HotLog",
+    "ReplayPoint",
     "Root",
     "Scope",
     "Sink",
@@ -45,7 +63,6 @@ __all__ = [
     "deferred",
     "loop_for",
     "operator",
-    "position_in",
     "start_thread",
     "wrap",
 ]

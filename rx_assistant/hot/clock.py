@@ -1,7 +1,7 @@
-"""Time for streams: schedulers whose actions run serially with a stream's items (C10), timers that leave no thread.
+"""Time for streams: schedulers whose actions run serially with a stream's items (C10), and timers on one thread.
 
-An Rx time operator on a scheduler of its own would call observers from a timer's thread, beside the stream's own
-delivery. Here the timer only hands the action over: to the log's inbox, or to the loop that iterates.
+An Rx time operator with a scheduler of its own would call observers on a timer's thread, at the same time as the
+stream's delivery. Here the timer only passes the action on: to the log's inbox, or to the loop that iterates.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class StreamScheduler(PeriodicScheduler):
 
     @property
     def owner(self) -> object:
-        """The object whose method the actions are handed to: a log, a loop or an event loop."""
+        """The object whose method receives the actions: a log, a loop or an event loop."""
         return getattr(self._hand_over, "__self__", None)
 
     @property
@@ -88,7 +88,7 @@ class Timers:
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int]] = []
-        self._actions: dict[int, Callable[[], object]] = {}  # actions that are neither done nor cancelled
+        self._actions: dict[int, Callable[[], object]] = {}  # actions that were neither run nor cancelled
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._alarm = Alarm()
@@ -102,7 +102,7 @@ class Timers:
             heapq.heappush(self._heap, (time.monotonic() + seconds, number))
             if not self._running:
                 start_thread(threading.Thread(target=self._run, name="rx-assistant-timers", daemon=True))
-                self._running = True  # afterwards: an interrupt in between costs a second thread, and no timer
+                self._running = True  # after the start: an interrupt in between costs a second thread, but no timer
         self._alarm.wake()
         return partial(self._cancel, number)
 
@@ -118,7 +118,7 @@ class Timers:
                 _logger.exception("the action of a timer raised")
 
     def _next(self) -> Callable[[], object] | None:
-        """Wait for the next action that is due; None, and the thread is over, when nothing is pending."""
+        """Wait for the next action that is due; None if no timer is pending, and then the thread ends."""
         while True:
             with self._lock:
                 if not self._actions:
@@ -140,4 +140,4 @@ TIMERS = Timers()
 """The timers of the process; streams on threads use them."""
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=TIMERS.__init__)  # type: ignore[misc]  # a fork takes no thread along
+    os.register_at_fork(after_in_child=TIMERS.__init__)  # type: ignore[misc]  # a fork copies no thread

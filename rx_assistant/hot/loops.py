@@ -2,19 +2,26 @@
 
 Theory of operation
 
-A loop subscribes to its stream with a scheduler of its own. A root (a stream that owns a log) that is subscribed to for
-a loop does not seat the observer in its log; it gives the loop a private cursor instead. So the same operators run a
-second time, over the same log, at the pace of the loop, and other subscribers do not notice. `loop_for` tells whether a
-subscription is made for a loop.
+A loop subscribes to its stream with a scheduler of its own, by which `loop_for` recognises it. A root (a stream that
+owns a log) gives such a subscription no seat in its log, but a private cursor. So the same operators run a second time,
+over the same log, at the pace of the loop, and other subscribers do not notice.
 
-One step takes one item from one cursor and pushes it through the loop's own operators, which may leave results in
-`_items`. Where no cursor has an item, the loop waits: with one cursor and no timer it asks the root's driver to
-advance (the loop is the pump then, and its pace is the backpressure); with several cursors, or when a time operator
-has set a timer, it connects the drivers and sleeps until a log changes or the timer is due. Timers run in the loop.
-Without any cursor (a `publish()` that was connected elsewhere feeds it) it connects the driver of its stream's origin.
+    root's log ──cursor──▶ the loop's own operators ──▶ items ──▶ `for`
+                  ▲                  ▲
+               advance()       timers, actions
 
-The iterators are classes: a generator that met one KeyboardInterrupt or cancellation would end silently. What a `for`
-holds is not the loop itself, which its own callbacks refer to: so that `break` leaves the stream at once.
+One step runs one action or timer, or takes one item from one cursor and pushes it through the operators, which may add
+results to `items`. When a step finds nothing to do, the loop waits in one of three ways:
+
+    one cursor, no timer    The loop asks the root's driver to advance. The loop is the pump then, and its pace is the
+                            backpressure.
+    several cursors, or     The loop connects the drivers, and sleeps until a log changes or the timer is due.
+    a timer
+    no cursor               The loop connects the driver of its stream's origin, and sleeps: a `publish()` that was
+                            connected elsewhere feeds it.
+
+The iterators are classes, because a generator would end silently after one KeyboardInterrupt or cancellation. `for`
+holds a small iterator instead of the loop. This avoids a reference cycle, so `break` leaves the stream at once.
 """
 
 from __future__ import annotations
@@ -25,32 +32,45 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from reactivex import abc
 
 from rx_assistant.hot.clock import StreamScheduler
-from rx_assistant.hot.cursor import NOTHING, Cursor
-from rx_assistant.hot.making import MAKING
-from rx_assistant.hot.subscriber import Subscriber
-
-if TYPE_CHECKING:
-    from rx_assistant.hot.stream import AsyncStream, Stream
-    from rx_assistant.hot.types import Root
+from rx_assistant.hot.cursors import Cursor
+from rx_assistant.hot.root import Root, Waker
+from rx_assistant.hot.storage import NOTHING
+from rx_assistant.hot.subscriber import SUBSCRIBING, Subscriber
+from rx_assistant.hot.threads import Alarm
 
 T = TypeVar("T")
 
 
+class Source(Protocol):
+    """The stream that a loop iterates."""
+
+    feeder: Loop[Any] | None
+
+    @property
+    def origin(self) -> Root | None:
+        """The root whose driver and scheduler serve the stream."""
+        ...
+
+    def link(self, down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase | None:
+        """Connect an internal subscriber to upstream."""
+        ...
+
+
 def loop_for(scheduler: abc.SchedulerBase | None) -> Loop[Any] | None:
-    """Give the loop that a subscription with this scheduler belongs to; None when it is a loop on another thread."""
+    """Return the loop that a subscription with this scheduler belongs to; None if that loop runs on another thread."""
     owner = scheduler.owner if isinstance(scheduler, StreamScheduler) else None
     if isinstance(owner, Loop):
         return owner if owner.thread == threading.get_ident() else None
-    return MAKING.loop
+    return SUBSCRIBING.owner if isinstance(SUBSCRIBING.owner, Loop) else None
 
 
 def position_in(root: Root, loop: Loop[Any] | None) -> int:
-    """Give the position of the item of `root` that `loop`, or else the root's log, is handing out."""
+    """Return the position of the item of `root` that `loop`, or else the root's log, is passing on."""
     position = None if loop is None else loop.position_of(root)
     return root.log.emitting if position is None else position
 
@@ -64,7 +84,7 @@ class _Pull(abc.DisposableBase):
         self._loop = loop
         self.root = root
         self.observer = observer
-        self.cursor: Cursor[Any] = root.log.cursor(position)
+        self.cursor: Cursor[Any] = Cursor(root.log, position)
 
     def dispose(self) -> None:
         loop = self._loop
@@ -75,28 +95,28 @@ class _Pull(abc.DisposableBase):
 
 
 class Loop(Generic[T]):
-    """What both kinds of loop share: the cursors, the timers and what came out."""
+    """The base of both kinds of loop: the cursors, the timers and the items that came out."""
 
-    def __init__(self, source: Stream[T] | AsyncStream[T]) -> None:
+    def __init__(self, source: Source) -> None:
         self.pulls: tuple[_Pull, ...] = ()
-        self.direct: _Pull | None = None  # the one pull of a loop over a root itself: its items need no step
+        self.direct: _Pull | None = None  # set if the loop iterates a root itself: its items need no step
         self.items: deque[T] = deque()
         self.over = False
         self._source = source
-        self._stepping: _Pull | None = None
-        self._starts: dict[int, int] = {}
+        self._stepping: _Pull | None = None  # the pull whose item is being passed on
+        self._starts: dict[int, int] = {}  # where the next cursor on a root starts, by the root's id()
         self._ready: deque[Callable[[], None]] = deque()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._error: Exception | None = None
         self.thread = threading.get_ident()
-        self._foreign = False
+        self._foreign = False  # another thread has fed this loop
         self._resting = False
         self._asleep = False
         self._listening: list[Root] = []
         self._subscription: abc.DisposableBase | None = None
 
-    # -- what streams ask of the loop that they are subscribed under ---------------------------------------------
+    # -- called by streams that are subscribed to for this loop ---------------------------------------------------
 
     def adopt(self, root: Root, observer: Subscriber[Any]) -> abc.DisposableBase:
         """Feed `observer` from a private cursor on `root`'s log."""
@@ -114,7 +134,7 @@ class Loop(Generic[T]):
         self._starts[id(root)] = position
 
     def position_of(self, root: Root) -> int | None:
-        """Give the position of the item of `root` that this loop is handing on; None when it is none of `root`'s."""
+        """Return the position of the item of `root` that this loop is passing on; None for another root's item."""
         pull = self._stepping
         return pull.cursor.position - 1 if pull is not None and pull.root is root else None
 
@@ -122,14 +142,14 @@ class Loop(Generic[T]):
 
     def _open(self) -> None:
         subscriber: Subscriber[T] = Subscriber(self._take_item, self._take_error, self._take_end)
-        outer = MAKING.loop
+        owner = SUBSCRIBING.owner
         try:
-            MAKING.loop = self
+            SUBSCRIBING.owner = self
             subscriber.hold(self._source.link(subscriber, StreamScheduler(self._hand_over, self._call_later)))
         except Exception as error:
             subscriber.fail(error)
         finally:
-            MAKING.loop = outer
+            SUBSCRIBING.owner = owner
         self._subscription = subscriber
 
     def _take_item(self, item: T) -> None:
@@ -167,12 +187,12 @@ class Loop(Generic[T]):
             self._wake()
 
     def _wake(self) -> None:
-        raise NotImplementedError  # the face knows how to wake its own kind of sleep
+        raise NotImplementedError  # threads and tasks sleep in different ways
 
     # -- stepping ------------------------------------------------------------------------------------------------
 
     def step(self) -> bool:
-        """Do one piece of work that needs no waiting: an action, a timer, an item, an ending; False without one."""
+        """Do one piece of work that needs no waiting: an action, a timer, an item or an ending; False without one."""
         try:
             if self._ready:
                 self._ready.popleft()()
@@ -210,11 +230,11 @@ class Loop(Generic[T]):
         return True
 
     def _sole(self) -> _Pull | None:
-        """The one cursor that this loop may wait for by pumping; None when there are several things to wait for."""
+        """The one cursor that this loop may wait for by pumping; None if it waits for several things."""
         pulls = self.pulls
         if len(pulls) == 1 and not self._timers and not self._foreign and pulls[0].root.driver is not None:
             return pulls[0]
-        for pull in pulls:  # inside a delivery of its own pump nobody else can read on
+        for pull in pulls:  # inside a delivery of its pump no other thread can read
             if pull.root.log.delivering == self.thread and pull.root.driver is not None:
                 return pull
         return None
@@ -222,13 +242,13 @@ class Loop(Generic[T]):
     def _roots(self) -> list[Root]:
         """The roots that have to be read while this loop sleeps.
 
-        Raises RuntimeError when it would sleep for ever: what it waits for is fed by the loop around it.
+        Raises RuntimeError if it would sleep for ever, because the loop around it feeds its stream.
         """
         origin, feeder = self._source.origin, self._source.feeder
         if feeder is not None and not (feeder.over or self.pulls or self._timers or self._ready or self.over):
             raise RuntimeError(
-                "this group or window is fed by the loop that gave it, so a loop inside that one would wait for ever: "
-                "use flat_map, or an operator of ours, whose substreams can be looped over"
+                "this group or window is fed by the loop that emitted it, so a loop inside that one would wait for "
+                "ever: use flat_map, or an operator of rx_assistant, whose substreams can be iterated"
             )
         if self.pulls or origin is None:
             return [pull.root for pull in self.pulls]
@@ -250,13 +270,13 @@ class Loop(Generic[T]):
         return max(self._timers[0][0] - time.monotonic(), 0) if self._timers else None
 
     def finish(self) -> Exception | None:
-        """Close, and give the error to raise, once."""
+        """Close, and return the error to raise, once."""
         error, self._error = self._error, None
         self.close()
         return error
 
     def rest(self) -> None:
-        """Count no longer as a reader; the positions stay. Idempotent."""
+        """Stop counting as a reader. The positions stay. Idempotent."""
         self._resting = True
         for pull in self.pulls:
             pull.cursor.rest()
@@ -280,3 +300,206 @@ class Loop(Generic[T]):
         for root in self._listening:
             root.log.unlisten(self._changed)
         self._listening.clear()
+
+
+# -- on a thread -------------------------------------------------------------------------------------------------------
+
+
+class SyncLoop(Loop[T]):
+    """A loop that waits on its thread."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self._alarm = Alarm()
+        self._open()
+
+    def wait(self) -> None:
+        """Return when another step may do something."""
+        sole = self._sole()
+        if sole is not None:
+            sole.root.driver.advance(sole.cursor.position)
+            return
+        roots = self._roots()
+        self._asleep = True
+        try:
+            for root in roots:
+                self._listen(root)
+                if root.driver is not None:
+                    root.driver.connect()
+            if not self._has_something():
+                self._alarm.sleep(self._seconds_left())
+        finally:
+            self._asleep = False
+        for root in roots:
+            if root.driver is not None:
+                root.driver.leave_if_cancelled()
+
+    def _wake(self) -> None:
+        self._alarm.wake()
+
+
+class SyncItems(Generic[T]):
+    """The iterator of `for item in stream`.
+
+    An interrupted `next()` leaves the stream at once. A further one rejoins it, and returns the next item.
+    """
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: SyncLoop[T]) -> None:
+        self._loop = loop
+
+    def __iter__(self) -> SyncItems[T]:
+        return self
+
+    def __next__(self) -> T:
+        loop = self._loop
+        items, direct = loop.items, loop.direct
+        if direct is not None and not items:
+            cursor = direct.cursor
+            item: T = cursor.log.take_alone(cursor.position)
+            if item is not NOTHING:
+                cursor.position += 1
+                return item
+        loop.thread = threading.get_ident()
+        try:
+            loop.resume()
+            while not items:
+                if loop.over:
+                    error = loop.finish()
+                    if error is not None:
+                        raise error
+                    raise StopIteration
+                if not loop.step():
+                    loop.wait()
+        except Exception:
+            raise
+        except BaseException:  # an interrupt: leave at once, because the traceback keeps this iterator for a while
+            loop.rest()
+            raise
+        item = items[0]
+        del items[0]  # not popleft(): after that call an interrupt would lose the item
+        return item
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the end was reached, or the stream was left."""
+        return self._loop.over and not self._loop.items
+
+    def close(self) -> None:
+        """Leave the stream; for `contextlib.closing`. Dropping the last reference does so too."""
+        self._loop.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_loop"):  # else an interrupt came during __init__
+            self._loop.close()
+
+
+# -- in a task ---------------------------------------------------------------------------------------------------------
+
+
+class AsyncLoop(Loop[T]):
+    """A loop that waits in its task."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self._waker: Waker | None = None
+        self._open()
+
+    async def serve(self) -> None:
+        """Deliver the item that this loop passes on next to the async handlers first."""
+        for pull in self.pulls:
+            driver = pull.root.driver
+            if driver is not None and driver.gated:
+                await driver.deliver(pull.cursor.position + 1)
+
+    async def wait(self) -> None:
+        """Return when another step may do something."""
+        sole = self._sole()
+        if sole is not None:
+            await sole.root.driver.advance(sole.cursor.position)
+            return
+        waker = self._own_waker()
+        self._asleep = True
+        try:
+            for root in self._roots():
+                self._listen(root)
+                if root.driver is not None:
+                    await root.driver.connect()
+            if not self._has_something():
+                await waker.sleep(self._seconds_left())
+        finally:
+            self._asleep = False
+
+    async def settle(self) -> None:
+        """Return when a stream that has ended has released its connection."""
+        origin = self._source.origin
+        if origin is not None and origin.driver is not None:
+            await origin.driver.settle()
+
+    def _own_waker(self) -> Waker:
+        if self._waker is None:
+            origin = self._source.origin
+            if origin is None or origin.driver is None:
+                raise TypeError("this stream is not fed by an event loop, so nothing can wake an `async for` on it")
+            waker: Waker = origin.driver.waker()
+            self._waker = waker
+            return waker
+        return self._waker
+
+    def _wake(self) -> None:
+        if self._waker is not None:
+            self._waker.wake()
+
+
+class AsyncItems(Generic[T]):
+    """The iterator of `async for item in stream`.
+
+    A cancelled `anext()` leaves the stream at once, so that `on_idle` applies. The position stays: a further `anext()`
+    rejoins the stream and returns the next item, and none is lost. So `wait_for(anext(items), …)` may be repeated after
+    `connect()`. Without `connect()` the cancelled task was the one that read, so the stream ends for all readers.
+    """
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: AsyncLoop[T]) -> None:
+        self._loop = loop
+
+    def __aiter__(self) -> AsyncItems[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        loop = self._loop
+        items = loop.items
+        loop.thread = threading.get_ident()
+        try:
+            loop.resume()
+            while not items:
+                if loop.over:
+                    error = loop.finish()
+                    await loop.settle()
+                    if error is not None:
+                        raise error
+                    raise StopAsyncIteration
+                await loop.serve()
+                if not loop.step():
+                    await loop.wait()
+            return items.popleft()
+        except Exception:
+            raise
+        except BaseException:  # cancelled: leave at once, because the traceback keeps this iterator for a while
+            loop.rest()
+            raise
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the end was reached, or the stream was left."""
+        return self._loop.over and not self._loop.items
+
+    async def aclose(self) -> None:
+        """Leave the stream; for `contextlib.aclosing`. Dropping the last reference does so too."""
+        self._loop.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_loop"):  # else an interrupt came during __init__
+            self._loop.close()

@@ -1,4 +1,4 @@
-"""The life of a log: its states, what moves it from one to the next, and who may do so.
+"""The life of a log: its states, and the signals that move it from one to the next.
 
            end, cut             deliver                 release
     OPEN ────────────▶ ENDED ─────────────▶ DELIVERED ────────────▶ RELEASED
@@ -8,14 +8,18 @@
     OPEN        Items are appended and delivered.
     ENDED       The ending is decided, and nothing is appended any more. Items, and the ending itself, may still have to
                 be delivered.
-    DELIVERED   Every seat has had the ending. The thread that delivered it still has the turn to deliver.
-    RELEASED    That thread has given the turn back. Waiters go on, and a late subscriber is served on its own thread.
+    DELIVERED   Every seat has had the ending. The thread that delivered it still holds the delivery lock.
+    RELEASED    That thread has given the lock back. Waiters go on, and a late subscriber is served on its own thread.
 
-`end` and `cut` come from the reader of the stream, or from `close()`, on any thread, under the log's mutex. `cut` drops
-what was not delivered, and may replace an ending that was decided but not reached. `deliver` comes from the thread that
-has the turn to deliver, after the last seat. `release` comes from the thread that looks last, when the turn is free.
+    signal      sent by
+    end, cut    the reader of the stream, or `close()`, on any thread, under the storage's mutex
+    deliver     the thread that holds the delivery lock, after the last seat
+    release     the thread that finds the lock free after its last look
 
-A signal that the table does not have in a state does nothing: a second `end` finds the log ended.
+`cut` drops what was not delivered. It may replace an ending that was decided and not reached yet. A signal that the
+table does not have in a state does nothing: a second `end` finds the log ended.
+
+Pump, body and recordings name the end of a stream with these four words, and have no further states for it.
 """
 
 from __future__ import annotations

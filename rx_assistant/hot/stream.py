@@ -17,14 +17,9 @@ from reactivex import Observable, Subject, abc
 from reactivex.internal import SequenceContainsNoElementsError
 from reactivex.operators import sequence_equal
 
-from rx_assistant.hot.async_loop import AsyncItems, AsyncLoop
-from rx_assistant.hot.loops import Loop, loop_for
-from rx_assistant.hot.making import MAKING
-from rx_assistant.hot.subscriber import Guard, Subscriber, subscriber_of
-from rx_assistant.hot.sync_loop import SyncItems, SyncLoop
-
-if TYPE_CHECKING:
-    from rx_assistant.hot.types import Root
+from rx_assistant.hot.loops import AsyncItems, AsyncLoop, Loop, SyncItems, SyncLoop, loop_for
+from rx_assistant.hot.root import Root
+from rx_assistant.hot.subscriber import DIRECT, SUBSCRIBING, Guard, Subscriber, subscriber_of
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -79,15 +74,16 @@ class Face(Observable[T_co]):
             TypeError: a callback has `async def` or `yield`, so that a call would run none of its code (C31).
         """
         subscriber = subscriber_of(on_next, on_error, on_completed)
-        outer = MAKING.direct
+        owner = SUBSCRIBING.owner
         try:
             if scheduler is _UNSAID:
-                MAKING.direct, scheduler = True, None
+                scheduler = None
+                SUBSCRIBING.owner = owner or DIRECT
             subscriber.hold(self.link(subscriber, scheduler or self._scheduler()))
         except Exception as error:
             subscriber.fail(error)
         finally:
-            MAKING.direct = outer
+            SUBSCRIBING.owner = owner
         return subscriber
 
     def _scheduler(self) -> abc.SchedulerBase | None:
@@ -173,9 +169,8 @@ class Stream(Face[T_co]):
             SequenceContainsNoElementsError: there was none.
         """
         last: Any = _NONE
-        with closing(
-            SyncItems(SyncLoop(self))
-        ) as items:  # leave the stream at once, even if a traceback keeps the iterator
+        items: SyncItems[T_co] = SyncItems(SyncLoop(self))
+        with closing(items):  # leave the stream at once, even if a traceback keeps the iterator
             for item in items:
                 last = item
         return cast("T_co", _only(last))
@@ -250,9 +245,8 @@ class AsyncStream(Face[T_co]):
 
     async def _last(self) -> T_co:
         last: Any = _NONE
-        async with aclosing(
-            AsyncItems(AsyncLoop(self))
-        ) as items:  # leave the stream at once, even if a traceback keeps the iterator
+        items: AsyncItems[T_co] = AsyncItems(AsyncLoop(self))
+        async with aclosing(items):  # leave the stream at once, even if a traceback keeps the iterator
             async for item in items:
                 last = item
         return cast("T_co", _only(last))
@@ -357,7 +351,7 @@ def _pipe(source: Any, operators: tuple[Callable[[Any], Any], ...]) -> Any:
 def _applied(apply: Any, source: Any) -> Any:
     """Apply one operator. Raises TypeError when it is not an operator, or its parentheses are missing."""
     if not callable(apply):
-        raise TypeError(f"pipe() takes operators, one after the other, not {apply!r}")
+        raise TypeError(f"pipe() must be given operators, one after the other, got {apply!r}")
     if inspect.isfunction(apply) and not _takes_a_source(apply):
         raise _without_parentheses(apply)
     result = _not_iterating(apply)(source)
@@ -373,13 +367,13 @@ def _not_iterating(apply: Any) -> Any:
     """
     if getattr(apply, "__module__", None) != "reactivex.operators._sequenceequal":
         return apply
-    made = inspect.getclosurevars(apply).nonlocals
-    second = made.get("second_")
+    arguments = inspect.getclosurevars(apply).nonlocals
+    second = arguments.get("second_")
     iterated = getattr(second, "_subscribe", None)
     stream = inspect.getclosurevars(iterated).nonlocals.get("iterable") if inspect.isfunction(iterated) else None
     if not isinstance(stream, Face):
         return apply
-    return sequence_equal(_plain(stream), made.get("comparer_"))
+    return sequence_equal(_plain(stream), arguments.get("comparer_"))
 
 
 def _plain(stream: Any) -> Any:
@@ -400,7 +394,7 @@ def _takes_a_source(apply: FunctionType) -> bool:
 
 def _without_parentheses(apply: Any) -> TypeError:
     name = getattr(apply, "__name__", "it")
-    return TypeError(f"pipe() takes operators, and {name} makes one: call it, as in pipe({name}())")
+    return TypeError(f"pipe() must be given operators, got {name}, which returns one: call it, as in pipe({name}())")
 
 
 _NONE: Any = object()

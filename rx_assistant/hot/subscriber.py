@@ -1,19 +1,46 @@
-"""One observer's subscription in a chain: slotted, isolated, and ignoring signals after its end."""
+"""One observer's subscription in a chain: slotted, isolated, and ignoring signals after its end.
+
+What a subscription belongs to. A root (a stream that owns a log) must know it when it is subscribed to. reactivex hands
+the scheduler of a subscription down to every source, also long after, so a loop is known by its scheduler. An operator
+with a scheduler of its own (`delay(1.0, scheduler=…)`) replaces it. Therefore the loop, or the direct `subscribe()`,
+that is subscribing on this thread counts as well: it is `SUBSCRIBING.owner`.
+
+    the scheduler is   the owner is   the subscription …
+    ────────────────   ────────────   ────────────────────────────────────────────────────────────────────────
+    a loop's           anything       belongs to that loop, which reads the root with a private cursor
+    another            a loop         belongs to that loop
+    another            DIRECT         is direct: it waits until something reads the stream
+    another            None           is foreign, made by an operator of reactivex: it connects the stream
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
+import threading
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from reactivex import abc
 
 from rx_assistant.errors import StreamClosedError
-from rx_assistant.hot.callables import deferred
 
 T = TypeVar("T")
 
 _log = logging.getLogger("rx_assistant")
+
+DIRECT: Final = object()
+"""The owner of a subscription that the program makes itself."""
+
+
+class Subscribing(threading.local):
+    """The owner of the subscription that is being made on this thread. None while a log delivers."""
+
+    owner: object | None = None
+
+
+SUBSCRIBING = Subscribing()
 
 
 class Sink(Protocol[T]):
@@ -31,7 +58,7 @@ class Sink(Protocol[T]):
         """Disconnect from both sides: the source is disposed, and downstream gets no further signal."""
 
 
-def _deaf(_item: object) -> None:
+def _ignore(_item: object) -> None:
     """Replaces a callback after the end of its subscription."""
 
 
@@ -50,14 +77,14 @@ class Subscriber(abc.DisposableBase, Generic[T]):
         on_error: Callable[[Exception], object] | None = None,
         on_completed: Callable[[], object] | None = None,
     ) -> None:
-        self.next: Callable[[T], object] = on_next or _deaf
+        self.next: Callable[[T], object] = on_next or _ignore
         self._on_error = on_error
         self._on_completed = on_completed
         self._upstream: abc.DisposableBase | None = None
         self.active = True
 
     def hold(self, upstream: abc.DisposableBase | None) -> None:
-        """Store the disposable for `dispose()`; dispose it at once if the subscription is already over."""
+        """Store the disposable for `dispose()`; dispose it at once if the subscription has ended."""
         self._upstream = upstream
         if not self.active:  # checked after storing it: either another thread's dispose() finds it, or this one
             self._let_go()
@@ -81,7 +108,7 @@ class Subscriber(abc.DisposableBase, Generic[T]):
 
     def _let_go(self) -> None:
         self.active = False
-        self.next = _deaf
+        self.next = _ignore
         self._on_error = self._on_completed = None
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
@@ -161,7 +188,9 @@ def subscriber_of(
             raise TypeError(f"{name} must be callable or an observer, got {type(callback).__name__}")
         kind = deferred(callback)
         if kind is not None:
-            raise TypeError(f"{name} is {kind}, and calling it runs none of its code. {_INSTEAD[kind]}")
+            raise TypeError(
+                f"{name} must be a plain function, got {kind}: a call runs none of its code. {_INSTEAD[kind]}"
+            )
     return Subscriber(on_next, on_error, on_completed)
 
 
@@ -173,3 +202,24 @@ _INSTEAD = {
         "Write `async for`, attach an AsyncAssistantEventHandler, or start a task from a plain function"
     ),
 }
+
+
+_KINDS = (
+    (inspect.iscoroutinefunction, "an async function"),
+    (inspect.isasyncgenfunction, "an async generator function"),
+    (inspect.isgeneratorfunction, "a generator function"),
+)
+
+
+def deferred(callback: object) -> str | None:
+    """Return the kind of a function, such as "a generator function", if a call runs none of its code; else None.
+
+    Partial functions and objects with `__call__` are unwrapped.
+    """
+    while isinstance(callback, functools.partial):
+        callback = callback.func
+    for candidate in (callback, getattr(callback, "__call__", None)):  # noqa: B004 - it may be a generator function
+        for is_kind, name in _KINDS:
+            if is_kind(candidate):
+                return name
+    return None

@@ -1,8 +1,8 @@
-"""Threads that an interrupt (Ctrl-C) of their caller cannot leave half-started, and sleep that it cannot leave locked.
+"""Starting threads and sleeping, safe against an interrupt (Ctrl-C) at any point.
 
-Python raises KeyboardInterrupt in the main thread, after almost any call. So a lock that Python code takes and gives
-back in two steps, as `threading.Condition`, `Event` and `Thread.start()` do, may stay taken for ever. Here each step
-that others depend on is one call into C. An interrupt can still swallow a wake-up, so every sleep looks again after
+Python raises KeyboardInterrupt in the main thread, after almost any call. So a lock that Python code takes and releases
+in two steps, as `threading.Condition`, `Event` and `Thread.start()` do, may stay taken for ever. Here each step that
+other threads depend on is one call into C. An interrupt can still lose a wake-up, so every sleep looks again after
 HEARTBEAT seconds.
 """
 
@@ -19,14 +19,14 @@ HEARTBEAT: Final = 1.0
 
 
 def start_thread(thread: threading.Thread) -> None:
-    """Start `thread`; an interrupt of the caller comes before the start or after it, not in between."""
+    """Start `thread`. An interrupt of the caller comes before the start or after it, never in between."""
     _thread.start_new_thread(_started, (thread,))
 
 
 def _started(thread: threading.Thread) -> None:
     try:
         thread.start()
-    except RuntimeError:  # no more threads: this one has to do
+    except RuntimeError:  # the system refuses another thread: use this one
         thread.run()
 
 
@@ -37,11 +37,11 @@ class Sleepers:
         self._alarms: dict[Alarm, None] = {}
 
     def sleep(self, enough: Callable[[], bool], seconds: float | None = None) -> bool:
-        """Return once `enough()`, or after `seconds`; gives whether it is enough."""
+        """Return once `enough()` is true, or after `seconds`; returns whether it is true."""
         end = None if seconds is None else time.monotonic() + seconds
         alarm = Alarm()
         try:
-            self._alarms[alarm] = None  # before the first look: no change is missed
+            self._alarms[alarm] = None  # before the first look, so that no change is missed
             while not enough():
                 left = None if end is None else end - time.monotonic()
                 if left is not None and left <= 0:
@@ -60,7 +60,7 @@ class Sleepers:
 
 
 class Alarm:
-    """One thread's sleep: `wake()` ends it, now or the next one."""
+    """The sleep of one thread: `wake()` ends it, or the next one if the thread is awake."""
 
     __slots__ = ("_lock",)
 
@@ -75,5 +75,5 @@ class Alarm:
     def wake(self) -> None:
         try:
             self._lock.release()
-        except RuntimeError:  # it was woken already
+        except RuntimeError:  # it was woken before
             pass

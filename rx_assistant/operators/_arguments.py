@@ -10,7 +10,7 @@ from reactivex import Observable
 
 from rx_assistant.errors import PartialArgumentsError
 from rx_assistant.hot import Hooks, Scope, Sink, operator
-from rx_assistant.operators._routing import Moment
+from rx_assistant.operators._routing import StateChange
 from rx_assistant.partial_json import JSONValue, PartialJSON, parse_partial
 from rx_assistant.snapshots import CallState
 from rx_assistant.types._inside import text_in
@@ -22,37 +22,37 @@ M = TypeVar("M", bound="BaseModel")
 
 
 def arguments_so_far(
-    piece: Callable[[Moment[CallState]], str], model: type[M] | None
-) -> Callable[[Observable[Moment[CallState]]], Observable[JSONValue | M]]:
+    piece: Callable[[StateChange[CallState]], str], model: type[M] | None
+) -> Callable[[Observable[StateChange[CallState]]], Observable[JSONValue | M]]:
     """Emit each new value of the arguments so far; when they are complete, the exact value or the model.
 
     `piece` reads the text that a delta appends. Only function calls have arguments.
     """
 
-    def start(down: Sink[JSONValue | M], scope: Scope[Moment[CallState]]) -> Hooks:
+    def start(down: Sink[JSONValue | M], scope: Scope[StateChange[CallState]]) -> Hooks:
         reading = _Reading(down, model)
 
-        def on_moment(moment: Moment[CallState]) -> None:
-            if moment.state.kind != "function":
+        def on_change(change: StateChange[CallState]) -> None:
+            if change.state.kind != "function":
                 return
-            if moment.phase == "delta":
-                reading.push(piece(moment))
-            elif moment.phase == "done":
-                reading.finish(_arguments(moment))
-            elif not moment.is_delta:
-                reading.push(_arguments(moment))
+            if change.phase == "delta":
+                reading.push(piece(change))
+            elif change.phase == "done":
+                reading.finish(_arguments(change))
+            elif not change.is_delta:
+                reading.push(_arguments(change))
 
         def on_completed() -> None:
             reading.break_off()
             down.completed()
 
-        return Hooks(on_moment, completed=on_completed)
+        return Hooks(on_change, completed=on_completed)
 
     return operator(start)
 
 
-def _arguments(moment: Moment[CallState]) -> str:
-    call = moment.state.view(moment.version)
+def _arguments(change: StateChange[CallState]) -> str:
+    call = change.state.view(change.version)
     return text_in(call.function, "arguments") if call.type == "function" else ""
 
 

@@ -10,7 +10,7 @@ from reactivex import Observable
 
 from rx_assistant.hot import Hooks, Scope, Sink, operator
 from rx_assistant.operators._outputs import each_output
-from rx_assistant.operators._routing import MESSAGES, STEPS, Inlet, Kinds, Moment, Router, Turn
+from rx_assistant.operators._routing import MESSAGES, STEPS, ChangePhase, Inlet, Kinds, Router, StateChange
 from rx_assistant.operators._select import Event
 from rx_assistant.snapshots import CallState, PartState, State
 from rx_assistant.types._citations import CitedText, Show, bracketed
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         RefusalContentBlock,
     )
 
-_Take: TypeAlias = Callable[[Moment[Any]], object]
+_Take: TypeAlias = Callable[[StateChange[Any]], object]
 """Takes the changes of one part or call."""
 
 
@@ -46,13 +46,13 @@ def refusal_deltas() -> Callable[[Observable[Event]], Observable[str]]:
 
 
 def _refusal_pieces(down: Sink[str]) -> _Take:
-    def on_moment(moment: Moment[PartState]) -> None:
-        if moment.phase == "delta" and moment.state.kind == "refusal":
-            piece = getattr(moment.state.delta(moment.event, moment.position), "refusal", None)
+    def on_change(change: StateChange[PartState]) -> None:
+        if change.phase == "delta" and change.state.kind == "refusal":
+            piece = getattr(change.state.delta(change.event, change.position), "refusal", None)
             if piece:
                 down.next(piece)
 
-    return on_moment
+    return on_change
 
 
 def refusals() -> Callable[[Observable[Event]], Observable["RefusalContentBlock"]]:
@@ -71,13 +71,13 @@ def refusals() -> Callable[[Observable[Event]], Observable["RefusalContentBlock"
 
 
 def _finished_refusals(down: Sink["RefusalContentBlock"]) -> _Take:
-    def on_moment(moment: Moment[PartState]) -> None:
-        if moment.phase == "done":
-            part: Any = moment.state.view(moment.version)
+    def on_change(change: StateChange[PartState]) -> None:
+        if change.phase == "done":
+            part: Any = change.state.view(change.version)
             if part.type == "refusal":
                 down.next(part.to_model())
 
-    return on_moment
+    return on_change
 
 
 def images() -> Callable[[Observable[Event]], Observable["ImageFile | ImageURL"]]:
@@ -98,13 +98,13 @@ def images() -> Callable[[Observable[Event]], Observable["ImageFile | ImageURL"]
 
 
 def _finished_images(down: Sink["ImageFile | ImageURL"]) -> _Take:
-    def on_moment(moment: Moment[PartState]) -> None:
-        if moment.phase == "done":
-            part: Any = moment.state.view(moment.version)
+    def on_change(change: StateChange[PartState]) -> None:
+        if change.phase == "done":
+            part: Any = change.state.view(change.version)
             if part.type in ("image_file", "image_url") and getattr(part, part.type) is not None:
                 down.next(getattr(part.to_model(), part.type))
 
-    return on_moment
+    return on_change
 
 
 def annotations() -> Callable[[Observable[Event]], Observable["Annotation | AnnotationDelta"]]:
@@ -127,20 +127,20 @@ def annotations() -> Callable[[Observable[Event]], Observable["Annotation | Anno
 def _each_annotation(down: Sink["Annotation | AnnotationDelta"]) -> _Take:
     seen: set[int] = set()
 
-    def on_moment(moment: Moment[PartState]) -> None:
-        if moment.phase == "delta":
-            if moment.state.kind != "text" or moment.event.is_plain:
+    def on_change(change: StateChange[PartState]) -> None:
+        if change.phase == "delta":
+            if change.state.kind != "text" or change.event.is_plain:
                 return
-            for mark in moment.state.text_delta(moment.event, moment.position).annotations or ():
+            for mark in change.state.text_delta(change.event, change.position).annotations or ():
                 seen.add(max(seen, default=-1) + 1 if mark.index is None else mark.index)
                 down.next(mark)
-        elif not moment.is_delta and moment.state.view(moment.version).type == "text":
-            for index, whole in enumerate(moment.state.text(moment.version).annotations or ()):
+        elif not change.is_delta and change.state.view(change.version).type == "text":
+            for index, whole in enumerate(change.state.text(change.version).annotations or ()):
                 if index not in seen:
                     seen.add(index)
                     down.next(whole)
 
-    return on_moment
+    return on_change
 
 
 def code_outputs() -> Callable[[Observable[Event]], Observable["CodeInterpreterOutputDelta"]]:
@@ -226,8 +226,8 @@ class _Inlet:
     def announce(self) -> None:
         """Do nothing: only changes are passed on."""
 
-    def push(self, phase: Turn, state: Any, position: int, version: int, event: "StreamEvent") -> None:
-        self._take(Moment(phase, state, position, version, event))
+    def push(self, phase: ChangePhase, state: Any, position: int, version: int, event: "StreamEvent") -> None:
+        self._take(StateChange(phase, state, position, version, event))
 
     def end(self, error: Exception | None = None) -> None:
         """Do nothing: the end of one part or call does not end the stream."""

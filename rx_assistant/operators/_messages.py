@@ -9,8 +9,8 @@ from reactivex import Observable
 
 from rx_assistant.events import ThreadMessageCompleted, ThreadMessageIncomplete
 from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
-from rx_assistant.operators._moments import at_done, deltas, events_of, views
-from rx_assistant.operators._routing import MESSAGES, Moment
+from rx_assistant.operators._changes import at_done, deltas, events_of, views
+from rx_assistant.operators._routing import MESSAGES, StateChange
 from rx_assistant.operators._select import Event
 from rx_assistant.operators._substreams import Substream, SubstreamOperator, substreams
 from rx_assistant.operators._text import AsyncTextStream, TextStream, text_deltas, texts
@@ -19,7 +19,7 @@ from rx_assistant.snapshots import MessageState, State
 if TYPE_CHECKING:
     from rx_assistant.types import Message, MessageDelta
 
-_Moment = Moment[MessageState]
+_Change = StateChange[MessageState]
 
 
 def messages() -> Callable[[Observable[Event]], Observable[Message]]:
@@ -90,33 +90,33 @@ class MessageStream(_MessageFields, Stream["MessageDelta"]):
 
     def __init__(self, substream: Substream[MessageState]) -> None:
         self._message = substream.state
-        self._moments: Stream[_Moment] = Stream(substream.link, substream.origin)
+        self._changes: Stream[_Change] = Stream(substream.link, substream.origin)
         super().__init__(self.deltas.link, substream.origin)
 
     @property
     def deltas(self) -> Stream[MessageDelta]:
         """The changes of the message, as they were on the wire."""
-        return self._moments.pipe(_deltas)
+        return self._changes.pipe(_deltas)
 
     @property
     def text_deltas(self) -> Stream[str]:
         """The pieces of all texts of the message, in the order of the wire."""
-        return self._moments.pipe(events_of, text_deltas())
+        return self._changes.pipe(events_of, text_deltas())
 
     @property
     def texts(self) -> Stream[TextStream]:
         """A substream for each text part of the message."""
-        return self._moments.pipe(events_of, texts())
+        return self._changes.pipe(events_of, texts())
 
     @property
     def snapshots(self) -> Stream[Message]:
         """The whole message so far, each time it grows, and once more when it is finished."""
-        return self._moments.pipe(_snapshots)
+        return self._changes.pipe(_snapshots)
 
     @property
     def done(self) -> Stream[Message]:
         """The server's finished Message, once; empty when the stream ends before it."""
-        return self._moments.pipe(_done)
+        return self._changes.pipe(_done)
 
 
 class AsyncMessageStream(_MessageFields, AsyncStream["MessageDelta"]):
@@ -124,45 +124,45 @@ class AsyncMessageStream(_MessageFields, AsyncStream["MessageDelta"]):
 
     def __init__(self, substream: Substream[MessageState]) -> None:
         self._message = substream.state
-        self._moments: AsyncStream[_Moment] = AsyncStream(substream.link, substream.origin)
+        self._changes: AsyncStream[_Change] = AsyncStream(substream.link, substream.origin)
         super().__init__(self.deltas.link, substream.origin)
 
     @property
     def deltas(self) -> AsyncStream[MessageDelta]:
         """The changes of the message, as they were on the wire."""
-        return self._moments.pipe(_deltas)
+        return self._changes.pipe(_deltas)
 
     @property
     def text_deltas(self) -> AsyncStream[str]:
         """The pieces of all texts of the message, in the order of the wire."""
-        return self._moments.pipe(events_of, text_deltas())
+        return self._changes.pipe(events_of, text_deltas())
 
     @property
     def texts(self) -> AsyncStream[AsyncTextStream]:
         """A substream for each text part of the message."""
-        return self._moments.pipe(events_of, texts())
+        return self._changes.pipe(events_of, texts())
 
     @property
     def snapshots(self) -> AsyncStream[Message]:
         """The whole message so far, each time it grows, and once more when it is finished."""
-        return self._moments.pipe(_snapshots)
+        return self._changes.pipe(_snapshots)
 
     @property
     def done(self) -> AsyncStream[Message]:
         """The server's finished Message, once; empty when the stream ends before it."""
-        return self._moments.pipe(_done)
+        return self._changes.pipe(_done)
 
 
-def _delta(moment: _Moment) -> MessageDelta:
-    return moment.state.delta(moment.event)
+def _delta(change: _Change) -> MessageDelta:
+    return change.state.delta(change.event)
 
 
-def _snapshot(moment: _Moment) -> Message:
-    return moment.state.view(moment.version)
+def _snapshot(change: _Change) -> Message:
+    return change.state.view(change.version)
 
 
-def _final(moment: _Moment) -> Message:
-    return moment.state.view(moment.version).to_model()
+def _final(change: _Change) -> Message:
+    return change.state.view(change.version).to_model()
 
 
 _deltas: Final = deltas(_delta)

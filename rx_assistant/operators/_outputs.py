@@ -7,36 +7,36 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rx_assistant.hot import Scope, Sink, operator
-from rx_assistant.operators._routing import Moment
+from rx_assistant.operators._routing import StateChange
 from rx_assistant.snapshots import CallState
 from rx_assistant.types._inside import inside, models_in
 
 if TYPE_CHECKING:
     from rx_assistant.types import CodeInterpreterOutputDelta
 
-_Moment = Moment[CallState]
+_Change = StateChange[CallState]
 
 
-def each_output(down: Sink[CodeInterpreterOutputDelta]) -> Callable[[_Moment], object]:
+def each_output(down: Sink[CodeInterpreterOutputDelta]) -> Callable[[_Change], object]:
     """Return a function that emits the outputs of one call from its changes."""
     seen: set[int] = set()
 
-    def on_moment(moment: _Moment) -> None:
-        if moment.state.kind != "code_interpreter":
+    def on_change(change: _Change) -> None:
+        if change.state.kind != "code_interpreter":
             return
-        if moment.phase == "delta":
-            for output in _pieces(moment):
+        if change.phase == "delta":
+            for output in _pieces(change):
                 seen.add(output.index if isinstance(output.index, int) else max(seen, default=-1) + 1)
                 down.next(output)
-        elif not moment.is_delta:
-            for output in _whole(moment, seen):
+        elif not change.is_delta:
+            for output in _whole(change, seen):
                 seen.add(output.index)
                 down.next(output)
 
-    return on_moment
+    return on_change
 
 
-def _start(down: Sink[CodeInterpreterOutputDelta], scope: Scope[_Moment]) -> Callable[[_Moment], object]:
+def _start(down: Sink[CodeInterpreterOutputDelta], scope: Scope[_Change]) -> Callable[[_Change], object]:
     return each_output(down)
 
 
@@ -44,17 +44,17 @@ outputs = operator(_start)
 """Changes of a call → its outputs: each piece as it arrived, and each output that no piece brought."""
 
 
-def _pieces(moment: _Moment) -> Iterator[CodeInterpreterOutputDelta]:
-    event = moment.event
+def _pieces(change: _Change) -> Iterator[CodeInterpreterOutputDelta]:
+    event = change.event
     if event.is_plain:
         return
-    delta = moment.state.delta(event, moment.position)
+    delta = change.state.delta(event, change.position)
     if delta.type == "code_interpreter":
         yield from models_in(inside(delta.code_interpreter, "outputs"))
 
 
-def _whole(moment: _Moment, seen: set[int]) -> Iterator[CodeInterpreterOutputDelta]:
-    call = moment.state.view(moment.version)
+def _whole(change: _Change, seen: set[int]) -> Iterator[CodeInterpreterOutputDelta]:
+    call = change.state.view(change.version)
     code = call.code_interpreter if call.type == "code_interpreter" else None
     for index, output in enumerate(models_in(inside(code, "outputs"))):
         if index not in seen:

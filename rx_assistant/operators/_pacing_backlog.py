@@ -6,10 +6,10 @@ One thread fills a `Backlog` and another may drain it. Pushing only tests whethe
 group is a list that is joined when it is taken. A group of snapshots holds only the newest. The capacity counts groups,
 because joining more text into a group does not make the queue longer.
 
-A `Handoff` delivers a backlog to a sink. Its lock is only try-acquired: the thread that gets it delivers, and looks
-again after releasing it. A thread that does not get it leaves its request as state (`_wanted`). So delivery is serial
-and in order (C10), a push from inside a delivery cannot recurse, and no thread waits for a slow observer. The operators
-differ in when they start draining.
+A `Handoff` delivers a backlog to a sink. A thread only tries to take its lock. The thread that gets it delivers, and
+looks again after releasing it. A thread that does not get it leaves its request as state (`_wanted`). So delivery is
+serial and in order (C10), a push from inside a delivery cannot recurse, and no thread waits for a slow observer. The
+operators differ in when they start draining.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from itertools import repeat
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import Generic, Literal, TypeAlias, TypeVar, cast
 
 from rx_assistant.errors import StreamOverflowError
-from rx_assistant.hot import Hooks, Sink
+from rx_assistant.hot import NOTHING, Hooks, Sink
 from rx_assistant.operators._joining import gives_way, grows, joined
 
 T = TypeVar("T")
@@ -30,15 +30,12 @@ T = TypeVar("T")
 Overflow: TypeAlias = Literal["error", "drop_oldest", "drop_newest"]
 """The policy for a full queue: end the chain with StreamOverflowError, or drop an item."""
 
-NOTHING: Any = object()
-"""Returned by an empty backlog."""
-
 
 class Added(Enum):
     """How an item was queued that could not join a waiting group."""
 
-    OPENED = "opened"  # a new group, which may grow
-    BARRIER = "barrier"  # a new group, which must be delivered at once
+    OPENED = "opened"  # a new group that may grow
+    BARRIER = "barrier"  # a new group that must be delivered at once
 
 
 class Backlog(Generic[T]):
@@ -76,9 +73,7 @@ class Backlog(Generic[T]):
         self._numbering = numbering
         self._numbers: deque[int] = deque()  # one for each group
         self._last: T = NOTHING
-        self._mutex = (
-            threading.RLock()
-        )  # reentrant: the garbage collector may dispose the subscription while it is held
+        self._mutex = threading.RLock()  # the garbage collector may dispose the subscription while this thread holds it
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -259,26 +254,26 @@ class Handoff(Intake[T]):
     def __init__(self, down: Sink[T], backlog: Backlog[T]) -> None:
         super().__init__(down, backlog)
         self._wanted = False
-        self._turn: dict[int, object] = {}  # key 0: the token of the thread that delivers; see hot/log.py, "Interrupts"
+        self._lock: dict[int, object] = {}  # key 0: the token of the thread that delivers; see hot/delivery.py
 
     def drain(self) -> None:
         """Deliver all waiting items, unless another thread, or a caller further up this stack, is delivering."""
         self._wanted = True
         while self._wanted:
-            token, turn = object(), self._turn
+            token, lock = object(), self._lock
             try:
-                if turn.setdefault(0, token) is not token:
+                if lock.setdefault(0, token) is not token:
                     return
                 while self._wanted:
                     self._wanted = False
                     self._deliver()
             finally:
                 try:
-                    if turn[0] is token:
-                        del turn[0]
+                    if lock[0] is token:
+                        del lock[0]
                 except KeyError:
                     pass
-            # look again: a request may have come after the last look, while the turn was taken
+            # look again: a request may have come after the last look, while the lock was taken
 
     def _deliver(self) -> None:
         """Deliver the groups that wait now, then the ending if it has arrived."""

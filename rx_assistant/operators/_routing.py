@@ -38,16 +38,16 @@ _RUNS: Final = _kinds(RunEvent)
 _DELTAS: Final = _kinds(ThreadMessageDelta, ThreadRunStepDelta)
 
 
-Turn: TypeAlias = Phase | Literal["changed"]
-"""The kinds of moments; "changed": a run event closed a call of the step."""
+ChangePhase: TypeAlias = Phase | Literal["changed"]
+"""The phases of a change; "changed": a run event closed a call of the step."""
 
 
-class Moment(Generic[S]):
+class StateChange(Generic[S]):
     """A change of one state by one event, and the first `version` that shows it."""
 
     __slots__ = ("event", "phase", "position", "state", "version")
 
-    def __init__(self, phase: Turn, state: S, position: int, version: int, event: StreamEvent) -> None:
+    def __init__(self, phase: ChangePhase, state: S, position: int, version: int, event: StreamEvent) -> None:
         self.phase = phase
         self.state = state
         self.position = position
@@ -61,24 +61,24 @@ class Moment(Generic[S]):
 
 
 class Inlet(Protocol):
-    """Receives the moments of one state."""
+    """Receives the changes of one state."""
 
     def announce(self) -> None:
-        """Announce the state, before its first moment."""
+        """Announce the state, before its first change."""
 
-    def push(self, phase: Turn, state: Any, position: int, version: int, event: StreamEvent) -> None:
-        """Take the next moment."""
+    def push(self, phase: ChangePhase, state: Any, position: int, version: int, event: StreamEvent) -> None:
+        """Take the next change."""
 
     def end(self, error: Exception | None = None) -> None:
         """End, well or with an error."""
 
 
 def _unwanted(_state: State) -> None:
-    """Want nothing."""
+    """Replaces `inlet_for` after the end: no state gets an inlet."""
 
 
 class Router:
-    """Events → moments. `inlet_for` returns the inlet of a new state, or None to drop its moments."""
+    """Events → changes. `inlet_for` returns the inlet of a new state, or None to drop its changes."""
 
     def __init__(self, kinds: Kinds, inlet_for: Callable[[State], Inlet | None]) -> None:
         self._kinds = kinds
@@ -87,7 +87,7 @@ class Router:
         self.inlets: dict[State, Inlet] = {}
 
     def take(self, event: StreamEvent) -> None:
-        """Route one event. An interrupt in a callback is raised after all inlets have got their moments."""
+        """Route one event. An interrupt in a callback is raised after all inlets have got their changes."""
         kind = type(event)
         if kind not in self._kinds:
             return
@@ -96,18 +96,18 @@ class Router:
         interrupt: BaseException | None = None
         for snapshot, changes, whole in advance(self._snapshot, event):
             self._snapshot = snapshot
-            interrupt = self._tell(changes, whole) or interrupt
+            interrupt = self._push_all(changes, whole) or interrupt
         if interrupt is not None:
             raise interrupt
 
-    def _tell(self, changes: Changes, event: StreamEvent) -> BaseException | None:
-        """Push the changes of one step; returns an interrupt that came in between."""
+    def _push_all(self, changes: Changes, event: StreamEvent) -> BaseException | None:
+        """Push the changes of one event; returns an interrupt that came in between."""
         version = self._snapshot.version
         interrupt: BaseException | None = None
         for phase, state, position in changes:
             try:
                 if phase != "delta":
-                    self._turn(phase, state, version, event)
+                    self._push_created_or_done(phase, state, version, event)
                 elif state in self.inlets:
                     self.inlets[state].push(phase, state, position, version, event)
             except Exception:
@@ -123,8 +123,8 @@ class Router:
         for inlet in inlets.values():
             inlet.end(error)
 
-    def _turn(self, phase: Turn, state: State, version: int, event: StreamEvent) -> None:
-        """Handle the creation or the end of a state.
+    def _push_created_or_done(self, phase: ChangePhase, state: State, version: int, event: StreamEvent) -> None:
+        """Push the creation or the end of a state.
 
         After an interrupt the state is closed all the same. An exception ends the observer that
         raised it, so nothing is closed before that observer has received its error.
@@ -147,7 +147,7 @@ class Router:
                 interrupt = error
         if phase == "done":
             self._close(state, version)
-            self._tell_step(state, version, event)
+            self._push_to_step(state, version, event)
         if interrupt is not None:
             raise interrupt
 
@@ -169,7 +169,7 @@ class Router:
             if inlet is not None:
                 inlet.end()
 
-    def _tell_step(self, call: State, version: int, event: StreamEvent) -> None:
+    def _push_to_step(self, call: State, version: int, event: StreamEvent) -> None:
         """Send a step the run event that closed one of its calls."""
         if isinstance(call, CallState) and isinstance(event, RunEvent):
             state = self._snapshot.step_state(call.step_id)

@@ -10,8 +10,8 @@ from reactivex import Observable
 from rx_assistant.events import RunStepEvent
 from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
 from rx_assistant.lifecycle import EVENTS, STEP
-from rx_assistant.operators._moments import at_done, deltas, events_of, views
-from rx_assistant.operators._routing import STEPS, Moment
+from rx_assistant.operators._changes import at_done, deltas, events_of, views
+from rx_assistant.operators._routing import STEPS, StateChange
 from rx_assistant.operators._select import Event
 from rx_assistant.operators._substreams import Substream, SubstreamOperator, substreams
 from rx_assistant.operators._tool_calls import AsyncToolCallStream, ToolCallStream, tool_calls
@@ -20,7 +20,7 @@ from rx_assistant.snapshots import State, StepState
 if TYPE_CHECKING:
     from rx_assistant.types import RunStep, RunStepDelta, RunStepType
 
-_Moment = Moment[StepState]
+_Change = StateChange[StepState]
 _NEWEST: Final = 1 << 62  # a version after all others
 
 
@@ -102,28 +102,28 @@ class RunStepStream(_StepFields, Stream["RunStepDelta"]):
 
     def __init__(self, substream: Substream[StepState]) -> None:
         self._step = substream.state
-        self._moments: Stream[_Moment] = Stream(substream.link, substream.origin)
+        self._changes: Stream[_Change] = Stream(substream.link, substream.origin)
         super().__init__(self.deltas.link, substream.origin)
 
     @property
     def deltas(self) -> Stream[RunStepDelta]:
         """The changes of the step, as they were on the wire."""
-        return self._moments.pipe(_deltas)
+        return self._changes.pipe(_deltas)
 
     @property
     def tool_calls(self) -> Stream[ToolCallStream]:
         """A substream for each tool call of the step."""
-        return self._moments.pipe(events_of, tool_calls())
+        return self._changes.pipe(events_of, tool_calls())
 
     @property
     def snapshots(self) -> Stream[RunStep]:
         """The whole step so far, each time it grows, and once more when it has ended."""
-        return self._moments.pipe(_snapshots)
+        return self._changes.pipe(_snapshots)
 
     @property
     def done(self) -> Stream[RunStep]:
         """The server's finished RunStep, once; empty when the stream ends before it."""
-        return self._moments.pipe(_done)
+        return self._changes.pipe(_done)
 
 
 class AsyncRunStepStream(_StepFields, AsyncStream["RunStepDelta"]):
@@ -131,40 +131,40 @@ class AsyncRunStepStream(_StepFields, AsyncStream["RunStepDelta"]):
 
     def __init__(self, substream: Substream[StepState]) -> None:
         self._step = substream.state
-        self._moments: AsyncStream[_Moment] = AsyncStream(substream.link, substream.origin)
+        self._changes: AsyncStream[_Change] = AsyncStream(substream.link, substream.origin)
         super().__init__(self.deltas.link, substream.origin)
 
     @property
     def deltas(self) -> AsyncStream[RunStepDelta]:
         """The changes of the step, as they were on the wire."""
-        return self._moments.pipe(_deltas)
+        return self._changes.pipe(_deltas)
 
     @property
     def tool_calls(self) -> AsyncStream[AsyncToolCallStream]:
         """A substream for each tool call of the step."""
-        return self._moments.pipe(events_of, tool_calls())
+        return self._changes.pipe(events_of, tool_calls())
 
     @property
     def snapshots(self) -> AsyncStream[RunStep]:
         """The whole step so far, each time it grows, and once more when it has ended."""
-        return self._moments.pipe(_snapshots)
+        return self._changes.pipe(_snapshots)
 
     @property
     def done(self) -> AsyncStream[RunStep]:
         """The server's finished RunStep, once; empty when the stream ends before it."""
-        return self._moments.pipe(_done)
+        return self._changes.pipe(_done)
 
 
-def _delta(moment: _Moment) -> RunStepDelta:
-    return moment.state.delta(moment.event)
+def _delta(change: _Change) -> RunStepDelta:
+    return change.state.delta(change.event)
 
 
-def _snapshot(moment: _Moment) -> RunStep:
-    return moment.state.view(moment.version)
+def _snapshot(change: _Change) -> RunStep:
+    return change.state.view(change.version)
 
 
-def _final(moment: _Moment) -> RunStep:
-    return moment.state.view(moment.version).to_model()
+def _final(change: _Change) -> RunStep:
+    return change.state.view(change.version).to_model()
 
 
 _deltas: Final = deltas(_delta)

@@ -2,33 +2,47 @@
 
 Theory of operation
 
-A Router folds the events of its kind, and passes each change on as a moment: "this event is a delta of that call".
-Subscribers that are present get the event object itself, so it is parsed only once.
+A Router folds the events of its kinds, and pushes each change to the inlet of the state that it changes: "this event is
+a delta of that call". Present subscribers get the event object itself, so it is parsed only once.
 
-    source ── Router ──┬── outer observer     a substream, when its first moment comes
-                       ├── log of part 0      moments, until its done
-                       └── log of part 1      …
+    source ──▶ Router ──┬──▶ outer observer      a substream, before its first change
+                        ├──▶ log of part 0 ──▶ subscribers of that substream
+                        └──▶ log of part 1 ──▶ …
 
-Subscribing. A subscriber of a substream reads its log: the stored moments at once, then live ones. So an observer that
-subscribes inside the outer `on_next`, or long after, misses nothing.
+The state of one outer subscription:
 
-Looping. In `for call in calls: for text in call.argument_deltas`, the outer loop's Router waits for the inner loop, so
-it cannot feed it. The inner loop runs a separate Router for that one identity. It reads a private cursor, which starts
-where the message or step first appeared (or where the substream did, if the log has dropped that position).
+          the outer observer leaves        no log has a subscriber
+    OPEN ───────────────────────────▶ INNER ───────────────────────▶ DISPOSED
 
-Disposing. The upstream subscription lives as long as the outer observer or a subscriber of a substream's log does. So
-after `take(1)` the one emitted substream still gets its items. When no subscriber is left, the open logs are no longer
-fed; a later subscriber gets a separate Router, like a loop.
+    OPEN        Substreams are emitted, and their logs are filled.
+    INNER       No further substream is emitted. The logs that exist are filled. So after `take(1)` the one emitted
+                substream still gets its items.
+    DISPOSED    The upstream subscription is disposed. A log that has not ended stays incomplete.
 
-Endings. A log ends with its moment `done`; else when its message or step is done, or when the stream ends: with
-completion or with the stream's error, after all earlier moments.
+A log ends with its change `done`; else when its message or step is done, or when the stream ends: with completion or
+with the stream's error, after all earlier changes.
+
+A subscriber of a substream reads its log, or the source once more:
+
+    it belongs to                 the log has ended   OPEN or INNER    DISPOSED
+    ───────────────────────────   ─────────────────   ──────────────   ──────────────
+    no loop, or the loop that     log                 log              source again
+    fills the log
+    another loop                  log                 source again     source again
+
+    log             The stored changes at once, then live ones. So an observer that subscribes inside the outer
+                    `on_next`, or long after, misses nothing.
+    source again    A Router of its own, for that one identity. In `for call in calls: for text in
+                    call.argument_deltas`, the outer loop's Router waits for the inner loop, so it cannot feed it. The
+                    inner loop reads a private cursor, which starts where the message or step first appeared, or where
+                    the substream did if the log has dropped that position.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast, overload
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
@@ -37,8 +51,8 @@ from rx_assistant.events import StreamEvent
 from rx_assistant.hot import (
     FOREVER,
     AsyncStream,
-    Birth,
     HotLog,
+    ReplayPoint,
     Scope,
     Sink,
     Stream,
@@ -47,7 +61,7 @@ from rx_assistant.hot import (
     operator,
     wrap,
 )
-from rx_assistant.operators._routing import Inlet, Kinds, Moment, Router, S, Turn
+from rx_assistant.operators._routing import ChangePhase, Inlet, Kinds, Router, S, StateChange
 from rx_assistant.operators._select import Event
 from rx_assistant.snapshots import MessageState, State, StepState
 
@@ -59,10 +73,18 @@ Sync_co = TypeVar("Sync_co", covariant=True)
 Async_co = TypeVar("Async_co", covariant=True)
 
 
-class _Maker:
-    """Creates a moment from its entry in the log. The log stores the event's bytes, not the event.
+_Stored: TypeAlias = tuple[ChangePhase, Any, int, int, Callable[[bytes], StreamEvent], bytes]
+"""The entry of a change in a log: phase, state, position, version, event class and bytes."""
 
-    While the moment is delivered, `live` is the event itself, for present subscribers; later ones get an equal event.
+OPEN: Final = "open"
+INNER: Final = "inner"
+DISPOSED: Final = "disposed"
+
+
+class _ChangeBuilder:
+    """Builds a change from its entry in the log. The log stores the event's bytes, not the event.
+
+    While the change is delivered, `live` is the event itself, for present subscribers; later ones get an equal event.
     """
 
     __slots__ = ("live",)
@@ -70,53 +92,55 @@ class _Maker:
     def __init__(self) -> None:
         self.live: StreamEvent | None = None
 
-    def __call__(self, kept: tuple[Turn, Any, int, int, Callable[[bytes], StreamEvent], bytes]) -> Moment[Any]:
-        phase, state, position, version, kind, raw = kept
+    def __call__(
+        self, stored: tuple[ChangePhase, Any, int, int, Callable[[bytes], StreamEvent], bytes]
+    ) -> StateChange[Any]:
+        phase, state, position, version, kind, raw = stored
         live = self.live
-        return Moment(phase, state, position, version, live if live is not None and live.raw is raw else kind(raw))
+        return StateChange(phase, state, position, version, live if live is not None and live.raw is raw else kind(raw))
 
 
 class _LogInlet:
     """An inlet that fills the log of a substream, and announces the substream."""
 
-    __slots__ = ("_announce", "_maker", "log")
+    __slots__ = ("_announce", "_builder", "log")
 
-    def __init__(self, log: HotLog[Moment[Any]], announce: Callable[[], object]) -> None:
+    def __init__(self, log: HotLog[StateChange[Any]], announce: Callable[[], object]) -> None:
         self.log = log
         self._announce: Callable[[], object] | None = announce
-        self._maker = _Maker()
+        self._builder = _ChangeBuilder()
 
     def announce(self) -> None:
         announce, self._announce = self._announce, None
         if announce is not None:
             announce()
 
-    def push(self, phase: Turn, state: Any, position: int, version: int, event: StreamEvent) -> None:
-        maker = self._maker
-        maker.live = event
+    def push(self, phase: ChangePhase, state: Any, position: int, version: int, event: StreamEvent) -> None:
+        builder = self._builder
+        builder.live = event
         try:
-            self.log.push((phase, state, position, version, type(event), event.raw), maker)
+            self.log.push((phase, state, position, version, type(event), event.raw), builder)
         finally:
-            maker.live = None
+            builder.live = None
 
     def end(self, error: Exception | None = None) -> None:
         self.log.end(error)
         self.log.want(FOREVER)
 
 
-class _Relay:
-    """An inlet that passes the moments to an observer directly."""
+class _DirectInlet:
+    """An inlet that passes the changes to an observer, without a log."""
 
     __slots__ = ("_down",)
 
-    def __init__(self, down: Sink[Moment[Any]]) -> None:
+    def __init__(self, down: Sink[StateChange[Any]]) -> None:
         self._down = down
 
     def announce(self) -> None:
         """Do nothing: the observer was created for this state."""
 
-    def push(self, phase: Turn, state: Any, position: int, version: int, event: StreamEvent) -> None:
-        self._down.next(Moment(phase, state, position, version, event))
+    def push(self, phase: ChangePhase, state: Any, position: int, version: int, event: StreamEvent) -> None:
+        self._down.next(StateChange(phase, state, position, version, event))
 
     def end(self, error: Exception | None = None) -> None:
         if error is None:
@@ -126,44 +150,44 @@ class _Relay:
 
 
 class Substream(Generic[S]):
-    """The base of a substream: its state, and `link`, which connects a subscriber to its moments."""
+    """The base of a substream: its state, and `link`, which connects a subscriber to its changes."""
 
-    __slots__ = ("_birth", "_feed", "_parent", "log", "state")
+    __slots__ = ("_outer", "_parent_start", "_start", "log", "state")
 
-    def __init__(self, feed: _Feed[S, Any], state: S, parent: Birth, birth: Birth) -> None:
+    def __init__(self, outer: _OuterSubscription[S, Any], state: S, parent: ReplayPoint, start: ReplayPoint) -> None:
         self.state = state
-        self.log: HotLog[Moment[S]] = HotLog(keep=feed.keeps, on_idle=feed.release)
-        self._feed = feed
-        self._parent = parent
-        self._birth = birth
+        self.log: HotLog[StateChange[S]] = HotLog(keep=outer.keeps, on_idle=outer.release)
+        self._outer = outer
+        self._parent_start = parent
+        self._start = start
 
     @property
     def origin(self) -> Root | None:
         """The root stream, whose driver and scheduler it uses."""
-        return self._feed.source.origin
+        return self._outer.source.origin
 
-    def link(self, down: Subscriber[Moment[S]], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase | None:
-        """Add a subscriber to the log. A loop, or a subscriber of a log without a Router, reads the source again."""
-        loop, birth = loop_for(scheduler), self._birth
-        if loop is None or loop is birth.loop or self.log.ended or self.origin is None:
-            disposable = self._feed.seat(self.log, down)
+    def link(self, down: Subscriber[StateChange[S]], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase | None:
+        """Let a subscriber read the log, or the source again; the module's text has the table."""
+        loop, start = loop_for(scheduler), self._start
+        if loop is None or loop is start.loop or self.log.ended or self.origin is None:
+            disposable = self._outer.seat(self.log, down)
             if disposable is not None:
                 return disposable
-        elif birth.root is not None:
-            base = birth.root.log.base
-            start = next((since.position for since in (self._parent, birth) if since.position >= base), None)
-            if start is not None:
-                loop.start_at(birth.root, start)
-        return self._anew().link(down, scheduler)
+        elif start.root is not None:
+            base = start.root.log.base
+            stored = [point.position for point in (self._parent_start, start) if point.position >= base]
+            if stored:
+                loop.start_at(start.root, stored[0])
+        return self._source_again().link(down, scheduler)
 
-    def _anew(self) -> Stream[Moment[S]] | AsyncStream[Moment[S]]:
-        state, kinds = self.state, self._feed.kinds
+    def _source_again(self) -> Stream[StateChange[S]] | AsyncStream[StateChange[S]]:
+        state, kinds = self.state, self._outer.kinds
 
-        def start(down: Sink[Moment[S]], scope: Scope[Event]) -> Callable[[Event], object]:
-            relay = _Relay(down)
-            return Router(kinds, lambda other: relay if _is_same(other, state) else None).take
+        def start(down: Sink[StateChange[S]], scope: Scope[Event]) -> Callable[[Event], object]:
+            inlet = _DirectInlet(down)
+            return Router(kinds, lambda other: inlet if _is_same(other, state) else None).take
 
-        return cast("Stream[Moment[S]] | AsyncStream[Moment[S]]", operator(start)(self._feed.source))
+        return cast("Stream[StateChange[S]] | AsyncStream[StateChange[S]]", operator(start)(self._outer.source))
 
 
 class Route(NamedTuple, Generic[S, A]):
@@ -171,10 +195,10 @@ class Route(NamedTuple, Generic[S, A]):
 
     kinds: Kinds
     wants: Callable[[State], bool]
-    make: Callable[[Substream[S]], A]
+    create: Callable[[Substream[S]], A]
 
 
-class _Feed(Generic[S, A]):
+class _OuterSubscription(Generic[S, A]):
     """One outer subscription: a Router, the logs that it fills, and the upstream subscription."""
 
     def __init__(
@@ -190,24 +214,23 @@ class _Feed(Generic[S, A]):
         self._route = route
         self._down = down
         self._scope = Scope(source, scheduler)
-        self._births: dict[str, Birth] = {}
+        self._starts: dict[str, ReplayPoint] = {}  # where each message or step first appeared, by its id
         self._router = Router(route.kinds, self._inlet_for)
         self._up: Subscriber[Event] = Subscriber(self._router.take, self._on_error, self._on_completed)
         self._lock = threading.Lock()
-        self._outer_left = False
-        self._all_left = False
+        self._state: Literal["open", "inner", "disposed"] = OPEN
 
     def open(self) -> abc.DisposableBase:
         """Subscribe upstream; returns a function to call when the outer observer leaves."""
         self._up.hold(self.source.link(self._up, self._scope.scheduler))
         return Disposable(self._leave)
 
-    def seat(self, log: HotLog[Moment[S]], down: Subscriber[Moment[S]]) -> abc.DisposableBase | None:
+    def seat(self, log: HotLog[StateChange[S]], down: Subscriber[StateChange[S]]) -> abc.DisposableBase | None:
         """Add a subscriber to a log; None if the log is incomplete and no Router fills it any more."""
         waiting = object()
         try:
             with self._lock:
-                if self._all_left and not log.ended:
+                if self._state == DISPOSED and not log.ended:
                     return None
                 log.retain(waiting)
             return log.subscribe(down)
@@ -217,31 +240,31 @@ class _Feed(Generic[S, A]):
     def release(self) -> None:
         """Dispose the upstream subscription if the last subscriber has just left."""
         with self._lock:
-            if not self._outer_left or self._all_left or self._anyone_listens():
+            if self._state != INNER or self._has_inner_subscribers():
                 return
-            self._all_left = True
+            self._state = DISPOSED
         self._up.dispose()
 
     def _leave(self) -> None:
-        self._outer_left = True
+        self._state = INNER
         self.release()
 
-    def _anyone_listens(self) -> bool:
+    def _has_inner_subscribers(self) -> bool:
         return any(inlet.log.holders for inlet in list(self._router.inlets.values()) if isinstance(inlet, _LogInlet))
 
     def _inlet_for(self, state: State) -> Inlet | None:
-        birth = None
+        start = None
         if isinstance(state, MessageState | StepState):
-            birth = self._births[state.id] = self._scope.birth()
-        if self._outer_left or not self._route.wants(state):
+            start = self._starts[state.id] = self._scope.replay_point()
+        if self._state != OPEN or not self._route.wants(state):
             return None
-        birth = birth or self._scope.birth()
-        substream = Substream(self, cast("S", state), self._births.get(_identity(state)[0], birth), birth)
+        start = start or self._scope.replay_point()
+        substream = Substream(self, cast("S", state), self._starts.get(_identity(state)[0], start), start)
         return _LogInlet(substream.log, lambda: self._announce(substream))
 
     def _announce(self, substream: Substream[S]) -> None:
         try:
-            self._down.next(self._route.make(substream))
+            self._down.next(self._route.create(substream))
         except Exception as error:  # ends the outer observer's subscription; subscribers of substreams continue
             self._down.fail(error)
 
@@ -279,18 +302,18 @@ class SubstreamOperator(Protocol[Sync_co, Async_co]):
 def substreams(
     kinds: Kinds,
     wants: Callable[[State], bool],
-    make: Callable[[Substream[S]], Sync_co],
-    make_async: Callable[[Substream[S]], Async_co],
+    create: Callable[[Substream[S]], Sync_co],
+    create_async: Callable[[Substream[S]], Async_co],
 ) -> SubstreamOperator[Sync_co, Async_co]:
     """Return an operator that emits a stream object for each selected state, when the state first appears."""
 
     def lift(source: Observable[object]) -> Any:
         face: Any = wrap(source, like=source)
         is_async = isinstance(face, AsyncStream)
-        route: Route[S, Any] = Route(kinds, wants, make_async if is_async else make)
+        route: Route[S, Any] = Route(kinds, wants, create_async if is_async else create)
 
         def link(down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
-            return _Feed(face, route, down, scheduler).open()
+            return _OuterSubscription(face, route, down, scheduler).open()
 
         return (AsyncStream if is_async else Stream)(link, face.origin)
 

@@ -9,8 +9,8 @@ from reactivex import Observable
 
 from rx_assistant.events import Held, ReasoningDelta, ThreadMessageDelta, whole
 from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
-from rx_assistant.operators._moments import at_done, deltas, views
-from rx_assistant.operators._routing import MESSAGES, Moment
+from rx_assistant.operators._changes import at_done, deltas, views
+from rx_assistant.operators._routing import MESSAGES, StateChange
 from rx_assistant.operators._select import Event
 from rx_assistant.operators._substreams import Substream, SubstreamOperator, substreams
 from rx_assistant.snapshots import PartState, RunSnapshot, State, advance
@@ -19,7 +19,7 @@ from rx_assistant.types._inside import models_in, text_in
 if TYPE_CHECKING:
     from rx_assistant.types import Annotation, Text
 
-_Part = Moment[PartState]
+_Part = StateChange[PartState]
 
 
 def text_deltas() -> Callable[[Observable[Event]], Observable[str]]:
@@ -215,23 +215,23 @@ class TextStream(_TextFields, Stream[str]):
 
     def __init__(self, substream: Substream[PartState]) -> None:
         self._part = substream.state
-        self._moments: Stream[_Part] = Stream(substream.link, substream.origin)
+        self._changes: Stream[_Part] = Stream(substream.link, substream.origin)
         super().__init__(self.deltas.link, substream.origin)
 
     @property
     def deltas(self) -> Stream[str]:
         """The pieces of the text, in the order of the wire."""
-        return self._moments.pipe(_pieces)
+        return self._changes.pipe(_pieces)
 
     @property
     def snapshots(self) -> Stream[TextSnapshot]:
         """The whole text so far, each time it grows, and once more when it is finished."""
-        return self._moments.pipe(_snapshots)
+        return self._changes.pipe(_snapshots)
 
     @property
     def done(self) -> Stream[Text]:
         """The server's finished Text, once; empty when the stream ends before it."""
-        return self._moments.pipe(_done)
+        return self._changes.pipe(_done)
 
 
 class AsyncTextStream(_TextFields, AsyncStream[str]):
@@ -239,37 +239,37 @@ class AsyncTextStream(_TextFields, AsyncStream[str]):
 
     def __init__(self, substream: Substream[PartState]) -> None:
         self._part = substream.state
-        self._moments: AsyncStream[_Part] = AsyncStream(substream.link, substream.origin)
+        self._changes: AsyncStream[_Part] = AsyncStream(substream.link, substream.origin)
         super().__init__(self.deltas.link, substream.origin)
 
     @property
     def deltas(self) -> AsyncStream[str]:
         """The pieces of the text, in the order of the wire."""
-        return self._moments.pipe(_pieces)
+        return self._changes.pipe(_pieces)
 
     @property
     def snapshots(self) -> AsyncStream[TextSnapshot]:
         """The whole text so far, each time it grows, and once more when it is finished."""
-        return self._moments.pipe(_snapshots)
+        return self._changes.pipe(_snapshots)
 
     @property
     def done(self) -> AsyncStream[Text]:
         """The server's finished Text, once; empty when the stream ends before it."""
-        return self._moments.pipe(_done)
+        return self._changes.pipe(_done)
 
 
-def _piece(moment: _Part) -> str:
-    event: ThreadMessageDelta = moment.event
+def _piece(change: _Part) -> str:
+    event: ThreadMessageDelta = change.event
     narrow = event.narrow
-    return narrow[1][0][1] if narrow[2] else text_in(moment.state.text_delta(event, moment.position), "value")
+    return narrow[1][0][1] if narrow[2] else text_in(change.state.text_delta(event, change.position), "value")
 
 
-def _snapshot(moment: _Part) -> TextSnapshot:
-    return TextSnapshot(moment.state, moment.version)
+def _snapshot(change: _Part) -> TextSnapshot:
+    return TextSnapshot(change.state, change.version)
 
 
-def _final(moment: _Part) -> Text:
-    return moment.state.text(moment.version).to_model()
+def _final(change: _Part) -> Text:
+    return change.state.text(change.version).to_model()
 
 
 _pieces: Final = deltas(_piece)

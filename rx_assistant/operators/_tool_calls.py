@@ -10,9 +10,9 @@ from reactivex import Observable
 from rx_assistant.events import RunEvent, StreamEvent, ThreadRunStepDelta
 from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
 from rx_assistant.operators._arguments import arguments_so_far
-from rx_assistant.operators._moments import at_done, deltas, views
+from rx_assistant.operators._changes import at_done, deltas, views
 from rx_assistant.operators._outputs import outputs
-from rx_assistant.operators._routing import STEPS, Inlet, Moment, Router, Turn
+from rx_assistant.operators._routing import STEPS, ChangePhase, Inlet, Router, StateChange
 from rx_assistant.operators._select import Event
 from rx_assistant.operators._substreams import Substream, SubstreamOperator, substreams
 from rx_assistant.partial_json import JSONValue
@@ -28,7 +28,7 @@ M = TypeVar("M", bound="BaseModel")
 
 ToolType: TypeAlias = Literal["function", "code_interpreter", "file_search"]
 
-_Moment = Moment[CallState]
+_Change = StateChange[CallState]
 _NEWEST: Final = 1 << 62  # a version after all others
 
 
@@ -98,7 +98,7 @@ class _Finished:
     def announce(self) -> None:
         """Do nothing: only finished calls are emitted."""
 
-    def push(self, phase: Turn, state: CallState, position: int, version: int, event: StreamEvent) -> None:
+    def push(self, phase: ChangePhase, state: CallState, position: int, version: int, event: StreamEvent) -> None:
         """Emit the call when it is done."""
         if phase == "done":
             self._down.next(state.view(version).to_model())
@@ -187,18 +187,18 @@ class ToolCallStream(_CallFields, Stream["ToolCallDelta"]):
 
     def __init__(self, substream: Substream[CallState]) -> None:
         self._call = substream.state
-        self._moments: Stream[_Moment] = Stream(substream.link, substream.origin)
+        self._changes: Stream[_Change] = Stream(substream.link, substream.origin)
         super().__init__(self.deltas.link, substream.origin)
 
     @property
     def deltas(self) -> Stream[ToolCallDelta]:
         """The changes of the call, as they were on the wire."""
-        return self._moments.pipe(_deltas)
+        return self._changes.pipe(_deltas)
 
     @property
     def argument_deltas(self) -> Stream[str]:
         """The pieces of a function's arguments (JSON text), or of an interpreter's code."""
-        return self._moments.pipe(_pieces)
+        return self._changes.pipe(_pieces)
 
     @overload
     def partial_arguments(self) -> Stream[JSONValue]: ...
@@ -216,22 +216,22 @@ class ToolCallStream(_CallFields, Stream["ToolCallDelta"]):
         Raises:
             PartialArgumentsError: the complete arguments are not JSON, or do not fit the model; through on_error.
         """
-        return self._moments.pipe(arguments_so_far(_piece, model))
+        return self._changes.pipe(arguments_so_far(_piece, model))
 
     @property
     def outputs(self) -> Stream[CodeInterpreterOutputDelta]:
         """The outputs of an interpreter call, as they arrive. Empty for other tools."""
-        return self._moments.pipe(outputs)
+        return self._changes.pipe(outputs)
 
     @property
     def snapshots(self) -> Stream[ToolCall]:
         """The whole call so far, each time it grows, and once more when it is done."""
-        return self._moments.pipe(_snapshots)
+        return self._changes.pipe(_snapshots)
 
     @property
     def done(self) -> Stream[ToolCall]:
         """The server's finished ToolCall, once; empty when the stream ends before it."""
-        return self._moments.pipe(_done)
+        return self._changes.pipe(_done)
 
 
 class AsyncToolCallStream(_CallFields, AsyncStream["ToolCallDelta"]):
@@ -239,18 +239,18 @@ class AsyncToolCallStream(_CallFields, AsyncStream["ToolCallDelta"]):
 
     def __init__(self, substream: Substream[CallState]) -> None:
         self._call = substream.state
-        self._moments: AsyncStream[_Moment] = AsyncStream(substream.link, substream.origin)
+        self._changes: AsyncStream[_Change] = AsyncStream(substream.link, substream.origin)
         super().__init__(self.deltas.link, substream.origin)
 
     @property
     def deltas(self) -> AsyncStream[ToolCallDelta]:
         """The changes of the call, as they were on the wire."""
-        return self._moments.pipe(_deltas)
+        return self._changes.pipe(_deltas)
 
     @property
     def argument_deltas(self) -> AsyncStream[str]:
         """The pieces of a function's arguments (JSON text), or of an interpreter's code."""
-        return self._moments.pipe(_pieces)
+        return self._changes.pipe(_pieces)
 
     @overload
     def partial_arguments(self) -> AsyncStream[JSONValue]: ...
@@ -258,45 +258,45 @@ class AsyncToolCallStream(_CallFields, AsyncStream["ToolCallDelta"]):
     def partial_arguments(self, model: type[M]) -> AsyncStream[JSONValue | M]: ...
     def partial_arguments(self, model: type[BaseModel] | None = None) -> AsyncStream[Any]:
         """Emit a function's arguments parsed so far; like `ToolCallStream.partial_arguments`."""
-        return self._moments.pipe(arguments_so_far(_piece, model))
+        return self._changes.pipe(arguments_so_far(_piece, model))
 
     @property
     def outputs(self) -> AsyncStream[CodeInterpreterOutputDelta]:
         """The outputs of an interpreter call, as they arrive. Empty for other tools."""
-        return self._moments.pipe(outputs)
+        return self._changes.pipe(outputs)
 
     @property
     def snapshots(self) -> AsyncStream[ToolCall]:
         """The whole call so far, each time it grows, and once more when it is done."""
-        return self._moments.pipe(_snapshots)
+        return self._changes.pipe(_snapshots)
 
     @property
     def done(self) -> AsyncStream[ToolCall]:
         """The server's finished ToolCall, once; empty when the stream ends before it."""
-        return self._moments.pipe(_done)
+        return self._changes.pipe(_done)
 
 
-def _delta(moment: _Moment) -> ToolCallDelta:
-    return moment.state.delta(moment.event, moment.position)
+def _delta(change: _Change) -> ToolCallDelta:
+    return change.state.delta(change.event, change.position)
 
 
-def _piece(moment: _Moment) -> str:
-    event: ThreadRunStepDelta = moment.event
+def _piece(change: _Change) -> str:
+    event: ThreadRunStepDelta = change.event
     narrow = event.narrow
     if narrow[2]:
         return narrow[1][0][2]
-    delta = _delta(moment)
+    delta = _delta(change)
     if delta.type == "function":
         return text_in(delta.function, "arguments")
     return text_in(delta.code_interpreter, "input") if delta.type == "code_interpreter" else ""
 
 
-def _snapshot(moment: _Moment) -> ToolCall:
-    return moment.state.view(moment.version)
+def _snapshot(change: _Change) -> ToolCall:
+    return change.state.view(change.version)
 
 
-def _final(moment: _Moment) -> ToolCall:
-    return moment.state.view(moment.version).to_model()
+def _final(change: _Change) -> ToolCall:
+    return change.state.view(change.version).to_model()
 
 
 _deltas: Final = deltas(_delta)

@@ -1,4 +1,16 @@
-"""Streams of one run: who reads, how they end, and what people ask of them. The joint of Rx and I/O."""
+"""Streams of one run: where Rx meets I/O.
+
+    body ──chunk──▶ Feed ──events──▶ HotLog ──▶ subscribers, loops, handlers
+      ▲               │                 │
+      │ read          └── ending ──▶ end, cut
+      │
+    Pump, AsyncPump        pump_state decides the next step of each caller, a pump reads and waits
+    AssistantStream, …     base + a face: getters, close, cancel, idleness
+
+Feed turns chunks into events and decides the ending; the words for it are the states of `hot/state.py`. A body is an
+open response, a recording (`sources`) or polled states. `context` folds snapshots, `recording` writes frames to disk,
+`async_handlers` awaits handlers between two events, `unread` warns of streams that nothing reads.
+"""
 
 from __future__ import annotations
 

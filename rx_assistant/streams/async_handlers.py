@@ -1,8 +1,8 @@
 """Async handlers of a stream: awaited event by event, each after the sync subscribers have had the event.
 
-While any is attached, the log's gate stands one event ahead of the slowest, so that nobody overtakes it. No cancel
-scope and no task group is open while a handler runs, but for the ending after a cancellation or a close. A task that
-is cancelled while it awaits one ends the stream.
+While a handler is attached, the log's gate is one event ahead of the slowest handler, so that no subscriber overtakes
+it. No cancel scope and no task group is open while a handler runs, except for the ending after a cancellation or a
+close. A task that is cancelled while it awaits a handler ends the stream.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from rx_assistant.streams.handling import Binding
 
 _serving: ContextVar[frozenset[int]] = ContextVar("rx_assistant.serving", default=frozenset())
-"""The streams whose handler is running in this task: inside it one reads ahead instead of waiting for oneself."""
+"""The streams whose handler runs in this task. Such a task reads ahead, because waiting would wait for itself."""
 
 Cancelled = Callable[[str], Awaitable[None]]
-"""Ends the stream for everybody, and says why."""
+"""Ends the stream for all readers, with this reason."""
 
 _log = logging.getLogger("rx_assistant")
 
@@ -59,7 +59,7 @@ class AsyncHandlers:
     # -- coming and going ----------------------------------------------------------------------------------------
 
     def attach(self, binding: Binding, *, raises: bool) -> Callable[[], None]:
-        """Add one: it gets everything that the log keeps, then each event. Gives what removes it."""
+        """Add a handler: it gets every stored event, then each new one. Returns the function that removes it."""
         attached = _Attached(binding, raises)
         attached.position = self._log.base if self._log.keep else self._log.position
         self._attached.append(attached)
@@ -76,19 +76,19 @@ class AsyncHandlers:
             self._home.wake()
 
     def set_gate(self) -> None:
-        """Let subscribers have what is not more than one event ahead of the slowest handler."""
+        """Allow delivery up to one event ahead of the slowest handler."""
         ended = self._log.ended
         positions = [a.position for a in self._attached if not (ended and a.position >= self._log.length)]
-        self._log.gate = min(positions) + 1 if positions else FOREVER
+        self._log.handlers.gate = min(positions) + 1 if positions else FOREVER
 
     # -- serving -------------------------------------------------------------------------------------------------
 
     def is_behind(self, upto: int) -> bool:
-        """Whether one of them has not been given all that there is before `upto`."""
+        """Whether a handler has not had all that there is before `upto`."""
         return bool(self._behind(upto))
 
     async def deliver(self, upto: int, cancelled: Cancelled, enough: Callable[[], bool] = lambda: False) -> None:
-        """Let them have the events before `upto`, and the ending if that lies before; or until it is `enough`."""
+        """Deliver the events before `upto`, and the ending if it lies before; stop early when `enough()` is true."""
         while self._attached and not self.is_inside() and not enough():
             behind = self._behind(upto)
             if not behind:
@@ -106,12 +106,12 @@ class AsyncHandlers:
                 self._home.wake()
 
     def _behind(self, upto: int) -> list[_Attached]:
-        """Those who have not been given all that there is before `upto`; the ending is one more."""
+        """The handlers that have not had all that there is before `upto`; the ending counts as one event."""
         there = self._log.length + self._log.ended
         return [attached for attached in self._attached if attached.position < min(upto, there)]
 
     async def _serve(self, attached: _Attached, cancelled: Cancelled) -> None:
-        """Give one handler its next event, or the ending, after the sync subscribers have had it."""
+        """Deliver to one handler its next event, or the ending, after the sync subscribers have had it."""
         log, position = self._log, attached.position
         if log.peek(position) is None:
             await self._serve_ending(attached)
@@ -119,7 +119,7 @@ class AsyncHandlers:
         log.want(position + 1)
         event = log.item(position)
         if log.shown[0] <= position:
-            log.shown = (position, event)  # whoever comes after gets the same, parsed once
+            log.shown = (position, event)  # later readers get the same object, parsed once
         attached.position += 1
         try:
             await _maybe(attached.binding.next(event))
@@ -140,7 +140,7 @@ class AsyncHandlers:
             await _maybe(binding.completed() if failure is None else binding.error(failure))
         except Exception as error:
             if attached.raises:
-                log.raise_alarm(error, pause=not self.connected)
+                log.handler_raised(error, pause=not self.connected)
             else:
                 _log.exception("a handler raised at the end of its stream")
         finally:
@@ -151,15 +151,15 @@ class AsyncHandlers:
         try:
             await _maybe(attached.binding.error(error))
         except Exception:
-            _log.exception("a handler raised while it was told of an exception")
+            _log.exception("a handler raised while it handled an exception")
         finally:
             if attached.raises:
-                self._log.raise_alarm(error, pause=not self.connected)
+                self._log.handler_raised(error, pause=not self.connected)
             else:
                 _log.error("an attached handler raised and was detached", exc_info=error)
 
     async def _cancel(self, cancelled: Cancelled) -> None:
-        """The task that awaits a handler is being cancelled: who ends the stream may serve the others the ending."""
+        """The task that awaits a handler is cancelled: `cancelled` may deliver the ending to the other handlers."""
         self.set_gate()
         self._busy = False
         token = _serving.set(_serving.get() - {id(self)})

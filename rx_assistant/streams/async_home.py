@@ -1,4 +1,4 @@
-"""The event loop that an asynchronous stream lives on, and its tasks that sleep until something changes."""
+"""The event loop of an asynchronous stream, and its tasks that sleep until something changes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Home:
         self._sleepers: set[LoopWaker] = set()
 
     def here(self) -> EventLoop:
-        """Give the loop; the one that is running, if there was none yet."""
+        """Return the loop; the first call chooses the one that is running."""
         if self.loop is None:
             self.loop = current_event_loop()
         return self.loop
@@ -34,7 +34,7 @@ class Home:
         return self.loop is not None and self.loop.is_here()
 
     def waker(self) -> LoopWaker:
-        """Give something to sleep on that any thread may wake."""
+        """Return a waker for the calling task; any thread may wake it."""
         return LoopWaker(self.here())
 
     def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
@@ -63,7 +63,7 @@ class Home:
             self._sleepers.discard(waker)
 
     def wake(self) -> None:
-        """Let whoever sleeps look again; from any thread."""
+        """Let the sleeping tasks look again; from any thread."""
         if self._sleepers:
             for waker in tuple(self._sleepers):
                 waker.wake()

@@ -1,8 +1,8 @@
-"""The pump of an asynchronous stream: `pump_state` says what is next, tasks of one event loop read and wait.
+"""The pump of an asynchronous stream: `pump_state` decides the next step, and tasks of one event loop read and wait.
 
-Sync subscribers are called by the log, async handlers are awaited by `async_handlers`. A task that is cancelled while
-it reads, or while it awaits a handler, ends the stream for everybody: the transport has closed the response. No cancel
-scope and no task group is open while user code runs, but for the ending after a cancellation or a close.
+Sync subscribers are called by the log, async handlers are awaited by `_async_handlers`. A task that is cancelled while
+it reads, or while it awaits a handler, ends the stream for all readers: the transport has closed the response. No
+cancel scope and no task group is open while user code runs, except for the ending after a cancellation or a close.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ The identity is None where no event had told it. So is the body, where the run c
 
 
 class AsyncPump:
-    """Fulfils hot.AsyncDriver for one stream."""
+    """The driver of one asynchronous stream, see `hot/root.py`."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class AsyncPump:
         self._task_id: int | None = None
         self._task_over = False
         self._reads_on = False  # whether the reading task keeps its turn: no handler and no task of the stream's own
-        log.inside = self._handlers.is_inside
+        log.handlers.is_inside = self._handlers.is_inside
 
     @property
     def loop(self) -> EventLoop | None:
@@ -126,12 +126,11 @@ class AsyncPump:
         log, state = self._log, self._state
         self.here()
         while (step := state.arrival(position, self._may_read())) is not END:
-            if log.alarm is not None:
-                log.check()
+            log.check()
             if step is READ:
                 await self._read()
             else:
-                await self._home.sleep(lambda: log.alarmed or state.arrival(position, self._may_read()) is not WAIT)
+                await self._home.sleep(lambda: log.would_raise or state.arrival(position, self._may_read()) is not WAIT)
 
     async def finish(self) -> None:
         """Return once everything is delivered; inside a delivery, once everything has arrived."""
@@ -140,8 +139,7 @@ class AsyncPump:
         try:
             log.retain(waiter)
             while (step := self._delivery()) is not END:
-                if log.alarm is not None:
-                    log.check()
+                log.check()
                 if step is READ:
                     await self._read(on=True)
                     log.drain()  # what was wanted before is delivered without asking for the step
@@ -150,7 +148,7 @@ class AsyncPump:
                     if handlers:
                         await self.deliver(log.length + 1)
                 else:
-                    await self._home.sleep(lambda: log.alarmed or self._delivery() is not WAIT)
+                    await self._home.sleep(lambda: log.would_raise or self._delivery() is not WAIT)
             log.check()
         finally:
             log.release(waiter)
@@ -288,7 +286,7 @@ class AsyncPump:
                 if not self._reads_on:
                     return
                 log.drain()
-                if log.alarm is not None or log.is_behind or not self._reads_on:  # a subscriber may attach a handler
+                if log.handlers.error is not None or log.is_behind or not self._reads_on:  # a subscriber may attach a handler
                     return
         finally:
             self._leave_turn()
@@ -316,7 +314,7 @@ class AsyncPump:
             pass
 
     async def _cancelled(self, what: str) -> None:
-        """End the stream for everybody, and let the handlers hear of it, while the cancellation goes on."""
+        """End the stream for all readers, and deliver the ending to the handlers, while the cancellation continues."""
         self._feed.fail(StreamCancelledError(what))
         with anyio.move_on_after(HANDLER_SECONDS, shield=True):
             await self._deliver_ending()
@@ -359,9 +357,9 @@ class AsyncPump:
         """
         handlers, log = self._handlers, self._log
         if self._task is None or self._task_over or self._is_own_task() or handlers.is_inside():
-            await handlers.deliver(upto, self._cancelled, lambda: log.alarmed)
+            await handlers.deliver(upto, self._cancelled, lambda: log.would_raise)
         elif handlers.is_behind(upto):
-            await self._home.sleep(lambda: not handlers.is_behind(upto) or log.alarmed or self._task_over)
+            await self._home.sleep(lambda: not handlers.is_behind(upto) or log.would_raise or self._task_over)
 
     async def _deliver_ending(self) -> None:
         self._log.want(FOREVER)
@@ -372,7 +370,7 @@ class AsyncPump:
             await self._handlers.deliver(upto, self._cancelled)
 
     def _is_over(self) -> bool:
-        """Whether the ending was delivered to everybody."""
+        """Whether the ending was delivered to all subscribers and handlers."""
         return self._log.delivered and not self._handlers
 
     # -- turns ---------------------------------------------------------------------------------------------------
@@ -428,10 +426,10 @@ class AsyncPump:
         was_cut = isinstance(self._log.failure, StreamClosedError)
         try:
             if not was_cut:
-                await self._told()  # the stream's own task may be telling it right now
+                await self._handlers_ended()  # the stream's own task may be delivering the ending
             with anyio.CancelScope(shield=True):
                 await self._end_task()
-            await self._told()
+            await self._handlers_ended()
         finally:
             with anyio.move_on_after(HANDLER_SECONDS, shield=True):
                 await self._end_task()
@@ -444,7 +442,7 @@ class AsyncPump:
             task.cancel()
             await task.wait()
 
-    async def _told(self) -> None:
+    async def _handlers_ended(self) -> None:
         """Return once each async handler has had the ending."""
         if self._handlers and not (self._is_own_task() or self._handlers.is_inside()):
             await self._deliver_ending()

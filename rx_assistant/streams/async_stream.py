@@ -44,11 +44,11 @@ _EXHAUSTED: Any = object()
 """The cursor of `anext(stream)` after the end."""
 
 AsyncPost = Callable[[str, str], Awaitable[Any]]
-"""Posts the cancel of a run: `(run_id, thread_id)` → the Run that the server answered."""
+"""Posts the cancel of a run, or fetches the run: `(run_id, thread_id)` → the Run that the server answered."""
 
 
 class Eager(Generic[R]):
-    """Work that a stream has already begun on its event loop: await it there, or ask for `result()` elsewhere."""
+    """Work that a stream has begun on its event loop: await it there, or call `result()` on another thread."""
 
     def __init__(self, driver: AsyncPump, main: Callable[[], Coroutine[Any, Any, R]]) -> None:
         self._future: Future[R] = Future()
@@ -74,7 +74,7 @@ class Eager(Generic[R]):
         return self._wait().__await__()
 
     def result(self, timeout: float | None = None) -> R:
-        """Wait on another thread than the loop's, `timeout` seconds at most, and give the result."""
+        """Wait at most `timeout` seconds for the result, on another thread than the loop's."""
         return self._future.result(timeout)
 
     async def _wait(self) -> R:
@@ -86,11 +86,11 @@ class Eager(Generic[R]):
 
 
 class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
-    """One run as a hot Observable of typed events, on the event loop that it was first used on.
+    """One run as a hot Observable of typed events, on the event loop that first uses it.
 
-    Entering it sends the request and raises what the API answers. Events flow while someone iterates, waits
-    (`until_done`, `get_final_…`, `await`) or after `connect()`. Subscribing, `close()` and `cancel()` work from any
-    thread. Leaving the block closes the response; with `on_idle="cancel"` it cancels the run if that goes on.
+    Entering it sends the request and raises API errors. Events flow while a task iterates, waits (`until_done`,
+    `get_final_…`, `await`) or after `connect()`. Subscribing, `close()` and `cancel()` work from any thread. Leaving
+    the block closes the response; with `on_idle="cancel"` it also cancels a run that has not ended.
     """
 
     def __init__(
@@ -151,24 +151,24 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
         """Wait until the stream has ended and everything is delivered.
 
         Raises:
-            StreamError: it ended other than well; `snapshot` on the error holds what arrived.
+            StreamError: the stream did not end well; `snapshot` on the error holds what arrived.
         """
         await self.driver.finish()
         if self.log.failure is not None:
             raise self.log.failure
 
     async def get_final_run(self) -> Run:
-        """Wait for the end and give the run. One that failed is returned like any other; a broken stream raises."""
+        """Wait for the end and return the run. A failed run is returned like any other; a broken stream raises."""
         await self.until_done()
         return self._final_run()
 
     async def get_final_run_steps(self) -> list[RunStep]:
-        """Wait for the end and give the run's steps, in the order of their first appearance."""
+        """Wait for the end and return the run's steps, in the order of their first appearance."""
         await self.until_done()
         return [step.to_model() for step in self._final().steps]
 
     async def get_final_messages(self) -> list[Message]:
-        """Wait for the end and give the messages, in the order of their first appearance."""
+        """Wait for the end and return the messages, in the order of their first appearance."""
         await self.until_done()
         return [message.to_model() for message in self._final().messages]
 
@@ -180,7 +180,7 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
     def text_deltas(self) -> AsyncStream[str]:
         """The text as it is written, piece by piece. Each loop over it starts from the beginning.
 
-        `await anext(stream.text_deltas)` gives the first piece, then the second, and so on, beside all loops.
+        `await anext(stream.text_deltas)` returns the first piece, then the second, and so on. Loops do not affect it.
         """
         deltas = None if self._deltas is None else self._deltas()
         if deltas is None:
@@ -200,7 +200,7 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
         return calls.pipe(ops.filter(_is_open))
 
     async def __anext__(self) -> AssistantStreamEvent:
-        """Give the next event from the one cursor that belongs to `anext(stream)`; loops have their own.
+        """Return the next event from the one cursor that belongs to `anext(stream)`; loops have their own.
 
         That cursor counts as a reader from its first use to the end of the stream.
 
@@ -231,36 +231,36 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
     # -- ending --------------------------------------------------------------------------------------------------
 
     def close(self) -> Awaitable[None]:
-        """End the stream here and now, from any thread and inside a callback; awaiting it waits for the cleaning up.
+        """End the stream at once, from any thread and inside a callback; awaiting the result waits for the cleanup.
 
-        Whoever still waits gets StreamClosedError, once. Idempotent.
+        Each caller that still waits, and each subscriber, gets StreamClosedError once. Idempotent.
         """
         self.driver.close_soon()
         return _Closing(self.driver)
 
     def cancel(self) -> Eager[Run]:
-        """Ask the server to cancel the run: await the Run that it answers. The stream goes on to the server's ending.
+        """Ask the server to cancel the run: await its answer, a Run. The stream continues to the server's own ending.
 
-        It is under way at once, from any thread. Waits for the run's id when it is not known yet. Posts once, however
-        often it is called, and nothing after the end.
+        The work begins at once, from any thread. It waits for the run's id if that is not known yet. It posts once,
+        however often `cancel()` is called, and nothing after the end.
 
         Raises:
-            RuntimeError: the stream is a recording, or comes from elsewhere, so there is nothing to post to.
+            RuntimeError: the stream did not come from a client, so no server can be asked.
         """
         if self._cancelling is None:
             self._cancelling = Eager(self.driver, self._cancel)
         return self._cancelling
 
     async def cancel_and_wait(self, timeout: float | None = None) -> Run:
-        """Cancel the run and give it once it is over, so that its thread takes the next message or run.
+        """Cancel the run and return it once it has ended, so that its thread accepts the next message or run.
 
-        Reads the stream to the server's ending; when the stream is closed or broken, it polls the run instead. A run
-        that waits for the outputs of its tools is cancelled too. A run that is over is given at once. `timeout` is in
+        Reads the stream to the server's ending. If the stream is closed or broken, polls the run instead. A run that
+        waits for the outputs of its tools is cancelled too. A run that has ended is returned at once. `timeout` is in
         seconds; None waits as long as it takes.
 
         Raises:
-            PollTimeoutError: the run was not over in time. `last` is its last known state.
-            RuntimeError: the stream is a recording, or comes from elsewhere, so there is nothing to post to.
+            PollTimeoutError: the run did not end in time. `last` is its last known state.
+            RuntimeError: the stream did not come from a client, so no server can be asked.
         """
         wanted = [True]
         run: Run | None = None
@@ -291,7 +291,7 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
         return cast("Run", await self._post_cancel(identity.run_id, identity.thread_id))
 
     async def _end_run(self, is_wanted: Callable[[], bool]) -> Run:
-        """Cancel the run, then read and poll until it is over, or not `is_wanted()` any more."""
+        """Cancel the run, then read and poll until it has ended, or `is_wanted()` turns false."""
         run = await self._cancel_unless_over()
         while is_wanted() and not self.log.ended:
             await self.driver.advance(self.log.length)
@@ -299,7 +299,7 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
         return await self._poll_to_end(run, is_wanted)
 
     async def _cancel_unless_over(self) -> Run | None:
-        """Post the cancel of a run that may go on, once; gives the server's answer."""
+        """Post the cancel of a run that may still be running, once; returns the server's answer."""
         identity = await self._wait_for_identity()
         if identity is None or self._ended_run() is not None:
             return None
@@ -308,11 +308,11 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
                 self._cancelling = Eager(self.driver, lambda: self._post(identity))
             return await self._cancelling
         except (BadRequestError, ConflictError) as error:
-            log_uncancelled(error)  # it is over already, or being cancelled
+            log_uncancelled(error)  # the run has ended, or is being cancelled
             return None
 
     async def _poll_to_end(self, run: Run | None, is_wanted: Callable[[], bool]) -> Run:
-        """Give the run once it is over: the stream has told, or it is asked for."""
+        """Return the run once it has ended: the stream shows it, or the server is asked."""
         identity, fetch = self._feed.identity, self._fetch_run
         while (ended := self._ended_run()) is None and not is_over(run):
             if identity is None or fetch is None or not is_wanted():
@@ -341,13 +341,13 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
         Eager(self.driver, main)
 
     async def _cancel_abandoned(self) -> None:
-        """Let the run be cancelled and end, also while the task that leaves the block is cancelled."""
+        """Cancel the run and wait for its end, even if the task that leaves the block is cancelled."""
         run: Run | None = None
         with anyio.CancelScope(shield=True):
             try:
                 with anyio.move_on_after(POST_SECONDS):
                     run = await self._cancel_unless_over()
-                stop = self._call_later(self._cancel_wait, self.driver.close_soon)  # which ends the reading
+                stop = self._call_later(self._cancel_wait, self.driver.close_soon)  # ends the reading
                 try:
                     while not self.log.ended:
                         await self.driver.advance(self.log.length)
@@ -363,7 +363,7 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
 
     @cached_property
     def scheduler(self) -> abc.SchedulerBase:
-        """Serves time operators: its timers only hand their actions to the stream, which runs them in turn (C10)."""
+        """Runs the actions of time operators in the stream's delivery, serially with its items (C10)."""
         return StreamScheduler(self.log.enqueue, self.driver.call_later)
 
 
@@ -385,20 +385,20 @@ class _TextDeltas(AsyncStream[str]):
 
 
 class HandledAsyncStream(AsyncAssistantStream, Generic[H]):
-    """An AsyncAssistantStream with a handler, which its block gives instead of the stream."""
+    """An AsyncAssistantStream with a handler. Its `async with` block binds the handler instead of the stream."""
 
     def __init__(self, open: AsyncOpen, *, handler: H, **options: Any) -> None:
         super().__init__(open, **options)
         self.handler = handler
         self._seat(bound(handler, self), raises=True)
 
-    async def __aenter__(self) -> H:  # type: ignore[override]  # the block gives the handler, as SDK users expect
+    async def __aenter__(self) -> H:  # type: ignore[override]  # the block binds the handler, as SDK users expect
         await super().__aenter__()
         return self.handler
 
 
 class _Closing:
-    """What `close()` gives: closing has begun; awaiting it waits until it is over."""
+    """The result of `close()`: closing has begun, and awaiting this waits until it has finished."""
 
     def __init__(self, driver: AsyncPump) -> None:
         self._driver = driver

@@ -22,7 +22,7 @@ from rx_assistant.errors import (
     ToolRoundsError,
 )
 from rx_assistant.grace import IDLE_SECONDS
-from rx_assistant.hot import MAKING, NOTHING, HotLog, Subscriber, loop_for
+from rx_assistant.hot import DIRECT, NOTHING, SUBSCRIBING, HotLog, Subscriber, loop_for
 from rx_assistant.lifecycle import RUN
 from rx_assistant.streams.context import Folding, message_around, step_around
 from rx_assistant.streams.feed import Feed
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from rx_assistant.types import Message, Run, RunStep
 
 Replay: TypeAlias = Literal["all", "none"]
-"""What late subscribers get: every event so far, or only what comes after them."""
+"""What late subscribers get: every event so far, or only those that arrive after they subscribed."""
 
 OnIdle: TypeAlias = Literal["detach", "close", "cancel"]
 """What happens when the last reader has left: nothing, the response is closed, or the run is cancelled as well."""
 
 OnSubscribe: TypeAlias = Literal["wait", "connect"]
-"""What a subscription does to a stream that nothing reads: wait for a reader, or read in the background."""
+"""What a subscription does if nothing reads the stream: wait for a reader, or read in the background."""
 
 _log = logging.getLogger("rx_assistant")
 
@@ -62,7 +62,7 @@ def log_uncancelled(error: Exception) -> None:
 class StreamBase:
     """State and views of one stream; the faces add reading and waiting."""
 
-    driver: Any  # a Pump or an AsyncPump: each face says which
+    driver: Any  # a Pump or an AsyncPump; each face declares which
 
     def __init__(
         self,
@@ -79,16 +79,16 @@ class StreamBase:
         legs: Legs | None,
     ) -> None:
         if replay not in ("all", "none"):
-            raise ValueError(f"replay must be 'all' or 'none', not {replay!r}")
+            raise ValueError(f"replay must be 'all' or 'none', got {replay!r}")
         if on_idle not in IDLE_SECONDS:
-            raise ValueError(f"on_idle must be 'detach', 'close' or 'cancel', not {on_idle!r}")
+            raise ValueError(f"on_idle must be 'detach', 'close' or 'cancel', got {on_idle!r}")
         if on_subscribe not in (None, "wait", "connect"):
             raise ValueError(f"on_subscribe must be 'wait' or 'connect', got {on_subscribe!r}")
         if not cancel_wait >= 0:
             raise ValueError(f"cancel_wait must be a number of seconds, 0 or more, got {cancel_wait!r}")
         self.log: HotLog[Any] = HotLog(keep=replay == "all", max_pending=max_pending, on_idle=None)
         if on_idle != "detach":
-            self.log.on_idle = self._idle  # keeps a stream alive that has to act when its last reader leaves
+            self.log.on_idle = self._idle  # keeps the stream alive: it must act when its last reader leaves
         self._folding = Folding(self.log)
         self._feed = Feed(
             self.log,
@@ -126,7 +126,7 @@ class StreamBase:
 
     @property
     def current_event(self) -> AssistantStreamEvent | None:
-        """The event last handed to anybody; None before the first."""
+        """The event that was last given to a reader; None before the first."""
         log = self.log
         at, event = log.shown
         if event is NOTHING and at >= 0:
@@ -136,35 +136,35 @@ class StreamBase:
 
     @property
     def snapshot(self) -> RunSnapshot:
-        """All that the events up to the current one add up to. Immutable: a later one is another object."""
+        """The run, messages and steps after the current event. Immutable: later snapshots are new objects."""
         return self._folding.at(self.log.shown[0] + 1)
 
     @property
     def current_run(self) -> Run | None:
-        """The run as the current event, or the last one before it that told, shows it."""
+        """The run as of the current event."""
         return self.snapshot.run
 
     @property
     def current_message_snapshot(self) -> Message | None:
-        """The message that the current event is about, else the one being written, else the newest; or None."""
+        """The message that the current event is about, else the one in progress, else the newest; or None."""
         return message_around(self.current_event, self.snapshot)
 
     @property
     def current_run_step_snapshot(self) -> RunStep | None:
-        """The step that the current event is about, else that is under way; None between two steps."""
+        """The step that the current event is about, else the one in progress; None between two steps."""
         return step_around(self.current_event, self.snapshot)
 
     @property
     def request_id(self) -> str | None:
-        """The server's name for the request; None before it was sent, or where the server gives none."""
+        """The server's id of the request; None before it was sent, or if the server sends none."""
         return self._feed.request_id
 
     def record(self, to: str | PathLike[str] | Recording) -> Recording:
-        """Write the stream to a file: what the log holds, then each frame as it arrives.
+        """Write the stream to a file: the events that the log holds, then each frame as it arrives.
 
-        Replaying the file gives equal events and the same ending. The Recording of an earlier stream goes on in its
-        file, so that a run that was resumed with tool outputs is one recording. The Recording that comes back tells
-        in `error` when writing had to end early: a full disk does not harm the stream.
+        Replaying the file gives equal events and the same ending. Pass the Recording of an earlier stream to append to
+        its file: then a run that was resumed with tool outputs is one recording. A full disk does not harm the stream:
+        writing ends early, and `error` of the returned Recording is set.
 
         Raises:
             OSError: the file cannot be opened.
@@ -180,9 +180,9 @@ class StreamBase:
     # -- Root ----------------------------------------------------------------------------------------------------
 
     def link(self, down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
-        """Seat a subscriber; or, for a loop, give the loop a cursor to feed it from.
+        """Seat a subscriber; a subscription of a loop gets a cursor of that loop instead.
 
-        A foreign subscription connects the stream, any other waits for a reader (see `hot/making.py`).
+        A foreign subscription connects the stream, any other waits for a reader (see `hot/subscriber.py`).
 
         Raises:
             RuntimeError: the subscription is foreign, the stream asynchronous, and there is no event loop to read on.
@@ -212,10 +212,10 @@ class StreamBase:
         return Side(self, log)
 
     def _connects(self) -> bool:
-        """Whether the subscription of this moment makes the stream be read in the background."""
+        """Whether the subscription that is being made connects the stream."""
         if self._on_subscribe is not None:
             return self._on_subscribe == "connect"
-        return not (MAKING.direct or self.log.delivering == threading.get_ident())
+        return not (SUBSCRIBING.owner is DIRECT or self.log.delivering == threading.get_ident())
 
     @property
     def origin(self) -> Any:
@@ -225,18 +225,18 @@ class StreamBase:
     # -- handlers ------------------------------------------------------------------------------------------------
 
     def attach(self, handler: Handler) -> abc.DisposableBase:
-        """Let an event handler have every event, those so far included; gives what detaches it.
+        """Send every event to an event handler, those so far included; returns the disposable that detaches it.
 
-        A handler that raises is detached and logged like any subscriber, and keeps `handler.exception`.
+        A handler that raises is detached, its error is logged, and `handler.exception` holds it.
 
         Raises:
-            RuntimeError: the handler is bound to a stream already.
-            TypeError: it is no handler, or an asynchronous one on a synchronous stream.
+            RuntimeError: the handler is already bound to a stream.
+            TypeError: `handler` is not an event handler, or it is asynchronous and the stream is not.
         """
         return self._seat(bound(handler, self), raises=False)
 
     def _seat(self, binding: Binding, *, raises: bool) -> abc.DisposableBase:
-        """Seat a bound handler; with `raises`, what it raises comes out of whoever waits, not out of the log."""
+        """Seat a bound handler. Its error is logged; with `raises`, the next caller that waits raises it instead."""
 
         def on_error(error: Exception) -> None:
             try:
@@ -260,27 +260,27 @@ class StreamBase:
 
     def _handler_raised(self, error: Exception, raises: bool) -> None:
         if raises:
-            self.log.raise_alarm(error, pause=not self.driver.connected)
+            self.log.handler_raised(error, pause=not self.driver.connected)
         else:
             _log.error("an attached handler raised and was detached", exc_info=error)
 
     def _log_unheard(self) -> None:
-        """Do not let pass in silence what a handler raised while nobody waited."""
-        error = self.log.take_alarm()
+        """Log the error of a handler that no waiting caller has raised."""
+        error = self.log.handlers.take_error()
         if error is not None:
-            _log.error("a handler raised, and nobody waited to hear of it", exc_info=error)
+            _log.error("a handler raised, and no caller waited that could raise its error", exc_info=error)
 
     # -- idleness ------------------------------------------------------------------------------------------------
 
     def close(self) -> object:
-        """End the stream here and now."""
+        """End the stream at once."""
         raise NotImplementedError
 
     def _call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
         raise NotImplementedError
 
     def _is_sent(self) -> bool:
-        """Whether there is a request that could have started a run."""
+        """Whether a request was sent, which could have started a run."""
         raise NotImplementedError
 
     def _cancel_and_close(self) -> object:
@@ -292,7 +292,7 @@ class StreamBase:
         return self._on_idle
 
     def _idle(self) -> None:
-        """The last reader has left: after the grace, unless someone came back, do what `on_idle` says."""
+        """The last reader has left: do what `on_idle` says after the grace, unless a reader has come by then."""
         if self._on_idle == "detach":
             return
         self._stop_grace()
@@ -336,16 +336,16 @@ class StreamBase:
                 driver.drop()
 
     def _ended_run(self) -> Run | None:
-        """The run, if an event has shown that it is over."""
+        """The run, if an event has shown that it has ended."""
         run = self._folding.arrived(self.log).run
         return run if run is not None and is_over(run) else None
 
     @property
     def _is_abandoned(self) -> bool:
-        """Whether leaving the block now leaves a run to itself that `on_idle` wants cancelled.
+        """Whether leaving the block now would abandon a run that `on_idle` wants cancelled.
 
-        One that has ended, or waits for the outputs of its tools, is not abandoned. One whose tools were this stream's
-        to answer, and will not be answered, is.
+        A run that has ended, or that waits for the outputs of its tools, is not abandoned. It is abandoned if this
+        stream had to answer its tools and will not.
         """
         if self._on_idle != "cancel" or not self._is_sent() or self._feed.is_settled:
             return False
@@ -369,7 +369,7 @@ class StreamBase:
         run = self._final().run
         last = self._feed.last_run
         if last is not None:
-            last.data  # noqa: B018  # an event of the run that cannot be read is the reason, not a run before it
+            last.data  # noqa: B018  # raises if the last event of the run cannot be read, instead of returning an older run
         if run is None:
             raise StreamError("the stream ended without an event of a run", request_id=self.request_id)
         return run

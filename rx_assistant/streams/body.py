@@ -1,12 +1,12 @@
-"""What a pump reads from: an open response, a recording, polled states. Bytes of server-sent events, nothing else."""
+"""The sources that a pump reads: an open response, a recording or polled states, as bytes of server-sent events."""
 
 from __future__ import annotations
 
 from typing import Final, Protocol
 
 OPEN: Final[dict[int, object]] = {}
-"""The bodies that are open, by `id()`. A stream that is collected closes its body. It has to be finalised before the
-body's socket is, which would warn too; so the body is kept alive here until it is closed."""
+"""The open bodies, by `id()`. A stream that is collected closes its body. The stream must be finalised before the
+body's socket, which would warn too. So this reference keeps the body alive until it is closed."""
 
 
 class Body(Protocol):
@@ -14,20 +14,20 @@ class Body(Protocol):
 
     @property
     def request_id(self) -> str | None:
-        """The server's name for the request, for support and logs."""
+        """The server's id of the request, for support and logs."""
 
     def read(self) -> bytes:
-        """Give the next chunk; `b""` at the end. Raises errors of ours only."""
+        """Return the next chunk; `b""` at the end. Raises only errors of rx_assistant."""
         ...
 
     def saw_event(self) -> None:
-        """Learn that a chunk held an event: for timeouts that count events, not bytes."""
+        """Note that a chunk held an event, for timeouts that count events, not bytes."""
 
     def finish(self) -> None:
-        """Give the connection back after a good end, reading what little may be left; bounded in time."""
+        """Release the connection after a good end, after reading the few bytes that may be left; bounded in time."""
 
     def close(self) -> None:
-        """Stop now; from any thread, idempotent, without waiting. A `read()` under way ends soon, somehow."""
+        """Stop now; from any thread, idempotent, without waiting. A `read()` in progress ends soon, in any way."""
 
 
 class AsyncBody(Protocol):
@@ -35,20 +35,20 @@ class AsyncBody(Protocol):
 
     @property
     def request_id(self) -> str | None:
-        """The server's name for the request, for support and logs."""
+        """The server's id of the request, for support and logs."""
 
     async def read(self) -> bytes:
-        """Give the next chunk; `b""` at the end. Raises errors of ours only."""
+        """Return the next chunk; `b""` at the end. Raises only errors of rx_assistant."""
         ...
 
     def saw_event(self) -> None:
-        """Learn that a chunk held an event: for timeouts that count events, not bytes."""
+        """Note that a chunk held an event, for timeouts that count events, not bytes."""
 
     async def finish(self) -> None:
-        """Give the connection back after a good end, reading what little may be left; bounded in time."""
+        """Release the connection after a good end, after reading the few bytes that may be left; bounded in time."""
 
     async def aclose(self) -> None:
         """Stop and free the connection; idempotent."""
 
     def close_soon(self) -> None:
-        """Stop, from any thread, and return at once; a `read()` under way ends if that can be done from here."""
+        """Stop, from any thread, and return at once. A `read()` in progress ends if this thread can end it."""

@@ -1,6 +1,6 @@
-"""Where a stream stands, for people: the current event, and the run, message and step around it (decision 4).
+"""The current event of a stream, and the run, message and step that it is about.
 
-Nothing is kept up to date for it: snapshots are folded from the log when someone asks.
+Snapshots are folded from the log when they are read. Only a log that drops its items is folded as they pass.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ T = TypeVar("T")
 
 
 class Folding:
-    """Snapshots of a log by position, folded forwards from where the last question left off.
+    """Snapshots of a log by position, each folded from the one that was read before it.
 
-    It refers to what is in the log, not to the log: a stream's error carries it, and must not keep the stream alive.
+    It refers to the items of the log, not to the log: a stream's error carries it, and must not keep the stream alive.
     """
 
     def __init__(self, log: HotLog[StreamEvent]) -> None:
-        self._read = log.reader() if log.keep else None
+        self._read = log.storage.reader() if log.keep else None
         self._snapshot = RunSnapshot()
         self._position = 0
-        self._live = 0, self._snapshot  # on a log that keeps nothing: how many events it has shown, and what they make
+        self._live = 0, self._snapshot  # of a log that drops items: the number of events delivered, and their snapshot
         self._lock = threading.Lock()
         if not log.keep:
             log.watch = self._watch
 
     def at(self, position: int) -> RunSnapshot:
-        """Give the snapshot after the first `position` events; on a log that keeps nothing, the newest one."""
+        """Return the snapshot after the first `position` events; on a log that drops items, the newest one."""
         read = self._read
         if read is None:
             return self._live[1]
@@ -55,11 +55,11 @@ class Folding:
             return self._snapshot
 
     def latest(self) -> RunSnapshot:
-        """Give the snapshot after all that has arrived."""
+        """Return the snapshot after all stored events; on a log that drops items, after the delivered ones."""
         return self.at(FOREVER)
 
     def arrived(self, log: HotLog[StreamEvent]) -> RunSnapshot:
-        """Give the snapshot after all that is in the log, be it delivered or not."""
+        """Return the snapshot after all events that have arrived, delivered or not."""
         if self._read is not None:
             return self.latest()
         position, snapshot = self._live
@@ -76,30 +76,30 @@ class Folding:
 def _folded(snapshot: RunSnapshot, event: StreamEvent) -> RunSnapshot:
     try:
         return fold(snapshot, event)
-    except EventDecodeError:  # whoever reads that event is told; a snapshot goes on without it
+    except EventDecodeError:  # the readers of that event get the error; the snapshot continues without it
         return snapshot
 
 
 def message_around(event: StreamEvent | None, snapshot: RunSnapshot) -> Message | None:
-    """Give the message that `event` is about, else the one that is being written, else the newest one."""
+    """Return the message that `event` is about, else the one in progress, else the newest one."""
     about = event.message_id if isinstance(event, ThreadMessageDelta) else None
     if isinstance(event, MessageEvent):
         about = text_in(event.data, "id")
     if about:
         return snapshot.message(about)
     messages = snapshot.messages
-    return _under_way(messages) or (messages[-1] if messages else None)
+    return _in_progress(messages) or (messages[-1] if messages else None)
 
 
 def step_around(event: StreamEvent | None, snapshot: RunSnapshot) -> RunStep | None:
-    """Give the step that `event` is about, else the one that is under way; None between two steps."""
+    """Return the step that `event` is about, else the one in progress; None between two steps."""
     about = event.step_id if isinstance(event, ThreadRunStepDelta) else None
     if isinstance(event, RunStepEvent):
         about = text_in(event.data, "id")
-    return snapshot.step(about) if about else _under_way(snapshot.steps)
+    return snapshot.step(about) if about else _in_progress(snapshot.steps)
 
 
-def _under_way(things: Sequence[T]) -> T | None:
+def _in_progress(things: Sequence[T]) -> T | None:
     for thing in reversed(things):
         if getattr(thing, "status", None) == "in_progress":
             return thing

@@ -1,6 +1,6 @@
-"""Bytes of a body → events as a hot log takes them; and what the end of a body says about the ending.
+"""Bytes of a body → events as a hot log stores them, and the ending that the end of a body proves.
 
-A `Decoding` belongs to one stream. It gives events of the Assistants protocol, whatever protocol the bytes speak. An
+A `Decoding` belongs to one stream. It returns events of the Assistants protocol, whatever the protocol of the bytes. An
 ending that the body proves is an event too: `done` or `error`.
 """
 
@@ -46,7 +46,7 @@ class Decoding(Protocol):
 
     @property
     def unread(self) -> bytes:
-        """The beginning of what came last and made no event."""
+        """The beginning of the last bytes that did not become an event."""
         ...
 
     @property
@@ -75,7 +75,7 @@ class AssistantsDecoding:
         return *self._classified(frames), overflow
 
     def end(self) -> Decoded:
-        """The ending that the last block tells, although its blank line is missing."""
+        """Return the ending in the last block, although its blank line is missing."""
         kind, payload = self._begun()
         return ([], [], None) if kind is None else ([kind], [payload], None)
 
@@ -118,13 +118,13 @@ class AssistantsDecoding:
             if isinstance(event, UnknownEvent) and event.misnamed is not None and not self._warned:
                 self._warned = True
                 _log.warning(
-                    "event %r holds a %r: its name was garbled on the way, and what it says is missing from the text",
+                    "event %r holds a %r: its name was corrupted on the way, and its content is missing from the text",
                     event.event,
                     event.misnamed,
                 )
 
     def _begun(self) -> tuple[Kind | None, bytes]:
-        """The ending that the last block tells, although its blank line is missing; None if it tells none."""
+        """Return the ending in the last block, although its blank line is missing; None if it has none."""
         pending = self._decoder.pending
         if pending is None:
             return None, b""

@@ -1,4 +1,4 @@
-"""Streams in other protocols: bytes → the events of an Assistants run (decision 2). Ids and times are made here."""
+"""Streams in other protocols: bytes → the events of an Assistants run. Ids and times are created here."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ Now: TypeAlias = Callable[[], int]
 
 
 def fresh_id(prefix: str) -> str:
-    """An id that nothing else has."""
+    """Return a unique id."""
     return f"{prefix}{uuid.uuid4().hex[:24]}"
 
 
 def seconds() -> int:
-    """The time, in seconds since 1970."""
+    """Return the time, in seconds since 1970."""
     return int(time.time())
 
 
 class _Translating:
-    """What both protocols share. Once the stream said how it ends, the run is closed, and `done` is its last event."""
+    """The base of both protocols. Once the stream has shown its ending, the run is closed with `done`."""
 
     def __init__(
         self, reader: Reader, run: Mapping[str, Any], max_event_bytes: int, *, new_id: NewId, now: Now
@@ -73,11 +73,11 @@ class _Translating:
 
     @property
     def rest(self) -> bytes:
-        """Nothing: a recording holds events of the run, and the run's are all written."""
+        """Nothing: the recording already holds all events of the run."""
         return b""
 
     def _last(self) -> list[Payload]:
-        """The payloads that only the end of the body completes. Half a line makes none."""
+        """The payloads that only the end of the body completes. An incomplete line is not one of them."""
         payloads = self._frames.end()
         whole = [payload for payload in payloads if _is_whole(*payload)]
         self._half = b"" if len(whole) == len(payloads) else payloads[-1][1]
@@ -138,7 +138,7 @@ class ResponsesDecoding(_Translating):
 
     @property
     def sequence_number(self) -> int | None:
-        """The number of the last event, None if the server numbers none."""
+        """The number of the last event; None if the server sends no numbers."""
         return self._reader.sequence_number
 
     @property
@@ -147,7 +147,7 @@ class ResponsesDecoding(_Translating):
         return super().is_ending or any(tells_the_end(payload, name) for name, payload in last)
 
     def close_with(self, response: bytes) -> None:
-        """Take the response as it ended, from the reply to another request. It counts if the body ends without it."""
+        """Add the final response from the reply to another request. It is used if the body ends without it."""
         self._final = [(b"", response)]
 
     def restart(self) -> None:

@@ -1,4 +1,4 @@
-"""Streams without a client: recordings, and events or responses that someone else has opened."""
+"""Streams without a client: recordings, and events or responses from other libraries."""
 
 from __future__ import annotations
 
@@ -44,23 +44,23 @@ def replay(
     dialect: StreamDialect = "assistants",
     choice: int = 0,
 ) -> AssistantStream:
-    """Give the stream that a recording holds; it ends by the same laws as a live one.
+    """Return the stream of a recording; it ends by the same rules as a live one.
 
     Args:
         source: A path, the bytes of an SSE body, or an iterable of byte chunks.
-        chunk_size: Cut it into chunks of this many bytes; by default they are taken as they come.
-        events_per_second: Give one event at a time at this pace.
+        chunk_size: Cut the bytes into chunks of this size; by default the chunks of the source are used.
+        events_per_second: Emit one event at a time at this pace.
         replay: What late subscribers get: `"all"` or `"none"`.
-        max_event_bytes: How large one event may be, in bytes; a larger one ends the stream with EventTooLargeError.
+        max_event_bytes: The largest event allowed, in bytes; a larger one ends the stream with EventTooLargeError.
         on_subscribe: `"connect"` reads in the background as soon as something subscribes; `"wait"` never does. By
-            default only a subscription that reactivex makes by itself connects.
+            default only a subscription that an operator of reactivex makes connects.
         dialect: The protocol of the recording: `"assistants"`, `"chat"` (Chat Completions) or `"responses"`. The last
-            two are translated into Assistants events; `event.source` is the payload that an event was made from.
+            two are translated into Assistants events; `event.source` is the payload that an event comes from.
         choice: Which of several choices of a Chat Completions stream becomes the run.
 
     Raises:
-        ValueError: an option has a value that it does not know.
-        OSError: the file cannot be read; raised by whoever reads first, or by `with`.
+        ValueError: an option has an unknown value.
+        OSError: the file cannot be read; raised by `with` or by the first read.
     """
     _check_pace(chunk_size, events_per_second)
     return AssistantStream(
@@ -83,7 +83,7 @@ def replay_async(
     dialect: StreamDialect = "assistants",
     choice: int = 0,
 ) -> AsyncAssistantStream:
-    """Give the asynchronous stream that a recording holds: `replay`, on asyncio and trio.
+    """Return the asynchronous stream of a recording: `replay`, on asyncio and trio.
 
     `source` may also be an asynchronous iterable of byte chunks.
     """
@@ -102,10 +102,10 @@ def replay_async(
 
 
 def decoding_of(dialect: StreamDialect, max_event_bytes: int, choice: int = 0) -> Decoding:
-    """What reads the bytes of one stream in that protocol.
+    """Return the decoding of one stream in that protocol.
 
     Raises:
-        ValueError: there is no such protocol, or it has no choices.
+        ValueError: the protocol is unknown, or it has no choices.
     """
     if dialect not in ("assistants", "chat", "responses"):
         raise ValueError(f"dialect must be 'assistants', 'chat' or 'responses', got {dialect!r}")
@@ -120,9 +120,9 @@ def decoding_of(dialect: StreamDialect, max_event_bytes: int, choice: int = 0) -
 
 def _check_pace(chunk_size: int | None, events_per_second: float | None) -> None:
     if chunk_size is not None and chunk_size < 1:
-        raise ValueError(f"chunk_size is a number of bytes, at least 1, not {chunk_size!r}")
+        raise ValueError(f"chunk_size must be at least 1 byte, got {chunk_size!r}")
     if events_per_second is not None and not events_per_second > 0:
-        raise ValueError(f"events_per_second must be more than 0, not {events_per_second!r}")
+        raise ValueError(f"events_per_second must be more than 0, got {events_per_second!r}")
 
 
 def from_response(
@@ -134,21 +134,21 @@ def from_response(
     dialect: StreamDialect = "assistants",
     choice: int = 0,
 ) -> AssistantStream | AsyncAssistantStream:
-    """Give the stream that an open response of httpx or httpx2 holds, whose body was not read yet.
+    """Return the stream of an open response of httpx or httpx2 whose body was not read yet.
 
     A response of an asynchronous client gives an AsyncAssistantStream. Closing the stream closes the response. An event
     of more than `max_event_bytes` bytes ends the stream with EventTooLargeError. `dialect` and `choice` are those of
     `replay`.
 
     Raises:
-        TypeError: it is no such response.
-        ValueError: its body has been read, or was closed; or an option has a value that it does not know.
+        TypeError: `response` is not a response of httpx or httpx2.
+        ValueError: the body was read or closed, or an option has an unknown value.
     """
     stream = getattr(response, "stream", None)
     if stream is None or not hasattr(response, "headers"):
-        raise TypeError(f"from_response takes an open response of httpx or httpx2, not {type(response).__name__}")
+        raise TypeError(f"response must be an open response of httpx or httpx2, got {type(response).__name__}")
     if response.is_stream_consumed or response.is_closed:
-        raise ValueError("the body of this response has been read already: open it with client.stream(...)")
+        raise ValueError("the body of this response has been read already: open the response with client.stream(...)")
     decoding = decoding_of(dialect, max_event_bytes, choice)
     if dialect != "assistants":
         welcome_json(response)
@@ -180,15 +180,15 @@ def from_events(
 def from_events(
     events: Iterable[Any] | AsyncIterable[Any], *, replay: Replay = "all", on_subscribe: OnSubscribe | None = None
 ) -> AssistantStream | AsyncAssistantStream:
-    """Give a stream over events that come from elsewhere, such as a stream of the official SDK.
+    """Return a stream of events from another source, such as a stream of the official SDK.
 
-    An asynchronous iterable gives an AsyncAssistantStream. Items are events of ours, `ServerSentEvent`s,
+    An asynchronous iterable gives an AsyncAssistantStream. Items are rx_assistant events, `ServerSentEvent`s,
     `{"event": …, "data": …}` dicts, or anything with `.event` and a pydantic model in `.data`. The stream ends well
     where the iterable ends, or at an item named `done`; an item named `error` is a ServerErrorEvent. The iterable is
     closed with the stream, if it has `close()` or `aclose()`.
 
     Raises:
-        TypeError: an item, or `events` itself, is nothing of the kind; where it is read.
+        TypeError: `events` is not iterable; an item of another type ends the stream with TypeError.
     """
     if isinstance(events, AsyncIterable):
         later = events
@@ -198,13 +198,13 @@ def from_events(
 
         return AsyncAssistantStream(open, replay=replay, on_subscribe=on_subscribe)
     if not isinstance(events, Iterable):
-        raise TypeError(f"from_events takes an iterable or an asynchronous iterable, not {type(events).__name__}")
+        raise TypeError(f"events must be an iterable or an asynchronous iterable, got {type(events).__name__}")
     now = events
     return AssistantStream(lambda: _ForeignBody(now), replay=replay, on_subscribe=on_subscribe)
 
 
 def frame_of(item: Any) -> bytes:
-    """Give the frame of an event in any of the shapes that `from_events` takes; TypeError for anything else."""
+    """Return the frame of an event in any of the forms that `from_events` accepts; TypeError for anything else."""
     if isinstance(item, StreamEvent):
         return frame(item)
     if isinstance(item, ServerSentEvent):
@@ -215,8 +215,8 @@ def frame_of(item: Any) -> bytes:
     if isinstance(name, str) and hasattr(data, "model_dump"):
         return _frame(name, cast("Any", data).model_dump(mode="json", exclude_unset=True, by_alias=True))
     raise TypeError(
-        f"{item!r} is no event: expected one of ours, a ServerSentEvent, a dict with 'event' and 'data', "
-        "or an object with .event and .data.model_dump()"
+        "an event must be an rx_assistant event, a ServerSentEvent, a dict with 'event' and 'data', "
+        f"or an object with .event and .data.model_dump(), got {item!r}"
     )
 
 
@@ -227,7 +227,7 @@ def _frame(name: str, data: Any) -> bytes:
 
 
 class _ForeignBody:
-    """Events of others as frames, one a read."""
+    """Events of another source as frames, one per read."""
 
     request_id: str | None = None
     holds_connection = False
@@ -244,7 +244,7 @@ class _ForeignBody:
         return _DONE if item is _END else frame_of(item)
 
     def saw_event(self) -> None:
-        """Nothing to learn: whoever made the events keeps the time."""
+        """Do nothing: the source of the events keeps the time limits."""
 
     def finish(self) -> None:
         self.close()
@@ -254,12 +254,12 @@ class _ForeignBody:
         if close is not None:
             try:
                 close()
-            except ValueError:  # a generator that is running on another thread: it ends with its next event
+            except ValueError:  # the generator is running on another thread, and ends with its next event
                 pass
 
 
 class _ForeignAsyncBody:
-    """Events of others as frames, one a read, for an event loop."""
+    """Events of another source as frames, one per read, for an event loop."""
 
     request_id: str | None = None
     holds_connection = False
@@ -284,7 +284,7 @@ class _ForeignAsyncBody:
         return frame_of(item)
 
     def saw_event(self) -> None:
-        """Nothing to learn: whoever made the events keeps the time."""
+        """Do nothing: the source of the events keeps the time limits."""
 
     async def finish(self) -> None:
         await self.aclose()

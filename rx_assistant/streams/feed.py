@@ -1,7 +1,16 @@
-"""Chunks of bytes → events in a hot log, and the decision how a stream has ended (decisions 3 and 9).
+"""Chunks of bytes → events in a hot log, and the decision how a stream has ended.
 
-Pure but for the log and a recording: it reads nothing and waits for nothing, so both faces share it. What the bytes
-mean is the matter of a `Decoding` (`decoding.py`): the feed knows events of the Assistants protocol alone.
+It reads nothing and waits for nothing, so both faces share it; it only writes to the log and to recordings. A
+`Decoding` turns the bytes into events: the feed knows only events of the Assistants protocol.
+
+The ending is decided once, by the first of these that occurs:
+
+    `done`                                                   ends well
+    `error`                                                  ServerErrorEvent
+    the end of the body, and the run is settled              ends well
+    an event that is too large                               EventTooLargeError
+    a timeout, or another typed error of the body            that error
+    any other end of the body                                StreamTruncatedError
 """
 
 from __future__ import annotations
@@ -49,18 +58,18 @@ _RUN_KINDS = frozenset(kind for kind in BY_NAME.values() if issubclass(kind, Run
 _NOTABLE = _RUN_KINDS | {DoneEvent, ErrorEvent}
 _PATIENCE = 5
 _PASSING = (408, 429)
-_SHOWN = 200  # bytes of what made no event that an error shows
+_SHOWN = 200  # an error shows so many of the last bytes that did not become an event
 
 
 class RunIdentity(NamedTuple):
-    """Which run a stream is about."""
+    """The run of a stream, and its thread."""
 
     run_id: str
     thread_id: str
 
 
 class Feed:
-    """Takes chunks as they come; `log` gets the events, and the ending when it is decided."""
+    """Takes chunks as they arrive, and writes the events to `log`; the ending too, when it is decided."""
 
     __slots__ = (
         "_appending",
@@ -112,15 +121,15 @@ class Feed:
         self._run_kind: Kind = ThreadRunCreated
         self._identity = identity
         self._bytes = 0
-        self._odd = b""  # the last `done` that proved nothing, or frame that is no event of the protocol
-        self._broke_at = 0  # how many events had come at the last break
-        self._fruitless = 0  # how many breaks since the last event
+        self._odd = b""  # the last `done` that is not an ending, or frame of another protocol
+        self._broke_at = 0  # the number of events at the last break
+        self._fruitless = 0  # the number of breaks since the last event
         self._rest = b""  # what a recording ends with when the body broke off
 
     def take(self, chunk: bytes) -> int:
-        """Append the events that `chunk` completes; gives their number.
+        """Append the events that `chunk` completes; returns their number.
 
-        `done` and `error` are no items of the log: the first of them ends it, and what follows is dropped.
+        `done` and `error` are not items of the log: the first of them ends it, and the rest is dropped.
         """
         self._bytes += len(chunk)
         kinds, payloads, overflow = self._decoding.push(chunk)
@@ -144,18 +153,18 @@ class Feed:
             self._legs.take(kinds, payloads)
 
     def record(self, recording: Recording) -> None:
-        """Write what the log keeps to `recording`, and from now on whatever arrives, and the ending last."""
+        """Write the stored events to `recording`, then each event that arrives, and the ending last."""
         with self._appending:
             pairs = [self.log.peek(position) for position in range(self.log.base, self.log.length)]
-            kept = [pair for pair in pairs if pair is not None]
-            recording.write([kind for kind, _ in kept], [payload for _, payload in kept])
+            stored = [pair for pair in pairs if pair is not None]
+            recording.write([kind for kind, _ in stored], [payload for _, payload in stored])
             if self.log.ended:
                 recording.end(self._last_frame(self.log.failure))
             else:
                 self._recordings = (*self._recordings, recording)
 
     def _notice(self, kinds: list[Kind], payloads: list[bytes]) -> Callable[[], None] | None:
-        """Remember the run; cut off an ending and what follows it, and give what ends the log."""
+        """Remember the run. Remove an ending and the events after it; returns the function that ends the log."""
         for index, kind in enumerate(kinds):
             if kind in _RUN_KINDS:
                 self._run_kind, self._run = kind, payloads[index]
@@ -168,13 +177,13 @@ class Feed:
         return None
 
     def _drop_unproved(self, kinds: list[Kind], payloads: list[bytes]) -> None:
-        """Frames ran into a `done`, because blank lines were lost: it is no item, and no ending."""
-        kept = [pair for pair in zip(kinds, payloads, strict=True) if pair[0] is not DoneEvent]
+        """Drop a `done` with frames in its data, because blank lines were lost: it is neither an item nor an ending."""
+        others = [pair for pair in zip(kinds, payloads, strict=True) if pair[0] is not DoneEvent]
         self._odd = payloads[kinds.index(DoneEvent)]
-        kinds[:], payloads[:] = [kind for kind, _ in kept], [payload for _, payload in kept]
+        kinds[:], payloads[:] = [kind for kind, _ in others], [payload for _, payload in others]
 
     def finish(self, cause: RxAssistantError | None = None) -> None:
-        """The body has ended, or broken with `cause`: decide which ending that is."""
+        """Decide the ending: the body has ended, or it broke with `cause`."""
         kinds, payloads, _ = self._decoding.end()
         end = self._notice(kinds, payloads)
         if kinds:
@@ -202,12 +211,12 @@ class Feed:
 
     @property
     def is_ending(self) -> bool:
-        """Whether a body that stops here leaves nothing open: the run is settled, or the last block tells its end."""
+        """Whether the body may stop here: the run is settled, or the last block is an ending."""
         return self.is_settled or self._decoding.is_ending
 
     @property
     def identity(self) -> RunIdentity | None:
-        """Ids of the run and its thread, as soon as an event has told them."""
+        """The ids of the run and its thread, as soon as an event has shown them."""
         if self._identity is None and self._run is not None:
             run_id, thread_id = _member(self._run, "id"), _member(self._run, "thread_id")
             if run_id and thread_id:
@@ -215,10 +224,10 @@ class Feed:
         return self._identity
 
     def resumable(self, cause: Exception | None) -> tuple[RunIdentity | None, RunSnapshot] | None:
-        """What it takes to go on after a break: the run, if it is known, and all that has arrived; None if it is over.
+        """Return what a resumed body needs: the run, if it is known, and a snapshot of all events; None if it must end.
 
-        Another connection heals a broken one, a refusal for the moment, and nothing else: not a time that was up for
-        the whole stream. Five breaks without an event in between are enough.
+        Only a broken connection and a temporary refusal are resumed, not a time limit of the whole stream. After five
+        breaks without an event in between the stream ends.
         """
         if not (cause is None or _is_passing(cause)) or self.log.ended or self.is_ending:
             return None
@@ -231,7 +240,7 @@ class Feed:
         return self._arrived(self.log)
 
     def restart(self) -> None:
-        """Forget the unfinished block: another body goes on where the last one broke."""
+        """Forget the unfinished block: another body continues where the last one broke."""
         self._decoding.restart()
 
     def next_leg(self) -> Run:
@@ -262,7 +271,7 @@ class Feed:
         return error
 
     def _unheard(self) -> bytes:
-        """The beginning of what came last, if it was no event of the protocol: HTML, JSON, half a frame."""
+        """Return the beginning of the last bytes that were not an event of the protocol: HTML, JSON, half a frame."""
         said = self._decoding.unread or self._odd
         if not said:
             kind, payload = self.log.peek(self.log.length - 1) or (None, b"")
@@ -282,7 +291,7 @@ class Feed:
         self._end_with(error)
 
     def _end_with(self, failure: Exception | None) -> None:
-        """End the log; the ending is on disk before a reader hears of it."""
+        """End the log. The ending is on disk before a reader gets it."""
         if not self.log.ended:
             self._end_recordings(failure)
         self.log.end(failure)
@@ -299,7 +308,7 @@ class Feed:
                 recording.end(self._last_frame(failure))
 
     def _last_frame(self, failure: Exception | None) -> bytes:
-        """What the end of a recording says, so that its replay ends like this stream."""
+        """Return the last bytes of a recording, so that its replay ends like this stream."""
         if failure is None:
             return frame(DoneEvent())
         if isinstance(failure, ServerErrorEvent):

@@ -1,4 +1,4 @@
-"""What a stream and an event handler ask of each other. The callbacks themselves are made in `handlers`."""
+"""The protocols between a stream and its event handlers. `handlers` implements them and calls the callbacks."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ H_co = TypeVar("H_co", covariant=True)
 
 
 class Binding(Protocol):
-    """A handler bound to one stream: it turns each event into callbacks. An async one gives something to await."""
+    """A handler bound to one stream: it turns each event into callbacks. An async one returns an awaitable."""
 
     is_async: bool
 
     def next(self, event: StreamEvent) -> Awaitable[None] | None:
-        """Run the callbacks of one event; what they raise comes out."""
+        """Run the callbacks of one event, and raise what they raise."""
 
     def error(self, error: Exception) -> Awaitable[None] | None:
-        """Run `on_timeout` where it fits, `on_exception` and `on_end`."""
+        """Run `on_timeout` if the error is a timeout, `on_exception` and `on_end`."""
 
     def completed(self) -> Awaitable[None] | None:
         """Run `on_end`."""
@@ -31,18 +31,19 @@ class Handler(Protocol):
     """An event handler. The only name that a stream calls on it is this one."""
 
     def __rx_bind__(self, stream: Any) -> Binding:
-        """Bind to `stream`; RuntimeError when it is bound already, TypeError when it cannot serve such a stream."""
+        """Bind to `stream`. Raises RuntimeError if it is already bound, TypeError if it cannot serve such a stream."""
         ...
 
 
 def bound(handler: object, stream: Any) -> Binding:
-    """Bind a handler to `stream`; a TypeError says what is no handler, such as a class or one of the official SDK's."""
+    """Bind a handler to `stream`. Raises TypeError for other objects, such as a class or a handler of the SDK."""
     if isinstance(handler, type):
-        raise TypeError(f"an event handler is an object, not a class: write {handler.__name__}()")
+        name = handler.__name__
+        raise TypeError(f"an event handler must be an object, got the class {name}: write {name}()")
     if not hasattr(handler, "__rx_bind__"):
         kind = type(handler)
         raise TypeError(
-            f"{kind.__module__}.{kind.__qualname__} is no event handler: derive it from "
-            "rx_assistant.AssistantEventHandler or rx_assistant.AsyncAssistantEventHandler"
+            "an event handler must be derived from rx_assistant.AssistantEventHandler or "
+            f"rx_assistant.AsyncAssistantEventHandler, got {kind.__module__}.{kind.__qualname__}"
         )
     return cast("Handler", handler).__rx_bind__(stream)

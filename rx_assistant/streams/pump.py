@@ -1,8 +1,8 @@
-"""The pump of a synchronous stream: `pump_state` says what is next, this reads and waits on threads.
+"""The pump of a synchronous stream: `pump_state` decides the next step, and this module reads and waits on threads.
 
 No thread owns the pump between two steps. A thread that needs an event which was not read yet takes the turn, reads one
-chunk and gives the turn back; the others sleep until the log changes or the turn is free. After `connect()` only the
-background thread takes turns. Nothing is delivered while a turn is held, so a callback may always read ahead.
+chunk and gives the turn back. The other threads sleep until the log changes or the turn is free. After `connect()` only
+the background thread takes turns. Nothing is delivered while a turn is held, so a callback may always read ahead.
 
 The turn is given back where it was taken, without a call, so that KeyboardInterrupt never leaves it taken.
 """
@@ -46,7 +46,7 @@ _logger = logging.getLogger("rx_assistant")
 
 
 class Pump:
-    """Fulfils hot.Driver for one stream."""
+    """The driver of one synchronous stream, see `hot/root.py`."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Pump:
         self._settled = False
         self._settling: dict[int, object] = {}  # the token of the thread that closes the body, under 0
         self._sleepers = Sleepers()
-        self._plain: threading.Thread | None = None  # a thread that last read, and is no worker thread of anyio
+        self._plain: threading.Thread | None = None  # the thread that read last, if it is not a worker thread of anyio
         self._thread: threading.Thread | None = None
         self._over = False  # the background thread has read all that it will read
         log.listen(self._notify)
@@ -96,13 +96,12 @@ class Pump:
         """Return once the log holds more than `position` events, or has ended."""
         log, state = self._log, self._state
         while (step := state.arrival(position, self._may_read())) is not END:
-            if log.alarm is not None:
-                log.check()
+            log.check()
             if step is READ:
                 self._take_turn(self._read)
             else:
                 self._sleepers.sleep(
-                    lambda: state.arrival(position, self._may_read()) is not WAIT or log.alarmed or log.has_entries
+                    lambda: state.arrival(position, self._may_read()) is not WAIT or log.would_raise or log.has_entries
                 )
                 if log.has_entries:
                     log.drain()
@@ -128,8 +127,7 @@ class Pump:
         try:
             log.retain(waiter)
             while (step := self._delivery()) is not END:
-                if log.alarm is not None:
-                    log.check()
+                log.check()
                 if step is READ:
                     self._take_turn(self._read)
                     log.drain()  # what was wanted before is delivered without asking for the step
@@ -137,7 +135,7 @@ class Pump:
                 elif step is DELIVER:
                     log.want(FOREVER)
                 else:
-                    self._sleepers.sleep(lambda: log.alarmed or self._delivery() is not WAIT)
+                    self._sleepers.sleep(lambda: log.would_raise or self._delivery() is not WAIT)
                     self.leave_if_cancelled()
             log.check()
         finally:
@@ -202,7 +200,7 @@ class Pump:
                     self._log.drain()
                 else:
                     self._sleepers.sleep(lambda: self._background() is not WAIT)
-        except BaseException:  # sys.exit() in a subscriber must not stop the stream for everybody
+        except BaseException:  # sys.exit() in one subscriber must not stop the stream for the others
             _logger.exception("a subscriber raised out of the thread that reads the stream")
 
     def _background(self) -> Step:
@@ -333,30 +331,30 @@ class Pump:
             thread.join(THREAD_SECONDS)
 
     def leave(self, *, patient: bool) -> None:
-        """Close, and return once the ending was told.
+        """Close, and return once the ending was delivered.
 
-        A stream that a loop has read to its end is delivered in full: a slow subscriber on another thread gets what is
-        left of it, and its ending. Any other stream is cut, and a callback that is under way gets a second. Not
-        `patient`: that second is all there is.
+        A stream that a loop has read to its end is delivered in full: a slow subscriber on another thread gets the rest
+        of it, and its ending. Any other stream is cut, and a callback that is running gets a second. If not `patient`,
+        every stream is cut.
         """
         try:
             if self._log.read_out and patient:
-                self._tell_ending(None)
+                self._wait_for_ending(None)
         finally:
             self.close()
-        self._tell_ending(THREAD_SECONDS)
+        self._wait_for_ending(THREAD_SECONDS)
 
-    def _tell_ending(self, seconds: float | None) -> None:
+    def _wait_for_ending(self, seconds: float | None) -> None:
         log, here = self._log, threading.get_ident()
         end = None if seconds is None else time.monotonic() + seconds
         while not log.released and log.delivering != here and threading.current_thread() is not self._thread:
             if log.is_mine_to_drain:
                 log.want(FOREVER)
             left = None if end is None else end - time.monotonic()
-            if not self._sleepers.sleep(self._may_tell, left):
+            if not self._sleepers.sleep(self._may_deliver, left):
                 return
 
-    def _may_tell(self) -> bool:
+    def _may_deliver(self) -> bool:
         log = self._log
         return log.released or (log.delivering is None and log.is_mine_to_drain)
 

@@ -27,7 +27,7 @@ between two waits, so a lone reader keeps it. It reads, delivers and reads on un
 the stream's own begins, or an exception of a handler has to be raised.
 
 The turn to read is a token in a dictionary, under 0. Threads take it with `setdefault()` and give it back by
-subscripts, which KeyboardInterrupt cannot divide (see `hot/log.py`, "Interrupts").
+subscripts, which KeyboardInterrupt cannot divide (see `hot/delivery.py`, "Interrupts").
 """
 
 from __future__ import annotations

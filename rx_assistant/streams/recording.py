@@ -1,4 +1,4 @@
-"""A stream's frames on disk, as they arrive: what arrived survives a break, and replays to equal events."""
+"""A stream's frames on disk as they arrive. What arrived before a break is on disk, and replays to equal events."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _log = logging.getLogger("rx_assistant")
 
 
 class Recording:
-    """A file that gets every frame at its arrival. A disk that fills up ends the recording, not the stream.
+    """A file that gets every frame at its arrival. A full disk ends the recording, not the stream.
 
-    `error` says why writing ended early; None while all is well.
+    `error` is the reason why writing ended early; None if it did not.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
@@ -27,11 +27,11 @@ class Recording:
         self.error: OSError | None = None
         self._file = self.path.open("wb", buffering=0)
         self._lock = threading.Lock()
-        self._streams = 1  # how many write to it: the next leg of a run may begin before the last has ended
+        self._streams = 1  # how many write to it: a run's next stream may begin before the last one has ended
         self._end: int | None = None
 
     def go_on(self) -> None:
-        """Take the frames of one more stream, which continues the last one; the ending so far is taken back."""
+        """Accept the frames of one more stream, which continues the last one; the ending so far is removed."""
         with self._lock:
             self._streams += 1
             if self.error is None and self._file.closed:
@@ -42,7 +42,7 @@ class Recording:
                     self._file.seek(self._end)
 
     def write(self, kinds: list[Kind], payloads: list[bytes]) -> None:
-        """Write one frame per event, in one go."""
+        """Write one frame per event, in one call."""
         with self._lock:
             self._write(b"".join([frame(kind(payload)) for kind, payload in zip(kinds, payloads, strict=True)]))
 
@@ -71,6 +71,6 @@ class Recording:
 
 
 def unfinished(name: bytes, data: bytes) -> bytes:
-    """A last block that had no blank line, again without one."""
-    lines = b"".join(b"data: " + line + b"\n" for line in data.split(b"\n"))
-    return (b"event: " + name + b"\n" if name else b"") + lines
+    """Return a last block that had no blank line, again without one."""
+    fields = b"".join(b"data: " + line + b"\n" for line in data.split(b"\n"))
+    return (b"event: " + name + b"\n" if name else b"") + fields

@@ -1,4 +1,4 @@
-"""Recordings as bodies: what is on disk, in memory or in an iterable; in chunks of any size, or at a pace."""
+"""Recordings as bodies: from disk, from memory or from an iterable; in chunks of any size, or at a pace."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ AsyncSource: TypeAlias = "Source | AsyncIterable[bytes]"
 
 _CHUNK = 64 * 1024
 _BLANK_LINES = (b"\n\n", b"\r\n\r\n", b"\r\r")
-_LONGEST = 4  # bytes of a blank line's mark
+_LONGEST = 4  # bytes of the longest blank line
 
 
 class Portions:
-    """What a body reads one after the other: pieces of `size` bytes; with a pace, one event's block each."""
+    """The chunks that a body returns: pieces of `size` bytes; with a pace, one event each."""
 
     def __init__(self, size: int | None, paced: bool) -> None:
         self._size = size
@@ -32,9 +32,9 @@ class Portions:
         self._ready: deque[bytes] = deque()
 
     def add(self, chunk: object) -> None:
-        """Take what the source gave; TypeError when it is no bytes."""
+        """Add a chunk of the source. Raises TypeError if it is not bytes."""
         if not isinstance(chunk, (bytes, bytearray, memoryview)):
-            raise TypeError(f"a recording consists of chunks of bytes, not of {type(chunk).__name__}")
+            raise TypeError(f"each chunk of a recording must be bytes, got {type(chunk).__name__}")
         data = bytes(chunk)
         if self._paced:
             self._add_blocks(data)
@@ -43,13 +43,13 @@ class Portions:
             self._ready.extend(data[start : start + size] for start in range(0, len(data), size))
 
     def end(self) -> None:
-        """The source has ended: what is left is a portion too."""
+        """The source has ended: the rest is a portion too."""
         if self._rest:
             self._ready.append(bytes(self._rest))
             self._rest.clear()
 
     def next(self) -> bytes:
-        """Give the next portion; `b""` when more has to be added first."""
+        """Return the next portion; `b""` if a chunk must be added first."""
         return self._ready.popleft() if self._ready else b""
 
     def _add_blocks(self, data: bytes) -> None:
@@ -63,7 +63,7 @@ class Portions:
 
 
 def _end_of_block(data: bytearray, start: int) -> int:
-    """Where the first block ends, after its blank line; 0 without one. None of that lies before `start`."""
+    """Return where the first block ends, after its blank line; 0 without one. `start` is where the search begins."""
     ends = [at + len(mark) for mark in _BLANK_LINES if (at := data.find(mark, start)) >= 0]
     return min(ends, default=0)
 
@@ -93,7 +93,7 @@ class ReplayBody:
         return self.pull()
 
     def pull(self) -> bytes:
-        """Give the next portion without waiting for its time."""
+        """Return the next portion without waiting for its time."""
         while not (portion := self._portions.next()):
             try:
                 chunk = next(self._chunks, None)
@@ -107,7 +107,7 @@ class ReplayBody:
         return portion
 
     def saw_event(self) -> None:
-        """Nothing to learn: a recording has no time limits."""
+        """Do nothing: a recording has no time limits."""
 
     def finish(self) -> None:
         self.close()
@@ -135,7 +135,7 @@ class ReplayBody:
 
 
 class AsyncReplayBody:
-    """A recording for an event loop: its file is read on a thread, its pace is kept by the loop."""
+    """A recording for an event loop: a thread reads its file, and the loop keeps its pace."""
 
     request_id: str | None = None
     holds_connection = False
@@ -181,7 +181,7 @@ class AsyncReplayBody:
         return portion
 
     def saw_event(self) -> None:
-        """Nothing to learn: a recording has no time limits."""
+        """Do nothing: a recording has no time limits."""
 
     async def finish(self) -> None:
         await self.aclose()

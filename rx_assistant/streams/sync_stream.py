@@ -40,11 +40,11 @@ H = TypeVar("H")
 
 
 class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
-    """One run as a hot Observable of typed events: one request, however many look on.
+    """One run as a hot Observable of typed events: one request, however many subscribers.
 
-    Entering it sends the request and raises what the API answers. Events flow while someone iterates, waits
-    (`until_done`, `get_final_…`, `run`) or after `connect()`; subscribers are called on the thread that does so.
-    Leaving the block closes the response; with `on_idle="cancel"` it cancels the run if that goes on.
+    Entering it sends the request and raises API errors. Events flow while the program iterates, waits (`until_done`,
+    `get_final_…`, `run`) or after `connect()`; subscribers are called on the thread that does so. Leaving the block
+    closes the response; with `on_idle="cancel"` it also cancels a run that has not ended.
     """
 
     def __init__(
@@ -118,24 +118,24 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
         """Wait until the stream has ended and everything is delivered.
 
         Raises:
-            StreamError: it ended other than well; `snapshot` on the error holds what arrived.
+            StreamError: the stream did not end well; `snapshot` on the error holds what arrived.
         """
         self.driver.finish()
         if self.log.failure is not None:
             raise self.log.failure
 
     def get_final_run(self) -> Run:
-        """Wait for the end and give the run. One that failed is returned like any other; a broken stream raises."""
+        """Wait for the end and return the run. A failed run is returned like any other; a broken stream raises."""
         self.until_done()
         return self._final_run()
 
     def get_final_run_steps(self) -> list[RunStep]:
-        """Wait for the end and give the run's steps, in the order of their first appearance."""
+        """Wait for the end and return the run's steps, in the order of their first appearance."""
         self.until_done()
         return [step.to_model() for step in self._final().steps]
 
     def get_final_messages(self) -> list[Message]:
-        """Wait for the end and give the messages, in the order of their first appearance."""
+        """Wait for the end and return the messages, in the order of their first appearance."""
         self.until_done()
         return [message.to_model() for message in self._final().messages]
 
@@ -147,7 +147,7 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
     def text_deltas(self) -> Stream[str]:
         """The text as it is written, piece by piece. Each loop over it starts from the beginning.
 
-        `next(stream.text_deltas)` gives the first piece, then the second, and so on, beside all loops.
+        `next(stream.text_deltas)` returns the first piece, then the second, and so on. Loops do not affect it.
         """
         deltas = None if self._deltas is None else self._deltas()
         if deltas is None:
@@ -167,7 +167,7 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
         return calls.pipe(ops.filter(_is_open))
 
     def __next__(self) -> AssistantStreamEvent:
-        """Give the next event from the one cursor that belongs to `next(stream)`; loops have their own.
+        """Return the next event from the one cursor that belongs to `next(stream)`; loops have their own.
 
         That cursor counts as a reader from its first use to the end of the stream.
 
@@ -189,20 +189,20 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
     # -- ending --------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End the stream here and now and close the response; from any thread, and inside a callback. Idempotent.
+        """End the stream at once and close the response; from any thread, and inside a callback. Idempotent.
 
-        Whoever still waits gets StreamClosedError, once.
+        Each caller that still waits, and each subscriber, gets StreamClosedError once.
         """
         self.driver.close()
 
     def cancel(self) -> Run:
-        """Ask the server to cancel the run, and give its answer; the stream goes on to the server's own ending.
+        """Ask the server to cancel the run, and return its answer. The stream continues to the server's own ending.
 
-        Waits for the run's id when it is not known yet. Posts once, however often it is called, and nothing after
-        the end.
+        Waits for the run's id if it is not known yet. Posts once, however often it is called, and nothing after the
+        end.
 
         Raises:
-            RuntimeError: the stream is a recording, or comes from elsewhere, so there is nothing to post to.
+            RuntimeError: the stream did not come from a client, so no server can be asked.
         """
         identity = self._wait_for_identity()
         if identity is None or self.log.ended:
@@ -211,15 +211,15 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
         return self._post_once(identity)
 
     def cancel_and_wait(self, timeout: float | None = None) -> Run:
-        """Cancel the run and give it once it is over, so that its thread takes the next message or run.
+        """Cancel the run and return it once it has ended, so that its thread accepts the next message or run.
 
-        Reads the stream to the server's ending; when the stream is closed or broken, it polls the run instead. A run
-        that waits for the outputs of its tools is cancelled too. A run that is over is given at once. `timeout` is in
+        Reads the stream to the server's ending. If the stream is closed or broken, polls the run instead. A run that
+        waits for the outputs of its tools is cancelled too. A run that has ended is returned at once. `timeout` is in
         seconds; None waits as long as it takes.
 
         Raises:
-            PollTimeoutError: the run was not over in time. `last` is its last known state.
-            RuntimeError: the stream is a recording, or comes from elsewhere, so there is nothing to post to.
+            PollTimeoutError: the run did not end in time. `last` is its last known state.
+            RuntimeError: the stream did not come from a client, so no server can be asked.
         """
         if timeout is None or self.log.delivering == threading.get_ident():
             return self._end_run(lambda: True)
@@ -249,27 +249,27 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
             return cast("Run", self._cancelled)
 
     def _end_run(self, is_wanted: Callable[[], bool], posted: Callable[[], object] = lambda: None) -> Run:
-        """Cancel the run, then read and poll until it is over, or not `is_wanted()` any more."""
+        """Cancel the run, then read and poll until it has ended, or `is_wanted()` turns false."""
         run = self._cancel_unless_over()
         posted()
         while is_wanted() and not self.log.ended:
             self.driver.advance(self.log.length)
-        self.driver.settle()  # before a `close()` cuts off what was not delivered: the connection can be used again
+        self.driver.settle()  # before a `close()`: it would close a connection that can be used again
         return self._poll_to_end(run, is_wanted)
 
     def _cancel_unless_over(self) -> Run | None:
-        """Post the cancel of a run that may go on, once; gives the server's answer."""
+        """Post the cancel of a run that may still be running, once; returns the server's answer."""
         identity = self._wait_for_identity()
         if identity is None or self._ended_run() is not None:
             return None
         try:
             return self._post_once(identity)
         except (BadRequestError, ConflictError) as error:
-            log_uncancelled(error)  # it is over already, or being cancelled
+            log_uncancelled(error)  # the run has ended, or is being cancelled
             return None
 
     def _poll_to_end(self, run: Run | None, is_wanted: Callable[[], bool]) -> Run:
-        """Give the run once it is over: the stream has told, or it is asked for."""
+        """Return the run once it has ended: the stream shows it, or the server is asked."""
         identity, fetch = self._feed.identity, self._fetch_run
         while (ended := self._ended_run()) is None and not is_over(run):
             if identity is None or fetch is None or not is_wanted():
@@ -301,7 +301,7 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
 
     @cached_property
     def scheduler(self) -> abc.SchedulerBase:
-        """Serves time operators: its timers only hand their actions to the stream, which runs them in turn (C10)."""
+        """Runs the actions of time operators in the stream's delivery, serially with its items (C10)."""
         return StreamScheduler(self.log.enqueue, TIMERS.call_later)
 
 
@@ -323,14 +323,14 @@ class _TextDeltas(Stream[str]):
 
 
 class HandledStream(AssistantStream, Generic[H]):
-    """An AssistantStream with a handler, which its block gives instead of the stream."""
+    """An AssistantStream with a handler. Its `with` block binds the handler instead of the stream."""
 
     def __init__(self, open: Open, *, handler: H, **options: Any) -> None:
         super().__init__(open, **options)
         self.handler = handler
         self._seat(bound(handler, self), raises=True)
 
-    def __enter__(self) -> H:  # type: ignore[override]  # the block gives the handler, as SDK users expect
+    def __enter__(self) -> H:  # type: ignore[override]  # the block binds the handler, as SDK users expect
         super().__enter__()
         return self.handler
 
@@ -347,11 +347,11 @@ class _Leaving:
         start_thread(threading.Thread(target=self._main, args=(stream,), name="rx-assistant-cancel", daemon=True))
 
     def wait(self, enough: Callable[[], bool], seconds: float) -> None:
-        """Return once `enough()`, after `seconds`, or when there is nothing more to wait for."""
+        """Return once `enough()` is true, after `seconds`, or when the work has ended."""
         self._sleepers.sleep(lambda: enough() or self.is_over, seconds)
 
     def give_up(self) -> None:
-        """Let the thread end: the caller does not wait any more."""
+        """Let the thread end, because the caller no longer waits."""
         self._given_up = True
 
     def _main(self, stream: AssistantStream) -> None:

@@ -1,4 +1,4 @@
-"""Whether a stream is being read, and the warning for subscribers that wait in vain."""
+"""Whether a stream is being read, and the warning for subscribers that wait for a reader."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = logging.getLogger("rx_assistant")
 class Unread:
     """Warns once when a subscriber has waited a second and nothing has read its stream.
 
-    It knows the log weakly: its timer keeps no stream alive.
+    It refers to the log weakly, so its timer keeps no stream alive.
     """
 
     def __init__(self, log: HotLog[Any], call_later: Callable[[float, Callable[[], None]], Callable[[], None]]) -> None:
@@ -29,19 +29,19 @@ class Unread:
         self._cancel: Callable[[], None] | None = None
 
     def wait(self) -> None:
-        """A subscriber has come. The first one starts the clock."""
+        """A subscriber has come: the first one starts the timer."""
         log = self._log()
         if not (self.was_read or self._begun or log is None or log.ended):
             self._begun = True
             self._cancel = self._call_later(UNREAD_SECONDS, self._warn)
 
     def read(self) -> None:
-        """Something reads: there is nothing to warn of any more."""
+        """Something reads, so the warning is no longer needed."""
         self.was_read = True
         self.stop()
 
     def stop(self) -> None:
-        """Stop the clock for good."""
+        """Stop the timer for good."""
         self._begun = True
         cancel, self._cancel = self._cancel, None
         if cancel is not None:

@@ -459,9 +459,9 @@ class Foreign:
 @pytest.mark.parametrize(
     ("handler", "told"),
     [
-        (AssistantEventHandler, r"an object, not a class: write AssistantEventHandler\(\)"),
-        (Foreign(), r"Foreign is no event handler: derive it from rx_assistant\.AssistantEventHandler"),
-        (print, "builtin_function_or_method is no event handler"),
+        (AssistantEventHandler, r"an object, got the class AssistantEventHandler: write AssistantEventHandler\(\)"),
+        (Foreign(), r"must be derived from rx_assistant\.AssistantEventHandler .*, got .*Foreign"),
+        (print, "got builtins.builtin_function_or_method"),
     ],
 )
 @on_every_face

@@ -488,19 +488,19 @@ class Contract:
             raise AssertionError("nothing iterates over it")
             yield
 
-        with pytest.raises(TypeError, match="on_next is a generator function"):
+        with pytest.raises(TypeError, match="on_next must be a plain function, got a generator function"):
             rig.observable.subscribe(generator)
-        with pytest.raises(TypeError, match="on_next is an async generator function"):
+        with pytest.raises(TypeError, match="on_next must be a plain function, got an async generator function"):
             rig.observable.subscribe(async_generator)
-        with pytest.raises(TypeError, match="on_completed is a generator function"):
+        with pytest.raises(TypeError, match="on_completed must be a plain function, got a generator function"):
             rig.observable.subscribe(on_completed=functools.partial(generator, 1))
-        with pytest.raises(TypeError, match="on_next is an async function"):
+        with pytest.raises(TypeError, match="on_next must be a plain function, got an async function"):
             rig.observable.subscribe(callback)
-        with pytest.raises(TypeError, match="on_next is an async function"):
+        with pytest.raises(TypeError, match="on_next must be a plain function, got an async function"):
             rig.observable.subscribe(AsyncCallable())
-        with pytest.raises(TypeError, match="on_error is an async function"):
+        with pytest.raises(TypeError, match="on_error must be a plain function, got an async function"):
             rig.observable.subscribe(lambda _: None, callback)
-        with pytest.raises(TypeError, match="on_completed is an async function"):
+        with pytest.raises(TypeError, match="on_completed must be a plain function, got an async function"):
             rig.observable.subscribe(on_completed=callback)
 
 

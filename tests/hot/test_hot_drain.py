@@ -7,13 +7,15 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hot.hot_rigs import SyncRoot
 
 from rx_assistant.errors import StreamClosedError, StreamOverflowError
-from rx_assistant.hot import FOREVER, NOTHING, HotLog, Subscriber
+from rx_assistant.hot import FOREVER, NOTHING, SUBSCRIBING, Cursor, HotLog, StreamScheduler, Subscriber, Timers
+from rx_assistant.hot.threads import Alarm
 
 GUARD = 5.0
 
@@ -53,7 +55,7 @@ class Doorway(dict[int, object]):
         self._visitor: Callable[[], object] | None = visitor
         self.turned_away = 0
         self.visited = False
-        log._turn = self
+        log._lock = self
 
     def setdefault(self, key: int, token: object = None, /) -> object:
         holder = super().setdefault(key, token)
@@ -220,7 +222,7 @@ def test_four_threads_that_come_and_go_see_neither_gap_nor_duplicate_nor_a_secon
     def churn() -> None:
         while not over.is_set():
             seat = Seat(log)
-            cursor = log.cursor()
+            cursor = Cursor(log)
             taken = [item for _ in range(20) if (item := cursor.take()) is not NOTHING]
             if taken != list(range(len(taken))):
                 wrong.append(taken)
@@ -246,6 +248,72 @@ def test_four_threads_that_come_and_go_see_neither_gap_nor_duplicate_nor_a_secon
     assert rounds[0] > 4
     assert [seat.got for seat in stay] == [[*range(600), "completed"]] * 2
     assert (log.holders, log.seats) == (0, 0)
+
+
+def test_a_subscriber_that_comes_while_a_lone_loop_takes_an_item_gets_it() -> None:
+    log: HotLog[int] = HotLog()
+    fill(log, 1)
+    seats: list[Seat] = []
+    door = Doorway(log, lambda: seats.append(Seat(log)))
+    assert log.take_alone(0) == 1
+    assert door.turned_away == 1
+    assert seats[0].got == [1]
+
+
+def test_a_wish_placed_while_a_lone_loop_takes_an_item_is_not_lost() -> None:
+    log: HotLog[int] = HotLog()
+    fill(log, 1, 2)
+    door = Doorway(log, lambda: log.want(2))
+    assert log.take_alone(0) == 1
+    assert door.turned_away == 1
+    assert log.position == 2
+
+
+def test_a_loop_is_not_alone_beside_a_seat_a_gate_an_entry_or_a_log_that_drops_its_items() -> None:
+    with_seat: HotLog[int] = HotLog()
+    seat = Seat(with_seat)
+    gated: HotLog[int] = HotLog()
+    gated.handlers.gate = 0
+    failed: HotLog[int] = HotLog()
+    failed.handler_raised(ValueError("mine"), pause=True)
+    watched: HotLog[int] = HotLog()
+    watched.watch = lambda _: None
+    entered: HotLog[int] = HotLog()
+    entered._inbox.append(lambda: None)
+    for log in (with_seat, gated, failed, watched, entered, HotLog[int](keep=False)):
+        fill(log, 1)
+        assert log.take_alone(0) is NOTHING
+        assert log.position == 0
+    assert seat.got == []
+
+
+def test_only_the_next_item_can_be_taken_alone() -> None:
+    log: HotLog[int] = HotLog()
+    fill(log, 1, 2)
+    assert log.take_alone(1) is NOTHING
+    assert [log.take_alone(0), log.take_alone(1)] == [1, 2]
+    assert log.take_alone(0) is NOTHING
+    assert log.take_alone(2) is NOTHING
+
+
+def test_a_cursor_that_finds_nothing_leaves_no_wish() -> None:
+    log: HotLog[int] = HotLog()
+    seat = Seat(log)
+    cursor = Cursor(log)
+    assert cursor.take() is NOTHING
+    fill(log, 1)
+    log.drain()
+    assert seat.got == []
+    assert cursor.take() == 1
+    assert seat.got == [1]
+
+
+def test_a_callback_that_a_subscription_calls_at_once_does_not_belong_to_that_subscription() -> None:
+    root = SyncRoot()
+    root.log.push(1)
+    owners: list[object] = []
+    root.subscribe(lambda _: owners.append(SUBSCRIBING.owner))
+    assert owners == [None]
 
 
 # -- endings ---------------------------------------------------------------------------------------------------------
@@ -320,7 +388,7 @@ def test_a_cut_before_the_ending_was_delivered_replaces_it() -> None:
 def test_a_cursor_that_has_read_ahead_survives_a_cut() -> None:
     log: HotLog[int] = HotLog()
     closed = StreamClosedError("closed")
-    cursor = log.cursor()
+    cursor = Cursor(log)
 
     def act(item: int) -> None:
         assert [cursor.take(), cursor.take(), cursor.take()] == [1, 2, 3]
@@ -386,6 +454,7 @@ def test_an_interrupt_at_the_ending_costs_no_sibling_the_ending(error: Exception
         log.want(FOREVER)
     assert after.got == [error or "completed"]
     assert told  # the wait for the ending was woken
+    assert log.released
     late = Seat(log)
     assert late.got == [error or "completed"]
 
@@ -413,7 +482,7 @@ def test_what_an_interrupted_waiter_wanted_is_delivered_while_another_reads() ->
     log: HotLog[int] = HotLog()
     seat = Seat(log)
     log.want(FOREVER)  # by a thread that was then interrupted and does not drain any more
-    cursor = log.cursor()
+    cursor = Cursor(log)
     fill(log, 1, 2)
     assert cursor.take() == 1
     assert seat.got == [1, 2]
@@ -429,13 +498,13 @@ def test_what_an_interrupted_waiter_wanted_is_delivered_while_another_reads() ->
 
 def test_a_cursor_collected_while_its_own_thread_holds_the_mutex_leaves_without_a_deadlock() -> None:
     left: list[bool] = []
-    log: HotLog[int] = HotLog(on_idle=lambda: left.append(log._mutex._is_owned()))
-    cycle: list[Any] = [log.cursor()]
+    log: HotLog[int] = HotLog(on_idle=lambda: left.append(log.storage.mutex._is_owned()))
+    cycle: list[Any] = [Cursor(log)]
     cycle.append(cycle)
     reference = weakref.ref(cycle[0])
 
     def collect() -> None:
-        with log._mutex:
+        with log.storage.mutex:
             gc.collect()
             assert reference() is None
             assert left == []  # no foreign code under the mutex
@@ -453,11 +522,11 @@ def test_a_cursor_collected_while_its_own_thread_holds_the_mutex_leaves_without_
 
 def test_a_seat_left_while_its_own_thread_holds_the_mutex_is_left_without_a_deadlock() -> None:
     left: list[bool] = []
-    log: HotLog[int] = HotLog(on_idle=lambda: left.append(log._mutex._is_owned()))
+    log: HotLog[int] = HotLog(on_idle=lambda: left.append(log.storage.mutex._is_owned()))
     seat = Seat(log)
 
     def leave() -> None:
-        with log._mutex:
+        with log.storage.mutex:
             seat.leave()
             assert left == []
 
@@ -483,7 +552,7 @@ def test_the_idle_hook_runs_after_the_callback_in_which_the_last_one_leaves() ->
 def test_dropping_a_cursor_is_leaving() -> None:
     left: list[None] = []
     log: HotLog[int] = HotLog(on_idle=lambda: left.append(None))
-    cursor = log.cursor()
+    cursor = Cursor(log)
     assert log.holders == 1
     del cursor
     assert (log.holders, len(left)) == (0, 1)
@@ -505,7 +574,7 @@ def test_an_exception_of_the_idle_hook_reaches_nobody() -> None:
 
 def test_a_log_that_keeps_nothing_holds_what_its_slowest_cursor_has_not_read() -> None:
     log: HotLog[bytes] = HotLog(keep=False)
-    cursor = log.cursor()
+    cursor = Cursor(log)
     for number in range(2000):
         log.push(b"%d" % number)
     assert log.base == 0
@@ -523,7 +592,7 @@ def test_a_log_that_keeps_nothing_holds_what_its_slowest_cursor_has_not_read() -
 
 def test_a_cursor_that_holds_too_much_back_is_cut_loose_alone() -> None:
     log: HotLog[bytes] = HotLog(keep=False, max_pending=1000)
-    slow, quick = log.cursor(), log.cursor()
+    slow, quick = Cursor(log), Cursor(log)
     seat = Seat(log)
     for _ in range(30):
         log.append([itself], [b"x" * 100])
@@ -537,6 +606,18 @@ def test_a_cursor_that_holds_too_much_back_is_cut_loose_alone() -> None:
     assert not seat.got.count("completed")
     assert quick.take() is NOTHING
     assert log.base > 20
+
+
+def test_a_log_drops_its_items_in_blocks() -> None:
+    log: HotLog[bytes] = HotLog(keep=False)
+    bases = set()
+    for _ in range(1000):
+        log.push(b"x")
+        bases.add(log.base)
+    assert len(bases) == 4
+    log.end()
+    log.want(FOREVER)
+    assert log.base == log.length == 1000
 
 
 def test_positions_stay_what_they_were_when_the_log_is_trimmed() -> None:
@@ -575,9 +656,10 @@ def test_a_timer_whose_action_raises_stops_no_other_timer() -> None:
     assert done.wait(GUARD)
 
 
-def test_the_timer_thread_goes_when_the_last_timer_is_cancelled() -> None:
+def test_the_timer_thread_goes_when_the_last_timer_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rx_assistant.hot.threads.HEARTBEAT", 10 * GUARD)  # so that nothing else wakes it
     root = SyncRoot()
-    timers = [root.scheduler.schedule_relative(60, lambda *_: None) for _ in range(3)]
+    timer = root.scheduler.schedule_relative(60, lambda *_: None)
 
     def running() -> list[threading.Thread]:
         return [thread for thread in threading.enumerate() if thread.name == "rx-assistant-timers"]
@@ -586,23 +668,45 @@ def test_the_timer_thread_goes_when_the_last_timer_is_cancelled() -> None:
     while len(running()) != 1 and time.monotonic() < deadline:
         time.sleep(0.001)
     assert len(running()) == 1
-    for timer in timers:
-        timer.dispose()
+    timer.dispose()
     while running() and time.monotonic() < deadline:
         time.sleep(0.001)
     assert running() == []
 
 
-def test_timers_run_in_the_order_of_their_times_and_cancelled_ones_do_not() -> None:
-    root = SyncRoot()
+def test_timers_run_in_the_order_of_their_times_and_cancelled_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("rx_assistant.hot.clock.time", SimpleNamespace(monotonic=lambda: now[0]))
+    timers = Timers()
+    scheduler = StreamScheduler(HotLog[int]().enqueue, timers.call_later)
     ran: list[int] = []
     done = threading.Event()
-    root.scheduler.schedule_relative(0.03, lambda *_: done.set())
+    scheduler.schedule_relative(4, lambda *_: done.set())
     for number in (2, 1, 3):
-        root.scheduler.schedule_relative(number / 200, lambda *_, number=number: ran.append(number))
-    root.scheduler.schedule_relative(0.001, lambda *_: ran.append(0)).dispose()
+        scheduler.schedule_relative(number, lambda *_, number=number: ran.append(number))
+    scheduler.schedule_relative(0.5, lambda *_: ran.append(0)).dispose()
+    now[0] = 5.0
+    timers.call_later(0, lambda: None)  # wakes the thread, which looks at the time
     assert done.wait(GUARD)
     assert ran == [1, 2, 3]
+
+
+def test_a_timer_that_is_due_before_those_pending_wakes_the_thread_of_timers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rx_assistant.hot.threads.HEARTBEAT", 10 * GUARD)
+    asleep, done = threading.Event(), threading.Event()
+
+    class Watched(Alarm):
+        def sleep(self, seconds: float | None = None) -> None:
+            asleep.set()
+            super().sleep(seconds)
+
+    timers = Timers()
+    timers._alarm = Watched()
+    cancel = timers.call_later(10 * GUARD, lambda: None)
+    assert asleep.wait(GUARD)
+    timers.call_later(0.001, done.set)
+    assert done.wait(GUARD)
+    cancel()
 
 
 def test_what_a_timer_does_is_serial_with_the_items() -> None:

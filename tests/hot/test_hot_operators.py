@@ -1,17 +1,18 @@
-"""What `operator()` promises to the operators that are made with it: state, hooks, endings, cleaning up, births."""
+"""What `operator()` promises to operators: state, hooks, endings, cleaning up, points of replay."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import pytest
 import reactivex
 from hot.hot_rigs import AsyncRoot, SyncRoot
 from reactivex import Observable, Subject, operators as ops
 
 from rx_assistant import operators as ax
-from rx_assistant.hot import AsyncStream, Birth, Hooks, Scope, Sink, Stream, operator
+from rx_assistant.hot import AsyncStream, Hooks, ReplayPoint, Scope, Sink, Stream, operator
 
 
 class Seen:
@@ -249,13 +250,13 @@ def test_a_subject_in_between_keeps_the_face() -> None:
     assert seen.items == [(1, "a"), (2, "a")]
 
 
-# -- births ------------------------------------------------------------------------------------------------------------
+# -- points of replay --------------------------------------------------------------------------------------------------
 
 
-def births(into: list[tuple[Any, Birth]]) -> Callable[[Observable[Any]], Observable[Any]]:
+def replay_points(into: list[tuple[Any, ReplayPoint]]) -> Callable[[Observable[Any]], Observable[Any]]:
     def start(down: Sink[Any], scope: Scope[Any]) -> Callable[[Any], object]:
         def following(item: Any) -> None:
-            into.append((item, scope.birth()))
+            into.append((item, scope.replay_point()))
             down.next(item)
 
         return following
@@ -265,67 +266,82 @@ def births(into: list[tuple[Any, Birth]]) -> Callable[[Observable[Any]], Observa
 
 def test_an_operator_knows_where_in_the_root_it_is() -> None:
     root = SyncRoot()
-    live: list[tuple[Any, Birth]] = []
-    late: list[tuple[Any, Birth]] = []
-    looped: list[tuple[Any, Birth]] = []
-    root.pipe(births(live)).subscribe(lambda _: None)
+    live: list[tuple[Any, ReplayPoint]] = []
+    late: list[tuple[Any, ReplayPoint]] = []
+    looped: list[tuple[Any, ReplayPoint]] = []
+    root.pipe(replay_points(live)).subscribe(lambda _: None)
     for item in "abc":
         root.log.push(item)
-    root.pipe(births(late)).subscribe(lambda _: None)
-    loop = iter(root.pipe(births(looped)))
+    root.pipe(replay_points(late)).subscribe(lambda _: None)
+    loop = iter(root.pipe(replay_points(looped)))
     for _ in range(3):
         next(loop)
     for seen in (live, late, looped):
-        assert [(item, birth.root, birth.position) for item, birth in seen] == [
+        assert [(item, point.root, point.position) for item, point in seen] == [
             (i, root, n) for n, i in enumerate("abc")
         ]
-    assert all(birth.loop is None for _, birth in live + late)
-    assert all(birth.loop is not None for _, birth in looped)
+    assert all(point.loop is None for _, point in live + late)
+    assert all(point.loop is not None for _, point in looped)
 
 
 def test_two_cursors_of_one_loop_on_one_root_have_positions_of_their_own() -> None:
     root = SyncRoot()
-    one: list[tuple[Any, Birth]] = []
-    other: list[tuple[Any, Birth]] = []
+    one: list[tuple[Any, ReplayPoint]] = []
+    other: list[tuple[Any, ReplayPoint]] = []
     for item in "abc":
         root.log.push(item)
     root.finish()
-    assert len(list(root.pipe(births(one)).merge(root.pipe(births(other))))) == 6
+    assert len(list(root.pipe(replay_points(one)).merge(root.pipe(replay_points(other))))) == 6
     for seen in (one, other):
-        assert [birth.position for _, birth in seen] == [0, 1, 2]
+        assert [point.position for _, point in seen] == [0, 1, 2]
 
 
 def test_a_subscriber_that_is_served_while_a_loop_pumps_has_the_logs_position() -> None:
     root = SyncRoot()
-    live: list[tuple[Any, Birth]] = []
-    root.pipe(births(live)).subscribe(lambda _: None)
+    live: list[tuple[Any, ReplayPoint]] = []
+    root.pipe(replay_points(live)).subscribe(lambda _: None)
     root.log.append([str] * 3, ["a", "b", "c"])
     loop = iter(root)
     for _ in range(3):
         next(loop)
-    assert [(birth.position, birth.loop) for _, birth in live] == [(0, None), (1, None), (2, None)]
+    assert [(point.position, point.loop) for _, point in live] == [(0, None), (1, None), (2, None)]
 
 
 def test_behind_another_operator_there_is_no_position() -> None:
     root = SyncRoot()
-    seen: list[tuple[Any, Birth]] = []
-    root.pipe(operator(counting), births(seen)).subscribe(lambda _: None)
+    seen: list[tuple[Any, ReplayPoint]] = []
+    root.pipe(operator(counting), replay_points(seen)).subscribe(lambda _: None)
     root.log.push("a")
-    assert [(birth.root, birth.position) for _, birth in seen] == [(None, -1)]
+    assert [(point.root, point.position) for _, point in seen] == [(None, -1)]
 
 
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (ax.text_deltas, r"text_deltas makes one: call it, as in pipe\(text_deltas\(\)\)"),
-        (ax.tool_calls, "tool_calls makes one"),
+        (ax.text_deltas, r"text_deltas, which returns one: call it, as in pipe\(text_deltas\(\)\)"),
+        (ax.tool_calls, "tool_calls, which returns one"),
         (ax.latest, "interval must be a number of seconds, got"),
         (ax.buffer_bounded, "capacity must be a number of items, got"),
-        (ops.first, "first makes one"),
-        (ops.map, "map_? makes one"),
-        ([ax.text_deltas()], "one after the other, not \\["),
+        (ops.first, "first, which returns one"),
+        (ops.map, "map_?, which returns one"),
+        ([ax.text_deltas()], "one after the other, got \\["),
     ],
 )
 def test_an_operator_without_its_parentheses_is_told_so(given: Any, told: str) -> None:
     with pytest.raises(TypeError, match=told):
         SyncRoot().pipe(given)
+
+
+def test_an_async_loop_over_a_stream_that_no_event_loop_feeds_is_an_error_not_a_hang() -> None:
+    async def loop() -> None:
+        async for _ in AsyncRoot().pipe(ops.map(lambda item: item)):
+            pass
+
+    with pytest.raises(TypeError, match="not fed by an event loop"):
+        anyio.run(loop)
+
+
+def test_an_attribute_that_a_stream_lacks_is_named() -> None:
+    root = SyncRoot()
+    with pytest.raises(AttributeError, match="'SyncRoot' object has no attribute 'nonsense'"):
+        _ = root.nonsense  # type: ignore[attr-defined]

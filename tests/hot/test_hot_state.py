@@ -23,7 +23,7 @@ def in_state(state: int) -> HotLog[int]:
     if state >= DELIVERED:
         log.want(FOREVER)
     assert log.state in (state, RELEASED)
-    log.state = state  # DELIVERED lasts only while the thread that delivered has the turn
+    log.storage.state = state  # DELIVERED lasts only while the thread that delivered has the turn
     return log
 
 
@@ -51,7 +51,7 @@ def test_a_log_that_was_ended_well_can_still_be_cut_but_not_once_all_items_were_
     assert log.cut(StreamClosedError("closed")) is True
     assert isinstance(log.failure, StreamClosedError)
     log = in_state(ENDED)
-    log.pass_by(0)
+    log.take_alone(0)
     assert log.cut(StreamClosedError("closed")) is False
     assert log.failure is None
 

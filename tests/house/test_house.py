@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 import rx_assistant
 
@@ -33,6 +37,26 @@ def test_the_code_is_formatted() -> None:
 
 def test_imports_point_down_the_map() -> None:
     execute(str(Path(sys.executable).with_name("lint-imports")))
+
+
+def imported(source: Path) -> set[str]:
+    """The modules that a file imports anywhere, under TYPE_CHECKING too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+@pytest.mark.parametrize("room", ["hot", "operators", "streams"])
+def test_no_circle_is_left_inside_a_room_even_for_types(room: str) -> None:
+    files = {f"rx_assistant.{room}.{file.stem}": file for file in (ROOT / "rx_assistant" / room).glob("*.py")}
+    files[f"rx_assistant.{room}"] = files.pop(f"rx_assistant.{room}.__init__")
+    graph = {name: (imported(file) & files.keys()) - {name} for name, file in files.items()}
+    assert any(graph.values())
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules
 
 
 def submodules() -> list[str]:

@@ -235,16 +235,16 @@ def test_a_loop_over_arguments_that_do_not_fit_ends_with_the_error(
 
 def test_a_loop_over_a_steps_calls_ends_with_the_error_of_an_operator_in_it() -> None:
     def refuse(down: Any, scope: Any) -> Any:
-        def on_moment(moment: Any) -> None:
-            if getattr(moment, "phase", None) == "done":
+        def on_change(change: Any) -> None:
+            if getattr(change, "phase", None) == "done":
                 raise ValueError("refused")
 
-        return on_moment
+        return on_change
 
     stream = call_with("{}")
     with pytest.raises(ValueError, match="refused"):
         for each in stream.pipe(ax.run_steps()):
-            list(operator(refuse)(each._moments))  # type: ignore[call-overload]  # any operator of this package that raises
+            list(operator(refuse)(each._changes))  # type: ignore[call-overload]  # any operator of this package that raises
 
 
 def test_long_arguments_are_not_repeated_whole_in_the_message() -> None:

@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections import deque
+from collections.abc import Iterator
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def test_random_interrupts_hang_nothing(seed: int) -> None:
 
 
 class Interrupting(dict[int, object]):
-    """The turn of a log, interrupted right after it was taken, before the result of the call is stored."""
+    """The lock of a delivery or a pump, interrupted after it was taken and before the call's result is stored."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,13 +51,13 @@ class Interrupting(dict[int, object]):
         return holder
 
 
-@pytest.mark.parametrize("act", ["push", "pass_by"])
-def test_an_interrupt_right_after_the_turn_to_deliver_was_taken_gives_it_back(act: str) -> None:
+@pytest.mark.parametrize("act", ["push", "take_alone"])
+def test_an_interrupt_right_after_the_delivery_lock_was_taken_gives_it_back(act: str) -> None:
     log: HotLog[int] = HotLog()
     got: list[int] = []
     if act == "push":
         log.subscribe(Subscriber(got.append))
-    log._turn = Interrupting()
+    log._lock = Interrupting()
     if act == "push":
         with pytest.raises(KeyboardInterrupt):
             log.push(1)
@@ -65,24 +66,26 @@ def test_an_interrupt_right_after_the_turn_to_deliver_was_taken_gives_it_back(ac
     else:
         log.append([int], [1])
         with pytest.raises(KeyboardInterrupt):
-            log.pass_by(0)
-        assert log.pass_by(0) == 1
+            log.take_alone(0)
+        assert log.take_alone(0) == 1
 
 
 def test_a_seat_that_an_interrupt_kept_from_the_ending_gets_it_in_the_next_drain() -> None:
     log: HotLog[int] = HotLog()
     heard: list[str] = []
 
-    class Interrupted(deque[Any]):
-        def __delitem__(self, index: Any) -> None:
-            interrupts = len(self) > 1
-            super().__delitem__(index)
-            if interrupts:
+    class Interrupted(tuple[Any, ...]):
+        passes = count(1)
+
+        def __iter__(self) -> Iterator[Any]:
+            served = next(self.passes)
+            yield from self[:served]
+            if served < len(self):
                 raise KeyboardInterrupt
 
     for name in ("one", "two", "three"):
         log.subscribe(Subscriber(on_completed=partial(heard.append, name)))
-    log._unheard = Interrupted()
+    log._seats = Interrupted(log._seats)
     log.end()
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):

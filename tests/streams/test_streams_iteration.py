@@ -561,6 +561,24 @@ def test_a_loop_over_a_published_stream_is_fed_by_its_connection() -> None:
         assert list(loop) == live == [*TEXTS]
 
 
+def test_what_an_operator_of_a_loop_subscribes_to_later_belongs_to_the_loop_too() -> None:
+    with sync_stream(FedBody(*answer("a", "b"))) as stream:
+        texts = []
+        for text in stream.text_deltas.flat_map(lambda _: stream.text_deltas):
+            texts.append(text)
+            assert stream.log.seats == 0
+        assert sorted(texts) == ["a", "a", "b", "b"]
+
+
+def test_a_loop_over_a_published_stream_reads_it_even_if_the_connection_does_not() -> None:
+    with sync_stream(FedBody(*answer(*TEXTS)), on_subscribe="wait") as stream:
+        published: Any = stream.text_deltas.publish()
+        loop = iter(published)
+        published.connect()
+        assert not stream.driver.connected
+        assert list(loop) == [*TEXTS]
+
+
 def test_a_loop_over_a_group_inside_the_loop_that_feeds_it_says_what_to_do_instead_of_hanging() -> None:
     with sync_stream(FedBody(*answer(*TEXTS))) as stream:
         for group in stream.text_deltas.group_by(str.isupper):

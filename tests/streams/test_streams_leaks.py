@@ -30,7 +30,7 @@ from streams_bodies import (
 
 from rx_assistant import operators as ax, replay, replay_async
 from rx_assistant.errors import StreamError
-from rx_assistant.hot import MAKING
+from rx_assistant.hot import SUBSCRIBING
 
 TEXTS = ("a", "b")
 
@@ -309,8 +309,8 @@ async def test_no_file_outlives_its_async_replay(tmp_path: Path, anyio_backend: 
 def test_a_loop_leaves_no_trace_on_its_thread() -> None:
     with sync_stream(FedBody(run("queued"), run("completed"), DONE)) as stream:
         for _ in stream:
-            assert MAKING.loop is None
+            assert SUBSCRIBING.owner is None
         with suppress(ZeroDivisionError):
             for _ in stream.map(lambda _: 1 // 0):
                 pass
-        assert MAKING.loop is None
+        assert SUBSCRIBING.owner is None

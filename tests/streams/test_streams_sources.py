@@ -162,7 +162,7 @@ def test_chunks_that_are_no_bytes_are_a_type_error_of_whoever_reads() -> None:
     with replay([run("queued"), "text"]) as stream:  # type: ignore[list-item]
         events = iter(stream)
         assert names([next(events)]) == ["run.created"]
-        with pytest.raises(TypeError, match="chunks of bytes, not of str"):
+        with pytest.raises(TypeError, match="must be bytes, got str"):
             next(events)
 
 
@@ -173,7 +173,7 @@ async def test_async_chunks_that_are_no_bytes_are_a_type_error_of_whoever_reads(
         yield "text"
 
     async with replay_async(source()) as stream:
-        with pytest.raises(TypeError, match="chunks of bytes, not of str"):
+        with pytest.raises(TypeError, match="must be bytes, got str"):
             await stream.until_done()
 
 
@@ -401,9 +401,9 @@ def test_what_is_no_event_is_a_type_error_where_it_is_read() -> None:
     with from_events([ITEMS["ours"], 7]) as stream:
         events = iter(stream)
         next(events)
-        with pytest.raises(TypeError, match="7 is no event"):
+        with pytest.raises(TypeError, match=r"got 7$"):
             next(events)
-    with pytest.raises(TypeError, match="not int"):
+    with pytest.raises(TypeError, match="got int"):
         from_events(7)  # type: ignore[call-overload]
 
 
@@ -475,7 +475,7 @@ def test_an_error_in_a_source_of_events_is_the_ending() -> None:
 
 
 def test_none_is_no_event_and_no_ending() -> None:
-    with from_events([MIDDLE, None]) as stream, pytest.raises(TypeError, match="None is no event"):
+    with from_events([MIDDLE, None]) as stream, pytest.raises(TypeError, match=r"got None$"):
         stream.until_done()
 
 
@@ -596,7 +596,7 @@ def test_what_is_no_open_response_is_refused(server: Loopback) -> None:
         read = client.post("/runs")
     with pytest.raises(ValueError, match="read already"):
         from_response(read)
-    with pytest.raises(TypeError, match="not dict"):
+    with pytest.raises(TypeError, match="got dict"):
         from_response({})
 
 

@@ -1,44 +1,43 @@
-"""A private position in a hot log."""
+"""Cursors: private positions in a hot log, from which loops pull their items."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from rx_assistant.errors import StreamOverflowError
+from rx_assistant.hot.delivery import HotLog
 from rx_assistant.hot.state import ENDED
-
-if TYPE_CHECKING:
-    from rx_assistant.hot.log import HotLog
+from rx_assistant.hot.storage import NOTHING
 
 T = TypeVar("T")
 
-NOTHING: Any = object()
-"""What stands for an item where there is none."""
-
 
 class Cursor(Generic[T]):
-    """A private position in a log. `take()` gives the next item, or NOTHING when it is not there yet."""
+    """A private reader of a log, from `position` on or from the first item stored if that is later.
+
+    `take()` returns the next item, or NOTHING if it has not arrived yet.
+    """
 
     __slots__ = ("__weakref__", "_error", "_hold", "_open", "log", "position")
 
-    def __init__(self, log: HotLog[T], position: int) -> None:
+    def __init__(self, log: HotLog[T], position: int = 0) -> None:
         self.log = log
         self.position = position
         self._error: StreamOverflowError | None = None
         self._open = True
         self._hold = object()  # the last attribute, see __del__
         if not log.keep:
-            log.register(self)
+            log.storage.register(self)
         log.retain(self._hold)
 
     @property
     def is_open(self) -> bool:
-        """Whether someone reads here: it was not closed, and the log did not have to go on without it."""
+        """Whether the cursor still needs items: it was neither closed nor too slow."""
         return self._open and self._error is None
 
     def overflow(self, pending: int) -> None:
-        """Mark the cursor as too slow; its next `take()` raises."""
-        capacity = self.log.max_pending
+        """Mark the cursor as too slow: its next `take()` raises."""
+        capacity = self.log.storage.max_pending
         self._error = StreamOverflowError(
             f"this reader fell {pending} bytes behind the stream; max_pending is {capacity} bytes",
             capacity=capacity,
@@ -46,23 +45,27 @@ class Cursor(Generic[T]):
         )
 
     def take(self) -> T:
-        """Give the next item, after the seats have had it, unless they are having it right now on another thread."""
+        """Return the next item.
+
+        The seats get it first, unless another thread is delivering it to them at this moment. Raises
+        StreamOverflowError if the cursor was too slow, and what a handler of the stream raised.
+        """
         log, position = self.log, self.position
         if self._error is not None:
             raise self._error
-        if position >= log._pos:
-            item = log.pass_by(position)
+        storage = log.storage
+        if position >= storage.position:
+            item = log.take_alone(position)
             if item is not NOTHING:
                 self.position = position + 1
                 return item
-            if position >= log._length and log.state < ENDED:
+            if position >= storage.length and storage.state < ENDED:
                 return item
-            if position >= log._wish:
+            if position >= log.wish:
                 log.want(position + 1)
             elif log.is_mine_to_drain:
-                log.drain()  # wanted by someone who could not wait for it
-        if log.alarm is not None:
-            log.check()
+                log.drain()  # a caller wanted it that could not wait for it
+        log.check()
         item = log.item(position)
         if item is NOTHING:
             return item
@@ -73,10 +76,11 @@ class Cursor(Generic[T]):
     @property
     def at_end(self) -> bool:
         """Whether every item was taken and the log has ended."""
-        return self.log.state >= ENDED and self.position >= self.log.length
+        storage = self.log.storage
+        return storage.state >= ENDED and self.position >= storage.length
 
     def rest(self) -> None:
-        """Count no longer as a reader, until `resume()`: the position stays. Idempotent."""
+        """Stop counting as a reader until `resume()`. The position stays. Idempotent."""
         self.log.release(self._hold)
 
     def resume(self) -> None:
@@ -91,5 +95,5 @@ class Cursor(Generic[T]):
             self.log.release(self._hold)
 
     def __del__(self) -> None:
-        if hasattr(self, "_hold"):  # else an interrupt came while it was made
+        if hasattr(self, "_hold"):  # else an interrupt came during __init__
             self.close()

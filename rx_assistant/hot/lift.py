@@ -1,19 +1,16 @@
-"""Builds operators: a function for one subscription becomes a function from stream to stream."""
+"""Lifts a function for one subscription to an operator, a function from stream to stream."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from reactivex import Observable, abc
 
 from rx_assistant.hot.loops import Loop, loop_for, position_in
+from rx_assistant.hot.root import Root
 from rx_assistant.hot.stream import Face, face_of, origin_of
-from rx_assistant.hot.subscriber import Guard, Subscriber
-
-if TYPE_CHECKING:
-    from rx_assistant.hot.subscriber import Sink
-    from rx_assistant.hot.types import Root
+from rx_assistant.hot.subscriber import Guard, Sink, Subscriber
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -42,16 +39,16 @@ class Scope(Generic[A]):
         self.scheduler = scheduler
         self.loop = loop_for(scheduler)
 
-    def birth(self) -> Birth:
-        """Return the position of the current item in the source, where a substream starts."""
+    def replay_point(self) -> ReplayPoint:
+        """Return the place of the current item, from which a substream that starts with it can be replayed."""
         source = self.source
         is_root = isinstance(source, Face) and cast("object", source.origin) is source
         root = cast("Root", source) if is_root else None
-        return Birth(self.loop, root, -1 if root is None else position_in(root, self.loop))
+        return ReplayPoint(self.loop, root, -1 if root is None else position_in(root, self.loop))
 
 
-class Birth(NamedTuple):
-    """The start of a substream: the loop that fed it, and the root and position if its source is a root."""
+class ReplayPoint(NamedTuple):
+    """The place of an item: the loop that passed it on, and its position in the root if the source is a root."""
 
     loop: Loop[Any] | None
     root: Root | None
@@ -59,7 +56,7 @@ class Birth(NamedTuple):
 
 
 Start = Callable[["Sink[B]", Scope[A]], "Callable[[A], object] | Hooks"]
-"""Begins one subscription of an operator: state is made here, never in the factory."""
+"""Begins one subscription of an operator. Its state is created here, never in the factory."""
 
 
 def operator(start: Start[B, A]) -> Callable[[Observable[A]], Observable[B]]:

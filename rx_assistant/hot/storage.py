@@ -1,0 +1,193 @@
+"""The items of a log in the order of their arrival, and its ending. A storage delivers nothing.
+
+    base                 position                length
+    ▼                    ▼                       ▼
+    ┌────────────────────┬───────────────────────┐
+    │ delivered, stored  │ stored, not delivered │  ◀── append
+    └────────────────────┴───────────────────────┘
+    ◀── trim               ◀── take        cut ──▶
+
+Positions count items from the first one ever appended. An item is stored as a pair `(kind, payload)`, and each reader
+builds it with `kind(payload)`.
+
+`take()` is the one way for an item to count as delivered. It and all other changes run under one mutex, under which no
+foreign code runs. `peek()` needs no mutex as long as every item stays.
+
+`keep=False` drops what every reader has passed, in blocks of 256 items. A reader that holds back more than
+`max_pending` bytes gets a StreamOverflowError of its own, and the storage stops waiting for it.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
+
+from rx_assistant.hot.state import DELIVERED, ENDED, MOVES, OPEN, Signal, State
+
+T = TypeVar("T")
+
+Kind: TypeAlias = Callable[[Any], T]
+"""Builds an item from its payload."""
+
+NOTHING: Any = object()
+"""Stands for an item where there is none."""
+
+FOREVER: Final = 1 << 62
+"""A position after all others, the ending included."""
+
+BLOCK: Final = 256
+"""The number of items that are dropped at a time."""
+
+
+class Reader(Protocol):
+    """A position that trimming must not pass."""
+
+    position: int
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the reader still needs the items from `position` on."""
+        ...
+
+    def overflow(self, pending: int) -> None:
+        """Fail: the reader holds back `pending` bytes, which is too much."""
+
+
+class Storage(Generic[T]):
+    """Items and positions; see the module's text."""
+
+    __slots__ = (
+        "_bytes",
+        "_kinds",
+        "_payloads",
+        "_read",
+        "_readers",
+        "base",
+        "failure",
+        "keep",
+        "length",
+        "max_pending",
+        "mutex",
+        "position",
+        "state",
+    )
+
+    def __init__(self, *, keep: bool, max_pending: int) -> None:
+        self.keep = keep
+        self.max_pending = max_pending
+        self.state: State = OPEN
+        self.failure: Exception | None = None
+        self.base = self.position = self.length = 0
+        self.mutex = threading.RLock()  # never taken twice; this kind knows whether the caller holds it
+        self._kinds: list[Kind[T]] = []
+        self._payloads: list[Any] = []
+        self._bytes = 0
+        self._readers: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._read = self.reader()
+
+    # -- the ends ------------------------------------------------------------------------------------------------
+
+    def append(self, kinds: list[Kind[T]], payloads: list[Any]) -> bool:
+        """Append items in order; False, and nothing appended, after the ending."""
+        with self.mutex:
+            if self.state >= ENDED:
+                return False
+            self._kinds.extend(kinds)
+            self._payloads.extend(payloads)
+            self.length += len(payloads)
+            if not self.keep:
+                self._bytes += weight(payloads)
+        return True
+
+    def take(self, position: int) -> tuple[Kind[T], Any] | None:
+        """Count the item at `position` as delivered, and return its pair; None if it is not the next one to deliver."""
+        with self.mutex:
+            if position != self.position or position >= self.length:
+                return None
+            self.position = position + 1
+            index = position - self.base
+            return self._kinds[index], self._payloads[index]
+
+    # -- the life of the log, see hot/state.py -------------------------------------------------------------------
+
+    def end(self, error: Exception | None) -> bool:
+        """End after the last item, well or with `error`; False if the log has ended already."""
+        with self.mutex:
+            return self._end("end", error)
+
+    def cut(self, error: Exception) -> bool:
+        """End with `error` at `position`, and drop the items after it; False if all items were delivered."""
+        with self.mutex:
+            if (self.state, "cut") not in MOVES or (self.state == ENDED and self.position == self.length):
+                return False
+            delivered = self.position - self.base
+            if not self.keep:
+                self._bytes -= weight(self._payloads[delivered:])
+            del self._kinds[delivered:], self._payloads[delivered:]
+            self.length = self.position
+            return self._end("cut", error)
+
+    def _end(self, signal: Signal, error: Exception | None) -> bool:
+        if (self.state, signal) in MOVES:
+            self.failure = error  # before the state: readers look at both without the mutex
+        return self.move(signal)
+
+    def move(self, signal: Signal) -> bool:
+        """Follow the table; returns whether it has this signal in this state."""
+        after = MOVES.get((self.state, signal))
+        if after is None:
+            return False
+        self.state = after
+        return True
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def reader(self) -> Callable[[int], tuple[Kind[T], Any] | None]:
+        """Return `peek` of a storage that keeps every item, without a reference to the storage."""
+        kinds, payloads = self._kinds, self._payloads
+
+        def read(position: int) -> tuple[Kind[T], Any] | None:
+            try:
+                return kinds[position], payloads[position]
+            except IndexError:
+                return None
+
+        return read
+
+    def peek(self, position: int) -> tuple[Kind[T], Any] | None:
+        """Return the pair at `position`; None if it has not arrived yet, or was dropped."""
+        if self.keep:
+            return self._read(position)
+        with self.mutex:
+            index = position - self.base
+            return (self._kinds[index], self._payloads[index]) if 0 <= index < len(self._payloads) else None
+
+    # -- trimming ------------------------------------------------------------------------------------------------
+
+    def register(self, reader: Reader) -> None:
+        """Keep the items from the reader's position on; a position that was dropped becomes the first one stored."""
+        with self.mutex:
+            reader.position = max(reader.position, self.base)
+            self._readers.add(reader)
+
+    def trim(self, least: int = BLOCK) -> None:
+        """Drop what every reader has passed, `least` items at a time; fail the slowest reader if it is too slow."""
+        with self.mutex:
+            low = self.position - (self.state < DELIVERED)  # the item in delivery stays: substreams start there
+            readers = [reader for reader in self._readers if reader.is_open]
+            slowest = min(readers, key=lambda reader: reader.position, default=None)
+            if slowest is not None and slowest.position < low and self._bytes > self.max_pending:
+                slowest.overflow(self._bytes)
+                readers.remove(slowest)
+            drop = min([low, *[reader.position for reader in readers]]) - self.base
+            if drop > 0 and (drop >= least or self._bytes > self.max_pending):
+                self._bytes -= weight(self._payloads[:drop])
+                del self._kinds[:drop], self._payloads[:drop]
+                self.base += drop
+
+
+def weight(payloads: list[Any]) -> int:
+    """Return the bytes that payloads hold; items that an operator built count as 0."""
+    return sum([len(payload) for payload in payloads if type(payload) is bytes])
