@@ -14,6 +14,7 @@ from rx_assistant import types as t
 from rx_assistant.http.options import CallOptions, take_options
 from rx_assistant.http.timeouts import TimeoutInput
 from rx_assistant.streams import OnIdle, OnSubscribe, Replay
+from rx_assistant.types.run_params import RunAdditionsParams, RunSettingsParams
 
 
 class RequestOptions(TypedDict, total=False):
@@ -96,6 +97,10 @@ class RunCreate(t.RunCreateParamsBase, RequestOptions, total=False):
 
 class RunStream(t.RunCreateParamsBase, RunStreamOptions, total=False):
     """`threads.runs.stream`."""
+
+
+class TurnStream(RunSettingsParams, RunAdditionsParams, RunStreamOptions, total=False):
+    """`conversation.ask`."""
 
 
 class RunUpdate(t.RunUpdateParams, RequestOptions, total=False):

@@ -9,6 +9,7 @@ from rx_assistant.api import runs
 from rx_assistant.api.request import Request
 from rx_assistant.client.resource import parsed
 from rx_assistant.client.run_events import Resuming
+from rx_assistant.client.turns import Course, carry_out, carry_out_async
 from rx_assistant.errors import APIConnectionError, APIError
 from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions
@@ -56,11 +57,13 @@ def streamed(
     policies: Mapping[str, Any],
     identity: RunIdentity | None = None,
     thread_id: str | None = None,
+    course: Callable[[Resuming], Course[Any]] | None = None,
 ) -> HandledStream[H] | AssistantStream:
     """The stream that a request starts; with a handler, its block gives the handler.
 
     `identity` is given for a run that is known before: one that goes on with tool outputs. `thread_id` is given where
-    the run begins on a thread that is known.
+    the run begins on a thread that is known. `course` gives what has to be sent before the request, and in its end the
+    open stream.
     """
     resuming = Resuming(request, options, session.settings.timeout, identity, thread_id)
     polls = policies.get("on_disconnect") == "poll"
@@ -70,6 +73,8 @@ def streamed(
     def open() -> Any:
         resuming.begin()
         try:
+            if course is not None:
+                return carry_out(course(resuming), session, resuming.asking, abort)
             return session.open(resuming.request, resuming.options, abort)
         except APIError as error:
             question = resuming.question(error) if polls else None
@@ -112,6 +117,7 @@ def async_streamed(
     policies: Mapping[str, Any],
     identity: RunIdentity | None = None,
     thread_id: str | None = None,
+    course: Callable[[Resuming], Course[Any]] | None = None,
 ) -> HandledAsyncStream[H] | AsyncAssistantStream:
     """The same for asyncio and trio."""
     resuming = Resuming(request, options, session.settings.timeout, identity, thread_id)
@@ -121,6 +127,8 @@ def async_streamed(
     async def open() -> Any:
         resuming.begin()
         try:
+            if course is not None:
+                return await carry_out_async(course(resuming), session, resuming.asking)
             return await session.open(resuming.request, resuming.options)
         except APIError as error:
             question = resuming.question(error) if polls else None

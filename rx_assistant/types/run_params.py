@@ -27,14 +27,24 @@ class TruncationStrategyParam(TypedDict, total=False):
     last_messages: int | None
 
 
-class RunOptionsParams(TypedDict, total=False):
-    """The options of a new run, on a new or an existing thread."""
+class RunAssistantParams(TypedDict, total=False):
+    """Which assistant answers."""
 
     assistant_id: Required[str]
+
+
+class RunToolsParams(TypedDict, total=False):
+    """The tools of a run, in place of those of its assistant."""
+
+    tools: Iterable[AssistantToolParam] | None
+
+
+class RunSettingsParams(TypedDict, total=False):
+    """The options of a new run, on a new or an existing thread, without its assistant and tools."""
+
     model: str | None
     reasoning_effort: ReasoningEffort
     instructions: str | None
-    tools: Iterable[AssistantToolParam] | None
     metadata: dict[str, str] | None
     temperature: float | None
     top_p: float | None
@@ -46,12 +56,20 @@ class RunOptionsParams(TypedDict, total=False):
     response_format: AssistantResponseFormatOptionParam | None
 
 
-class RunCreateParamsBase(RunOptionsParams, total=False):
-    """POST /threads/{thread_id}/runs; `include` goes into the query, as `include[]`."""
+class RunOptionsParams(RunSettingsParams, RunAssistantParams, RunToolsParams, total=False):
+    """The options of a new run, on a new or an existing thread."""
+
+
+class RunAdditionsParams(TypedDict, total=False):
+    """What a run on an existing thread takes besides."""
 
     additional_instructions: str | None
     additional_messages: Iterable[MessageCreateParams] | None
     include: Sequence[RunStepInclude]
+
+
+class RunCreateParamsBase(RunOptionsParams, RunAdditionsParams, total=False):
+    """POST /threads/{thread_id}/runs; `include` goes into the query, as `include[]`."""
 
 
 class RunCreateParamsNonStreaming(RunCreateParamsBase, total=False):

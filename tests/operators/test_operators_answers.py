@@ -45,12 +45,15 @@ class Talk:
                 observer.on_completed()
 
             self.active = end
-            for word in range(self.words):
-                timers.add(
-                    self.scheduler.schedule_relative(
-                        10.0 * (word + 1), lambda *_, w=word: observer.on_next(f"{text}{w}")
-                    )
+
+            def say(word: int) -> None:
+                timer = self.scheduler.schedule_relative(
+                    10.0 * (word + 1), lambda *_: observer.on_next(f"{text}{word}")
                 )
+                timers.add(timer)
+
+            for word in range(self.words):
+                say(word)
             timers.add(self.scheduler.schedule_relative(10.0 * (self.words + 1), lambda *_: end(".")))
             return timers
 
