@@ -123,6 +123,7 @@ class _Answers(Generic[T]):
         self._answering = False
         self._asking = False  # `answer()` has not returned yet, so `settle()` would not cover it
         self._settling = False
+        self._is_replaced = False  # the answer of the moment; it may end after the settlement, and in any way
         self._going = False
         self._ending: tuple[Exception | None] | None = None  # how the questions ended
         self._over = False
@@ -178,6 +179,7 @@ class _Answers(Generic[T]):
             if not (self._over or self._answering or self._settling):
                 if self._waiting:
                     self._answering = self._asking = True
+                    self._is_replaced = False
                     return partial(self._begin, self._waiting.popleft())
                 if self._ending is not None:
                     self._over = True
@@ -201,9 +203,9 @@ class _Answers(Generic[T]):
 
     def _is_to_settle(self) -> bool:
         """Whether the caller has to settle the answer for a question that replaces it. Under the mutex."""
-        if self._on_new != "switch" or not (self._waiting and self._answering) or self._asking or self._settling:
+        if self._on_new != "switch" or not (self._waiting and self._answering) or self._asking or self._is_replaced:
             return False
-        self._settling = True
+        self._settling = self._is_replaced = True
         return True
 
     def _settle(self) -> None:
@@ -231,10 +233,10 @@ class _Answers(Generic[T]):
         self._go_on()
 
     def _fail(self, error: Exception) -> None:
-        """The answer has failed. One that is being replaced may fail in any way: `settle()` says what counts."""
+        """The answer has failed. One that is replaced may fail in any way: `settle()` says what counts."""
         with self._mutex:
             self._answering = False
-            raises = not (self._over or self._settling)
+            raises = not (self._over or self._is_replaced)
         if raises:
             self._tell(error)
         self._go_on()

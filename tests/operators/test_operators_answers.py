@@ -208,6 +208,20 @@ def test_a_settlement_that_fails_can_be_handed_over_and_the_question_is_asked() 
     assert (seen, [str(error) for error in failures]) == (["b"], ["no cancel"])
 
 
+def test_a_replaced_answer_may_fail_after_its_settlement() -> None:
+    class Late(Once):
+        def answer(self, text: Any) -> Observable[Any]:
+            return hanging if text == "a" else rx.of(text)
+
+    hanging, questions, seen, ends = Subject[str](), Subject[str](), list[str](), list[Exception]()
+    questions.pipe(ax.answers(Late(), on_new="switch")).subscribe(seen.append, ends.append)
+    questions.on_next("a")
+    questions.on_next("b")
+    assert seen == []
+    hanging.on_error(OSError("withdrawn"))
+    assert (seen, ends) == (["b"], [])
+
+
 def test_items_are_serial_although_questions_and_answers_come_from_many_threads() -> None:
     class Threaded(Once):
         def answer(self, text: Any) -> Observable[Any]:
