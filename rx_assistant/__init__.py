@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rx_assistant import errors, events, gui, local, operators, types
+    from rx_assistant import errors, events, gui, local, operators, tools, types
     from rx_assistant.api.request import NOT_GIVEN, omit
     from rx_assistant.client import AssistantClient, AsyncAssistantClient
     from rx_assistant.errors import (
@@ -51,7 +51,15 @@ if TYPE_CHECKING:
         StreamError,
         StreamOverflowError,
         StreamTruncatedError,
+        ToolArgumentsError,
+        ToolCancelledError,
+        ToolDeniedError,
+        ToolError,
+        ToolFailedError,
+        ToolRoundsError,
+        ToolTimeoutError,
         TotalTimeoutError,
+        UnknownToolError,
         UnprocessableEntityError,
     )
     from rx_assistant.events import AssistantStreamEvent
@@ -72,6 +80,7 @@ if TYPE_CHECKING:
         replay,
         replay_async,
     )
+    from rx_assistant.tools import Approval, Decision, PendingCall, Tool, ToolContext, ToolSet
 
 _HOMES: dict[str, tuple[str, ...]] = {
     "client": ("AssistantClient", "AsyncAssistantClient"),
@@ -113,7 +122,15 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "StreamError",
         "StreamOverflowError",
         "StreamTruncatedError",
+        "ToolArgumentsError",
+        "ToolCancelledError",
+        "ToolDeniedError",
+        "ToolError",
+        "ToolFailedError",
+        "ToolRoundsError",
+        "ToolTimeoutError",
         "TotalTimeoutError",
+        "UnknownToolError",
         "UnprocessableEntityError",
     ),
     "events": ("AssistantStreamEvent",),
@@ -135,8 +152,9 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "replay",
         "replay_async",
     ),
+    "tools": ("Approval", "Decision", "PendingCall", "Tool", "ToolContext", "ToolSet"),
 }
-_PACKAGES = ("errors", "events", "gui", "local", "operators", "types")
+_PACKAGES = ("errors", "events", "gui", "local", "operators", "tools", "types")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -146,6 +164,7 @@ __all__ = [
     "APIResponseValidationError",
     "APIStatusError",
     "APITimeoutError",
+    "Approval",
     "AssistantClient",
     "AssistantEventHandler",
     "AssistantStream",
@@ -161,6 +180,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "ConnectTimeoutError",
+    "Decision",
     "EventDecodeError",
     "EventTooLargeError",
     "FirstEventTimeoutError",
@@ -173,6 +193,7 @@ __all__ = [
     "NotFoundError",
     "OpenAIError",
     "PartialArgumentsError",
+    "PendingCall",
     "PermissionDeniedError",
     "PollTimeoutError",
     "Polled",
@@ -195,7 +216,18 @@ __all__ = [
     "StreamOverflowError",
     "StreamTruncatedError",
     "Timeout",
+    "Tool",
+    "ToolArgumentsError",
+    "ToolCancelledError",
+    "ToolContext",
+    "ToolDeniedError",
+    "ToolError",
+    "ToolFailedError",
+    "ToolRoundsError",
+    "ToolSet",
+    "ToolTimeoutError",
     "TotalTimeoutError",
+    "UnknownToolError",
     "UnprocessableEntityError",
     "UploadProgress",
     "aiohttp_client",
@@ -211,6 +243,7 @@ __all__ = [
     "operators",
     "replay",
     "replay_async",
+    "tools",
     "types",
     "watch",
     "watch_async",

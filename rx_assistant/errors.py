@@ -21,12 +21,17 @@
     │   ├── StreamClosedError              this program closed the stream while a reader was waiting
     │   ├── StreamCancelledError           the task that read the stream was cancelled
     │   ├── StreamOverflowError            a reader or a buffer fell too far behind   .capacity .pending
+    │   ├── ToolRoundsError                the run required action more than `max_rounds` times   .rounds
+    │   ├── ToolFailedError                a tool failed, and `on_tool_error` is "raise"   .call_id .name
     │   ├── ServerErrorEvent               the server sent an `error` event (also an APIError)   .error .event
     │   └── NotAnEventStreamError          the reply is not an event stream           .content_type .head
     ├── EventTooLargeError                 one event exceeds `max_event_bytes`        .limit
     ├── EventDecodeError                   one event's payload is not a JSON object        .event
     ├── ProtocolError                      events in an order that the protocol forbids    .event
     ├── PartialArgumentsError              function arguments that do not fit the model    .arguments
+    ├── ToolError                          a tool has no output; the model reads the message
+    │   ├── UnknownToolError, ToolArgumentsError, ToolTimeoutError (also a TimeoutError), ToolDeniedError,
+    │   │   ToolCancelledError
     ├── RunFailedError                     the run ended as failed                    .run
     │   ├── RunCancelledError, RunExpiredError, RunIncompleteError
     ├── IngestionError                     a file or batch ended as failed or cancelled    .value
@@ -138,6 +143,30 @@ class PartialArgumentsError(RxAssistantError):
         self.arguments = arguments
 
 
+class ToolError(RxAssistantError):
+    """A tool has no output. Raise it in a tool to tell the model why: the model reads the message."""
+
+
+class UnknownToolError(ToolError):
+    """The model called a tool that the tool set does not have."""
+
+
+class ToolArgumentsError(ToolError):
+    """The arguments of a call do not match the parameters of the tool."""
+
+
+class ToolTimeoutError(ToolError, TimeoutError):
+    """A tool did not finish in time."""
+
+
+class ToolDeniedError(ToolError):
+    """A call was not approved."""
+
+
+class ToolCancelledError(ToolError):
+    """A call was cancelled with its stream or run, before it had an output."""
+
+
 class StreamError(RxAssistantError):
     """A stream failed. `snapshot` holds the events that arrived before; they were delivered."""
 
@@ -173,6 +202,23 @@ class StreamOverflowError(StreamError):
         super().__init__(message, snapshot=snapshot, request_id=request_id)
         self.capacity = capacity
         self.pending = pending
+
+
+class ToolRoundsError(StreamError):
+    """The run required action more often than `max_rounds` allows: `rounds` were answered."""
+
+    def __init__(self, message: str, rounds: int) -> None:
+        super().__init__(message)
+        self.rounds = rounds
+
+
+class ToolFailedError(StreamError):
+    """A call of a tool failed and `on_tool_error` is "raise". The exception of the tool is the `__cause__`."""
+
+    def __init__(self, message: str, *, call_id: str, name: str) -> None:
+        super().__init__(message)
+        self.call_id = call_id
+        self.name = name
 
 
 class NotAnEventStreamError(StreamError):

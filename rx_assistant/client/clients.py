@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rx_assistant.client.responses import AsyncResponses, Responses
     from rx_assistant.client.threads import AsyncThreads, Threads
     from rx_assistant.client.vector_stores import AsyncVectorStores, VectorStores
+    from rx_assistant.tools import Tools
 
 S = TypeVar("S", Session, AsyncSession)
 
@@ -210,16 +211,21 @@ class AssistantClient(_Client[Session]):
         return Responses(self._session)
 
     def conversation(
-        self, assistant_id: str, thread_id: str | None = None, **params: Unpack[TurnStream]
+        self,
+        assistant_id: str,
+        thread_id: str | None = None,
+        *,
+        tools: Tools | None = None,
+        **params: Unpack[TurnStream],
     ) -> Conversation:
         """Questions and answers on one thread: `ask()`, `messages`, `busy`.
 
         Without `thread_id` the first question makes a thread. `params` are those of `threads.runs.stream`, for every
-        question.
+        question. With `tools`, a ToolSet or functions, they are those of `threads.runs.stream_with_tools`.
         """
         from rx_assistant.client.conversation import Conversation
 
-        return Conversation(self._session, assistant_id, thread_id, **params)
+        return Conversation(self._session, assistant_id, thread_id, tools=tools, **params)
 
     def close(self) -> None:
         """End every call under way and close all connections, unless the `http_client` was given."""
@@ -317,16 +323,21 @@ class AsyncAssistantClient(_Client[AsyncSession]):
         return AsyncResponses(self._session)
 
     def conversation(
-        self, assistant_id: str, thread_id: str | None = None, **params: Unpack[TurnStream]
+        self,
+        assistant_id: str,
+        thread_id: str | None = None,
+        *,
+        tools: Tools | None = None,
+        **params: Unpack[TurnStream],
     ) -> AsyncConversation:
         """Questions and answers on one thread: `ask()`, `messages`, `busy`.
 
         Without `thread_id` the first question makes a thread. `params` are those of `threads.runs.stream`, for every
-        question.
+        question. With `tools`, a ToolSet or functions, they are those of `threads.runs.stream_with_tools`.
         """
         from rx_assistant.client.conversation import AsyncConversation
 
-        return AsyncConversation(self._session, assistant_id, thread_id, **params)
+        return AsyncConversation(self._session, assistant_id, thread_id, tools=tools, **params)
 
     async def aclose(self) -> None:
         """Close all connections, unless the `http_client` was given."""

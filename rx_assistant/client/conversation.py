@@ -13,18 +13,24 @@ from typing_extensions import Unpack
 
 from rx_assistant.api import runs
 from rx_assistant.client.ledger import Turn
-from rx_assistant.client.params import RunStream, TurnStream, taken
+from rx_assistant.client.params import RunStream, RunStreamWithTools, TurnStream, taken
 from rx_assistant.client.streaming import H, async_streamed, streamed, without_policies
 from rx_assistant.client.talk import Attachments, Change, Images, Talk
+from rx_assistant.client.tool_streams import (
+    ToolCallOptions,
+    async_streamed_with_tools,
+    streamed_with_tools,
+    tool_call,
+)
 from rx_assistant.client.turns import Course, cancelled, carry_out, carry_out_async, stopped
 from rx_assistant.errors import RxAssistantError
 from rx_assistant.hot import AsyncStream, Stream, Subscriber
 from rx_assistant.http.connection import Abort
-from rx_assistant.http.options import CallOptions
 from rx_assistant.http.session import AsyncSession, Session
 from rx_assistant.polling import Polled, loop_origin, thread_origin, watch, watch_async
 from rx_assistant.schedulers import EventLoop, current_event_loop
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream, HandledAsyncStream, HandledStream
+from rx_assistant.tools import Options, Tools
 from rx_assistant.types import Message
 
 T = TypeVar("T")
@@ -38,9 +44,11 @@ _log = logging.getLogger("rx_assistant")
 class _Conversation:
     """What both faces share."""
 
-    def __init__(self, assistant_id: str, thread_id: str | None, params: Mapping[str, Any]) -> None:
-        _, self._options = taken({"assistant_id": assistant_id, **params}, RunStream)
-        self._params = {"assistant_id": assistant_id, **params}
+    def __init__(
+        self, assistant_id: str, thread_id: str | None, tools: Tools | None, params: Mapping[str, Any]
+    ) -> None:
+        self._params = {"assistant_id": assistant_id, **params, **({} if tools is None else {"tools": tools})}
+        self._options = self._call({}).options
         self._talk = Talk(thread_id)
         self._talk.ended = self._read_when_idle
         self._is_reading = False
@@ -54,11 +62,14 @@ class _Conversation:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(assistant={self._params['assistant_id']!r}, thread={self.thread_id!r})"
 
-    def _taken(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], CallOptions]:
-        """The parameters of a run, the policies of its stream, and the options of its request."""
-        given, options = taken({**self._params, **params}, RunStream)
-        body, policies = without_policies(given)
-        return body, policies, options
+    def _call(self, params: Mapping[str, Any]) -> ToolCallOptions:
+        """The keyword arguments of a turn with those of the conversation, split; without tools, for a plain stream."""
+        given = {**self._params, **params}
+        if "tools" in given:
+            return tool_call(given, RunStreamWithTools)
+        own, options = taken(given, RunStream)
+        body, policies = without_policies(own)
+        return ToolCallOptions(body, options, policies, (), Options())
 
     def _asking(
         self, text: str, attachments: Attachments, images: Images, params: Mapping[str, Any]
@@ -120,9 +131,15 @@ class Conversation(_Conversation):
     """
 
     def __init__(
-        self, session: Session, assistant_id: str, thread_id: str | None = None, **params: Unpack[TurnStream]
+        self,
+        session: Session,
+        assistant_id: str,
+        thread_id: str | None = None,
+        *,
+        tools: Tools | None = None,
+        **params: Unpack[TurnStream],
     ) -> None:
-        super().__init__(assistant_id, thread_id, params)
+        super().__init__(assistant_id, thread_id, tools, params)
         self._session = session
 
     def __enter__(self) -> Self:
@@ -218,10 +235,14 @@ class Conversation(_Conversation):
         handler: H | None = None,
         keep: bool = False,
     ) -> HandledStream[H] | AssistantStream:
-        body, policies, options = self._taken(params)
-        course = partial(self._talk.course, turn, body, change)
-        request = runs.create(self.thread_id or "new", body)
-        stream = streamed(self._session, request, options, handler, policies, course=course)
+        call = self._call(params)
+        course = partial(self._talk.course, turn, call.body, change)
+        request, session = runs.create(self.thread_id or "new", call.body), self._session
+        stream = (
+            streamed_with_tools(session, request, call, handler, course=course)
+            if "tools" in self._params
+            else streamed(session, request, call.options, handler, call.policies, course=course)
+        )
         turn.of(stream, keep=keep)
         return stream
 
@@ -303,9 +324,15 @@ class AsyncConversation(_Conversation):
     """The same for asyncio and trio, made by `AsyncAssistantClient.conversation(assistant_id)`."""
 
     def __init__(
-        self, session: AsyncSession, assistant_id: str, thread_id: str | None = None, **params: Unpack[TurnStream]
+        self,
+        session: AsyncSession,
+        assistant_id: str,
+        thread_id: str | None = None,
+        *,
+        tools: Tools | None = None,
+        **params: Unpack[TurnStream],
     ) -> None:
-        super().__init__(assistant_id, thread_id, params)
+        super().__init__(assistant_id, thread_id, tools, params)
         self._session = session
         self._loop: EventLoop | None = None
 
@@ -376,10 +403,14 @@ class AsyncConversation(_Conversation):
         handler: H | None = None,
         keep: bool = False,
     ) -> HandledAsyncStream[H] | AsyncAssistantStream:
-        body, policies, options = self._taken(params)
-        course = partial(self._talk.course, turn, body, change)
-        request = runs.create(self.thread_id or "new", body)
-        stream = async_streamed(self._session, request, options, handler, policies, course=course)
+        call = self._call(params)
+        course = partial(self._talk.course, turn, call.body, change)
+        request, session = runs.create(self.thread_id or "new", call.body), self._session
+        stream = (
+            async_streamed_with_tools(session, request, call, handler, course=course)
+            if "tools" in self._params
+            else async_streamed(session, request, call.options, handler, call.policies, course=course)
+        )
         turn.of(stream, keep=keep)
         return stream
 

@@ -6,7 +6,7 @@ only one TypedDict. At run time `taken` checks the names: a misspelt one is a Ty
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Required, TypeAlias
 
 from typing_extensions import TypedDict
 
@@ -14,7 +14,8 @@ from rx_assistant import types as t
 from rx_assistant.http.options import CallOptions, take_options
 from rx_assistant.http.timeouts import TimeoutInput
 from rx_assistant.streams import OnIdle, OnSubscribe, Replay
-from rx_assistant.types.run_params import RunAdditionsParams, RunSettingsParams
+from rx_assistant.tools import Approval, Decide, ExposeErrors, Tools
+from rx_assistant.types.run_params import RunAdditionsParams, RunOnThreadParams, RunSettingsParams, RunWithThreadParams
 
 
 class RequestOptions(TypedDict, total=False):
@@ -51,6 +52,24 @@ class RunStreamOptions(StreamOptions, total=False):
     on_disconnect: OnDisconnect
 
 
+class AnswerOptions(RunStreamOptions, total=False):
+    """… and the stream of a run whose tools it answers: how. See `tools.Options`."""
+
+    max_rounds: int | None
+    max_concurrency: int
+    tool_timeout: float | None
+    eager: bool
+    expose_errors: ExposeErrors
+    on_tool_error: Literal["output", "raise"]
+    approve: Approval | Decide | None
+
+
+class ToolOptions(AnswerOptions, total=False):
+    """… and which tools."""
+
+    tools: Required[Tools]
+
+
 class AssistantCreate(t.AssistantCreateParams, RequestOptions, total=False):
     """`assistants.create`."""
 
@@ -79,6 +98,10 @@ class CreateAndRunStream(t.ThreadCreateAndRunParamsBase, RunStreamOptions, total
     """`threads.create_and_run_stream`."""
 
 
+class CreateAndRunWithTools(RunWithThreadParams, ToolOptions, total=False):
+    """`threads.create_and_run_stream_with_tools`."""
+
+
 class MessageCreate(t.MessageCreateParams, RequestOptions, total=False):
     """`threads.messages.create`."""
 
@@ -99,7 +122,11 @@ class RunStream(t.RunCreateParamsBase, RunStreamOptions, total=False):
     """`threads.runs.stream`."""
 
 
-class TurnStream(RunSettingsParams, RunAdditionsParams, RunStreamOptions, total=False):
+class RunStreamWithTools(RunOnThreadParams, ToolOptions, total=False):
+    """`threads.runs.stream_with_tools`."""
+
+
+class TurnStream(RunSettingsParams, RunAdditionsParams, AnswerOptions, total=False):
     """`conversation.ask`."""
 
 

@@ -14,6 +14,7 @@ from rx_assistant.client.params import (
     RunCreate,
     RunList,
     RunStream,
+    RunStreamWithTools,
     RunUpdate,
     Submit,
     SubmitStream,
@@ -37,6 +38,7 @@ from rx_assistant.client.resource import AsyncResource, Resource
 from rx_assistant.client.run_events import polled_async_body, polled_body
 from rx_assistant.client.run_steps import AsyncSteps, Steps
 from rx_assistant.client.streaming import H, async_made, async_streamed, made, streamed, without_policies
+from rx_assistant.client.tool_streams import async_streamed_with_tools, streamed_with_tools, tool_call
 from rx_assistant.hot import AsyncStream, Stream
 from rx_assistant.http.session import AsyncSession, Session
 from rx_assistant.lifecycle import RUN
@@ -170,6 +172,44 @@ class Runs(Resource):
         )
 
     create_and_stream = stream
+
+    @overload
+    def stream_with_tools(
+        self, thread_id: str, *, event_handler: None = None, **params: Unpack[RunStreamWithTools]
+    ) -> AssistantStream: ...
+    @overload
+    def stream_with_tools(
+        self, thread_id: str, *, event_handler: H, **params: Unpack[RunStreamWithTools]
+    ) -> HandledStream[H]: ...
+    @overload
+    def stream_with_tools(
+        self, thread_id: str, *, event_handler: H | None, **params: Unpack[RunStreamWithTools]
+    ) -> HandledStream[H] | AssistantStream: ...
+    def stream_with_tools(
+        self, thread_id: str, *, event_handler: H | None = None, **params: Unpack[RunStreamWithTools]
+    ) -> HandledStream[H] | AssistantStream:
+        """Start a run and stream it to its end, with its tool calls answered: one stream for all rounds.
+
+        The assistant must know the tools: create it with `tools=toolset.definitions()`. Options as for `stream`, and:
+
+        Args:
+            tools: A ToolSet, or functions.
+            max_rounds: How often the run may require action, 32 by default; then ToolRoundsError ends the stream.
+            max_concurrency: How many calls run at a time, 8 by default.
+            tool_timeout: Seconds that one call may take.
+            eager: Start each call as soon as its arguments are complete.
+            expose_errors: What the model learns of an exception: its `"type"`, its `"message"`, or the text that a
+                function makes of it.
+            on_tool_error: `"raise"` ends the stream with ToolFailedError; `"output"` is the default.
+            approve: What decides which calls run: a function of the call, an async function, an Observable of
+                decisions, or an `Approval`.
+
+        Raises:
+            ValueError: a tool needs approval and `approve` is missing, or an option has an impossible value.
+        """
+        call = tool_call(params, RunStreamWithTools)
+        request = runs.create(thread_id, call.body)
+        return streamed_with_tools(self._session, request, call, event_handler, thread_id)
 
     @overload
     def submit_tool_outputs_stream(
@@ -383,6 +423,30 @@ class AsyncRuns(AsyncResource):
         )
 
     create_and_stream = stream
+
+    @overload
+    def stream_with_tools(
+        self, thread_id: str, *, event_handler: None = None, **params: Unpack[RunStreamWithTools]
+    ) -> AsyncAssistantStream: ...
+    @overload
+    def stream_with_tools(
+        self, thread_id: str, *, event_handler: H, **params: Unpack[RunStreamWithTools]
+    ) -> HandledAsyncStream[H]: ...
+    @overload
+    def stream_with_tools(
+        self, thread_id: str, *, event_handler: H | None, **params: Unpack[RunStreamWithTools]
+    ) -> HandledAsyncStream[H] | AsyncAssistantStream: ...
+    def stream_with_tools(
+        self, thread_id: str, *, event_handler: H | None = None, **params: Unpack[RunStreamWithTools]
+    ) -> HandledAsyncStream[H] | AsyncAssistantStream:
+        """Start a run and stream it to its end, with its tool calls answered: one stream for all rounds.
+
+        Options as for the method of the synchronous client.
+        """
+        call = tool_call(params, RunStreamWithTools)
+        return async_streamed_with_tools(
+            self._session, runs.create(thread_id, call.body), call, event_handler, thread_id
+        )
 
     @overload
     def submit_tool_outputs_stream(

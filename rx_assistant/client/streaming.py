@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
 from rx_assistant.api import runs
 from rx_assistant.api.request import Request
@@ -27,6 +28,9 @@ from rx_assistant.types import Run
 
 H = TypeVar("H", bound=Handler)
 
+Opening: TypeAlias = Callable[[Resuming], Course[Any]]
+"""Everything from the first request to the open stream, for streams that have to send something before their own."""
+
 ASKED = 3  # how often the run is asked, each time with the retries of the client
 _POLICIES = (
     "replay",
@@ -49,6 +53,74 @@ def without_policies(params: Mapping[str, Any], going_on: str = "poll") -> tuple
     return {name: value for name, value in params.items() if name not in policies}, policies
 
 
+class Leg:
+    """One response of a run's stream: the request for it, and how it goes on when its connection breaks.
+
+    `identity` is given for a run that is known before: one that goes on with tool outputs. `thread_id` is given where
+    the run begins on a thread that is known. `course` gives what has to be sent first, and at its end the open stream.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        request: Request,
+        options: CallOptions,
+        identity: RunIdentity | None = None,
+        thread_id: str | None = None,
+        course: Opening | None = None,
+    ) -> None:
+        self._session = session
+        self._course = course
+        self._identity = identity
+        self._resuming = Resuming(request, options, session.settings.timeout, identity, thread_id)
+        self.resume = self._resuming.with_session(session)
+
+    def open(self, abort: Abort, *, polls: bool) -> Any:
+        """Send the request. `polls`: if outputs arrived although the reply was lost, poll the run."""
+        self._resuming.begin()
+        try:
+            if self._course is not None:
+                return carry_out(self._course(self._resuming), self._session, self._resuming.asking, abort)
+            return self._session.open(self._resuming.request, self._resuming.options, abort)
+        except APIError as error:
+            question = self._resuming.question(error) if polls else None
+            if question is None or not _have_arrived(self._session, self._resuming, question):
+                raise
+            return self.resume(self._identity, RunSnapshot())
+
+
+class AsyncLeg:
+    """The same for asyncio and trio."""
+
+    def __init__(
+        self,
+        session: AsyncSession,
+        request: Request,
+        options: CallOptions,
+        identity: RunIdentity | None = None,
+        thread_id: str | None = None,
+        course: Opening | None = None,
+    ) -> None:
+        self._session = session
+        self._course = course
+        self._identity = identity
+        self._resuming = Resuming(request, options, session.settings.timeout, identity, thread_id)
+        self.resume = self._resuming.with_async_session(session)
+
+    async def open(self, *, polls: bool) -> Any:
+        """Send the request. `polls`: if outputs arrived although the reply was lost, poll the run."""
+        self._resuming.begin()
+        try:
+            if self._course is not None:
+                return await carry_out_async(self._course(self._resuming), self._session, self._resuming.asking)
+            return await self._session.open(self._resuming.request, self._resuming.options)
+        except APIError as error:
+            question = self._resuming.question(error) if polls else None
+            if question is None or not await _have_arrived_async(self._session, self._resuming, question):
+                raise
+            return await self.resume(self._identity, RunSnapshot())
+
+
 def streamed(
     session: Session,
     request: Request,
@@ -57,36 +129,29 @@ def streamed(
     policies: Mapping[str, Any],
     identity: RunIdentity | None = None,
     thread_id: str | None = None,
-    course: Callable[[Resuming], Course[Any]] | None = None,
+    course: Opening | None = None,
 ) -> HandledStream[H] | AssistantStream:
-    """The stream that a request starts; with a handler, its block gives the handler.
+    """The stream that a request starts; with a handler, its block gives the handler. The others as for `Leg`."""
+    leg, abort = Leg(session, request, options, identity, thread_id, course), Abort()
+    kept, polls = split_policies(policies)
+    given = {**kept, "abort": abort.abort, "resume": leg.resume if polls else None, "identity": identity}
+    return made(session, lambda: leg.open(abort, polls=polls), handler, given)
 
-    `identity` is given for a run that is known before: one that goes on with tool outputs. `thread_id` is given where
-    the run begins on a thread that is known. `course` gives what has to be sent before the request, and in its end the
-    open stream.
-    """
-    resuming = Resuming(request, options, session.settings.timeout, identity, thread_id)
-    polls = policies.get("on_disconnect") == "poll"
-    resume = resuming.with_session(session)
-    abort = Abort()
 
-    def open() -> Any:
-        resuming.begin()
-        try:
-            if course is not None:
-                return carry_out(course(resuming), session, resuming.asking, abort)
-            return session.open(resuming.request, resuming.options, abort)
-        except APIError as error:
-            question = resuming.question(error) if polls else None
-            if question is None or not _have_arrived(session, resuming, question):
-                raise
-            return resume(identity, RunSnapshot())
-
+def split_policies(policies: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """The policies of the stream, and whether it polls when a connection breaks."""
     kept = {name: value for name, value in policies.items() if name != "on_disconnect"}
-    kept["abort"] = abort.abort
-    if polls:
-        kept["resume"] = resume
-    return made(session, open, handler, {**kept, "identity": identity})
+    return kept, policies.get("on_disconnect") == "poll"
+
+
+def fetch_run(session: Session, run_id: str, thread_id: str) -> Run:
+    """The run as it is now."""
+    return parsed(Run, session.send(runs.retrieve(run_id, thread_id)))
+
+
+async def fetch_run_async(session: AsyncSession, run_id: str, thread_id: str) -> Run:
+    """The same for asyncio and trio."""
+    return parsed(Run, await session.send(runs.retrieve(run_id, thread_id)))
 
 
 def made(
@@ -97,10 +162,7 @@ def made(
     def post_cancel(run_id: str, thread_id: str) -> Run:
         return parsed(Run, session.send(runs.cancel(run_id, thread_id)))
 
-    def fetch_run(run_id: str, thread_id: str) -> Run:
-        return parsed(Run, session.send(runs.retrieve(run_id, thread_id)))
-
-    posts: dict[str, Any] = {"post_cancel": post_cancel, "fetch_run": fetch_run}
+    posts: dict[str, Any] = {"post_cancel": post_cancel, "fetch_run": partial(fetch_run, session)}
     return built(open, handler, {**posts, **given})
 
 
@@ -117,29 +179,13 @@ def async_streamed(
     policies: Mapping[str, Any],
     identity: RunIdentity | None = None,
     thread_id: str | None = None,
-    course: Callable[[Resuming], Course[Any]] | None = None,
+    course: Opening | None = None,
 ) -> HandledAsyncStream[H] | AsyncAssistantStream:
     """The same for asyncio and trio."""
-    resuming = Resuming(request, options, session.settings.timeout, identity, thread_id)
-    polls = policies.get("on_disconnect") == "poll"
-    resume = resuming.with_async_session(session)
-
-    async def open() -> Any:
-        resuming.begin()
-        try:
-            if course is not None:
-                return await carry_out_async(course(resuming), session, resuming.asking)
-            return await session.open(resuming.request, resuming.options)
-        except APIError as error:
-            question = resuming.question(error) if polls else None
-            if question is None or not await _have_arrived_async(session, resuming, question):
-                raise
-            return await resume(identity, RunSnapshot())
-
-    kept = {name: value for name, value in policies.items() if name != "on_disconnect"}
-    if polls:
-        kept["resume"] = resume
-    return async_made(session, open, handler, {**kept, "identity": identity})
+    leg = AsyncLeg(session, request, options, identity, thread_id, course)
+    kept, polls = split_policies(policies)
+    given = {**kept, "resume": leg.resume if polls else None, "identity": identity}
+    return async_made(session, lambda: leg.open(polls=polls), handler, given)
 
 
 def _have_arrived(session: Session, resuming: Resuming, question: Request) -> bool:
@@ -174,10 +220,7 @@ def async_made(
     async def post_cancel(run_id: str, thread_id: str) -> Run:
         return parsed(Run, await session.send(runs.cancel(run_id, thread_id)))
 
-    async def fetch_run(run_id: str, thread_id: str) -> Run:
-        return parsed(Run, await session.send(runs.retrieve(run_id, thread_id)))
-
-    posts: dict[str, Any] = {"post_cancel": post_cancel, "fetch_run": fetch_run}
+    posts: dict[str, Any] = {"post_cancel": post_cancel, "fetch_run": partial(fetch_run_async, session)}
     return async_built(open, handler, {**posts, **given})
 
 

@@ -11,6 +11,7 @@ from rx_assistant.client.messages import AsyncMessages, Messages
 from rx_assistant.client.params import (
     CreateAndRun,
     CreateAndRunStream,
+    CreateAndRunWithTools,
     RequestOptions,
     ThreadCreate,
     ThreadUpdate,
@@ -21,6 +22,7 @@ from rx_assistant.client.polling import poll_object, poll_object_async
 from rx_assistant.client.resource import AsyncResource, Resource
 from rx_assistant.client.runs import AsyncRuns, Runs, started_run
 from rx_assistant.client.streaming import H, async_streamed, streamed, without_policies
+from rx_assistant.client.tool_streams import async_streamed_with_tools, streamed_with_tools, tool_call
 from rx_assistant.http.session import AsyncSession, Session
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream, HandledAsyncStream, HandledStream
 from rx_assistant.types import Run, Thread, ThreadDeleted
@@ -96,6 +98,28 @@ class Threads(Resource):
         given, options = taken(params, CreateAndRunStream)
         body, policies = without_policies(given)
         return streamed(self._session, threads.create_and_run(body), options, event_handler, policies)
+
+    @overload
+    def create_and_run_stream_with_tools(
+        self, *, event_handler: None = None, **params: Unpack[CreateAndRunWithTools]
+    ) -> AssistantStream: ...
+    @overload
+    def create_and_run_stream_with_tools(
+        self, *, event_handler: H, **params: Unpack[CreateAndRunWithTools]
+    ) -> HandledStream[H]: ...
+    @overload
+    def create_and_run_stream_with_tools(
+        self, *, event_handler: H | None, **params: Unpack[CreateAndRunWithTools]
+    ) -> HandledStream[H] | AssistantStream: ...
+    def create_and_run_stream_with_tools(
+        self, *, event_handler: H | None = None, **params: Unpack[CreateAndRunWithTools]
+    ) -> HandledStream[H] | AssistantStream:
+        """Create a thread and a run on it, and stream the run with its tool calls answered.
+
+        Options as for `threads.runs.stream_with_tools`.
+        """
+        call = tool_call(params, CreateAndRunWithTools)
+        return streamed_with_tools(self._session, threads.create_and_run(call.body), call, event_handler)
 
     def create_and_run_poll(self, **params: Unpack[CreateAndRunPoll]) -> Run:
         """Create a thread and a run on it, and give the run once it has ended or requires action.
@@ -182,6 +206,28 @@ class AsyncThreads(AsyncResource):
         given, options = taken(params, CreateAndRunStream)
         body, policies = without_policies(given)
         return async_streamed(self._session, threads.create_and_run(body), options, event_handler, policies)
+
+    @overload
+    def create_and_run_stream_with_tools(
+        self, *, event_handler: None = None, **params: Unpack[CreateAndRunWithTools]
+    ) -> AsyncAssistantStream: ...
+    @overload
+    def create_and_run_stream_with_tools(
+        self, *, event_handler: H, **params: Unpack[CreateAndRunWithTools]
+    ) -> HandledAsyncStream[H]: ...
+    @overload
+    def create_and_run_stream_with_tools(
+        self, *, event_handler: H | None, **params: Unpack[CreateAndRunWithTools]
+    ) -> HandledAsyncStream[H] | AsyncAssistantStream: ...
+    def create_and_run_stream_with_tools(
+        self, *, event_handler: H | None = None, **params: Unpack[CreateAndRunWithTools]
+    ) -> HandledAsyncStream[H] | AsyncAssistantStream:
+        """Create a thread and a run on it, and stream the run with its tool calls answered.
+
+        Options as for `threads.runs.stream_with_tools`.
+        """
+        call = tool_call(params, CreateAndRunWithTools)
+        return async_streamed_with_tools(self._session, threads.create_and_run(call.body), call, event_handler)
 
     async def create_and_run_poll(self, **params: Unpack[CreateAndRunPoll]) -> Run:
         """Create a thread and a run on it, and give the run once it has ended or requires action.

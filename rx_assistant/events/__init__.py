@@ -46,6 +46,7 @@ from rx_assistant.events._kinds import (
     ThreadRunStepInProgress,
     UnknownEvent,
 )
+from rx_assistant.events._tools import ToolEvent, ToolFinished, ToolProgress, ToolStarted
 
 __all__ = [
     "BY_NAME",
@@ -90,6 +91,10 @@ __all__ = [
     "ThreadRunStepExpired",
     "ThreadRunStepFailed",
     "ThreadRunStepInProgress",
+    "ToolEvent",
+    "ToolFinished",
+    "ToolProgress",
+    "ToolStarted",
     "UnknownEvent",
     "bare",
     "classify",

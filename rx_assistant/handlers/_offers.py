@@ -16,11 +16,13 @@ OFFERED = (
     "get_final_messages",
     "get_final_run",
     "get_final_run_steps",
+    "pending_calls",
     "pipe",
     "request_id",
     "snapshot",
     "subscribe",
     "text_deltas",
+    "tool_events",
     "until_done",
 )
 """Names of the stream that a handler has too; they raise before it has a stream."""

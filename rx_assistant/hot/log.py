@@ -210,6 +210,16 @@ class HotLog(Kept[T]):
         self._inbox.append(entry)
         self.drain()
 
+    def defer(self, entry: Callable[[], None]) -> None:
+        """Run `entry` between two deliveries, on the thread that delivers next. This call delivers nothing."""
+        self._inbox.append(entry)
+        self._tell()
+
+    @property
+    def has_entries(self) -> bool:
+        """Whether `drain()` would run entries."""
+        return bool(self._inbox) and self.delivering is None
+
     def raise_alarm(self, error: Exception, *, pause: bool) -> None:
         """Keep `error` for the next one who waits: a handler raised it. With `pause`, deliver no more until then."""
         self.alarm = error

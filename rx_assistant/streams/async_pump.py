@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from rx_assistant.streams.body import AsyncBody
     from rx_assistant.streams.feed import Feed, RunIdentity
     from rx_assistant.streams.handling import Binding
+    from rx_assistant.streams.legs import Legs
 
 AsyncOpen = Callable[[], Awaitable["AsyncBody"]]
-"""Sends the request, and gives what to read from. Raises errors of ours only."""
+"""Sends the request, and gives what to read from. Raises errors of ours only. With `Legs`, it is called for each."""
 
 AsyncResume = Callable[["RunIdentity | None", "RunSnapshot"], Awaitable["AsyncBody | None"]]
 """Gives a body that goes on where a broken one stopped, from what has been folded so far.
@@ -37,6 +38,7 @@ AsyncResume = Callable[["RunIdentity | None", "RunSnapshot"], Awaitable["AsyncBo
 The identity is None where no event had told it. So is the body, where the run cannot be found.
 """
 
+_JOIN = 1.0  # seconds that the tasks of tools get to end
 _GOODBYE = 5.0  # seconds that handlers get to hear of a cancellation
 
 
@@ -50,6 +52,7 @@ class AsyncPump:
         open: AsyncOpen,
         resume: AsyncResume | None,
         snapshot: Callable[[], RunSnapshot],
+        legs: Legs | None = None,
     ) -> None:
         self._home = Home()
         self.unread = Unread(log, self._home.call_later)
@@ -57,7 +60,10 @@ class AsyncPump:
         self._feed = feed
         self._open = open
         self._resume = resume
-        self._state: PumpState[AsyncBody] = PumpState(log, feed, snapshot, resumes=resume is not None)
+        self._state: PumpState[AsyncBody] = PumpState(log, feed, snapshot, resumes=resume is not None, legs=legs)
+        self._legs = legs
+        if legs is not None:
+            legs.bind(log, changed=self._home.wake, hand_over=self._emit, arrived=feed.arrived)
         self._opening: anyio.CancelScope | None = None
         self._closed = False
         self._cleaning = False
@@ -211,12 +217,16 @@ class AsyncPump:
                 if state.arrival(upto, True) is READ:
                     await self._read()
                 else:
-                    await self._home.sleep(lambda: 0 not in state.turn or log.state >= ENDED)
+                    await self._until_arrival(upto)
             await self._deliver_ending()
             await self.settle()
         finally:
             self._task_over = True
             self._home.wake()
+
+    async def _until_arrival(self, position: int) -> None:
+        """Sleep while another task reads, or the tools of the stream are at work."""
+        await self._home.sleep(lambda: self._state.arrival(position, True) is not WAIT)
 
     async def _start(self) -> None:
         self.here()
@@ -251,6 +261,10 @@ class AsyncPump:
         state.turn[0] = state
         try:
             try:
+                if self._feed.leg_over and state.body is not None:
+                    await state.body.finish()
+                    state.next_leg()
+                    return
                 if state.body is None:
                     await self._start()
                 body = state.body
@@ -301,6 +315,14 @@ class AsyncPump:
         with anyio.move_on_after(_GOODBYE, shield=True):
             await self._deliver_ending()
             await self.settle()
+
+    def _emit(self, entry: Callable[[], None]) -> None:
+        """Run `entry` between two deliveries, on the event loop; from any thread."""
+        loop = self._home.loop
+        if loop is None or loop.is_here():
+            self._log.enqueue(entry)
+        else:
+            loop.call_soon(lambda: self._log.enqueue(entry))
 
     # -- async handlers ------------------------------------------------------------------------------------------
 
@@ -364,7 +386,8 @@ class AsyncPump:
     @property
     def is_left_open(self) -> bool:
         """Whether there is something to close that only readers of the stream would close, and they are gone."""
-        return self._state.body is not None and not (self._closed or self._cleaning) and self._task is None
+        left = self._state.body is not None or self._state.is_between
+        return left and not (self._closed or self._cleaning) and self._task is None
 
     @property
     def holds_connection(self) -> bool:
@@ -441,6 +464,8 @@ class AsyncPump:
                     raise
             elif body is not None:
                 await _closed_whatever_happens(body)
+            if self._legs is not None:
+                await self._legs.stopped(_JOIN)
         finally:
             self._cleaned = True
             self._state.forget()

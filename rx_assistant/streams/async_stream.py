@@ -31,9 +31,11 @@ from rx_assistant.streams.base import (
 from rx_assistant.streams.handling import bound
 
 if TYPE_CHECKING:
+    from rx_assistant.events import ToolEvent
     from rx_assistant.streams.decoding import Decoding
     from rx_assistant.streams.feed import RunIdentity
     from rx_assistant.streams.handling import Binding
+    from rx_assistant.streams.legs import Legs
     from rx_assistant.types import Message, Run, RunStep
 
 H = TypeVar("H")
@@ -108,6 +110,7 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
         resume: AsyncResume | None = None,
         identity: RunIdentity | None = None,
         decoding: Decoding | None = None,
+        legs: Legs | None = None,
     ) -> None:
         Observable.__init__(self)
         StreamBase.__init__(
@@ -121,8 +124,9 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
             max_event_bytes=max_event_bytes,
             identity=identity,
             decoding=decoding,
+            legs=legs,
         )
-        self.driver: AsyncPump = AsyncPump(self.log, self._feed, open, resume, self._folding.latest)
+        self.driver: AsyncPump = AsyncPump(self.log, self._feed, open, resume, self._folding.latest, legs)
         self._post_cancel = post_cancel
         self._fetch_run = fetch_run
         self._cancelling: Eager[Run] | None = None
@@ -184,6 +188,16 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
             deltas = _TextDeltas(self)
             self._deltas = weakref.ref(deltas)
         return deltas
+
+    @property
+    def tool_events(self) -> AsyncStream[ToolEvent]:
+        """What the tools of a stream with `tools=` do: ToolStarted, ToolProgress and ToolFinished of each call."""
+        return AsyncStream(self._side("tool_events").link, cast("Any", self))
+
+    @property
+    def pending_calls(self) -> AsyncStream[Any]:
+        """The calls of tools that wait for approval, each a `PendingCall`; those that were decided are left out."""
+        return AsyncStream(self._side("pending_calls").link, cast("Any", self))
 
     async def __anext__(self) -> AssistantStreamEvent:
         """Give the next event from the one cursor that belongs to `anext(stream)`; loops have their own.

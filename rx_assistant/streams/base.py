@@ -19,6 +19,7 @@ from rx_assistant.lifecycle import RUN
 from rx_assistant.streams.context import Folding, message_around, step_around
 from rx_assistant.streams.feed import Feed
 from rx_assistant.streams.handling import bound
+from rx_assistant.streams.legs import Side, end_with
 from rx_assistant.streams.recording import Recording
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from rx_assistant.streams.decoding import Decoding
     from rx_assistant.streams.feed import RunIdentity
     from rx_assistant.streams.handling import Binding, Handler
+    from rx_assistant.streams.legs import Legs
     from rx_assistant.types import Message, Run, RunStep
 
 Replay: TypeAlias = Literal["all", "none"]
@@ -72,6 +74,7 @@ class StreamBase:
         max_event_bytes: int,
         identity: RunIdentity | None,
         decoding: Decoding | None,
+        legs: Legs | None,
     ) -> None:
         if replay not in ("all", "none"):
             raise ValueError(f"replay must be 'all' or 'none', not {replay!r}")
@@ -92,7 +95,10 @@ class StreamBase:
             arrived=self._folding.arrived,
             identity=identity,
             decoding=decoding,
+            legs=legs,
         )
+        self._legs = legs
+        self._side_logs: dict[str, HotLog[Any]] = {}
         self._on_subscribe = on_subscribe
         self._cursors: dict[str, Any] = {}  # the cursors of next() and anext(), by what they read
         self._deltas: weakref.ref[Any] | None = None
@@ -182,14 +188,26 @@ class StreamBase:
         loop = loop_for(scheduler)
         if loop is not None:
             return loop.adopt(cast("Any", self), down)
+        return self.take_seat(self.log, down)
+
+    def take_seat(self, log: HotLog[Any], down: Subscriber[Any]) -> abc.DisposableBase:
+        """Seat a subscriber at a log. A foreign one connects the stream, any other waits for a reader."""
         connects = self._connects()
         if connects:
             self.driver.prepare()
-        seat = self.log.subscribe(down)
+        seat = log.subscribe(down)
         self.driver.unread.wait()
         if connects:
             self.driver.connect_soon()
         return seat
+
+    def _side(self, name: str) -> Side:
+        """What the stream emits beside its events, under that name; nothing, for a stream without tools."""
+        log = self._side_logs.get(name)
+        if log is None:
+            log = self._side_logs.setdefault(name, HotLog() if self._legs is None else self._legs.logs[name])
+            end_with(self.log, log)
+        return Side(self, log)
 
     def _connects(self) -> bool:
         """Whether the subscription of this moment makes the stream be read in the background."""

@@ -10,7 +10,7 @@ import json
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rx_assistant.errors import (
     APIConnectionError,
@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from rx_assistant.hot import HotLog
     from rx_assistant.snapshots import RunSnapshot
     from rx_assistant.streams.decoding import Decoding
+    from rx_assistant.streams.legs import Legs
     from rx_assistant.streams.recording import Recording
+    from rx_assistant.types import Run
 
 _RUN_KINDS = frozenset(kind for kind in BY_NAME.values() if issubclass(kind, RunEvent))
 _NOTABLE = _RUN_KINDS | {DoneEvent, ErrorEvent}
@@ -69,8 +71,12 @@ class Feed:
         arrived: Callable[[HotLog[StreamEvent]], RunSnapshot],
         identity: RunIdentity | None = None,
         decoding: Decoding | None = None,
+        legs: Legs | None = None,
     ) -> None:
         self.log = log
+        self.leg_over = False  # the response has ended, and another one follows
+        self._legs = legs
+        self._seam: bytes | None = None  # the run event that ended the last response
         self._arrived = arrived
         self.request_id: str | None = None
         self._recordings: tuple[Recording, ...] = ()
@@ -111,6 +117,8 @@ class Feed:
             if self.log.append(kinds, payloads):
                 for recording in self._recordings:
                     recording.write(kinds, payloads)
+        if self._legs is not None:
+            self._legs.take(kinds, payloads)
 
     def record(self, recording: Recording) -> None:
         """Write what the log keeps to `recording`, and from now on whatever arrives, and the ending last."""
@@ -162,8 +170,12 @@ class Feed:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the last run that arrived needs nothing more: terminal, or waiting for tool outputs."""
-        return self._run is not None and _member(self._run, "status") in RUN_STOPS
+        """Whether the last run that arrived needs nothing more: terminal, or waiting for tool outputs.
+
+        A run that waits for outputs which this stream submits is not settled.
+        """
+        run = self._run
+        return run is not None and run is not self._seam and _member(run, "status") in RUN_STOPS
 
     @property
     def is_ending(self) -> bool:
@@ -189,11 +201,22 @@ class Feed:
             return None
         self._fruitless = 1 if self.log.length > self._broke_at else self._fruitless + 1
         self._broke_at = self.log.length
-        return None if self._fruitless > _PATIENCE else (self.identity, self._arrived(self.log))
+        return None if self._fruitless > _PATIENCE else (self.identity, self.arrived())
+
+    def arrived(self) -> RunSnapshot:
+        """The snapshot of all that has arrived."""
+        return self._arrived(self.log)
 
     def restart(self) -> None:
         """Forget the unfinished block: another body goes on where the last one broke."""
         self._decoding.restart()
+
+    def next_leg(self) -> Run:
+        """Give the run that requires action. The next response continues the stream."""
+        self.leg_over = False
+        self.restart()
+        assert self._run is not None
+        return cast("Run", self._run_kind(self._run).data)
 
     def fail(self, error: Exception) -> None:
         """End with `error`, whatever arrived."""
@@ -224,6 +247,9 @@ class Feed:
         return said[:_SHOWN]
 
     def _end_well(self) -> None:
+        if self._legs is not None and self.is_settled and _member(self._run or b"", "status") == "requires_action":
+            self._seam, self.leg_over = self._run, True
+            return
         self.done = True
         self._end_with(None)
 

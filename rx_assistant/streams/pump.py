@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from rx_assistant.snapshots import RunSnapshot
     from rx_assistant.streams.body import Body
     from rx_assistant.streams.feed import Feed, RunIdentity
+    from rx_assistant.streams.legs import Legs
 
 Open = Callable[[], "Body"]
-"""Sends the request, and gives what to read from. Raises errors of ours only."""
+"""Sends the request, and gives what to read from. Raises errors of ours only. With `Legs`, it is called for each."""
 
 Resume = Callable[["RunIdentity | None", "RunSnapshot"], "Body | None"]
 """Gives a body that goes on where a broken one stopped, from what has been folded so far.
@@ -56,14 +57,18 @@ class Pump:
         resume: Resume | None,
         snapshot: Callable[[], RunSnapshot],
         abort: Abort | None = None,
+        legs: Legs | None = None,
     ) -> None:
         self.unread = Unread(log, TIMERS.call_later)
         self._log = log
         self._feed = feed
-        self._state: PumpState[Body] = PumpState(log, feed, snapshot, resumes=resume is not None)
+        self._state: PumpState[Body] = PumpState(log, feed, snapshot, resumes=resume is not None, legs=legs)
         self._open = open
         self._resume = resume
         self._abort = abort
+        self._legs = legs
+        if legs is not None:
+            legs.bind(log, changed=self._notify, hand_over=log.defer, arrived=feed.arrived)
         self._settled = False
         self._settling: dict[int, object] = {}  # the token of the thread that closes the body, under 0
         self._sleepers = Sleepers()
@@ -97,7 +102,11 @@ class Pump:
             if step is READ:
                 self._take_turn(self._read)
             else:
-                self._sleepers.sleep(lambda: state.arrival(position, self._may_read()) is not WAIT or log.alarmed)
+                self._sleepers.sleep(
+                    lambda: state.arrival(position, self._may_read()) is not WAIT or log.alarmed or log.has_entries
+                )
+                if log.has_entries:
+                    log.drain()
             self.leave_if_cancelled()
 
     def leave_if_cancelled(self) -> None:
@@ -242,6 +251,10 @@ class Pump:
             self.unread.read()
         state = self._state
         try:
+            if self._feed.leg_over and state.body is not None:
+                state.body.finish()
+                state.next_leg()
+                return
             if state.body is None:
                 self._start()
             body = state.body
@@ -292,7 +305,8 @@ class Pump:
     @property
     def is_left_open(self) -> bool:
         """Whether there is something to close that only readers of the stream would close, and they are gone."""
-        return self._state.body is not None and not self._settled and self._thread is None
+        left = self._state.body is not None or self._state.is_between
+        return left and not self._settled and self._thread is None
 
     @property
     def holds_connection(self) -> bool:
@@ -311,6 +325,8 @@ class Pump:
             self._abort(error)
         self.settle()
         self._log.want(FOREVER)
+        if self._legs is not None:
+            self._legs.join(_JOIN)
         thread, here = self._thread, threading.get_ident()
         if thread is None or thread.ident == here or self._log.delivering in (thread.ident, here):
             return

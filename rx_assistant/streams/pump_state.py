@@ -18,8 +18,9 @@ ENDED, DELIVERED and RELEASED are the states of a log's life, see `hot/state.py`
 reader, replaced by `recovery()` after a break, and let go by `settle()` once the log was delivered or closed:
 
     no body ──hold──▶ open ──forget──▶ let go          `is_good` decides: keep its connection for reuse, or close it
-                      │  ▲
-                      └──┘ recovery: close it, and hold what follows
+        ▲             │  ▲
+        │             └──┘ recovery: close it, and hold what follows
+        └─ next_leg ──┘    the run requires action: keep the connection for reuse; `Legs` says when to open another
 
 The turn to read is a token in a dictionary, under 0. Threads take it with `setdefault()` and give it back by
 subscripts, which KeyboardInterrupt cannot divide (see `hot/log.py`, "Interrupts").
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from rx_assistant.hot import HotLog
     from rx_assistant.snapshots import RunSnapshot
     from rx_assistant.streams.feed import Feed, RunIdentity
+    from rx_assistant.streams.legs import Legs
 
 Step: TypeAlias = Literal["read", "deliver", "wait", "end"]
 
@@ -81,21 +83,31 @@ class Resume:
 class PumpState(Generic[B]):
     """The state of one pump. See the module's text."""
 
-    __slots__ = ("_snapshot", "body", "feed", "log", "resumes", "turn")
+    __slots__ = ("_legs", "_sent", "_snapshot", "body", "feed", "log", "resumes", "turn")
 
-    def __init__(self, log: HotLog[Any], feed: Feed, snapshot: Callable[[], RunSnapshot], *, resumes: bool) -> None:
+    def __init__(
+        self,
+        log: HotLog[Any],
+        feed: Feed,
+        snapshot: Callable[[], RunSnapshot],
+        *,
+        resumes: bool,
+        legs: Legs | None = None,
+    ) -> None:
         self.log = log
         self.feed = feed
         self.resumes = resumes
         self.body: B | None = None
         self.turn: dict[int, object] = {}
+        self._sent = False
         self._snapshot = snapshot
+        self._legs = legs
 
     # -- the next step -------------------------------------------------------------------------------------------
 
     def opening(self, mine: bool) -> Step:
         """The next step of a caller that needs the request sent. `mine`: whether the caller may read at all."""
-        if self.body is not None or self.log.state >= ENDED:
+        if self._sent or self.log.state >= ENDED:
             return END
         return READ if mine and 0 not in self.turn else WAIT
 
@@ -104,7 +116,7 @@ class PumpState(Generic[B]):
         log = self.log
         if log.length > position or log.state >= ENDED:
             return END
-        return READ if mine and 0 not in self.turn else WAIT
+        return READ if mine and self._is_free else WAIT
 
     def delivery(self, mine: bool, *, over: bool, behind: bool, inside: bool) -> Step:
         """The next step of a caller that needs everything delivered.
@@ -117,14 +129,32 @@ class PumpState(Generic[B]):
         if behind:
             return DELIVER
         if self.log.state < ENDED:
-            return READ if mine and 0 not in self.turn else WAIT
+            return READ if mine and self._is_free else WAIT
         return END if inside else WAIT
+
+    @property
+    def _is_free(self) -> bool:
+        return 0 not in self.turn and not self.is_between
+
+    @property
+    def is_between(self) -> bool:
+        """Whether the stream waits for what it needs to ask for its next response: there is nothing to read."""
+        return self._legs is not None and self._legs.busy
 
     # -- what a read gave ----------------------------------------------------------------------------------------
 
     def hold(self, body: B) -> None:
         """Read from this body from now on."""
+        self._sent = True
         self.body = OPEN[id(body)] = body
+
+    def next_leg(self) -> None:
+        """Let the body go, which has ended; begin with what the next one needs."""
+        self.forget()
+        self.body = None
+        run = self.feed.next_leg()
+        if self._legs is not None and not self.log.ended:
+            self._legs.begin(run)
 
     def forget(self) -> None:
         """The body was let go."""
@@ -133,7 +163,7 @@ class PumpState(Generic[B]):
     @property
     def is_sent(self) -> bool:
         """Whether the request was sent, or is being sent."""
-        return self.body is not None or 0 in self.turn
+        return self._sent or 0 in self.turn
 
     @property
     def is_good(self) -> bool:

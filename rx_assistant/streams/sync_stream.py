@@ -31,8 +31,10 @@ from rx_assistant.streams.handling import bound
 from rx_assistant.streams.pump import Abort, Open, Pump, Resume
 
 if TYPE_CHECKING:
+    from rx_assistant.events import ToolEvent
     from rx_assistant.streams.decoding import Decoding
     from rx_assistant.streams.feed import RunIdentity
+    from rx_assistant.streams.legs import Legs
     from rx_assistant.types import Message, Run, RunStep
 
 H = TypeVar("H")
@@ -63,6 +65,7 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
         abort: Abort | None = None,
         identity: RunIdentity | None = None,
         decoding: Decoding | None = None,
+        legs: Legs | None = None,
     ) -> None:
         Observable.__init__(self)
         StreamBase.__init__(
@@ -76,8 +79,9 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
             max_event_bytes=max_event_bytes,
             identity=identity,
             decoding=decoding,
+            legs=legs,
         )
-        self.driver: Pump = Pump(self.log, self._feed, open, resume, self._folding.latest, abort)
+        self.driver: Pump = Pump(self.log, self._feed, open, resume, self._folding.latest, abort, legs)
         self._post_cancel = post_cancel
         self._fetch_run = fetch_run
         self._cancelling = threading.RLock()
@@ -151,6 +155,16 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
             deltas = _TextDeltas(self)
             self._deltas = weakref.ref(deltas)
         return deltas
+
+    @property
+    def tool_events(self) -> Stream[ToolEvent]:
+        """What the tools of a stream with `tools=` do: ToolStarted, ToolProgress and ToolFinished of each call."""
+        return Stream(self._side("tool_events").link, cast("Any", self))
+
+    @property
+    def pending_calls(self) -> Stream[Any]:
+        """The calls of tools that wait for approval, each a `PendingCall`; those that were decided are left out."""
+        return Stream(self._side("pending_calls").link, cast("Any", self))
 
     def __next__(self) -> AssistantStreamEvent:
         """Give the next event from the one cursor that belongs to `next(stream)`; loops have their own.

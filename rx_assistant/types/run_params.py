@@ -33,12 +33,6 @@ class RunAssistantParams(TypedDict, total=False):
     assistant_id: Required[str]
 
 
-class RunToolsParams(TypedDict, total=False):
-    """The tools of a run, in place of those of its assistant."""
-
-    tools: Iterable[AssistantToolParam] | None
-
-
 class RunSettingsParams(TypedDict, total=False):
     """The options of a new run, on a new or an existing thread, without its assistant and tools."""
 
@@ -56,8 +50,10 @@ class RunSettingsParams(TypedDict, total=False):
     response_format: AssistantResponseFormatOptionParam | None
 
 
-class RunOptionsParams(RunSettingsParams, RunAssistantParams, RunToolsParams, total=False):
+class RunOptionsParams(RunSettingsParams, total=False):
     """The options of a new run, on a new or an existing thread."""
+
+    tools: Iterable[AssistantToolParam] | None
 
 
 class RunAdditionsParams(TypedDict, total=False):
@@ -68,7 +64,11 @@ class RunAdditionsParams(TypedDict, total=False):
     include: Sequence[RunStepInclude]
 
 
-class RunCreateParamsBase(RunOptionsParams, RunAdditionsParams, total=False):
+class RunOnThreadParams(RunSettingsParams, RunAdditionsParams, RunAssistantParams, total=False):
+    """The options of a run on an existing thread, without its tools."""
+
+
+class RunCreateParamsBase(RunOnThreadParams, RunOptionsParams, total=False):
     """POST /threads/{thread_id}/runs; `include` goes into the query, as `include[]`."""
 
 
@@ -87,11 +87,15 @@ class RunCreateParamsStreaming(RunCreateParamsBase):
 RunCreateParams: TypeAlias = RunCreateParamsNonStreaming | RunCreateParamsStreaming
 
 
-class ThreadCreateAndRunParamsBase(RunOptionsParams, total=False):
-    """POST /threads/runs."""
+class RunWithThreadParams(RunSettingsParams, RunAssistantParams, total=False):
+    """The options of a run on a new thread, without its tools."""
 
     thread: ThreadCreateParams
     tool_resources: ToolResourcesParam | None
+
+
+class ThreadCreateAndRunParamsBase(RunWithThreadParams, RunOptionsParams, total=False):
+    """POST /threads/runs."""
 
 
 class ThreadCreateAndRunParamsNonStreaming(ThreadCreateAndRunParamsBase, total=False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import random
@@ -11,6 +12,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+import sniffio
+import trio
 from loopback import ended
 from reactivex.subject import Subject
 from talking import FACES, Slow, Story, got, left, listed, opened, pause, tell, text, until
@@ -548,5 +551,59 @@ def test_a_long_history_is_copied_whole(face: Any, server: Server) -> None:
         assert (await got(client.threads.retrieve(conversation.thread_id))).metadata == {"of": "me"}
         bodies = [json.loads(r.body) for r in server.requests if r.method == "POST" and r.path.endswith("/threads")]
         assert len(bodies[-1]["messages"]) == 32
+
+    face(story)
+
+
+# -- tools -------------------------------------------------------------------------------------------------------------
+
+CALLS = {"runs": [{"turns": [[{"calls": [{"function": "double", "arguments": {"n": 21}}]}], [{"text": "{outputs}"}]]}]}
+
+
+def test_tools_are_answered_inside_the_stream_of_a_turn(face: Any) -> None:
+    def double(n: int) -> int:
+        """Twice a number."""
+        return 2 * n
+
+    async def story(client: Any) -> None:
+        with serve(script=CALLS, poll_after_ms=5) as other:
+            client = client.with_options(base_url=other.base_url)
+            conversation = client.conversation(await assistant(client), tools=[double], max_rounds=2)
+            busy: list[bool] = []
+            conversation.busy.subscribe(busy.append)
+            assert await text(conversation.ask("a")) == "42"
+            assert await text(conversation.ask("b")) == "42"
+            await until(lambda: busy == [False, True, False, True, False])
+            assert requests(other, "GET", "/runs") == 0
+            with pytest.raises(TypeError, match="max_rounds"):
+                client.conversation("asst_1", max_rounds=2)
+
+    face(story)
+
+
+def test_switch_ends_a_turn_whose_tool_hangs(face: Any) -> None:
+    calls: list[int] = []
+
+    async def double(n: int) -> int:
+        """Twice a number."""
+        calls.append(n)
+        if len(calls) == 1:
+            await asyncio.Event().wait() if sniffio.current_async_library() == "asyncio" else await trio.sleep_forever()
+        return 2 * n
+
+    async def story(client: Any) -> None:
+        with serve(script=CALLS, poll_after_ms=5) as other:
+            client = client.with_options(base_url=other.base_url)
+            conversation = client.conversation(await assistant(client), tools=[double])
+            questions: Subject[str] = Subject()
+            heard, ends = list[str](), list[Any]()
+            answers = ax.answers(conversation, on_new="switch")
+            questions.pipe(answers, ax.text_deltas()).subscribe(heard.append, ends.append, lambda: ends.append("end"))
+            questions.on_next("a")
+            await until(lambda: calls)
+            questions.on_next("b")
+            questions.on_completed()
+            await until(lambda: ends)
+            assert ("".join(heard), ends, calls) == ("42", ["end"], [21, 21])
 
     face(story)

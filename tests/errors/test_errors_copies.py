@@ -56,6 +56,9 @@ FIELDS: dict[str, Any] = {
     "last": RUN,
     "body": {"code": "c", "param": "p", "type": "t"},
     "handler": object(),
+    "rounds": 3,
+    "call_id": "call_1",
+    "name": "weather",
 }
 
 

@@ -1,0 +1,205 @@
+"""A run and the answers to its tool calls as one stream: a leg for the run, then one for each submission of outputs.
+
+`Answering` runs the tools between two legs. When it has the outputs, the pump opens the next leg here. When the calls
+were given up, because the run was cancelled or has expired, the next leg is the run as polling shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Generic, TypeVar
+
+from rx_assistant.api import runs
+from rx_assistant.api.request import Request
+from rx_assistant.client.params import taken
+from rx_assistant.client.resource import parsed
+from rx_assistant.client.streaming import (
+    AsyncLeg,
+    H,
+    Leg,
+    Opening,
+    async_made,
+    fetch_run,
+    fetch_run_async,
+    made,
+    split_policies,
+    without_policies,
+)
+from rx_assistant.errors import APIStatusError
+from rx_assistant.http.connection import Abort
+from rx_assistant.http.options import CallOptions
+from rx_assistant.http.session import AsyncSession, Session
+from rx_assistant.snapshots import RunSnapshot
+from rx_assistant.streams import AssistantStream, AsyncAssistantStream, HandledAsyncStream, HandledStream, RunIdentity
+from rx_assistant.tools import Answering, LoopThread, Options, RunningLoop, Tools
+from rx_assistant.types import Run, ToolOutput
+
+S = TypeVar("S", Session, AsyncSession)
+L = TypeVar("L", Leg, AsyncLeg)
+
+_OPTIONS = frozenset(field.name for field in fields(Options))
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallOptions:
+    """The keyword arguments of a method with `tools=`, split."""
+
+    body: dict[str, Any]
+    """The operation's own parameters."""
+    options: CallOptions
+    policies: dict[str, Any]
+    tools: Tools
+    answers: Options
+
+
+def tool_call(params: Mapping[str, Any], shape: Any) -> ToolCallOptions:
+    """Split the keyword arguments of a method. `shape` is the TypedDict that names them."""
+    given, options = taken(params, shape)
+    answers = {name: given.pop(name) for name in _OPTIONS if name in given}
+    tools = given.pop("tools")
+    body, policies = without_policies(given)
+    return ToolCallOptions(body, options, policies, tools, Options(**answers))
+
+
+class _Legs(Generic[S, L]):
+    """What both faces share: the run, and the requests of the legs behind the first."""
+
+    def __init__(
+        self, session: S, kind: Callable[..., L], first: L, options: CallOptions, answering: Answering
+    ) -> None:
+        headers = {name: value for name, value in options.extra_headers.items() if name.lower() != "idempotency-key"}
+        self._session: S = session
+        self._kind: Callable[..., L] = kind
+        self._options = replace(options, extra_headers=headers, extra_body={}, extra_query={})
+        self.answering = answering
+        self.leg: L = first
+        self._is_first = True
+
+    def _begin(self) -> bool:
+        """Whether the first leg is to be opened now."""
+        was_first, self._is_first = self._is_first, False
+        return was_first
+
+    def _next_leg(self) -> list[ToolOutput] | None:
+        """Make the leg that submits the outputs. None: there are no outputs, and the run goes on without them."""
+        outputs = self.answering.outputs()
+        request = self._submission(self._asked() if outputs is None else outputs)
+        self.leg = self._kind(self._session, request, self._options, self._identity)
+        return outputs
+
+    def _submission(self, outputs: list[ToolOutput]) -> Request:
+        return runs.submit_tool_outputs(*self._identity, {"tool_outputs": outputs})
+
+    @property
+    def _identity(self) -> RunIdentity:
+        run = self.answering.run
+        assert run is not None
+        return RunIdentity(run.id, run.thread_id)
+
+    def _still_asks(self, run: Run) -> bool:
+        """Whether the run waits for these outputs."""
+        confirm = self._submission(self._asked()).confirm
+        return confirm is not None and confirm.still_asks(run)
+
+    def _asked(self) -> list[ToolOutput]:
+        return [{"tool_call_id": call_id, "output": ""} for call_id in self.answering.asked()]
+
+
+class _SyncLegs(_Legs[Session, Leg]):
+    """The legs of a synchronous stream."""
+
+    def __init__(self, session: Session, first: Leg, options: CallOptions, answering: Answering) -> None:
+        super().__init__(session, Leg, first, options, answering)
+        self.abort = Abort()
+
+    def open(self) -> Any:
+        """Open the next leg."""
+        if self._begin():
+            return self.leg.open(self.abort, polls=False)
+        outputs = self._next_leg()
+        if outputs is None:
+            return self.leg.resume(self._identity, self.answering.arrived())
+        try:
+            return self.leg.open(self.abort, polls=True)
+        except APIStatusError as error:
+            if error.status_code >= 500 or self._still_asks(fetch_run(self._session, *self._identity)):
+                raise
+            return self.leg.resume(self._identity, self.answering.arrived())
+
+    def resume(self, identity: RunIdentity | None, snapshot: RunSnapshot) -> Any:
+        """Go on with the leg that broke."""
+        return self.leg.resume(identity, snapshot)
+
+    def cancel(self, run_id: str, thread_id: str) -> Run:
+        """Cancel the run, and the calls with it."""
+        run = parsed(Run, self._session.send(runs.cancel(run_id, thread_id)))
+        self.answering.give_up()
+        return run
+
+
+class _AsyncLegs(_Legs[AsyncSession, AsyncLeg]):
+    """The same for asyncio and trio."""
+
+    def __init__(self, session: AsyncSession, first: AsyncLeg, options: CallOptions, answering: Answering) -> None:
+        super().__init__(session, AsyncLeg, first, options, answering)
+
+    async def open(self) -> Any:
+        """Open the next leg."""
+        if self._begin():
+            return await self.leg.open(polls=False)
+        outputs = self._next_leg()
+        if outputs is None:
+            return await self.leg.resume(self._identity, self.answering.arrived())
+        try:
+            return await self.leg.open(polls=True)
+        except APIStatusError as error:
+            if error.status_code >= 500 or self._still_asks(await fetch_run_async(self._session, *self._identity)):
+                raise
+            return await self.leg.resume(self._identity, self.answering.arrived())
+
+    async def resume(self, identity: RunIdentity | None, snapshot: RunSnapshot) -> Any:
+        """Go on with the leg that broke."""
+        return await self.leg.resume(identity, snapshot)
+
+    async def cancel(self, run_id: str, thread_id: str) -> Run:
+        """Cancel the run, and the calls with it."""
+        run = parsed(Run, await self._session.send(runs.cancel(run_id, thread_id)))
+        self.answering.give_up()
+        return run
+
+
+def streamed_with_tools(
+    session: Session,
+    request: Request,
+    call: ToolCallOptions,
+    handler: H | None,
+    thread_id: str | None = None,
+    course: Opening | None = None,
+) -> HandledStream[H] | AssistantStream:
+    """The stream that a request starts, whose tool calls are answered; with a handler, its block gives the handler."""
+    answering = Answering(call.tools, call.answers, LoopThread())
+    legs = _SyncLegs(session, Leg(session, request, call.options, None, thread_id, course), call.options, answering)
+    kept, polls = split_policies(call.policies)
+    resume = legs.resume if polls else None
+    given = {**kept, "abort": legs.abort.abort, "resume": resume, "legs": answering, "post_cancel": legs.cancel}
+    return made(session, legs.open, handler, given)
+
+
+def async_streamed_with_tools(
+    session: AsyncSession,
+    request: Request,
+    call: ToolCallOptions,
+    handler: H | None,
+    thread_id: str | None = None,
+    course: Opening | None = None,
+) -> HandledAsyncStream[H] | AsyncAssistantStream:
+    """The same for asyncio and trio."""
+    answering = Answering(call.tools, call.answers, RunningLoop())
+    legs = _AsyncLegs(
+        session, AsyncLeg(session, request, call.options, None, thread_id, course), call.options, answering
+    )
+    kept, polls = split_policies(call.policies)
+    resume = legs.resume if polls else None
+    given = {**kept, "resume": resume, "legs": answering, "post_cancel": legs.cancel}
+    return async_made(session, legs.open, handler, given)
