@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from rx_assistant.cli.failure import RunFailed
@@ -16,33 +16,25 @@ from rx_assistant.cli.output import Output
 from rx_assistant.cli.show import describe_end, show
 from rx_assistant.client import AssistantClient
 from rx_assistant.errors import RxAssistantError
-from rx_assistant.types._inside import inside, models_in, text_in
+from rx_assistant.tools import Tool, ToolSet
 
 if TYPE_CHECKING:
+    from rx_assistant.client.conversation import Conversation
     from rx_assistant.local.upstreams import UpstreamOptions
     from rx_assistant.streams import AssistantStream
     from rx_assistant.types import Run
 
-LOCAL_TIME: Any = {
-    "type": "function",
-    "function": {
-        "name": "get_local_time",
-        "description": "The current local time: what time is it, what is the date today.",
-        "parameters": {
-            "type": "object",
-            "properties": {"timezone": {"type": "string", "description": "IANA name such as Europe/Paris."}},
-        },
-    },
-}
 
+def get_local_time(timezone: str | None = None) -> str:
+    """The current local time: what time is it, what is the date today.
 
-def local_time(arguments: str) -> str:
-    """Answer a call of `get_local_time`: the time in ISO form, or what is wrong with the arguments."""
+    Args:
+        timezone: IANA name such as Europe/Paris.
+    """
     try:
-        name = json.loads(arguments or "{}").get("timezone")
-        now = datetime.now(_zone(name)) if name else datetime.now().astimezone()
-    except (ValueError, AttributeError, ZoneInfoNotFoundError, OSError):
-        return f"error: {arguments!r} names no time zone"
+        now = datetime.now(_zone(timezone)) if timezone else datetime.now().astimezone()
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return f"error: {timezone!r} names no time zone"
     return now.isoformat(timespec="seconds")
 
 
@@ -69,46 +61,46 @@ def open_client(base_url: str | None, api_key: str | None, upstream: UpstreamOpt
         yield client
 
 
-def ask(
-    text: str,
-    *,
-    base_url: str | None,
-    api_key: str | None,
-    instructions: str | None,
-    record: Path | None,
-    upstream: UpstreamOptions,
-) -> None:
-    """Ask, print what comes, and answer the tool calls until the run needs nothing more.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Whom to ask: the options that `ask` and `chat` share."""
+
+    base_url: str | None
+    api_key: str | None
+    assistant_id: str | None
+    thread_id: str | None
+    instructions: str | None
+    upstream: UpstreamOptions
+
+
+@contextmanager
+def open_conversation(where: Where) -> Iterator[tuple[AssistantClient, Conversation]]:
+    """Give a client and a conversation with the assistant named, or else with a new one.
 
     A model server that the local server asks is offered no tool: many models cannot call one.
     """
+    tools, upstream = ToolSet([Tool(get_local_time, strict=False)]), where.upstream
+    with open_client(where.base_url, where.api_key, upstream) as client:
+        assistant_id = where.assistant_id
+        if assistant_id is None:
+            asks_model = not where.base_url and any(upstream.get(name) for name in ("upstream", "model", "model_map"))
+            assistant_id = client.assistants.create(
+                model=upstream.get("model") or "local",
+                name="rx-assistant",
+                instructions=where.instructions and readable(where.instructions),
+                tools=[] if asks_model else tools.definitions(),
+            ).id
+        with client.conversation(assistant_id, where.thread_id, tools=tools) as conversation:
+            yield client, conversation
+
+
+def ask(text: str, *, where: Where, record: Path | None) -> None:
+    """Ask, print what comes, and answer the tool calls until the run needs nothing more."""
     output = Output()
-    model = upstream.get("model")
-    with open_client(base_url, api_key, upstream) as client:
-        asks_model = not base_url and any(upstream.get(name) for name in ("upstream", "model", "model_map"))
-        assistant = client.assistants.create(
-            model=model or "local",
-            name="rx-assistant",
-            instructions=instructions and _readable(instructions),
-            tools=[] if asks_model else [LOCAL_TIME],
-        )
-        thread = client.threads.create()
-        client.threads.messages.create(thread_id=thread.id, role="user", content=_readable(text))
-        stream = client.threads.runs.stream(thread_id=thread.id, assistant_id=assistant.id)
+    with open_conversation(where) as (_, conversation):
+        stream = conversation.ask(readable(text))
         recording = None if record is None else stream.record(record)
-        run = _follow(stream, output)
-        while run.status == "requires_action" and run.required_action is not None:
-            outputs: list[Any] = []
-            for call in models_in(inside(run.required_action, "submit_tool_outputs", "tool_calls")):
-                answer = _answer(text_in(call.function, "name"), text_in(call.function, "arguments"))
-                outputs.append({"tool_call_id": call.id, "output": answer})
-                output.answer(outputs[-1]["output"])
-            stream = client.threads.runs.submit_tool_outputs_stream(
-                thread_id=thread.id, run_id=run.id, tool_outputs=outputs
-            )
-            if recording is not None:
-                stream.record(recording)
-            run = _follow(stream, output)
+        run = follow(stream, output)
         output.finish()
     if recording is not None and recording.error is not None:
         output.note(f"the recording ended early: {recording.error}", "yellow")
@@ -117,16 +109,12 @@ def ask(
         raise RunFailed(failure)
 
 
-def _readable(argument: str) -> str:
+def readable(argument: str) -> str:
     """A word of the command line as UTF-8, whatever the locale: in the C locale Python leaves its bytes undecoded."""
     return os.fsencode(argument).decode("utf-8", "replace")
 
 
-def _answer(name: str, arguments: str) -> str:
-    return local_time(arguments) if name == "get_local_time" else f"error: there is no tool named {name!r} here"
-
-
-def _follow(stream: AssistantStream, output: Output) -> Run:
+def follow(stream: AssistantStream, output: Output) -> Run:
     """Print one stream to its end and give the run; on Ctrl-C cancel the run on the server first."""
     with stream:
         show(stream, output)

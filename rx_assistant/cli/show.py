@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rx_assistant import operators as ax
 from rx_assistant.errors import EventDecodeError, StreamError
-from rx_assistant.events import RunStepEvent, StreamEvent
+from rx_assistant.events import RunStepEvent, StreamEvent, ToolEvent, ToolFinished, ToolProgress
 from rx_assistant.types._inside import inside, is_model, models_in, text_in
 
 if TYPE_CHECKING:
@@ -45,6 +45,13 @@ def show(stream: AssistantStream, output: Output) -> None:
         elif not isinstance(error, StreamError):  # how the stream itself ended, the command that waits for it tells
             output.note(f"! {error}", "red")
 
+    def tool(event: ToolEvent) -> None:
+        if isinstance(event, ToolProgress):
+            output.note(f"  … {event.item}")
+        elif isinstance(event, ToolFinished) and event.output is not None:
+            output.answer(event.output)
+
+    stream.tool_events.subscribe(tool, complain)
     stream.pipe(ax.text_deltas()).subscribe(output.text, complain)
     stream.pipe(ax.of_type(RunStepEvent)).subscribe(step, complain)
     stream.pipe(ax.tool_calls()).subscribe(begin, complain)

@@ -55,12 +55,17 @@ class _Conversation:
         self._reads_again = False
 
     @property
+    def assistant_id(self) -> str:
+        """The assistant that answers."""
+        return str(self._params["assistant_id"])
+
+    @property
     def thread_id(self) -> str | None:
         """The thread; None before the first question has made it. `edit()` moves on to another one."""
         return self._talk.thread_id
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(assistant={self._params['assistant_id']!r}, thread={self.thread_id!r})"
+        return f"{type(self).__name__}(assistant={self.assistant_id!r}, thread={self.thread_id!r})"
 
     def _call(self, params: Mapping[str, Any]) -> ToolCallOptions:
         """The keyword arguments of a turn with those of the conversation, split; without tools, for a plain stream."""
