@@ -1,7 +1,7 @@
 """What the chat examples talk to: an assistant with two tools, on a local server unless OPENAI_BASE_URL names another.
 
 The local server is played by `Concierge`, an engine that writes at a readable pace and calls functions; the functions
-themselves, `answer`, run in the application, as they would with any model.
+themselves, `tools`, run in the application, as they would with any model.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import anyio
 
-from rx_assistant import AssistantClient, RunSnapshot
+from rx_assistant import AssistantClient, RunSnapshot, ToolSet
 from rx_assistant.local import RunContext, serve
 from rx_assistant.local.engine import Action, Arguments, Failure, FunctionCall, Text
-from rx_assistant.types import FunctionToolParam, RequiredAction, Run, ToolOutput
+from rx_assistant.types import Run
 
 CITIES = {
     "Lisbon": (0, 24, "clear skies"),
@@ -29,29 +30,21 @@ CITIES = {
 
 WELCOME = f"Ask for the weather or the time in {', '.join(CITIES)}. Or for a story, or an error."
 
-_CITY = {"city": {"type": "string", "enum": list(CITIES)}}
-_PARAMETERS: dict[str, object] = {"type": "object", "properties": _CITY, "required": ["city"]}
-TOOLS: list[FunctionToolParam] = [
-    {"type": "function", "function": {"name": name, "description": description, "parameters": _PARAMETERS}}
-    for name, description in [("get_weather", "The weather in a city"), ("get_time", "The time in a city")]
-]
+City = Literal["Lisbon", "Prague", "Reykjavik", "Tokyo"]
+tools = ToolSet()
 
 
-def answer(action: RequiredAction) -> list[ToolOutput]:
-    """Run the functions that a run waits for: the tool outputs to submit."""
-    calls = action.submit_tool_outputs.tool_calls
-    return [{"tool_call_id": c.id, "output": call_function(c.function.name, c.function.arguments)} for c in calls]
+@tools.tool
+def get_weather(city: City) -> str:
+    """The weather in a city."""
+    _, degrees, sky = CITIES[city]
+    return f"{city}: {degrees} °C, {sky}"
 
 
-def call_function(name: str, arguments: str) -> str:
-    """Run one function, given its arguments as JSON text."""
-    city = str(json.loads(arguments)["city"])
-    if city not in CITIES:
-        return f"{city} is not on the map"
-    offset, degrees, sky = CITIES[city]
-    if name == "get_weather":
-        return f"{city}: {degrees} °C, {sky}"
-    return f"{city}: {datetime.now(UTC) + timedelta(hours=offset):%H:%M}"
+@tools.tool
+def get_time(city: City) -> str:
+    """The time in a city."""
+    return f"{city}: {datetime.now(UTC) + timedelta(hours=CITIES[city][0]):%H:%M}"
 
 
 def status_line(snapshot: RunSnapshot) -> str:
@@ -91,7 +84,7 @@ def conversation(pace: float = 0.03) -> Iterator[Conversation]:
         url = elsewhere or stack.enter_context(serve(engine=Concierge(pace))).base_url
         with AssistantClient(base_url=url) as client:
             model = os.environ.get("OPENAI_MODEL", "concierge")
-            assistant = client.assistants.create(model=model, name="Concierge", tools=TOOLS)
+            assistant = client.assistants.create(model=model, name="Concierge", tools=tools.definitions())
             thread = client.threads.create()
         yield Conversation(url, assistant.id, thread.id)
 

@@ -1,11 +1,11 @@
-"""Questions, one after the other: each is a run, and as many more streams as it wants tools answered."""
+"""Questions, one after the other: each is one stream, whose tool calls are answered on the way."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Protocol
 
-from concierge import Conversation, answer, complaint, status_line
+from concierge import Conversation, complaint, status_line, tools
 from transcript import pieces
 
 from rx_assistant import AsyncAssistantClient, AsyncAssistantStream, RunSnapshot, operators as ax
@@ -59,8 +59,9 @@ class Turns:
             text = self.waiting.pop(0)
             self.window.say("user", text)
             self.follow(
-                self.runs.stream(
+                self.runs.stream_with_tools(
                     self.talk.thread_id,
+                    tools=tools,
                     assistant_id=self.talk.assistant_id,
                     additional_messages=[{"role": "user", "content": text}],
                     on_idle="cancel",  # a window that is closed cancels its run
@@ -82,13 +83,9 @@ class Turns:
             self.window.say(piece.kind, piece.text, piece.key)
 
     def finish(self) -> None:
-        """The stream has ended: answer the calls that the run waits for, or ask the next question."""
-        self.stream, action, run = None, self.snapshot.required_action, self.snapshot.run
-        if action is not None and run is not None:
-            thread, outputs = self.talk.thread_id, answer(action)
-            self.follow(self.runs.submit_tool_outputs_stream(run.id, thread, tool_outputs=outputs, on_idle="cancel"))
-            return
-        if problem := complaint(run):
+        """The stream has ended: ask the next question."""
+        self.stream = None
+        if problem := complaint(self.snapshot.run):
             self.window.say("error", problem)
         self.ask_next()
 

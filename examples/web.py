@@ -17,7 +17,7 @@ from pathlib import Path
 import anyio
 import uvicorn
 from anyio.abc import TaskGroup
-from concierge import Conversation, answer, conversation
+from concierge import Conversation, conversation, tools
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -28,7 +28,6 @@ from starlette.routing import Route
 from rx_assistant import AsyncAssistantClient, AsyncAssistantStream, RxAssistantError, ServerSentEvent, operators as ax
 from rx_assistant.events import frame
 from rx_assistant.sse import encode
-from rx_assistant.types import Run
 
 PAGE = Path(__file__).with_name("web.html")
 
@@ -58,27 +57,21 @@ class Room:
     async def answer_now(self, question: str) -> None:
         runs, thread = self.client.threads.runs, self.talk.thread_id
         self.add(notice("question", question))
-        stream = runs.stream(
+        stream = runs.stream_with_tools(
             thread,
+            tools=tools,
             assistant_id=self.talk.assistant_id,
             additional_messages=[{"role": "user", "content": question}],
         )
         try:
-            run = await self.show(stream)
-            while run.required_action is not None:
-                outputs = answer(run.required_action)
-                run = await self.show(runs.submit_tool_outputs_stream(run.id, thread, tool_outputs=outputs))
+            self.answering = stream
+            async with stream:
+                self.add(stream)
+                await stream.until_done()
         except RxAssistantError as error:
             self.add(notice("problem", str(error)))
         finally:
             self.answering = None
-
-    async def show(self, stream: AsyncAssistantStream) -> Run:
-        """Let everybody see a stream, and give the run as it is at its end."""
-        self.answering = stream
-        async with stream:
-            self.add(stream)
-            return await stream.get_final_run()
 
     async def watch(self) -> AsyncIterator[bytes]:
         """All that one browser is to see, from the beginning, for as long as it looks."""

@@ -211,6 +211,9 @@ _CONVERSATION_OPTIONS = (
         "--model", help="Model that answers; without --base-url and --upstream it is looked for on this machine."
     ),
     click.option("--instructions", help="Instructions for a new assistant."),
+    click.option(
+        "--tools", metavar="MODULE:OBJECT", help="A ToolSet or a list of functions that the assistant may call."
+    ),
 )
 
 
@@ -218,7 +221,8 @@ def _where(options: dict[str, Any]) -> Where:
     """The options of `conversation_options` as one value."""
     from rx_assistant.cli.ask import Where
 
-    own = {name: options.pop(name) for name in ("base_url", "api_key", "assistant_id", "thread_id", "instructions")}
+    names = ("base_url", "api_key", "assistant_id", "thread_id", "instructions", "tools")
+    own = {name: options.pop(name) for name in names}
     if options["upstream"] is not None:
         _refuse_other_server(own["base_url"])
         own["base_url"] = None

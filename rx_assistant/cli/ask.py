@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -15,8 +17,8 @@ from rx_assistant.cli.failure import RunFailed
 from rx_assistant.cli.output import Output
 from rx_assistant.cli.show import describe_end, show
 from rx_assistant.client import AssistantClient
-from rx_assistant.errors import RxAssistantError
-from rx_assistant.tools import Tool, ToolSet
+from rx_assistant.errors import ConfigurationError, RxAssistantError, ToolError
+from rx_assistant.tools import ToolSet
 
 if TYPE_CHECKING:
     from rx_assistant.client.conversation import Conversation
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
     from rx_assistant.types import Run
 
 
+LOCAL = ToolSet()
+"""The tools that `ask` and `chat` offer unless `--tools` names others."""
+
+
+@LOCAL.tool(strict=False)
 def get_local_time(timezone: str | None = None) -> str:
     """The current local time: what time is it, what is the date today.
 
@@ -33,9 +40,27 @@ def get_local_time(timezone: str | None = None) -> str:
     """
     try:
         now = datetime.now(_zone(timezone)) if timezone else datetime.now().astimezone()
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return f"error: {timezone!r} names no time zone"
+    except (ValueError, ZoneInfoNotFoundError, OSError):
+        raise ToolError(f"{timezone!r} is not the name of a time zone") from None
     return now.isoformat(timespec="seconds")
+
+
+def tools_named(name: str | None) -> ToolSet:
+    """The tools that `module:object` names: a ToolSet, or a list of functions; the local ones for None.
+
+    Raises:
+        ConfigurationError: there are no such tools.
+    """
+    if name is None:
+        return LOCAL
+    module, _, attribute = name.partition(":")
+    try:
+        sys.path.insert(0, "")  # as `python -m` does: modules of the current folder are found
+        return ToolSet.of(getattr(import_module(module), attribute))
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"--tools must be module:object with a ToolSet, got {name!r}: {error}") from error
+    finally:
+        sys.path.remove("")
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -70,6 +95,7 @@ class Where:
     assistant_id: str | None
     thread_id: str | None
     instructions: str | None
+    tools: str | None
     upstream: UpstreamOptions
 
 
@@ -77,9 +103,10 @@ class Where:
 def open_conversation(where: Where) -> Iterator[tuple[AssistantClient, Conversation]]:
     """Give a client and a conversation with the assistant named, or else with a new one.
 
-    A model server that the local server asks is offered no tool: many models cannot call one.
+    A model server that the local server asks is offered no tool unless `--tools` names some: many models cannot call
+    one.
     """
-    tools, upstream = ToolSet([Tool(get_local_time, strict=False)]), where.upstream
+    tools, upstream = tools_named(where.tools), where.upstream
     with open_client(where.base_url, where.api_key, upstream) as client:
         assistant_id = where.assistant_id
         if assistant_id is None:
@@ -88,7 +115,7 @@ def open_conversation(where: Where) -> Iterator[tuple[AssistantClient, Conversat
                 model=upstream.get("model") or "local",
                 name="rx-assistant",
                 instructions=where.instructions and readable(where.instructions),
-                tools=[] if asks_model else tools.definitions(),
+                tools=[] if asks_model and where.tools is None else tools.definitions(),
             ).id
         with client.conversation(assistant_id, where.thread_id, tools=tools) as conversation:
             yield client, conversation

@@ -40,7 +40,6 @@ class Output:
         self._for_stderr = printable if self._live else str
         self._open = ""  # what the unfinished line belongs to: "text", a call's id, or nothing
         self._ends_line = True
-        self._calls: set[str] = set()
         self._lock = threading.RLock()
 
     def text(self, piece: str) -> None:
@@ -84,12 +83,6 @@ class Output:
                 self._open = ""
             else:
                 self.note(f"⚙ {name}({arguments})", "cyan")
-
-            self._calls.add(call_id)
-
-    def knows(self, call_id: str) -> bool:
-        """Whether the whole call has been shown: a stream that goes on after tool outputs brings it again."""
-        return call_id in self._calls
 
     def answer(self, text: str) -> None:
         """Show what a tool has answered."""

@@ -22,16 +22,20 @@ def show(stream: AssistantStream, output: Output) -> None:
     shown: set[tuple[str, str]] = set()
 
     def begin(call: Any) -> None:
-        if not output.knows(call.id):
-            output.call_begins(call.id, call.name or call.type)
-            call.argument_deltas.subscribe(lambda piece: output.call_goes_on(call.id, piece), complain)
+        output.call_begins(call.id, call.name or call.type)
+        call.argument_deltas.subscribe(lambda piece: output.call_goes_on(call.id, piece), complain)
 
     def end(call: ToolCall) -> None:
-        if output.knows(call.id):
-            return
         output.call_ends(call.id, *_name_and_input(call))
         for line in _outputs(call):
             output.answer(line)
+
+    def tool(event: ToolEvent) -> None:
+        if isinstance(event, ToolProgress):
+            output.note(f"  … {event.name}: {event.item}")
+        elif isinstance(event, ToolFinished):
+            output.answer(str(event.error) if event.output is None else event.output)
+            output.note(f"    {event.duration:.1f} s")
 
     def step(event: RunStepEvent[Any]) -> None:
         step = event.data
@@ -45,17 +49,11 @@ def show(stream: AssistantStream, output: Output) -> None:
         elif not isinstance(error, StreamError):  # how the stream itself ended, the command that waits for it tells
             output.note(f"! {error}", "red")
 
-    def tool(event: ToolEvent) -> None:
-        if isinstance(event, ToolProgress):
-            output.note(f"  … {event.item}")
-        elif isinstance(event, ToolFinished) and event.output is not None:
-            output.answer(event.output)
-
-    stream.tool_events.subscribe(tool, complain)
     stream.pipe(ax.text_deltas()).subscribe(output.text, complain)
     stream.pipe(ax.of_type(RunStepEvent)).subscribe(step, complain)
     stream.pipe(ax.tool_calls()).subscribe(begin, complain)
     stream.pipe(ax.completed_tool_calls()).subscribe(end, complain)
+    stream.tool_events.subscribe(tool, complain)
 
 
 def show_json(stream: AssistantStream, output: Output) -> None:

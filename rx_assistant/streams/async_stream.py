@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 import anyio
-from reactivex import Observable, abc
+from reactivex import Observable, abc, operators as ops
 from reactivex.disposable import Disposable
 
 from rx_assistant.errors import BadRequestError, ConflictError, PollTimeoutError, RxAssistantError
@@ -197,7 +197,8 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
     @property
     def pending_calls(self) -> AsyncStream[Any]:
         """The calls of tools that wait for approval, each a `PendingCall`; those that were decided are left out."""
-        return AsyncStream(self._side("pending_calls").link, cast("Any", self))
+        calls: AsyncStream[Any] = AsyncStream(self._side("pending_calls").link, cast("Any", self))
+        return calls.pipe(ops.filter(_is_open))
 
     async def __anext__(self) -> AssistantStreamEvent:
         """Give the next event from the one cursor that belongs to `anext(stream)`; loops have their own.
@@ -365,6 +366,10 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
     def scheduler(self) -> abc.SchedulerBase:
         """Serves time operators: its timers only hand their actions to the stream, which runs them in turn (C10)."""
         return StreamScheduler(self.log.enqueue, self.driver.call_later)
+
+
+def _is_open(call: Any) -> bool:
+    return bool(call.is_open)
 
 
 class _TextDeltas(AsyncStream[str]):

@@ -10,7 +10,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
-from reactivex import Observable, abc
+from reactivex import Observable, abc, operators as ops
 
 from rx_assistant.errors import BadRequestError, ConflictError, PollTimeoutError, RxAssistantError
 from rx_assistant.events import AssistantStreamEvent
@@ -164,7 +164,8 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
     @property
     def pending_calls(self) -> Stream[Any]:
         """The calls of tools that wait for approval, each a `PendingCall`; those that were decided are left out."""
-        return Stream(self._side("pending_calls").link, cast("Any", self))
+        calls: Stream[Any] = Stream(self._side("pending_calls").link, cast("Any", self))
+        return calls.pipe(ops.filter(_is_open))
 
     def __next__(self) -> AssistantStreamEvent:
         """Give the next event from the one cursor that belongs to `next(stream)`; loops have their own.
@@ -303,6 +304,10 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
     def scheduler(self) -> abc.SchedulerBase:
         """Serves time operators: its timers only hand their actions to the stream, which runs them in turn (C10)."""
         return StreamScheduler(self.log.enqueue, TIMERS.call_later)
+
+
+def _is_open(call: Any) -> bool:
+    return bool(call.is_open)
 
 
 class _TextDeltas(Stream[str]):

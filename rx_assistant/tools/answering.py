@@ -228,6 +228,11 @@ class Answering:
         self._cancel("the stream has ended")
         self._cancel_expiry()
         self._host.stop()
+        self._changed, self._hand_over, self.arrived = (
+            _nothing,
+            _at_once,
+            RunSnapshot,
+        )  # the stream is freed when dropped
 
     def join(self, seconds: float) -> None:
         """Wait until the tasks of a synchronous stream have ended."""
@@ -284,10 +289,8 @@ class Answering:
         context, call.task_id = call.context, anyio.get_current_task().id
         try:
             tool = self.toolset[context.name]
-            bound = tool.bind(context.arguments, context)
-            arguments = await self._approved(tool, call, loop)
-            if arguments is not context.arguments:
-                bound = tool.bind(arguments, context)
+            tool.bind(context.arguments, context)  # wrong arguments need no approval
+            bound = tool.bind(await self._approved(tool, call, loop), context)
             async with limiter:
                 self._report_start(call)
                 timeout = self._options.tool_timeout if tool.timeout is None else tool.timeout

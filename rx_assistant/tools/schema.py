@@ -36,10 +36,10 @@ class Parameter(NamedTuple):
 
 
 class Signature(NamedTuple):
-    """The parameters that the model gives, the parameter for the context, and the docstring."""
+    """The parameters that the model gives, those for the context, and the docstring."""
 
     parameters: tuple[Parameter, ...]
-    context: str | None
+    contexts: tuple[str, ...]
     docstring: Docstring
 
 
@@ -53,14 +53,15 @@ def signature_of(function: Callable[..., Any], name: str) -> Signature:
     if not (inspect.isroutine(inner) or inspect.isclass(inner)):
         inner = type(inner).__call__
     hints = _hints(inner.__init__ if inspect.isclass(inner) else inner, name)
-    context, parameters = None, []
+    contexts: list[str] = []
+    parameters: list[Parameter] = []
     for each in inspect.signature(function).parameters.values():
         annotation = hints.get(each.name, Any if each.annotation is each.empty else each.annotation)
         if _is_context(annotation):
-            context = each.name
+            contexts.append(each.name)
         elif each.name not in bound:
             parameters.append(_parameter(each, annotation, name))
-    return Signature(tuple(parameters), context, parsed(_docstring(function, inner)))
+    return Signature(tuple(parameters), tuple(contexts), parsed(_docstring(function, inner)))
 
 
 def _docstring(function: Any, inner: Any) -> str | None:

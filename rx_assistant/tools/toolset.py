@@ -61,7 +61,7 @@ class Tool:
         self.needs_approval = needs_approval
         signature = signature_of(function, self.name)
         self.description = signature.docstring.description if description is None else description
-        self._context = signature.context
+        self._contexts = signature.contexts
         self._arguments = Arguments(signature, self.name, strict)
 
     def __repr__(self) -> str:
@@ -96,8 +96,7 @@ class Tool:
             ToolArgumentsError: they are not JSON, or do not match the parameters.
         """
         positional, named = self._arguments.bind(arguments)
-        if self._context is not None:
-            named[self._context] = context
+        named.update(dict.fromkeys(self._contexts, context))
         return functools.partial(self.function, *positional, **named)
 
 

@@ -177,6 +177,22 @@ def test_ask_shows_a_tool_call_its_output_and_the_answer() -> None:
     assert done.stderr.count("⚙") == 1, "the call is shown once, though its step comes again after the outputs"
 
 
+def test_ask_offers_tools_of_a_module_and_shows_their_progress(tmp_path: Path) -> None:
+    (tmp_path / "weather_tools.py").write_text(
+        'def get_weather(city: str):\n    "The weather in a city."\n    yield "asking"\n    yield f"{city}: 12 C"\n'
+        "tools = [get_weather]\nnone = 3\n"
+    )
+    done = rx("ask", "How is the weather in Paris?", "--tools", "weather_tools:tools", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Paris: 12 C" in done.stdout
+    assert "… get_weather: asking" in done.stderr
+    assert "→ Paris: 12 C" in done.stderr
+    for name in ("weather_tools:none", "weather_tools:missing", "no_module:tools", "weather_tools"):
+        refused = rx("ask", "x", "--tools", name, cwd=tmp_path)
+        assert refused.returncode == 1
+        assert f"--tools must be module:object with a ToolSet, got '{name}'" in refused.stderr
+
+
 def test_the_first_text_is_shown_before_the_last_is_sent() -> None:
     shown = threading.Event()
 

@@ -246,6 +246,20 @@ def test_streams_are_composed(server: Server, capsys: pytest.CaptureFixture[str]
     assert "the server says that the run is cancelling" in printed
 
 
+def test_three_tools_answer_at_once_with_progress_and_after_approval(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from assistant_tools import main
+
+    asked: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda prompt: asked.append(prompt) or "y")
+    main()
+    printed = capsys.readouterr().out
+    assert asked == ['  order_taxis({"count": 2})? [y/n] ']
+    assert "  count_guests: 4 guests in 2 rooms\n" in printed
+    assert "Prague: 12 °C, light rain, 6 guests in 3 rooms, 2 taxis." in printed
+
+
 def test_the_page_about_windows_runs(server: Server, display: None) -> None:
     pytest.importorskip("tkinter", reason="tkinter is not installed")
     from concierge import conversation
