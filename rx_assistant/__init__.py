@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rx_assistant import errors, events, gui, local, operators, tools, types
     from rx_assistant.api.request import NOT_GIVEN, omit
     from rx_assistant.client import AssistantClient, AsyncAssistantClient
+    from rx_assistant.client.conversation import AsyncConversation, Conversation
     from rx_assistant.errors import (
         APIConnectionError,
         APIError,
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
 
 _HOMES: dict[str, tuple[str, ...]] = {
     "client": ("AssistantClient", "AsyncAssistantClient"),
+    "client.conversation": ("AsyncConversation", "Conversation"),
     "errors": (
         "APIConnectionError",
         "APIError",
@@ -172,6 +174,7 @@ __all__ = [
     "AsyncAssistantClient",
     "AsyncAssistantEventHandler",
     "AsyncAssistantStream",
+    "AsyncConversation",
     "AsyncStream",
     "AuthenticationError",
     "Azure",
@@ -180,6 +183,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "ConnectTimeoutError",
+    "Conversation",
     "Decision",
     "EventDecodeError",
     "EventTooLargeError",
