@@ -104,8 +104,11 @@ class Chat(App[None]):
         if blocks:
             self.copy_to_clipboard(blocks[-1])
 
-    async def on_unmount(self) -> None:
+    async def action_quit(self) -> None:
         await self.conversation.aclose()
+        self.exit()
+
+    async def on_unmount(self) -> None:
         await self.client.aclose()
 
     # -- what it shows ---------------------------------------------------------------------------------------------
