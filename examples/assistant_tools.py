@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from time import sleep
 
-from rx_assistant import Approval, AssistantClient, PendingCall, ToolSet, local
+from rx_assistant import Approval, AssistantClient, ToolSet, local
 from rx_assistant.events import ToolEvent, ToolProgress
 
 tools = ToolSet()
@@ -34,10 +34,6 @@ def order_taxis(count: int) -> str:
     return f"{count} taxis"
 
 
-def ask(call: PendingCall) -> bool:
-    return input(f"  {call.name}({call.arguments})? [y/n] ").lower().startswith("y")
-
-
 def show(event: ToolEvent) -> None:
     print(f"  {event.name}: {event.item}" if isinstance(event, ToolProgress) else f"  {event.name}")
 
@@ -53,8 +49,9 @@ def main() -> None:
     ):
         assistant = client.assistants.create(model="local", tools=tools.definitions())
         thread = client.threads.create(messages=[{"role": "user", "content": "Is all ready for tonight?"}])
-        options = {"assistant_id": assistant.id, "tools": tools, "approve": Approval(ask, timeout=60)}
-        with client.threads.runs.stream_with_tools(thread.id, **options) as stream:
+        approve = Approval(lambda call: input(f"  {call.name}({call.arguments})? [y/n] ") == "y", timeout=60)
+        runs = client.threads.runs
+        with runs.stream_with_tools(thread.id, assistant_id=assistant.id, tools=tools, approve=approve) as stream:
             stream.tool_events.subscribe(show)
             print("".join(stream.text_deltas))
 

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from reactivex import abc
 
-from rx_assistant.errors import BadRequestError, ConflictError, StreamCancelledError, StreamError
+from rx_assistant.errors import (
+    BadRequestError,
+    ConflictError,
+    StreamCancelledError,
+    StreamError,
+    ToolFailedError,
+    ToolRoundsError,
+)
 from rx_assistant.hot import MAKING, NOTHING, HotLog, Subscriber, loop_for
 from rx_assistant.lifecycle import RUN
 from rx_assistant.streams.context import Folding, message_around, step_around
@@ -42,6 +49,7 @@ OnSubscribe: TypeAlias = Literal["wait", "connect"]
 
 _log = logging.getLogger("rx_assistant")
 
+_ABANDONING = (StreamCancelledError, ToolFailedError, ToolRoundsError)
 _GRACE = {"detach": 0.0, "close": 0.0, "cancel": 1.0}
 GOODBYE: Final = 2.0
 """Seconds that posting the cancel of an abandoned run may take while its block is left."""
@@ -342,11 +350,12 @@ class StreamBase:
     def _is_abandoned(self) -> bool:
         """Whether leaving the block now leaves a run to itself that `on_idle` wants cancelled.
 
-        One that has ended, or waits for the outputs of its tools, is not abandoned.
+        One that has ended, or waits for the outputs of its tools, is not abandoned. One whose tools were this stream's
+        to answer, and will not be answered, is.
         """
         if self._on_idle != "cancel" or not self._is_sent() or self._feed.is_settled:
             return False
-        return not self.log.ended or isinstance(self.log.failure, StreamCancelledError)
+        return not self.log.ended or isinstance(self.log.failure, _ABANDONING)
 
     def _warn_if_unread(self) -> None:
         if self.log.holders and not self.driver.unread.was_read and not self.log.ended:

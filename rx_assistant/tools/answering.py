@@ -126,7 +126,8 @@ class Answering:
         self._writing = Writing()  # what is being written, for `eager`
         self._born: float | None = None
         self._limiter: anyio.CapacityLimiter | None = None
-        self._expiry: Task | None = None
+        self._stop_expiry: Callable[[], None] | None = None
+        self._cancelled: list[_Call] = []  # their tasks may not have ended yet
         self.arrived: Callable[[], RunSnapshot] = RunSnapshot
         """The snapshot of the stream."""
         self._changed: Callable[[], None] = _nothing
@@ -242,7 +243,7 @@ class Answering:
         """The same for event loops. A tool that closes its own stream does not wait for itself."""
         here = anyio.get_current_task().id
         with anyio.move_on_after(seconds):
-            for call in tuple(self._calls.values()):
+            for call in self._cancelled:
                 if call.task is not None and call.task_id != here:
                     await call.task.wait()
 
@@ -297,6 +298,9 @@ class Answering:
                 text = output_text(await run_call(bound, context, timeout))
         except (Exception, SystemExit) as error:
             self._fail(call, error)
+        except BaseException:  # a cancellation; if it is not of this loop's making, the tool has cancelled itself
+            self._fail(call, ToolCancelledError(f"the tool {context.name!r} was cancelled"))
+            raise
         else:
             self._end(call, None, text)
 
@@ -315,7 +319,9 @@ class Answering:
     # -- endings -------------------------------------------------------------------------------------------------
 
     def _fail(self, call: _Call, error: BaseException) -> None:
-        if self._options.on_tool_error == "raise" and not isinstance(error, ToolDeniedError) and not call.is_over:
+        if call.is_over:
+            return
+        if self._options.on_tool_error == "raise" and not isinstance(error, ToolDeniedError):
             context = call.context
             failure = ToolFailedError(
                 f"the tool {context.name!r} failed: {error}", call_id=context.call_id, name=context.name
@@ -348,6 +354,7 @@ class Answering:
                 continue
             call.context.give_up()
             self._end(call, ToolCancelledError(f"the call was cancelled: {why}"))
+            self._cancelled.append(call)
             self._host.start().call_soon(partial(_cancel_task, call))
 
     def _report_start(self, call: _Call) -> None:
@@ -368,24 +375,12 @@ class Answering:
             return
         left = expires - created - (time.monotonic() - (self._born or time.monotonic())) + _GRACE
 
-        async def wait() -> None:
-            await anyio.sleep(max(left, 0))
-            self.give_up()
-
-        def spawn() -> None:
-            self._expiry = loop.spawn(wait)
-
-        loop = self._host.start()
-        loop.call_soon(spawn)
+        self._stop_expiry = self._host.start().call_later(max(left, 0), self.give_up)
 
     def _cancel_expiry(self) -> None:
-        def cancel() -> None:
-            expiry, self._expiry = self._expiry, None
-            if expiry is not None:
-                expiry.cancel()
-
-        if self._expiry is not None:
-            self._host.start().call_soon(cancel)
+        stop, self._stop_expiry = self._stop_expiry, None
+        if stop is not None:
+            self._host.start().call_soon(stop)
 
 
 def _cancel_task(call: _Call) -> None:

@@ -182,14 +182,14 @@ def test_ask_offers_tools_of_a_module_and_shows_their_progress(tmp_path: Path) -
         'def get_weather(city: str):\n    "The weather in a city."\n    yield "asking"\n    yield f"{city}: 12 C"\n'
         "tools = [get_weather]\nnone = 3\n"
     )
-    done = rx("ask", "How is the weather in Paris?", "--tools", "weather_tools:tools", cwd=tmp_path)
+    done = rx("ask", "How is the weather in Paris?", "--tools", "weather_tools:tools", PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "Paris: 12 C" in done.stdout
     assert "… get_weather: asking" in done.stderr
     assert "→ Paris: 12 C" in done.stderr
     for name in ("weather_tools:none", "weather_tools:missing", "no_module:tools", "weather_tools"):
-        refused = rx("ask", "x", "--tools", name, cwd=tmp_path)
-        assert refused.returncode == 1
+        refused = rx("ask", "x", "--tools", name, PYTHONPATH=str(tmp_path))
+        assert refused.returncode == 2
         assert f"--tools must be module:object with a ToolSet, got '{name}'" in refused.stderr
 
 

@@ -568,6 +568,55 @@ def test_leaving_in_the_middle_of_a_tool_cancels_the_run_if_that_is_wanted(face:
 
 
 @EVERY_FACE
+@pytest.mark.parametrize("options", [{"max_rounds": 0}, {"on_tool_error": "raise"}], ids=["rounds", "failure"])
+def test_a_run_that_will_not_be_answered_is_cancelled_if_that_is_wanted(face: str, options: dict[str, Any]) -> None:
+    async def story(client: Any) -> None:
+        assistant_id, thread_id = await begun(client, TOOLS)
+        stream = client.threads.runs.stream_with_tools(
+            thread_id, assistant_id=assistant_id, tools=TOOLS, on_idle="cancel", **options
+        )
+        await entered(stream)
+        with pytest.raises(errors.StreamError):
+            await of(stream.until_done())
+        await left(stream)
+        [run] = (await of(client.threads.runs.list(thread_id))).data
+        assert run.status == "cancelled"
+
+    with serve(script([call("fails", n=1)])) as server:
+        run_story(face, server.base_url, story)
+
+
+@EVERY_FACE
+def test_a_tool_that_cancels_itself_has_failed(face: str) -> None:
+    async def cancels() -> None:
+        raise anyio.get_cancelled_exc_class() if face != "trio" else ValueError
+
+    with serve(script([call("cancels")])) as server:
+        run_story(face, server.base_url, lambda client: told(client, tools=[cancels]))
+        [[(_, output)]] = submissions(server)
+        assert output.startswith("error: the tool")
+
+
+@EVERY_FACE
+def test_a_tool_may_close_its_own_stream(face: str) -> None:
+    streams: list[Any] = []
+
+    async def closes() -> None:
+        await of(streams[0].close())
+
+    async def story(client: Any) -> None:
+        assistant_id, thread_id = await begun(client, TOOLS)
+        streams.append(client.threads.runs.stream_with_tools(thread_id, assistant_id=assistant_id, tools=[closes]))
+        await entered(streams[0])
+        with pytest.raises(errors.StreamClosedError):
+            await of(streams[0].until_done())
+        await left(streams[0])
+
+    with serve(script([call("closes")])) as server:
+        run_story(face, server.base_url, story)
+
+
+@EVERY_FACE
 def test_a_run_that_expires_while_a_tool_waits_ends_the_stream_as_expired(face: str) -> None:
     async def story(client: Any) -> None:
         stream = await told(client, approve=Approval())

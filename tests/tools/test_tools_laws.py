@@ -1,0 +1,196 @@
+"""The laws of streams, across the seams between a run and the submissions of its tool outputs.
+
+L5: each message, step and call is created once and done once. L7: one request per leg. L9: after a close at any event
+nothing is left. Over generated scenarios, played by a real server.
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from hypothesis import given, settings, strategies as st
+from loopback import ended
+from tools_rig import FACES, begun, call, entered, items, left, of, ours, run_story, script, serve
+
+from rx_assistant import AssistantClient, RunSnapshot, ToolSet, fold, operators as ax, tools as answering
+from rx_assistant.errors import ToolRoundsError
+from rx_assistant.events import MessageEvent, RunStepEvent, ToolEvent, ToolFinished, ToolStarted
+
+
+def double(n: int) -> int:
+    return 2 * n
+
+
+async def triple(n: int) -> int:
+    await anyio.lowlevel.checkpoint()
+    return 3 * n
+
+
+def steps(n: int) -> Iterator[int]:
+    yield from range(n)
+
+
+def fails(n: int) -> int:
+    raise ValueError(n)
+
+
+TOOLS = ToolSet([double, triple, steps, fails])
+
+CALLS = st.lists(st.tuples(st.sampled_from(["double", "triple", "steps", "fails", "unknown"]), st.integers(0, 3)))
+SCENARIOS = st.tuples(
+    st.lists(CALLS.filter(lambda calls: 0 < len(calls) < 4), max_size=3), st.booleans(), st.booleans()
+)
+
+
+def scenario_of(rounds: list[list[tuple[str, int]]], interleave: bool) -> dict[str, Any]:
+    asked = [
+        [call(name, f"call_{turn}_{index}", n=n) for index, (name, n) in enumerate(calls)]
+        for turn, calls in enumerate(rounds)
+    ]
+    return script(*asked, interleave=interleave)
+
+
+@pytest.mark.parametrize("face", FACES)
+@settings(max_examples=6, deadline=None)
+@given(drawn=SCENARIOS)
+def test_everything_is_told_once_in_any_scenario(face: str, drawn: Any) -> None:
+    rounds, interleave, eager = drawn
+    ids = [f"call_{turn}_{index}" for turn, calls in enumerate(rounds) for index in range(len(calls))]
+
+    async def story(client: Any) -> None:
+        assistant_id, thread_id = await begun(client, TOOLS)
+        stream = client.threads.runs.stream_with_tools(thread_id, assistant_id=assistant_id, tools=TOOLS, eager=eager)
+        created: list[Any] = []
+        finished: list[str] = []
+        stream.pipe(ax.tool_calls()).subscribe(created.append)
+        stream.pipe(ax.completed_tool_calls()).subscribe(lambda done: finished.append(done.id))
+        await entered(stream)
+        run = await of(stream.get_final_run())
+        events = await items(stream)
+        await left(stream)
+
+        assert [inner.id for inner in created] == finished == ids
+        told = Counter(
+            (event.event, event.data.id) for event in events if isinstance(event, RunStepEvent | MessageEvent)
+        )
+        assert set(told.values()) == {1}
+        whole = RunSnapshot()
+        for event in events:
+            whole = fold(whole, event)
+        listed = (await of(client.threads.runs.steps.list(run.id, thread_id=thread_id, order="asc"))).data
+        assert [step.to_dict() for step in whole.steps] == [step.to_dict() for step in listed]
+        assert whole == stream.snapshot
+        tool_events: list[ToolEvent] = await items(stream.tool_events)
+        for kind in (ToolStarted, ToolFinished):
+            assert sorted(event.call_id for event in tool_events if isinstance(event, kind)) == ids
+
+    with serve(scenario_of(rounds, interleave)) as server:
+        run_story(face, server.base_url, story)
+        posts = [request.path.rpartition("/")[2] for request in server.requests if request.method == "POST"]
+        assert posts[-1 - len(rounds) :] == ["runs"] + ["submit_tool_outputs"] * len(rounds)
+
+
+SCENARIO = script([call("double", "a", n=1), call("triple", "b", n=1)], [call("steps", "c", n=2)])
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("eager", [False, True], ids=["asked", "eager"])
+def test_a_close_at_any_event_leaves_nothing(face: str, eager: bool) -> None:
+    async def story(client: Any) -> None:
+        assistant_id, _ = await begun(client, TOOLS)
+        for position in (1, 3, 6, 12, 20, 30, 33, 40):
+            thread = await of(client.threads.create(messages=[{"role": "user", "content": "Hello"}]))
+            stream = client.threads.runs.stream_with_tools(
+                thread.id, assistant_id=assistant_id, tools=TOOLS, eager=eager
+            )
+            await entered(stream)
+            if face == "sync":
+                for _ in zip(range(position), stream, strict=False):
+                    pass
+            else:
+                items_of = aiter(stream)
+                for _ in range(position):
+                    if await anext(items_of, None) is None:
+                        break
+            await of(stream.close())
+            started = [e.call_id for e in await told(stream) if isinstance(e, ToolStarted)]
+            over = [e.call_id for e in await told(stream) if isinstance(e, ToolFinished)]
+            assert sorted(started) == sorted(over)
+            await left(stream)
+
+    with serve(SCENARIO) as server:
+        run_story(face, server.base_url, story)
+    assert all(ended(thread) for thread in ours())
+
+
+async def told(stream: Any) -> list[Any]:
+    """The tool events of a stream that was closed."""
+    found: list[Any] = []
+    stream.tool_events.subscribe(found.append, lambda _: None)
+    return found
+
+
+def test_a_stream_that_is_over_is_freed_when_it_is_dropped() -> None:
+    with serve(SCENARIO) as server, AssistantClient(base_url=server.base_url) as client:
+        assistant = client.assistants.create(model="local", tools=TOOLS.definitions())
+        thread = client.threads.create(messages=[{"role": "user", "content": "Hello"}])
+        gc.disable()
+        try:
+            with client.threads.runs.stream_with_tools(thread.id, assistant_id=assistant.id, tools=TOOLS) as stream:
+                stream.tool_events.subscribe(lambda _: None)
+                stream.pending_calls.subscribe(lambda _: None)
+                stream.until_done()
+            references = [weakref.ref(stream), weakref.ref(stream.log), weakref.ref(stream.driver)]
+            assert all(ended(thread) for thread in ours())
+            del stream
+            assert [reference() for reference in references] == [None] * 3
+        finally:
+            gc.enable()
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_the_operator_answers_in_the_same_way(face: str) -> None:
+    async def story(client: Any) -> list[str]:
+        assistant_id, thread_id = await begun(client, TOOLS)
+        submitted: list[list[Any]] = []
+        seen: list[ToolEvent] = []
+
+        def submit(run: Any, outputs: list[Any]) -> Any:
+            submitted.append(outputs)
+            return client.threads.runs.submit_tool_outputs_stream(run.id, run.thread_id, tool_outputs=outputs)
+
+        stream = client.threads.runs.stream(thread_id, assistant_id=assistant_id)
+        await entered(stream)
+        whole = stream.pipe(answering.answer_with(TOOLS, submit, on_tool_event=seen.append))
+        statuses = await items(whole.pipe(ax.run_statuses()))
+        await left(stream)
+        assert [[output["output"] for output in outputs] for outputs in submitted] == [["2", "3"], ["1"]]
+        assert len([event for event in seen if isinstance(event, ToolFinished)]) == 3
+        return statuses  # type: ignore[no-any-return]
+
+    with serve(SCENARIO) as server:
+        again = ["requires_action", "queued", "in_progress"]
+        assert run_story(face, server.base_url, story) == ["queued", "in_progress", *again, *again, "completed"]
+    assert all(ended(thread) for thread in ours())
+
+
+def test_the_operator_ends_with_the_error_of_a_round_or_of_a_submission() -> None:
+    with serve(SCENARIO) as server, AssistantClient(base_url=server.base_url) as client:
+        assistant = client.assistants.create(model="local", tools=TOOLS.definitions())
+
+        def refuse(run: Any, outputs: list[Any]) -> Any:
+            raise LookupError("nowhere to submit")
+
+        options = answering.Options(max_rounds=0)
+        for submit, chosen, error in ((refuse, None, LookupError), (refuse, options, ToolRoundsError)):
+            thread = client.threads.create(messages=[{"role": "user", "content": "Hello"}])
+            with client.threads.runs.stream(thread.id, assistant_id=assistant.id) as stream, pytest.raises(error):
+                stream.pipe(answering.answer_with(TOOLS, submit, options=chosen)).run()
+    assert all(ended(thread) for thread in ours())
