@@ -16,7 +16,6 @@ from rx_assistant.cli.failure import RunFailed
 from rx_assistant.cli.output import Output
 from rx_assistant.cli.show import describe_end, show
 from rx_assistant.errors import RxAssistantError, StreamClosedError
-from rx_assistant.types._inside import inside, models_in, text_in
 
 if TYPE_CHECKING:
     from rx_assistant.client import AssistantClient
@@ -181,12 +180,6 @@ class Talk:
         file = self._client.files.create(file=path, purpose="assistants")
         self.output.note(f"{path.name} goes with the next question")
         return file.id
-
-
-def text_of(message: Message) -> str:
-    """The text of a message."""
-    parts = [text_in(inside(part, "text"), "value") for part in models_in(message.content)]
-    return "\n\n".join(filter(None, parts))
 
 
 def _ignore(_error: Exception) -> None:

@@ -20,8 +20,8 @@ from prompt_toolkit.patch_stdout import patch_stdout
 from rich.console import Console
 from rich.markdown import Markdown
 
-from rx_assistant.cli.chat import text_of
 from rx_assistant.cli.output import Output
+from rx_assistant.cli.show import text_of
 from rx_assistant.gui import printable
 
 if TYPE_CHECKING:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
@@ -23,8 +24,8 @@ from rx_assistant.client.tool_streams import (
     tool_call,
 )
 from rx_assistant.client.turns import Course, cancelled, carry_out, carry_out_async, stopped
-from rx_assistant.errors import RxAssistantError
-from rx_assistant.hot import AsyncStream, Stream, Subscriber
+from rx_assistant.errors import BadRequestError, ConflictError, RxAssistantError
+from rx_assistant.hot import AsyncStream, Stream, Subscriber, start_thread
 from rx_assistant.http.connection import Abort
 from rx_assistant.http.session import AsyncSession, Session
 from rx_assistant.polling import Polled, loop_origin, thread_origin, watch, watch_async
@@ -109,11 +110,14 @@ class _Conversation:
         if self._is_reading:
             return
         self._is_reading = True
-        self._course_soon(lambda: self._talk.ledger.read(self.thread_id)).subscribe(None, self._unread, self._was_read)
+        self._start_reading()
 
-    def _course_soon(self, course: Callable[[], Course[None]]) -> Stream[None] | AsyncStream[None]:
-        """A course as an Observable, which carries it out at the subscription."""
+    def _start_reading(self) -> None:
+        """Carry out `self._reading()` beside everything else, and tell `_was_read` or `_unread`."""
         raise NotImplementedError
+
+    def _reading(self) -> Course[None]:
+        return self._talk.ledger.read(self.thread_id)
 
     def _was_read(self) -> None:
         self._is_reading = False
@@ -177,6 +181,16 @@ class Conversation(_Conversation):
         event_handler: H,
         **params: Unpack[TurnStream],
     ) -> HandledStream[H]: ...
+    @overload
+    def ask(
+        self,
+        text: str,
+        *,
+        attachments: Attachments = (),
+        images: Images = (),
+        event_handler: H | None,
+        **params: Unpack[TurnStream],
+    ) -> HandledStream[H] | AssistantStream: ...
     def ask(
         self,
         text: str,
@@ -261,8 +275,11 @@ class Conversation(_Conversation):
         """
         turns = self._talk.withdraw()
         for turn in turns:
-            if turn.stream is not None:
-                turn.stream.cancel()
+            try:
+                if turn.stream is not None:
+                    turn.stream.cancel()
+            except RxAssistantError as error:
+                _raise_unless_over(turn, error)
         if not turns and self.thread_id is not None and not self._talk.is_free():
             self._carry_out(stopped(self.thread_id))
 
@@ -314,12 +331,16 @@ class Conversation(_Conversation):
         """Whether a question is being answered or waits for the thread: the value of the moment, then each change."""
         return Stream(self._watch_busy, thread_origin())
 
-    def _course_soon(self, course: Callable[[], Course[None]]) -> Stream[None]:
-        def fetch() -> Polled[None]:
-            self._carry_out(course())
-            return Polled(None)
+    def _start_reading(self) -> None:
+        start_thread(threading.Thread(target=self._read, name="rx-assistant-messages", daemon=True))
 
-        return watch(fetch, until=_at_once)
+    def _read(self) -> None:
+        try:
+            self._carry_out(self._reading())
+        except Exception as error:
+            self._unread(error)
+        else:
+            self._was_read()
 
     def _carry_out(self, course: Course[T]) -> T:
         return carry_out(course, self._session, self._options, Abort())
@@ -371,6 +392,16 @@ class AsyncConversation(_Conversation):
         event_handler: H,
         **params: Unpack[TurnStream],
     ) -> HandledAsyncStream[H]: ...
+    @overload
+    def ask(
+        self,
+        text: str,
+        *,
+        attachments: Attachments = (),
+        images: Images = (),
+        event_handler: H | None,
+        **params: Unpack[TurnStream],
+    ) -> HandledAsyncStream[H] | AsyncAssistantStream: ...
     def ask(
         self,
         text: str,
@@ -429,8 +460,11 @@ class AsyncConversation(_Conversation):
         """
         turns = self._talk.withdraw()
         for turn in turns:
-            if turn.stream is not None:
-                await turn.stream.cancel()
+            try:
+                if turn.stream is not None:
+                    await turn.stream.cancel()
+            except RxAssistantError as error:
+                _raise_unless_over(turn, error)
         if not turns and self.thread_id is not None and not self._talk.is_free():
             await self._carry_out(stopped(self.thread_id))
 
@@ -483,22 +517,41 @@ class AsyncConversation(_Conversation):
         return AsyncStream(self._watch_busy, loop_origin())
 
     def _read_soon(self) -> None:
-        """Read on the event loop on which the messages were first asked for; from any thread."""
-        self._loop = self._loop or current_event_loop()
-        if self._loop.is_here():
-            super()._read_soon()
-        else:
+        """Read on the event loop of this thread, else on the one that was used before; from any thread."""
+        try:
+            self._loop = current_event_loop()
+        except RuntimeError:
+            if self._loop is None:
+                raise
             self._loop.call_soon(super()._read_soon)
+        else:
+            super()._read_soon()
 
-    def _course_soon(self, course: Callable[[], Course[None]]) -> AsyncStream[None]:
-        async def fetch() -> Polled[None]:
-            await self._carry_out(course())
-            return Polled(None)
+    def _start_reading(self) -> None:
+        current_event_loop().spawn(self._read)  # now: an action that runs while a loop of trio ends may start no task
 
-        return watch_async(fetch, until=_at_once)
+    async def _read(self) -> None:
+        try:
+            await self._carry_out(self._reading())
+        except Exception as error:
+            self._unread(error)
+        except BaseException:
+            self._is_reading = False
+            raise
+        else:
+            self._was_read()
 
     async def _carry_out(self, course: Course[T]) -> T:
         return await carry_out_async(course, self._session, self._options)
+
+
+def _raise_unless_over(turn: Turn, error: RxAssistantError) -> None:
+    """Raise what a cancel came to, unless there was nothing left to cancel: the run, or its stream, was over."""
+    stream = turn.stream
+    if isinstance(error, BadRequestError | ConflictError) or (stream is not None and error is stream.log.failure):
+        _log.debug("a run of a conversation was not cancelled: %s", error)
+    else:
+        raise error
 
 
 def _at_once(_value: object) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
+import anyio
 import pytest
 import sniffio
 import trio
@@ -21,6 +22,7 @@ from talking import FACES, Slow, Story, got, left, listed, opened, pause, tell, 
 from rx_assistant import (
     AssistantClient,
     AssistantEventHandler,
+    AsyncAssistantClient,
     AsyncAssistantEventHandler,
     BadRequestError,
     InternalServerError,
@@ -265,6 +267,19 @@ def test_cancel_ends_the_run_and_the_next_question_is_answered(face: Any, server
     face(story)
 
 
+def test_cancel_of_a_run_that_is_over_already_is_no_error(face: Any, server: Server) -> None:
+    async def story(client: Any) -> None:
+        conversation = client.conversation(await assistant(client))
+        stream = await opened(conversation.ask("short a"))
+        while (await listed(client.threads.runs.list(conversation.thread_id)))[0].status != "completed":
+            await pause(0.005)
+        await got(conversation.cancel())
+        assert (await got(stream.get_final_run())).status == "completed"
+        await left(stream)
+
+    face(story)
+
+
 def test_settle_completes_when_the_thread_is_free(face: Any, server: Server, slow: Slow) -> None:
     slow.cancelling = 0.1
 
@@ -489,6 +504,23 @@ def test_a_subscriber_of_messages_that_raises_costs_the_others_nothing(face: Any
         assert [type(error) for error in errors] == [ZeroDivisionError]
 
     face(story)
+
+
+def test_one_conversation_serves_one_event_loop_after_the_other(server: Server) -> None:
+    client = AsyncAssistantClient(base_url=server.base_url)
+    assistant_id = anyio.run(assistant, client)
+    conversation = client.conversation(assistant_id)
+
+    async def turn(question: str, count: int) -> None:
+        seen: list[tuple[Message, ...]] = []
+        subscription = conversation.messages.subscribe(seen.append)
+        assert await text(conversation.ask(question)) == f"Answer to {question}:"
+        await until(lambda: seen and len(seen[-1]) == count and not seen[-1][-2].id.startswith("local_"))
+        subscription.dispose()
+
+    anyio.run(turn, "short a", 2)
+    anyio.run(turn, "short b", 4, backend="trio")
+    anyio.run(client.aclose)
 
 
 # -- again and otherwise -----------------------------------------------------------------------------------------------
