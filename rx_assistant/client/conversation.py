@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from reactivex import abc
+from reactivex.disposable import SingleAssignmentDisposable
 from typing_extensions import Unpack
 
 from rx_assistant.api import runs
@@ -347,7 +348,11 @@ class Conversation(_Conversation):
 
 
 class AsyncConversation(_Conversation):
-    """The same for asyncio and trio, made by `AsyncAssistantClient.conversation(assistant_id)`."""
+    """The same for asyncio and trio, made by `AsyncAssistantClient.conversation(assistant_id)`.
+
+    `answer()`, `settle()` and `messages` work from any thread once the conversation has been used on its event loop:
+    made there, or entered as an `async with` block.
+    """
 
     def __init__(
         self,
@@ -360,10 +365,20 @@ class AsyncConversation(_Conversation):
     ) -> None:
         super().__init__(assistant_id, thread_id, tools, params)
         self._session = session
-        self._loop: EventLoop | None = None
+        self._loop: EventLoop | None = None  # where it was used last
+        self._elsewhere()
 
     async def __aenter__(self) -> Self:
+        self._elsewhere()
         return self
+
+    def _elsewhere(self) -> EventLoop | None:
+        """The event loop of the conversation, for a thread that runs none; None on an event loop."""
+        try:
+            self._loop = current_event_loop()
+        except RuntimeError:
+            return self._loop
+        return None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -428,7 +443,11 @@ class AsyncConversation(_Conversation):
         turn, added = self._asking(text, (), (), {})
         added = {"on_idle": "cancel", **self._params, **added, "on_subscribe": "connect"}
         self._talk.offer(turn)
-        return self._stream(turn, added, keep=True)
+        stream = self._stream(turn, added, keep=True)
+        loop = self._elsewhere()
+        if loop is not None:
+            stream.driver.live_on(loop)
+        return stream
 
     def _stream(
         self,
@@ -474,7 +493,21 @@ class AsyncConversation(_Conversation):
         Begins at the subscription, in a task of its own: `settle().subscribe()` waits for nothing, `await settle()`
         does.
         """
-        return watch_async(self._settled, until=_at_once)
+        settled = watch_async(self._settled, until=_at_once)
+
+        def link(down: Subscriber[None], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase | None:
+            loop = self._elsewhere()
+            if loop is None:
+                return settled.link(down, scheduler)
+            later = SingleAssignmentDisposable()
+
+            def begin() -> None:
+                later.disposable = settled.link(down, None)
+
+            loop.call_soon(begin)
+            return later
+
+        return AsyncStream(link, settled.origin)
 
     async def close(self) -> None:
         """`aclose()`."""
@@ -517,15 +550,12 @@ class AsyncConversation(_Conversation):
         return AsyncStream(self._watch_busy, loop_origin())
 
     def _read_soon(self) -> None:
-        """Read on the event loop of this thread, else on the one that was used before; from any thread."""
-        try:
-            self._loop = current_event_loop()
-        except RuntimeError:
-            if self._loop is None:
-                raise
-            self._loop.call_soon(super()._read_soon)
-        else:
+        """Read on the event loop of this thread, else on that of the conversation; from any thread."""
+        loop = self._elsewhere()
+        if loop is None:
             super()._read_soon()
+        else:
+            loop.call_soon(super()._read_soon)
 
     def _start_reading(self) -> None:
         current_event_loop().spawn(self._read)  # now: an action that runs while a loop of trio ends may start no task

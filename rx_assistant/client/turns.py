@@ -68,12 +68,12 @@ def carry_out(course: Course[T], session: Session, options: CallOptions, abort: 
                 return done
             error, result = None, None
             try:
-                if isinstance(step, float):
-                    abort.pause(step)
-                    abort.check()
-                else:
+                if isinstance(step, Request | tuple):
                     request, how = step if isinstance(step, tuple) else (step, options)
                     result = (session.open if request.stream else session.send)(request, how, abort)
+                else:
+                    abort.pause(step)
+                    abort.check()
             except RxAssistantError as raised:
                 error = raised
 
@@ -90,11 +90,11 @@ async def carry_out_async(course: Course[T], session: AsyncSession, options: Cal
                 return done
             error, result = None, None
             try:
-                if isinstance(step, float):
-                    await anyio.sleep(step)
-                else:
+                if isinstance(step, Request | tuple):
                     request, how = step if isinstance(step, tuple) else (step, options)
                     result = await (session.open if request.stream else session.send)(request, how)
+                else:
+                    await anyio.sleep(step)
             except RxAssistantError as raised:
                 error = raised
 

@@ -23,12 +23,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Generic, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from reactivex import Observable, abc
 from reactivex.disposable import SerialDisposable
 
-from rx_assistant.hot import Hooks, Scope, Sink, operator
+from rx_assistant.hot import MAKING, AsyncStream, Hooks, Scope, Sink, Stream, operator
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -95,9 +95,18 @@ def answers(
         raise ValueError(f"on_failure must be 'raise' or a function, got {on_failure!r}")
 
     def start(down: Sink[T], scope: Scope[str]) -> Hooks:
-        return _Answers(conversation, on_new, on_failure, on_reject, down, scope.scheduler).hooks
+        scheduler = None if scope.loop is not None else scope.scheduler
+        return _Answers(conversation, on_new, on_failure, on_reject, down, scheduler).hooks
 
-    return operator(start)
+    lift = operator(start)
+
+    def answered(source: Observable[str]) -> Observable[T]:
+        result, like = lift(source), getattr(conversation, "busy", None)
+        if isinstance(source, Stream | AsyncStream) or not isinstance(like, AsyncStream):
+            return result
+        return AsyncStream(cast("Stream[T]", result).link, like.origin)  # as what an asynchronous conversation gives
+
+    return answered
 
 
 class _Answers(Generic[T]):
@@ -199,7 +208,13 @@ class _Answers(Generic[T]):
             settles = self._is_to_settle()
         if settles:
             self._settle()
-        self._answer.disposable = answer.subscribe(self._emit, self._fail, self._answered, scheduler=self._scheduler)
+        outer = MAKING.loop, MAKING.direct
+        MAKING.loop, MAKING.direct = None, False  # no loop and no subscriber reads an answer: it connects by itself
+        try:
+            subscription = answer.subscribe(self._emit, self._fail, self._answered, scheduler=self._scheduler)
+        finally:
+            MAKING.loop, MAKING.direct = outer
+        self._answer.disposable = subscription
 
     def _is_to_settle(self) -> bool:
         """Whether the caller has to settle the answer for a question that replaces it. Under the mutex."""
@@ -255,10 +270,10 @@ class _Answers(Generic[T]):
         self._go_on()
 
     def _tell(self, error: Exception) -> None:
-        if self._on_failure == "raise":
-            with self._mutex:
-                self._over = True
-                self._waiting.clear()
-            self._down.error(error)
-        else:
+        if not isinstance(self._on_failure, str):
             self._on_failure(error)
+            return
+        with self._mutex:
+            self._over = True
+            self._waiting.clear()
+        self._down.error(error)

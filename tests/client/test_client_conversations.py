@@ -16,6 +16,7 @@ import pytest
 import sniffio
 import trio
 from loopback import ended
+from reactivex import operators as ops
 from reactivex.subject import Subject
 from talking import FACES, Slow, Story, got, left, listed, opened, pause, tell, text, until
 
@@ -371,6 +372,47 @@ def test_questions_are_answered_one_after_the_other(face: Any, server: Server, p
         assert ends == ["end"]
         assert "".join(heard) == "".join(f"Answer to short {number};:" for number in kept)
         assert dropped == ([] if policy == "queue" else [f"short {number};" for number in range(1, 5)])
+
+    face(story)
+
+
+def test_answers_can_be_looped_over_while_questions_come(face: Any, server: Server) -> None:
+    async def story(client: Any) -> None:
+        conversation = client.conversation(await assistant(client))
+        questions: Subject[str] = Subject()
+        texts = questions.pipe(ax.answers(conversation), ax.messages())
+        timer = threading.Timer(0.05, lambda: [questions.on_next("short a"), questions.on_next("short b")])
+        timer.start()
+        heard = await listed(texts.pipe(ops.take(2)))
+        timer.join()
+        assert [said(message)[1] for message in heard] == ["Answer to short a:", "Answer to short b:"]
+
+    face(story)
+
+
+def test_another_thread_may_ask_switch_and_look_on(face: Any, server: Server) -> None:
+    async def story(client: Any) -> None:
+        conversation = client.conversation(await assistant(client))
+        questions: Subject[str] = Subject()
+        heard, seen, ends = list[str](), list[Any](), list[Any]()
+
+        def elsewhere() -> None:
+            answers = ax.answers(conversation, on_new="switch")
+            questions.pipe(answers, ax.text_deltas()).subscribe(heard.append, ends.append, lambda: ends.append("end"))
+            conversation.messages.subscribe(seen.append, ends.append)
+            questions.on_next("a")
+            while not heard:
+                threading.Event().wait(0.01)
+            questions.on_next("short b")
+            questions.on_completed()
+
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        await until(lambda: ends)
+        thread.join()
+        assert (ends, "".join(heard)[-18:]) == (["end"], "Answer to short b:")
+        await until(lambda: len(seen[-1]) == 4 and not seen[-1][-2].id.startswith("local_"))
+        assert requests(server, "POST", "/cancel") == 1
 
     face(story)
 
