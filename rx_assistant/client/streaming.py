@@ -1,4 +1,4 @@
-"""Requests that are answered with events, as streams: nothing is sent before the stream is entered or asked."""
+"""Requests with event replies, as streams. Nothing is sent before the stream is entered or read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ H = TypeVar("H", bound=Handler)
 Opening: TypeAlias = Callable[[Resuming], Course[Any]]
 """Everything from the first request to the open stream, for streams that have to send something before their own."""
 
-ASKED = 3  # how often the run is asked, each time with the retries of the client
+ASKED = 3  # the number of requests for the run, each with the retries of the client
 _POLICIES = (
     "replay",
     "on_idle",
@@ -45,7 +45,7 @@ _POLICIES = (
 
 
 def without_policies(params: Mapping[str, Any], going_on: str = "poll") -> tuple[dict[str, Any], dict[str, Any]]:
-    """The parameters of the request, and those of the stream. `going_on` is what `on_disconnect` may be, or "fail"."""
+    """The parameters of the request, and those of the stream. `on_disconnect` must be `going_on` or "fail"."""
     policies = {name: params[name] for name in _POLICIES if name in params}
     on_disconnect = policies.get("on_disconnect", "fail")
     if on_disconnect not in ("fail", going_on):
@@ -157,7 +157,7 @@ async def fetch_run_async(session: AsyncSession, run_id: str, thread_id: str) ->
 def made(
     session: Session, open: Callable[[], Any], handler: H | None, given: Mapping[str, Any]
 ) -> HandledStream[H] | AssistantStream:
-    """The stream over what `open` gives, whose run can be cancelled."""
+    """The stream of the body that `open` returns. Its run can be cancelled."""
 
     def post_cancel(run_id: str, thread_id: str) -> Run:
         return parsed(Run, session.send(runs.cancel(run_id, thread_id)))
@@ -167,7 +167,7 @@ def made(
 
 
 def built(open: Callable[[], Any], handler: H | None, given: Mapping[str, Any]) -> HandledStream[H] | AssistantStream:
-    """The stream over what `open` gives; with a handler, its block gives the handler."""
+    """The stream of the body that `open` returns. With a handler, `with` returns the handler."""
     return AssistantStream(open, **given) if handler is None else HandledStream(open, handler=handler, **given)
 
 
@@ -189,7 +189,7 @@ def async_streamed(
 
 
 def _have_arrived(session: Session, resuming: Resuming, question: Request) -> bool:
-    """Whether tool outputs whose reply was lost have arrived; False where the server does not tell."""
+    """Whether tool outputs have arrived although the reply was lost. False if the server does not tell."""
     for _ in range(ASKED):
         try:
             return resuming.have_arrived(session.send(question, resuming.asking))

@@ -1,4 +1,4 @@
-"""How long to wait for what, in seconds."""
+"""Time limits in seconds."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Timeout:
     def __post_init__(self) -> None:
         for name in self.__slots__:
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not (isinstance(value, int | float) and value > 0):
                 raise ConfigurationError(
                     f"timeout.{name} must be more than 0 seconds, got {value!r}; None sets no limit"
                 )
 
 
 class ForeignTimeout(Protocol):
-    """What an httpx or httpx2 `Timeout` has in common with ours."""
+    """The common attributes of the `Timeout` classes of httpx and httpx2."""
 
     @property
     def connect(self) -> float | None: ...
@@ -51,11 +51,17 @@ DEFAULT = Timeout()
 
 
 def as_timeout(value: TimeoutInput) -> Timeout:
-    """A `Timeout` from what SDK users write: seconds for connect and read, None, or an httpx `Timeout`."""
+    """A `Timeout` from the values that SDK users pass: seconds for connect and read, None, or an httpx `Timeout`."""
     if isinstance(value, Timeout):
         return value
     if value is None:
         return Timeout(connect=None, read=None)
     if isinstance(value, int | float):
         return Timeout(connect=value, read=value)
-    return Timeout(connect=value.connect, read=value.read)
+    try:
+        connect, read = value.connect, value.read
+    except AttributeError:
+        raise ConfigurationError(
+            f"timeout must be a number of seconds, a Timeout or None, got {type(value).__name__}"
+        ) from None
+    return Timeout(connect=connect, read=read)

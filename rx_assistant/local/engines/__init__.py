@@ -1,4 +1,4 @@
-"""What answers runs: the built-in assistant, the scripted one, and any object that a program names."""
+"""The engines: the built-in assistant, the scripted assistant, and any object that a program names."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["BuiltinEngine", "ScriptedEngine", "load_engine"]
 def load_engine(name: str) -> Engine:
     """The engine that `builtin` or `module:object` names.
 
-    The object is an engine, or a class or function that makes one when called without arguments. The module may lie in
-    the working directory.
+    The object is an engine, or a class or function without arguments that returns one. The module may be in the working
+    directory.
     """
     if name == "builtin":
         return BuiltinEngine()
     module_name, colon, path = name.partition(":")
     if not (module_name and colon and path):
-        raise ConfigurationError(f"engine {name!r} is neither 'builtin' nor of the form 'module:object'")
+        raise ConfigurationError(f"engine must be 'builtin' or 'module:object', got {name!r}")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -32,9 +32,9 @@ def load_engine(name: str) -> Engine:
         for part in path.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"engine {name!r} cannot be loaded: {error}") from error
+        raise ConfigurationError(f"engine must name an object that can be imported, got {name!r}: {error}") from error
     if isinstance(found, type) or not hasattr(found, "run"):
         found = found() if callable(found) else found
     if not isinstance(found, Engine):
-        raise ConfigurationError(f"engine {name!r} has no method `run(context)`")
+        raise ConfigurationError(f"engine must have a method `run(context)`, got {name!r}: a {type(found).__name__}")
     return found
