@@ -43,15 +43,14 @@ TURNS = [[{"calls": [{"function": f, "arguments": a} for f, a in CALLS]}], [{"te
 
 
 def main() -> None:
-    with (
-        local.serve(script={"runs": [{"turns": TURNS}]}) as server,
-        AssistantClient(base_url=server.base_url) as client,
-    ):
+    scenario = {"runs": [{"turns": TURNS}]}
+    with local.serve(script=scenario) as server, AssistantClient(base_url=server.base_url) as client:
         assistant = client.assistants.create(model="local", tools=tools.definitions())
         thread = client.threads.create(messages=[{"role": "user", "content": "Is all ready for tonight?"}])
-        approve = Approval(lambda call: input(f"  {call.name}({call.arguments})? [y/n] ") == "y", timeout=60)
-        runs = client.threads.runs
-        with runs.stream_with_tools(thread.id, assistant_id=assistant.id, tools=tools, approve=approve) as stream:
+        asks = Approval(lambda call: input(f"  {call.name}({call.arguments})? [y/n] ") == "y", timeout=60)
+        with client.threads.runs.stream_with_tools(
+            thread.id, assistant_id=assistant.id, tools=tools, approve=asks
+        ) as stream:
             stream.tool_events.subscribe(show)
             print("".join(stream.text_deltas))
 

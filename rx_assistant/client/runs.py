@@ -439,7 +439,22 @@ class AsyncRuns(AsyncResource):
     ) -> HandledAsyncStream[H] | AsyncAssistantStream:
         """Start a run and stream it to its end, with its tool calls answered: one stream for all rounds.
 
-        Options as for the method of the synchronous client.
+        The assistant must know the tools: create it with `tools=toolset.definitions()`. Options as for `stream`, and:
+
+        Args:
+            tools: A ToolSet, or functions.
+            max_rounds: How often the run may require action, 32 by default; then ToolRoundsError ends the stream.
+            max_concurrency: How many calls run at a time, 8 by default.
+            tool_timeout: Seconds that one call may take.
+            eager: Start each call as soon as its arguments are complete.
+            expose_errors: What the model learns of an exception: its `"type"`, its `"message"`, or the text that a
+                function makes of it.
+            on_tool_error: `"raise"` ends the stream with ToolFailedError; `"output"` is the default.
+            approve: What decides which calls run: a function of the call, an async function, an Observable of
+                decisions, or an `Approval`.
+
+        Raises:
+            ValueError: a tool needs approval and `approve` is missing, or an option has an impossible value.
         """
         call = tool_call(params, RunStreamWithTools)
         return async_streamed_with_tools(

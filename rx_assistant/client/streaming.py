@@ -56,8 +56,8 @@ def without_policies(params: Mapping[str, Any], going_on: str = "poll") -> tuple
 class Leg:
     """One response of a run's stream: the request for it, and how it goes on when its connection breaks.
 
-    `identity` is given for a run that is known before: one that goes on with tool outputs. `thread_id` is given where
-    the run begins on a thread that is known. `course` gives what has to be sent first, and at its end the open stream.
+    `identity` is the run that the request continues with tool outputs. `thread_id` is the thread on which a new run
+    starts, if it is known. `course` sends something before the request, and gives the open stream at its end.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ def streamed(
     thread_id: str | None = None,
     course: Opening | None = None,
 ) -> HandledStream[H] | AssistantStream:
-    """The stream that a request starts; with a handler, its block gives the handler. The others as for `Leg`."""
+    """The stream that a request starts. With a handler, `with` returns the handler. The others as for `Leg`."""
     leg, abort = Leg(session, request, options, identity, thread_id, course), Abort()
     kept, polls = split_policies(policies)
     given = {**kept, "abort": abort.abort, "resume": leg.resume if polls else None, "identity": identity}

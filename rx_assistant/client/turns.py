@@ -16,8 +16,8 @@ import anyio
 
 from rx_assistant.api import messages, runs, threads
 from rx_assistant.api.request import Request
-from rx_assistant.client.fetching import Ask
 from rx_assistant.client.pages import next_request
+from rx_assistant.client.polling import Ask
 from rx_assistant.client.resource import page_of, parsed
 from rx_assistant.errors import (
     APIStatusError,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from rx_assistant.streams.feed import RunIdentity
     from rx_assistant.streams.handling import Binding
     from rx_assistant.streams.legs import Legs
+    from rx_assistant.tools import PendingCall
     from rx_assistant.types import Message, Run, RunStep
 
 H = TypeVar("H")
@@ -195,9 +196,9 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
         return AsyncStream(self._side("tool_events").link, cast("Any", self))
 
     @property
-    def pending_calls(self) -> AsyncStream[Any]:
+    def pending_calls(self) -> AsyncStream[PendingCall]:
         """The calls of tools that wait for approval, each a `PendingCall`; those that were decided are left out."""
-        calls: AsyncStream[Any] = AsyncStream(self._side("pending_calls").link, cast("Any", self))
+        calls: AsyncStream[PendingCall] = AsyncStream(self._side("pending_calls").link, cast("Any", self))
         return calls.pipe(ops.filter(_is_open))
 
     async def __anext__(self) -> AssistantStreamEvent:
@@ -368,8 +369,8 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
         return StreamScheduler(self.log.enqueue, self.driver.call_later)
 
 
-def _is_open(call: Any) -> bool:
-    return bool(call.is_open)
+def _is_open(call: PendingCall) -> bool:
+    return call.is_open
 
 
 class _TextDeltas(AsyncStream[str]):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from rx_assistant.streams.decoding import Decoding
     from rx_assistant.streams.feed import RunIdentity
     from rx_assistant.streams.legs import Legs
+    from rx_assistant.tools import PendingCall
     from rx_assistant.types import Message, Run, RunStep
 
 H = TypeVar("H")
@@ -162,9 +163,9 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
         return Stream(self._side("tool_events").link, cast("Any", self))
 
     @property
-    def pending_calls(self) -> Stream[Any]:
+    def pending_calls(self) -> Stream[PendingCall]:
         """The calls of tools that wait for approval, each a `PendingCall`; those that were decided are left out."""
-        calls: Stream[Any] = Stream(self._side("pending_calls").link, cast("Any", self))
+        calls: Stream[PendingCall] = Stream(self._side("pending_calls").link, cast("Any", self))
         return calls.pipe(ops.filter(_is_open))
 
     def __next__(self) -> AssistantStreamEvent:
@@ -306,8 +307,8 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
         return StreamScheduler(self.log.enqueue, TIMERS.call_later)
 
 
-def _is_open(call: Any) -> bool:
-    return bool(call.is_open)
+def _is_open(call: PendingCall) -> bool:
+    return call.is_open
 
 
 class _TextDeltas(Stream[str]):

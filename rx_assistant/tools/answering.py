@@ -94,10 +94,11 @@ class Options:
 class _Call:
     """One call and what became of it."""
 
-    __slots__ = ("context", "error", "is_over", "output", "started", "task", "task_id")
+    __slots__ = ("asked", "context", "error", "is_over", "output", "started", "task", "task_id")
 
     def __init__(self, context: ToolContext) -> None:
         self.context = context
+        self.asked = context.arguments  # an approval may change those of the context
         self.task: Task | None = None
         self.task_id: int | None = None
         self.started: float | None = None
@@ -162,7 +163,7 @@ class Answering:
         """Start calls whose arguments are complete, if that is wanted."""
         if self._born is None:
             self._born = time.monotonic()
-        if not self._options.eager or self._is_last_round or self._given_up:
+        if not self._options.eager or self._is_last_round or self._given_up or self._stopped:
             return
         for kind, payload in zip(kinds, payloads, strict=True):
             self._start_written(kind(payload))
@@ -229,11 +230,8 @@ class Answering:
         self._cancel("the stream has ended")
         self._cancel_expiry()
         self._host.stop()
-        self._changed, self._hand_over, self.arrived = (
-            _nothing,
-            _at_once,
-            RunSnapshot,
-        )  # the stream is freed when dropped
+        self._changed, self._hand_over = _nothing, _at_once  # nothing points back: the stream is freed when dropped
+        self.arrived = RunSnapshot
 
     def join(self, seconds: float) -> None:
         """Wait until the tasks of a synchronous stream have ended."""
@@ -255,12 +253,12 @@ class Answering:
 
     def _called(self, asked: Any, run: Run) -> _Call:
         """The call that the run asks for, which may have been started before."""
-        call_id, arguments = text_in(asked, "id"), text_in(asked, "function", "arguments")
+        call_id, arguments = text_in(asked, "id"), _json_text(inside(asked, "function", "arguments"))
         begun = self._calls.get(call_id)
-        if begun is not None and _same(begun.context.arguments, arguments):
+        if begun is not None and _same(begun.asked, arguments):
             return begun
         if begun is not None:
-            self._end(begun, ToolCancelledError("the arguments have changed"))
+            self._cancel_call(begun, "the arguments have changed")
         return self._start(self._context(call_id, text_in(asked, "function", "name"), arguments, run))
 
     def _context(self, call_id: str, name: str, arguments: str, run: Run | None) -> ToolContext:
@@ -278,6 +276,9 @@ class Answering:
             self._spawn(loop, call)
         else:
             loop.call_soon(partial(self._spawn, loop, call))
+        if self._stopped:  # meanwhile, on another thread
+            self._cancel_call(call, "the stream has ended")
+            self._host.stop()
         return call
 
     def _spawn(self, loop: EventLoop, call: _Call) -> None:
@@ -350,8 +351,10 @@ class Answering:
 
     def _cancel(self, why: str) -> None:
         for call in tuple(self._calls.values()):
-            if call.is_over:
-                continue
+            self._cancel_call(call, why)
+
+    def _cancel_call(self, call: _Call, why: str) -> None:
+        if not call.is_over:
             call.context.give_up()
             self._end(call, ToolCancelledError(f"the call was cancelled: {why}"))
             self._cancelled.append(call)
@@ -386,6 +389,13 @@ class Answering:
 def _cancel_task(call: _Call) -> None:
     if call.task is not None:
         call.task.cancel()
+
+
+def _json_text(arguments: object) -> str:
+    """Arguments as JSON text. Some servers send an object instead."""
+    if isinstance(arguments, str):
+        return arguments
+    return "" if arguments is None else json.dumps(arguments, default=str)
 
 
 def _same(left: str, right: str) -> bool:

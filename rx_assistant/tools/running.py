@@ -35,11 +35,11 @@ async def run_call(call: Callable[[], Any], context: ToolContext, timeout: float
     Raises:
         ToolTimeoutError: it took longer than `timeout` seconds.
     """
-    with anyio.move_on_after(timeout) as scope:
+    with anyio.move_on_after(timeout):
         if is_async(call):
             return await _value_of(call(), context)
         return await _value_of(await in_thread(lambda: _value_in_thread(call(), context)), context)
-    assert scope.cancelled_caught
+    context.give_up()
     raise ToolTimeoutError(f"the tool {context.name!r} did not finish within {timeout:g} seconds")
 
 

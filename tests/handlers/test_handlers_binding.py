@@ -92,7 +92,7 @@ async def test_cancel_is_the_streams(face: Face) -> None:
 def test_every_public_name_of_a_stream_of_ours_is_offered() -> None:
     of_rx = set(dir(rx_assistant.Stream)) | set(dir(rx_assistant.AsyncStream))
     own = {name for name in dir(rx_assistant.AssistantStream) if not name.startswith("_")} - of_rx
-    internal = {"link", "log", "on_idle", "origin", "scheduler"}
+    internal = {"link", "log", "on_idle", "origin", "scheduler", "take_seat"}
     about_handlers_or_files = {"attach", "record"}
     assert own - internal - about_handlers_or_files <= set(NAMES)
     assert {"pipe", "subscribe"} <= set(NAMES)

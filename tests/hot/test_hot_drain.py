@@ -620,3 +620,17 @@ def test_what_a_timer_does_is_serial_with_the_items() -> None:
     Seat(root.log, act)
     root.log.push(1)
     assert seen == [1, "timer", "later"]
+
+
+def test_a_deferred_entry_runs_on_the_thread_that_delivers_next_and_in_order() -> None:
+    log: HotLog[Any] = HotLog()
+    ran: list[Any] = []
+    woken: list[bool] = []
+    log.subscribe(Subscriber(ran.append))
+    log.listen(lambda: woken.append(log.has_entries))
+    elsewhere(lambda: log.defer(lambda: ran.append(threading.get_ident())))
+    assert (ran, woken) == ([], [True])
+    fill(log, "item")
+    log.want(FOREVER)
+    assert ran == [threading.get_ident(), "item"]
+    assert not log.has_entries

@@ -7,6 +7,7 @@ nothing is left. Over generated scenarios, played by a real server.
 from __future__ import annotations
 
 import gc
+import time
 import weakref
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from tools_rig import FACES, begun, call, entered, items, left, of, ours, run_st
 from rx_assistant import AssistantClient, RunSnapshot, ToolSet, fold, operators as ax, tools as answering
 from rx_assistant.errors import ToolRoundsError
 from rx_assistant.events import MessageEvent, RunStepEvent, ToolEvent, ToolFinished, ToolStarted
+from rx_assistant.tools import Answering, LoopThread
+from rx_assistant.types import Run
 
 
 def double(n: int) -> int:
@@ -153,6 +156,37 @@ def test_a_stream_that_is_over_is_freed_when_it_is_dropped() -> None:
             assert [reference() for reference in references] == [None] * 3
         finally:
             gc.enable()
+
+
+def test_arguments_that_a_server_sends_as_an_object_are_read_too() -> None:
+    asked = {"id": "call_1", "type": "function", "function": {"name": "double", "arguments": {"n": 4}}}
+    run = Run.model_validate(
+        {
+            "id": "run_1",
+            "required_action": {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": [asked]}},
+        }
+    )
+    loop = LoopThread()
+    working = Answering(TOOLS, answering.Options(), loop)
+    working.begin(run)
+    deadline = time.monotonic() + 10
+    while working.busy and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert working.outputs() == [{"tool_call_id": "call_1", "output": "8"}]
+    working.stop()
+    loop.join(10)
+    assert all(ended(thread) for thread in ours())
+
+
+def test_a_stream_without_tools_has_no_tool_events() -> None:
+    with serve(script()) as server, AssistantClient(base_url=server.base_url) as client:
+        assistant = client.assistants.create(model="local")
+        with client.threads.create_and_run_stream(assistant_id=assistant.id) as stream:
+            assert list(stream.tool_events) == list(stream.pending_calls) == []
+            assert stream.get_final_run().status == "completed"
+            endings: list[str] = []
+            stream.tool_events.subscribe(None, None, lambda: endings.append("end"))
+            assert endings == ["end"]
 
 
 @pytest.mark.parametrize("face", FACES)

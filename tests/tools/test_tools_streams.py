@@ -12,7 +12,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 import reactivex as rx
-from loopback import Loopback
+from loopback import Loopback, ended
 from reactivex import operators as ops
 from tools_rig import (
     FACES,
@@ -35,6 +35,7 @@ from tools_rig import (
 from rx_assistant import (
     Approval,
     AssistantEventHandler,
+    AsyncAssistantEventHandler,
     Decision,
     Tool,
     ToolContext,
@@ -209,6 +210,53 @@ def test_a_handler_is_told_each_call_once_across_the_seams(face: str) -> None:
 
 
 @EVERY_FACE
+@pytest.mark.parametrize("connects", [False, True], ids=["waits", "connects"])
+def test_a_live_tail_goes_on_across_the_seams(face: str, connects: bool) -> None:
+    async def story(client: Any) -> None:
+        assistant_id, thread_id = await begun(client, TOOLS)
+        stream = client.threads.runs.stream_with_tools(
+            thread_id, assistant_id=assistant_id, tools=TOOLS, replay="none", eager=True
+        )
+        statuses: list[str] = []
+        stream.pipe(ax.run_statuses()).subscribe(statuses.append)
+        await entered(stream)
+        if connects:
+            await of(stream.connect())
+        await of(stream.until_done())
+        assert statuses == ["queued", *["in_progress", "requires_action", "queued"] * 2, "in_progress", "completed"]
+        assert [step.type for step in stream.snapshot.steps] == ["tool_calls", "tool_calls", "message_creation"]
+        await left(stream)
+
+    with serve(script([call("double", "a", n=1)], [call("triple", "b", n=2)])) as server:
+        run_story(face, server.base_url, story)
+
+
+@pytest.mark.parametrize("face", ["asyncio", "trio"])
+def test_an_asynchronous_handler_is_awaited_across_the_seams(face: str) -> None:
+    notes: list[str] = []
+
+    class Handler(AsyncAssistantEventHandler):
+        async def on_tool_call_done(self, tool_call: Any) -> None:
+            await anyio.lowlevel.checkpoint()
+            notes.append(tool_call.id)
+
+        async def on_text_done(self, text: Any) -> None:
+            await anyio.lowlevel.checkpoint()
+            notes.append(text.value)
+
+    async def story(client: Any) -> None:
+        assistant_id, thread_id = await begun(client, TOOLS)
+        async with client.threads.runs.stream_with_tools(
+            thread_id, assistant_id=assistant_id, tools=TOOLS, event_handler=Handler()
+        ) as handler:
+            await handler.until_done()
+
+    with serve(script([call("double", "a", n=1)], [call("triple", "b", n=2)])) as server:
+        run_story(face, server.base_url, story)
+    assert notes == ["a", "b", "It is 2, 6."]
+
+
+@EVERY_FACE
 def test_a_run_on_a_new_thread(face: str) -> None:
     async def story(client: Any) -> None:
         assistant_id, _ = await begun(client, TOOLS)
@@ -248,6 +296,7 @@ FAILURES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "arguments": (call("double", n="x"), {}, "error: the arguments do not match the parameters: n: Input should be"),
     "unknown": (call("nowhere"), {}, "error: there is no tool named 'nowhere'; the tools are: double"),
     "hangs": (call("hangs", n=1), {"tool_timeout": 0.01}, "error: the tool 'hangs' did not finish within 0.01 seconds"),
+    "hangs in a thread": (call("blocks"), {"tool_timeout": 0.01}, "error: the tool 'blocks' did not finish within"),
     "denied": (call("double", n=1), {"approve": lambda call: False}, "error: the call was not approved"),
     "no json": (call("odd"), {}, "error: the tool failed with TypeError"),
     "exits": (call("leaves"), {}, "error: the tool failed with RuntimeError"),
@@ -262,13 +311,18 @@ def leaves() -> None:
     raise SystemExit(3)
 
 
+def blocks(call: ToolContext) -> None:
+    while not call.cancelled:
+        time.sleep(0.001)
+
+
 @EVERY_FACE
 @pytest.mark.parametrize("name", FAILURES)
 def test_a_failure_is_told_to_the_model_and_kept_on_the_event(face: str, name: str) -> None:
     asked, options, output = FAILURES[name]
 
     async def story(client: Any) -> None:
-        stream = await told(client, tools=[TOOLS, odd, leaves], **options)
+        stream = await told(client, tools=[TOOLS, odd, leaves, blocks], **options)
         finished = [event for event in await items(stream.tool_events) if isinstance(event, ToolFinished)]
         assert [event.call_id for event in finished] == [asked["id"], "well"]
         failed = finished[0] if finished[0].call_id == asked["id"] else finished[1]
@@ -280,6 +334,8 @@ def test_a_failure_is_told_to_the_model_and_kept_on_the_event(face: str, name: s
         run_story(face, server.base_url, story) if name != "denied" else None
         if name == "denied":
             run_story(face, server.base_url, lambda client: told(client, **options))
+        working = [thread for thread in threading.enumerate() if thread.name == "rx-assistant-tool"]
+        assert all(ended(thread) for thread in working), "a call that has run out of time was not told"
         first = submissions(server)[0]
         assert [key for key, _ in first] == [asked["id"]]
         assert output in first[0][1]
@@ -386,6 +442,20 @@ def test_an_eager_tool_runs_before_the_run_asks(face: str) -> None:
 
         run_story(face, server.base_url, lambda client: told(client, tools=[f], eager=True))
         assert submissions(server) == [[("a", "1"), ("b", "2")]]
+
+
+@EVERY_FACE
+def test_an_eager_call_that_was_approved_with_other_arguments_runs_once(face: str) -> None:
+    asked: list[str] = []
+
+    def edit(pending: Any) -> Decision:
+        asked.append(pending.arguments)
+        return Decision(True, {"n": 10})
+
+    with serve(script([call("double", n=1), call("triple", n=1)])) as server:
+        run_story(face, server.base_url, lambda client: told(client, eager=True, approve=edit))
+        assert submissions(server) == [[("call_double", "20"), ("call_triple", "30")]]
+    assert asked == ['{"n": 1}'] * 2
 
 
 # -- approval --------------------------------------------------------------------------------------------------------
