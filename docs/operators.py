@@ -22,6 +22,7 @@ ROOMS = {
     "_run_steps": "Run steps",
     "_runs": "Runs",
     "_snapshots": "Snapshots",
+    "_answers": "Answers to questions",
     "_verify": "Verifying",
     "_pacing": "Pacing",
 }

@@ -11,16 +11,15 @@ from __future__ import annotations
 from math import ceil
 from string import Template
 
-from concierge import WELCOME, Conversation, conversation
+from concierge import WELCOME, conversation, tools
 from PySide6 import QtWidgets as qt
 from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QGuiApplication, QResizeEvent, QShortcut, QTextDocument
 from transcript import CODE, code_blocks
 from turns import Turns
 
-from rx_assistant import AsyncAssistantClient, background
+from rx_assistant import AssistantClient, Conversation
 from rx_assistant.gui import QtHost
-from rx_assistant.loops import Background
 
 STYLE = Template("""
 * { font-family: Inter, 'Segoe UI', 'Helvetica Neue', 'DejaVu Sans'; font-size: 10.5pt; color: $ink; }
@@ -84,9 +83,9 @@ class Bubble(qt.QTextBrowser):
 class ChatWindow(qt.QWidget):
     """One conversation as bubbles, with an entry below and the run's status above."""
 
-    def __init__(self, bg: Background, client: AsyncAssistantClient, talk: Conversation) -> None:
+    def __init__(self, talk: Conversation) -> None:
         super().__init__(objectName="window", windowTitle="Concierge")
-        self.turns = Turns(self, QtHost(self), client, talk, bg.start)
+        self.turns = Turns(self, QtHost(self), talk)
         self.bubbles, self.end = dict[str, Bubble](), 0  # by the key of what they show; where the page ends
         self.build()
         self.say("assistant", WELCOME)
@@ -124,7 +123,7 @@ class ChatWindow(qt.QWidget):
         self.entry.clear()
 
     def press(self) -> None:
-        self.send() if self.turns.stream is None else self.turns.stop()
+        self.turns.stop() if self.turns.busy else self.send()
 
     def follow_the_end(self, _low: int, high: int) -> None:
         """Scroll with what is written, unless a person has scrolled back."""
@@ -172,8 +171,12 @@ class ChatWindow(qt.QWidget):
 
 def main() -> None:
     app = qt.QApplication([])
-    with conversation() as talk, background() as bg:
-        window = ChatWindow(bg, bg.enter(AsyncAssistantClient(base_url=talk.base_url)), talk)
+    with (
+        conversation() as whom,
+        AssistantClient(base_url=whom.base_url) as client,
+        client.conversation(whom.assistant_id, whom.thread_id, tools=tools) as talk,
+    ):
+        window = ChatWindow(talk)
         window.show()
         app.exec()
 

@@ -2,20 +2,17 @@
 
     pip install 'rx_assistant[local,textual]' && python examples/chat_textual.py
 
-`Turns` brings the newest snapshot to the screen at most once a frame; a worker reads. Enter asks, also while an answer
-is written. Shift+Enter or Ctrl+J begins a new line, F2 copies the last block of code.
+`Turns` brings the newest snapshot to the screen at most once a frame. Enter asks, also while an answer is written.
+Escape stops the run. Shift+Enter or Ctrl+J begins a new line, F2 copies the last block of code.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import ClassVar
 
-import anyio
-from concierge import WELCOME, Conversation, conversation
+from concierge import WELCOME, Conversation, conversation, tools
 from rich.markdown import Markdown
 from rich.theme import Theme
-from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
@@ -24,7 +21,7 @@ from textual.widgets import Footer, Static, TextArea
 from transcript import code_blocks
 from turns import Turns
 
-from rx_assistant import AsyncAssistantClient, AsyncAssistantStream, RxAssistantError
+from rx_assistant import AsyncAssistantClient
 from rx_assistant.gui import TextualHost, printable
 
 
@@ -74,8 +71,8 @@ class Chat(App[None]):
 
     def __init__(self, talk: Conversation) -> None:
         super().__init__()
-        self.talk = talk
         self.client = AsyncAssistantClient(base_url=talk.base_url)
+        self.conversation = self.client.conversation(talk.assistant_id, talk.thread_id, tools=tools)
         self.papers: dict[str, Paper] = {}
 
     def compose(self) -> ComposeResult:
@@ -87,17 +84,10 @@ class Chat(App[None]):
 
     def on_mount(self) -> None:
         self.console.push_theme(Theme({"markdown.code": "bold"}))  # Rich's own is made for a black screen
-        self.turns = Turns(self, TextualHost(self), self.client, self.talk, self.read)
+        self.turns = Turns(self, TextualHost(self), self.conversation)
         self.query_one("#page", VerticalScroll).anchor()
         self.query_one(Entry).focus()
         self.say("assistant", WELCOME)
-
-    @work
-    async def read(self, stream: AsyncAssistantStream) -> None:
-        """Read a stream to its end; its subscription hears of errors."""
-        with suppress(RxAssistantError):
-            async with stream:
-                await stream.until_done()
 
     # -- what a person does ----------------------------------------------------------------------------------------
 
@@ -115,9 +105,7 @@ class Chat(App[None]):
             self.copy_to_clipboard(printable(blocks[-1]))
 
     async def action_quit(self) -> None:
-        if self.turns.stream is not None:
-            with anyio.move_on_after(2), suppress(RxAssistantError):
-                await self.turns.stream.cancel()
+        await self.conversation.aclose()
         self.exit()
 
     async def on_unmount(self) -> None:

@@ -12,13 +12,12 @@ import tkinter as tk
 from tkinter import font, ttk
 from typing import Any
 
-from concierge import WELCOME, Conversation, conversation
+from concierge import WELCOME, conversation, tools
 from transcript import styled
 from turns import Turns
 
-from rx_assistant import AsyncAssistantClient, background
+from rx_assistant import AssistantClient, Conversation
 from rx_assistant.gui import TkHost
-from rx_assistant.loops import Background
 
 PAPER, PANEL, INK, FAINT, LINE = "#ffffff", "#f1f3f7", "#1d2433", "#6b7487", "#dce1ea"
 BLUE, GREEN, RED = "#3b5bfd", "#16815d", "#d5453b"
@@ -27,9 +26,9 @@ BLUE, GREEN, RED = "#3b5bfd", "#16815d", "#d5453b"
 class ChatWindow:
     """One conversation: an entry below, the transcript above it, the run's status on top."""
 
-    def __init__(self, root: tk.Tk, bg: Background, client: AsyncAssistantClient, talk: Conversation) -> None:
+    def __init__(self, root: tk.Tk, talk: Conversation) -> None:
         self.root = root
-        self.turns = Turns(self, TkHost(root), client, talk, bg.start)
+        self.turns = Turns(self, TkHost(root), talk)
         self.shown: dict[str, list[tuple[str, str, str]]] = {}  # by the key of a piece: its texts with their styles
         self.code = ""  # the last block of code that was written
         self.build()
@@ -80,7 +79,7 @@ class ChatWindow:
         self.turns.ask(text)
 
     def press(self) -> None:
-        self.send() if self.turns.stream is None else self.turns.stop()
+        self.turns.stop() if self.turns.busy else self.send()
 
     def build(self) -> None:
         self.scale = self.root.winfo_fpixels("1i") / 96  # fonts are in points already
@@ -144,9 +143,13 @@ class ChatWindow:
 
 
 def main() -> None:
-    with conversation() as talk, background() as bg:
+    with (
+        conversation() as whom,
+        AssistantClient(base_url=whom.base_url) as client,
+        client.conversation(whom.assistant_id, whom.thread_id, tools=tools) as talk,
+    ):
         root = tk.Tk(className="Concierge")
-        ChatWindow(root, bg, bg.enter(AsyncAssistantClient(base_url=talk.base_url)), talk)
+        ChatWindow(root, talk)
         root.mainloop()
 
 

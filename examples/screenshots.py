@@ -25,17 +25,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from concierge import conversation
+from concierge import conversation, tools
 
-from rx_assistant import AsyncAssistantClient, AsyncAssistantStream, background
+from rx_assistant import AssistantClient, AssistantStream, AsyncAssistantStream, Conversation
 
 QUESTIONS = ["Good morning!", "What is the weather in Prague and Tokyo, and what time is it there?"]
 PACE = 0.01
 
 
-def is_telling(stream: AsyncAssistantStream | None) -> bool:
+def is_telling(stream: AssistantStream | AsyncAssistantStream | None) -> bool:
     """Whether the answer to the last question has got as far as a good picture wants."""
     return stream is not None and stream.snapshot.text.count(":") >= 6
+
+
+@contextmanager
+def talking() -> Iterator[Conversation]:
+    """The conversation of a window."""
+    with (
+        conversation(PACE) as whom,
+        AssistantClient(base_url=whom.base_url) as client,
+        client.conversation(whom.assistant_id, whom.thread_id, tools=tools) as talk,
+    ):
+        yield talk
 
 
 @dataclass(frozen=True)
@@ -58,12 +69,12 @@ def tk(look: Look) -> None:
     from PIL import ImageGrab
 
     questions = QUESTIONS.copy()
-    with display(look.dpi), conversation(PACE) as talk, background() as bg:
+    with display(look.dpi), talking() as talk:
         root = tkinter.Tk()
-        window = ChatWindow(root, bg, bg.enter(AsyncAssistantClient(base_url=talk.base_url)), talk)
+        window = ChatWindow(root, talk)
 
         def step() -> None:
-            if window.turns.stream is None and questions:
+            if not window.turns.busy and questions:
                 window.entry.insert(0, questions.pop(0))
                 window.send()
             elif not questions and is_telling(window.turns.stream):
@@ -86,14 +97,14 @@ def qt(look: Look) -> None:
     from PySide6.QtWidgets import QApplication
 
     questions, app = QUESTIONS.copy(), QApplication([])
-    with conversation(PACE) as talk, background() as bg:
-        window = ChatWindow(bg, bg.enter(AsyncAssistantClient(base_url=talk.base_url)), talk)
+    with talking() as talk:
+        window = ChatWindow(talk)
         window.resize(760, 750)
         window.paint(Qt.ColorScheme.Dark if look.dark else Qt.ColorScheme.Light)
         window.show()
 
         def step() -> None:
-            if window.turns.stream is None and questions:
+            if not window.turns.busy and questions:
                 window.entry.setText(questions.pop(0))
                 window.send()
             elif not questions and is_telling(window.turns.stream):
@@ -116,7 +127,7 @@ async def textual(look: Look) -> None:
         async with app.run_test(size=(96, 38)) as pilot:
             app.theme = "textual-dark" if look.dark else "textual-light"
             for question in QUESTIONS:
-                while app.turns.stream is not None:  # the application has no event for it
+                while app.turns.busy:  # the application has no event for it
                     await pilot.pause(PACE)
                 app.query_one(Entry).text = question
                 app.action_ask()

@@ -1,14 +1,15 @@
-"""Questions, one after the other: each is one stream, whose tool calls are answered on the way."""
+"""Questions from a window, answered one after the other: what `ax.answers` does with a conversation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
-from concierge import Conversation, complaint, status_line, tools
+from concierge import complaint, status_line
+from reactivex import Observable
+from reactivex.subject import Subject
 from transcript import pieces
 
-from rx_assistant import AsyncAssistantClient, AsyncAssistantStream, RunSnapshot, operators as ax
+from rx_assistant import AsyncConversation, Conversation, RunSnapshot, operators as ax
 from rx_assistant.gui import UiHost, observe_on_ui
 
 
@@ -26,54 +27,50 @@ class Window(Protocol):
 
 
 class Turns:
-    """The runs of one conversation. `start` gets each stream, and has it read."""
+    """The conversation of one window. It answers as `ax.answers` wants it, and shows each answer on the way."""
 
-    def __init__(
-        self,
-        window: Window,
-        host: UiHost,
-        client: AsyncAssistantClient,
-        talk: Conversation,
-        start: Callable[[AsyncAssistantStream], object],
-    ) -> None:
-        self.window, self.host, self.start = window, host, start
-        self.runs, self.talk = client.threads.runs, talk
-        self.stream: AsyncAssistantStream | None = None
+    def __init__(self, window: Window, host: UiHost, conversation: Conversation | AsyncConversation) -> None:
+        self.window, self.host, self.conversation = window, host, conversation
+        self.stream: Any = None  # the answer of the moment, or None
+        self.waiting = 0
         self.snapshot = RunSnapshot()
-        self.waiting: list[str] = []
+        self.questions: Subject[str] = Subject()
+        answers = ax.answers(self, on_failure=lambda _: None)  # `fail` hears of it
+        self.questions.pipe(answers).subscribe()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is going on, or about to begin."""
+        return self.stream is not None or self.waiting > 0
 
     def ask(self, text: str) -> None:
         """Ask something: now, or when the run that is going on has ended."""
         if text.strip():
-            self.waiting.append(text.strip())
-            self.ask_next()
+            self.waiting += 1
+            self.window.show_waiting(True, self.waiting)
+            self.questions.on_next(text.strip())
 
     def stop(self) -> None:
-        """Cancel the run on the server; the stream goes on to the server's own ending."""
-        if self.stream is not None:
-            self.stream.cancel()
+        """Cancel the run on the server; its stream goes on to the server's own ending."""
+        if self.busy:
+            self.conversation.settle().subscribe()
             self.window.show_status("cancelling …")
 
-    def ask_next(self) -> None:
-        if self.stream is None and self.waiting:
-            text = self.waiting.pop(0)
-            self.window.say("user", text)
-            self.follow(
-                self.runs.stream_with_tools(
-                    self.talk.thread_id,
-                    tools=tools,
-                    assistant_id=self.talk.assistant_id,
-                    additional_messages=[{"role": "user", "content": text}],
-                    on_idle="cancel",  # a window that is closed cancels its run
-                )
-            )
-        self.window.show_waiting(self.stream is not None, len(self.waiting))
+    def answer(self, text: str, /) -> Observable[Any]:
+        """Ask, and show the answer in the window: all that these examples are about."""
+        stream = self.conversation.answer(text)
+        self.host.call_soon(lambda: self.begin(text, stream))
+        snapshots = stream.pipe(ax.snapshots(), observe_on_ui(self.host))
+        snapshots.subscribe(self.show, lambda error: self.finish(stream, error), lambda: self.finish(stream))
+        return stream
 
-    def follow(self, stream: AsyncAssistantStream) -> None:
-        """Show a stream in the window: all that these examples are about."""
-        self.stream = stream
-        stream.pipe(ax.snapshots(), observe_on_ui(self.host)).subscribe(self.show, self.fail, self.finish)
-        self.start(stream)
+    def settle(self) -> Observable[None]:
+        return self.conversation.settle()
+
+    def begin(self, text: str, stream: Any) -> None:
+        self.stream, self.waiting = stream, self.waiting - 1
+        self.window.say("user", text)
+        self.window.show_waiting(True, self.waiting)
 
     def show(self, snapshot: RunSnapshot) -> None:
         """Let the window show a state of the run."""
@@ -82,15 +79,13 @@ class Turns:
         for piece in pieces(snapshot):
             self.window.say(piece.kind, piece.text, piece.key)
 
-    def finish(self) -> None:
-        """The stream has ended: ask the next question."""
-        self.stream = None
-        if problem := complaint(self.snapshot.run):
+    def finish(self, stream: Any, error: Exception | None = None) -> None:
+        """The answer has ended."""
+        if self.stream is stream:
+            self.stream = None
+        if error is not None:
+            self.window.say("error", str(error))
+            self.window.show_status("broken off")
+        elif problem := complaint(self.snapshot.run):
             self.window.say("error", problem)
-        self.ask_next()
-
-    def fail(self, error: Exception) -> None:
-        self.stream = None
-        self.window.say("error", str(error))
-        self.window.show_status("broken off")
-        self.ask_next()
+        self.window.show_waiting(self.busy, self.waiting)

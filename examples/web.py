@@ -16,8 +16,9 @@ from pathlib import Path
 
 import anyio
 import uvicorn
-from anyio.abc import TaskGroup
 from concierge import Conversation, conversation, tools
+from reactivex import Observable
+from reactivex.subject import Subject
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -33,15 +34,15 @@ PAGE = Path(__file__).with_name("web.html")
 
 
 class Room:
-    """One conversation that everybody sees."""
+    """One conversation that everybody sees. It answers as `ax.answers` wants it, and shows each answer on the way."""
 
     def __init__(self, talk: Conversation) -> None:
-        self.talk = talk
         self.client = AsyncAssistantClient(base_url=talk.base_url)
+        self.conversation = self.client.conversation(talk.assistant_id, talk.thread_id, tools=tools)
         self.turns: list[ServerSentEvent | AsyncAssistantStream] = []  # questions, streams, problems: what browsers see
         self.more = anyio.Event()
-        self.answering: AsyncAssistantStream | None = None
-        self.turn = anyio.Lock()  # one question after the other
+        self.questions: Subject[str] = Subject()
+        self.questions.pipe(ax.answers(self, on_failure=self.fail)).subscribe()
 
     def add(self, turn: ServerSentEvent | AsyncAssistantStream) -> None:
         """Let everybody see one thing more."""
@@ -49,29 +50,18 @@ class Room:
         self.more.set()
         self.more = anyio.Event()
 
-    async def answer(self, question: str) -> None:
-        """Wait for the turn, run the assistant, and answer its tool calls until it is done."""
-        async with self.turn:
-            await self.answer_now(question)
-
-    async def answer_now(self, question: str) -> None:
-        runs, thread = self.client.threads.runs, self.talk.thread_id
+    def answer(self, question: str, /) -> AsyncAssistantStream:
+        """Let everybody see a question and its answer."""
         self.add(notice("question", question))
-        stream = runs.stream_with_tools(
-            thread,
-            tools=tools,
-            assistant_id=self.talk.assistant_id,
-            additional_messages=[{"role": "user", "content": question}],
-        )
-        try:
-            self.answering = stream
-            async with stream:
-                self.add(stream)
-                await stream.until_done()
-        except RxAssistantError as error:
-            self.add(notice("problem", str(error)))
-        finally:
-            self.answering = None
+        stream = self.conversation.answer(question)
+        self.add(stream)
+        return stream
+
+    def settle(self) -> Observable[None]:
+        return self.conversation.settle()
+
+    def fail(self, error: Exception) -> None:
+        self.add(notice("problem", str(error)))
 
     async def watch(self) -> AsyncIterator[bytes]:
         """All that one browser is to see, from the beginning, for as long as it looks."""
@@ -86,7 +76,7 @@ class Room:
                 async for event in turn.pipe(ax.coalesce()):
                     yield frame(event)
             except RxAssistantError:
-                pass  # `answer` adds a notice with the error
+                pass  # `fail` adds a notice with the error
 
 
 def notice(kind: str, text: str) -> ServerSentEvent:
@@ -102,14 +92,12 @@ def from_the_page(request: Request) -> bool:
 
 def application(talk: Conversation) -> Starlette:
     """The page, its events, and what its two buttons do."""
-    room, tasks = Room(talk), list[TaskGroup]()
+    room = Room(talk)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with room.client, anyio.create_task_group() as group:
-            tasks.append(group)
+        async with room.client, room.conversation:
             yield
-            group.cancel_scope.cancel()
 
     async def page(_request: Request) -> Response:
         return FileResponse(PAGE)
@@ -120,14 +108,13 @@ def application(talk: Conversation) -> Starlette:
     async def ask(request: Request) -> Response:
         if not from_the_page(request):
             return Response("only the page itself may ask", 403)
-        tasks[0].start_soon(room.answer, str(await request.json()))
+        room.questions.on_next(str(await request.json()))
         return Response(status_code=202)
 
     async def stop(request: Request) -> Response:
         if not from_the_page(request):
             return Response("only the page itself may stop a run", 403)
-        if room.answering is not None:
-            await room.answering.cancel()
+        await room.conversation.cancel()
         return Response(status_code=202)
 
     routes = [

@@ -17,6 +17,10 @@ from rx_assistant.client import (
     AssistantClient as AssistantClient,
     AsyncAssistantClient as AsyncAssistantClient,
 )
+from rx_assistant.client.conversation import (
+    AsyncConversation as AsyncConversation,
+    Conversation as Conversation,
+)
 from rx_assistant.errors import (
     APIConnectionError as APIConnectionError,
     APIError as APIError,

@@ -19,6 +19,7 @@ from rx_assistant.cli.failure import RunFailed
 from rx_assistant.errors import ConfigurationError, RxAssistantError
 
 if TYPE_CHECKING:
+    from rx_assistant.cli.ask import Where
     from rx_assistant.local.upstreams import UpstreamOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -196,40 +197,72 @@ def cli() -> None:
     """
 
 
+def conversation_options(command: F) -> F:
+    """Whom to ask, for commands that ask something."""
+    for option in reversed(_CONVERSATION_OPTIONS):
+        command = option(command)
+    return server_options(upstream_options(command))
+
+
+_CONVERSATION_OPTIONS = (
+    click.option("--assistant", "assistant_id", metavar="ID", help="Assistant that answers; by default a new one."),
+    click.option("--thread", "thread_id", metavar="ID", help="Thread to go on with; by default a new one."),
+    click.option(
+        "--model", help="Model that answers; without --base-url and --upstream it is looked for on this machine."
+    ),
+    click.option("--instructions", help="Instructions for a new assistant."),
+    click.option(
+        "--tools", metavar="MODULE:OBJECT", help="A ToolSet or a list of functions that the assistant may call."
+    ),
+)
+
+
+def _where(options: dict[str, Any]) -> Where:
+    """The options of `conversation_options` as one value."""
+    from rx_assistant.cli.ask import Where
+
+    names = ("base_url", "api_key", "assistant_id", "thread_id", "instructions", "tools")
+    own = {name: options.pop(name) for name in names}
+    if options["upstream"] is not None:
+        _refuse_other_server(own["base_url"])
+        own["base_url"] = None
+    if not own["base_url"] and (own["assistant_id"] or own["thread_id"]):
+        raise click.UsageError("--assistant and --thread need the server that has them: give --base-url")
+    return Where(**own, upstream=cast("UpstreamOptions", options))
+
+
 @cli.command()
 @click.argument("text")
-@server_options
-@click.option("--model", help="Model that answers; without --base-url and --upstream it is looked for on this machine.")
-@upstream_options
-@click.option("--instructions", help="Instructions for the assistant.")
+@conversation_options
 @click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="Keep the stream in this file.")
-@click.option("--tools", metavar="MODULE:OBJECT", help="A ToolSet or a list of functions that the assistant may call.")
 @debug_option
-def ask(
-    text: str,
-    base_url: str | None,
-    api_key: str | None,
-    model: str | None,
-    instructions: str | None,
-    record: Path | None,
-    tools: str | None,
-    **upstream: Any,
-) -> None:
+def ask(text: str, record: Path | None, **options: Any) -> None:
     """Ask TEXT and print the answer as it is written."""
     from rx_assistant.cli.ask import ask as ask_server
 
-    if upstream["upstream"] is not None:
-        _refuse_other_server(base_url)
-        base_url = None
-    ask_server(
-        text,
-        base_url=base_url,
-        api_key=api_key,
-        instructions=instructions,
-        record=record,
-        tools=tools,
-        upstream=cast("UpstreamOptions", {"model": model, **upstream}),
-    )
+    ask_server(text, where=_where(options), record=record)
+
+
+@cli.command()
+@conversation_options
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File that goes with the first question; may be repeated.",
+)
+@debug_option
+def chat(files: tuple[Path, ...], **options: Any) -> None:
+    """Talk with an assistant, question after question.
+
+    Enter asks, also during an answer; Ctrl-J begins a new line. Esc or Ctrl-C stops the answer. Ctrl-D leaves. /help
+    lists the commands. Without a terminal each line of the standard input is a question.
+    """
+    from rx_assistant.cli.chat import chat as talk
+
+    talk(_where(options), files=files)
 
 
 def _refuse_other_server(base_url: str | None) -> None:

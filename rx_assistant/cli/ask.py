@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -20,12 +21,14 @@ from rx_assistant.errors import ConfigurationError, RxAssistantError, ToolError
 from rx_assistant.tools import ToolSet
 
 if TYPE_CHECKING:
+    from rx_assistant.client.conversation import Conversation
     from rx_assistant.local.upstreams import UpstreamOptions
     from rx_assistant.streams import AssistantStream
     from rx_assistant.types import Run
 
+
 LOCAL = ToolSet()
-"""The tools that `ask` offers unless `--tools` names others."""
+"""The tools that `ask` and `chat` offer unless `--tools` names others."""
 
 
 @LOCAL.tool(strict=False)
@@ -83,35 +86,48 @@ def open_client(base_url: str | None, api_key: str | None, upstream: UpstreamOpt
         yield client
 
 
-def ask(
-    text: str,
-    *,
-    base_url: str | None,
-    api_key: str | None,
-    instructions: str | None,
-    record: Path | None,
-    tools: str | None,
-    upstream: UpstreamOptions,
-) -> None:
-    """Ask, print what comes, and answer the tool calls until the run needs nothing more.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Whom to ask: the options that `ask` and `chat` share."""
 
-    A model server that the local server asks is offered no tool unless `tools` names some: many models cannot call one.
+    base_url: str | None
+    api_key: str | None
+    assistant_id: str | None
+    thread_id: str | None
+    instructions: str | None
+    tools: str | None
+    upstream: UpstreamOptions
+
+
+@contextmanager
+def open_conversation(where: Where) -> Iterator[tuple[AssistantClient, Conversation]]:
+    """Give a client and a conversation with the assistant named, or else with a new one.
+
+    A model server that the local server asks is offered no tool unless `--tools` names some: many models cannot call
+    one.
     """
-    output, toolset = Output(), tools_named(tools)
-    model = upstream.get("model")
-    with open_client(base_url, api_key, upstream) as client:
-        asks_model = not base_url and any(upstream.get(name) for name in ("upstream", "model", "model_map"))
-        assistant = client.assistants.create(
-            model=model or "local",
-            name="rx-assistant",
-            instructions=instructions and _readable(instructions),
-            tools=[] if asks_model and tools is None else toolset.definitions(),
-        )
-        thread = client.threads.create()
-        client.threads.messages.create(thread_id=thread.id, role="user", content=_readable(text))
-        stream = client.threads.runs.stream_with_tools(thread.id, assistant_id=assistant.id, tools=toolset)
+    tools, upstream = tools_named(where.tools), where.upstream
+    with open_client(where.base_url, where.api_key, upstream) as client:
+        assistant_id = where.assistant_id
+        if assistant_id is None:
+            asks_model = not where.base_url and any(upstream.get(name) for name in ("upstream", "model", "model_map"))
+            assistant_id = client.assistants.create(
+                model=upstream.get("model") or "local",
+                name="rx-assistant",
+                instructions=where.instructions and readable(where.instructions),
+                tools=[] if asks_model and where.tools is None else tools.definitions(),
+            ).id
+        with client.conversation(assistant_id, where.thread_id, tools=tools) as conversation:
+            yield client, conversation
+
+
+def ask(text: str, *, where: Where, record: Path | None) -> None:
+    """Ask, print what comes, and answer the tool calls until the run needs nothing more."""
+    output = Output()
+    with open_conversation(where) as (_, conversation):
+        stream = conversation.ask(readable(text))
         recording = None if record is None else stream.record(record)
-        run = _follow(stream, output)
+        run = follow(stream, output)
         output.finish()
     if recording is not None and recording.error is not None:
         output.note(f"the recording ended early: {recording.error}", "yellow")
@@ -120,12 +136,12 @@ def ask(
         raise RunFailed(failure)
 
 
-def _readable(argument: str) -> str:
+def readable(argument: str) -> str:
     """A word of the command line as UTF-8, whatever the locale: in the C locale Python leaves its bytes undecoded."""
     return os.fsencode(argument).decode("utf-8", "replace")
 
 
-def _follow(stream: AssistantStream, output: Output) -> Run:
+def follow(stream: AssistantStream, output: Output) -> Run:
     """Print one stream to its end and give the run; on Ctrl-C cancel the run on the server first."""
     with stream:
         show(stream, output)

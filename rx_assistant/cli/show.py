@@ -13,7 +13,7 @@ from rx_assistant.types._inside import inside, is_model, models_in, text_in
 if TYPE_CHECKING:
     from rx_assistant.cli.output import Output
     from rx_assistant.streams import AssistantStream
-    from rx_assistant.types import Run, ToolCall
+    from rx_assistant.types import Message, Run, ToolCall
 
 
 def show(stream: AssistantStream, output: Output) -> None:
@@ -87,6 +87,12 @@ def describe_end(run: Run) -> str | None:
     if details is not None and inside(details, "reason"):
         return f"the run is {run.status}: {details.reason}"
     return f"the run ended as {run.status!r}"
+
+
+def text_of(message: Message) -> str:
+    """The text of a message."""
+    parts = [text_in(inside(part, "text"), "value") for part in models_in(message.content)]
+    return "\n\n".join(filter(None, parts))
 
 
 def _name_and_input(call: ToolCall) -> tuple[str, str]:

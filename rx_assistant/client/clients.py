@@ -35,10 +35,13 @@ from rx_assistant.http.transports import AsyncHTTP, SyncHTTP, timeout_of
 if TYPE_CHECKING:
     from rx_assistant.client.assistants import Assistants, AsyncAssistants
     from rx_assistant.client.chat import AsyncChat, Chat
+    from rx_assistant.client.conversation import AsyncConversation, Conversation
     from rx_assistant.client.files import AsyncFiles, Files
+    from rx_assistant.client.params import TurnStream
     from rx_assistant.client.responses import AsyncResponses, Responses
     from rx_assistant.client.threads import AsyncThreads, Threads
     from rx_assistant.client.vector_stores import AsyncVectorStores, VectorStores
+    from rx_assistant.tools import Tools
 
 S = TypeVar("S", Session, AsyncSession)
 
@@ -207,6 +210,23 @@ class AssistantClient(_Client[Session]):
 
         return Responses(self._session)
 
+    def conversation(
+        self,
+        assistant_id: str,
+        thread_id: str | None = None,
+        *,
+        tools: Tools | None = None,
+        **params: Unpack[TurnStream],
+    ) -> Conversation:
+        """Questions and answers on one thread: `ask()`, `messages`, `busy`.
+
+        Without `thread_id` the first question makes a thread. `params` are those of `threads.runs.stream`, for every
+        question. With `tools`, a ToolSet or functions, they are those of `threads.runs.stream_with_tools`.
+        """
+        from rx_assistant.client.conversation import Conversation
+
+        return Conversation(self._session, assistant_id, thread_id, tools=tools, **params)
+
     def close(self) -> None:
         """End all active calls and close all connections, except those of a given `http_client`."""
         self._session.close()
@@ -301,6 +321,23 @@ class AsyncAssistantClient(_Client[AsyncSession]):
         from rx_assistant.client.responses import AsyncResponses
 
         return AsyncResponses(self._session)
+
+    def conversation(
+        self,
+        assistant_id: str,
+        thread_id: str | None = None,
+        *,
+        tools: Tools | None = None,
+        **params: Unpack[TurnStream],
+    ) -> AsyncConversation:
+        """Questions and answers on one thread: `ask()`, `messages`, `busy`.
+
+        Without `thread_id` the first question makes a thread. `params` are those of `threads.runs.stream`, for every
+        question. With `tools`, a ToolSet or functions, they are those of `threads.runs.stream_with_tools`.
+        """
+        from rx_assistant.client.conversation import AsyncConversation
+
+        return AsyncConversation(self._session, assistant_id, thread_id, tools=tools, **params)
 
     async def aclose(self) -> None:
         """Close all connections, except those of a given `http_client`."""

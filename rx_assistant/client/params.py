@@ -20,7 +20,7 @@ from rx_assistant.http.timeouts import TimeoutInput
 from rx_assistant.polling import Backoff, PollSettings, UploadProgress
 from rx_assistant.streams import OnIdle, OnSubscribe, Replay
 from rx_assistant.tools import Approval, Decide, ExposeErrors, Tools
-from rx_assistant.types.run_params import RunOnThreadParams, RunWithThreadParams
+from rx_assistant.types.run_params import RunAdditionsParams, RunOnThreadParams, RunSettingsParams, RunWithThreadParams
 
 
 class RequestOptions(TypedDict, total=False):
@@ -59,10 +59,9 @@ class RunStreamOptions(StreamOptions, total=False):
     on_disconnect: OnDisconnect
 
 
-class ToolOptions(RunStreamOptions, total=False):
-    """… and the stream of a run whose tools it answers: which tools, and how. See `tools.Options`."""
+class AnswerOptions(RunStreamOptions, total=False):
+    """… and the stream of a run whose tools it answers: how. See `tools.Options`."""
 
-    tools: Required[Tools]
     max_rounds: int | None
     max_concurrency: int
     tool_timeout: float | None
@@ -70,6 +69,12 @@ class ToolOptions(RunStreamOptions, total=False):
     expose_errors: ExposeErrors
     on_tool_error: Literal["output", "raise"]
     approve: Approval | Decide | None
+
+
+class ToolOptions(AnswerOptions, total=False):
+    """… and which tools."""
+
+    tools: Required[Tools]
 
 
 class AssistantCreate(t.AssistantCreateParams, RequestOptions, total=False):
@@ -126,6 +131,10 @@ class RunStream(t.RunCreateParamsBase, RunStreamOptions, total=False):
 
 class RunStreamWithTools(RunOnThreadParams, ToolOptions, total=False):
     """`threads.runs.stream_with_tools`."""
+
+
+class TurnStream(RunSettingsParams, RunAdditionsParams, AnswerOptions, total=False):
+    """`conversation.ask`."""
 
 
 class RunUpdate(t.RunUpdateParams, RequestOptions, total=False):

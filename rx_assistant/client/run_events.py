@@ -171,9 +171,9 @@ class Resuming:
         identity: RunIdentity | None,
         thread_id: str | None,
     ) -> None:
+        self._given = options
         self.request = request.streamed()
-        key = {"Idempotency-Key": f"rx-{uuid.uuid4()}"}
-        self.options = replace(options, extra_headers={**key, **options.extra_headers})
+        self.options = _with_key(options)
         self._asking = replace(options, extra_body={})
         self._default = default
         self._identity = identity
@@ -187,6 +187,13 @@ class Resuming:
     def begin(self) -> None:
         """Start the time: the request is sent now."""
         self._opened = time.monotonic()
+
+    def aim(self, thread_id: str, request: Request) -> None:
+        """Send this request instead, for a run on this thread, and start the time."""
+        self._thread_id = thread_id
+        self.request = request.streamed()
+        self.options = _with_key(self._given)
+        self.begin()
 
     # -- once the head had come ------------------------------------------------------------------------------------
 
@@ -263,6 +270,11 @@ class Resuming:
 
     def _late(self, _run: Run | None) -> TotalTimeoutError:
         return TotalTimeoutError(f"the stream had not ended within timeout.total = {self._total:g} s")
+
+
+def _with_key(options: CallOptions) -> CallOptions:
+    """The options, with an idempotency key of their own."""
+    return replace(options, extra_headers={"Idempotency-Key": f"rx-{uuid.uuid4()}", **options.extra_headers})
 
 
 def answered_calls(request: Request) -> list[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from rx_assistant.api import runs
 from rx_assistant.api.request import Request
 from rx_assistant.client.resource import parsed
 from rx_assistant.client.run_events import Resuming
+from rx_assistant.client.turns import Course, carry_out, carry_out_async
 from rx_assistant.errors import APIConnectionError, APIError
 from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions
@@ -26,6 +27,9 @@ from rx_assistant.streams import (
 from rx_assistant.types import Run
 
 H = TypeVar("H", bound=Handler)
+
+Opening: TypeAlias = Callable[[Resuming], Course[Any]]
+"""Everything from the first request to the open stream, for streams that have to send something before their own."""
 
 ASKED = 3  # the number of requests for the run, each with the retries of the client
 _POLICIES = (
@@ -54,7 +58,7 @@ class Leg:
     """One response of a run's stream: the request for it, and how it goes on when its connection breaks.
 
     `identity` is the run that the request continues with tool outputs. `thread_id` is the thread on which a new run
-    starts, if it is known.
+    starts, if it is known. `course` sends something before the request, and gives the open stream at its end.
     """
 
     def __init__(
@@ -64,8 +68,10 @@ class Leg:
         options: CallOptions,
         identity: RunIdentity | None = None,
         thread_id: str | None = None,
+        course: Opening | None = None,
     ) -> None:
         self._session = session
+        self._course = course
         self._identity = identity
         self._resuming = Resuming(request, options, session.settings.timeout, identity, thread_id)
         self.resume = self._resuming.with_session(session)
@@ -74,6 +80,8 @@ class Leg:
         """Send the request. `polls`: if outputs arrived although the reply was lost, poll the run."""
         self._resuming.begin()
         try:
+            if self._course is not None:
+                return carry_out(self._course(self._resuming), self._session, self._resuming.asking, abort)
             return self._session.open(self._resuming.request, self._resuming.options, abort)
         except APIError as error:
             question = self._resuming.question(error) if polls else None
@@ -92,8 +100,10 @@ class AsyncLeg:
         options: CallOptions,
         identity: RunIdentity | None = None,
         thread_id: str | None = None,
+        course: Opening | None = None,
     ) -> None:
         self._session = session
+        self._course = course
         self._identity = identity
         self._resuming = Resuming(request, options, session.settings.timeout, identity, thread_id)
         self.resume = self._resuming.with_async_session(session)
@@ -102,6 +112,8 @@ class AsyncLeg:
         """Send the request. `polls`: if outputs arrived although the reply was lost, poll the run."""
         self._resuming.begin()
         try:
+            if self._course is not None:
+                return await carry_out_async(self._course(self._resuming), self._session, self._resuming.asking)
             return await self._session.open(self._resuming.request, self._resuming.options)
         except APIError as error:
             question = self._resuming.question(error) if polls else None
@@ -118,9 +130,10 @@ def streamed(
     policies: Mapping[str, Any],
     identity: RunIdentity | None = None,
     thread_id: str | None = None,
+    course: Opening | None = None,
 ) -> HandledStream[H] | AssistantStream:
-    """The stream that a request starts. With a handler, `with` returns the handler. Ids as for `Leg`."""
-    leg, abort = Leg(session, request, options, identity, thread_id), Abort()
+    """The stream that a request starts. With a handler, `with` returns the handler. The others as for `Leg`."""
+    leg, abort = Leg(session, request, options, identity, thread_id, course), Abort()
     kept, polls = split_policies(policies)
     given = {**kept, "abort": abort.abort, "resume": leg.resume if polls else None, "identity": identity}
     return made(session, lambda: leg.open(abort, polls=polls), handler, given)
@@ -167,9 +180,10 @@ def async_streamed(
     policies: Mapping[str, Any],
     identity: RunIdentity | None = None,
     thread_id: str | None = None,
+    course: Opening | None = None,
 ) -> HandledAsyncStream[H] | AsyncAssistantStream:
     """The same for asyncio and trio."""
-    leg = AsyncLeg(session, request, options, identity, thread_id)
+    leg = AsyncLeg(session, request, options, identity, thread_id, course)
     kept, polls = split_policies(policies)
     given = {**kept, "resume": leg.resume if polls else None, "identity": identity}
     return async_made(session, lambda: leg.open(polls=polls), handler, given)

@@ -18,6 +18,7 @@ from rx_assistant.client.streaming import (
     AsyncLeg,
     H,
     Leg,
+    Opening,
     async_made,
     fetch_run,
     fetch_run_async,
@@ -174,10 +175,11 @@ def streamed_with_tools(
     call: ToolCallOptions,
     handler: H | None,
     thread_id: str | None = None,
+    course: Opening | None = None,
 ) -> HandledStream[H] | AssistantStream:
     """The stream that a request starts, whose tool calls are answered; with a handler, its block gives the handler."""
     answering = Answering(call.tools, call.answers, LoopThread())
-    legs = _SyncLegs(session, Leg(session, request, call.options, None, thread_id), call.options, answering)
+    legs = _SyncLegs(session, Leg(session, request, call.options, None, thread_id, course), call.options, answering)
     kept, polls = split_policies(call.policies)
     resume = legs.resume if polls else None
     given = {**kept, "abort": legs.abort.abort, "resume": resume, "legs": answering, "post_cancel": legs.cancel}
@@ -190,10 +192,13 @@ def async_streamed_with_tools(
     call: ToolCallOptions,
     handler: H | None,
     thread_id: str | None = None,
+    course: Opening | None = None,
 ) -> HandledAsyncStream[H] | AsyncAssistantStream:
     """The same for asyncio and trio."""
     answering = Answering(call.tools, call.answers, RunningLoop())
-    legs = _AsyncLegs(session, AsyncLeg(session, request, call.options, None, thread_id), call.options, answering)
+    legs = _AsyncLegs(
+        session, AsyncLeg(session, request, call.options, None, thread_id, course), call.options, answering
+    )
     kept, polls = split_policies(call.policies)
     resume = legs.resume if polls else None
     given = {**kept, "resume": resume, "legs": answering, "post_cancel": legs.cancel}

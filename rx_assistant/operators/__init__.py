@@ -8,6 +8,7 @@ The source is a stream of a run's events, or the result of another operator. The
 Stream or AsyncStream. All state belongs to a subscription, so one operator can be used any number of times.
 """
 
+from rx_assistant.operators._answers import Answering, answers
 from rx_assistant.operators._contents import (
     annotations,
     code_outputs,
@@ -41,6 +42,7 @@ from rx_assistant.operators._tool_calls import (
 from rx_assistant.operators._verify import verify
 
 __all__ = [
+    "Answering",
     "AsyncMessageStream",
     "AsyncRunStepStream",
     "AsyncTextStream",
@@ -51,6 +53,7 @@ __all__ = [
     "TextStream",
     "ToolCallStream",
     "annotations",
+    "answers",
     "buffer_bounded",
     "coalesce",
     "code_outputs",

@@ -184,8 +184,11 @@ class _LoopOrigin(_Origin):
         self.driver = _Driver()
 
     @property
-    def scheduler(self) -> abc.SchedulerBase:
-        return loop_scheduler(current_event_loop())
+    def scheduler(self) -> abc.SchedulerBase | None:
+        try:
+            return loop_scheduler(current_event_loop())
+        except RuntimeError:  # a stream that needs a loop says so itself
+            return None
 
 
 class _Driver:

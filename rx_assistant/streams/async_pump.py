@@ -82,6 +82,10 @@ class AsyncPump:
         """Give the stream's event loop; the first use decides which."""
         return self._home.here()
 
+    def live_on(self, loop: EventLoop) -> None:
+        """Belong to this event loop, unless a first use has decided already."""
+        self._home.loop = self._home.loop or loop
+
     def waker(self) -> LoopWaker:
         """Give something to sleep on that any thread may wake."""
         return self._home.waker()

@@ -27,10 +27,15 @@ class TruncationStrategyParam(TypedDict, total=False):
     last_messages: int | None
 
 
-class RunSettingsParams(TypedDict, total=False):
-    """The options of a new run, on a new or an existing thread, without its tools."""
+class RunAssistantParams(TypedDict, total=False):
+    """Which assistant answers."""
 
     assistant_id: Required[str]
+
+
+class RunSettingsParams(TypedDict, total=False):
+    """The options of a new run, on a new or an existing thread, without its assistant and tools."""
+
     model: str | None
     reasoning_effort: ReasoningEffort
     instructions: str | None
@@ -51,12 +56,16 @@ class RunOptionsParams(RunSettingsParams, total=False):
     tools: Iterable[AssistantToolParam] | None
 
 
-class RunOnThreadParams(RunSettingsParams, total=False):
-    """The options of a run on an existing thread, without its tools."""
+class RunAdditionsParams(TypedDict, total=False):
+    """What a run on an existing thread takes besides."""
 
     additional_instructions: str | None
     additional_messages: Iterable[MessageCreateParams] | None
     include: Sequence[RunStepInclude]
+
+
+class RunOnThreadParams(RunSettingsParams, RunAdditionsParams, RunAssistantParams, total=False):
+    """The options of a run on an existing thread, without its tools."""
 
 
 class RunCreateParamsBase(RunOnThreadParams, RunOptionsParams, total=False):
@@ -78,7 +87,7 @@ class RunCreateParamsStreaming(RunCreateParamsBase):
 RunCreateParams: TypeAlias = RunCreateParamsNonStreaming | RunCreateParamsStreaming
 
 
-class RunWithThreadParams(RunSettingsParams, total=False):
+class RunWithThreadParams(RunSettingsParams, RunAssistantParams, total=False):
     """The options of a run on a new thread, without its tools."""
 
     thread: ThreadCreateParams

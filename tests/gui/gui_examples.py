@@ -5,12 +5,26 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from gui_toolkits import GUARD, LOOK
 
-from rx_assistant import AsyncAssistantClient, background
+from rx_assistant import AssistantClient
+
+
+@contextmanager
+def conversation_with(talk: Any) -> Iterator[Any]:
+    """The conversation that a window is given."""
+    from concierge import tools
+
+    with (
+        AssistantClient(base_url=talk.base_url) as client,
+        client.conversation(talk.assistant_id, talk.thread_id, tools=tools) as conversation,
+    ):
+        yield conversation
+
 
 Script = Callable[["Chat"], Generator[Callable[[], object], None, None]]
 """Does things to a chat, and yields what has to come true before it goes on."""
@@ -53,7 +67,7 @@ class Chat(ABC):
     @property
     def busy(self) -> bool:
         """Whether a run is going on."""
-        return self.window.turns.stream is not None
+        return bool(self.window.turns.busy)
 
     @abstractmethod
     def _run(self, talk: Any) -> None: ...
@@ -89,9 +103,9 @@ class TkChat(Chat):
 
         from chat_tk import ChatWindow
 
-        with background() as bg:
+        with conversation_with(talk) as chat:
             self.root = tkinter.Tk()
-            self.window = ChatWindow(self.root, bg, bg.enter(AsyncAssistantClient(base_url=talk.base_url)), talk)
+            self.window = ChatWindow(self.root, chat)
             self.root.after(1, self._look)
             self.root.mainloop()
 
@@ -143,8 +157,8 @@ class QtChat(Chat):
 
         self.app = QApplication.instance() or QApplication([])
         self.app.setQuitOnLastWindowClosed(False)
-        with background() as bg:
-            self.window = ChatWindow(bg, bg.enter(AsyncAssistantClient(base_url=talk.base_url)), talk)
+        with conversation_with(talk) as chat:
+            self.window = ChatWindow(chat)
             self.window.show()
             timer = QTimer()
             timer.timeout.connect(self._look)

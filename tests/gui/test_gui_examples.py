@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from gui_examples import CHATS, Chat
+from loopback import ended
 
 from rx_assistant import AssistantClient
 from rx_assistant.local import RunContext, Server, serve
@@ -62,8 +63,8 @@ def talk_in(chat: Chat, script: Callable[[Chat], Steps]) -> None:
     before = set(threading.enumerate())
     with conversation() as talk:
         chat.run(talk, script)
-    left = [t.name for t in set(threading.enumerate()) - before if t.name.startswith("rx")]
-    assert left == []
+    late = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("rx")]
+    assert [thread.name for thread in late if not ended(thread)] == []
 
 
 def requests_of(server: Server, ending: str) -> int:

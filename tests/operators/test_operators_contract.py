@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import reactivex as rx
 from hot.contract import Contract
 from hot.hot_rigs import AsyncRoot, Rig, SyncRoot
 from operators_wire import arguments, text
@@ -33,6 +34,22 @@ class TestNumberedCitations(Contract):
     @pytest.fixture
     def rig(self, root: Any) -> Rig:
         return rig_of(root, root.pipe(ax.text_deltas(), ax.numbered_citations()), text)
+
+
+class Once:
+    """Answers with the question."""
+
+    def answer(self, text: Any) -> Any:
+        return rx.of(text)
+
+    def settle(self) -> Any:
+        return rx.empty()
+
+
+class TestAnswers(Contract):
+    @pytest.fixture
+    def rig(self, root: Any) -> Rig:
+        return rig_of(root, root.pipe(ax.answers(Once())), str)
 
 
 class TestTextStreams(Contract):

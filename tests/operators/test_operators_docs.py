@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import reactivex as rx
 
 from rx_assistant import from_events, operators as ax
 
@@ -29,12 +30,24 @@ document = _load()
 OPERATORS = [name for name in ax.__all__ if not inspect.isclass(getattr(ax, name))]
 
 
+class Echo:
+    """Gives the sample as the answer to every question."""
+
+    def answer(self, _text: str) -> Any:
+        return from_events(document.sample())
+
+    def settle(self) -> Any:
+        return rx.empty()
+
+
 @pytest.mark.parametrize("name", OPERATORS)
 def test_the_example_runs(name: str) -> None:
     names: dict[str, Any] = {
         "ax": ax,
         "stream": from_events(document.sample()),
         "reply": from_events(document.reply()),
+        "questions": rx.of("Is it warm in Paris?", "And now?"),
+        "conversation": Echo(),
     }
     tests = doctest.DocTestFinder(recurse=False).find(getattr(ax, name), name, module=False, globs=names)
     examples = [example for test in tests for example in test.examples]

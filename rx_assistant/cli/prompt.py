@@ -1,0 +1,159 @@
+"""A prompt that stays while an answer is written above it. The only module that imports prompt_toolkit.
+
+The finished blocks of an answer are printed as Markdown above the prompt. The block that is being written is a part of
+the prompt itself, so that it can grow.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.patch_stdout import patch_stdout
+from rich.console import Console
+from rich.markdown import Markdown
+
+from rx_assistant.cli.output import Output
+from rx_assistant.cli.show import text_of
+from rx_assistant.gui import printable
+
+if TYPE_CHECKING:
+    from rx_assistant.cli.chat import Talk
+
+TAIL = 12
+"""The lines that the growing block takes at most."""
+
+_FRAME = 1 / 30
+
+_BLOCK = re.compile(r"\n[ \t]*\n")
+
+
+class Live(Output):
+    """Output above a prompt: text as Markdown, block by block, and the unfinished block in `tail`."""
+
+    def __init__(self, changed: Callable[[], object]) -> None:
+        super().__init__(console=Console(highlight=False, force_terminal=True))
+        self.tail = ""
+        self._changed = changed
+
+    def text(self, piece: str) -> None:
+        """Let the block grow; print those that are finished."""
+        with self._lock:
+            self._ends_call()
+            done, self.tail = finished(self.tail + printable(piece))
+            self._print(done)
+        self._changed()
+
+    def finish(self) -> None:
+        """Print what is left."""
+        with self._lock:
+            self._break_line()
+        self._changed()
+
+    def say(self, text: str) -> None:
+        """Print a whole text as Markdown."""
+        self._print(printable(text))
+
+    def _break_line(self) -> None:
+        self._ends_call()
+        done, self.tail = self.tail, ""
+        self._print(done)
+
+    def _ends_call(self) -> None:
+        if self._open:
+            self._console.print()
+            self._open = ""
+
+    def _print(self, text: str) -> None:
+        if text.strip():
+            self._console.print(Markdown(text), "")
+
+
+def finished(text: str) -> tuple[str, str]:
+    """The blocks of a Markdown text that are finished, and the rest. A fence of code is one block."""
+    ends = [found.end() for found in _BLOCK.finditer(text) if text[: found.start()].count("```") % 2 == 0]
+    return (text[: ends[-1]], text[ends[-1] :]) if ends else ("", text)
+
+
+class Prompt:
+    """The terminal of one chat."""
+
+    def __init__(self, open: Callable[[Output], Talk]) -> None:
+        self._session: PromptSession[str] = PromptSession(
+            self._message,
+            multiline=True,
+            history=InMemoryHistory(),
+            key_bindings=self._keys(),
+            bottom_toolbar=self._toolbar,
+            prompt_continuation="  ",
+        )
+        self._session.app.min_redraw_interval = _FRAME
+        self._output = Live(self._session.app.invalidate)
+        self._talk = open(self._output)
+        self._is_busy = False
+
+    def run(self) -> None:
+        """Show the thread so far, then take lines until the person leaves."""
+        with patch_stdout(raw=True):
+            for message in self._talk.earlier():
+                text = text_of(message)
+                if message.role == "user":
+                    self._session.history.append_string(text)
+                    self._output.note(f"› {text}", "bold")
+                else:
+                    self._output.say(text)
+            self._talk.begin()
+            self._talk.conversation.busy.subscribe(self._busy)
+            while True:
+                try:
+                    if not self._talk.enter(self._session.prompt()):
+                        return
+                except EOFError:
+                    return
+
+    def _busy(self, is_busy: bool) -> None:
+        self._is_busy = is_busy
+        self._session.app.invalidate()
+
+    def _message(self) -> StyleAndTextTuples:
+        """The block that grows, and the prompt. What stays on the screen after Enter is the prompt alone."""
+        tail = "" if self._session.app.is_done else self._output.tail
+        width = shutil.get_terminal_size().columns - 1
+        lines = [part for line in tail.splitlines() for part in wrap(line, width) or [""]]
+        return [("", "".join(f"{line}\n" for line in lines[-TAIL:])), ("bold", "› ")]
+
+    def _toolbar(self) -> str:
+        waiting = f", {self._talk.waiting} waiting" if self._talk.waiting else ""
+        return f"answering{waiting} · Esc stops" if self._is_busy else "Enter asks · Ctrl-D leaves · /help"
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+
+        @keys.add("enter")
+        def _(event: KeyPressEvent) -> None:
+            event.current_buffer.validate_and_handle()
+
+        @keys.add("c-j")
+        def _(event: KeyPressEvent) -> None:
+            event.current_buffer.insert_text("\n")
+
+        @keys.add("escape", eager=True)
+        def _(_event: KeyPressEvent) -> None:
+            if self._is_busy:
+                self._talk.stop()
+
+        @keys.add("c-c")
+        def _(event: KeyPressEvent) -> None:
+            if self._is_busy:
+                self._talk.stop()
+            else:
+                event.current_buffer.reset()
+
+        return keys

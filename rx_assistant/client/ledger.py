@@ -1,0 +1,226 @@
+"""The messages of a conversation, as a window shows them: those that the server has listed, then the turns since."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from reactivex import abc
+from reactivex.disposable import Disposable
+
+from rx_assistant.client.current import Current
+from rx_assistant.client.turns import Course, history
+from rx_assistant.events import MessageEvent, StreamEvent, ThreadMessageDelta
+from rx_assistant.hot import Subscriber
+from rx_assistant.snapshots import RunSnapshot, fold
+from rx_assistant.streams import AssistantStream, AsyncAssistantStream
+from rx_assistant.types import Message
+
+AnyStream = AssistantStream | AsyncAssistantStream
+
+
+class Turn:
+    """One question and its answer."""
+
+    def __init__(self, question: Message | None) -> None:
+        self.question = question
+        self.is_wanted = True
+        self.is_posted = False
+        self.is_over = False  # the run has ended, so that the thread is free
+        self.is_ended = False  # the stream has ended
+        self.snapshot = RunSnapshot()
+        self.following: abc.DisposableBase | None = None
+        self._stream: Callable[[], AnyStream | None] = lambda: None
+        self._keeps = False
+        self._kept: AnyStream | None = None
+
+    def of(self, stream: AnyStream, *, keep: bool) -> None:
+        """This is the stream of the answer. With `keep` the turn keeps it alive while it goes on."""
+        self._stream, self._keeps = weakref.ref(stream), keep
+
+    def begin(self) -> None:
+        """The stream is being opened."""
+        self._kept = self._stream() if self._keeps else None
+
+    def end(self) -> None:
+        """The stream has ended."""
+        self.is_ended, self._kept = True, None
+
+    @property
+    def stream(self) -> Any:
+        """The stream of the answer; None when the program has dropped it."""
+        return self._stream()
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """What the turn has added to the thread so far."""
+        return (*([] if self.question is None else [self.question]), *self.snapshot.messages)
+
+
+class Ledger:
+    """Collects messages, and shows them all after each change.
+
+    What the server lists replaces what the turns have shown, because only the list has the ids of the questions. A list
+    that was made during a turn may hold a part of that turn. So the first list leaves that part out, and a later one is
+    taken over only when no turn is going on.
+    """
+
+    def __init__(self) -> None:
+        self._shown: Current[tuple[Message, ...]] = Current()
+        self._listed: tuple[Message, ...] = ()
+        self._is_read = False
+        self._turns: list[Turn] = []
+        self._mutex = threading.RLock()
+
+    # -- who looks on ----------------------------------------------------------------------------------------------
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether there are subscribers."""
+        return self._shown.is_watched
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the thread has been read."""
+        return self._is_read
+
+    def watch(self, down: Subscriber[tuple[Message, ...]]) -> abc.DisposableBase:
+        """Seat a subscriber, and read along what is being answered; gives what unseats it."""
+        seat = self._shown.subscribe(down)
+        with self._mutex:
+            live = [turn for turn in self._turns if not turn.is_ended]
+        for turn in live:
+            self._follow(turn)
+        return Disposable(partial(self._leave, seat))
+
+    def _leave(self, seat: abc.DisposableBase) -> None:
+        seat.dispose()
+        if self.is_watched:
+            return
+        with self._mutex:
+            self._is_read = False  # what others write from now on is not seen
+            turns = [turn for turn in self._turns if turn.following is not None]
+            self._turns = [turn for turn in self._turns if not turn.is_ended]
+        for turn in turns:
+            following, turn.following = turn.following, None
+            turn.snapshot = RunSnapshot()
+            if following is not None:
+                following.dispose()
+
+    def end(self, error: Exception | None = None) -> None:
+        """Let the subscribers hear that the list could not be read, or that the conversation was closed."""
+        self._shown.end(error)
+
+    # -- turns -----------------------------------------------------------------------------------------------------
+
+    def begin(self, turn: Turn) -> None:
+        """Show a turn: its question now, its answer as it grows."""
+        with self._mutex:
+            self._turns.append(turn)
+        if self.is_watched:
+            self._follow(turn)
+        self._show()
+
+    def withdraw(self, turn: Turn) -> None:
+        """Show a turn no more: its question was not asked."""
+        with self._mutex:
+            self._turns = [kept for kept in self._turns if kept is not turn]
+        self._show()
+
+    def finish(self, turn: Turn) -> None:
+        """A turn has ended. It is shown until the server's list has it."""
+        if not self.is_watched:
+            self.withdraw(turn)
+            self._is_read = False
+
+    def restart(self, messages: Iterable[Message], turn: Turn) -> None:
+        """Show these messages and this turn: the thread is another one, or has lost its end."""
+        with self._mutex:
+            self._listed, self._is_read, self._turns = tuple(messages), False, [turn]
+        self._show()
+
+    def drop_answer(self, turn: Turn) -> None:
+        """Show no messages of the assistant behind the last question, but this turn."""
+        with self._mutex:
+            kept = [message for message in self._all() if message is not turn.question]
+            while kept and kept[-1].role == "assistant":
+                kept.pop()
+            self.restart(kept, turn)
+
+    def _follow(self, turn: Turn) -> None:
+        """Read the stream of a turn along. That does not make it be read."""
+        stream = turn.stream
+        if stream is None or turn.following is not None:
+            return
+
+        def see(event: StreamEvent) -> None:
+            turn.snapshot = fold(turn.snapshot, event)
+            if isinstance(event, MessageEvent | ThreadMessageDelta):
+                self._show()
+
+        turn.following = stream.subscribe(see, _ignore)
+
+    # -- what the server lists -------------------------------------------------------------------------------------
+
+    def read(self, thread_id: str | None) -> Course[None]:
+        """Take over what the server lists: the whole thread, shown page by page; or what is new in it."""
+        with self._mutex:
+            known = self._listed if self._is_read else ()
+            found: list[Message] = []
+
+        def add(page: list[Message]) -> None:
+            if known:
+                found.extend(page)
+            else:
+                found[:0] = page[::-1]
+                self._take(tuple(found))
+
+        if thread_id is not None:
+            yield from history(thread_id, known[-1].id if known else None, add)
+        with self._mutex:
+            is_idle = all(turn.is_ended for turn in self._turns)
+            if is_idle or not known:
+                self._is_read = True
+                self._take((*known, *found))
+
+    def _take(self, listed: tuple[Message, ...]) -> None:
+        """Show these and the turns that go on; a part of such a turn at the end of the list is left out."""
+        with self._mutex:
+            self._turns = [turn for turn in self._turns if not turn.is_ended]
+            for turn in reversed(self._turns):
+                listed = _without(listed, turn)
+            self._listed = listed
+        self._show()
+
+    def _show(self) -> None:
+        if self.is_watched:
+            self._shown.set(self._all())
+
+    def _all(self) -> tuple[Message, ...]:
+        with self._mutex:
+            return sum((turn.messages for turn in self._turns), self._listed)
+
+
+def _without(listed: tuple[Message, ...], turn: Turn) -> tuple[Message, ...]:
+    """The messages without what a turn that is going on has added at their end."""
+    run = turn.snapshot.run
+    while (
+        listed
+        and listed[-1].role == "assistant"
+        and (listed[-1].status == "in_progress" or (run is not None and listed[-1].run_id == run.id))
+    ):
+        listed = listed[:-1]
+    if listed and turn.question is not None and listed[-1].role == "user" and _says_the_same(listed[-1], turn.question):
+        listed = listed[:-1]
+    return listed
+
+
+def _says_the_same(one: Message, other: Message) -> bool:
+    return [part.to_dict() for part in one.content] == [part.to_dict() for part in other.content]
+
+
+def _ignore(_error: Exception) -> None:
+    """How a stream ended is for its own readers."""
