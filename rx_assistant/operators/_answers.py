@@ -28,7 +28,7 @@ from typing import Generic, Literal, Protocol, TypeAlias, TypeVar, cast
 from reactivex import Observable, abc
 from reactivex.disposable import SerialDisposable
 
-from rx_assistant.hot import MAKING, AsyncStream, Hooks, Scope, Sink, Stream, operator
+from rx_assistant.hot import SUBSCRIBING, AsyncStream, Hooks, Scope, Sink, Stream, operator
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -208,12 +208,12 @@ class _Answers(Generic[T]):
             settles = self._is_to_settle()
         if settles:
             self._settle()
-        outer = MAKING.loop, MAKING.direct
-        MAKING.loop, MAKING.direct = None, False  # no loop and no subscriber reads an answer: it connects by itself
+        owner = SUBSCRIBING.owner
+        SUBSCRIBING.owner = None  # no loop and no subscriber reads an answer: it connects by itself
         try:
             subscription = answer.subscribe(self._emit, self._fail, self._answered, scheduler=self._scheduler)
         finally:
-            MAKING.loop, MAKING.direct = outer
+            SUBSCRIBING.owner = owner
         self._answer.disposable = subscription
 
     def _is_to_settle(self) -> bool:

@@ -290,7 +290,9 @@ class AsyncPump:
                 if not self._reads_on:
                     return
                 log.drain()
-                if log.handlers.error is not None or log.is_behind or not self._reads_on:  # a subscriber may attach a handler
+                if (
+                    log.handlers.error is not None or log.is_behind or not self._reads_on
+                ):  # a subscriber may attach a handler
                     return
         finally:
             self._leave_turn()

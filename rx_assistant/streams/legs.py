@@ -18,7 +18,6 @@ from rx_assistant.hot import FOREVER, HotLog, Subscriber, loop_for
 if TYPE_CHECKING:
     from rx_assistant.events import Kind
     from rx_assistant.snapshots import RunSnapshot
-    from rx_assistant.streams.base import StreamBase
     from rx_assistant.types import Run
 
 HandOver = Callable[[Callable[[], None]], None]
@@ -58,12 +57,25 @@ class Legs(Protocol):
         """The same for event loops."""
 
 
+class Main(Protocol):
+    """A stream with a log beside its own."""
+
+    @property
+    def log(self) -> HotLog[Any]:
+        """The log of its events."""
+        ...
+
+    def take_seat(self, log: HotLog[Any], down: Subscriber[Any]) -> abc.DisposableBase:
+        """Seat a subscriber in `log`, which counts as a reader of the stream."""
+        ...
+
+
 class Side:
     """A log beside the log of a stream, as a root for loops. It ends like the stream."""
 
     driver = None
 
-    def __init__(self, stream: StreamBase, log: HotLog[Any]) -> None:
+    def __init__(self, stream: Main, log: HotLog[Any]) -> None:
         self.log = log
         self._stream = stream
 
