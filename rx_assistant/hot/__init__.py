@@ -8,7 +8,7 @@ from __future__ import annotations
 from rx_assistant.hot.callables import deferred
 from rx_assistant.hot.clock import TIMERS, StreamScheduler, Timers
 from rx_assistant.hot.cursor import NOTHING, Cursor
-from rx_assistant.hot.definition import Birth, Hooks, Scope, operator
+from rx_assistant.hot.definition import Birth, Hooks, Scope, SubstreamOperator, operator
 from rx_assistant.hot.log import FOREVER, HotLog
 from rx_assistant.hot.loops import loop_for, position_in
 from rx_assistant.hot.making import MAKING
@@ -40,6 +40,7 @@ __all__ = [
     "Stream",
     "StreamScheduler",
     "Subscriber",
+    "SubstreamOperator",
     "Timers",
     "Waker",
     "deferred",

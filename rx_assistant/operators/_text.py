@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 from reactivex import Observable
 
 from rx_assistant.events import Held, ReasoningDelta, ThreadMessageDelta, whole
-from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
+from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, SubstreamOperator, operator
 from rx_assistant.operators._moments import at_done, deltas, views
 from rx_assistant.operators._routing import MESSAGES, Moment
 from rx_assistant.operators._select import Event
-from rx_assistant.operators._substreams import Substream, SubstreamOperator, substreams
+from rx_assistant.operators._substreams import Substream, substreams
 from rx_assistant.snapshots import PartState, RunSnapshot, State, advance
 from rx_assistant.types._inside import models_in, text_in
 
