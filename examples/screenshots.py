@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -260,7 +260,7 @@ class Page:
 
 
 @contextmanager
-def display(dpi: int) -> Iterator[None]:
+def display(dpi: int) -> Generator[None]:
     """An X server without a screen."""
     command = ["Xvfb", "-displayfd", "1", "-screen", "0", "2560x1800x24", "-dpi", str(dpi)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
