@@ -198,6 +198,8 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("text")
+@click.option("--assistant", metavar="ID", help="Ask this assistant, instead of a new one.")
+@click.option("--thread", metavar="ID", help="Ask in this thread, instead of a new one.")
 @server_options
 @click.option("--model", help="Model that answers; without --base-url and --upstream it is looked for on this machine.")
 @upstream_options
@@ -206,6 +208,8 @@ def cli() -> None:
 @debug_option
 def ask(
     text: str,
+    assistant: str | None,
+    thread: str | None,
     base_url: str | None,
     api_key: str | None,
     model: str | None,
@@ -213,20 +217,47 @@ def ask(
     record: Path | None,
     **upstream: Any,
 ) -> None:
-    """Ask TEXT and print the answer as it is written."""
+    """Ask TEXT, or what stdin holds if TEXT is -, and print the answer as it is written."""
     from rx_assistant.cli.ask import ask as ask_server
 
     if upstream["upstream"] is not None:
         _refuse_other_server(base_url)
         base_url = None
+    if not base_url:
+        _refuse_what_needs_a_server(assistant, thread)
     ask_server(
-        text,
+        _from_stdin() if text == "-" else _readable(text),
+        assistant_id=assistant,
+        thread_id=thread,
         base_url=base_url,
         api_key=api_key,
-        instructions=instructions,
+        instructions=instructions and _readable(instructions),
         record=record,
         upstream=cast("UpstreamOptions", {"model": model, **upstream}),
     )
+
+
+def _readable(argument: str) -> str:
+    """A word of the command line as UTF-8, whatever the locale: in the C locale Python leaves its bytes undecoded."""
+    return os.fsencode(argument).decode("utf-8", "replace")
+
+
+def _from_stdin() -> str:
+    text = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
+    if not text:
+        raise click.UsageError("TEXT must be a question, got an empty stdin")
+    return text
+
+
+def _refuse_what_needs_a_server(assistant: str | None, thread: str | None) -> None:
+    """A local server starts without assistants and threads, and needs no key."""
+    if assistant or thread:
+        raise click.UsageError("--assistant and --thread need the server that has them: give --base-url")
+    source = click.get_current_context().get_parameter_source("api_key")
+    if source is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError(
+            "--api-key needs the server that it is for: give --base-url; for a model server use --upstream-key-env"
+        )
 
 
 def _refuse_other_server(base_url: str | None) -> None:
@@ -237,12 +268,12 @@ def _refuse_other_server(base_url: str | None) -> None:
 
 
 @cli.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One event a line, as JSON.")
 @click.option("--events-per-second", type=click.FloatRange(min=0, min_open=True), help="Play at this pace.")
 @debug_option
 def replay(file: Path, as_json: bool, events_per_second: float | None) -> None:
-    """Play back the stream that FILE holds."""
+    """Play back the stream that FILE holds, or stdin if FILE is -."""
     from rx_assistant.cli.replay import replay as play
 
     play(file, as_json=as_json, events_per_second=events_per_second)

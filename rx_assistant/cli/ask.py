@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -11,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from reactivex import operators as ops
+
+from rx_assistant import operators as ax
 from rx_assistant.cli.failure import RunFailed
 from rx_assistant.cli.output import Output
 from rx_assistant.cli.show import describe_end, show
@@ -72,6 +74,8 @@ def open_client(base_url: str | None, api_key: str | None, upstream: UpstreamOpt
 def ask(
     text: str,
     *,
+    assistant_id: str | None,
+    thread_id: str | None,
     base_url: str | None,
     api_key: str | None,
     instructions: str | None,
@@ -80,21 +84,25 @@ def ask(
 ) -> None:
     """Ask, print what comes, and answer the tool calls until the run needs nothing more.
 
-    A model server that the local server asks is offered no tool: many models cannot call one.
+    The ids are shown if the server keeps them. A model server that the local server asks is offered no tool: many
+    models cannot call one.
     """
     output = Output()
     model = upstream.get("model")
     with open_client(base_url, api_key, upstream) as client:
         asks_model = not base_url and any(upstream.get(name) for name in ("upstream", "model", "model_map"))
-        assistant = client.assistants.create(
-            model=model or "local",
-            name="rx-assistant",
-            instructions=instructions and _readable(instructions),
-            tools=[] if asks_model else [LOCAL_TIME],
-        )
-        thread = client.threads.create()
-        client.threads.messages.create(thread_id=thread.id, role="user", content=_readable(text))
-        stream = client.threads.runs.stream(thread_id=thread.id, assistant_id=assistant.id)
+        if api_key and not base_url and not asks_model:
+            output.note("! no --base-url: an assistant without a model answers here, and the key is not used", "yellow")
+        tools = [] if asks_model else [LOCAL_TIME]
+        assistant = assistant_id or _create_assistant(client, model or "local", instructions, tools)
+        thread = thread_id or client.threads.create().id
+        if base_url:
+            output.note(f"· assistant {assistant}, thread {thread}")
+        client.threads.messages.create(thread_id=thread, role="user", content=text)
+        of_run: Any = {"instructions": instructions, "model": model} if assistant_id else {}
+        stream = client.threads.runs.stream(thread_id=thread, assistant_id=assistant, **of_run)
+        if base_url:
+            stream.pipe(ax.runs(), ops.take(1)).subscribe(lambda run: output.note(f"· run {run.id}"))
         recording = None if record is None else stream.record(record)
         run = _follow(stream, output)
         while run.status == "requires_action" and run.required_action is not None:
@@ -104,7 +112,7 @@ def ask(
                 outputs.append({"tool_call_id": call.id, "output": answer})
                 output.answer(outputs[-1]["output"])
             stream = client.threads.runs.submit_tool_outputs_stream(
-                thread_id=thread.id, run_id=run.id, tool_outputs=outputs
+                thread_id=thread, run_id=run.id, tool_outputs=outputs
             )
             if recording is not None:
                 stream.record(recording)
@@ -117,9 +125,8 @@ def ask(
         raise RunFailed(failure)
 
 
-def _readable(argument: str) -> str:
-    """A word of the command line as UTF-8, whatever the locale: in the C locale Python leaves its bytes undecoded."""
-    return os.fsencode(argument).decode("utf-8", "replace")
+def _create_assistant(client: AssistantClient, model: str, instructions: str | None, tools: list[Any]) -> str:
+    return client.assistants.create(model=model, name="rx-assistant", instructions=instructions, tools=tools).id
 
 
 def _answer(name: str, arguments: str) -> str:

@@ -24,7 +24,7 @@ def load_engine(name: str) -> Engine:
         return BuiltinEngine()
     module_name, colon, path = name.partition(":")
     if not (module_name and colon and path):
-        raise ConfigurationError(f"engine {name!r} is neither 'builtin' nor of the form 'module:object'")
+        raise ConfigurationError(f"engine must be 'builtin' or 'module:object', got {name!r}")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -33,8 +33,14 @@ def load_engine(name: str) -> Engine:
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(f"engine {name!r} cannot be loaded: {error}") from error
-    if isinstance(found, type) or not hasattr(found, "run"):
-        found = found() if callable(found) else found
+    if callable(found) and (isinstance(found, type) or not hasattr(found, "run")):
+        try:
+            found = found()
+        except Exception as error:
+            raise ConfigurationError(
+                f"engine {name!r} must be an engine, or make one when it is called without arguments: "
+                f"{type(error).__name__}: {error}"
+            ) from error
     if not isinstance(found, Engine):
-        raise ConfigurationError(f"engine {name!r} has no method `run(context)`")
+        raise ConfigurationError(f"engine {name!r} must have a method `run(context)`, got {type(found).__name__}")
     return found
