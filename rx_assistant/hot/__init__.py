@@ -5,6 +5,7 @@ It knows no event types: a log keeps pairs `(kind, payload)` and makes an item b
 
 from __future__ import annotations
 
+from rx_assistant.hot.blocks import AsyncBlock, SyncBlock
 from rx_assistant.hot.callables import deferred
 from rx_assistant.hot.clock import TIMERS, StreamScheduler, Timers
 from rx_assistant.hot.cursor import NOTHING, Cursor
@@ -26,6 +27,7 @@ __all__ = [
     "NOTHING",
     "RELEASED",
     "TIMERS",
+    "AsyncBlock",
     "AsyncDriver",
     "AsyncStream",
     "Birth",
@@ -41,6 +43,7 @@ __all__ = [
     "StreamScheduler",
     "Subscriber",
     "SubstreamOperator",
+    "SyncBlock",
     "Timers",
     "Waker",
     "deferred",

@@ -22,6 +22,7 @@ Headers: TypeAlias = Mapping[str, str | None]
 Query: TypeAlias = Mapping[str, object]
 LogPolicy: TypeAlias = Literal["requests", "content"]
 
+_BLANK = re.compile(r"[\s\x00-\x1f]")
 _NO_PORT = re.compile(r":(?!//)(?!\d*(?:[/?#]|$))[^/?#]*")
 
 MAX_RETRIES = 2
@@ -46,7 +47,13 @@ class Settings:
     max_reply_bytes: int = MAX_REPLY_BYTES
 
     def __post_init__(self) -> None:
+        if not isinstance(self.max_retries, int):
+            raise ConfigurationError(f"max_retries must be a whole number, got {self.max_retries!r}")
+        if not isinstance(self.max_reply_bytes, int):
+            raise ConfigurationError(f"max_reply_bytes must be a whole number, got {self.max_reply_bytes!r}")
         parts = _parts_of(self.base_url.strip())
+        if _BLANK.search(self.base_url.strip()):
+            raise ConfigurationError(f"base_url must contain no blanks, got {_shown(self.base_url)}")
         if parts is None:
             raise ConfigurationError(
                 "base_url must be http:// or https:// and a host, such as 'https://host.example/v1', got "

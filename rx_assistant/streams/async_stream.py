@@ -15,7 +15,7 @@ from reactivex.disposable import Disposable
 
 from rx_assistant.errors import BadRequestError, ConflictError, PollTimeoutError, RxAssistantError
 from rx_assistant.events import AssistantStreamEvent
-from rx_assistant.hot import AsyncStream, StreamScheduler
+from rx_assistant.hot import AsyncBlock, AsyncStream, StreamScheduler
 from rx_assistant.streams.async_pump import AsyncOpen, AsyncPump, AsyncResume
 from rx_assistant.streams.base import (
     CANCEL_WAIT,
@@ -84,7 +84,7 @@ class Eager(Generic[R]):
         return self._future.result()
 
 
-class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
+class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEvent]):
     """One run as a hot Observable of typed events, on the event loop that it was first used on.
 
     Entering it sends the request and raises what the API answers. Events flow while someone iterates, waits

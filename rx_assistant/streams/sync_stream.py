@@ -14,7 +14,7 @@ from reactivex import Observable, abc
 
 from rx_assistant.errors import BadRequestError, ConflictError, PollTimeoutError, RxAssistantError
 from rx_assistant.events import AssistantStreamEvent
-from rx_assistant.hot import TIMERS, Sleepers, Stream, StreamScheduler, start_thread
+from rx_assistant.hot import TIMERS, Sleepers, Stream, StreamScheduler, SyncBlock, start_thread
 from rx_assistant.streams.base import (
     CANCEL_WAIT,
     GOODBYE,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 H = TypeVar("H")
 
 
-class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
+class AssistantStream(StreamBase, SyncBlock, Stream[AssistantStreamEvent]):
     """One run as a hot Observable of typed events: one request, however many look on.
 
     Entering it sends the request and raises what the API answers. Events flow while someone iterates, waits
