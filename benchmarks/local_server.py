@@ -1,4 +1,8 @@
-"""The local server under load, one process: runs at once, requests one after the other, search in a large store."""
+"""The local server under load, one process: runs at once, requests one after the other, search in a large store.
+
+Beside it the same server with a data directory on this machine's disk: what an event of a stream costs it, and how many
+messages it acknowledges, each of them on disk.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 import httpx
@@ -19,16 +24,21 @@ from benchmarks._measure import Row, quantile
 RUNS = 500
 GETS = 500
 PASSAGES = 5_000
+WRITERS = 32
+MESSAGES = 3_000
+STREAMS = 20
+LONG = "word " * 1_000
 SERVER = """
-import rx_assistant.local
-rx_assistant.local.run(port=0, log_level="error", on_listening=lambda url: print(url, flush=True))
+import sys, rx_assistant.local
+data = sys.argv[1] or None
+rx_assistant.local.run(port=0, log_level="error", data=data, on_listening=lambda url: print(url, flush=True))
 """
 
 
 @contextmanager
-def local_server() -> Iterator[tuple[str, psutil.Process]]:
-    """A server in a process of its own: its base URL, and the process."""
-    process = subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True)
+def local_server(data: str = "") -> Iterator[tuple[str, psutil.Process]]:
+    """A server in a process of its own, durable with `data`: its base URL, and the process."""
+    process = subprocess.Popen([sys.executable, "-c", SERVER, data], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         yield process.stdout.readline().strip(), psutil.Process(process.pid)
@@ -99,6 +109,82 @@ def search(url: str) -> tuple[float, list[float]]:
     return took, laps
 
 
+def streaming(url: str, process: psutil.Process) -> float:
+    """Seconds of the server's processor time per event of long streams, one after the other."""
+    with httpx.Client(base_url=url, timeout=60) as http:
+        assistant = http.post("/assistants", json={"model": "any"}).json()["id"]
+        thread = {"messages": [{"role": "user", "content": LONG}]}
+        body = {"assistant_id": assistant, "stream": True, "thread": thread}
+        http.post("/threads/runs", json=body)
+        before, events = sum(process.cpu_times()[:2]), 0
+        for _ in range(STREAMS):
+            events += http.post("/threads/runs", json=body).content.count(b"event: ")
+        return (sum(process.cpu_times()[:2]) - before) / events
+
+
+async def acknowledged(url: str) -> float:
+    """Messages per second that are answered when many writers write at once."""
+    limits = httpx.Limits(max_connections=WRITERS, max_keepalive_connections=WRITERS)
+    async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as http:
+        threads = [(await http.post("/threads", json={})).json()["id"] for _ in range(WRITERS)]
+
+        async def write(thread: str) -> None:
+            address = urlsplit(url)
+            reader, writer = await asyncio.open_connection(address.hostname, address.port)
+            body = b'{"role":"user","content":"A message of ordinary length, as people write them."}'
+            path = f"{address.path}/threads/{thread}/messages"
+            head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n"
+            request = f"{head}content-type: application/json\r\n\r\n".encode() + body
+            for _ in range(MESSAGES // WRITERS):
+                writer.write(request)
+                reply = await reader.readuntil(b"\r\n\r\n")
+                assert reply.startswith(b"HTTP/1.1 200"), reply
+                length = reply.lower().split(b"content-length: ")[1].split(b"\r")[0]
+                await reader.readexactly(int(length))
+            writer.close()
+
+        begun = time.perf_counter()
+        await asyncio.gather(*map(write, threads))
+        return MESSAGES // WRITERS * WRITERS / (time.perf_counter() - begun)
+
+
+def durable_rows() -> list[Row]:
+    """The server in memory and the durable one in turn, as this machine is not always equally fast."""
+    events: dict[bool, list[float]] = {False: [], True: []}
+    messages: dict[bool, list[float]] = {False: [], True: []}
+    with (
+        TemporaryDirectory(dir=".", prefix=".benchmark-") as data,
+        local_server() as (url, process),
+        local_server(data) as (durable_url, durable_process),
+    ):
+        for _ in range(5):
+            events[False].append(streaming(url, process))
+            events[True].append(streaming(durable_url, durable_process))
+            messages[False].append(asyncio.run(acknowledged(url)))
+            messages[True].append(asyncio.run(acknowledged(durable_url)))
+    cost, durable_cost = quantile(events[False], 0.5), quantile(events[True], 0.5)
+    rate, durable_rate = quantile(messages[False], 0.5), quantile(messages[True], 0.5)
+    ratio = durable_cost / cost
+    return [
+        Row(
+            "durable: an event of a stream",
+            f"{durable_cost * 1e6:.0f} µs",
+            f"in memory {cost * 1e6:.0f} µs",
+            f"{ratio:.2f} ×",
+            "≤ 1.3 ×",
+            ratio <= 1.3,
+        ),
+        Row(
+            f"durable: messages acknowledged, {WRITERS} writers",
+            f"{durable_rate:,.0f} per s",
+            f"in memory {rate:,.0f} per s",
+            f"{durable_rate / rate:.2f}",
+            "≥ 1,000 per s",
+            durable_rate >= 1000,
+        ),
+    ]
+
+
 def rows() -> list[Row]:
     """The rows of this table."""
     with local_server() as (url, process):
@@ -118,4 +204,5 @@ def rows() -> list[Row]:
         Row("GET 20 messages", f"{quantile(laps, 0.5) * 1e3:.2f} ms", "", f"{quantile(laps, 0.99) * 1e3:.2f} ms p99"),
         Row(f"ingest {PASSAGES * 20 * 50 / 1e6:.0f} MB of text", f"{ingestion:.2f} s"),
         Row("search in it", f"{quantile(searches, 0.5) * 1e3:.1f} ms", "", f"{max(searches) * 1e3:.1f} ms slowest"),
+        *durable_rows(),
     ]

@@ -288,6 +288,12 @@ def replay(file: Path, as_json: bool, events_per_second: float | None) -> None:
 @click.option("--script", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Scenario to play.")
 @click.option("--model", metavar="NAME", help="Model that answers every run; without --upstream it is looked for.")
 @upstream_options
+@click.option(
+    "--data",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep everything in this directory, for the next start; else it is in memory and gone at the end.",
+)
 @click.option("--adopt", is_flag=True, help="Create assistants and threads that runs and messages name, when unknown.")
 @click.option(
     "--assistant",
@@ -329,6 +335,7 @@ def serve(
     allow_origins: tuple[str, ...],
     log_level: str,
     adopt: bool,
+    data: Path | None,
     assistants: dict[str, Path],
     **upstream: Any,
 ) -> None:
@@ -351,9 +358,21 @@ def serve(
         allow_origins=allow_origins,
         log_level=log_level,
         adopt=adopt,
+        data=data,
         assistants=assistants,
         **upstream,
     )
+
+
+@cli.command()
+@click.argument("data", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("target", metavar="TARGET", type=click.Path(path_type=Path))
+@debug_option
+def backup(data: Path, target: Path) -> None:
+    """Copy the data directory DIR of a server, which may be running, to the new directory TARGET."""
+    from rx_assistant.local.directory import back_up
+
+    back_up(data, target)
 
 
 @cli.command()

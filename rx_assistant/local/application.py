@@ -20,6 +20,7 @@ from rx_assistant.local.dispatch import endpoint, error_reply
 from rx_assistant.local.errors import ApiError
 from rx_assistant.local.exchange import Operation
 from rx_assistant.local.ids import new_id
+from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.responses import json_reply, sign
 from rx_assistant.local.routes import (
     assistants,
@@ -59,12 +60,15 @@ def build(state: State) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         if state.settings.upstream is not None:
             await asyncio.to_thread(state.settings.upstream.check)
+        await state.start()
         yield
         await state.close()
 
     async def health(_: Request) -> Response:
+        status = "stopping" if state.draining else "ok" if state.is_ready else "starting"
+        told: JsonObject = {"status": status, "data": state.disk()}
         bends = getattr(state.engine, "bends", None)
-        return json_reply({"status": "ok", **({} if bends is None else {"bends": bends})})
+        return json_reply(told if bends is None else {**told, "bends": bends}, 200 if status == "ok" else 503)
 
     upstream = state.settings.upstream
     passed_on = [] if upstream is None else passthrough.routes(state, upstream)

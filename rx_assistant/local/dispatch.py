@@ -15,7 +15,7 @@ from starlette.responses import FileResponse, Response
 
 from rx_assistant.local import json_text, v1
 from rx_assistant.local.admission import check_content_type
-from rx_assistant.local.errors import ApiError, bad_request, server_error
+from rx_assistant.local.errors import ApiError, bad_request, disk_full, is_full, server_error
 from rx_assistant.local.exchange import Call, Operation
 from rx_assistant.local.ids import new_id
 from rx_assistant.local.json_text import JsonObject
@@ -41,15 +41,25 @@ def endpoint(state: State, operation: Operation) -> Endpoint:
         request_id = new_id("req_")
         try:
             response = await _answer(state, operation, request)
+            if request.method != "GET":
+                await state.synced()
         except ApiError as error:
             response = error_reply(error)
         except UnknownCursorError as error:
             response = error_reply(_unknown_cursor(error))
         except ClientDisconnect:
             response = Response(status_code=499)
-        except Exception:
-            _log.exception("%s %s failed", request.method, request.url.path)
-            response = error_reply(server_error(request_id))
+        except Exception as error:
+            full = is_full(error)
+            _log.log(
+                logging.WARNING if full else logging.ERROR,
+                "%s %s failed%s",
+                request.method,
+                request.url.path,
+                ": the disk is full" if full else "",
+                exc_info=None if full else error,
+            )
+            response = error_reply(disk_full() if full else server_error(request_id))
         sign(response, request_id, started)
         if operation.polled:
             response.headers["openai-poll-after-ms"] = str(state.settings.poll_after_ms)
@@ -87,6 +97,7 @@ async def _answer_upload(state: State, operation: Operation, request: Request) -
     admit(state, request)
     upload = await read_upload(request, state.files.directory, state.settings.max_file_bytes)
     try:
+        await state.files.synced(upload.path)
         call = Call(state, request.path_params, {}, {}, upload)
         return await _respond(
             operation, call, request, lambda: f"{upload.sha256} {upload.filename} {_digest(upload.fields)}"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 from collections.abc import Mapping
 
+FULL = "The server's disk is full."
+_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 INVALID_REQUEST = "invalid_request_error"
 SERVER_ERROR = "server_error"
 
@@ -52,3 +56,15 @@ def server_error(request_id: str) -> ApiError:
         f"(Please include the request ID {request_id} when you report it.)"
     )
     return ApiError(500, message, type=SERVER_ERROR)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the disk took no more: of a file, or of the database."""
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno in _FULL_ERRORS
+
+
+def disk_full() -> ApiError:
+    """507: the request would have been done, had there been room."""
+    return ApiError(507, FULL, type=SERVER_ERROR, code="insufficient_storage")

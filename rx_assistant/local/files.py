@@ -1,10 +1,16 @@
-"""Files: their bytes in a directory that goes with the server, what is known of them in the store.
+"""Files: their bytes in a directory, and what is known about them in the store.
 
-The directory is deleted by `close`, or else when this object is collected or the process ends, whichever comes first.
+A durable server gives the directory. Otherwise it is a temporary one, which is deleted by `close`, or when this object
+is collected or the process ends, whichever comes first.
+
+Bytes are in their place before the store knows the file, and the store forgets a file before its bytes go. So a server
+that is killed leaves at most bytes without a record, which `tidy` deletes at the next start.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import shutil
 import tempfile
@@ -13,20 +19,24 @@ from collections.abc import Callable
 from pathlib import Path, PurePath
 
 from rx_assistant.local import objects
+from rx_assistant.local.directory import DataDirectory, sync_file
 from rx_assistant.local.errors import ApiError, bad_request
 from rx_assistant.local.ids import new_id
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.retrieval.extraction import is_searchable
 from rx_assistant.local.store import Store
-from rx_assistant.local.uploads import whole_file
+from rx_assistant.local.uploads import Upload, whole_file
+
+_log = logging.getLogger("rx_assistant.local")
 
 
 class Files:
-    """The directory is made when the first file comes."""
+    """A temporary directory is made when the first file comes."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, data: DataDirectory | None = None) -> None:
         self._store = store
-        self._directory: Path | None = None
+        self._data = data
+        self._directory = None if data is None else data.files
         self._deletion: Callable[[], object] | None = None
 
     @property
@@ -38,7 +48,7 @@ class Files:
         return self._directory
 
     def close(self) -> None:
-        """The bytes are gone."""
+        """Deletes a temporary directory."""
         if self._deletion is not None:
             self._deletion()
 
@@ -61,14 +71,41 @@ class Files:
             "status_details": None,
         }
         written.rename(self.path(value["id"]))
+        self._renamed()
         self._store.put("file", value)
         return value
 
-    def add_bytes(self, content: bytes, filename: str, purpose: str) -> JsonObject:
+    def _renamed(self) -> None:
+        if self._data is not None:
+            self._data.renamed()
+
+    async def synced(self, written: Path) -> None:
+        """Puts the bytes of a durable server's file on disk, before `add` gives them their name."""
+        if self._data is not None:
+            await asyncio.to_thread(sync_file, written)
+
+    def tidy(self) -> None:
+        """Deletes bytes that belong to no file, and marks files whose bytes are missing or incomplete."""
+        left = {path.name: path for path in self.directory.iterdir()}
+        for value in self._store.each("file", ""):
+            path = left.pop(value["id"], None)
+            if path is None or path.stat().st_size != value["bytes"]:
+                _log.error("%s (%s): its bytes are missing or incomplete", value["id"], value["filename"])
+                details = "The bytes of this file are missing or incomplete on the server's disk."
+                self._store.put("file", {**value, "status": "error", "status_details": details})
+        for path in left.values():
+            path.unlink(missing_ok=True)
+
+    async def add_bytes(self, content: bytes, filename: str, purpose: str) -> JsonObject:
         """A file made here."""
         with whole_file(self.directory) as target:
             target.write(content)
-        return self.add(Path(target.name), filename, purpose)
+        upload = Upload(Path(target.name))
+        try:
+            await self.synced(upload.path)
+            return self.add(upload.path, filename, purpose)
+        finally:
+            upload.discard()
 
     def find(self, file_id: str, param: str | None = "id") -> JsonObject:
         """The file, or 404; one that has expired is deleted at this moment."""
@@ -99,6 +136,7 @@ class Files:
         """Deletes bytes and record."""
         self._store.delete("file", file_id)
         self.path(file_id).unlink(missing_ok=True)
+        self._renamed()
 
 
 def _delete(directory: Path, owner: int) -> None:

@@ -1,7 +1,8 @@
 """Idempotency-Key: the same key with the same request gives the first reply again, a stream from its first frame on.
 
 The same key with another request is refused with 422, as the IETF draft has it (409 is what clients retry). Whoever
-asks again while the first is being answered waits for that answer. Only successes are kept, the newest of them.
+asks again while the first is being answered waits for that answer. Only successes are kept, the newest of them: by a
+durable server in its store, so that they outlive it, streams by the file of their frames.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from rx_assistant.local.errors import ApiError
-from rx_assistant.local.replies import EventStream, Reply
+from rx_assistant.local.leg import Leg
+from rx_assistant.local.replies import EventStream, FileContent, Reply
+from rx_assistant.local.store import Kept, Store
 
 _MOST_KEYS = 1000
 _MOST_STREAM_BYTES = 64 * 2**20
@@ -30,10 +33,32 @@ class _Entry:
 
 
 class Replays:
-    """Replies by key."""
+    """Replies by key. `store` keeps them too; `restored` gives the leg of a name that the store kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store | None = None, restored: Callable[[str], Leg | None] | None = None) -> None:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._store = store
+        self._restored = restored or (lambda _: None)
+
+    def load(self) -> None:
+        """Takes over the replies that the store keeps."""
+        if self._store is None:
+            return
+        for key, _ in self._store.replies():
+            kept = self._store.reply(key)
+            reply = None if kept is None else self._reply(kept)
+            if kept is None or reply is None:
+                self._store.drop_reply(key)
+                continue
+            future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+            future.set_result(reply)
+            self._entries[key] = _Entry(kept.fingerprint, future)
+
+    def _reply(self, kept: Kept) -> Reply | None:
+        if kept.stream is None:
+            return kept.body
+        leg = self._restored(kept.stream)
+        return None if leg is None else EventStream(leg)
 
     async def answer(self, key: str, fingerprint: str, make: Callable[[], Awaitable[Reply]]) -> tuple[Reply, bool]:
         """The reply, and whether it had been given before."""
@@ -63,8 +88,18 @@ class Replays:
             future.cancel()  # whoever waits asks for itself
             raise
         future.set_result(reply)
+        self._keep(key, fingerprint, reply)
         self._trim()
         return reply
+
+    def _keep(self, key: str, fingerprint: str, reply: Reply) -> None:
+        if self._store is None or isinstance(reply, FileContent):
+            return
+        if not isinstance(reply, EventStream):
+            self._store.keep_reply(key, Kept(fingerprint, reply, None))
+        elif (spool := reply.leg.spool) is not None:
+            spool.is_wanted = True
+            self._store.keep_reply(key, Kept(fingerprint, None, spool.path.name))
 
     def _trim(self) -> None:
         kept = sum(entry.stream_bytes() for entry in self._entries.values())
@@ -74,3 +109,14 @@ class Replays:
             if entry.reply.done():
                 kept -= entry.stream_bytes()
                 del self._entries[key]
+                self._drop(key, entry)
+
+    def _drop(self, key: str, entry: _Entry) -> None:
+        if self._store is None or entry.reply.cancelled():
+            return
+        self._store.drop_reply(key)
+        reply = entry.reply.result()
+        if isinstance(reply, EventStream) and (spool := reply.leg.spool) is not None:
+            spool.is_wanted = False
+            if reply.leg.ended:
+                spool.discard()

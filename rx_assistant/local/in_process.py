@@ -166,6 +166,7 @@ class _Server:
 
     async def _main(self, listening: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
+        await self._state.start()
         self._app = self._build(self._state)
         listening.set()
         await self._stop.wait()

@@ -57,6 +57,7 @@ class Listener(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
+        await self._state.start()
         await super().startup(sockets)
         self.listening.set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def serve(
     max_file_bytes: int = 512 * 2**20,
     write_timeout: float = 60.0,
     adopt: bool = False,
+    data: str | os.PathLike[str] | None = None,
     assistants: Mapping[str, Given] | None = None,
     **upstream: Unpack[UpstreamOptions],
 ) -> Server:
@@ -63,11 +65,15 @@ def serve(
     With `adopt`, an assistant id or thread id that is not known is created empty when a run or message names it.
     `assistants` gives assistants under ids of the caller's choice: their fields, or the path of a JSON file.
 
+    With `data`, a directory, everything outlives the server: a reply to a change is sent when the change is on disk,
+    and the next server on the directory goes on where this one stopped. Without it everything is in memory, and gone
+    when the server stops.
+
     The upstream is asked for its models once, when the server starts.
 
     ConfigurationError: a host that others can reach and no `api_key`; a name or origin that is malformed; an engine or
     script that cannot be loaded; an upstream that cannot be reached, refuses its key or does not have the model; no
-    server on this machine that has the model.
+    server on this machine that has the model; a data directory that another server uses, or that a newer version wrote.
     """
     settings = Settings(
         api_key=given_key(api_key),
@@ -80,6 +86,7 @@ def serve(
         max_file_bytes=max_file_bytes,
         write_timeout=write_timeout,
         adopt=adopt,
+        data=data,
         upstream=chosen(upstream, engine),
     )
     return Server(_state(settings, engine, script, assistants), host, port, log_level)
@@ -99,6 +106,7 @@ def run(
     grace: float = 5.0,
     on_listening: Callable[[str], None] | None = None,
     adopt: bool = False,
+    data: str | os.PathLike[str] | None = None,
     assistants: Mapping[str, Given] | None = None,
     **upstream: Unpack[UpstreamOptions],
 ) -> None:
@@ -108,9 +116,9 @@ def run(
     main thread 4 seconds after that, the process ends with exit code 1. After the server has stopped, SIGTERM and
     SIGHUP have the effect that they had before the call: by default they end the process.
 
-    A program that has set up no logging gets its lines on stderr, requests from `info` on. `adopt`, `assistants` and
-    the options of the upstream are those of `serve`. Raises what `serve` does, and OSError if the port cannot be had.
-    Only for the main thread.
+    A program that has set up no logging gets its lines on stderr, requests from `info` on. `adopt`, `data`,
+    `assistants` and the options of the upstream are those of `serve`. Raises what `serve` does, and OSError if the port
+    cannot be had. Only for the main thread.
     """
     logging.basicConfig(level=log_level.upper(), format="%(levelname)-8s %(message)s")
     settings = Settings(
@@ -120,6 +128,7 @@ def run(
         run_ttl=run_ttl,
         recorded_requests=0,
         adopt=adopt,
+        data=data,
         upstream=chosen(upstream, engine),
     )
     refuse_open_host(host, settings.api_key)
@@ -130,6 +139,8 @@ def run(
         listener = Listener(state, log_level, grace, access_log=True)
         url = base_url(host, bound.getsockname()[1])
         _log.info("the Assistants server listens on %s", url)
+        if state.data is not None:
+            _log.info("its data is in %s", state.data.path)
         if on_listening is not None:
             on_listening(url)
         try:
@@ -147,13 +158,14 @@ def app(
     allow_origins: Iterable[str] = (),
     run_ttl: float = 600.0,
     adopt: bool = False,
+    data: str | os.PathLike[str] | None = None,
     assistants: Mapping[str, Given] | None = None,
     **upstream: Unpack[UpstreamOptions],
 ) -> ASGIApp:
     """The server as an ASGI application, for one process and one event loop; its lifespan ends the runs.
 
-    Set `api_key` where others can reach it; `allow_hosts`, `allow_origins`, `adopt`, `assistants` and the options of
-    the upstream are those of `serve`. The lifespan checks the upstream. In-process transports, such as
+    Set `api_key` where others can reach it; `allow_hosts`, `allow_origins`, `adopt`, `data`, `assistants` and the
+    options of the upstream are those of `serve`. The lifespan checks the upstream. In-process transports, such as
     `httpx.ASGITransport`, may use any host name.
     """
     settings = Settings(
@@ -163,6 +175,7 @@ def app(
         run_ttl=run_ttl,
         recorded_requests=0,
         adopt=adopt,
+        data=data,
         upstream=chosen(upstream, engine),
     )
     return build(_state(settings, engine, script, assistants))
@@ -174,6 +187,7 @@ def transport(
     *,
     run_ttl: float = 600.0,
     adopt: bool = False,
+    data: str | os.PathLike[str] | None = None,
     assistants: Mapping[str, Given] | None = None,
     **upstream: Unpack[UpstreamOptions],
 ) -> Transport:
@@ -185,7 +199,7 @@ def transport(
     transport is closed. The URL's host is not looked at, its path begins with `/v1`. The arguments are those of
     `serve`; the upstream is not checked.
     """
-    settings = Settings(run_ttl=run_ttl, recorded_requests=0, adopt=adopt, upstream=chosen(upstream, engine))
+    settings = Settings(run_ttl=run_ttl, recorded_requests=0, adopt=adopt, data=data, upstream=chosen(upstream, engine))
     return Transport(_state(settings, engine, script, assistants), build)
 
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import shutil
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from rx_assistant.local import foreign, objects
+from rx_assistant.local.directory import DataDirectory
 from rx_assistant.local.engine import Engine, SearchResult
-from rx_assistant.local.errors import ApiError, bad_request, not_found
+from rx_assistant.local.errors import ApiError, bad_request, disk_full, is_full, not_found
 from rx_assistant.local.faults import Faults
 from rx_assistant.local.files import Files
 from rx_assistant.local.idempotency import Replays
 from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.leg import Leg, Spool
 from rx_assistant.local.responses import Readers
 from rx_assistant.local.runs.actions import EngineError, check_argument
 from rx_assistant.local.runs.execution import Execution
@@ -24,6 +28,15 @@ from rx_assistant.local.upstreams import Upstream
 from rx_assistant.local.vector_stores import VectorStores
 
 _INGESTION_WAIT = 60.0
+_ACTIVE = ("queued", "in_progress", "requires_action", "cancelling")
+_CHILDREN = (
+    ("message", "thread"),
+    ("run", "thread"),
+    ("step", "run"),
+    ("vector_store.file", "vector_store"),
+    ("vector_store.file_batch", "vector_store"),
+    ("batch_member", "vector_store.file_batch"),
+)
 _RECORDED_BODY = 64 * 2**10
 _RECORDED_BYTES = 16 * 2**20
 _SECRET_HEADERS = ("authorization", "api-key", "cookie", "proxy-authorization")
@@ -63,6 +76,7 @@ class Settings:
     recorded_requests: int = 10_000
     ingestion_delay: float = 0.0
     adopt: bool = False
+    data: str | os.PathLike[str] | None = None
     upstream: Upstream | None = None
 
     @property
@@ -78,20 +92,110 @@ class State:
         self.settings = settings
         self.engine = engine
         self.faults = faults
-        self.store = Store()
-        self.files = Files(self.store)
-        self.stores = VectorStores(self.store, self.files, self.spawn, settings.ingestion_delay)
-        self.replays = Replays()
+        self.data = None if settings.data is None else DataDirectory(settings.data)
+        self.store = Store() if self.data is None else Store(self.data.objects)
+        self.files = Files(self.store, self.data)
+        index = None if self.data is None else self.data.index
+        self.stores = VectorStores(self.store, self.files, self.spawn, settings.ingestion_delay, index=index)
+        self.replays = Replays() if self.data is None else Replays(self.store, self._kept_leg)
         self.requests: deque[RequestRecord] = deque()
         self._recorded_bytes = 0
         self.run_ttl = settings.run_ttl
+        self.is_ready = False
         self.draining = False
         self.readers = Readers()
         self.at_close: list[Callable[[], Coroutine[None, None, None]]] = []
+        self._legs: dict[str, int] = {}
+        self._synced_changes = 0
         self._executions: dict[str, Execution] = {}
         self._active: dict[str, str] = {}
         self._gates: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Goes on with what the last server on the data directory left; requests may come after that."""
+        if self.data is not None:
+            self.files.tidy()
+            for kind, parents in _CHILDREN:
+                for parent in self.store.orphans(kind, parents):
+                    self.spawn(self.store.sweep(kind, parent))
+            self._go_on()
+            await self.stores.go_on()
+            await self.synced()
+        self.is_ready = True
+
+    def _go_on(self) -> None:
+        """Runs and streams. The replies first: a stream that a key refers to keeps its file when its run ends."""
+        for _, run, notes in self.store.with_status("run", *_ACTIVE):
+            self._legs[run["id"]] = self._newest_leg(run["id"])
+            restored = self._leg(run["id"])
+            execution = Execution(self, run, bool(notes.get("include_content")), restored)
+            self._executions[run["id"]] = execution
+            self._active[run["thread_id"]] = run["id"]
+        self.replays.load()
+        for execution in list(self._executions.values()):
+            execution.go_on()
+        assert self.data is not None
+        wanted = {name for _, name in self.store.replies()}
+        wanted |= {execution.leg.spool.path.name for execution in self._executions.values() if execution.leg.spool}
+        for path in self.data.streams.iterdir():
+            if path.name not in wanted:
+                path.unlink(missing_ok=True)
+
+    async def synced(self) -> None:
+        """Returns when what was written is on disk. ApiError 507 if the disk is full."""
+        changes = self.store.changes
+        if self.data is None or changes == self._synced_changes:
+            return
+        try:
+            await self.data.synced()
+        except OSError as error:
+            if is_full(error):
+                raise disk_full() from error
+            raise
+        self._synced_changes = changes
+
+    def disk(self) -> JsonObject | None:
+        """The data directory and the bytes that are free on its disk; None for a server in memory."""
+        if self.data is None:
+            return None
+        return {"directory": str(self.data.path), "free_bytes": shutil.disk_usage(self.data.path).free}
+
+    def save_soon(self) -> None:
+        """What was written so far is put on disk soon."""
+        if self.data is not None:
+            self.spawn(self.synced())
+
+    def new_leg(self, run_id: str) -> Leg:
+        """A leg for the run, with a file for its frames on a durable server."""
+        self._legs[run_id] = self._legs.get(run_id, 0) + 1
+        return self._leg(run_id)
+
+    def _leg(self, run_id: str) -> Leg:
+        if self.data is None:
+            return Leg()
+        self.data.renamed()
+        return Leg(spool=Spool(self.data.streams / f"{run_id}.{self._legs[run_id]}"))
+
+    def _newest_leg(self, run_id: str) -> int:
+        assert self.data is not None
+        numbers = [int(path.suffix[1:]) for path in self.data.streams.glob(f"{run_id}.*")]
+        return max(numbers, default=1)
+
+    def _kept_leg(self, name: str) -> Leg | None:
+        """The leg of that name, for the idempotency key that refers to it; None if its file is gone."""
+        assert self.data is not None
+        execution = self._executions.get(name.rpartition(".")[0])
+        if execution is not None and execution.leg.spool is not None and execution.leg.spool.path.name == name:
+            execution.leg.spool.is_wanted = True
+            return execution.leg
+        spool = Spool(self.data.streams / name)
+        if not spool.path.exists():
+            return None
+        spool.is_wanted = True
+        leg = Leg(spool=spool)
+        leg.end(done=False)
+        return leg
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Runs work in the background; an exception in it is logged."""
@@ -134,6 +238,8 @@ class State:
         self.stores.close()
         self.store.close()
         self.files.close()
+        if self.data is not None:
+            self.data.close()
 
     # Runs
 
@@ -142,7 +248,12 @@ class State:
         execution = Execution(self, run, include_content)
         self._executions[run["id"]] = execution
         self._active[run["thread_id"]] = run["id"]
-        execution.start(created_thread)
+        try:
+            execution.start(created_thread)
+        except BaseException:
+            execution.abandon()
+            self._forget(run)
+            raise
         return execution
 
     @contextmanager
@@ -185,8 +296,13 @@ class State:
 
     def ended(self, run: JsonObject) -> None:
         """A run has reached a final status."""
+        self._forget(run)
+        self.save_soon()
+
+    def _forget(self, run: JsonObject) -> None:
         self._executions.pop(run["id"], None)
         self._active.pop(run["thread_id"], None)
+        self._legs.pop(run["id"], None)
 
     # What runs need
 
@@ -238,7 +354,7 @@ class State:
         """Stores a file that the assistant made; its id."""
         check_argument(name, str, "The name of context.add_file")
         check_argument(content, bytes, "The content of context.add_file")
-        return str(self.files.add_bytes(content, name, "assistants_output")["id"])
+        return str((await self.files.add_bytes(content, name, "assistants_output"))["id"])
 
     async def read_file(self, file_id: str) -> bytes:
         """The content of a file; EngineError if there is no such file."""

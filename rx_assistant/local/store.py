@@ -5,21 +5,31 @@ show. The fields that lists and counts ask for are columns too, so that no query
 synchronous, all from the event loop's thread; a page ends early when its JSON exceeds `PAGE_BYTES`.
 
 The place of a deleted object is remembered, for readers whose cursor it is.
+
+`put_anyway` is for an ending that must not be lost when the disk is full: the object stays in memory, readers see it,
+and the next write that succeeds takes it along.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import os
 import sqlite3
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from rx_assistant.local.directory import connect
 from rx_assistant.local.json_text import JsonObject
 
-_SCHEMA = """
+_log = logging.getLogger("rx_assistant.local")
+
+_MIGRATIONS = (
+    """
 CREATE TABLE IF NOT EXISTS objects (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL,
@@ -44,7 +54,16 @@ CREATE TABLE IF NOT EXISTS places (
     id TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS places_by_id ON places (kind, parent, id);
-"""
+CREATE TABLE IF NOT EXISTS replies (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    key TEXT NOT NULL UNIQUE,
+    fingerprint TEXT NOT NULL,
+    body TEXT,
+    stream TEXT
+);
+""",
+)
+"""The steps from an empty database to the present schema, oldest first. A step that was released never changes."""
 _COLUMNS = ("status", "run_id", "purpose", "usage_bytes")
 _PUT = (
     "INSERT INTO objects (kind, parent, id, status, run_id, purpose, usage_bytes, size, body, notes)"
@@ -75,6 +94,14 @@ class Placed(NamedTuple):
     notes: JsonObject
 
 
+class Kept(NamedTuple):
+    """A reply that is kept for its idempotency key: an object, or the name of a stream."""
+
+    fingerprint: str
+    body: JsonObject | None
+    stream: str | None
+
+
 class UnknownCursorError(Exception):
     """`after` or `before` names no object of the list."""
 
@@ -87,13 +114,10 @@ class UnknownCursorError(Exception):
 class Store:
     """Objects kept in `path`, in memory by default."""
 
-    def __init__(self, path: str = ":memory:") -> None:
-        self.connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    def __init__(self, path: str | os.PathLike[str] = ":memory:") -> None:
+        self.connection = connect(path, _MIGRATIONS)
         self._closing = weakref.finalize(self, self.connection.close)
-        self.connection.execute("PRAGMA journal_mode = WAL")
-        self.connection.execute("PRAGMA synchronous = NORMAL")
-        self.connection.executescript(_SCHEMA)
-        weakref.finalize(self, self.connection.close)  # a server that is never started is never closed, either
+        self._unwritten: dict[tuple[str, str, str], JsonObject] = {}
 
     def close(self) -> None:
         """Lets go of the database; in memory, that is the end of it. Collecting this object does the same."""
@@ -101,14 +125,55 @@ class Store:
 
     def put(self, kind: str, value: JsonObject, parent: str = "", notes: JsonObject | None = None) -> None:
         """Adds the object, or replaces it in its place; notes stay as they are unless given."""
+        if self._unwritten:
+            self._write_unwritten()
+        self._write(kind, value, parent, notes)
+
+    def _write(self, kind: str, value: JsonObject, parent: str, notes: JsonObject | None = None) -> None:
         body = json.dumps(value)
         self.connection.execute(
             _PUT + ("" if notes is None else ", notes = excluded.notes"),
             (kind, parent, value["id"], *map(value.get, _COLUMNS), len(body), body, json.dumps(notes or {})),
         )
 
+    @contextmanager
+    def atomic(self) -> Iterator[None]:
+        """The block's writes are all done, or none of them. No other work may happen in the block: it never awaits."""
+        if self.connection.in_transaction:
+            yield
+            return
+        self.connection.execute("BEGIN")
+        try:
+            yield
+            self.connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):  # SQLite has ended it by itself if the disk is full
+                self.connection.execute("ROLLBACK")
+            raise
+
+    def put_anyway(self, kind: str, value: JsonObject, parent: str = "") -> None:
+        """Like `put`; an object that cannot be written now is kept in memory until it can."""
+        key = (kind, parent, value["id"])
+        self._unwritten[key] = json.loads(json.dumps(value))
+        try:
+            self._write_unwritten()
+        except sqlite3.Error:
+            _log.exception("%s %s could not be written: the next write tries again", kind, value["id"])
+
+    def _write_unwritten(self) -> None:
+        for (kind, parent, id), value in list(self._unwritten.items()):
+            self._write(kind, value, parent)
+            del self._unwritten[kind, parent, id]
+
+    @property
+    def changes(self) -> int:
+        """How many rows were written so far: it grows with each change."""
+        return self.connection.total_changes
+
     def get(self, kind: str, id: str, parent: str = "") -> JsonObject | None:
         """The object, None if there is none."""
+        if self._unwritten and (value := self._unwritten.get((kind, parent, id))) is not None:
+            return dict(value)
         return self._one("body", kind, id, parent)
 
     def notes(self, kind: str, id: str, parent: str = "") -> JsonObject:
@@ -117,6 +182,7 @@ class Store:
 
     def delete(self, kind: str, id: str, parent: str = "") -> bool:
         """Whether there was such an object to delete."""
+        self._unwritten.pop((kind, parent, id), None)
         self.connection.execute(
             "INSERT INTO places (seq, kind, parent, id) SELECT seq, kind, parent, id FROM objects"
             " WHERE kind = ? AND parent = ? AND id = ?",
@@ -207,6 +273,24 @@ class Store:
         rows = self.connection.execute("SELECT parent FROM objects WHERE kind = ? AND id = ?", (kind, id))
         return [row[0] for row in rows]
 
+    def with_status(self, kind: str, *statuses: str) -> list[tuple[str, JsonObject, JsonObject]]:
+        """The objects of a kind that have one of the statuses, oldest first: parent, object, notes."""
+        marks = ", ".join("?" * len(statuses))
+        rows = self.connection.execute(
+            f"SELECT parent, body, notes FROM objects WHERE kind = ? AND status IN ({marks}) ORDER BY seq",
+            (kind, *statuses),
+        ).fetchall()
+        return [(parent, json.loads(body), json.loads(notes)) for parent, body, notes in rows]
+
+    def orphans(self, kind: str, parents: str) -> list[str]:
+        """The ids of missing objects of the kind `parents` under which there are objects of `kind`."""
+        rows = self.connection.execute(
+            "SELECT DISTINCT parent FROM objects WHERE kind = ? AND parent NOT IN"
+            " (SELECT id FROM objects WHERE kind = ?)",
+            (kind, parents),
+        )
+        return [row[0] for row in rows]
+
     def page(self, kind: str, parent: str, page: Page) -> tuple[list[JsonObject], bool]:
         """One page of the parent's objects, and whether more follow; UnknownCursorError for a cursor that is none.
 
@@ -233,8 +317,32 @@ class Store:
             if len(found) == page.limit or (room < 0 and found):
                 rows.close()
                 return (found[::-1] if backwards else found), True
-            found.append(json.loads(body))
+            value: JsonObject = json.loads(body)
+            found.append(self._unwritten.get((kind, parent, value["id"])) or value)
         return (found[::-1] if backwards else found), False
+
+    # Replies to idempotency keys
+
+    def reply(self, key: str) -> Kept | None:
+        """What was answered to the key."""
+        row = self.connection.execute("SELECT fingerprint, body, stream FROM replies WHERE key = ?", (key,)).fetchone()
+        return None if row is None else Kept(row[0], None if row[1] is None else json.loads(row[1]), row[2])
+
+    def keep_reply(self, key: str, reply: Kept) -> None:
+        """Keeps what was answered to the key."""
+        body = None if reply.body is None else json.dumps(reply.body)
+        self.connection.execute(
+            "INSERT OR REPLACE INTO replies (key, fingerprint, body, stream) VALUES (?, ?, ?, ?)",
+            (key, reply.fingerprint, body, reply.stream),
+        )
+
+    def drop_reply(self, key: str) -> None:
+        """Forgets what was answered to the key."""
+        self.connection.execute("DELETE FROM replies WHERE key = ?", (key,))
+
+    def replies(self) -> list[tuple[str, str | None]]:
+        """The keys whose replies are kept, oldest first, each with the name of its stream if it has one."""
+        return self.connection.execute("SELECT key, stream FROM replies ORDER BY number").fetchall()
 
     def _one(self, column: str, kind: str, id: str, parent: str) -> JsonObject | None:
         row = self.connection.execute(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import re
 import tempfile
@@ -17,12 +16,11 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from rx_assistant.local.errors import SERVER_ERROR, ApiError, bad_request
+from rx_assistant.local.errors import ApiError, bad_request, disk_full, is_full
 from rx_assistant.local.json_text import JsonObject
 
 _MAX_FIELD_BYTES = 64 * 2**10
 _MAX_PARTS = 64
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(slots=True)
@@ -62,8 +60,8 @@ def whole_file(directory: Path) -> Iterator[IO[bytes]]:
     except BaseException as error:
         if target is not None:
             Path(target.name).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in _FULL:
-            raise ApiError(507, "The server's disk is full.", type=SERVER_ERROR, code="insufficient_storage") from error
+        if is_full(error):
+            raise disk_full() from error
         raise
 
 

@@ -76,12 +76,20 @@ class Spawn(Protocol):
 class VectorStores:
     """All vector stores of a server. `delay` (seconds) goes before each ingestion."""
 
-    def __init__(self, store: Store, files: Files, spawn: Spawn, delay: float, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        files: Files,
+        spawn: Spawn,
+        delay: float,
+        limits: Limits | None = None,
+        index: Path | None = None,
+    ) -> None:
         self._store = store
         self._files = files
         self._spawn = spawn
         self._delay = delay
-        self._index = IndexThread()
+        self._index = IndexThread(":memory:" if index is None else index)
         self._closing = False
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._document_turns = asyncio.Semaphore(_DOCUMENTS_AT_ONCE)
@@ -93,6 +101,17 @@ class VectorStores:
         self._closing = True
         self._documents.close()
         self._index.close()
+
+    async def go_on(self) -> None:
+        """After a restart: takes in what was being taken in, and files whose chunks are missing; drops other chunks."""
+        indexed = await self._index.ask(lambda index: index.files())
+        for store_id, member, _ in self._store.with_status(_FILE, "in_progress", "completed"):
+            key = (store_id, member["id"])
+            if member["status"] == "in_progress" or (member["usage_bytes"] and key not in indexed):
+                self._start(store_id, member["id"], member["chunking_strategy"])
+            indexed.discard(key)
+        for store_id, file_id in indexed:
+            self._index.tell(lambda index, key=(store_id, file_id): index.remove(*key))  # type: ignore[misc]
 
     # Stores
 
@@ -361,10 +380,13 @@ class VectorStores:
         self._store.put(_FILE, value, store_id, {"batch": batch_id})
         if batch_id is not None:
             self._store.put(_MEMBER, value, batch_id)
+        self._start(store_id, file_id, strategy)
+        return value
+
+    def _start(self, store_id: str, file_id: str, strategy: JsonObject) -> None:
         key = (store_id, file_id)
         self._work[key] = task = self._spawn(self._ingest(store_id, file_id, strategy["static"]))
         task.add_done_callback(self._forgetting(key))
-        return value
 
     def _forgetting(self, key: tuple[str, str]) -> Callable[[asyncio.Task[None]], None]:
         def forget(task: asyncio.Task[None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import io
 import itertools
@@ -371,6 +372,6 @@ def test_a_full_disk_leaves_no_file_behind(api, monkeypatch, disk):
         response = api.http.post("/files", files=files, data={"purpose": "assistants"})
         assert (response.status_code, response.json()["error"]["code"]) == (507, "insufficient_storage")
         with pytest.raises(rx_assistant.local.errors.ApiError):
-            api.server._state.files.add_bytes(b"x", "a.txt", "assistants_output")
+            asyncio.run(api.server._state.files.add_bytes(b"x", "a.txt", "assistants_output"))
     assert list(directory.iterdir()) == []
     assert api.upload("a.txt", "x")["bytes"] == 1

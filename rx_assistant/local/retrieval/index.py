@@ -11,21 +11,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import sqlite3
 import weakref
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
+from rx_assistant.local.directory import connect
 from rx_assistant.local.retrieval.chunking import Chunk
 from rx_assistant.local.retrieval.extraction import heading
 from rx_assistant.local.retrieval.terms import query_terms, terms
 
 _log = logging.getLogger("rx_assistant.local")
 
-_SCHEMA = """
+_MIGRATIONS = (
+    """
 CREATE TABLE IF NOT EXISTS chunks (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     store TEXT NOT NULL,
@@ -39,7 +43,8 @@ CREATE INDEX IF NOT EXISTS chunks_of_file ON chunks (store, file);
 CREATE VIRTUAL TABLE IF NOT EXISTS chunk_terms USING fts5 (
     store, terms, tokenize = "unicode61 remove_diacritics 0 tokenchars '_-'"
 );
-"""
+""",
+)
 _CANDIDATES = 200
 _K1 = 1.2
 _B = 0.5
@@ -70,27 +75,41 @@ class ChunkIndex:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
-        self._db.executescript(_SCHEMA)
 
     def add(self, store: str, file: str, found: Iterable[tuple[Chunk, list[str]]]) -> None:
         """Indexes more chunks of a file, given with their terms."""
+        with self._transaction():
+            for chunk, chunk_terms in found:
+                row = (store, file, chunk.start, chunk.text, chunk.place, len(chunk_terms))
+                cursor = self._db.execute(
+                    "INSERT INTO chunks (store, file, start, text, place, length) VALUES (?, ?, ?, ?, ?, ?)", row
+                )
+                self._db.execute(
+                    "INSERT INTO chunk_terms (rowid, store, terms) VALUES (?, ?, ?)",
+                    (cursor.lastrowid, store, " ".join(chunk_terms)),
+                )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         self._db.execute("BEGIN")
-        for chunk, chunk_terms in found:
-            row = (store, file, chunk.start, chunk.text, chunk.place, len(chunk_terms))
-            cursor = self._db.execute(
-                "INSERT INTO chunks (store, file, start, text, place, length) VALUES (?, ?, ?, ?, ?, ?)", row
-            )
-            self._db.execute(
-                "INSERT INTO chunk_terms (rowid, store, terms) VALUES (?, ?, ?)",
-                (cursor.lastrowid, store, " ".join(chunk_terms)),
-            )
-        self._db.execute("COMMIT")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
 
     def remove(self, store: str, file: str | None = None) -> None:
         """Forgets a file's chunks, or all of a store's."""
         where, values = ("store = ?", [store]) if file is None else ("store = ? AND file = ?", [store, file])
-        self._db.execute(f"DELETE FROM chunk_terms WHERE rowid IN (SELECT id FROM chunks WHERE {where})", values)
-        self._db.execute(f"DELETE FROM chunks WHERE {where}", values)
+        with self._transaction():
+            self._db.execute(f"DELETE FROM chunk_terms WHERE rowid IN (SELECT id FROM chunks WHERE {where})", values)
+            self._db.execute(f"DELETE FROM chunks WHERE {where}", values)
+
+    def files(self) -> set[tuple[str, str]]:
+        """The files of which there are chunks, as pairs of store and file."""
+        return set(self._db.execute("SELECT DISTINCT store, file FROM chunks"))
 
     def text(self, store: str, file: str) -> str:
         """The file's text, put together again from its chunks."""
@@ -173,7 +192,8 @@ class IndexThread:
     What is asked for is done in that order. The thread begins with the first call and ends with `close()`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, path: str | os.PathLike[str] = ":memory:") -> None:
+        self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rx_assistant.local.index")
         self._db: sqlite3.Connection | None = None
         self._opened: ChunkIndex | None = None
@@ -189,6 +209,8 @@ class IndexThread:
 
     def close(self) -> None:
         """Drops what waits, breaks off what runs, and lets go of the database."""
+        if self._closing:
+            return
         self._closing = True
         if self._db is not None:
             self._db.interrupt()
@@ -202,7 +224,7 @@ class IndexThread:
 
     def _index(self) -> ChunkIndex:
         if self._opened is None:
-            self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+            self._db = connect(self._path, _MIGRATIONS)
             weakref.finalize(self, self._db.close)
             self._opened = ChunkIndex(self._db)
         return self._opened

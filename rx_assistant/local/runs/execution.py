@@ -14,11 +14,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import NamedTuple, Protocol
 
 from rx_assistant.local import engine as actions, foreign, objects, tokens
 from rx_assistant.local.engine import Action, Engine, SearchResult
+from rx_assistant.local.errors import FULL, is_full
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.leg import Leg
 from rx_assistant.local.runs.actions import EngineError, check_action, check_given
@@ -26,11 +28,13 @@ from rx_assistant.local.runs.context import Access, Prompt, PromptTooLongError, 
 from rx_assistant.local.runs.history import Thread
 from rx_assistant.local.runs.journal import Journal
 from rx_assistant.local.runs.message_writer import MessageWriter
+from rx_assistant.local.runs.recovery import reopened
 from rx_assistant.local.runs.tools_writer import ToolsWriter
 from rx_assistant.local.store import Page, Store
 
 _log = logging.getLogger("rx_assistant.local")
 _ENGINE_FAILED = "The engine failed. The server's log says why."
+_STOPPED = "The server was stopped while the run was in progress."
 
 _LONG_PROMPT = 100_000  # characters; a longer prompt is counted off the event loop
 _LONGEST_PROMPT = 2_000_000
@@ -49,6 +53,14 @@ class Surroundings(Protocol):
 
     def ended(self, run: JsonObject) -> None:
         """The run has reached a final status."""
+        ...
+
+    def new_leg(self, run_id: str) -> Leg:
+        """A leg for the run, with a file for its frames on a durable server."""
+        ...
+
+    def save_soon(self) -> None:
+        """What was written so far is put on disk soon."""
         ...
 
     async def gate(self, name: str) -> None:
@@ -87,9 +99,11 @@ class _StoppedError(Exception):
 class Execution:
     """A run that is not over yet."""
 
-    def __init__(self, around: Surroundings, run: JsonObject, include_content: bool) -> None:
+    def __init__(
+        self, around: Surroundings, run: JsonObject, include_content: bool, restored: Leg | None = None
+    ) -> None:
         self.run = run
-        self.leg = Leg()
+        self.leg = restored or around.new_leg(run["id"])
         self._around = around
         self._journal = Journal(around.store, run, self.leg, include_content)
         self._open: MessageWriter | ToolsWriter | None = None
@@ -100,23 +114,41 @@ class Execution:
         self._stopping = False
         self._over = False
         self._task: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(around.run_ttl, self.expire)
+        left = around.run_ttl if restored is None else max(0, run["expires_at"] - time.time())
+        self._timer = asyncio.get_running_loop().call_later(left, self.expire)
 
     def start(self, created_thread: JsonObject | None = None) -> None:
         """Stores the run, announces it and lets it go on in the background."""
+        self._journal.begin_run()
         if created_thread is not None:
             self.leg.emit("thread.created", created_thread)
         self._journal.update_run("created")
         self._journal.update_run("queued")
         self._task = self._around.spawn(self._drive())
 
+    def go_on(self) -> None:
+        """Goes on after a restart of the server: with what the run waited for, or to the ending of what was cut off."""
+        self._completion_left = self._journal.recall(self._completion_left)
+        status = self.run["status"]
+        if status != "queued":
+            self._open = reopened(self._journal)
+        if status == "queued":
+            self._task = self._around.spawn(self._drive())
+        elif status == "cancelling":
+            self._conclude("cancelled", _Abort("cancelled", "run_cancelled"), cancelled_at=objects.now())
+        elif status != "requires_action":
+            self._fail(actions.Failure(_STOPPED))
+        elif not self.pending_calls():
+            self._fail(actions.Failure("The calls that the run waited for are lost."))
+
     def submit(self, outputs: dict[str, str]) -> None:
         """Goes on with what the client answered, by call id, in a leg of its own."""
-        self.leg = self._journal.leg = Leg()
-        if isinstance(self._open, ToolsWriter):
-            self._open.answer(outputs)
+        self.leg = self._journal.leg = self._around.new_leg(self.run["id"])
+        with self._around.store.atomic():
+            if isinstance(self._open, ToolsWriter):
+                self._open.answer(outputs)
+            self._journal.update_run("queued", status="queued", required_action=None)
         self._open = None
-        self._journal.update_run("queued", status="queued", required_action=None)
         self._task = self._around.spawn(self._drive())
 
     def pending_calls(self) -> list[JsonObject]:
@@ -155,9 +187,7 @@ class Execution:
         self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
-        if not self.leg.ended:
-            self.leg.cut()
-            self.leg.end(done=False)
+        self.leg.abandon()
 
     async def _stop(self, status: str, reason: str) -> None:
         if self._task is not None:
@@ -196,8 +226,9 @@ class Execution:
                 raise error
             return
         level = logging.WARNING if isinstance(error, asyncio.CancelledError) else logging.ERROR
-        _log.log(level, "run %s: the engine failed", self.run["id"], exc_info=error)
-        self._fail(actions.Failure(_ENGINE_FAILED))
+        full = is_full(error)
+        _log.log(level, "run %s: %s", self.run["id"], FULL if full else "the engine failed", exc_info=error)
+        self._fail(actions.Failure(FULL if full else _ENGINE_FAILED))
         if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
             raise error
 
@@ -385,11 +416,12 @@ class Execution:
 
     def _finish(self) -> None:
         calls = self.pending_calls()
-        if calls:
-            self.flush()
+        if isinstance(self._open, ToolsWriter) and calls:
+            self._open.wait()
             required = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": calls}}
             self._journal.update_run("requires_action", status="requires_action", required_action=required)
             self.leg.end()
+            self._around.save_soon()
             return
         self._close()
         self._conclude("completed", None, completed_at=objects.now())
@@ -411,7 +443,7 @@ class Execution:
         error = {"message": action.message, "type": "server_error", "param": None, "code": action.code}
         self.leg.emit("error", error if action.flat else {"error": error})
         self.leg.end(done=False)
-        self._journal.leg = Leg()
+        self._journal.leg = Leg()  # for nobody
         self._fail(actions.Failure(action.message))
 
     def _conclude(self, status: str, abort: _Abort | None, done: bool = True, **changes: object) -> None:
@@ -422,9 +454,10 @@ class Execution:
         self._timer.cancel()
         final = dict(status=status, expires_at=None, required_action=None, **changes)
         try:
-            if self._open is not None and abort is not None:
-                self._open.abort(abort.status, abort.reason, abort.error)
-            self._journal.update_run(status, **final, usage=self._journal.usage())
+            with self._around.store.atomic():
+                if self._open is not None and abort is not None:
+                    self._open.abort(abort.status, abort.reason, abort.error)
+                self._journal.update_run(status, **final, usage=self._journal.usage())
         except Exception:
             _log.exception("run %s: its ending could not be written as it is", self.run["id"])
             self._conclude_plainly(status, final)

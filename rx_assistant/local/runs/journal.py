@@ -35,6 +35,22 @@ class Journal:
         """The run's tokens: what the engine counted, and an estimate only if it counted nothing."""
         return objects.total_usage(self._counted or self._estimated)
 
+    def begin_run(self) -> None:
+        """Stores a new run, with what a restart needs besides."""
+        self.store.put("run", self.run, self.run["thread_id"], {"include_content": self._include_content})
+
+    def recall(self, completion_left: int | None) -> int | None:
+        """Takes the tokens of the run's steps from the store; what then is left of its completion tokens."""
+        for step in self.store.each("step", self.run["id"]):
+            if step["usage"] is None:
+                continue
+            self._estimated.append(step["usage"])
+            if self.remembered(step).get("counted"):
+                self._counted.append(step["usage"])
+        if completion_left is None:
+            return None
+        return max(0, completion_left - int(objects.total_usage(self._estimated)["completion_tokens"]))
+
     def save_run(self) -> None:
         """Stores the run as it is now."""
         self._put("run", self.run, self.run["thread_id"])
@@ -43,7 +59,7 @@ class Journal:
         """Changes fields of the run, stores it and emits `thread.run.<event>`."""
         self.run.update(changes)
         self.save_run()
-        self.leg.emit(f"thread.run.{event}", self.run)
+        self._emit(f"thread.run.{event}", self.run)
 
     def begin_step(self, step: JsonObject) -> None:
         """Stores a new step; `created` and `in_progress` follow each other at once."""
@@ -65,10 +81,13 @@ class Journal:
         self._finish_step(step, status)
         if counted is not None:
             self._counted.append(counted)
+            self.remember(step, counted=True)
         self._estimated.append(estimate)
 
     def end_message(self, message: JsonObject, status: str) -> None:
         """Closes a message as `completed` or `incomplete`."""
+        if message["id"] in self._ended:
+            return
         message["status"] = status
         message[f"{status}_at"] = objects.now()
         self.message_event(status, message)
@@ -80,10 +99,14 @@ class Journal:
         Their events go out even if the objects cannot be stored, but for those that went out before.
         """
         self._desperate = True
-        if message is not None and message["id"] not in self._ended:
+        if message is not None and message["id"] in self._ended:
+            self.save_message(message)
+        elif message is not None:
             message |= {**json_text.plain(message), "incomplete_details": {"reason": "run_failed"}}
             self.end_message(message, "incomplete")
-        if step is not None and step["id"] not in self._ended:
+        if step is not None and step["id"] in self._ended:
+            self.save_step(step)
+        elif step is not None:
             step |= json_text.plain(step)
             self._finish_step(step, status if status in STEP.terminal else "failed")
         self.run |= json_text.plain(self.run)
@@ -101,12 +124,23 @@ class Journal:
         """Emits a fragment of one tool call."""
         delta = {"step_details": {"type": "tool_calls", "tool_calls": [call]}}
         value = {"id": step["id"], "object": "thread.run.step.delta", "delta": delta}
-        self.leg.emit("thread.run.step.delta", value)
+        self._emit("thread.run.step.delta", value)
 
     def note(self, step: JsonObject, value: JsonObject) -> None:
         """Keeps a value with the step, for the engine alone."""
-        kept = self.store.notes("step", step["id"], self.run["id"]).get("engine", [])
-        self.store.put("step", step, self.run["id"], {"engine": [*kept, value]})
+        self.remember(step, engine=[*self.remembered(step).get("engine", []), value])
+
+    def remember(self, step: JsonObject, **notes: object) -> None:
+        """Keeps notes with the step, beside those that it has."""
+        self.store.put("step", step, self.run["id"], {**self.remembered(step), **notes})
+
+    def remembered(self, step: JsonObject) -> JsonObject:
+        """The notes of the step."""
+        return self.store.notes("step", step["id"], self.run["id"])
+
+    def took_over(self, ended: str) -> None:
+        """An object whose final event is out already."""
+        self._ended.add(ended)
 
     def save_step(self, step: JsonObject) -> None:
         """Stores a step that is still going on."""
@@ -119,12 +153,12 @@ class Journal:
     def message_event(self, event: str, message: JsonObject) -> None:
         """Stores the message and emits `thread.message.<event>`."""
         self.save_message(message)
-        self.leg.emit(f"thread.message.{event}", message)
+        self._emit(f"thread.message.{event}", message)
 
     def message_delta(self, message: JsonObject, part: JsonObject) -> None:
         """Emits a fragment of one content part."""
         value = {"id": message["id"], "object": "thread.message.delta", "delta": {"content": [part]}}
-        self.leg.emit("thread.message.delta", value)
+        self._emit("thread.message.delta", value)
 
     def _put(self, kind: str, value: JsonObject, parent: str) -> None:
         try:
@@ -132,7 +166,14 @@ class Journal:
         except Exception:
             if not self._desperate:
                 raise
-            _log.exception("run %s: the end of a %s could not be stored", self.run["id"], kind)
+            self.store.put_anyway(kind, value, parent)
+
+    def _emit(self, name: str, value: JsonObject) -> None:
+        try:
+            self.leg.emit(name, value)
+        except OSError:
+            if not self._desperate:
+                raise
 
     def _emit_step(self, event: str, step: JsonObject) -> None:
-        self.leg.emit(f"thread.run.step.{event}", shown_step(step, self._include_content))
+        self._emit(f"thread.run.step.{event}", shown_step(step, self._include_content))

@@ -11,18 +11,23 @@ from rx_assistant.local.runs.journal import Journal
 
 
 class MessageWriter:
-    """One message_creation step."""
+    """One message_creation step; `reopened` is one that a restart found open, and its message."""
 
-    def __init__(self, journal: Journal, prompt_tokens: int) -> None:
+    def __init__(
+        self, journal: Journal, prompt_tokens: int, reopened: tuple[JsonObject, JsonObject] | None = None
+    ) -> None:
         self._journal = journal
         self._prompt_tokens = prompt_tokens
         self.completion_tokens = 0
         self.usage: JsonObject | None = None
+        self._fragments = Fragments()
+        self._growing: Literal["text", "refusal"] | None = None
+        if reopened is not None:
+            self.step, self.message = reopened
+            return
         self.message = objects.answer_message(journal.run)
         details = {"type": "message_creation", "message_creation": {"message_id": self.message["id"]}}
         self.step = objects.step(journal.run, details)
-        self._fragments = Fragments()
-        self._growing: Literal["text", "refusal"] | None = None
         journal.begin_step(self.step)
         journal.message_event("created", self.message)
         journal.message_event("in_progress", self.message)

@@ -15,18 +15,34 @@ from rx_assistant.local.runs.journal import Journal
 
 
 class ToolsWriter:
-    """One tool_calls step."""
+    """One tool_calls step; `reopened` is one that a restart found open."""
 
-    def __init__(self, journal: Journal, prompt_tokens: int) -> None:
+    def __init__(self, journal: Journal, prompt_tokens: int, reopened: JsonObject | None = None) -> None:
         self._journal = journal
         self._prompt_tokens = prompt_tokens
         self.completion_tokens = 0
         self.usage: JsonObject | None = None
-        self.step = objects.step(journal.run, {"type": "tool_calls", "tool_calls": []})
         self._calls: dict[int, JsonObject] = {}
         self._fragments: dict[int, Fragments] = {}
         self._places: dict[tuple[str, int], int] = {}
+        if reopened is not None:
+            self._reopen(reopened)
+            return
+        self.step = objects.step(journal.run, {"type": "tool_calls", "tool_calls": []})
         journal.begin_step(self.step)
+
+    def _reopen(self, step: JsonObject) -> None:
+        self.step = step
+        spent = self._journal.remembered(step).get("spent") or {}
+        self.usage = spent.get("usage")
+        self._prompt_tokens = spent.get("prompt_tokens", 0)
+        self.completion_tokens = spent.get("completion_tokens", 0)
+        for index, call in enumerate(step["step_details"]["tool_calls"]):
+            self._calls[index] = call
+            self._fragments[index] = Fragments()
+            field = _GROWING.get(call["type"])
+            if field is not None:
+                self._fragments[index].add(call[call["type"]][field])
 
     def function(self, call: engine.FunctionCall) -> None:
         """A function call begins."""
@@ -66,6 +82,16 @@ class ToolsWriter:
         """Stores the step as it stands, for whoever polls."""
         self._join()
         self._journal.save_step(self.step)
+
+    def wait(self) -> None:
+        """Stores the step with what a restart needs to go on, as the client now has to answer the calls."""
+        self._join()
+        spent = {
+            "usage": self.usage,
+            "prompt_tokens": self._prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+        }
+        self._journal.remember(self.step, spent=spent)
 
     def pending(self) -> list[JsonObject]:
         """The function calls that the client has to answer, as `required_action` lists them. No fragment may follow."""
@@ -127,7 +153,7 @@ class ToolsWriter:
             rest = fragments.end()
             if rest:
                 kind = self._calls[place]["type"]
-                field = "arguments" if kind == "function" else "input"
+                field = _GROWING[kind]
                 self._journal.step_delta(self.step, {"index": place, "type": kind, kind: {field: rest}})
 
     def _join(self) -> None:
@@ -139,6 +165,9 @@ class ToolsWriter:
                 call["code_interpreter"]["input"] = text
         calls = [self._calls[index] for index in sorted(self._calls)]
         self.step["step_details"] = {"type": "tool_calls", "tool_calls": calls}
+
+
+_GROWING = {"function": "arguments", "code_interpreter": "input"}
 
 
 def _result(found: engine.SearchResult) -> JsonObject:
