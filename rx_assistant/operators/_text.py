@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rx_assistant.types import Annotation, Text
 
 _Part = Moment[PartState]
+_NEWEST: Final = 1 << 62  # a version after all others
 
 
 def text_deltas() -> Callable[[Observable[Event]], Observable[str]]:
@@ -128,6 +129,9 @@ class TextSnapshot:
     def __hash__(self) -> int:
         return hash((self.message_id, self.index, self.value))
 
+    def _repr_markdown_(self) -> str:
+        return self.text._repr_markdown_()
+
     def __repr__(self) -> str:
         return f"TextSnapshot(message_id={self.message_id!r}, index={self.index}, value={self.value!r})"
 
@@ -205,6 +209,10 @@ class _TextFields:
     def index(self) -> int:
         """The part's index in the message's content."""
         return self._part.index
+
+    def _repr_markdown_(self) -> str:
+        """The text so far, without reading on."""
+        return self._part.text(_NEWEST)._repr_markdown_()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(message_id={self.message_id!r}, index={self.index})"

@@ -108,6 +108,14 @@ class StreamBase:
         run = None if identity is None else identity.run_id
         return f"{type(self).__name__}(run={run!r}, events={log.length}, {self._state()})"
 
+    def _repr_markdown_(self) -> str:
+        """What has arrived so far, without reading on."""
+        return self._arrived()._repr_markdown_() or repr(self)
+
+    def _arrived(self) -> RunSnapshot:
+        """Return the snapshot of all that is in the log, delivered or not."""
+        return self._folding.arrived(self.log)
+
     def _state(self) -> str:
         if not self.log.ended:
             return "open" if self._is_sent() else "not sent"
