@@ -25,6 +25,7 @@ from rx_assistant.streams.base import (
     OnSubscribe,
     Replay,
     StreamBase,
+    check_seconds,
     is_over,
     log_uncancelled,
 )
@@ -248,6 +249,7 @@ class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEv
             PollTimeoutError: the run was not over in time. `last` is its last known state.
             RuntimeError: the stream is a recording, or comes from elsewhere, so there is nothing to post to.
         """
+        check_seconds("timeout", timeout)
         wanted = [True]
         run: Run | None = None
         try:

@@ -24,6 +24,7 @@ from rx_assistant.streams.base import (
     Post,
     Replay,
     StreamBase,
+    check_seconds,
     is_over,
     log_uncancelled,
 )
@@ -207,6 +208,7 @@ class AssistantStream(StreamBase, SyncBlock, Stream[AssistantStreamEvent]):
             PollTimeoutError: the run was not over in time. `last` is its last known state.
             RuntimeError: the stream is a recording, or comes from elsewhere, so there is nothing to post to.
         """
+        check_seconds("timeout", timeout)
         if timeout is None or self.log.delivering == threading.get_ident():
             return self._end_run(lambda: True)
         leaving = _Leaving(self)

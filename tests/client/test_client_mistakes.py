@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, closing
+from functools import partial
 from typing import Any
 
 import httpx
@@ -211,3 +212,25 @@ def test_a_run_that_had_ended_when_its_client_was_closed_has_ended_well() -> Non
                 if event.event == "thread.run.completed":
                     client.close()
             assert stream.get_final_run().status == "completed"
+
+
+STREAM_LIMITS = ("cancel_wait", "idle_grace", "max_pending", "max_event_bytes")
+
+
+@pytest.mark.parametrize("value", ["2", [2]], ids=repr)
+def test_other_limits_that_are_no_number_are_named(value: Any) -> None:
+    runs: Any = AssistantClient(base_url=URL).threads.runs
+    batches: Any = AssistantClient(base_url=URL).vector_stores.file_batches
+    anything: Any = replay
+    attempts: dict[str, Callable[[], object]] = {
+        **{name: partial(runs.stream, "t", assistant_id="a", **{name: value}) for name in STREAM_LIMITS},
+        "longest wait": lambda: runs.watch("r", "t", max_wait_seconds=value),
+        "poll_interval_ms": lambda: runs.watch("r", "t", poll_interval_ms=value),
+        "max_concurrency": lambda: batches.watch_upload("v", files=[b"x"], max_concurrency=value),
+        "timeout": lambda: runs.stream("t", assistant_id="a").cancel_and_wait(timeout=value),
+        "events_per_second": lambda: anything(ENDED, events_per_second=value),
+        "chunk_size": lambda: anything(ENDED, chunk_size=value),
+    }
+    for name, attempt in attempts.items():
+        with pytest.raises(ValueError, match=f"{name} must be a .*number.*, got "):
+            attempt()
