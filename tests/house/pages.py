@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
+AGAIN = "# pyright: reportDuplicateImport=false\n"  # a block may repeat an import of a block before it
 BEFORE = {
     "any-model": "# pyright: reportDeprecated=false\n",  # what the official SDK says of these endpoints
     "gui": "thread_id = assistant_id = ''\n",
@@ -34,7 +35,7 @@ def programs() -> dict[str, str]:
     for page in (ROOT / "README.md", *sorted(DOCS.glob("*.md"))):
         name = page.stem.replace("-", "_")
         if text := program(page):
-            found[f"page_{name}"] = BEFORE.get(page.stem, "") + text
+            found[f"page_{name}"] = AGAIN + BEFORE.get(page.stem, "") + text
         for number, block in enumerate(filter(is_test, blocks(page))):
             found[f"page_{name}_test_{number}"] = block
     return found
