@@ -61,7 +61,7 @@ def handler(mine: AssistantClient, sdk: openai.OpenAI, group: int, target: float
 
 
 def first_text(mine: AssistantClient, sdk: openai.OpenAI) -> Row:
-    """From the call to the first text at whoever reads it, the connection being open already."""
+    """Seconds from the call to the reader's first text, on an open connection."""
     thread = "t-20-1-0-1"
 
     def ours() -> float:

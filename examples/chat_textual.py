@@ -80,7 +80,7 @@ class Chat(App[None]):
 
     def compose(self) -> ComposeResult:
         yield Static("Concierge", id="title")
-        yield Static("ready", id="status")
+        yield Static("ready", id="status", markup=False)
         yield VerticalScroll(id="page")
         yield Entry(placeholder="Write to the concierge", show_line_numbers=False)
         yield Footer()
@@ -112,7 +112,7 @@ class Chat(App[None]):
     def action_copy(self) -> None:
         blocks = [code for paper in self.papers.values() for code in code_blocks(paper.text)]
         if blocks:
-            self.copy_to_clipboard(blocks[-1])
+            self.copy_to_clipboard(printable(blocks[-1]))
 
     async def action_quit(self) -> None:
         if self.turns.stream is not None:

@@ -360,8 +360,23 @@ def _text_of(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-_CREDENTIAL: Final = re.compile("auth|key|token|cookie|secret|password|credential", re.IGNORECASE)
-"""The names of headers and query parameters that may hold one."""
+_CREDENTIAL: Final = re.compile(
+    "auth|(?<!idempotency-)key|token|cookie|secret|passw|credential|signature|^sig$|^code$", re.IGNORECASE
+)
+
+
+def may_be_secret(name: str) -> bool:
+    """Whether a header or query parameter of this name may hold a credential."""
+    return _CREDENTIAL.search(name) is not None
+
+
+def without_secrets(url: Any) -> Any:
+    """A URL of httpx or httpx2 without user, password and the query parameters that may hold a credential."""
+    if url.userinfo:
+        url = url.copy_with(userinfo=b"")
+    for name in [name for name in url.params if may_be_secret(name)]:
+        url = url.copy_remove_param(name)
+    return url
 
 
 def _without_credentials(message: Any) -> Any:
@@ -373,9 +388,7 @@ def _without_credentials(message: Any) -> Any:
         twin.next_request = None
         twin.history = [_without_credentials(earlier) for earlier in getattr(message, "history", ())]
     elif hasattr(message, "url") and hasattr(message.headers, "multi_items"):
-        kept = [(name, value) for name, value in message.headers.multi_items() if not _CREDENTIAL.search(name)]
+        kept = [(name, value) for name, value in message.headers.multi_items() if not may_be_secret(name)]
         twin.headers = type(message.headers)(kept)
-        twin.url = message.url.copy_with(userinfo=b"")
-        for name in [name for name in twin.url.params if _CREDENTIAL.search(name)]:
-            twin.url = twin.url.copy_remove_param(name)
+        twin.url = without_secrets(message.url)
     return twin

@@ -105,7 +105,7 @@ class SSEDecoder:
 
         They show HTML or JSON that a proxy wrote into the stream, or an incomplete block.
         """
-        return (self._skipped + _telling(bytes(self._open[: 2 * _SHOWN])))[:_SHOWN].strip()
+        return (self._skipped + _unexpected_lines(bytes(self._open[: 2 * _SHOWN])))[:_SHOWN].strip()
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """The events that this chunk completes.
@@ -228,7 +228,7 @@ class SSEDecoder:
                 self._block_retry = None
                 self._skipped = b""
             elif len(self._skipped) < _SHOWN:
-                self._skipped = (self._skipped + _telling(block[: 2 * _SHOWN]))[:_SHOWN]
+                self._skipped = (self._skipped + _unexpected_lines(block[: 2 * _SHOWN]))[:_SHOWN]
 
 
 class _Block(NamedTuple):
@@ -259,7 +259,7 @@ def _read_block(block: bytes) -> _Block:
     return _Block(name, b"\n".join(data) if data else None, last_event_id, retry)
 
 
-def _telling(block: bytes) -> bytes:
+def _unexpected_lines(block: bytes) -> bytes:
     """The unexpected lines of a block without an event: not its comments, nor the fields that need no event."""
     lines = [line for line in block.split(b"\n") if line and not line.startswith((b":", b"id:", b"retry:"))]
     return b"\n".join([*lines, b""]) if lines else b""

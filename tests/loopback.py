@@ -60,7 +60,7 @@ def server_tls() -> ssl.SSLContext:
 
 @cache
 def untrusted_tls() -> ssl.SSLContext:
-    """What a server has that nobody vouches for."""
+    """A server's TLS with a certificate from an unknown authority."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("localhost").configure_cert(context)
     return context

@@ -125,7 +125,7 @@ def read_all(snapshot: RunSnapshot) -> None:
 
 
 def survive(frames: list[Frame], seen: Counter[str]) -> None:
-    """Decodes, reads and folds the frames; raises what is no typed error."""
+    """Decodes, reads and folds the frames. Raises any error that is not a typed error."""
     snapshot = RunSnapshot()
     for name, data in frames:
         kind, payload = classify(name, data)

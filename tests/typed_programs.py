@@ -16,7 +16,7 @@ class Programs:
     """What comes after it for the second checker, because the first does not see it."""
 
     head: str = ""
-    """What each wrong program begins with, and what is no mistake."""
+    """The correct beginning of each wrong program."""
 
     wrong: dict[str, str] = field(default_factory=dict)
     """Lines that the first checker refuses, under what is wrong with them."""

@@ -1,1 +1,1 @@
-"""One pure builder for each of the 44 operations, in one file per resource: ids and parameters in, a `Request` out."""
+"""One pure builder for each of the 44 operations, in one file per resource: ids and parameters → a `Request`."""

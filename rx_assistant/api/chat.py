@@ -1,4 +1,4 @@
-"""Requests on `/chat/completions`. They are no Assistants operations, so they carry no beta header."""
+"""Requests on `/chat/completions`. These are not Assistants operations, so they have no beta header."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from rx_assistant.api.request import Params, Request
 
 
 def stream(params: Params) -> Request:
-    """Ask for a completion, piece by piece. A server that cannot stream may answer with JSON."""
+    """Request a completion in chunks. A server that cannot stream may answer with JSON."""
     return replace(ask.post("/chat/completions", params), headers=(), takes_json=True).streamed()

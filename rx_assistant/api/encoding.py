@@ -1,4 +1,4 @@
-"""Request bodies as JSON bytes; pydantic models, mappings and any iterable may stand where JSON has its own."""
+"""Request bodies as JSON bytes. Pydantic models, mappings and iterables are converted."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rx_assistant.errors import InvalidArgumentError
 
 
 def encode_json(body: Mapping[str, object]) -> bytes:
-    """Compact UTF-8. A lone surrogate, which UTF-8 cannot hold, stays the escape that JSON has for it.
+    """Compact UTF-8. A lone surrogate stays a JSON escape, because UTF-8 cannot hold it.
 
     Raises:
-        InvalidArgumentError: a number that JSON does not have (NaN), a value that holds itself, or too many levels.
-        TypeError: a value that has no place in JSON.
+        InvalidArgumentError: a number that JSON cannot hold (NaN), a value that contains itself, or too many levels.
+        TypeError: a value that cannot be JSON.
     """
     try:
         text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)

@@ -1,4 +1,4 @@
-"""Requests on `/files`. They never needed the beta header."""
+"""Requests on `/files`. They need no beta header."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def delete(file_id: str) -> Request:
 
 
 def content(file_id: str) -> Request:
-    """The file's bytes; so the reply may be of any type."""
+    """The file's bytes. The reply may have any type."""
     return replace(_plain(ask.get(f"{_path(file_id)}/content")), accept="*/*")
 
 
@@ -41,7 +41,7 @@ def _path(file_id: str) -> str:
 
 
 def _fields(params: Params) -> Iterator[tuple[str, str]]:
-    """Form fields; an object's members become `name[member]`."""
+    """Form fields. The members of an object become `name[member]`."""
     for name, value in params.items():
         if isinstance(value, Mapping):
             yield from ((f"{name}[{key}]", str(member)) for key, member in value.items())

@@ -1,6 +1,6 @@
-"""One API operation as a value: what to send, before any host, key or socket is known.
+"""One API operation as a value, independent of host, key and socket.
 
-The builders beside this file make these; a session sends them. Nothing here does I/O.
+The builders in this folder make these values; a session sends them. Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LONGEST_ID = 1024
 
 
 class Omit:
-    """The type of `OMIT`: a parameter with this value is left out, as if it had not been written."""
+    """The type of `OMIT`. A parameter with this value is left out of the request."""
 
     __slots__ = ()
 
@@ -34,12 +34,12 @@ class Omit:
 
 OMIT = Omit()
 NOT_GIVEN = omit = OMIT
-"""The names that the official SDK has for it."""
+"""The official SDK's names for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Confirm:
-    """How to find out whether a request that failed half-way had arrived all the same."""
+    """How to find out whether a failed request has arrived."""
 
     request: Request
     still_asks: Callable[[object], bool]
@@ -47,7 +47,7 @@ class Confirm:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What one operation sends: relative to the base URL, without credentials."""
+    """The request of one operation, relative to the base URL and without credentials."""
 
     method: Method
     path: str
@@ -57,7 +57,7 @@ class Request:
     headers: tuple[tuple[str, str], ...] = (BETA,)
     accept: str = "application/json"
     takes_json: bool = False
-    """Whether the reply may be JSON, although an event stream was asked for."""
+    """Whether the reply may be JSON although an event stream was requested."""
     confirm: Confirm | None = field(default=None, compare=False)
 
     @property
@@ -66,7 +66,7 @@ class Request:
         return self.accept == "text/event-stream"
 
     def streamed(self) -> Request:
-        """The same operation, asking for its events."""
+        """The same operation with an event stream as its reply."""
         return replace(self, body={**(self.body or {}), "stream": True}, accept="text/event-stream")
 
 
@@ -89,7 +89,7 @@ def segment(name: str, value: str) -> str:
     """An id as one path segment, percent-quoted.
 
     Raises:
-        InvalidArgumentError: it is empty, and would address the collection; or it is too long, or not Unicode.
+        InvalidArgumentError: it is empty (it would address the collection), too long, or not Unicode.
     """
     if not isinstance(value, str) or value in {"", ".", ".."}:
         raise InvalidArgumentError(f"{name} must be the id of an object, got {value!r}{_hint(value)}")
@@ -114,19 +114,19 @@ def given(params: Params) -> dict[str, object]:
 
 
 def is_omitted(value: object) -> bool:
-    """Whether a value means "not given": ours, or the official SDK's sentinels, known by their names."""
+    """Whether a value means "not given": `OMIT`, or a sentinel of the official SDK, recognised by its type's name."""
     return isinstance(value, Omit) or type(value).__name__ in {"Omit", "NotGiven"}
 
 
 def split(params: Params, query: Iterable[str]) -> tuple[dict[str, object], dict[str, object]]:
-    """What goes into the body, and what into the query."""
+    """The parameters of the body, and the parameters of the query."""
     names = frozenset(query)
     body = {name: value for name, value in params.items() if name not in names}
     return body, {name: value for name, value in params.items() if name in names}
 
 
 def encode_query(params: Params) -> tuple[tuple[str, str], ...]:
-    """Query parameters as text: a list becomes `name[]=` once for each item; None is left out."""
+    """Query parameters as text. A list becomes one `name[]=` for each item. None is left out."""
     pairs: list[tuple[str, str]] = []
     for name, value in given(params).items():
         if isinstance(value, str | bytes) or not isinstance(value, Iterable):

@@ -1,4 +1,4 @@
-"""Requests on `/responses`. They are no Assistants operations, so they carry no beta header."""
+"""Requests on `/responses`. These are not Assistants operations, so they have no beta header."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from rx_assistant.api.request import Params, Request, segment
 
 
 def stream(params: Params) -> Request:
-    """Ask for a response, event by event. A server that cannot stream may answer with JSON."""
+    """Request a response as events. A server that cannot stream may answer with JSON."""
     return replace(ask.post("/responses", params), headers=(), takes_json=True).streamed()
 
 
 def resume(response_id: str, starting_after: int) -> Request:
-    """The events of a background response behind that sequence number."""
+    """The events of a background response after this sequence number."""
     request = ask.get(_path(response_id), {"stream": True, "starting_after": starting_after})
     return replace(request, headers=(), accept="text/event-stream", takes_json=True)
 

@@ -1,7 +1,7 @@
 """Requests on `/threads/{thread_id}/runs`.
 
-Submitting tool outputs is the one request that must not simply be repeated when its reply is lost: the run would
-have moved on, and refuse. So it says how to find out whether it arrived.
+Submitting tool outputs is the only request that must not simply be repeated when its reply is lost: the run may have
+continued, and would refuse. So the request includes `confirm`: how to find out whether it arrived.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def cancel(run_id: str, thread_id: str) -> Request:
 def submit_tool_outputs(run_id: str, thread_id: str, params: Params) -> Request:
     outputs = _listed(params.get("tool_outputs"))
     request = ask.post(f"{path(run_id, thread_id)}/submit_tool_outputs", {**params, "tool_outputs": outputs})
-    calls = {_member(output, "tool_call_id") for output in outputs}
+    calls = [_member(output, "tool_call_id") for output in outputs]
     return replace(request, confirm=Confirm(retrieve(run_id, thread_id), lambda run: _asks_for(run, calls)))
 
 
@@ -51,13 +51,13 @@ def _runs(thread_id: str) -> str:
     return f"{threads.path(thread_id)}/runs"
 
 
-def _asks_for(run: object, calls: set[object]) -> bool:
-    """Whether the run still waits for these calls: not whether it waits at all, it may be one step further."""
+def _asks_for(run: object, calls: builtins.list[object]) -> bool:
+    """Whether the run still waits for these calls. It may already wait for other calls, one step later."""
     if _member(run, "status") != "requires_action":
         return False
     action = _member(_member(run, "required_action"), "submit_tool_outputs")
-    asked = {_member(call, "id") for call in _listed(_member(action, "tool_calls"))}
-    return not asked or bool(asked & calls)
+    asked = [_member(call, "id") for call in _listed(_member(action, "tool_calls"))]
+    return not asked or any(call in calls for call in asked)
 
 
 def _member(value: object, name: str) -> object:

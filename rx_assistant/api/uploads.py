@@ -1,8 +1,8 @@
-"""Files to upload: what users hand over becomes one form field, opened only for as long as it is sent.
+"""Files to upload: the caller's file becomes one form field. It is only open while it is sent.
 
-The HTTP library sends a length before the file, and the server counts. So a file is sent only if its length is known:
-measured by going to its end, not by what its descriptor says, which is wrong for compressed files and for what a
-buffer still holds. What cannot be rewound, such as a pipe, is read into memory before it is sent.
+The HTTP library sends the length before the file, and the server checks it. So a file is only sent if its length is
+known. It is measured by seeking to the end; the descriptor's size is wrong for compressed files and for buffered bytes.
+A file that cannot seek, such as a pipe, is read into memory first.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ class Upload:
     headers: Mapping[str, str] = field(default_factory=dict)
     fields: tuple[tuple[str, str], ...] = ()
     seekable: bool = False
-    _whole: list[bytes] = field(default_factory=list, repr=False, compare=False)  # what was read into memory
+    _whole: list[bytes] = field(default_factory=list, repr=False, compare=False)  # the bytes that were read into memory
 
     @property
     def repeatable(self) -> bool:
-        """Whether the same bytes can be sent once more, should the first try fail."""
+        """Whether the same bytes can be sent again if the first try fails."""
         return isinstance(self.content, bytes | os.PathLike) or self.seekable or bool(self._whole)
 
     @property
     def blocks(self) -> bool:
-        """Whether reading it may wait for another program, so that an event loop must leave it to a thread."""
+        """Whether reading may wait for another program. An event loop must then read in a thread."""
         if isinstance(self.content, os.PathLike):
             return not Path(self.content).is_file() and not self._whole
         return not self.repeatable
 
     def read_whole(self) -> None:
-        """Read what cannot be rewound into memory, so that it can be sent, also a second time."""
+        """Read a file that cannot seek into memory, so that it can be sent, even twice."""
         with self.opened():
             pass
 
     @contextmanager
     def opened(self) -> Iterator[OpenFile]:
-        """The file, open, to be sent from its beginning; ours is closed afterwards, the caller's is not."""
+        """The open file, at its beginning. Afterwards it is closed, unless the caller opened it."""
         if isinstance(self.content, bytes):
             yield self._part(self.content)
         elif self._whole:
@@ -71,18 +71,18 @@ class Upload:
         return self.name, content, self.content_type, self.headers
 
     def _sendable(self, file: IO[bytes]) -> IO[bytes] | bytes:
-        """The file with a length that holds; or its bytes, if only reading it tells how many there are."""
+        """The file with a reliable length, or its bytes, if its length is only known after reading."""
         length = length_of(file)
         if length:
             return cast("IO[bytes]", _Measured(file, length))
-        if length == 0:  # files of /proc and devices say so, too
+        if length == 0:  # files in /proc and devices report this too
             file.seek(0)
         self._whole.append(file.read())
         return self._whole[0]
 
 
 class _Measured:
-    """The first `length` bytes of a file, however its descriptor measures it and whatever is appended meanwhile."""
+    """The first `length` bytes of a file, even if bytes are appended meanwhile."""
 
     def __init__(self, file: IO[bytes], length: int) -> None:
         self._file = file
@@ -116,7 +116,7 @@ def file_parts(file: FileTypes) -> tuple[str | None, FileContent, str | None, Ma
     """Name, content, content type and headers.
 
     Raises:
-        TypeError: it is text, or an asynchronous file, or something else that has no bytes to read.
+        TypeError: it is text, an asynchronous file, or has no bytes to read.
     """
     name: str | None = None
     content_type: str | None = None
@@ -171,11 +171,11 @@ def _is_seekable(content: FileContent) -> bool:
 
 
 def length_of(file: IO[bytes]) -> int | None:
-    """How many bytes the file has, wherever it stands; None if it cannot go back to its beginning."""
+    """The number of bytes in the file, independent of its position. None if it cannot seek."""
     if not _is_seekable(file):
         return None
     try:
-        file.seek(0, os.SEEK_END)  # this also writes out what a buffer holds
-        return file.tell()  # an mmap's seek() gives nothing
+        file.seek(0, os.SEEK_END)  # this also flushes the buffer
+        return file.tell()  # an mmap's seek() returns None
     except (AttributeError, OSError):
         return None

@@ -42,7 +42,7 @@ def show(stream: AssistantStream, output: Output) -> None:
 
     def complain(error: Exception) -> None:
         if error is output.failure:
-            stream.close()  # nobody can see the rest
+            stream.close()  # the output is closed, so nothing more can be shown
         elif not isinstance(error, StreamError):  # how the stream itself ended, the command that waits for it tells
             output.note(f"! {error}", "red")
 

@@ -1,4 +1,4 @@
-"""The clients: every operation of the Assistants API, sync and async, and the streams that runs give."""
+"""The clients: every operation of the Assistants API, sync and async, and the streams of runs."""
 
 from rx_assistant.client.clients import AssistantClient, AsyncAssistantClient
 

@@ -25,12 +25,12 @@ class Assistants(Resource):
         return self._fetch(Assistant, assistants.retrieve(assistant_id), options)
 
     def update(self, assistant_id: str, **params: Unpack[AssistantUpdate]) -> Assistant:
-        """Change what is given, and give the assistant as it is now."""
+        """Change the given fields, and return the assistant."""
         body, options = taken(params, AssistantUpdate)
         return self._fetch(Assistant, assistants.update(assistant_id, body), options)
 
     def list(self, **params: Unpack[AssistantList]) -> Page[Assistant]:
-        """All assistants; iterate to get those of further pages too."""
+        """All assistants. Iterating fetches further pages."""
         query, options = taken(params, AssistantList)
         return self._page(Assistant, assistants.list(query), options)
 
@@ -54,12 +54,12 @@ class AsyncAssistants(AsyncResource):
         return await self._fetch(Assistant, assistants.retrieve(assistant_id), options)
 
     async def update(self, assistant_id: str, **params: Unpack[AssistantUpdate]) -> Assistant:
-        """Change what is given, and give the assistant as it is now."""
+        """Change the given fields, and return the assistant."""
         body, options = taken(params, AssistantUpdate)
         return await self._fetch(Assistant, assistants.update(assistant_id, body), options)
 
     def list(self, **params: Unpack[AssistantList]) -> AsyncPaginator[Assistant]:
-        """All assistants; iterate to get those of further pages too."""
+        """All assistants. Iterating fetches further pages."""
         query, options = taken(params, AssistantList)
         return self._pages(Assistant, assistants.list(query), options)
 

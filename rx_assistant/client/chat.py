@@ -31,17 +31,17 @@ class Chat(Resource):
     def stream(
         self, *, event_handler: H | None = None, choice: int = 0, **params: Unpack[ChatStream]
     ) -> HandledStream[H] | AssistantStream:
-        """Ask for a chat completion and stream it as the events of a run.
+        """Request a chat completion and stream it as the events of a run.
 
-        The request is sent when the stream is entered, or first asked for events. Everything that reads a run's stream
-        reads this one: operators, snapshots, handlers, `get_final_…`. `event.source` is the chunk that an event was
-        made from. A run that asks for function calls ends as `requires_action`. A body that ends without
-        `finish_reason` and `[DONE]` is a StreamTruncatedError. `cancel()` closes the stream: this API has no cancel.
+        The request is sent when the stream is entered or first read. Operators, snapshots, handlers and `get_final_…`
+        work as on a run's stream. `event.source` is the chunk from which an event was made. A run that asks for
+        function calls ends as `requires_action`. A body that ends without `finish_reason` and `[DONE]` is a
+        StreamTruncatedError. `cancel()` closes the stream, because this API has no cancel.
 
-        Beside the request's own parameters:
+        Besides the request's own parameters:
 
         Args:
-            event_handler: The block gives it instead of the stream.
+            event_handler: `with` returns it instead of the stream.
             choice: With `n`, which choice becomes the run. The others are unknown events.
             timeout: Seconds, or a `Timeout`.
             replay, on_idle, idle_grace, on_subscribe: As for `threads.runs.stream`.
@@ -74,17 +74,17 @@ class AsyncChat(AsyncResource):
     def stream(
         self, *, event_handler: H | None = None, choice: int = 0, **params: Unpack[ChatStream]
     ) -> HandledAsyncStream[H] | AsyncAssistantStream:
-        """Ask for a chat completion and stream it as the events of a run.
+        """Request a chat completion and stream it as the events of a run.
 
-        The request is sent when the stream is entered, or first asked for events. Everything that reads a run's stream
-        reads this one: operators, snapshots, handlers, `get_final_…`. `event.source` is the chunk that an event was
-        made from. A run that asks for function calls ends as `requires_action`. A body that ends without
-        `finish_reason` and `[DONE]` is a StreamTruncatedError. `cancel()` closes the stream: this API has no cancel.
+        The request is sent when the stream is entered or first read. Operators, snapshots, handlers and `get_final_…`
+        work as on a run's stream. `event.source` is the chunk from which an event was made. A run that asks for
+        function calls ends as `requires_action`. A body that ends without `finish_reason` and `[DONE]` is a
+        StreamTruncatedError. `cancel()` closes the stream, because this API has no cancel.
 
-        Beside the request's own parameters:
+        Besides the request's own parameters:
 
         Args:
-            event_handler: The block gives it instead of the stream.
+            event_handler: `with` returns it instead of the stream.
             choice: With `n`, which choice becomes the run. The others are unknown events.
             timeout: Seconds, or a `Timeout`.
             replay, on_idle, idle_grace, on_subscribe: As for `threads.runs.stream`.

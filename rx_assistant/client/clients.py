@@ -1,6 +1,6 @@
-"""The two clients: settings and a session, and the resources over it. They differ in their session alone.
+"""The two clients: settings, a session, and the resources that use it. They only differ in their session.
 
-A resource is loaded at first touch, and the wire models with it: importing the clients costs little.
+A resource is loaded when it is first used, and the wire models with it. So importing the clients costs little.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ S = TypeVar("S", Session, AsyncSession)
 
 
 class ClientOptions(TypedDict, total=False):
-    """What `with_options` changes; a value that is not given stays."""
+    """The settings that `with_options` changes. Missing ones stay the same."""
 
     base_url: str
     api_key: str | AsyncToken | None
@@ -61,13 +61,13 @@ class ClientOptions(TypedDict, total=False):
 
 
 class _Client(Generic[S]):
-    """What both clients say of themselves, and how they are changed."""
+    """The settings of both clients, and the methods that change them."""
 
     _session: S
 
     @property
     def beta(self) -> Self:
-        """The client itself: SDK users write `client.beta.threads`."""
+        """The client itself, because SDK users write `client.beta.threads`."""
         return self
 
     @property
@@ -77,7 +77,7 @@ class _Client(Generic[S]):
 
     @property
     def api_key(self) -> str | AsyncToken | None:
-        """The key, or the function that gives it; None sends no credentials. An assigned one serves from now on."""
+        """The key, or the function that returns it. None sends no credentials. It may be assigned."""
         return self._session.settings.api_key
 
     @api_key.setter
@@ -86,7 +86,7 @@ class _Client(Generic[S]):
 
     @property
     def timeout(self) -> Timeout:
-        """The limits of a request, in seconds. May be assigned; a number is seconds, None sets no limits."""
+        """The time limits of a request. May be assigned: a Timeout, a number of seconds, or None for no limits."""
         return self._session.settings.timeout
 
     @timeout.setter
@@ -95,7 +95,7 @@ class _Client(Generic[S]):
 
     @property
     def max_retries(self) -> int:
-        """How often a request is sent again at most."""
+        """The largest number of retries of a request."""
         return self._session.settings.max_retries
 
     def is_closed(self) -> bool:
@@ -103,13 +103,13 @@ class _Client(Generic[S]):
         return self._session.is_closed
 
     def with_options(self, **changes: Unpack[ClientOptions]) -> Self:
-        """The same client with other settings, over the same connections; closing it leaves them open."""
+        """The same client with other settings, over the same connections. Closing it leaves them open."""
         copy = object.__new__(type(self))
         copy._session = self._session.with_settings(_changed(self._session.settings, changes))
         return copy
 
     def _change(self, changes: ClientOptions) -> None:
-        """Let the client itself have other settings: its resources share its session."""
+        """Change the settings of this client. Its resources share its session."""
         self._session.settings = self._session.with_settings(_changed(self._session.settings, changes)).settings
 
     def __repr__(self) -> str:
@@ -117,21 +117,21 @@ class _Client(Generic[S]):
 
 
 class AssistantClient(_Client[Session], SyncBlock):
-    """The Assistants API of any server that speaks it.
+    """A client for the Assistants API of any compatible server.
 
-    `base_url` defaults to OPENAI_BASE_URL, `api_key` to OPENAI_API_KEY; without a key no credentials are sent. The
-    key may be a function that gives a token, which is called for every request. A given `http_client`, of httpx or
-    httpx2, stays open when this client is closed; it brings HTTP/2, proxies, certificates and hooks of yours. Without
-    one, each call has an httpx client with one connection, by the environment's proxies and certificates.
+    `base_url` defaults to OPENAI_BASE_URL, `api_key` to OPENAI_API_KEY. Without a key, no credentials are sent. The key
+    may be a function that returns a token; it is called for every request. `http_client` is your own client of httpx or
+    httpx2, for HTTP/2, proxies, certificates or hooks. It stays open when this client is closed. Without it, each call
+    uses an httpx client with one connection, and the environment's proxies and certificates.
 
         with rx_assistant.local.serve() as server, AssistantClient(base_url=server.base_url) as client:
             assistant = client.assistants.create(model="local")
 
-    `timeout` is seconds or a `Timeout`; by default those of the `http_client`, unless they are httpx's default of 5 s;
-    else 5 s until the connection is made, 600 s without a byte. Replies that are not streams are read up to
-    `max_reply_bytes`. `close()` ends every call under way. After a connection error, 408, 409, 429 or 5xx a request is
-    sent again, up to `max_retries` times. `dialect` is `Azure(…)` or `Foundry(…)`. The logger `rx_assistant.http`
-    reports requests at DEBUG; `log="content"` adds what they hold.
+    `timeout` is a number of seconds or a `Timeout`. The default are the limits of the `http_client`, unless it has
+    httpx's default of 5 s; otherwise 5 s for connecting and 600 s without a byte. Replies that are not streams are read
+    up to `max_reply_bytes`. `close()` ends all active calls. After a connection error, 408, 409, 429 or 5xx a request
+    is sent again, up to `max_retries` times. `dialect` is `Azure(…)` or `Foundry(…)`. The logger `rx_assistant.http`
+    reports requests at DEBUG; `log="content"` adds their bodies.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class AssistantClient(_Client[Session], SyncBlock):
 
     @cached_property
     def threads(self) -> Threads:
-        """Threads, and in them messages, runs and run steps."""
+        """Threads, with their messages, runs and run steps."""
         from rx_assistant.client.threads import Threads
 
         return Threads(self._session)
@@ -189,7 +189,7 @@ class AssistantClient(_Client[Session], SyncBlock):
 
     @cached_property
     def vector_stores(self) -> VectorStores:
-        """Vector stores, and in them files and file batches; search."""
+        """Vector stores, with their files and file batches; search."""
         from rx_assistant.client.vector_stores import VectorStores
 
         return VectorStores(self._session)
@@ -209,7 +209,7 @@ class AssistantClient(_Client[Session], SyncBlock):
         return Responses(self._session)
 
     def close(self) -> None:
-        """End every call under way and close all connections, unless the `http_client` was given."""
+        """End all active calls and close all connections, except those of a given `http_client`."""
         self._session.close()
 
     def __enter__(self) -> Self:
@@ -222,11 +222,11 @@ class AssistantClient(_Client[Session], SyncBlock):
 
 
 class AsyncAssistantClient(_Client[AsyncSession], AsyncBlock):
-    """The same for asyncio and trio. The key may also be a coroutine function that gives a token.
+    """The same for asyncio and trio.
 
-    One client serves one event loop after the other; the connections of a loop are closed when it ends.
-    `http_client=rx_assistant.aiohttp_client()` is for thousands of streams on one asyncio loop, and is closed with this
-    client.
+    The key may also be a coroutine function that returns a token. A client may be used on several event loops; the
+    connections of a loop are closed when it ends. `http_client=rx_assistant.aiohttp_client()` is for thousands of
+    streams on one asyncio loop, and is closed with this client.
     """
 
     def __init__(
@@ -270,7 +270,7 @@ class AsyncAssistantClient(_Client[AsyncSession], AsyncBlock):
 
     @cached_property
     def threads(self) -> AsyncThreads:
-        """Threads, and in them messages, runs and run steps."""
+        """Threads, with their messages, runs and run steps."""
         from rx_assistant.client.threads import AsyncThreads
 
         return AsyncThreads(self._session)
@@ -284,7 +284,7 @@ class AsyncAssistantClient(_Client[AsyncSession], AsyncBlock):
 
     @cached_property
     def vector_stores(self) -> AsyncVectorStores:
-        """Vector stores, and in them files and file batches; search."""
+        """Vector stores, with their files and file batches; search."""
         from rx_assistant.client.vector_stores import AsyncVectorStores
 
         return AsyncVectorStores(self._session)
@@ -304,11 +304,11 @@ class AsyncAssistantClient(_Client[AsyncSession], AsyncBlock):
         return AsyncResponses(self._session)
 
     async def aclose(self) -> None:
-        """Close all connections, unless the `http_client` was given."""
+        """Close all connections, except those of a given `http_client`."""
         await self._session.aclose()
 
     async def close(self) -> None:
-        """`aclose()`, as SDK users call it."""
+        """`aclose()` under the SDK's name."""
         await self.aclose()
 
     async def __aenter__(self) -> Self:

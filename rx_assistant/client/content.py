@@ -12,18 +12,18 @@ from rx_assistant.http.session import Reply
 
 
 class FileBytes:
-    """A file's bytes, whole, with the ways to take them that SDK users know."""
+    """The bytes of a file, with the methods that SDK users know."""
 
     def __init__(self, reply: Reply) -> None:
         self.content = reply.content
         """The bytes."""
         self.content_type: str | None = reply.headers.get("content-type")
-        """What the server says they are."""
+        """The content type according to the server."""
         self.request_id = reply.request_id
 
     @property
     def text(self) -> str:
-        """The bytes as UTF-8; what is none becomes U+FFFD."""
+        """The bytes as UTF-8. Invalid bytes become U+FFFD."""
         return self.content.decode("utf-8", "replace")
 
     def read(self) -> bytes:
@@ -35,7 +35,7 @@ class FileBytes:
         return self.content
 
     def json(self) -> Any:
-        """The JSON value that the file holds; ValueError if it holds none."""
+        """The JSON value in the file. ValueError if it is not JSON."""
         return json.loads(self.content)
 
     def iter_bytes(self, chunk_size: int = 65536) -> Iterator[bytes]:
@@ -48,7 +48,7 @@ class FileBytes:
         Path(file).write_bytes(self.content)
 
     def stream_to_file(self, file: str | PathLike[str]) -> None:
-        """`write_to_file()`, as older programs for the official SDK call it."""
+        """`write_to_file()` under the name that older programs for the official SDK use."""
         self.write_to_file(file)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Files: uploading, and getting them back."""
+"""Files: upload and download."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing_extensions import Unpack
 from rx_assistant.api import files
 from rx_assistant.client.content import FileBytes
 from rx_assistant.client.pages import AsyncPaginator, Page
-from rx_assistant.client.params import FileCreate, FileList, RequestOptions, taken
-from rx_assistant.client.poll_params import PollCall
+from rx_assistant.client.params import FileCreate, FileList, PollParams, RequestOptions, taken
 from rx_assistant.client.polling import PollTarget, poll_object, poll_object_async
 from rx_assistant.client.resource import AsyncResource, Resource
 from rx_assistant.http.options import NO_OPTIONS
@@ -21,17 +20,20 @@ class Files(Resource):
     """`client.files`."""
 
     def create(self, **params: Unpack[FileCreate]) -> FileObject:
-        """Upload a file: bytes, a path, a file opened with `"rb"`, or `(name, content)`; a pipe is read into memory."""
+        """Upload a file: bytes, a path, a file opened with `"rb"`, or `(name, content)`.
+
+        A pipe is read into memory first.
+        """
         fields, options = taken(params, FileCreate)
         return self._fetch(FileObject, files.create(fields.pop("file"), fields), options)
 
     def retrieve(self, file_id: str, **params: Unpack[RequestOptions]) -> FileObject:
-        """What is known about the file; `content` has its bytes."""
+        """The file's record. `content` returns its bytes."""
         _, options = taken(params, RequestOptions)
         return self._fetch(FileObject, files.retrieve(file_id), options)
 
     def list(self, **params: Unpack[FileList]) -> Page[FileObject]:
-        """All files; iterate to get those of further pages too."""
+        """All files. Iterating fetches further pages."""
         query, options = taken(params, FileList)
         return self._page(FileObject, files.list(query), options)
 
@@ -52,10 +54,10 @@ class Files(Resource):
     def wait_for_processing(
         self, id: str, *, poll_interval: float = 5.0, max_wait_seconds: float = 1800.0
     ) -> FileObject:
-        """The file once its status is `processed` or `error`, asked for every `poll_interval` seconds.
+        """The file when its status is `processed` or `error`. Polls every `poll_interval` seconds.
 
         Raises:
-            PollTimeoutError: it took more than `max_wait_seconds`.
+            PollTimeoutError: `max_wait_seconds` have passed.
         """
         return poll_object(self._session, _existing(id), _call(poll_interval, max_wait_seconds))
 
@@ -64,17 +66,20 @@ class AsyncFiles(AsyncResource):
     """`client.files` of the asynchronous client."""
 
     async def create(self, **params: Unpack[FileCreate]) -> FileObject:
-        """Upload a file: bytes, a path, a file opened with `"rb"`, or `(name, content)`; a pipe is read into memory."""
+        """Upload a file: bytes, a path, a file opened with `"rb"`, or `(name, content)`.
+
+        A pipe is read into memory first.
+        """
         fields, options = taken(params, FileCreate)
         return await self._fetch(FileObject, files.create(fields.pop("file"), fields), options)
 
     async def retrieve(self, file_id: str, **params: Unpack[RequestOptions]) -> FileObject:
-        """What is known about the file; `content` has its bytes."""
+        """The file's record. `content` returns its bytes."""
         _, options = taken(params, RequestOptions)
         return await self._fetch(FileObject, files.retrieve(file_id), options)
 
     def list(self, **params: Unpack[FileList]) -> AsyncPaginator[FileObject]:
-        """All files; iterate to get those of further pages too."""
+        """All files. Iterating fetches further pages."""
         query, options = taken(params, FileList)
         return self._pages(FileObject, files.list(query), options)
 
@@ -95,10 +100,10 @@ class AsyncFiles(AsyncResource):
     async def wait_for_processing(
         self, id: str, *, poll_interval: float = 5.0, max_wait_seconds: float = 1800.0
     ) -> FileObject:
-        """The file once its status is `processed` or `error`, asked for every `poll_interval` seconds.
+        """The file when its status is `processed` or `error`. Polls every `poll_interval` seconds.
 
         Raises:
-            PollTimeoutError: it took more than `max_wait_seconds`.
+            PollTimeoutError: `max_wait_seconds` have passed.
         """
         return await poll_object_async(self._session, _existing(id), _call(poll_interval, max_wait_seconds))
 
@@ -107,5 +112,5 @@ def _existing(file_id: str) -> PollTarget[FileObject]:
     return PollTarget(FileObject, FILE, files.retrieve(file_id))
 
 
-def _call(interval: float, deadline: float) -> PollCall:
-    return PollCall(body={}, options=NO_OPTIONS, settings=PollSettings(interval=interval, deadline=deadline))
+def _call(interval: float, deadline: float) -> PollParams:
+    return PollParams(body={}, options=NO_OPTIONS, settings=PollSettings(interval=interval, deadline=deadline))

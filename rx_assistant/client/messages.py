@@ -15,7 +15,7 @@ class Messages(Resource):
     """`client.threads.messages`."""
 
     def create(self, thread_id: str, **params: Unpack[MessageCreate]) -> Message:
-        """Add a message to the thread; 400 while a run is active."""
+        """Add a message to the thread. The server answers with 400 while a run is active."""
         body, options = taken(params, MessageCreate)
         return self._fetch(Message, messages.create(thread_id, body), options)
 
@@ -25,12 +25,12 @@ class Messages(Resource):
         return self._fetch(Message, messages.retrieve(message_id, thread_id), options)
 
     def update(self, message_id: str, thread_id: str, **params: Unpack[MessageUpdate]) -> Message:
-        """Change the metadata, and give the message as it is now."""
+        """Change the metadata, and return the message."""
         body, options = taken(params, MessageUpdate)
         return self._fetch(Message, messages.update(message_id, thread_id, body), options)
 
     def list(self, thread_id: str, **params: Unpack[MessageList]) -> Page[Message]:
-        """The thread's messages, or those of one run; iterate to get those of further pages too."""
+        """The thread's messages, or the messages of one run. Iterating fetches further pages."""
         query, options = taken(params, MessageList)
         return self._page(Message, messages.list(thread_id, query), options)
 
@@ -44,7 +44,7 @@ class AsyncMessages(AsyncResource):
     """`client.threads.messages` of the asynchronous client."""
 
     async def create(self, thread_id: str, **params: Unpack[MessageCreate]) -> Message:
-        """Add a message to the thread; 400 while a run is active."""
+        """Add a message to the thread. The server answers with 400 while a run is active."""
         body, options = taken(params, MessageCreate)
         return await self._fetch(Message, messages.create(thread_id, body), options)
 
@@ -54,12 +54,12 @@ class AsyncMessages(AsyncResource):
         return await self._fetch(Message, messages.retrieve(message_id, thread_id), options)
 
     async def update(self, message_id: str, thread_id: str, **params: Unpack[MessageUpdate]) -> Message:
-        """Change the metadata, and give the message as it is now."""
+        """Change the metadata, and return the message."""
         body, options = taken(params, MessageUpdate)
         return await self._fetch(Message, messages.update(message_id, thread_id, body), options)
 
     def list(self, thread_id: str, **params: Unpack[MessageList]) -> AsyncPaginator[Message]:
-        """The thread's messages, or those of one run; iterate to get those of further pages too."""
+        """The thread's messages, or the messages of one run. Iterating fetches further pages."""
         query, options = taken(params, MessageList)
         return self._pages(Message, messages.list(thread_id, query), options)
 

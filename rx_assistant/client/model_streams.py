@@ -1,7 +1,7 @@
-"""What streams of Chat Completions and of Responses share: how they go on after a break, and how they are cancelled.
+"""Streams of Chat Completions and of Responses: how they continue after a break, and how they are cancelled.
 
-Their ids are made here, where the request is made. A chat stream has a run id of its own. A response's id is the id of
-its run, so that `cancel()` and a broken connection can ask for it.
+Their ids are made together with the request. A chat stream has a new run id. A response's id is also the id of its run,
+so that `cancel()` and `resume` can use it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PASSING = (408, 409, 425, 429)
 
 
 class ChatCall:
-    """One Chat Completions stream: its run, and the end that `cancel()` puts to it."""
+    """One Chat Completions stream: its run, and its `cancel()`."""
 
     def __init__(self, policies: Mapping[str, Any], choice: int) -> None:
         self.identity = RunIdentity(fresh_id("run_"), fresh_id("thread_"))
@@ -41,26 +41,26 @@ class ChatCall:
         self.closing = Closing()
 
     def given(self) -> dict[str, Any]:
-        """What the stream is made with, but for how it is cancelled."""
+        """The arguments of the stream, except its `cancel`."""
         return {**self._policies, "decoding": self._decoding, "identity": self.identity}
 
 
 class Closing:
-    """`cancel()` of a stream whose server knows no cancel: closing the connection is what stops the model.
+    """The `cancel()` for a server without a cancel operation: closing the connection stops the model.
 
-    It refers to its stream weakly, so that a stream which is dropped is freed at once.
+    It refers to its stream weakly, so that a dropped stream is freed at once.
     """
 
     def __init__(self) -> None:
         self._stream: Callable[[], AssistantStream | AsyncAssistantStream | None] = lambda: None
 
     def of(self, stream: S) -> S:
-        """Close this stream, which is given back."""
+        """Attach to this stream, and return it."""
         self._stream = weakref.ref(stream)
         return stream
 
     def close(self, run_id: str, thread_id: str) -> Run:
-        """Close the stream, and give the run as it is then."""
+        """Close the stream, and return the run as cancelled."""
         stream = self._stream()
         if stream is not None:
             stream.close()
@@ -74,7 +74,7 @@ class Closing:
 
 
 class ResponseCall:
-    """One response: where it continues after a break, and what the replies about it say of its run."""
+    """One response: where it continues after a break, and the state of its run in later replies."""
 
     def __init__(self, policies: Mapping[str, Any], request: Request, options: CallOptions, default: Timeout) -> None:
         self.is_background = bool({**(request.body or {}), **options.extra_body}.get("background"))
@@ -92,16 +92,16 @@ class ResponseCall:
         self._opened = time.monotonic()
 
     def given(self) -> dict[str, Any]:
-        """What the stream is made with, but for how it is cancelled and resumed."""
+        """The arguments of the stream, except its `cancel` and `resume`."""
         return {**self._policies, "decoding": self.decoding}
 
     def following(self, identity: RunIdentity | None) -> Request | None:
-        """The request for the events behind the last one; None where the server has told no id or no numbers."""
+        """The request for the events after the last one. None if the server has sent no id or no sequence numbers."""
         number = self.decoding.sequence_number
         return None if identity is None or number is None else responses.resume(identity.run_id, number)
 
     def options(self) -> CallOptions:
-        """The options of a further request: with what is left of `timeout.total`."""
+        """The options of a further request, with the rest of `timeout.total`."""
         total = self._timeout.total
         if total is None:
             return self._options
@@ -111,7 +111,10 @@ class ResponseCall:
         return replace(self._options, timeout=replace(self._timeout, total=left))
 
     def cancelled(self, reply: Reply, run_id: str, thread_id: str) -> Run:
-        """The run that a reply to a cancel shows. If it is over, the stream ends so, should its body not say it."""
+        """The run in the reply to a cancel.
+
+        If the run has ended, the stream ends in the same way, even if its body does not.
+        """
         told = parsed(_Told, reply)
         if told.status not in ("queued", "in_progress", None):
             self.decoding.close_with(reply.content)
@@ -119,14 +122,14 @@ class ResponseCall:
         return served_as(_run(run_id, thread_id, {"status": status, "model": told.model}), reply.request_id)
 
     def state(self, reply: Reply, run_id: str, thread_id: str) -> Run:
-        """The run that the response shows."""
+        """The run of the response."""
         told = parsed(_Told, reply)
         run = _run(run_id, thread_id, {"status": told.status, "model": told.model})
         return served_as(run, reply.request_id)
 
 
 def with_session(call: ResponseCall, session: Session) -> dict[str, Any]:
-    """How a background response is cancelled and asked for, and how any response is resumed."""
+    """How a background response is cancelled and fetched, and how any response is resumed."""
 
     def resume(identity: RunIdentity | None, _snapshot: RunSnapshot) -> Any:
         request = call.following(identity)
@@ -166,14 +169,17 @@ def with_async_session(call: ResponseCall, session: AsyncSession) -> dict[str, A
 
 
 class _Told(WireModel):
-    """What the reply about a response says of it."""
+    """The response in the reply."""
 
     status: str | None = None
     model: str | None = None
 
 
 def _refused(error: APIStatusError) -> None:
-    """Nothing, if the server has no events to resume: the stream was cut. Other failures are for the moment: raised."""
+    """Return None if the server has no events to resume from; the stream was cut.
+
+    Other failures are temporary, and raised.
+    """
     if error.status_code >= 500 or error.status_code in _PASSING:
         raise error
 

@@ -1,4 +1,4 @@
-"""Lists of the API, page by page or item by item: iterating goes on over all pages, fetching each when it is due."""
+"""Lists of the API, page by page or item by item. Iterating fetches each further page when it is needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class PageData(Protocol[T_co]):
-    """What a page of any list has."""
+    """The common part of all pages."""
 
     @property
     def data(self) -> Sequence[T_co]: ...
@@ -37,7 +37,7 @@ class _PageBase(Generic[T]):
         self.data: Sequence[T] = page.data or ()
         """The items of this page."""
         self.has_more: bool = page.has_more is True or str(page.has_more).lower() in ("true", "1")
-        """Whether the server says that there are others after them."""
+        """Whether more items follow, according to the server."""
 
     @property
     def _request_id(self) -> str | None:
@@ -72,11 +72,11 @@ class _PageBase(Generic[T]):
 
     @property
     def next_page(self) -> str | None:
-        """The server's name for the next page of a search, where it gives one."""
+        """The server's name for the next page of a search; None if it gives none."""
         return getattr(self._page, "next_page", None)
 
     def has_next_page(self) -> bool:
-        """Whether there is anything to fetch after this page."""
+        """Whether another page can be fetched after this page."""
         return self._cursor() is not None
 
     def _cursor(self) -> str | None:
@@ -93,14 +93,14 @@ class _PageBase(Generic[T]):
 class Page(_PageBase[T]):
     """One page of a list. Iterating gives the items of this page and of all that follow."""
 
-    def __init__(self, page: PageData[T], turn: Callable[[str], Page[T] | None] | None = None) -> None:
+    def __init__(self, page: PageData[T], fetch_next: Callable[[str], Page[T] | None] | None = None) -> None:
         super().__init__(page)
-        self._turn = turn
+        self._fetch_next = fetch_next
 
     def get_next_page(self) -> Page[T] | None:
         """The page after this one; None after the last."""
         cursor = self._cursor()
-        return None if cursor is None or self._turn is None else self._turn(cursor)
+        return None if cursor is None or self._fetch_next is None else self._fetch_next(cursor)
 
     def iter_pages(self) -> Iterator[Page[T]]:
         """This page and all that follow."""
@@ -117,14 +117,16 @@ class Page(_PageBase[T]):
 class AsyncPage(_PageBase[T]):
     """One page of a list, for `async for`."""
 
-    def __init__(self, page: PageData[T], turn: Callable[[str], Awaitable[AsyncPage[T] | None]] | None = None) -> None:
+    def __init__(
+        self, page: PageData[T], fetch_next: Callable[[str], Awaitable[AsyncPage[T] | None]] | None = None
+    ) -> None:
         super().__init__(page)
-        self._turn = turn
+        self._fetch_next = fetch_next
 
     async def get_next_page(self) -> AsyncPage[T] | None:
         """The page after this one; None after the last."""
         cursor = self._cursor()
-        return None if cursor is None or self._turn is None else await self._turn(cursor)
+        return None if cursor is None or self._fetch_next is None else await self._fetch_next(cursor)
 
     def iter_pages(self) -> AsyncPages[T]:
         """This page and all that follow."""
@@ -135,7 +137,7 @@ class AsyncPage(_PageBase[T]):
 
 
 class AsyncPaginator(Generic[T]):
-    """A list that was asked for: `await` gives its first page, `async for` all its items."""
+    """A requested list: `await` gives its first page, `async for` gives all its items."""
 
     def __init__(self, first: Callable[[], Awaitable[AsyncPage[T]]]) -> None:
         self._first = first
@@ -162,7 +164,7 @@ class AsyncPaginator(Generic[T]):
 
 
 class AsyncPages(Generic[T]):
-    """Pages as they are fetched. A class, not a generator: leaving the loop early leaves nothing behind."""
+    """Pages as they are fetched. A class, not a generator, so leaving the loop early leaves nothing open."""
 
     def __init__(self, page: AsyncPage[T] | None, first: Callable[[], Awaitable[AsyncPage[T]]] | None = None) -> None:
         self._next = page
@@ -202,7 +204,10 @@ class AsyncItems(Generic[T]):
 
 
 def next_request(request: Request, last: str) -> Request | None:
-    """The same list after that item; None if that is what was asked for already: the server ignores `after`."""
+    """The request for the same list after that item.
+
+    None if the request already asked for it, because the server ignores `after`.
+    """
     if ("after", last) in request.query:
         return None
     kept = tuple(pair for pair in request.query if pair[0] != "after")

@@ -1,23 +1,27 @@
-"""What the methods take besides ids: an operation's own parameters, and the options of every call.
+"""The keyword arguments of all methods: an operation's own parameters, the options of every call, and how to poll.
 
-The operations' parameters are those of `types`; here each is joined with `RequestOptions`, since a method can unpack
-only one TypedDict. At run time `taken` checks the names: a misspelt one is a TypeError, as in any Python call.
+The operations' parameters come from `types`. Each is joined with `RequestOptions` here, because a method can unpack
+only one TypedDict. At run time, `taken` checks the names: an unknown name is a TypeError, as in any Python call.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Required, TypeAlias
 
 from typing_extensions import TypedDict
 
 from rx_assistant import types as t
+from rx_assistant.api.request import is_omitted
 from rx_assistant.http.options import CallOptions, take_options
 from rx_assistant.http.timeouts import TimeoutInput
+from rx_assistant.polling import Backoff, PollSettings, UploadProgress
 from rx_assistant.streams import OnIdle, OnSubscribe, Replay
 
 
 class RequestOptions(TypedDict, total=False):
-    """What any call may add or change; merged last. A header that is None is taken away."""
+    """What any call may add or change; merged last. A header that is None is removed."""
 
     extra_headers: Mapping[str, str | None] | None
     extra_query: Mapping[str, object] | None
@@ -26,15 +30,13 @@ class RequestOptions(TypedDict, total=False):
 
 
 OnDisconnect: TypeAlias = Literal["fail", "poll"]
-"""What a stream does whose connection breaks: end with an error, or go on by polling the run."""
+"""What a stream does when its connection breaks: end with an error, or continue by polling the run."""
 
 OnCut: TypeAlias = Literal["fail", "resume"]
-"""What a stream of a response does whose connection breaks: end with an error, or read on behind the last event."""
+"""What the stream of a response does when its connection breaks: end with an error, or read on after the last event."""
 
 
-class StreamOptions(RequestOptions, total=False):
-    """… and any stream: what late subscribers get, and what happens when the last reader has left."""
-
+class _StreamPolicies(TypedDict, total=False):
     replay: Replay
     on_idle: OnIdle
     idle_grace: float | None
@@ -44,8 +46,12 @@ class StreamOptions(RequestOptions, total=False):
     max_event_bytes: int
 
 
+class StreamOptions(RequestOptions, _StreamPolicies, total=False):
+    """The options of every stream: what late subscribers get, and what happens when the last reader has left."""
+
+
 class RunStreamOptions(StreamOptions, total=False):
-    """… and the stream of a run: what happens when its connection breaks."""
+    """The options of the stream of a run: also what happens when its connection breaks."""
 
     on_disconnect: OnDisconnect
 
@@ -176,15 +182,142 @@ class FileBatchListFiles(t.FileBatchListFilesParams, RequestOptions, total=False
     """`vector_stores.file_batches.list_files`."""
 
 
+# -- methods that poll -------------------------------------------------------------------------------------------------
+
+OnFailure: TypeAlias = Literal["return", "raise"]
+"""What happens to a file or batch that ended as failed or cancelled: it is returned like any other, or raised."""
+
+_POLLING = ("poll_interval_ms", "max_wait_seconds", "backoff", "on_failure")
+
+
+class PollOptions(RequestOptions, total=False):
+    """How to poll.
+
+    `poll_interval_ms` are the milliseconds between two requests. The default is what the server asks for, or 1 000.
+    `max_wait_seconds` counts from the first request, or from the reply to the request that creates the polled object.
+    0 sends no poll.
+    """
+
+    poll_interval_ms: float | None
+    max_wait_seconds: float | None
+    backoff: Backoff | None
+
+
+class IngestionOptions(PollOptions, total=False):
+    """The same, and what happens with files and batches that end as failed or cancelled: `"return"` or `"raise"`."""
+
+    on_failure: OnFailure
+
+
+class RunCreateAndPoll(t.RunCreateParamsBase, PollOptions, total=False):
+    """`threads.runs.create_and_poll`."""
+
+
+class CreateAndRunPoll(t.ThreadCreateAndRunParamsBase, PollOptions, total=False):
+    """`threads.create_and_run_poll`."""
+
+
+class SubmitAndPoll(t.RunSubmitToolOutputsParamsBase, PollOptions, total=False):
+    """`threads.runs.submit_tool_outputs_and_poll`."""
+
+
+class WatchEvents(PollOptions, _StreamPolicies, total=False):
+    """`threads.runs.watch_events`: how to poll, what to ask of steps, and the policies of a stream."""
+
+    include: Sequence[t.RunStepInclude]
+
+
+class VectorStoreCreateAndPoll(t.VectorStoreCreateParams, PollOptions, total=False):
+    """`vector_stores.create_and_poll`."""
+
+
+class _FileSettings(TypedDict, total=False):
+    chunking_strategy: t.FileChunkingStrategyParam
+    attributes: t.AttributesParam | None
+
+
+class FileAdd(_FileSettings, IngestionOptions, total=False):
+    """`vector_stores.files.create_and_poll`, besides ids."""
+
+
+class FileUpload(_FileSettings, RequestOptions, total=False):
+    """`vector_stores.files.upload`."""
+
+    file: Required[t.FileTypes]
+
+
+class FileUploadAndPoll(_FileSettings, IngestionOptions, total=False):
+    """`vector_stores.files.upload_and_poll`."""
+
+    file: Required[t.FileTypes]
+
+
+class BatchCreateAndPoll(t.FileBatchCreateParams, IngestionOptions, total=False):
+    """`vector_stores.file_batches.create_and_poll`."""
+
+
+class BatchUpload(_FileSettings, PollOptions, total=False):
+    """`vector_stores.file_batches.watch_upload`."""
+
+    files: Required[Iterable[t.FileTypes]]
+    file_ids: Sequence[str]
+    max_concurrency: int
+
+
+class BatchUploadAndPoll(_FileSettings, IngestionOptions, total=False):
+    """`vector_stores.file_batches.upload_and_poll`."""
+
+    files: Required[Iterable[t.FileTypes]]
+    file_ids: Sequence[str]
+    max_concurrency: int
+    on_progress: Callable[[UploadProgress], object] | None
+
+
+# -- keyword arguments, checked and split ------------------------------------------------------------------------------
+
+
 def taken(params: Mapping[str, Any], shape: Any) -> tuple[dict[str, Any], CallOptions]:
-    """The parameters of the operation, and the options of the call. A name that is unknown, or missing: TypeError."""
+    """The parameters of the operation, and the options of the call. TypeError for an unknown or a missing name."""
     known = shape.__annotations__
     for name in params:
         if name not in known:
             likely = get_close_matches(name, known, 1)
-            hint = f"; did you mean {likely[0]!r}?" if likely else "; extra_body= takes what only some servers know"
+            hint = f"; did you mean {likely[0]!r}?" if likely else "; pass other fields in extra_body="
             raise TypeError(f"unexpected keyword argument {name!r}{hint}")
     for name in shape.__required_keys__:
         if name not in params:
             raise TypeError(f"missing the keyword argument {name!r}")
     return take_options(params)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollParams:
+    """The keyword arguments of a polling method, split."""
+
+    body: dict[str, Any]
+    """The operation's own parameters."""
+    options: CallOptions
+    settings: PollSettings
+    on_failure: OnFailure = "return"
+
+
+def poll_params(params: Mapping[str, Any], shape: Any) -> PollParams:
+    """Split the keyword arguments of a method. `shape` is the TypedDict that names them.
+
+    Raises:
+        TypeError: a name is unknown or missing.
+        ValueError: a value for the polling is out of range.
+    """
+    given = {name: params[name] for name in _POLLING if name in params and not is_omitted(params[name])}
+    milliseconds, on_failure = given.get("poll_interval_ms"), given.get("on_failure", "return")
+    if on_failure not in ("return", "raise"):
+        raise ValueError(f"on_failure must be 'return' or 'raise', got {on_failure!r}")
+    if milliseconds is not None and not (isinstance(milliseconds, int | float) and 0 <= milliseconds < math.inf):
+        raise ValueError(f"poll_interval_ms must be a number of milliseconds, 0 or more, got {milliseconds!r}")
+    settings = PollSettings(
+        interval=None if milliseconds is None else milliseconds / 1000,
+        backoff=given.get("backoff"),
+        deadline=given.get("max_wait_seconds"),
+    )
+    body, options = taken({name: value for name, value in params.items() if name not in _POLLING}, shape)
+    return PollParams(body=body, options=options, settings=settings, on_failure=on_failure)

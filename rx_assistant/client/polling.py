@@ -1,25 +1,127 @@
-"""Objects that are polled until they are final: what to fetch and what is final, as data → streams of states."""
+"""Polling: the requests of one fetch as a generator, and objects that are fetched until they are final.
+
+`Requests` yields each request with its options, receives the reply (or the APIError), and returns the state. So what to
+ask is written once. `SyncFetch` and `AsyncFetch` send the requests on threads and on event loops. A `PollTarget` is
+data: what to fetch, and what is final.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
-from rx_assistant.api.request import Request
-from rx_assistant.client.fetching import AsyncFetch, Countdown, SyncFetch, Turn
-from rx_assistant.client.poll_params import OnFailure, PollCall
+from rx_assistant.api.request import Omit, Request
+from rx_assistant.client.params import OnFailure, PollParams
 from rx_assistant.client.resource import parsed
-from rx_assistant.errors import IngestionError
+from rx_assistant.errors import APIError, IngestionError, TotalTimeoutError
 from rx_assistant.hot import AsyncStream, Stream
 from rx_assistant.http.connection import Abort
-from rx_assistant.http.session import AsyncSession, Session
-from rx_assistant.http.timeouts import Timeout
+from rx_assistant.http.options import CallOptions
+from rx_assistant.http.session import AsyncSession, Reply, Session
+from rx_assistant.http.timeouts import Timeout, as_timeout
 from rx_assistant.lifecycle import Lifecycle
-from rx_assistant.polling import Plan, Polled, observe, observe_async, poll_after
+from rx_assistant.polling import DeadlinePassed, Plan, Polled, observe, observe_async, poll_after
 from rx_assistant.types import WireModel
 
+T = TypeVar("T")
 M = TypeVar("M", bound=WireModel)
+
+Ask: TypeAlias = tuple[Request, CallOptions]
+Sending: TypeAlias = Generator[Ask, Reply, Reply]
+Requests: TypeAlias = Generator[Ask, Reply, Polled[T]]
+
+_CLOSE = 0.01  # seconds by which a time limit of the transport may be early
+
+
+class Countdown:
+    """What is left of a deadline, for requests that must not outlast it. It starts with the first limited request."""
+
+    def __init__(self, seconds: float | None, default: Timeout) -> None:
+        self._seconds = seconds
+        self._default = default
+        self._end: float | None = None
+
+    def send(self, request: Request, options: CallOptions) -> Sending:
+        """Send a request with no more time than is left. DeadlinePassed if the deadline comes before the reply."""
+        limited = self.limit(options)
+        try:
+            return (yield request, limited)
+        except TotalTimeoutError as error:
+            if self._end is not None and time.monotonic() >= self._end - _CLOSE:
+                raise DeadlinePassed from error
+            raise
+
+    def limit(self, options: CallOptions) -> CallOptions:
+        """The options with no more time than is left. DeadlinePassed if no time is left."""
+        if self._seconds is None:
+            return options
+        if self._end is None:
+            self._end = time.monotonic() + self._seconds
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise DeadlinePassed
+        timeout = self._default if isinstance(options.timeout, Omit) else as_timeout(options.timeout)
+        total = left if timeout.total is None else min(left, timeout.total)
+        return replace(options, timeout=replace(timeout, total=total))
+
+
+class SyncFetch(Generic[T]):
+    """Sends the requests of each fetch on the thread that fetches. `close()` ends a request from any thread."""
+
+    def __init__(self, session: Session, fetch: Callable[[], Requests[T]], *, abort: Abort | None = None) -> None:
+        self._session = session
+        self._fetch = fetch
+        self._abort = abort
+
+    def __call__(self) -> Polled[T]:
+        requests = self._fetch()
+        try:
+            request, options = next(requests)
+            while True:
+                try:
+                    reply = self._session.send(request, options, self._abort)
+                except APIError as error:
+                    request, options = requests.throw(error)
+                else:
+                    request, options = requests.send(reply)
+        except StopIteration as end:
+            polled: Polled[T] = end.value
+            return polled
+
+    def close(self) -> None:
+        if self._abort is not None:
+            self._abort.abort()
+
+
+class AsyncFetch(Generic[T]):
+    """Sends the requests of each fetch in the task that fetches. Cancelling the task ends a request."""
+
+    def __init__(self, session: AsyncSession, fetch: Callable[[], Requests[T]]) -> None:
+        self._session = session
+        self._fetch = fetch
+
+    async def __call__(self) -> Polled[T]:
+        requests = self._fetch()
+        try:
+            request, options = next(requests)
+            while True:
+                try:
+                    reply = await self._session.send(request, options)
+                except APIError as error:
+                    request, options = requests.throw(error)
+                else:
+                    request, options = requests.send(reply)
+        except StopIteration as end:
+            polled: Polled[T] = end.value
+            return polled
+
+    def close(self) -> None:
+        """Cancelling the task is enough."""
+
+
+# -- objects -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,32 +142,32 @@ class PollTarget(Generic[M]):
         return getattr(value, "status", None) in self.lifecycle.stops
 
 
-def watch_object(session: Session, target: PollTarget[M], call: PollCall) -> Stream[M]:
+def watch_object(session: Session, target: PollTarget[M], call: PollParams) -> Stream[M]:
     """The states of an object. Each subscription sends its own requests."""
     timeout = session.settings.timeout
 
     def open(reachable: bool) -> SyncFetch[M]:
-        return SyncFetch(session, object_turns(target, call, timeout), abort=Abort() if reachable else None)
+        return SyncFetch(session, object_requests(target, call, timeout), abort=Abort() if reachable else None)
 
     return observe(_plan(target, call, open))
 
 
-def watch_object_async(session: AsyncSession, target: PollTarget[M], call: PollCall) -> AsyncStream[M]:
+def watch_object_async(session: AsyncSession, target: PollTarget[M], call: PollParams) -> AsyncStream[M]:
     """The same for asyncio and trio."""
     timeout = session.settings.timeout
 
     def open(_: bool) -> AsyncFetch[M]:
-        return AsyncFetch(session, object_turns(target, call, timeout))
+        return AsyncFetch(session, object_requests(target, call, timeout))
 
     return observe_async(_plan(target, call, open))
 
 
-def poll_object(session: Session, target: PollTarget[M], call: PollCall) -> M:
+def poll_object(session: Session, target: PollTarget[M], call: PollParams) -> M:
     """The final state. IngestionError if it is a failure and the call has `on_failure="raise"`."""
     return checked(watch_object(session, target, call).run(), target.lifecycle, call.on_failure)
 
 
-async def poll_object_async(session: AsyncSession, target: PollTarget[M], call: PollCall) -> M:
+async def poll_object_async(session: AsyncSession, target: PollTarget[M], call: PollParams) -> M:
     """The same for asyncio and trio."""
     return checked(await watch_object_async(session, target, call), target.lifecycle, call.on_failure)
 
@@ -80,17 +182,17 @@ def checked(value: M, lifecycle: Lifecycle, on_failure: OnFailure) -> M:
     raise IngestionError(f"{message}: {reason}" if reason else message, value)
 
 
-def _plan(target: PollTarget[M], call: PollCall, open: Callable[[bool], Any]) -> Plan[M, Any]:
+def _plan(target: PollTarget[M], call: PollParams, open: Callable[[bool], Any]) -> Plan[M, Any]:
     begins = target.again is not None
     return Plan(open=open, until=target.is_final, settings=call.settings, begins=begins)
 
 
-def object_turns(target: PollTarget[M], call: PollCall, timeout: Timeout) -> Callable[[], Turn[M]]:
-    """The turns of one subscription. The request that starts the work is sent once, and without the deadline."""
+def object_requests(target: PollTarget[M], call: PollParams, timeout: Timeout) -> Callable[[], Requests[M]]:
+    """The fetches of one subscription. The request that starts the work is sent once, and without the deadline."""
     countdown = Countdown(call.settings.deadline, timeout)
     request, options, again = target.request, call.options, target.again
 
-    def turn() -> Turn[M]:
+    def fetch() -> Requests[M]:
         nonlocal request, options, again
         if again is None:
             reply = yield from countdown.send(request, options)
@@ -100,4 +202,4 @@ def object_turns(target: PollTarget[M], call: PollCall, timeout: Timeout) -> Cal
         request, options, again = again(started), replace(options, extra_body={}), None
         return Polled(started, poll_after(reply.headers))
 
-    return turn
+    return fetch

@@ -1,4 +1,7 @@
-"""What all resources share: a session, and replies that become models. One class per face, equal line by line."""
+"""The common part of all resources: a session, and replies that become models.
+
+One class for threads, one for event loops.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +36,11 @@ class Resource:
         self._session = session
 
     def _fetch(self, model: type[M], request: Request, options: CallOptions = NO_OPTIONS) -> M:
-        """The object that the server answers with."""
+        """The object in the server's reply."""
         return parsed(model, self._session.send(request, options), request)
 
     def _page(self, item: type[M], request: Request, options: CallOptions) -> Page[M]:
-        """The first page of a list, which fetches the others when it is iterated."""
+        """The first page of a list. Iterating it fetches the other pages."""
         page = page_of(item, self._session.send(request, options))
         return Page(page, lambda last: self._next(item, request, options, last))
 
@@ -56,11 +59,11 @@ class AsyncResource:
         self._session = session
 
     async def _fetch(self, model: type[M], request: Request, options: CallOptions = NO_OPTIONS) -> M:
-        """The object that the server answers with."""
+        """The object in the server's reply."""
         return parsed(model, await self._session.send(request, options), request)
 
     def _pages(self, item: type[M], request: Request, options: CallOptions) -> AsyncPaginator[M]:
-        """A list: awaited, its first page; iterated, all items of all pages."""
+        """A list: `await` gives its first page, `async for` gives all items of all pages."""
         return AsyncPaginator(lambda: self._page(item, request, options))
 
     async def _page(self, item: type[M], request: Request, options: CallOptions) -> AsyncPage[M]:
@@ -73,11 +76,11 @@ class AsyncResource:
 
 
 def parsed(model: type[M], reply: Reply, request: Request | None = None) -> M:
-    """The reply as a model that knows the reply's request id.
+    """The reply as a model with the reply's request id.
 
-    A field whose value is of another type than its annotation keeps that value. A success without a body (204) is
-    enough of an answer to a DELETE: the object with that id is deleted. Raises APIResponseValidationError, which shows
-    the beginning of the reply and says what is wrong with it, when the reply is not a JSON object.
+    A field keeps its value even if the type differs from the annotation. A success without a body (204) is a complete
+    reply to a DELETE: the object with that id is deleted. Raises APIResponseValidationError if the reply is not a JSON
+    object; the error shows the beginning of the reply and the reason.
     """
     content = reply.content
     if request is not None and request.method == "DELETE" and not content:
@@ -89,7 +92,7 @@ def parsed(model: type[M], reply: Reply, request: Request | None = None) -> M:
 
 
 def page_of(item: type[M], reply: Reply) -> ListPage[M]:
-    """The reply as a page of a list. Raises APIResponseValidationError when it holds no array."""
+    """The reply as a page of a list. Raises APIResponseValidationError if `data` is not an array."""
     page = parsed(ListPage[item], reply)  # type: ignore[valid-type]  # a type made now
     if not isinstance(page.data, list | None):
         raise _unreadable(type(page), reply, f"data: must be an array, got {type(page.data).__name__}")
@@ -107,7 +110,7 @@ def _read(model: type[M], content: bytes) -> M:
 
 
 def _reason(error: ValidationError) -> str:
-    """Where the reply is off, and what was expected there."""
+    """The place of the first error in the reply, and the expected value."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(str(step) for step in first["loc"] if step != error.title)
     return f"{where}: {first['msg']}" if where else str(first["msg"])

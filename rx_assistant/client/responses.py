@@ -29,22 +29,22 @@ class Responses(Resource):
     def stream(
         self, *, event_handler: H | None = None, **params: Unpack[ResponseStream]
     ) -> HandledStream[H] | AssistantStream:
-        """Ask for a response and stream it as the events of a run, whose id is the response's.
+        """Request a response and stream it as the events of a run. The run's id is the response's id.
 
-        The request is sent when the stream is entered, or first asked for events. Everything that reads a run's stream
-        reads this one: operators, snapshots, handlers, `get_final_…`. `event.source` is the event of the Responses API
-        that an event was made from. A run that asks for function calls ends as `requires_action`. A body that ends
-        before a terminal event is a StreamTruncatedError. `cancel()` cancels a background response on the server; it
-        closes the stream of any other.
+        The request is sent when the stream is entered or first read. Operators, snapshots, handlers and `get_final_…`
+        work as on a run's stream. `event.source` is the Responses API event from which an event was made. A run that
+        asks for function calls ends as `requires_action`. A body that ends before a terminal event is a
+        StreamTruncatedError. `cancel()` cancels a background response on the server, and closes the stream of any other
+        response.
 
-        Beside the request's own parameters:
+        Besides the request's own parameters:
 
         Args:
-            event_handler: The block gives it instead of the stream.
+            event_handler: `with` returns it instead of the stream.
             timeout: Seconds, or a `Timeout`.
             on_disconnect: `"resume"` asks for the events behind the last one when the connection breaks, and is the
-                default with `background=True`; `"fail"` is the default without it. A server that keeps no events, or
-                does not number them, cannot resume: StreamTruncatedError.
+                default with `background=True`; `"fail"` is the default without it. StreamTruncatedError if
+                the server keeps no events or does not number them.
             replay, on_idle, idle_grace, on_subscribe: As for `threads.runs.stream`.
         """
         own, options = taken(params, ResponseStream)
@@ -74,22 +74,22 @@ class AsyncResponses(AsyncResource):
     def stream(
         self, *, event_handler: H | None = None, **params: Unpack[ResponseStream]
     ) -> HandledAsyncStream[H] | AsyncAssistantStream:
-        """Ask for a response and stream it as the events of a run, whose id is the response's.
+        """Request a response and stream it as the events of a run. The run's id is the response's id.
 
-        The request is sent when the stream is entered, or first asked for events. Everything that reads a run's stream
-        reads this one: operators, snapshots, handlers, `get_final_…`. `event.source` is the event of the Responses API
-        that an event was made from. A run that asks for function calls ends as `requires_action`. A body that ends
-        before a terminal event is a StreamTruncatedError. `cancel()` cancels a background response on the server; it
-        closes the stream of any other.
+        The request is sent when the stream is entered or first read. Operators, snapshots, handlers and `get_final_…`
+        work as on a run's stream. `event.source` is the Responses API event from which an event was made. A run that
+        asks for function calls ends as `requires_action`. A body that ends before a terminal event is a
+        StreamTruncatedError. `cancel()` cancels a background response on the server, and closes the stream of any other
+        response.
 
-        Beside the request's own parameters:
+        Besides the request's own parameters:
 
         Args:
-            event_handler: The block gives it instead of the stream.
+            event_handler: `with` returns it instead of the stream.
             timeout: Seconds, or a `Timeout`.
             on_disconnect: `"resume"` asks for the events behind the last one when the connection breaks, and is the
-                default with `background=True`; `"fail"` is the default without it. A server that keeps no events, or
-                does not number them, cannot resume: StreamTruncatedError.
+                default with `background=True`; `"fail"` is the default without it. StreamTruncatedError if
+                the server keeps no events or does not number them.
             replay, on_idle, idle_grace, on_subscribe: As for `threads.runs.stream`.
         """
         own, options = taken(params, ResponseStream)

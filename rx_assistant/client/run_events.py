@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from rx_assistant.api import messages, run_steps, runs
 from rx_assistant.api.request import OMIT, Omit, Request
-from rx_assistant.client.fetching import Ask, AsyncFetch, Countdown, Sending, SyncFetch, Turn
 from rx_assistant.client.pages import next_request
-from rx_assistant.client.poll_params import PollCall
+from rx_assistant.client.params import PollParams
+from rx_assistant.client.polling import Ask, AsyncFetch, Countdown, Requests, Sending, SyncFetch
 from rx_assistant.client.resource import page_of, parsed
 from rx_assistant.errors import APIConnectionError, APIError, APIStatusError, FirstEventTimeoutError, TotalTimeoutError
 from rx_assistant.http.connection import Abort
@@ -77,8 +77,8 @@ def _created_at(run: Run) -> float:
     return created if isinstance(created, int | float) else 0
 
 
-class RunTurns:
-    """What to ask in each turn: the run, and then its steps and messages."""
+class RunRequests:
+    """The requests of each fetch: the run, then its steps and messages."""
 
     def __init__(
         self,
@@ -92,8 +92,8 @@ class RunTurns:
         self._countdown = countdown
         self._include = include
 
-    def __call__(self) -> Turn[RunObjects]:
-        """One turn. A run that has not begun has no steps or messages yet."""
+    def __call__(self) -> Requests[RunObjects]:
+        """One fetch. A run that has not begun has no steps or messages yet."""
         if isinstance(self._identity, Newest):
             self._identity = yield from self._find(self._identity)
         run_id, thread_id = self._identity
@@ -132,21 +132,21 @@ class RunTurns:
 # -- events of a run that is polled from its beginning -----------------------------------------------------------------
 
 
-def polled_body(session: Session, identity: RunIdentity, call: PollCall) -> PolledBody:
+def polled_body(session: Session, identity: RunIdentity, call: PollParams) -> PolledBody:
     """The body of the run's events, with its first state fetched."""
     countdown = Countdown(call.settings.deadline, session.settings.timeout)
-    turns = RunTurns(identity, call.options, countdown, call.body.get("include", OMIT))
-    fetch = SyncFetch(session, turns, abort=Abort())
+    requests = RunRequests(identity, call.options, countdown, call.body.get("include", OMIT))
+    fetch = SyncFetch(session, requests, abort=Abort())
     body = PolledBody(fetch, RunEventEncoder(RunSnapshot()), call.settings)
     body.begin()
     return body
 
 
-async def polled_async_body(session: AsyncSession, identity: RunIdentity, call: PollCall) -> AsyncPolledBody:
+async def polled_async_body(session: AsyncSession, identity: RunIdentity, call: PollParams) -> AsyncPolledBody:
     """The same for asyncio and trio."""
     countdown = Countdown(None, session.settings.timeout)  # the body cancels a fetch at the deadline
-    turns = RunTurns(identity, call.options, countdown, call.body.get("include", OMIT))
-    body = AsyncPolledBody(AsyncFetch(session, turns), RunEventEncoder(RunSnapshot()), call.settings)
+    requests = RunRequests(identity, call.options, countdown, call.body.get("include", OMIT))
+    body = AsyncPolledBody(AsyncFetch(session, requests), RunEventEncoder(RunSnapshot()), call.settings)
     await body.begin()
     return body
 
@@ -155,12 +155,12 @@ async def polled_async_body(session: AsyncSession, identity: RunIdentity, call: 
 
 
 class Resuming:
-    """How a stream goes on when its connection breaks. It is made before the stream is opened.
+    """How a stream continues when its connection breaks. It is made before the stream is opened.
 
     If an event has named the run, the run is polled. Otherwise it is the newest run of its thread. If the thread is
     unknown too, or does not show the run, the request is sent again with its idempotency key, and the server answers
-    with the same run. Where tool outputs are submitted, the run is known from the start; the run shows whether the
-    outputs have arrived.
+    with the same run. For submitted tool outputs, the run is known from the start. The run shows whether the outputs
+    have arrived.
     """
 
     def __init__(
@@ -197,8 +197,8 @@ class Resuming:
             run = identity or self._seek(snapshot)
             if run is not None:
                 left = self._left()
-                turns = RunTurns(run, self._asking, Countdown(left, self._default))
-                fetch = SyncFetch(session, turns, abort=Abort())
+                requests = RunRequests(run, self._asking, Countdown(left, self._default))
+                fetch = SyncFetch(session, requests, abort=Abort())
                 encoder = RunEventEncoder(snapshot, self._answered)
                 return PolledBody(fetch, encoder, PollSettings(deadline=left), self._late)
             return session.open(self.request, self._again()) if snapshot == RunSnapshot() else None
@@ -208,15 +208,15 @@ class Resuming:
     def with_async_session(
         self, session: AsyncSession
     ) -> Callable[[RunIdentity | None, RunSnapshot], Coroutine[Any, Any, Any]]:
-        """The `resume` of an asynchronous one."""
+        """The `resume` of an asynchronous stream."""
 
         async def resume(identity: RunIdentity | None, snapshot: RunSnapshot) -> Any:
             run = identity or self._seek(snapshot)
             if run is not None:
-                turns = RunTurns(run, self._asking, Countdown(None, self._default))
+                requests = RunRequests(run, self._asking, Countdown(None, self._default))
                 encoder = RunEventEncoder(snapshot, self._answered)
                 settings = PollSettings(deadline=self._left())
-                return AsyncPolledBody(AsyncFetch(session, turns), encoder, settings, self._late)
+                return AsyncPolledBody(AsyncFetch(session, requests), encoder, settings, self._late)
             return await session.open(self.request, self._again()) if snapshot == RunSnapshot() else None
 
         return resume
@@ -254,7 +254,7 @@ class Resuming:
 
     @property
     def asking(self) -> CallOptions:
-        """The options of requests that only ask."""
+        """The options of GET requests."""
         return self._asking
 
     def _left(self) -> float | None:

@@ -20,7 +20,7 @@ class Steps(Resource):
         return self._fetch(RunStep, run_steps.retrieve(step_id, thread_id, run_id, query), options)
 
     def list(self, run_id: str, thread_id: str, **params: Unpack[StepList]) -> Page[RunStep]:
-        """The run's steps; iterate to get those of further pages too."""
+        """The run's steps. Iterating fetches further pages."""
         query, options = taken(params, StepList)
         return self._page(RunStep, run_steps.list(run_id, thread_id, query), options)
 
@@ -34,6 +34,6 @@ class AsyncSteps(AsyncResource):
         return await self._fetch(RunStep, run_steps.retrieve(step_id, thread_id, run_id, query), options)
 
     def list(self, run_id: str, thread_id: str, **params: Unpack[StepList]) -> AsyncPaginator[RunStep]:
-        """The run's steps; iterate to get those of further pages too."""
+        """The run's steps. Iterating fetches further pages."""
         query, options = taken(params, StepList)
         return self._pages(RunStep, run_steps.list(run_id, thread_id, query), options)

@@ -10,21 +10,19 @@ from rx_assistant.api import runs
 from rx_assistant.api.request import Request
 from rx_assistant.client.pages import AsyncPaginator, Page
 from rx_assistant.client.params import (
+    PollOptions,
     RequestOptions,
     RunCreate,
+    RunCreateAndPoll,
     RunList,
     RunStream,
     RunUpdate,
     Submit,
-    SubmitStream,
-    taken,
-)
-from rx_assistant.client.poll_params import (
-    PollOptions,
-    RunCreateAndPoll,
     SubmitAndPoll,
+    SubmitStream,
     WatchEvents,
-    poll_call,
+    poll_params,
+    taken,
 )
 from rx_assistant.client.polling import (
     PollTarget,
@@ -152,7 +150,7 @@ class Runs(Resource):
         Beside the run's own parameters:
 
         Args:
-            event_handler: The block gives it instead of the stream.
+            event_handler: `with` returns it instead of the stream.
             timeout: Seconds, or a `Timeout`.
             on_disconnect: `"poll"` goes on by polling the run when the connection breaks; `"fail"` is the default.
             on_idle: When the last reader has left, `"close"` the response, or `"cancel"` the run as well; `idle_grace`
@@ -199,9 +197,9 @@ class Runs(Resource):
         """The run's states until it has ended or requires action, each subscription polling for itself.
 
         Raises:
-            PollTimeoutError: it took more than `max_wait_seconds`.
+            PollTimeoutError: `max_wait_seconds` have passed.
         """
-        call = poll_call(params, PollOptions)
+        call = poll_params(params, PollOptions)
         return watch_object(self._session, existing_run(run_id, thread_id), call)
 
     def poll(self, run_id: str, thread_id: str, **params: Unpack[PollOptions]) -> Run:
@@ -228,7 +226,7 @@ class Runs(Resource):
         Polls while the stream is read, until the run has ended or requires action. Text comes in larger pieces: each
         holds what was added between two polls. Everything else is as in any stream.
         """
-        call = poll_call(params, WatchEvents)
+        call = poll_params(params, WatchEvents)
         _, policies = without_policies(call.body)
         identity = RunIdentity(run_id, thread_id)
         runs.retrieve(run_id, thread_id)  # an empty id is an error here and now
@@ -245,14 +243,14 @@ class Runs(Resource):
         is given like any other.
 
         Raises:
-            PollTimeoutError: it took more than `max_wait_seconds`.
+            PollTimeoutError: `max_wait_seconds` have passed.
         """
-        call = poll_call(params, RunCreateAndPoll)
+        call = poll_params(params, RunCreateAndPoll)
         return poll_object(self._session, started_run(runs.create(thread_id, call.body)), call)
 
     def submit_tool_outputs_and_poll(self, run_id: str, thread_id: str, **params: Unpack[SubmitAndPoll]) -> Run:
         """Give the outputs that the run asks for, and give it once it has ended or requires action again."""
-        call = poll_call(params, SubmitAndPoll)
+        call = poll_params(params, SubmitAndPoll)
         request = runs.submit_tool_outputs(run_id, thread_id, call.body)
         return poll_object(self._session, started_run(request), call)
 
@@ -365,7 +363,7 @@ class AsyncRuns(AsyncResource):
         Beside the run's own parameters:
 
         Args:
-            event_handler: The block gives it instead of the stream.
+            event_handler: `with` returns it instead of the stream.
             timeout: Seconds, or a `Timeout`.
             on_disconnect: `"poll"` goes on by polling the run when the connection breaks; `"fail"` is the default.
             on_idle: When the last reader has left, `"close"` the response, or `"cancel"` the run as well; `idle_grace`
@@ -412,9 +410,9 @@ class AsyncRuns(AsyncResource):
         """The run's states until it has ended or requires action, each subscription polling for itself.
 
         Raises:
-            PollTimeoutError: it took more than `max_wait_seconds`.
+            PollTimeoutError: `max_wait_seconds` have passed.
         """
-        call = poll_call(params, PollOptions)
+        call = poll_params(params, PollOptions)
         return watch_object_async(self._session, existing_run(run_id, thread_id), call)
 
     async def poll(self, run_id: str, thread_id: str, **params: Unpack[PollOptions]) -> Run:
@@ -441,7 +439,7 @@ class AsyncRuns(AsyncResource):
         Polls while the stream is read, until the run has ended or requires action. Text comes in larger pieces: each
         holds what was added between two polls. Everything else is as in any stream.
         """
-        call = poll_call(params, WatchEvents)
+        call = poll_params(params, WatchEvents)
         _, policies = without_policies(call.body)
         identity = RunIdentity(run_id, thread_id)
         runs.retrieve(run_id, thread_id)  # an empty id is an error here and now
@@ -458,14 +456,14 @@ class AsyncRuns(AsyncResource):
         is given like any other.
 
         Raises:
-            PollTimeoutError: it took more than `max_wait_seconds`.
+            PollTimeoutError: `max_wait_seconds` have passed.
         """
-        call = poll_call(params, RunCreateAndPoll)
+        call = poll_params(params, RunCreateAndPoll)
         return await poll_object_async(self._session, started_run(runs.create(thread_id, call.body)), call)
 
     async def submit_tool_outputs_and_poll(self, run_id: str, thread_id: str, **params: Unpack[SubmitAndPoll]) -> Run:
         """Give the outputs that the run asks for, and give it once it has ended or requires action again."""
-        call = poll_call(params, SubmitAndPoll)
+        call = poll_params(params, SubmitAndPoll)
         request = runs.submit_tool_outputs(run_id, thread_id, call.body)
         return await poll_object_async(self._session, started_run(request), call)
 

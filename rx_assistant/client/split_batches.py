@@ -1,7 +1,8 @@
-"""Batches of files that are started and then polled. Too many files for one batch become several, polled together.
+"""Batches of files that are started and then polled.
 
-Only the status says whether a batch is finished. Its counts may all be 0 before the server has looked at it, and in a
-cancelled batch one file may stay in progress for ever.
+Too many files for one batch become several batches, polled together. Only the status shows whether a batch is finished.
+Its counts may all be 0 before the server has looked at it, and in a cancelled batch one file may stay in progress for
+ever.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import Any
 
 from rx_assistant.api import file_batches
 from rx_assistant.api.request import Request
-from rx_assistant.client.fetching import AsyncFetch, Countdown, SyncFetch, Turn
-from rx_assistant.client.poll_params import PollCall
+from rx_assistant.client.params import PollParams
+from rx_assistant.client.polling import AsyncFetch, Countdown, Requests, SyncFetch
 from rx_assistant.client.resource import parsed
 from rx_assistant.hot import AsyncStream, Stream
 from rx_assistant.http.connection import Abort
@@ -36,24 +37,24 @@ class SplitBatch(VectorStoreFileBatch):
     parts: tuple[VectorStoreFileBatch, ...] = ()
 
 
-def watch_new_batches(session: Session, vector_store_id: str, call: PollCall) -> Stream[VectorStoreFileBatch]:
-    """Start as many batches as the files need, and give their joint states. Each subscription starts new batches."""
-    requests, timeout = batch_requests(vector_store_id, call.body), session.settings.timeout
+def watch_new_batches(session: Session, vector_store_id: str, call: PollParams) -> Stream[VectorStoreFileBatch]:
+    """Start as many batches as the files need, and emit their joint states. Each subscription starts new batches."""
+    requests, timeout = create_requests(vector_store_id, call.body), session.settings.timeout
 
     def open(reachable: bool) -> SyncFetch[VectorStoreFileBatch]:
-        return SyncFetch(session, batch_turns(requests, call, timeout), abort=Abort() if reachable else None)
+        return SyncFetch(session, batch_requests(requests, call, timeout), abort=Abort() if reachable else None)
 
     return observe(Plan(open=open, until=_is_final, settings=call.settings, begins=True))
 
 
 def watch_new_batches_async(
-    session: AsyncSession, vector_store_id: str, call: PollCall
+    session: AsyncSession, vector_store_id: str, call: PollParams
 ) -> AsyncStream[VectorStoreFileBatch]:
     """The same for asyncio and trio."""
-    requests, timeout = batch_requests(vector_store_id, call.body), session.settings.timeout
+    requests, timeout = create_requests(vector_store_id, call.body), session.settings.timeout
 
     def open(_: bool) -> AsyncFetch[VectorStoreFileBatch]:
-        return AsyncFetch(session, batch_turns(requests, call, timeout))
+        return AsyncFetch(session, batch_requests(requests, call, timeout))
 
     return observe_async(Plan(open=open, until=_is_final, settings=call.settings, begins=True))
 
@@ -62,7 +63,7 @@ def _is_final(batch: VectorStoreFileBatch) -> bool:
     return batch.status in FILE_BATCH.stops
 
 
-def batch_requests(vector_store_id: str, params: Mapping[str, Any]) -> list[Request]:
+def create_requests(vector_store_id: str, params: Mapping[str, Any]) -> list[Request]:
     """One request for every 2 000 files."""
     for name in ("file_ids", "files"):
         entries = [*(params.get(name) or ())]
@@ -72,13 +73,15 @@ def batch_requests(vector_store_id: str, params: Mapping[str, Any]) -> list[Requ
     return [file_batches.create(vector_store_id, params)]
 
 
-def batch_turns(requests: list[Request], call: PollCall, timeout: Timeout) -> Callable[[], Turn[VectorStoreFileBatch]]:
-    """The turns of one subscription: the first creates all batches, each further one asks for the unfinished ones."""
+def batch_requests(
+    requests: list[Request], call: PollParams, timeout: Timeout
+) -> Callable[[], Requests[VectorStoreFileBatch]]:
+    """The fetches of one subscription: the first creates all batches, the others ask for the unfinished batches."""
     countdown = Countdown(call.settings.deadline, timeout)
     asking = replace(call.options, extra_body={})
     batches: list[VectorStoreFileBatch] = []
 
-    def turn() -> Turn[VectorStoreFileBatch]:
+    def fetch() -> Requests[VectorStoreFileBatch]:
         waits: list[float | None] = []
         for request in requests[len(batches) :]:
             reply = yield request, call.options
@@ -93,7 +96,7 @@ def batch_turns(requests: list[Request], call: PollCall, timeout: Timeout) -> Ca
                     waits.append(poll_after(reply.headers))
         return Polled(_joined(batches), max((wait for wait in waits if wait is not None), default=None))
 
-    return turn
+    return fetch
 
 
 def _joined(batches: list[VectorStoreFileBatch]) -> VectorStoreFileBatch:
@@ -118,7 +121,7 @@ def _count(batch: VectorStoreFileBatch, name: str) -> Any:
 
 
 def _status_of(statuses: list[Any]) -> Any:
-    """In progress as long as one batch is; else the worst status."""
+    """The status of the first unfinished batch; if all are finished, the worst status."""
     for status in statuses:
         if status not in FILE_BATCH.stops:
             return status

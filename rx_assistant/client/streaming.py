@@ -1,4 +1,4 @@
-"""Requests that are answered with events, as streams: nothing is sent before the stream is entered or asked."""
+"""Requests with event replies, as streams. Nothing is sent before the stream is entered or read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from rx_assistant.types import Run
 
 H = TypeVar("H", bound=Handler)
 
-ASKED = 3  # how often the run is asked, each time with the retries of the client
+ASKED = 3  # the number of requests for the run, each with the retries of the client
 _POLICIES = (
     "replay",
     "on_idle",
@@ -40,7 +40,7 @@ _POLICIES = (
 
 
 def without_policies(params: Mapping[str, Any], going_on: str = "poll") -> tuple[dict[str, Any], dict[str, Any]]:
-    """The parameters of the request, and those of the stream. `going_on` is what `on_disconnect` may be, or "fail"."""
+    """The parameters of the request, and those of the stream. `on_disconnect` must be `going_on` or "fail"."""
     policies = {name: params[name] for name in _POLICIES if name in params}
     on_disconnect = policies.get("on_disconnect", "fail")
     if on_disconnect not in ("fail", going_on):
@@ -57,10 +57,10 @@ def streamed(
     identity: RunIdentity | None = None,
     thread_id: str | None = None,
 ) -> HandledStream[H] | AssistantStream:
-    """The stream that a request starts; with a handler, its block gives the handler.
+    """The stream that a request starts. With a handler, `with` returns the handler.
 
-    `identity` is given for a run that is known before: one that goes on with tool outputs. `thread_id` is given where
-    the run begins on a thread that is known.
+    `identity` is the run that the request continues with tool outputs. `thread_id` is the thread on which a new run
+    starts, if it is known.
     """
     resuming = Resuming(request, options, session.settings.timeout, identity, thread_id)
     polls = policies.get("on_disconnect") == "poll"
@@ -87,7 +87,7 @@ def streamed(
 def made(
     session: Session, open: Callable[[], Any], handler: H | None, given: Mapping[str, Any]
 ) -> HandledStream[H] | AssistantStream:
-    """The stream over what `open` gives, whose run can be cancelled."""
+    """The stream of the body that `open` returns. Its run can be cancelled."""
 
     def post_cancel(run_id: str, thread_id: str) -> Run:
         return parsed(Run, session.send(runs.cancel(run_id, thread_id)))
@@ -100,7 +100,7 @@ def made(
 
 
 def built(open: Callable[[], Any], handler: H | None, given: Mapping[str, Any]) -> HandledStream[H] | AssistantStream:
-    """The stream over what `open` gives; with a handler, its block gives the handler."""
+    """The stream of the body that `open` returns. With a handler, `with` returns the handler."""
     return AssistantStream(open, **given) if handler is None else HandledStream(open, handler=handler, **given)
 
 
@@ -135,7 +135,7 @@ def async_streamed(
 
 
 def _have_arrived(session: Session, resuming: Resuming, question: Request) -> bool:
-    """Whether tool outputs whose reply was lost have arrived; False where the server does not tell."""
+    """Whether tool outputs have arrived although the reply was lost. False if the server does not tell."""
     for _ in range(ASKED):
         try:
             return resuming.have_arrived(session.send(question, resuming.asking))

@@ -1,4 +1,4 @@
-"""Threads, and runs that begin with a new one."""
+"""Threads, and runs that begin with a new thread."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from rx_assistant.api import threads
 from rx_assistant.client.messages import AsyncMessages, Messages
 from rx_assistant.client.params import (
     CreateAndRun,
+    CreateAndRunPoll,
     CreateAndRunStream,
     RequestOptions,
     ThreadCreate,
     ThreadUpdate,
+    poll_params,
     taken,
 )
-from rx_assistant.client.poll_params import CreateAndRunPoll, poll_call
 from rx_assistant.client.polling import poll_object, poll_object_async
 from rx_assistant.client.resource import AsyncResource, Resource
 from rx_assistant.client.runs import AsyncRuns, Runs, started_run
@@ -35,7 +36,7 @@ class Threads(Resource):
         self.runs = Runs(session)
 
     def create(self, **params: Unpack[ThreadCreate]) -> Thread:
-        """Create a thread, with messages if any are given."""
+        """Create a thread, with `messages` if they are given."""
         body, options = taken(params, ThreadCreate)
         return self._fetch(Thread, threads.create(body), options)
 
@@ -45,7 +46,7 @@ class Threads(Resource):
         return self._fetch(Thread, threads.retrieve(thread_id), options)
 
     def update(self, thread_id: str, **params: Unpack[ThreadUpdate]) -> Thread:
-        """Change what is given, and give the thread as it is now."""
+        """Change the given fields, and return the thread."""
         body, options = taken(params, ThreadUpdate)
         return self._fetch(Thread, threads.update(thread_id, body), options)
 
@@ -69,7 +70,7 @@ class Threads(Resource):
         self, *, stream: bool | None = None, **params: Unpack[CreateAndRun]
     ) -> Run | AssistantStream: ...
     def create_and_run(self, *, stream: bool | None = None, **params: Any) -> Run | AssistantStream:
-        """Create a thread and a run on it. With `stream=True`: its stream, as from `create_and_run_stream`."""
+        """Create a thread and a run on it. `stream=True` returns its stream, as `create_and_run_stream` does."""
         if stream:
             events: AssistantStream = self.create_and_run_stream(**params)
             return events
@@ -98,15 +99,15 @@ class Threads(Resource):
         return streamed(self._session, threads.create_and_run(body), options, event_handler, policies)
 
     def create_and_run_poll(self, **params: Unpack[CreateAndRunPoll]) -> Run:
-        """Create a thread and a run on it, and give the run once it has ended or requires action.
+        """Create a thread and a run on it, and return the run when it has ended or requires action.
 
         Polls every `poll_interval_ms`, else as the server asks, else every 1 000 ms. Check its `status`: a failed run
-        is given like any other.
+        is returned like any other.
 
         Raises:
-            PollTimeoutError: it took more than `max_wait_seconds`.
+            PollTimeoutError: `max_wait_seconds` have passed.
         """
-        call = poll_call(params, CreateAndRunPoll)
+        call = poll_params(params, CreateAndRunPoll)
         return poll_object(self._session, started_run(threads.create_and_run(call.body)), call)
 
 
@@ -119,7 +120,7 @@ class AsyncThreads(AsyncResource):
         self.runs = AsyncRuns(session)
 
     async def create(self, **params: Unpack[ThreadCreate]) -> Thread:
-        """Create a thread, with messages if any are given."""
+        """Create a thread, with `messages` if they are given."""
         body, options = taken(params, ThreadCreate)
         return await self._fetch(Thread, threads.create(body), options)
 
@@ -129,7 +130,7 @@ class AsyncThreads(AsyncResource):
         return await self._fetch(Thread, threads.retrieve(thread_id), options)
 
     async def update(self, thread_id: str, **params: Unpack[ThreadUpdate]) -> Thread:
-        """Change what is given, and give the thread as it is now."""
+        """Change the given fields, and return the thread."""
         body, options = taken(params, ThreadUpdate)
         return await self._fetch(Thread, threads.update(thread_id, body), options)
 
@@ -153,7 +154,7 @@ class AsyncThreads(AsyncResource):
         self, *, stream: bool | None = None, **params: Unpack[CreateAndRun]
     ) -> Run | AsyncAssistantStream: ...
     async def create_and_run(self, *, stream: bool | None = None, **params: Any) -> Run | AsyncAssistantStream:
-        """Create a thread and a run on it. With `stream=True`: its stream, as from `create_and_run_stream`."""
+        """Create a thread and a run on it. `stream=True` returns its stream, as `create_and_run_stream` does."""
         if stream:
             events: AsyncAssistantStream = self.create_and_run_stream(**params)
             return events
@@ -184,13 +185,13 @@ class AsyncThreads(AsyncResource):
         return async_streamed(self._session, threads.create_and_run(body), options, event_handler, policies)
 
     async def create_and_run_poll(self, **params: Unpack[CreateAndRunPoll]) -> Run:
-        """Create a thread and a run on it, and give the run once it has ended or requires action.
+        """Create a thread and a run on it, and return the run when it has ended or requires action.
 
         Polls every `poll_interval_ms`, else as the server asks, else every 1 000 ms. Check its `status`: a failed run
-        is given like any other.
+        is returned like any other.
 
         Raises:
-            PollTimeoutError: it took more than `max_wait_seconds`.
+            PollTimeoutError: `max_wait_seconds` have passed.
         """
-        call = poll_call(params, CreateAndRunPoll)
+        call = poll_params(params, CreateAndRunPoll)
         return await poll_object_async(self._session, started_run(threads.create_and_run(call.body)), call)

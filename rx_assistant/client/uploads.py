@@ -1,8 +1,8 @@
 """Many files, uploaded a few at a time, on threads or in tasks → one stream of their progress, in order.
 
 Each worker takes the next file of the list, so the ids can be put in the order of the files. The first error stops all
-workers: files fail at their next read, and requests are broken off. The error comes out when no upload is left.
-Uploaded files are not deleted; the notes of the error name them.
+workers: files fail at their next read, and requests are aborted. The error is emitted when no upload is left. Uploaded
+files are not deleted; the notes of the error name them.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def watch_uploads_async(session: AsyncSession, settings: UploadSettings) -> Asyn
 
 
 class _Uploads(abc.DisposableBase):
-    """One subscription: the files that are left, the ids of the uploaded ones, and the progress that was emitted."""
+    """One subscription: the remaining files, the ids of the uploaded files, and the emitted progress."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class _Uploads(abc.DisposableBase):
         return first
 
     def _changed(self) -> None:
-        """Schedule one report. Further changes until it runs need no report of their own."""
+        """Schedule one report. Changes until it runs need no other report."""
         with self._lock:
             if self._reporting:
                 return

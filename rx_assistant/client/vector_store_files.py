@@ -8,19 +8,17 @@ from rx_assistant.api import files as plain_files, vector_store_files as files
 from rx_assistant.api.request import Params
 from rx_assistant.client.pages import AsyncPage, AsyncPaginator, Page
 from rx_assistant.client.params import (
-    RequestOptions,
-    VectorStoreFileCreate,
-    VectorStoreFileList,
-    VectorStoreFileUpdate,
-    taken,
-)
-from rx_assistant.client.poll_params import (
     FileAdd,
     FileUpload,
     FileUploadAndPoll,
     IngestionOptions,
     PollOptions,
-    poll_call,
+    RequestOptions,
+    VectorStoreFileCreate,
+    VectorStoreFileList,
+    VectorStoreFileUpdate,
+    poll_params,
+    taken,
 )
 from rx_assistant.client.polling import (
     PollTarget,
@@ -48,27 +46,27 @@ class VectorStoreFiles(Resource):
     """`client.vector_stores.files`."""
 
     def create(self, vector_store_id: str, **params: Unpack[VectorStoreFileCreate]) -> VectorStoreFile:
-        """Add an uploaded file; it is in progress when this returns."""
+        """Add an uploaded file. It is still in progress when this returns."""
         body, options = taken(params, VectorStoreFileCreate)
         return self._fetch(VectorStoreFile, files.create(vector_store_id, body), options)
 
     def retrieve(self, file_id: str, vector_store_id: str, **params: Unpack[RequestOptions]) -> VectorStoreFile:
-        """The file, and how far it has come."""
+        """The file with its progress."""
         _, options = taken(params, RequestOptions)
         return self._fetch(VectorStoreFile, files.retrieve(file_id, vector_store_id), options)
 
     def update(self, file_id: str, vector_store_id: str, **params: Unpack[VectorStoreFileUpdate]) -> VectorStoreFile:
-        """Change the attributes, and give the file as it is now."""
+        """Change the attributes, and return the file."""
         body, options = taken(params, VectorStoreFileUpdate)
         return self._fetch(VectorStoreFile, files.update(file_id, vector_store_id, body), options)
 
     def list(self, vector_store_id: str, **params: Unpack[VectorStoreFileList]) -> Page[VectorStoreFile]:
-        """The vector store's files; iterate to get those of further pages too."""
+        """The vector store's files. Iterating fetches further pages."""
         query, options = taken(params, VectorStoreFileList)
         return self._page(VectorStoreFile, files.list(vector_store_id, query), options)
 
     def delete(self, file_id: str, vector_store_id: str, **params: Unpack[RequestOptions]) -> VectorStoreFileDeleted:
-        """Take the file out of the vector store; the file itself stays."""
+        """Remove the file from the vector store. The file itself remains."""
         _, options = taken(params, RequestOptions)
         return self._fetch(VectorStoreFileDeleted, files.delete(file_id, vector_store_id), options)
 
@@ -80,35 +78,35 @@ class VectorStoreFiles(Resource):
         return Page(self._fetch(VectorStoreFileContentPage, files.content(file_id, vector_store_id), options))
 
     def watch(self, file_id: str, vector_store_id: str, **params: Unpack[PollOptions]) -> Stream[VectorStoreFile]:
-        """The file's states until it is processed or failed, each subscription polling for itself.
+        """The file's states until it is processed or failed. Each subscription sends its own requests.
 
         Raises:
-            PollTimeoutError: it took more than `max_wait_seconds`.
+            PollTimeoutError: `max_wait_seconds` have passed.
         """
-        call = poll_call(params, PollOptions)
+        call = poll_params(params, PollOptions)
         return watch_object(self._session, _existing(file_id, vector_store_id), call)
 
     def poll(self, file_id: str, vector_store_id: str, **params: Unpack[IngestionOptions]) -> VectorStoreFile:
-        """The file once it is processed or failed; with `on_failure="raise"`, IngestionError for a failure."""
-        call = poll_call(params, IngestionOptions)
+        """The file when it is processed or failed. With `on_failure="raise"`, IngestionError for a failure."""
+        call = poll_params(params, IngestionOptions)
         target = _existing(file_id, vector_store_id)
         return poll_object(self._session, target, call)
 
     def create_and_poll(self, file_id: str, vector_store_id: str, **params: Unpack[FileAdd]) -> VectorStoreFile:
-        """Add an uploaded file, and give it once it is processed or failed."""
-        call = poll_call(params, FileAdd)
+        """Add an uploaded file, and return it when it is processed or failed."""
+        call = poll_params(params, FileAdd)
         target = _added(file_id, vector_store_id, call.body)
         return poll_object(self._session, target, call)
 
     def upload(self, vector_store_id: str, **params: Unpack[FileUpload]) -> VectorStoreFile:
-        """Upload a file and add it; it is in progress when this returns."""
+        """Upload a file and add it. It is still in progress when this returns."""
         body, options = taken(params, FileUpload)
         file_id = self._upload(body.pop("file"), options)
         return self._fetch(VectorStoreFile, files.create(vector_store_id, {"file_id": file_id, **body}), options)
 
     def upload_and_poll(self, vector_store_id: str, **params: Unpack[FileUploadAndPoll]) -> VectorStoreFile:
-        """Upload a file, add it, and give it once it is processed or failed."""
-        call = poll_call(params, FileUploadAndPoll)
+        """Upload a file, add it, and return it when it is processed or failed."""
+        call = poll_params(params, FileUploadAndPoll)
         file_id = self._upload(call.body.pop("file"), call.options)
         target = _added(file_id, vector_store_id, call.body)
         return poll_object(self._session, target, call)
@@ -121,31 +119,31 @@ class AsyncVectorStoreFiles(AsyncResource):
     """`client.vector_stores.files` of the asynchronous client."""
 
     async def create(self, vector_store_id: str, **params: Unpack[VectorStoreFileCreate]) -> VectorStoreFile:
-        """Add an uploaded file; it is in progress when this returns."""
+        """Add an uploaded file. It is still in progress when this returns."""
         body, options = taken(params, VectorStoreFileCreate)
         return await self._fetch(VectorStoreFile, files.create(vector_store_id, body), options)
 
     async def retrieve(self, file_id: str, vector_store_id: str, **params: Unpack[RequestOptions]) -> VectorStoreFile:
-        """The file, and how far it has come."""
+        """The file with its progress."""
         _, options = taken(params, RequestOptions)
         return await self._fetch(VectorStoreFile, files.retrieve(file_id, vector_store_id), options)
 
     async def update(
         self, file_id: str, vector_store_id: str, **params: Unpack[VectorStoreFileUpdate]
     ) -> VectorStoreFile:
-        """Change the attributes, and give the file as it is now."""
+        """Change the attributes, and return the file."""
         body, options = taken(params, VectorStoreFileUpdate)
         return await self._fetch(VectorStoreFile, files.update(file_id, vector_store_id, body), options)
 
     def list(self, vector_store_id: str, **params: Unpack[VectorStoreFileList]) -> AsyncPaginator[VectorStoreFile]:
-        """The vector store's files; iterate to get those of further pages too."""
+        """The vector store's files. Iterating fetches further pages."""
         query, options = taken(params, VectorStoreFileList)
         return self._pages(VectorStoreFile, files.list(vector_store_id, query), options)
 
     async def delete(
         self, file_id: str, vector_store_id: str, **params: Unpack[RequestOptions]
     ) -> VectorStoreFileDeleted:
-        """Take the file out of the vector store; the file itself stays."""
+        """Remove the file from the vector store. The file itself remains."""
         _, options = taken(params, RequestOptions)
         return await self._fetch(VectorStoreFileDeleted, files.delete(file_id, vector_store_id), options)
 
@@ -163,35 +161,35 @@ class AsyncVectorStoreFiles(AsyncResource):
         return AsyncPaginator(fetch)
 
     def watch(self, file_id: str, vector_store_id: str, **params: Unpack[PollOptions]) -> AsyncStream[VectorStoreFile]:
-        """The file's states until it is processed or failed, each subscription polling for itself.
+        """The file's states until it is processed or failed. Each subscription sends its own requests.
 
         Raises:
-            PollTimeoutError: it took more than `max_wait_seconds`.
+            PollTimeoutError: `max_wait_seconds` have passed.
         """
-        call = poll_call(params, PollOptions)
+        call = poll_params(params, PollOptions)
         return watch_object_async(self._session, _existing(file_id, vector_store_id), call)
 
     async def poll(self, file_id: str, vector_store_id: str, **params: Unpack[IngestionOptions]) -> VectorStoreFile:
-        """The file once it is processed or failed; with `on_failure="raise"`, IngestionError for a failure."""
-        call = poll_call(params, IngestionOptions)
+        """The file when it is processed or failed. With `on_failure="raise"`, IngestionError for a failure."""
+        call = poll_params(params, IngestionOptions)
         target = _existing(file_id, vector_store_id)
         return await poll_object_async(self._session, target, call)
 
     async def create_and_poll(self, file_id: str, vector_store_id: str, **params: Unpack[FileAdd]) -> VectorStoreFile:
-        """Add an uploaded file, and give it once it is processed or failed."""
-        call = poll_call(params, FileAdd)
+        """Add an uploaded file, and return it when it is processed or failed."""
+        call = poll_params(params, FileAdd)
         target = _added(file_id, vector_store_id, call.body)
         return await poll_object_async(self._session, target, call)
 
     async def upload(self, vector_store_id: str, **params: Unpack[FileUpload]) -> VectorStoreFile:
-        """Upload a file and add it; it is in progress when this returns."""
+        """Upload a file and add it. It is still in progress when this returns."""
         body, options = taken(params, FileUpload)
         file_id = await self._upload(body.pop("file"), options)
         return await self._fetch(VectorStoreFile, files.create(vector_store_id, {"file_id": file_id, **body}), options)
 
     async def upload_and_poll(self, vector_store_id: str, **params: Unpack[FileUploadAndPoll]) -> VectorStoreFile:
-        """Upload a file, add it, and give it once it is processed or failed."""
-        call = poll_call(params, FileUploadAndPoll)
+        """Upload a file, add it, and return it when it is processed or failed."""
+        call = poll_params(params, FileUploadAndPoll)
         file_id = await self._upload(call.body.pop("file"), call.options)
         target = _added(file_id, vector_store_id, call.body)
         return await poll_object_async(self._session, target, call)

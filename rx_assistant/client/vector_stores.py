@@ -1,4 +1,4 @@
-"""Vector stores, their files and batches of them, and searching in them."""
+"""Vector stores, with their files and file batches; search."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from rx_assistant.api.request import Params
 from rx_assistant.client.file_batches import AsyncFileBatches, FileBatches
 from rx_assistant.client.pages import AsyncPage, AsyncPaginator, Page
 from rx_assistant.client.params import (
+    PollOptions,
     RequestOptions,
     VectorStoreCreate,
+    VectorStoreCreateAndPoll,
     VectorStoreList,
     VectorStoreSearch,
     VectorStoreUpdate,
+    poll_params,
     taken,
 )
-from rx_assistant.client.poll_params import PollOptions, VectorStoreCreateAndPoll, poll_call
 from rx_assistant.client.polling import (
     PollTarget,
     poll_object,
@@ -41,7 +43,7 @@ class VectorStores(Resource):
         self.file_batches = FileBatches(session)
 
     def create(self, **params: Unpack[VectorStoreCreate]) -> VectorStore:
-        """Create a vector store; its files are added in the background."""
+        """Create a vector store. Its files are added in the background."""
         body, options = taken(params, VectorStoreCreate)
         return self._fetch(VectorStore, vector_stores.create(body), options)
 
@@ -51,41 +53,41 @@ class VectorStores(Resource):
         return self._fetch(VectorStore, vector_stores.retrieve(vector_store_id), options)
 
     def update(self, vector_store_id: str, **params: Unpack[VectorStoreUpdate]) -> VectorStore:
-        """Change what is given, and give the vector store as it is now."""
+        """Change the given fields, and return the vector store."""
         body, options = taken(params, VectorStoreUpdate)
         return self._fetch(VectorStore, vector_stores.update(vector_store_id, body), options)
 
     def list(self, **params: Unpack[VectorStoreList]) -> Page[VectorStore]:
-        """All vector stores; iterate to get those of further pages too."""
+        """All vector stores. Iterating fetches further pages."""
         query, options = taken(params, VectorStoreList)
         return self._page(VectorStore, vector_stores.list(query), options)
 
     def delete(self, vector_store_id: str, **params: Unpack[RequestOptions]) -> VectorStoreDeleted:
-        """Delete the vector store; its files stay."""
+        """Delete the vector store. The files themselves remain."""
         _, options = taken(params, RequestOptions)
         return self._fetch(VectorStoreDeleted, vector_stores.delete(vector_store_id), options)
 
     def search(self, vector_store_id: str, **params: Unpack[VectorStoreSearch]) -> Page[VectorStoreSearchResponse]:
-        """What the vector store's files say about a query, best first."""
+        """The passages of the vector store's files for a query, best first."""
         body, options = taken(params, VectorStoreSearch)
         return Page(self._fetch(VectorStoreSearchPage, vector_stores.search(vector_store_id, body), options))
 
     def watch(self, vector_store_id: str, **params: Unpack[PollOptions]) -> Stream[VectorStore]:
-        """The vector store's states until no file is in progress, each subscription polling for itself.
+        """The vector store's states until no file is in progress. Each subscription sends its own requests.
 
         Raises:
-            PollTimeoutError: it took more than `max_wait_seconds`.
+            PollTimeoutError: `max_wait_seconds` have passed.
         """
-        call = poll_call(params, PollOptions)
+        call = poll_params(params, PollOptions)
         return watch_object(self._session, _existing(vector_store_id), call)
 
     def poll(self, vector_store_id: str, **params: Unpack[PollOptions]) -> VectorStore:
-        """The vector store once no file is in progress: the last state of `watch`."""
+        """The vector store when no file is in progress: the last state of `watch`."""
         return self.watch(vector_store_id, **params).run()
 
     def create_and_poll(self, **params: Unpack[VectorStoreCreateAndPoll]) -> VectorStore:
-        """Create a vector store, and give it once its files are processed."""
-        call = poll_call(params, VectorStoreCreateAndPoll)
+        """Create a vector store, and return it when its files are processed."""
+        call = poll_params(params, VectorStoreCreateAndPoll)
         return poll_object(self._session, _created(call.body), call)
 
 
@@ -98,7 +100,7 @@ class AsyncVectorStores(AsyncResource):
         self.file_batches = AsyncFileBatches(session)
 
     async def create(self, **params: Unpack[VectorStoreCreate]) -> VectorStore:
-        """Create a vector store; its files are added in the background."""
+        """Create a vector store. Its files are added in the background."""
         body, options = taken(params, VectorStoreCreate)
         return await self._fetch(VectorStore, vector_stores.create(body), options)
 
@@ -108,24 +110,24 @@ class AsyncVectorStores(AsyncResource):
         return await self._fetch(VectorStore, vector_stores.retrieve(vector_store_id), options)
 
     async def update(self, vector_store_id: str, **params: Unpack[VectorStoreUpdate]) -> VectorStore:
-        """Change what is given, and give the vector store as it is now."""
+        """Change the given fields, and return the vector store."""
         body, options = taken(params, VectorStoreUpdate)
         return await self._fetch(VectorStore, vector_stores.update(vector_store_id, body), options)
 
     def list(self, **params: Unpack[VectorStoreList]) -> AsyncPaginator[VectorStore]:
-        """All vector stores; iterate to get those of further pages too."""
+        """All vector stores. Iterating fetches further pages."""
         query, options = taken(params, VectorStoreList)
         return self._pages(VectorStore, vector_stores.list(query), options)
 
     async def delete(self, vector_store_id: str, **params: Unpack[RequestOptions]) -> VectorStoreDeleted:
-        """Delete the vector store; its files stay."""
+        """Delete the vector store. The files themselves remain."""
         _, options = taken(params, RequestOptions)
         return await self._fetch(VectorStoreDeleted, vector_stores.delete(vector_store_id), options)
 
     def search(
         self, vector_store_id: str, **params: Unpack[VectorStoreSearch]
     ) -> AsyncPaginator[VectorStoreSearchResponse]:
-        """What the vector store's files say about a query, best first."""
+        """The passages of the vector store's files for a query, best first."""
         body, options = taken(params, VectorStoreSearch)
 
         async def fetch() -> AsyncPage[VectorStoreSearchResponse]:
@@ -136,21 +138,21 @@ class AsyncVectorStores(AsyncResource):
         return AsyncPaginator(fetch)
 
     def watch(self, vector_store_id: str, **params: Unpack[PollOptions]) -> AsyncStream[VectorStore]:
-        """The vector store's states until no file is in progress, each subscription polling for itself.
+        """The vector store's states until no file is in progress. Each subscription sends its own requests.
 
         Raises:
-            PollTimeoutError: it took more than `max_wait_seconds`.
+            PollTimeoutError: `max_wait_seconds` have passed.
         """
-        call = poll_call(params, PollOptions)
+        call = poll_params(params, PollOptions)
         return watch_object_async(self._session, _existing(vector_store_id), call)
 
     async def poll(self, vector_store_id: str, **params: Unpack[PollOptions]) -> VectorStore:
-        """The vector store once no file is in progress: the last state of `watch`."""
+        """The vector store when no file is in progress: the last state of `watch`."""
         return await self.watch(vector_store_id, **params)
 
     async def create_and_poll(self, **params: Unpack[VectorStoreCreateAndPoll]) -> VectorStore:
-        """Create a vector store, and give it once its files are processed."""
-        call = poll_call(params, VectorStoreCreateAndPoll)
+        """Create a vector store, and return it when its files are processed."""
+        call = poll_params(params, VectorStoreCreateAndPoll)
         return await poll_object_async(self._session, _created(call.body), call)
 
 

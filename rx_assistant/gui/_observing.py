@@ -35,7 +35,7 @@ def observe_on_ui(
         source, any thread        --abcdefg-h-i-|
         observe_on_ui(host)       --a--(bcdefg)--(hi)|
 
-    The first item after idle, a barrier (another message, part or call, a required action) and the ending are handed
+    The first item after idle, a barrier (another message, part or call, a required action) and the ending are
     delivered at once, everything else once per frame. The source never waits for a widget. Subscriptions on one host
     share its frames: a barrier or an ending of one never overtakes earlier items of another.
 

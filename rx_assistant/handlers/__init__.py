@@ -20,7 +20,7 @@ stream continues for its other readers.
 
 from __future__ import annotations
 
-from rx_assistant.handlers._async import AsyncAssistantEventHandler
-from rx_assistant.handlers._sync import AssistantEventHandler
+from rx_assistant.handlers.async_handler import AsyncAssistantEventHandler
+from rx_assistant.handlers.handler import AssistantEventHandler
 
 __all__ = ["AssistantEventHandler", "AsyncAssistantEventHandler"]

@@ -1,8 +1,8 @@
 """An httpx client that sends over aiohttp, for thousands of streams on one asyncio loop.
 
-`httpx-aiohttp` is the bridge. What is added here: the session is made in the loop that sends the first request, and is
-closed with that loop or with the client; another loop is an error; and each chunk comes from aiohttp's buffer as it is.
-The errors of aiohttp are mapped in `transports`, for every client over aiohttp.
+`httpx-aiohttp` is the bridge. This module adds: the session is made in the loop of the first request and is closed with
+that loop or with the client; use on another loop is an error; each chunk comes from aiohttp's buffer unchanged.
+`transports` maps the errors of aiohttp, for every client over aiohttp.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _KEPT_SECONDS = 15.0
 
 
 class AiohttpClient(httpx.AsyncClient):
-    """An httpx client over aiohttp. The AsyncAssistantClient that it is given to closes it."""
+    """An httpx client over aiohttp. The AsyncAssistantClient that uses it closes it."""
 
     closes_with_its_user = True
 
@@ -40,7 +40,7 @@ class AiohttpClient(httpx.AsyncClient):
 
 
 class _OneLoop(AiohttpTransport):
-    """Sends on the loop of the first request, in a session that is made there."""
+    """Sends on the event loop of the first request, in a session that is made there."""
 
     def __init__(self, verify: ssl.SSLContext | bool) -> None:
         super().__init__(verify=verify)
@@ -80,10 +80,10 @@ class _OneLoop(AiohttpTransport):
 
 
 class _Chunks(httpx.AsyncByteStream):
-    """What has arrived, as soon as it has. The limit on a wait is the one that the request has when reading begins.
+    """Each chunk as soon as it arrives.
 
-    aiohttp does not tell its readers of a chunk that it cannot parse: it closes the connection, and they wait for ever.
-    So the end of the connection is watched here.
+    The limit on a wait is the request's limit when reading begins. If aiohttp cannot parse a chunk, it closes the
+    connection and its readers wait for ever. So this class watches for the end of the connection.
     """
 
     def __init__(self, raw: aiohttp.ClientResponse, stream: Any, request: httpx.Request) -> None:
@@ -112,21 +112,21 @@ class _Chunks(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         if self._closed is not None:
             self._closed.remove_done_callback(self._lost)
-            self._closed.remove_done_callback(_look_at)  # the next response on the connection adds no second one
+            self._closed.remove_done_callback(_look_at)  # the next response on the connection does not add it again
             self._closed.add_done_callback(_look_at)
         await self._stream.aclose()
 
     def _lost(self, closed: asyncio.Future[None] | None = None) -> None:
-        """The connection has ended. If the body has not, its reader must learn of it."""
+        """The connection has ended. If the body has not ended, its reader must get an error."""
         if closed is not None:
             _look_at(closed)
         content = self._raw.content
         if not content.is_eof() and content.exception() is None:
             content.set_exception(aiohttp.ClientPayloadError("the connection ended inside the body"))
-        self._raw.close()  # so that aiohttp does not warn of the connection when the body is dropped
+        self._raw.close()  # so that aiohttp does not warn about the connection when the body is dropped
 
 
 def _look_at(closed: asyncio.Future[None]) -> None:
-    """Take the error of a connection that has ended, or asyncio would log it as never retrieved."""
+    """Retrieve the error of an ended connection. Otherwise asyncio would log it as never retrieved."""
     if not closed.cancelled():
         closed.exception()

@@ -1,4 +1,4 @@
-"""One call, prepared: a `Request`, the client's settings and the call's options become what goes over the wire."""
+"""A prepared call: a `Request`, the client's settings and the call's options become an HTTP request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NEUTRAL = frozenset({"accept", "accept-encoding", "user-agent"})
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One HTTP request. `trusted`: it goes to the server that was configured, so credentials may travel along."""
+    """One HTTP request. `trusted`: it goes to the configured server, so it may carry credentials."""
 
     method: str
     url: str
@@ -36,7 +36,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Everything that stays the same over the tries of one operation, its idempotency key above all."""
+    """The values that stay the same for all tries of one operation, above all its idempotency key."""
 
     outgoing: Outgoing
     stream: bool
@@ -45,16 +45,16 @@ class Call:
     confirm: Confirm | None = None
     options: CallOptions = NO_OPTIONS
     any_size: bool = False
-    """Whether a successful reply may be of any length: a file."""
+    """Whether a successful reply may have any length, such as a file."""
 
     @property
     def repeatable(self) -> bool:
-        """Whether it can be sent more than once at all."""
+        """Whether the request can be sent more than once."""
         return self.outgoing.upload is None or self.outgoing.upload.repeatable
 
 
 def prepare(request: Request, settings: Settings, options: CallOptions) -> Call:
-    """The call that a request becomes with these settings; a malformed header is an InvalidArgumentError."""
+    """The prepared call of a request with these settings. InvalidArgumentError for a malformed header."""
     timeout = settings.timeout if isinstance(options.timeout, Omit) else as_timeout(options.timeout)
     body = _body(request, options)
     outgoing = Outgoing(
@@ -70,7 +70,7 @@ def prepare(request: Request, settings: Settings, options: CallOptions) -> Call:
 
 
 def with_key(outgoing: Outgoing, call: Call, key: str | None, *, fresh: bool) -> Outgoing:
-    """The request with its credentials, unless the caller has written that header himself, or taken it away."""
+    """The request with its credentials, unless the caller has set or removed that header."""
     if not key or not outgoing.trusted:
         return outgoing
     name, value = call.settings.dialect.credentials(key, fresh=fresh)
@@ -81,10 +81,10 @@ def with_key(outgoing: Outgoing, call: Call, key: str | None, *, fresh: bool) ->
 
 
 def redirected(outgoing: Outgoing, status: int, location: str | None) -> Outgoing | None:
-    """Where a redirect leads; None if it must not be followed.
+    """The request after a redirect; None if it must not be followed.
 
-    On the same origin everything travels along. Another origin gets no credentials, no header of the caller's and
-    no body: only a GET is followed there.
+    On the same origin the request keeps everything. Another origin gets no credentials, none of the caller's headers
+    and no body: only a GET is followed there.
     """
     if not location or status not in {301, 302, 303, 307, 308}:
         return None
@@ -106,8 +106,10 @@ def origin(url: str) -> tuple[str, str, int]:
 
 
 def checked_header(name: str, value: str) -> str:
-    """The value without blanks around it. The message of an error does not repeat it: it may be a key."""
-    if not isinstance(name, str) or not isinstance(value, str):
+    """The value without surrounding spaces. Error messages do not repeat it, because it may be a key."""
+    if not isinstance(name, str):
+        raise InvalidArgumentError(f"the name of a header must be a text, got {type(name).__name__}")
+    if not isinstance(value, str):
         raise InvalidArgumentError(f"header {name!r} must be a text, got {type(value).__name__}")
     if any(mark in name + value for mark in "\r\n\0"):
         raise InvalidArgumentError(f"header {name!r} must not hold a line break: it would end the header there")
@@ -153,5 +155,5 @@ def _headers(request: Request, settings: Settings, options: CallOptions, *, has_
         own["Idempotency-Key"] = f"rx-{uuid.uuid4()}"
     merged: dict[str, str | None] = {}
     for source in (own, settings.headers(), options.extra_headers):
-        merged |= {name.lower(): value for name, value in source.items()}
+        merged |= {name.lower() if isinstance(name, str) else name: value for name, value in source.items()}
     return {name: checked_header(name, value) for name, value in merged.items() if value is not None}

@@ -1,10 +1,9 @@
-"""Where sessions get their httpx clients: clients of our own, or the one that was given.
+"""The httpx clients of a session: owned clients, or the client that the program has passed.
 
-On threads each call of our own takes a client with one connection, the one that was used last, and gives it back when
-it is done. On event loops there is one client for each loop: the connections of a loop work on no other one. A given
-client serves every call, and stays open.
-
-A forked child begins without connections: those that it inherits are in use by its parent.
+On threads, each call takes an owned client with one connection, the most recently used one, and returns it when the
+call is done. On event loops there is one client for each loop, because connections only work on their own loop. A
+passed client serves every call and stays open. A forked child starts without connections: its parent uses the inherited
+ones.
 """
 
 from __future__ import annotations
@@ -33,33 +32,33 @@ from rx_assistant.http.transports import (
 )
 
 KEPT = 100
-"""At most so many idle connections on threads."""
+"""The largest number of idle connections on threads."""
 
 KEPT_SECONDS = 15.0
-"""A connection that was idle for longer is closed."""
+"""Seconds; a connection that was idle for longer is closed."""
 
 
 def closed_error() -> APIConnectionError:
-    """The error of every call on a client that was closed."""
+    """The error of every call on a closed client."""
     return APIConnectionError("the client has been closed; nothing more can be sent with it")
 
 
 class GivenClient:
-    """Every call on the client that was given."""
+    """All calls use the client that was passed."""
 
     def __init__(self, http: SyncHTTP) -> None:
         self._http: Any = checked_sync(http)
 
     @property
     def is_closed(self) -> bool:
-        """Whether the given client is closed."""
+        """Whether the passed client is closed."""
         return bool(self._http.is_closed)
 
     def begin(self, abort: Abort) -> None:
-        """Calls on a given client go on when ours is closed."""
+        """Do nothing: calls on a passed client continue."""
 
     def end(self, abort: Abort) -> None:
-        """None was begun."""
+        """Do nothing: there is nothing to end."""
 
     def take(self) -> Connection:
         if self._http.is_closed:
@@ -70,24 +69,24 @@ class GivenClient:
         connection.give_up_socket()
 
     def close(self) -> None:
-        """The given client stays open."""
+        """Do nothing: the passed client stays open."""
 
 
 class OwnClients:
-    """One client for each call that is under way, and some idle ones. From any thread."""
+    """One client for each active call, and some idle clients. Usable from any thread."""
 
     def __init__(self, make: Callable[[], SyncHTTP] = new_client, clock: Callable[[], float] = time.monotonic) -> None:
         self._make = make
         self._clock = clock
         self._closed = False
         self._begin()
-        first = Connection(make(), owned=True)  # loading the library takes longer than most requests
+        first = Connection(make(), owned=True)  # loading the library is slower than most requests
         first.idle_since = clock()
         self._idle.append(first)
 
     def _begin(self) -> None:
         self._process = os.getpid()
-        self._lock = threading.Lock()  # a new one in a forked child: a thread of the parent may hold the old one
+        self._lock = threading.Lock()  # a forked child needs a new lock: a thread of the parent may hold the old one
         self._idle: deque[Connection] = deque()
         self._busy: set[Connection] = set()
         self._calls: set[Abort] = set()
@@ -98,7 +97,7 @@ class OwnClients:
         return self._closed
 
     def begin(self, abort: Abort) -> None:
-        """A call begins, which `close()` ends through `abort`."""
+        """Begin a call. `close()` ends it through `abort`."""
         self._forget_parent()
         with self._lock:
             if self._closed:
@@ -111,7 +110,7 @@ class OwnClients:
             self._calls.discard(abort)
 
     def take(self) -> Connection:
-        """The connection for one request that was used last, or a new one. APIConnectionError once this is closed."""
+        """The most recently used idle connection, or a new one, for one request. APIConnectionError after `close()`."""
         with self._lock:
             if self._closed:
                 raise closed_error()
@@ -125,7 +124,7 @@ class OwnClients:
         return connection
 
     def give_back(self, connection: Connection) -> None:
-        """The reply was read, or given up."""
+        """Return a connection: the reply was read or abandoned."""
         connection.settle()
         with self._lock:
             keep = connection in self._busy and not (connection.is_shut or self._closed)
@@ -169,15 +168,15 @@ SyncClients: TypeAlias = GivenClient | OwnClients
 
 
 class AsyncCall(Protocol):
-    """A call or an open body on an event loop."""
+    """An active call or an open body on an event loop."""
 
     async def end(self) -> None:
-        """End it, because its client is closed."""
+        """End it, because the client is closed."""
         ...
 
 
 class GivenAsyncClient:
-    """Every call on the client that was given. One that `aiohttp_client()` made is closed with ours."""
+    """All calls use the client that was passed. A client from `aiohttp_client()` is closed at the end."""
 
     def __init__(self, http: AsyncHTTP) -> None:
         self._http: Any = checked_async(http)
@@ -188,7 +187,7 @@ class GivenAsyncClient:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the given client is closed."""
+        """Whether the passed client is closed."""
         return bool(self._http.is_closed)
 
     def current(self) -> Any:
@@ -214,7 +213,7 @@ class GivenAsyncClient:
 
 
 class OwnAsyncClients:
-    """One client for each event loop. It is closed when its loop ends, if not before."""
+    """One client for each event loop. It is closed at the latest when its loop ends."""
 
     has_moved = False
 
@@ -229,7 +228,7 @@ class OwnAsyncClients:
         return self._closed
 
     def current(self) -> Any:
-        """The httpx client for this loop. APIConnectionError once this is closed."""
+        """The httpx client for this loop. APIConnectionError after `aclose()`."""
         if self._closed:
             raise closed_error()
         loop = current_loop()
@@ -241,7 +240,7 @@ class OwnAsyncClients:
         return found.http
 
     def begin(self, call: AsyncCall) -> None:
-        """A call or a body begins, which `aclose()` ends."""
+        """Register a call or a body. `aclose()` ends it."""
         self.current()
         self._loops[current_loop()].calls.add(call)
 
@@ -260,7 +259,7 @@ class OwnAsyncClients:
 
 
 class _OfOneLoop:
-    """The client of one event loop, and the calls that are under way on it."""
+    """The client of one event loop, with its active calls."""
 
     def __init__(self) -> None:
         self.process = os.getpid()

@@ -1,8 +1,8 @@
-"""One call's connection on threads, and how another thread ends what the call waits for.
+"""One call's connection on threads, and how another thread interrupts it.
 
-A thread that connects or reads is blocked in the operating system. Its socket cannot be closed under it: the number of
-the descriptor may be another connection's a moment later. Shutting the connection down through a second descriptor is
-safe, if nothing else uses that connection, and if it never happens after the call has given the connection back.
+A thread that connects or reads is blocked in the operating system. Another thread must not close its socket: the number
+of the descriptor may belong to another connection a moment later. Shutting the connection down through a second
+descriptor is safe, if nothing else uses the connection, and only until the call has returned it.
 
     Connection   an httpx client and the socket that it opened last; one call at a time uses it
     Abort        what a caller keeps of a call, to end it from any thread
@@ -58,12 +58,12 @@ class Connection:
         self.owned = owned
         self.is_shut = False
         self.is_discarded = False
-        self.is_left = False  # a thread that was left behind still uses it
+        self.is_left = False  # an abandoned thread still uses it
         self.idle_since = 0.0
         self._lock = threading.RLock()
         self._process = os.getpid()
         self._stream: Any = None  # httpcore's network stream
-        self._copy: socket.socket | None = None  # a second descriptor, which only this object closes
+        self._copy: socket.socket | None = None  # a second descriptor; only this object closes it
 
     @property
     def is_open(self) -> bool:
@@ -90,15 +90,15 @@ class Connection:
             self.give_up_socket()
 
     def learn(self, response: Response) -> None:
-        """Take the socket from a head, where the connection was not opened for this call."""
+        """Take the socket from the head of a reply, if the connection was not opened for this call."""
         stream = response.extensions.get("network_stream")
         if self._copy is None and stream is not None and response.http_version in {"HTTP/1.1", "HTTP/1.0"}:
             self._use(stream, duplicate(stream))
 
     def shut(self) -> bool:
-        """End the connection, also one that is opened later. False if there is no socket to do it with yet.
+        """End the connection, even if it is opened later.
 
-        A process that was forked leaves the connections of its parent alone.
+        False if there is no socket yet. A forked child does not touch the connections of its parent.
         """
         with self._lock:
             if self._process != os.getpid():
@@ -110,7 +110,7 @@ class Connection:
             return True
 
     def give_up_socket(self) -> None:
-        """From here on `shut` has no effect on the connection: it may serve other calls."""
+        """From now on, `shut` has no effect on the connection, because it may serve other calls."""
         self._use(None, None)
 
     def settle(self) -> None:
@@ -125,7 +125,7 @@ class Connection:
             self.http.close()
 
     def discard(self) -> None:
-        """End the connection without its client's help: an interrupt may have left the client's locks taken."""
+        """End the connection without its client: an interrupt may have left the client's locks taken."""
         self.is_discarded = True
         self.shut()
         held = None if self._stream is None else self._stream.get_extra_info("socket")
@@ -139,7 +139,7 @@ class Connection:
             copy.close()
 
     def forget(self) -> None:
-        """Close the descriptors in a forked child; the connection stays its parent's. Takes no lock."""
+        """Close the descriptors in a forked child. The parent keeps the connection. Takes no lock."""
         for held in (self._copy, None if self._stream is None else self._stream.get_extra_info("socket")):
             if held is not None:
                 held.close()
@@ -158,7 +158,7 @@ class Connection:
 
 
 class Abort:
-    """Ends HTTP calls from any thread, whatever they wait for. One call at a time may use it."""
+    """Ends HTTP calls from any thread, in any wait. One call at a time may use it."""
 
     __slots__ = ("_connection", "_sleepers", "reason", "was_cut")
 
@@ -169,16 +169,16 @@ class Abort:
         self.was_cut = False  # whether the wait of the present request was cut
 
     def abort(self, reason: RxAssistantError | None = None) -> bool:
-        """End the call under way, and refuse every later one with `reason`.
+        """End the active call, and refuse all later calls with `reason`.
 
-        Returns at once. False if the call ends only with the server's next word: a given client, on a connection that
-        was open before.
+        Returns at once. False if the call only ends with the server's next bytes: with a passed client, on a connection
+        that was already open.
         """
         self.reason = self.reason or reason or APIConnectionError("the request was broken off")
         return self.cut()
 
     def cut(self) -> bool:
-        """End what the call waits for now. Never blocks, never raises."""
+        """End the current wait of the call. Never blocks, never raises."""
         self.was_cut = True
         self._sleepers.wake()
         connection = self._connection
@@ -206,20 +206,20 @@ class Abort:
         self.check()  # afterwards: `abort` sets the reason before it looks for a connection
 
     def let_go(self) -> Connection | None:
-        """The connection is not this call's any more; nothing may cut it. Gives the connection."""
+        """Detach the connection from this call, so that the call's `abort` cannot cut it, and return it."""
         connection, self._connection = self._connection, None
         return connection
 
     def discard(self) -> None:
-        """Never use the connection again, if it is our own client's: the call was interrupted inside httpcore."""
+        """Never reuse an owned connection: the call was interrupted inside httpcore."""
         if self._connection is not None and self._connection.owned:
             self._connection.discard()
 
     def run(self, call: Callable[[], T], connection: Connection, give_back: Callable[[Connection], None]) -> T:
-        """The result of `call`, made on a thread of its own, which is left behind when the wait is cut.
+        """The result of `call`, which runs on another thread. That thread is abandoned if the wait is cut.
 
-        Nothing else ends a name look-up or a connect: both block without a socket that could be shut down. A thread
-        that was left behind gives the connection back by itself.
+        Nothing else can end a name lookup or a connect: both block without a socket that could be shut down. An
+        abandoned thread returns the connection itself.
 
         Raises:
             Abandoned: the wait was cut.
@@ -241,11 +241,11 @@ class Abort:
 
 
 class Abandoned(Exception):  # it never leaves this package
-    """A thread was left behind, with the connection that it uses."""
+    """A thread was abandoned, with the connection that it uses."""
 
 
 class _Errand:
-    """A call on a thread of its own."""
+    """A call on its own thread."""
 
     def __init__(self, sleepers: Sleepers, call: Callable[[], object], clean_up: Callable[[], None]) -> None:
         self.is_done = False
@@ -254,7 +254,7 @@ class _Errand:
         self._sleepers = sleepers
         self._call = call
         self._clean_up = clean_up
-        self._fate: dict[int, str] = {}  # under 0: whether the caller got the result or left; decided once
+        self._fate: dict[int, str] = {}  # key 0: whether the caller got the result or has left; set once
 
     def start(self) -> None:
         context = copy_context()  # tracing keeps its parent span there
@@ -262,7 +262,7 @@ class _Errand:
         start_thread(threading.Thread(target=context.run, args=(self._run,), name=name, daemon=True))
 
     def abandon(self) -> bool:
-        """The caller waits no longer. True if the thread goes on alone."""
+        """The caller stops waiting. True if the thread continues alone."""
         return self._fate.setdefault(0, "left") == "left"
 
     def _run(self) -> None:

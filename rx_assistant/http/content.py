@@ -1,9 +1,9 @@
-"""The bytes of an event stream: decompressed, and refused where they are something else.
+"""The bytes of an event stream, decompressed. Bodies that are not event streams are refused.
 
-Is this an event stream? The content type says so; where it says something else, the first bytes decide. Odd servers
-send real events as `text/plain` or without a type, and proxies send an HTML page with status 200. So a body of
-another type passes if its first line reads like one of an event stream, and none passes, whatever its type, that
-begins like HTML or JSON. Where the protocol also takes JSON in place of a stream, `welcome_json` lets it pass.
+The content type decides what is an event stream; if it is another type, the first bytes decide. Some servers send real
+events as `text/plain` or without a type, and proxies send an HTML page with status 200. So a body of another type
+passes if its first line looks like a line of an event stream. A body that begins like HTML or JSON is always refused.
+If a protocol also allows JSON instead of a stream, `welcome_json` accepts it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _Decoder: TypeAlias = Callable[[bytes], bytes]
 
 
 def welcome_json(response: Response) -> None:
-    """Let the body of this response be JSON, too: its reader knows what to do with it."""
+    """Also accept JSON as the body of this response. Its reader can handle it."""
     response.extensions[_JSON_TOO] = True
 
 
 class EventStreamContent:
-    """Bytes of the wire in, bytes of the event stream out; the first are held back until it is clear what they are."""
+    """Wire bytes in, event stream bytes out. The first bytes are held back until the kind of the body is known."""
 
     __slots__ = ("_content_type", "_decided", "_decode", "_held", "_request_id", "_strange", "_typed", "passes")
 
@@ -45,16 +45,16 @@ class EventStreamContent:
         self._strange = (b"<",) if response.extensions.get(_JSON_TOO) else (b"<", *_JSON)
         self._held = b""
         self._decided = False
-        self.passes = False  # whether all that follows is passed on as it is
+        self.passes = False  # whether all further bytes are passed on unchanged
 
     def feed(self, raw: bytes) -> bytes:
-        """What may be passed on, perhaps nothing yet; NotAnEventStreamError for anything but an event stream."""
+        """The bytes to pass on, perhaps none yet. NotAnEventStreamError if the body is not an event stream."""
         chunk = self._decode(raw)
         if self._decided:
             return chunk
         self._held += chunk
         text = self._held.removeprefix(_BOM).lstrip()
-        if not text:  # blank lines say nothing, and may come for as long as the reader has patience
+        if not text:  # blank lines decide nothing; the reader's time limits end an endless series of them
             blank, self._held = self._held, b""
             return blank
         if not self._is_clear(text):
@@ -64,12 +64,12 @@ class EventStreamContent:
         return self._held
 
     def end(self) -> None:
-        """The body is over. One without any content, which did not call itself an event stream, was none."""
+        """The body has ended. Raises if it was empty and its content type was not an event stream."""
         if not self._decided and not self._typed:
             raise self._error()
 
     def _is_clear(self, text: bytes) -> bool:
-        """Whether this is an event stream for certain. That it is none is an error."""
+        """Whether this is certainly an event stream. Raises if it certainly is not."""
         if text[:1] in self._strange:
             raise self._error()
         if self._typed or text[:1] in _JSON:
@@ -93,10 +93,11 @@ class EventStreamContent:
 
 
 def _decoder(encoding: str | None) -> _Decoder:
-    """For a `content-encoding`: what was applied first is named first. Words that name no compression say nothing.
+    """The decoders for a `content-encoding` header.
 
-    We ask for none, but gzip and deflate are understood all the same. Servers write `none` and `identity` to keep
-    others from compressing.
+    It names the first applied encoding first. Words that are not encodings are ignored. Requests ask for no
+    compression, but gzip and deflate are decoded anyway. Servers write `none` and `identity` to stop proxies from
+    compressing.
     """
     decoders: list[_Decoder] = []
     for name in reversed((encoding or "").lower().split(",")):
@@ -122,7 +123,7 @@ def _decoder(encoding: str | None) -> _Decoder:
 
 
 class _Gzip:
-    """One member after the other, as servers write them that compress each event by itself."""
+    """Decodes one gzip member after the other, because some servers compress each event separately."""
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(_GZIP)
@@ -130,7 +131,7 @@ class _Gzip:
 
     def feed(self, raw: bytes) -> bytes:
         content = b""
-        while raw := raw if self._begun else raw.lstrip(b"\0"):  # zeros may stand between members
+        while raw := raw if self._begun else raw.lstrip(b"\0"):  # there may be zeros between members
             self._begun = True
             content += self._member.decompress(raw)
             raw = self._member.unused_data
@@ -140,11 +141,11 @@ class _Gzip:
 
 
 class _Deflate:
-    """With zlib's header, as the standard has it; or without, as some servers have it."""
+    """With zlib's header, as in the standard, or without it, as some servers send it."""
 
     def __init__(self) -> None:
         self._stream = zlib.decompressobj()
-        self._head: bytes | None = b""  # what came so far, while either is possible
+        self._head: bytes | None = b""  # the bytes so far, while both forms are possible
 
     def feed(self, raw: bytes) -> bytes:
         if self._head is None:

@@ -1,34 +1,36 @@
-"""How hosts differ in address and credentials: OpenAI and its like, Azure OpenAI, Azure AI Foundry "classic" agents.
+"""Addresses and credentials of the hosts:
 
-A dialect turns base URL, path and key into URL, query and headers; it knows nothing of what is asked.
+OpenAI and compatible servers, Azure OpenAI, Azure AI Foundry "classic" agents. A dialect turns base URL, path and key
+into URL, query and headers. It does not know the operations.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import quote
 
 
+@runtime_checkable
 class Dialect(Protocol):
-    """What differs between hosts."""
+    """The differences between hosts."""
 
     def path(self, path: str) -> str:
         """The operation's path below the base URL."""
         ...
 
     def query(self) -> tuple[tuple[str, str], ...]:
-        """What every request carries in its query."""
+        """The query parameters of every request."""
         ...
 
     def credentials(self, key: str, *, fresh: bool) -> tuple[str, str]:
-        """The header that carries the key; `fresh` ones come from a token provider."""
+        """The header with the key. A `fresh` key comes from a token provider."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAI:
-    """`{base_url}/threads/…`, bearer key: OpenAI, and what imitates it."""
+    """`{base_url}/threads/…`, bearer key: OpenAI and compatible servers."""
 
     def path(self, path: str) -> str:
         return path

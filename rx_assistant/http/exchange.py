@@ -1,8 +1,8 @@
-"""The course of one call, without doing any of it: which request next, how long to wait, when to give up.
+"""The decisions of one call, without I/O: the next request, the wait before it, and when to stop.
 
-`exchange` is a generator. It yields what is to be done (`Send`, `Wait`, `FetchKey`), receives how that went, and
-returns the reply or raises the error. The two sessions drive it, each in its own way of waiting; tests drive it on
-virtual time. So there is one place that knows about keys, redirects, retries and time limits.
+`exchange` is a generator. It yields the next step (`Send`, `Wait`, `FetchKey`), receives its outcome, and returns the
+reply or raises the error. The two sessions drive it, each in its own way of waiting; tests drive it on virtual time. So
+only this module knows about keys, redirects, retries and time limits.
 
     try ──reply 2xx──────────────────────────► return it
      ▲  ──3xx, may be followed──► try there
@@ -42,7 +42,7 @@ MAX_REDIRECTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Where time and chance come from. Tests bring their own."""
+    """The sources of time and randomness. Tests replace them."""
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
@@ -51,10 +51,11 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send this and tell what came: an `Incoming`, or one of our connection errors. Limits in seconds.
+    """Send this request.
 
-    `read` is for each wait, `within` for all of it: to the head of a stream, or to the end of any other reply. A
-    reply is read up to `most` bytes; with `any_size` that holds for failures only.
+    The outcome is an `Incoming` or a connection error of this package. Limits are in seconds. `read` limits each wait;
+    `within` limits the time to the head of a stream, or to the end of any other reply. A reply is read up to `most`
+    bytes; with `any_size` this only limits failures.
     """
 
     outgoing: Outgoing
@@ -68,23 +69,24 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait for so many seconds."""
+    """Wait for this number of seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class FetchKey:
-    """Call the token provider and tell what it gave."""
+    """Call the token provider. The outcome is its result."""
 
     provider: Callable[[], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A reply. `content` is its body, or None while an event stream is still to be read.
+    """A reply.
 
-    On threads such a stream holds `connection`.
+    `content` is its body, or None for an event stream that is still unread. On threads such a stream holds
+    `connection`.
     """
 
     response: Response
@@ -106,7 +108,7 @@ Course: TypeAlias = Generator[Step, Any, Incoming]
 
 
 def exchange(call: Call, clock: Clock) -> Course:
-    """Carry out a call. Returns a reply with a 2xx status; everything else is raised as one of our errors."""
+    """The steps of a call. Returns a reply with a 2xx status. Everything else is raised as an error of this package."""
     course = _Course(call, clock)
     while True:
         outcome = yield from course.attempt()
@@ -123,7 +125,7 @@ def exchange(call: Call, clock: Clock) -> Course:
 
 
 class _Course:
-    """The state of one `exchange`: when it began, how often it was tried, which keys were used."""
+    """The state of one `exchange`: its start time, the number of tries, the keys that were used."""
 
     __slots__ = ("_call", "_clock", "_secrets", "_started", "_tries")
 
@@ -135,7 +137,7 @@ class _Course:
         self._secrets: set[str] = set()
 
     def attempt(self) -> Generator[Step, Any, Outcome]:
-        """One try: the request, and what its redirects lead to."""
+        """One try: the request and its redirects."""
         self._tries += 1
         outgoing = yield from self._with_key()
         hops = 1
@@ -168,13 +170,13 @@ class _Course:
         return wait
 
     def error(self, outcome: Outcome) -> APIError:
-        """The error that says what went wrong."""
+        """The error for the caller."""
         if isinstance(outcome, Incoming):
             return status_error(outcome.response, outcome.content or b"", sorted(self._secrets))
         return outcome
 
     def unless_still_asked(self, outcome: Outcome) -> Generator[Step, Any, Incoming | None]:
-        """None if the request is still wanted; else what the server says now, where that can stand for its reply."""
+        """None if the request must be sent again; else the server's current object, which replaces the lost reply."""
         confirm = self._call.confirm
         assert confirm is not None
         options = CallOptions(extra_headers=self._call.options.extra_headers, timeout=self._call.timeout)
@@ -218,7 +220,7 @@ class _Course:
         )
 
     def _left(self) -> float | None:
-        """Seconds until the nearest limit that counts from the start of the call."""
+        """Seconds until the nearest of the limits that count from the start of the call."""
         timeout = self._call.timeout
         limit = least(timeout.total, timeout.first_event if self._call.stream else None)
         return None if limit is None else self._started + limit - self._clock.monotonic()
@@ -259,5 +261,5 @@ def _may_have_arrived(outcome: Outcome) -> bool:
 
 
 def least(*limits: float | None) -> float | None:
-    """The nearest of some limits, None standing for no limit."""
+    """The smallest of some limits; None means no limit."""
     return min((limit for limit in limits if limit is not None), default=None)

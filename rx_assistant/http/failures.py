@@ -1,4 +1,4 @@
-"""Replies that are no success become our errors: by status, with the parsed body, and without the key."""
+"""Replies with an error status become errors of this package, with the parsed body and without the key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one call may change: extra headers, query and body members, merged last, and its timeout."""
+"""The options of one call: extra headers, query parameters and body members, merged last, and the timeout."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rx_assistant.api.request import OMIT, Omit, Params, is_omitted
+from rx_assistant.errors import InvalidArgumentError
 from rx_assistant.http.timeouts import TimeoutInput
 
 _NAMES = ("extra_headers", "extra_query", "extra_body", "timeout")
@@ -13,19 +14,25 @@ _NAMES = ("extra_headers", "extra_query", "extra_body", "timeout")
 
 @dataclass(frozen=True, slots=True)
 class CallOptions:
-    """The options of one call. `None` for a header takes that header away."""
+    """The options of one call. `None` for a header removes that header."""
 
     extra_headers: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     extra_query: Params = field(default_factory=dict)
     extra_body: Params = field(default_factory=dict, repr=False)
     timeout: TimeoutInput | Omit = OMIT
 
+    def __post_init__(self) -> None:
+        for name in ("extra_headers", "extra_query", "extra_body"):
+            value = getattr(self, name)
+            if not isinstance(value, Mapping):
+                raise InvalidArgumentError(f"{name} must be a mapping, got {type(value).__name__}")
+
 
 NO_OPTIONS = CallOptions()
 
 
 def take_options(params: Params) -> tuple[dict[str, object], CallOptions]:
-    """The operation's own parameters, and the options that were written among them."""
+    """The operation's own parameters, and the options among the keyword arguments."""
     own = {name: value for name, value in params.items() if name not in _NAMES}
     if len(own) == len(params):
         return own, NO_OPTIONS

@@ -1,41 +1,42 @@
-"""Keys taken out of what people get to read: log lines and error messages."""
+"""Keys are removed from log lines and error messages."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 
+from rx_assistant.errors import may_be_secret
+
 HIDDEN = "[hidden]"
 
-SECRET_HEADERS = frozenset({"authorization", "api-key", "proxy-authorization", "cookie", "x-api-key"})
 _CREDENTIALS = re.compile(r"(?i)\b(bearer|basic)\s+[^\s\"',]+|://[^/\s]+@")
 _BARE_ADDRESS = re.compile(r"[^\s/:@'\"]+:[^\s/@]+@")
-_SECRET_QUERY = re.compile(r"(?i)([?&](?:api[-_]?key|key|token|access_token|sig|code|subscription-key)=)[^&\s#\"']+")
+_QUERY = re.compile(r"([?&]([^?&=\s#]{1,64})=)[^&\s#\"']+")
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text without the given secrets, and without what looks like credentials anyway."""
+    """The text without the given secrets, and without anything that looks like credentials."""
     for secret in secrets:
         if len(secret) >= 4:
             text = text.replace(secret, HIDDEN)
     text = _CREDENTIALS.sub(lambda found: f"{found[1]} {HIDDEN}" if found[1] else f"://{HIDDEN}@", text)
-    return _SECRET_QUERY.sub(rf"\g<1>{HIDDEN}", text)
+    return _QUERY.sub(lambda found: f"{found[1]}{HIDDEN}" if may_be_secret(found[2]) else found[0], text)
 
 
 def redact_address(text: str) -> str:
-    """The text without the user and password of an address that has no scheme, as some libraries quote it."""
+    """The text without user and password in an address without a scheme: some libraries quote addresses so."""
     return _BARE_ADDRESS.sub(f"{HIDDEN}@", text)
 
 
 def secrets_in(headers: Mapping[str, str]) -> list[str]:
     """The credentials in a request's headers, with and without their scheme."""
-    values = [value for name, value in headers.items() if name.lower() in SECRET_HEADERS]
+    values = [value for name, value in headers.items() if may_be_secret(name)]
     return [*values, *(value.partition(" ")[2] for value in values if " " in value)]
 
 
 def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers fit for a log line."""
-    return {name: HIDDEN if name.lower() in SECRET_HEADERS else value for name, value in headers.items()}
+    """Headers without secrets, for a log line."""
+    return {name: HIDDEN if may_be_secret(name) else value for name, value in headers.items()}
 
 
 def redact_value(value: object, secrets: Iterable[str]) -> object:

@@ -1,4 +1,4 @@
-"""When to try again, and how long to wait first: pure decisions on a status, headers and a number of tries."""
+"""When to retry, and how long to wait first: pure functions of a status, headers and a number of tries."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from email.utils import parsedate_to_datetime
 FIRST = 0.5
 LONGEST = 8.0
 PATIENCE = 60.0
-"""Seconds. A server that asks for a longer wait is not asked again: its error goes to the caller at once."""
+"""Seconds. If the server asks for a longer wait, there is no retry: its error goes to the caller at once."""
 
 
 def is_retryable(status: int, headers: Mapping[str, str]) -> bool:
-    """Whether a reply with this status is worth another try; the server's `x-should-retry` overrides."""
+    """Whether a reply with this status may be retried. The server's `x-should-retry` takes precedence."""
     match headers.get("x-should-retry"):
         case "true":
             return True
@@ -22,9 +22,9 @@ def is_retryable(status: int, headers: Mapping[str, str]) -> bool:
 
 
 def wait_before(tries: int, headers: Mapping[str, str], *, now: float, random: Callable[[], float]) -> float | None:
-    """Seconds until the next try; None if the server wants more patience than we have.
+    """Seconds until the next try; None if the server asks for a wait longer than the limit.
 
-    `tries` were made so far, `now` is the wall clock (an HTTP date needs it), `random` gives [0, 1).
+    `tries` is the number of tries so far, `now` is the wall clock (for HTTP dates), `random` gives [0, 1).
     """
     asked = asked_wait(headers, now)
     if asked is None:
@@ -38,7 +38,9 @@ def backoff(tries: int) -> float:
 
 
 def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
-    """What the server asks for: `retry-after-ms`, else `retry-after` in seconds or as a date. Nonsense is ignored."""
+    """The wait that the server asks for: `retry-after-ms`, else `retry-after` in seconds or as a date. Other values are
+    ignored.
+    """
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000

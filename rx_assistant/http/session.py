@@ -1,8 +1,8 @@
-"""A client's connections to one server, on threads and on event loops: they carry out what `exchange` decides.
+"""A client's connections to one server, on threads and on event loops. They carry out the steps of `exchange`.
 
     request ──prepare──► call ──exchange──► Send, Wait, FetchKey …──► Reply, or an open body
 
-Nothing here knows retries, redirects or errors. The two classes differ in how they wait and in what ends a wait.
+This module does not know retries, redirects or errors. The two classes only differ in how they wait.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _READING = "the reply broke off"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A successful reply: its body, whole, and its headers."""
+    """A successful reply: its whole body and its headers."""
 
     status: int
     headers: Mapping[str, str]
@@ -66,12 +66,12 @@ class Reply:
 
     @property
     def request_id(self) -> str | None:
-        """The server's name for the request."""
+        """The server's id of the request."""
         return self.headers.get("x-request-id")
 
 
 class Session:
-    """Sends requests from any thread, over httpx clients of its own or the one that was given, which stays open."""
+    """Sends requests from any thread, over owned httpx clients or over the client that was passed, which stays open."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class Session:
             raise
 
     def with_settings(self, settings: Settings) -> Session:
-        """A session with other settings over the same connections, which stay this session's."""
+        """A session with other settings. It uses the connections of this session, and closing it leaves them open."""
         return Session(settings, sleep=self._sleep, clock=self._clock, clients=self._clients)
 
     @property
@@ -153,7 +153,7 @@ class Session:
         return self._clients.is_closed
 
     def close(self) -> None:
-        """End every call under way and close the connections, unless the client was given."""
+        """End all active calls and close the connections, unless the client was passed."""
         if self._owner:
             self._clients.close()
 
@@ -215,7 +215,7 @@ class Session:
             return _late(doing, cause) if abort.was_cut else translated(cause, doing, secrets_in(step.outgoing.headers))
 
     def _respond(self, step: Send, abort: Abort, connection: Connection, file: OpenFile | None) -> Response:
-        """The response's head. If a connection of our own has to be opened, that happens on a thread of its own."""
+        """The response's head. An owned connection is opened on another thread, so that the wait can be ended."""
         http = connection.http
         request = _build(http, step, file)
         request.extensions["trace"] = connection.trace
@@ -229,7 +229,7 @@ class Session:
 
 
 class AsyncSession:
-    """Sends requests on asyncio and trio, over httpx clients of its own or the one that was given."""
+    """Sends requests on asyncio and trio, over owned httpx clients or over the client that was passed."""
 
     def __init__(
         self,
@@ -279,7 +279,7 @@ class AsyncSession:
         return body
 
     def with_settings(self, settings: Settings) -> AsyncSession:
-        """A session with other settings over the same connections, which stay this session's."""
+        """A session with other settings. It uses the connections of this session, and closing it leaves them open."""
         return AsyncSession(settings, sleep=self._sleep, clock=self._clock, clients=self._clients)
 
     @property
@@ -288,7 +288,7 @@ class AsyncSession:
         return self._clients.is_closed
 
     async def aclose(self) -> None:
-        """End every call under way and close the connections, unless the client was given."""
+        """End all active calls and close the connections, unless the client was passed."""
         if self._owner:
             await self._clients.aclose()
 
@@ -356,7 +356,7 @@ class AsyncSession:
 
 
 class _Scoped:
-    """A call up to its head, or to the end of a plain reply."""
+    """A call up to the head of a stream, or to the end of any other reply."""
 
     def __init__(self) -> None:
         self.scope = anyio.CancelScope()
@@ -387,7 +387,7 @@ def _nothing() -> None:
 
 
 def _build(http: Any, step: Send, file: OpenFile | None) -> Any:
-    """The library's own request object. Ids and keys are in it; it is never shown."""
+    """The request object of the library. It holds ids and keys, so it is never shown."""
     outgoing = step.outgoing
     try:
         request = http.build_request(
@@ -401,15 +401,19 @@ def _build(http: Any, step: Send, file: OpenFile | None) -> Any:
             timeout=(step.connect, step.read, step.read, step.read),
         )
     except transport_errors() as cause:  # an address that is too long, a file that was closed
-        said = redact(str(cause), secrets_in(outgoing.headers))
-        raise InvalidArgumentError(f"the request cannot be sent: {said}") from cause
+        words = str(cause)
+        said = redact(words, secrets_in(outgoing.headers))
+        raise InvalidArgumentError(f"the request cannot be sent: {said}") from (cause if said == words else None)
     if not outgoing.trusted:
         _strip(request.headers, outgoing.headers)
     return request
 
 
 def _strip(headers: Any, wanted: Mapping[str, str]) -> None:
-    """Take away what the client adds to every request: it may be a credential, and this is another server."""
+    """Remove the headers and cookies that the client adds to every request.
+
+    They may be credentials, and this is another server.
+    """
     for name in [*headers]:
         if name.lower() not in {*wanted, "host", "connection"}:
             del headers[name]
@@ -423,7 +427,7 @@ def _send_options(step: Send) -> dict[str, Any]:
 
 
 def _limit_body(response: Response, read: float | None) -> None:
-    """From here on the transport waits for each chunk for `read` seconds; None leaves that to the body."""
+    """From now on, the transport waits at most `read` seconds for each chunk. None leaves the limit to the body."""
     limits = response.request.extensions.get("timeout")
     if isinstance(limits, dict):
         limits["read"] = read
@@ -456,7 +460,7 @@ async def _aread(response: Any, step: Send) -> Incoming:
 
 
 def _is_enough(content: bytearray, response: Response, step: Send) -> bool:
-    """Whether the rest is not read: an explanation of a failure that goes on and on. A success may not be so long."""
+    """Whether reading stops early, because the body of a failure is too long. Raises for a success that is too long."""
     if len(content) <= step.most or (step.any_size and response.is_success):
         return False
     if response.is_success:
@@ -470,7 +474,7 @@ def _is_enough(content: bytearray, response: Response, step: Send) -> bool:
 
 
 def _incoming(response: Response, content: bytearray) -> Incoming:
-    """The reply. Its response keeps what was read: an error shows it to its user."""
+    """The reply. Its response keeps the bytes that were read, because an error shows them."""
     kept = bytes(content)
     response._content = kept  # what `read()` of both libraries does
     return Incoming(response, kept)

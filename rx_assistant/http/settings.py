@@ -1,4 +1,4 @@
-"""What a client is set to, and the address and headers that follow from it. Secrets stay out of every repr."""
+"""The settings of a client, with its addresses and headers. No repr shows a secret."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from rx_assistant.errors import ConfigurationError
@@ -25,9 +25,19 @@ LogPolicy: TypeAlias = Literal["requests", "content"]
 _BLANK = re.compile(r"[\s\x00-\x1f]")
 _NO_PORT = re.compile(r":(?!//)(?!\d*(?:[/?#]|$))[^/?#]*")
 
+_KINDS: Final = (
+    ("base_url", str, "a text"),
+    ("max_retries", int | float, "a number"),
+    ("max_reply_bytes", int | float, "a number"),
+    ("default_headers", Mapping, "a mapping"),
+    ("default_query", Mapping, "a mapping"),
+    ("dialect", Dialect, "a dialect, such as Azure(…)"),
+)
+"""What a setting must be, checked at the start: the values come from configuration files and environments."""
+
 MAX_RETRIES = 2
 MAX_REPLY_BYTES = 64 * 1024 * 1024
-"""Objects and lists are far smaller. Files may be of any size."""
+"""Bytes. Objects and lists are far smaller. Files may have any size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +57,7 @@ class Settings:
     max_reply_bytes: int = MAX_REPLY_BYTES
 
     def __post_init__(self) -> None:
-        if not isinstance(self.max_retries, int):
-            raise ConfigurationError(f"max_retries must be a whole number, got {self.max_retries!r}")
-        if not isinstance(self.max_reply_bytes, int):
-            raise ConfigurationError(f"max_reply_bytes must be a whole number, got {self.max_reply_bytes!r}")
+        self._check_types()
         parts = _parts_of(self.base_url.strip())
         if _BLANK.search(self.base_url.strip()):
             raise ConfigurationError(f"base_url must contain no blanks, got {_shown(self.base_url)}")
@@ -69,6 +76,18 @@ class Settings:
         if isinstance(self.api_key, str):
             object.__setattr__(self, "api_key", self.api_key.strip() or None)
 
+    def _check_types(self) -> None:
+        for name, kinds, words in _KINDS:
+            value = getattr(self, name)
+            if not isinstance(value, kinds):
+                raise ConfigurationError(f"{name} must be {words}, got {type(value).__name__}")
+        if not (self.api_key is None or isinstance(self.api_key, str) or callable(self.api_key)):
+            raise ConfigurationError(
+                f"api_key must be a text or a function that returns one, got {type(self.api_key).__name__}"
+            )
+        if self.log not in get_args(LogPolicy):
+            raise ConfigurationError(f"log must be 'requests' or 'content', got {self.log!r}")
+
     @property
     def host(self) -> str:
         """The host name, in lower case."""
@@ -79,7 +98,7 @@ class Settings:
         return self.base_url.rstrip("/") + self.dialect.path(path)
 
     def headers(self) -> dict[str, str | None]:
-        """What every request carries, credentials aside; the caller's own come last."""
+        """The headers of every request, without credentials. The caller's headers come last."""
         ours: dict[str, str | None] = {"User-Agent": user_agent()}
         if self.organization:
             ours["OpenAI-Organization"] = self.organization
@@ -89,7 +108,7 @@ class Settings:
 
 
 def base_url_or_environment(base_url: str | None) -> str:
-    """The given base URL, else that of the environment; neither is a ConfigurationError that says what to do."""
+    """The given base URL, or the one from the environment. ConfigurationError without both."""
     found = base_url or os.environ.get("OPENAI_BASE_URL")
     if not found:
         raise ConfigurationError(
@@ -101,12 +120,12 @@ def base_url_or_environment(base_url: str | None) -> str:
 
 
 def from_environment(value: str | None, name: str) -> str | None:
-    """A given value, else the environment's; an empty one means none."""
+    """The given value, or the value from the environment. An empty string means None."""
     return (os.environ.get(name) if value is None else value) or None
 
 
 def _parts_of(url: str) -> SplitResult | None:
-    """The parts of an address; None if it has no host, or a port that is none."""
+    """The parts of an address; None if it has no host or an invalid port."""
     try:
         parts = urlsplit(url)
         sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -116,7 +135,7 @@ def _parts_of(url: str) -> SplitResult | None:
 
 
 def _shown(url: str) -> str:
-    """A malformed address for a message: what stands before an `@` may be a password, wherever it is."""
+    """A malformed address for a message. Text before an `@` is removed, because it may be a password."""
     _, at, after = url.rpartition("@")
     shown = _NO_PORT.sub(f":{HIDDEN}", redact(after))
     return repr(f"{HIDDEN}@{shown}" if at else shown)
@@ -124,7 +143,7 @@ def _shown(url: str) -> str:
 
 @cache
 def user_agent() -> str:
-    """Name and version, for the server's log."""
+    """Name and version of this package, for the server's log."""
     try:
         return f"rx_assistant/{version('rx_assistant')}"
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""How long to wait for what, in seconds."""
+"""Time limits in seconds."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Timeout:
 
 
 class ForeignTimeout(Protocol):
-    """What an httpx or httpx2 `Timeout` has in common with ours."""
+    """The common attributes of the `Timeout` classes of httpx and httpx2."""
 
     @property
     def connect(self) -> float | None: ...
@@ -55,7 +55,7 @@ DEFAULT = Timeout()
 
 
 def as_timeout(value: TimeoutInput) -> Timeout:
-    """A `Timeout` from what SDK users write: seconds for connect and read, None, or an httpx `Timeout`.
+    """A `Timeout` from the values that SDK users pass: seconds for connect and read, None, or an httpx `Timeout`.
 
     Raises ConfigurationError for anything else, such as `"5"`.
     """

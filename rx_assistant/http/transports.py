@@ -1,12 +1,13 @@
-"""The HTTP libraries, httpx and httpx2: their classes, the clients that are made of them, and their errors.
+"""The HTTP libraries httpx and httpx2: their classes, clients and errors. httpx and aiohttp are only loaded to make a
+client; this package never loads httpx2.
 
-httpx and aiohttp are loaded only when a client is made of them; httpx2 never is. httpx and httpx2 have classes of the
-same names, but not the same classes. This module alone knows their names, and which errors of aiohttp come through
-`httpx-aiohttp`.
+The two libraries have separate classes with the same names. Only this module knows these names, and the errors of
+aiohttp that `httpx-aiohttp` passes through.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import ssl
@@ -22,8 +23,10 @@ from rx_assistant.errors import (
     ConfigurationError,
     ConnectTimeoutError,
     ReadTimeoutError,
+    may_be_secret,
+    without_secrets,
 )
-from rx_assistant.http.redaction import HIDDEN, SECRET_HEADERS, redact, redact_address
+from rx_assistant.http.redaction import HIDDEN, redact, redact_address
 from rx_assistant.http.timeouts import DEFAULT, Timeout, as_timeout
 
 if TYPE_CHECKING:
@@ -60,7 +63,7 @@ _SHOWN = 500
 
 
 def new_client() -> httpx.Client:
-    """A client of our own for one connection. It verifies TLS, uses the environment's proxies, follows no redirect."""
+    """An owned client for one connection. It verifies TLS, uses the environment's proxies, and follows no redirects."""
     import httpx
 
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
@@ -98,15 +101,26 @@ def aiohttp_client(*, verify: ssl.SSLContext | bool = True) -> httpx.AsyncClient
     return AiohttpClient(verify)
 
 
+def _hide_secrets(record: logging.LogRecord) -> bool:
+    """Both libraries log the address of each request at INFO, with the password and the keys that are in it."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(redact(str(each)) if hasattr(each, "userinfo") else each for each in record.args)
+    return True
+
+
+for _library in ("httpx", "httpx2"):
+    logging.getLogger(_library).addFilter(_hide_secrets)
+
+
 def load() -> None:
-    """Load httpx, and the certificates: both take longer than most requests."""
+    """Load httpx and the certificates. Both are slower than most requests."""
     with _of_environment():
         _tls_of_environment()
 
 
 @contextmanager
 def _of_environment() -> Iterator[None]:
-    """A proxy or certificate in the environment that httpx refuses is a ConfigurationError, without a password."""
+    """Raise ConfigurationError, without passwords, if httpx refuses a proxy or certificate from the environment."""
     try:
         yield
     except Exception as cause:
@@ -120,28 +134,28 @@ def _tls_of_environment() -> ssl.SSLContext:
 
 @lru_cache(maxsize=4)
 def _tls(*_certificates: str | None) -> ssl.SSLContext:
-    """What httpx makes of these variables of the environment. Making it takes longer than most requests."""
+    """The proxies and certificates from these environment variables. Making them is slower than most requests."""
     import httpx
 
     return httpx.create_ssl_context()
 
 
 def checked_sync(client: SyncHTTP) -> SyncHTTP:
-    """The given client, if it is a synchronous one."""
+    """The given client. Raises if it is not synchronous."""
     if isinstance(client, _classes("Client")):
         return client
     raise _wrong_client(client, "AssistantClient", "httpx.Client or httpx2.Client", "AsyncAssistantClient")
 
 
 def checked_async(client: AsyncHTTP) -> AsyncHTTP:
-    """The given client, if it is an asynchronous one."""
+    """The given client. Raises if it is not asynchronous."""
     if isinstance(client, _classes("AsyncClient")):
         return client
     raise _wrong_client(client, "AsyncAssistantClient", "httpx.AsyncClient or httpx2.AsyncClient", "AssistantClient")
 
 
 def timeout_of(client: SyncHTTP | AsyncHTTP | None) -> Timeout:
-    """The limits of a given client, if they are not httpx's default of 5 s; else our default."""
+    """The limits of a given client, or the default of this package if the client has httpx's default of 5 s."""
     limits = getattr(client, "timeout", None)
     if limits is None or limits == type(limits)(5.0):
         return DEFAULT
@@ -149,13 +163,13 @@ def timeout_of(client: SyncHTTP | AsyncHTTP | None) -> Timeout:
 
 
 def transport_errors() -> tuple[type[Exception], ...]:
-    """What the libraries raise when an exchange fails, for an `except` clause.
+    """The errors of the libraries, for an `except` clause.
 
-    A closed descriptor is a ValueError of the socket module, and a port beyond 65535 an OverflowError; anyio puts the
-    latter into a group. `httpx-aiohttp` lets some of aiohttp's errors through.
+    A closed descriptor is a ValueError of the socket module. A port above 65535 is an OverflowError, which anyio puts
+    into a group. `httpx-aiohttp` passes some of aiohttp's errors through, httpcore some of h11's and h2's.
     """
-    aiohttp = sys.modules.get("aiohttp")
-    others: tuple[type[Exception], ...] = () if aiohttp is None else (aiohttp.ClientError,)
+    below = (("aiohttp", "ClientError"), ("h11", "ProtocolError"), ("h2.exceptions", "H2Error"))
+    others = [getattr(sys.modules[library], name) for library, name in below if library in sys.modules]
     names = ("HTTPError", "StreamError", "InvalidURL")
     return (
         *(kind for name in names for kind in _classes(name)),
@@ -169,9 +183,10 @@ def transport_errors() -> tuple[type[Exception], ...]:
 
 
 def translated(cause: Exception, doing: str, secrets: Iterable[str] = ()) -> APIConnectionError:
-    """The error of this package for a transport's, with the latter as its cause. Its words go through redaction.
+    """The error of this package for an error of the transport, which becomes its cause.
 
-    A cause whose own words hold a secret is left out: tracebacks are logged with all causes.
+    The message is redacted. A cause whose message holds a secret is left out, because tracebacks are logged with all
+    causes.
     """
     names = _names_of(cause)
     request = _request_of(cause)
@@ -193,7 +208,7 @@ def translated(cause: Exception, doing: str, secrets: Iterable[str] = ()) -> API
 
 
 def _words_of(cause: BaseException) -> str:
-    """What the nearest error in the chain says that says anything: some are wrapped without a word."""
+    """The first message in the chain of causes that is not empty: some errors are wrapped without a message."""
     error: BaseException | None = cause
     while error is not None and (isinstance(error, ExceptionGroup) or not str(error)):
         error = error.exceptions[0] if isinstance(error, ExceptionGroup) else error.__cause__ or error.__context__
@@ -201,11 +216,10 @@ def _words_of(cause: BaseException) -> str:
 
 
 def hide_credentials(request: Any) -> None:
-    """Take the key out of a request that an error will carry: errors are logged, pickled and sent to other services."""
-    if request.url.userinfo:
-        request.url = request.url.copy_with(userinfo=b"")
+    """Remove the key from the request of an error: errors are logged, pickled and sent to other services."""
+    request.url = without_secrets(request.url)
     for name in request.headers:
-        if name.lower() in SECRET_HEADERS:
+        if may_be_secret(name):
             request.headers[name] = HIDDEN
 
 
@@ -220,13 +234,13 @@ def _names_of(cause: BaseException | None) -> set[str]:
 def _request_of(cause: Exception) -> httpx.Request | httpx2.Request | None:
     try:
         request: Any = getattr(cause, "request", None)
-    except RuntimeError:  # what both libraries say of an error without one
+    except RuntimeError:  # the message of both libraries for an error without one
         return None
     return request if hasattr(request, "url") and hasattr(request, "method") else None
 
 
 def _to(request: httpx.Request | httpx2.Request | None) -> str:
-    """Where the request went: without a user's name, a password, or a query, which may hold keys."""
+    """The address of the request, without user name, password and query, which may hold keys."""
     if request is None:
         return ""
     url = request.url
@@ -234,9 +248,8 @@ def _to(request: httpx.Request | httpx2.Request | None) -> str:
 
 
 def is_final(error: APIConnectionError) -> bool:
-    """Whether another try can only end the same way.
-
-    So it is with a malformed request, a certificate that is not trusted, and a proxy that refuses to connect (4xx).
+    """Whether a retry would fail in the same way: for a malformed request, an untrusted certificate, and a proxy that
+    refuses to connect (4xx).
     """
     cause: BaseException | None = error.__cause__
     while cause is not None:

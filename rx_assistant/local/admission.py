@@ -1,10 +1,10 @@
-"""Which requests a server takes at all, decided before anything of them is read.
+"""Which requests a server accepts, decided before it reads the request body.
 
-A web page in a browser can send requests to servers on this machine, and with a DNS name that it points here
-(DNS rebinding) it can also read the replies. So a server without a key takes only requests that name it by a loopback
-address, by the address they arrived at, or by an allowed name; and no server takes what a browser marks as coming from
-a page of another origin, unless that origin is allowed: such pages get CORS replies. In-process transports are exempt:
-no browser can use them.
+A web page in a browser can send requests to servers on this machine, and with a DNS name that points to this machine
+(DNS rebinding) it can also read the replies. So a server without a key accepts only requests to a loopback address, to
+the address at which they arrived, or to an allowed name. No server accepts requests that a browser marks as coming from
+a page of another origin, unless that origin is allowed. Pages of allowed origins get CORS replies. In-process
+transports are exempt, because browsers cannot use them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _EXPOSED = "idempotent-replayed, openai-poll-after-ms, openai-processing-ms, ope
 
 
 def allowed_hosts(names: Iterable[str]) -> frozenset[str]:
-    """The names for `Settings.allow_hosts`; ConfigurationError for anything but plain names."""
+    """The names for `Settings.allow_hosts`. ConfigurationError if one is not a plain host name."""
     found = frozenset(name.strip().lower() for name in ([names] if isinstance(names, str) else names))
     for name in found:
         if not name or set(name) & set("*/@ ") or _host_name(name) != name.strip("[]"):
@@ -37,7 +37,7 @@ def allowed_hosts(names: Iterable[str]) -> frozenset[str]:
 
 
 def allowed_origins(origins: Iterable[str]) -> frozenset[str]:
-    """The origins for `Settings.allow_origins`; ConfigurationError for anything but a scheme, a host and a port."""
+    """The origins for `Settings.allow_origins`. ConfigurationError if one is not a scheme with a host and a port."""
     found = [origin.strip().lower() for origin in ([origins] if isinstance(origins, str) else origins)]
     for origin in found:
         scheme, _, host = origin.partition("://")
@@ -49,24 +49,30 @@ def allowed_origins(origins: Iterable[str]) -> frozenset[str]:
 
 
 def given_key(api_key: str | None) -> str | None:
-    """The key without blanks around it; None for an empty one, which protects nothing."""
+    """The key without surrounding spaces. None for an empty key, because it protects nothing."""
     return (api_key or "").strip() or None
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the host."""
+    """Whether the host can only be reached from this machine."""
     address = _address(host)
     return host == "localhost" if address is None else address.is_loopback
 
 
 def in_process(scope: Scope) -> bool:
-    """Whether no socket is involved: the server's name is then that of the client's URL, or there is none."""
+    """Whether the request came without a socket.
+
+    The server name in the scope is then from the client's URL, or missing.
+    """
     server = scope.get("server")
     return server is None or _address(server[0]) is None
 
 
 def check_content_type(scope: Scope) -> None:
-    """400 unless the body is called JSON, which a page of another origin cannot do unasked."""
+    """Raise 400 unless the content type is JSON.
+
+    A page of another origin cannot send that type without a CORS preflight.
+    """
     given = Headers(scope=scope).get("content-type", "")
     kind = given.partition(";")[0].strip().lower()
     if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
@@ -77,7 +83,7 @@ def check_content_type(scope: Scope) -> None:
 
 
 class Admission:
-    """The ASGI application around all others that refuses requests, and answers and marks those of allowed pages."""
+    """The outermost ASGI application. It refuses requests, and adds CORS headers for pages of allowed origins."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
@@ -88,7 +94,7 @@ class Admission:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        origin = headers.get("origin", "")
+        origin = ", ".join(headers.getlist("origin"))
         try:
             self._check(scope, headers, origin)
         except ApiError as error:
@@ -104,7 +110,7 @@ class Admission:
             await self._app(scope, receive, _marking(send, origin))
 
     def _check(self, scope: Scope, headers: Headers, origin: str) -> None:
-        """403 for a request that may come from a page of another origin."""
+        """Raise Raise 403 for a request that may come from a page of another origin."""
         hosts = headers.getlist("host")
         if self._settings.api_key is None and not (len(hosts) == 1 and self._knows(hosts[0], scope)):
             raise _forbidden(
@@ -172,7 +178,7 @@ def _preflight(headers: Headers) -> Response:
 
 
 def _marking(send: Send, origin: str) -> Send:
-    """Adds to a reply that pages of the origin may read it."""
+    """Add the CORS headers that let pages of the origin read the reply."""
 
     async def mark(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -1,4 +1,4 @@
-"""Assistants and threads under ids that an application has kept from another server, or that a file describes."""
+"""Assistants and threads with given ids: ids that an application knows from another server, or ids from a file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from rx_assistant.local.state import State
 _log = logging.getLogger("rx_assistant.local")
 
 Given: TypeAlias = "str | Path | Mapping[str, object]"
-"""An assistant: its fields, or the path of a JSON file that has them."""
+"""An assistant: its fields, or the path of a JSON file with the fields."""
 
 _OF_THE_SERVER = ("id", "object", "created_at")
 
 
 def thread_for(state: State, id: str) -> JsonObject:
-    """The thread. With `adopt`, an unknown one is created empty under that id; else 404, as for a deleted one."""
+    """The thread.
+
+    With `adopt`, an unknown thread is created empty with that id. Otherwise raises 404, as for a deleted thread.
+    """
     if _is_new(state, "thread", id):
         state.store.put("thread", {**objects.thread({}, {}), "id": id})
         _log.warning("thread %s was not known: it is created empty under this id", id)
@@ -31,7 +34,10 @@ def thread_for(state: State, id: str) -> JsonObject:
 
 
 def assistant_for(state: State, body: JsonObject) -> JsonObject:
-    """The assistant of a new run. With `adopt`, an unknown one is created empty under its id; else 404."""
+    """The assistant of a new run.
+
+    With `adopt`, an unknown assistant is created empty with its id. Otherwise raises 404.
+    """
     id = body["assistant_id"]
     if _is_new(state, "assistant", id):
         model = body.get("model") or state.settings.adopted_model
@@ -49,7 +55,7 @@ def _is_new(state: State, kind: str, id: str) -> bool:
 
 
 def add_assistants(state: State, given: Mapping[str, Given]) -> None:
-    """Stores assistants under their ids. ConfigurationError for a file or fields that do not describe one."""
+    """Store assistants with their ids. ConfigurationError if a file or the fields do not describe an assistant."""
     for id, described in given.items():
         if not id:
             raise ConfigurationError("the id of an assistant must not be empty")

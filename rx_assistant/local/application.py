@@ -50,11 +50,11 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 """The operations of OpenAI's Assistants API."""
 MORE_OPERATIONS: tuple[Operation, ...] = (*threads.FOUNDRY_OPERATIONS, *models.OPERATIONS)
-"""What clients ask besides. With an upstream, `/models` is one of the paths that are passed on to it."""
+"""Other paths that clients request. With an upstream, `/models` is passed through to it."""
 
 
 def build(state: State) -> Starlette:
-    """The application around one state, which it closes at its end."""
+    """The application for one state. It closes the state at its end."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -85,7 +85,7 @@ def build(state: State) -> Starlette:
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    """404 and 405 for what is not an operation."""
+    """404 and 405 for requests that match no operation."""
     status = error.status_code if isinstance(error, HTTPException) else 404
     what = "Invalid URL" if status == 404 else "Invalid method for URL"
     path = request.url.path

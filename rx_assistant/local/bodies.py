@@ -1,4 +1,4 @@
-"""What each operation's body may hold, as the published document says; WIRE limits included."""
+"""The shape of each operation's body, with the limits of the published OpenAPI document."""
 
 from __future__ import annotations
 
@@ -260,9 +260,9 @@ CREATE_FILE_BATCH = Record(
 
 
 class _Filter:
-    """A comparison, or `and` / `or` of filters, nested at most `_DEPTH` deep, with at most `_MOST_VALUES` values.
+    """A comparison, or `and` / `or` of filters: at most `_DEPTH` levels and at most `_MOST_VALUES` values.
 
-    Each value is compared with the attributes of every file in the store.
+    Each value is compared with the attributes of every file in the store, so the number is limited.
     """
 
     kinds: tuple[str, ...] = ("an object",)
@@ -284,7 +284,7 @@ class _Filter:
 
 
 def _filter_values(filter: object) -> int:
-    """How many values a filter that was checked compares with; at least one for each filter in it."""
+    """The number of values in a checked filter, at least one for each filter in it."""
     match filter:
         case {"filters": list(inner)}:
             return 1 + sum(map(_filter_values, inner))

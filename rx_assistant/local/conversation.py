@@ -1,4 +1,4 @@
-"""Threads and the messages that clients put into them. What they refer to is looked up before anything changes."""
+"""Threads and the messages of clients. Referenced objects are looked up before anything changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rx_assistant.local.state import State
 
 
 async def add_thread(state: State, body: JsonObject) -> JsonObject:
-    """Stores a new thread with its first messages."""
+    """Store a new thread with its first messages."""
     messages = body.get("messages") or []
     check_files(state, messages)
     thread = objects.thread(body, await new_resources(state, body.get("tool_resources")))
@@ -22,7 +22,7 @@ async def add_thread(state: State, body: JsonObject) -> JsonObject:
 
 
 async def add_messages(state: State, thread: JsonObject, bodies: Iterable[JsonObject]) -> None:
-    """Stores messages that a client wrote; other requests get their turn meanwhile."""
+    """Store messages that a client wrote. Other requests can run in between."""
     for number, body in enumerate(bodies):
         await add_message(state, thread, body)
         if number % 20 == 19:
@@ -30,7 +30,7 @@ async def add_messages(state: State, thread: JsonObject, bodies: Iterable[JsonOb
 
 
 async def add_message(state: State, thread: JsonObject, body: JsonObject) -> JsonObject:
-    """Stores a message that a client wrote."""
+    """Store a message that a client wrote."""
     message = objects.given_message(thread["id"], body)
     await attach(state, thread, message)
     state.store.put("message", message, thread["id"])
@@ -38,8 +38,7 @@ async def add_message(state: State, thread: JsonObject, body: JsonObject) -> Jso
 
 
 def check_files(state: State, messages: Iterable[JsonObject]) -> None:
-    """404 for a message that refers to a file which is not there, 400 for one that attaches a file to a file search
-    that cannot search it."""
+    """Raise 404 for a missing file, 400 for a file that file search does not support."""
     for message in messages:
         for attachment in message.get("attachments") or ():
             searched = any(tool["type"] == "file_search" for tool in attachment["tools"])

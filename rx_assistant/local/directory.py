@@ -1,4 +1,4 @@
-"""The directory of a durable server: which process may use it, where things lie, and when writes are on disk.
+"""The directory of a durable server: its lock, its files, and when writes are on disk.
 
     DIR/lock              which process uses the directory
     DIR/objects.sqlite    wire objects, their order, replies to idempotency keys
@@ -35,7 +35,7 @@ _CHECKPOINT_BYTES = 8 * 2**20
 
 
 class DataDirectory:
-    """Makes the directory if it is not there, and keeps other servers out of it until `close()`.
+    """Creates the directory if it is missing, and locks it until `close()`.
 
     ConfigurationError if another process uses it or if it cannot be written.
     """
@@ -64,15 +64,15 @@ class DataDirectory:
         return f"{type(self).__name__}({str(self.path)!r})"
 
     def close(self) -> None:
-        """Lets other processes use the directory."""
+        """Unlock the directory."""
         self._closing()
 
     def renamed(self) -> None:
-        """A file in the directory was made, renamed or deleted: the next sync includes the directories."""
+        """Note that a file was created, renamed or deleted: the next sync includes the directories."""
         self._unsynced_names = True
 
     async def synced(self) -> None:
-        """Returns when everything that was written before the call is on disk. OSError if the disk refuses it."""
+        """Wait until everything that was written before the call is on disk. OSError if the disk refuses."""
         if self._next_sync is None:
             self._next_sync = asyncio.create_task(self._sync_after(self._sync))
         await asyncio.shield(self._next_sync)
@@ -89,11 +89,11 @@ class DataDirectory:
             raise
 
     def sync(self, names: bool = True) -> None:
-        """Syncs now, on the calling thread; `names` includes the names of files, not only their content."""
+        """Sync now, on the calling thread. `names` also syncs the names of files."""
         if names:
             for directory in (self.files, self.streams, self.path):
                 sync_file(directory)
-        # The index first: an object that says "ingested" must not be on disk before its chunks are.
+        # The index first: an object with the status "completed" must not be on disk before its chunks.
         for database in (self.index, self.objects):
             log = database.with_name(f"{database.name}-wal")
             with suppress(FileNotFoundError):
@@ -104,18 +104,20 @@ class DataDirectory:
 
 
 def back_up(directory: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """Copies a data directory, also while a server uses it, to a new directory that a server can start on.
+    """Copy a data directory, even while a server uses it, to a new directory for another server.
 
-    The copy is the state of one moment. ConfigurationError if `directory` is no data directory or `target` is there.
+    The copy is the state at one moment. ConfigurationError if `directory` is not a data directory or `target` exists.
     """
     source, copy = Path(directory), Path(target)
     if not (source / "objects.sqlite").is_file():
-        raise ConfigurationError(f"{source} must be a data directory of rx-assistant serve, and has no objects.sqlite")
+        raise ConfigurationError(
+            f"{source} must be a data directory of rx-assistant serve, got a directory without objects.sqlite"
+        )
     try:
         copy.mkdir(mode=0o700, parents=True)
     except FileExistsError:
-        raise ConfigurationError(f"{copy} must not be there yet: give the name of a new directory") from None
-    # Files that go after the first pass are copied already, those that come before the database is are in the second.
+        raise ConfigurationError(f"{copy} must not exist yet: give the name of a new directory") from None
+    # The first pass has the files that are deleted meanwhile, the second the files that are added before the database.
     _copy_new(source, copy)
     for name in ("index.sqlite", "objects.sqlite"):
         if (source / name).is_file():
@@ -134,10 +136,10 @@ def _copy_new(source: Path, copy: Path) -> None:
 
 
 def connect(path: str | os.PathLike[str], migrations: Iterable[str]) -> sqlite3.Connection:
-    """A connection in autocommit mode to the database at `path`, brought to the newest version of its schema.
+    """A connection in autocommit mode to the database at `path`, migrated to the newest version of its schema.
 
-    Migrations are SQL scripts, oldest first; `user_version` counts those that were done. ConfigurationError for a file
-    that is no database of ours, or that a newer program has written.
+    Migrations are SQL scripts, oldest first; `user_version` counts the scripts that were run. ConfigurationError if the
+    file is not such a database, or if a newer program has written it.
     """
     connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
     try:
@@ -162,12 +164,12 @@ def _migrate(connection: sqlite3.Connection, path: str | os.PathLike[str], migra
             " use the newer rx_assistant that wrote it"
         )
     for number in range(version, len(migrations)):
-        # One transaction for each step: a step that is interrupted is done again from its beginning.
+        # One transaction for each step: an interrupted step is run again from its beginning.
         connection.executescript(f"BEGIN; {migrations[number]} ; PRAGMA user_version = {number + 1}; COMMIT;")
 
 
 def sync_file(path: Path) -> None:
-    """Puts the content of a file, or the names in a directory, on disk."""
+    """Sync the content of a file, or the names in a directory."""
     if sys.platform == "win32" and path.is_dir():
         return  # Windows cannot open a directory, and keeps names with the files
     flags = os.O_RDWR if sys.platform == "win32" else os.O_RDONLY
@@ -183,14 +185,14 @@ def sync_file(path: Path) -> None:
 
 
 def _empty_file(directory: Path) -> Path:
-    """Shows that files can be made in the directory."""
+    """Check that files can be created in the directory."""
     path = directory / new_id("probe-")
     path.touch()
     return path
 
 
 def _lock(path: Path) -> int:
-    """The descriptor that holds the lock; ConfigurationError with a sentence about the process that has it."""
+    """The descriptor that holds the lock. ConfigurationError names the process that holds it already."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:
         if not _try_lock(handle):
@@ -217,12 +219,12 @@ def _holder(handle: int) -> str:
 
 
 def _try_lock(handle: int) -> bool:
-    """Whether the lock was free. The operating system frees it when the process ends, however it ends."""
+    """Whether the lock was free. The operating system frees it when the process ends, in any way."""
     try:
         if sys.platform == "win32":
             import msvcrt
 
-            os.lseek(handle, 2**30, os.SEEK_SET)  # beyond the text, which others read
+            os.lseek(handle, 2**30, os.SEEK_SET)  # after the text, which other processes read
             msvcrt.locking(handle, msvcrt.LK_NBLCK, _LOCK_BYTES)
         else:
             import fcntl

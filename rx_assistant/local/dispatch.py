@@ -1,4 +1,4 @@
-"""From a request to a reply: key, body, shape, handler, error body. Every operation goes this way."""
+"""From a request to a reply, for every operation: check the key, read the body, check its shape, run the handler."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from starlette.responses import FileResponse, Response
 from rx_assistant.local import json_text, v1
 from rx_assistant.local.admission import check_content_type
 from rx_assistant.local.errors import ApiError, bad_request, disk_full, is_full, server_error
-from rx_assistant.local.exchange import Call, Operation
+from rx_assistant.local.exchange import CheckedRequest, Operation
 from rx_assistant.local.ids import new_id
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.replies import EventStream, FileContent, Reply
@@ -69,7 +69,7 @@ def endpoint(state: State, operation: Operation) -> Endpoint:
 
 
 def error_reply(error: ApiError) -> Response:
-    """The error as the service sends it."""
+    """The error in the form that the service uses."""
     return json_reply(error.body(), error.status, error.headers)
 
 
@@ -85,8 +85,8 @@ async def _answer(state: State, operation: Operation, request: Request) -> Respo
     if data and operation.body is not None:
         check_content_type(request.scope)
     query = checked_query(operation.query, request)
-    call = Call(state, request.path_params, query, await checked_body(operation, data))
-    return await _respond(operation, call, request, lambda: _digest(call.body))
+    checked = CheckedRequest(state, request.path_params, query, await checked_body(operation, data))
+    return await _respond(operation, checked, request, lambda: _digest(checked.body))
 
 
 async def _answer_upload(state: State, operation: Operation, request: Request) -> Response:
@@ -98,16 +98,16 @@ async def _answer_upload(state: State, operation: Operation, request: Request) -
     upload = await read_upload(request, state.files.directory, state.settings.max_file_bytes)
     try:
         await state.files.synced(upload.path)
-        call = Call(state, request.path_params, {}, {}, upload)
+        checked = CheckedRequest(state, request.path_params, {}, {}, upload)
         return await _respond(
-            operation, call, request, lambda: f"{upload.sha256} {upload.filename} {_digest(upload.fields)}"
+            operation, checked, request, lambda: f"{upload.sha256} {upload.filename} {_digest(upload.fields)}"
         )
     finally:
         upload.discard()
 
 
 def admit(state: State, request: Request) -> None:
-    """Raises the refusal of a request that comes without the key, for version 1, or while the server stops."""
+    """Raise ApiError for a request without the key, for version 1 of the API, or while the server stops."""
     if state.draining:
         raise ApiError(503, "The server is shutting down.", type="server_error", headers={"connection": "close"})
     check_key(state.settings.api_key, request.headers)
@@ -118,17 +118,19 @@ def _digest(value: JsonObject) -> str:
     return hashlib.sha256(json_text.canonical(value)).hexdigest()
 
 
-async def _respond(operation: Operation, call: Call, request: Request, fingerprint: Callable[[], str]) -> Response:
-    """Asks the handler, or gives again what was answered to the same Idempotency-Key."""
+async def _respond(
+    operation: Operation, checked: CheckedRequest, request: Request, fingerprint: Callable[[], str]
+) -> Response:
+    """Run the handler, or repeat the reply to the same Idempotency-Key."""
     key = request.headers.get("idempotency-key")
     if not key or request.method != "POST":
-        return _response(call.state, await operation.handler(call))
+        return _response(checked.state, await operation.handler(checked))
     if len(key) > _LONGEST_KEY:
         message = f"Invalid 'Idempotency-Key': it is longer than {_LONGEST_KEY} characters."
         raise bad_request(message, "Idempotency-Key", "string_above_max_length")
     scope = f"{request.url.path} {key}"
-    reply, repeated = await call.state.replays.answer(scope, fingerprint(), lambda: operation.handler(call))
-    response = _response(call.state, reply)
+    reply, repeated = await checked.state.replays.answer(scope, fingerprint(), lambda: operation.handler(checked))
+    response = _response(checked.state, reply)
     if repeated:
         response.headers["idempotent-replayed"] = "true"
     return response
@@ -136,7 +138,7 @@ async def _respond(operation: Operation, call: Call, request: Request, fingerpri
 
 def _response(state: State, reply: Reply) -> Response:
     if isinstance(reply, EventStream):
-        return EventStreamReply(reply.leg, state.readers, state.settings.write_timeout)
+        return EventStreamReply(reply.frames, state.readers, state.settings.write_timeout)
     if isinstance(reply, FileContent):
         return FileResponse(reply.path, media_type="application/octet-stream", filename=reply.filename)
     return json_reply(reply)
@@ -146,7 +148,7 @@ _NO_KEY = "You didn't provide an API key: give your client one, which it sends i
 
 
 def check_key(api_key: str | None, headers: Headers) -> None:
-    """401 unless the request carries the configured key; `api-key` is how Azure's clients send it."""
+    """Raise 401 unless the request has the configured key. Azure's clients send it as `api-key`."""
     if api_key is None:
         return
     scheme, _, bearer = headers.get("authorization", "").partition(" ")
@@ -165,7 +167,7 @@ def _masked(key: str) -> str:
 
 
 async def _read(request: Request, limit: int) -> bytes:
-    """The whole body; 413 past the limit, without having kept more than that."""
+    """The whole body. Raises 413 past the limit, and never holds more than the limit."""
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
@@ -181,7 +183,7 @@ def _record(request: Request, body: bytes) -> RequestRecord:
 
 
 async def checked_body(operation: Operation, data: bytes) -> JsonObject:
-    """The body as an object of the operation's shape; empty stands for `{}`. A long one is read off the event loop."""
+    """The body as an object of the operation's shape. An empty body means `{}`. A long body is parsed in a thread."""
     if operation.body is None:
         return {}
     if len(data) > _LONG_BODY:
@@ -204,7 +206,7 @@ def _parsed(shape: Shape, data: bytes) -> JsonObject:
 
 
 def checked_query(shapes: Mapping[str, Shape], request: Request) -> dict[str, object]:
-    """The query's known parameters, numbers as numbers; others are let pass, as `api-version` must be."""
+    """The query's known parameters, with numbers as numbers. Others are ignored, such as Azure's `api-version`."""
     found: dict[str, object] = {}
     for name, shape in shapes.items():
         plain = name.removesuffix("[]")

@@ -1,17 +1,17 @@
-"""What answers a run: an `Engine` reads the run's `RunContext` and gives actions, one after the other.
+"""The engine protocol: an `Engine` reads a run's `RunContext` and yields actions.
 
-An engine is asked anew after each round of tool outputs (`context.turn` counts them), and finds what went before in
-`context.steps`. It keeps no state of its own between two turns, so that a run can be taken up by another process.
-The server turns actions into objects and events in the order of the protocol: a message is opened by its first
-content and closed by whatever is not its content; tool calls side by side share one step; function calls at the end
-make the run require action.
+The server calls the engine again after each round of tool outputs (`context.turn` counts the rounds); `context.steps`
+has the earlier rounds. An engine keeps no state between two turns, so another process can continue a run. The server
+turns actions into objects and events in the order of the protocol: the first content opens a message, and the next
+action that is not content closes it; adjacent tool calls share one step; function calls at the end make the run require
+action.
 
-Every action is checked before it changes anything: a field of a wrong type, or a value that is not an action, makes the
-run fail with a sentence for the engine's author. An engine that raises anything at all makes the run fail with
-`server_error` and a fixed sentence. What it raised goes to the log `rx_assistant.local` only, as it may hold secrets.
+Every action is checked before it changes anything. A field of a wrong type, or a value that is not an action, makes the
+run fail with a message for the engine's author. If an engine raises an exception, the run fails with `server_error` and
+a fixed message. The exception only goes to the log `rx_assistant.local`, because it may hold secrets.
 
-A run that is cancelled, that expires or whose thread is deleted ends without waiting long for its engine: the engine is
-cancelled twice, half a second apart, and after another half second its coroutine is closed. An engine that blocks its
+A run that is cancelled, that expires or whose thread is deleted waits at most 1.5 seconds for its engine: the engine is
+cancelled twice, half a second apart, and after another half second its coroutine is closed. An engine that blocks the
 event loop (`time.sleep`) blocks the server: use `asyncio.to_thread`.
 """
 
@@ -28,7 +28,7 @@ Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Js
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """A passage that file search found. With `readable=False` a file that could not be read; `text` says why."""
+    """A passage that file search found. `readable=False` means a file that could not be read; `text` has the reason."""
 
     file_id: str
     file_name: str
@@ -50,7 +50,7 @@ class FunctionTool:
 
 @dataclass(frozen=True, slots=True)
 class ContextMessage:
-    """A message of the thread, oldest first, what the run itself has written included."""
+    """A message of the thread. Messages are in order, oldest first, and include those of the run itself."""
 
     id: str
     role: Literal["user", "assistant"]
@@ -61,7 +61,7 @@ class ContextMessage:
 
 @dataclass(frozen=True, slots=True)
 class ToolOutput:
-    """A function call of this run and what the client answered, oldest first."""
+    """A function call of this run with the client's output. Calls are in order, oldest first."""
 
     call_id: str
     name: str
@@ -77,16 +77,15 @@ ReadFile: TypeAlias = Callable[[str], Awaitable[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What an engine may know of a run.
+    """The data of a run for its engine.
 
-    `messages` are the newest of the thread, oldest first, up to about 2 million characters of text and within the run's
-    own limits. `history` is the same stretch of the thread as a model needs it: each message with its parts in order,
-    and between the messages the answered function calls of this run and of earlier ones. It always begins before the
-    run's own messages, whatever the limits are.
-
-    `search` looks into the attached vector stores (query, how many at most), and says which files there could not be
-    read; the text of a passage begins with its page, such as `[page 3]`. `add_file` stores a file that the assistant
-    made (name, content) and gives its id; `read_file` gives the content of the file with that id.
+    `messages` are the newest messages of the thread, oldest first, up to about 2 million characters of text and within
+    the run's own limits. `history` is the same part of the thread for a model: each message with its parts in order,
+    and the answered function calls of this run and earlier runs between the messages. It always includes the message
+    that the run answers, even beyond the limits. `search(query, most)` searches the attached vector stores, and reports
+    files that could not be read; the text of a passage begins with its page, such as `[page 3]`. `add_file` stores a
+    file that the assistant made (name, content) and gives its id; `read_file` gives the content of the file with that
+    id.
     """
 
     run_id: str
@@ -114,9 +113,9 @@ class RunContext:
     read_file: ReadFile
     history: tuple[HistoryMessage | CallRound, ...] = ()
     max_completion_tokens: int | None = None
-    """How many tokens the run may still write, None without a limit."""
+    """The number of tokens that the run may still write; None without a limit."""
     truncation: Literal["auto", "last_messages"] = "auto"
-    """Whether older messages may be left out if the model cannot take them all."""
+    """Whether older messages may be left out if the model's context is too small."""
 
     @property
     def question(self) -> str:
@@ -126,8 +125,7 @@ class RunContext:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """An annotation of the text that carries it. `start` and `end` count characters in that text; the whole of it
-    without them."""
+    """An annotation of its `Text`. `start` and `end` count characters in that text; the default is the whole text."""
 
     file_id: str
     kind: Literal["file_citation", "file_path"] = "file_citation"
@@ -152,7 +150,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """An image that is a file, as a content part of its own."""
+    """An image file, as a separate content part."""
 
     file_id: str
     detail: Literal["auto", "low", "high"] | None = None
@@ -160,7 +158,7 @@ class ImageFile:
 
 @dataclass(frozen=True, slots=True)
 class ImageUrl:
-    """An image elsewhere, as a content part of its own."""
+    """An image URL, as a separate content part."""
 
     url: str
     detail: Literal["auto", "low", "high"] = "auto"
@@ -168,12 +166,12 @@ class ImageUrl:
 
 @dataclass(frozen=True, slots=True)
 class NewPart:
-    """Text that follows begins a content part of its own."""
+    """The next text begins a new content part."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndStep:
-    """Closes the open message or tool step, so that what follows begins another."""
+    """Close the open message or tool step. The next action opens a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +188,7 @@ class FunctionCall:
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """A fragment of a function call's arguments, which are JSON in the end."""
+    """A fragment of a function call's arguments. All fragments, joined, are JSON."""
 
     value: str
     index: int = 0
@@ -217,7 +215,7 @@ class CodeInput:
 
 @dataclass(frozen=True, slots=True)
 class CodeLogs:
-    """What the code printed."""
+    """The output of the code."""
 
     value: str
     index: int = 0
@@ -225,7 +223,7 @@ class CodeLogs:
 
 @dataclass(frozen=True, slots=True)
 class CodeImage:
-    """An image that the code drew."""
+    """An image that the code has made."""
 
     file_id: str
     index: int = 0
@@ -233,7 +231,7 @@ class CodeImage:
 
 @dataclass(frozen=True, slots=True)
 class FileSearch:
-    """A search that was made, with what it found."""
+    """A search of files, with its results."""
 
     results: tuple[SearchResult, ...]
     index: int = 0
@@ -242,9 +240,9 @@ class FileSearch:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens that a model counted: for the open step, whose last `Usage` counts, or for the run if no step is open.
+    """Tokens that a model counted: for the open step (its last `Usage` counts), or for the run if no step is open.
 
-    A run with any `Usage` sums these alone; the server's estimates are for runs without one.
+    The usage of a run is the sum of these values. The server estimates it only for a run without any `Usage`.
     """
 
     prompt_tokens: int
@@ -255,10 +253,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that the engine wants back: a JSON object that the server keeps with the step, and never sends out.
+    """A JSON object that the engine wants back.
 
-    It belongs to the step that is open, or else to the next one. Later turns and runs find it in `context.history`, in
-    `notes` of the message or of the calls that the step stands for.
+    The server keeps it with the open step, or with the next step if none is open, and never sends it to clients. Later
+    turns and runs find it in `context.history`, in the `notes` of the step's message or calls.
     """
 
     value: Mapping[str, object]
@@ -266,7 +264,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The run ends as failed; a message that is open stays incomplete for `reason`."""
+    """End the run as failed. An open message becomes incomplete, with this `reason`."""
 
     message: str
     code: Literal["server_error", "rate_limit_exceeded", "invalid_prompt"] = "server_error"
@@ -282,20 +280,22 @@ class Incomplete:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Waits until `Server.release(name)` is called: for tests and demonstrations that hold a run back."""
+    """Wait until `Server.release(name)` is called. Tests and demonstrations hold a run back with it."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Expire:
-    """The run ends as expired, without waiting for its time."""
+    """End the run as expired now, before its time limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorEvent:
-    """The stream ends with an `error` event, and the run as failed; `flat` is the documented shape, unlike the recorded
-    one."""
+    """End the stream with an `error` event and the run as failed.
+
+    `flat` sends the documented shape of the event, which differs from the recorded shape.
+    """
 
     message: str
     code: str | None = None
@@ -304,12 +304,12 @@ class ErrorEvent:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Connections that watch the run break here, without an ending; the run itself goes on."""
+    """Break the connections of the run's readers, without an ending. The run continues."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawBytes:
-    """Bytes that go into the stream as they are: a comment, an unknown event, garbage."""
+    """Bytes that are sent to readers unchanged: a comment, an unknown event, garbage."""
 
     value: bytes
 
@@ -342,12 +342,12 @@ Action: TypeAlias = (
 
 @runtime_checkable
 class Engine(Protocol):
-    """Whatever answers runs: the built-in ones, or yours.
+    """Answers runs: one of the built-in engines, or yours.
 
-    The server cuts a run's answer at `max_completion_tokens` by an estimate of its own. An engine with an attribute
-    `limits_itself = True` keeps to `context.max_completion_tokens` by itself, and is not cut.
+    The server cuts a run's answer at `max_completion_tokens`, by its own estimate. An engine with the attribute
+    `limits_itself = True` obeys `context.max_completion_tokens` itself and is not cut.
     """
 
     def run(self, context: RunContext) -> AsyncIterator[Action]:
-        """The actions of one turn, usually an async generator, which is closed when the run is stopped."""
+        """The actions of one turn. Usually an async generator; it is closed when the run is stopped."""
         ...

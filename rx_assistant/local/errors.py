@@ -1,4 +1,4 @@
-"""Refusals as the service words them: a status and the body `{"error": {message, type, param, code}}`."""
+"""Errors with the service's texts: a status and the body `{"error": {message, type, param, code}}`."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class ApiError(Exception):
 
 
 def bad_request(message: str, param: str | None = None, code: str | None = None) -> ApiError:
-    """400: the request is malformed, or the object's state forbids it."""
+    """A 400: the request is malformed, or the state of the object does not allow it."""
     return ApiError(400, message, param=param, code=code)
 
 
 def not_found(noun: str, id: str, param: str | None = None) -> ApiError:
-    """404: `noun` is what kind of object has no such id, as the service calls it (`run step`)."""
+    """A 404. `noun` is the service's word for the kind of the missing object, such as `run step`."""
     return ApiError(404, f"No {noun} found with id {id!r}.", param=param)
 
 
 def server_error(request_id: str) -> ApiError:
-    """500, with the sentence that the service sends."""
+    """A 500 with the service's text."""
     message = (
         "The server had an error processing your request. "
         f"(Please include the request ID {request_id} when you report it.)"
@@ -59,12 +59,12 @@ def server_error(request_id: str) -> ApiError:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether the disk took no more: of a file, or of the database."""
+    """Whether the error means that the disk is full, for a file or for the database."""
     if isinstance(error, sqlite3.OperationalError):
         return error.sqlite_errorcode == sqlite3.SQLITE_FULL
     return isinstance(error, OSError) and error.errno in _FULL_ERRORS
 
 
 def disk_full() -> ApiError:
-    """507: the request would have been done, had there been room."""
+    """A 507: the disk is full."""
     return ApiError(507, FULL, type=SERVER_ERROR, code="insufficient_storage")

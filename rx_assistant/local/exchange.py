@@ -1,4 +1,4 @@
-"""One request as a handler gets it, and a row of the table of operations."""
+"""The request that a handler receives, and one route of the table of operations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rx_assistant.local.uploads import Upload
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CheckedRequest:
     """A request whose query and body have been checked. `ids` are the path's parts."""
 
     state: State
@@ -24,14 +24,14 @@ class Call:
     upload: Upload | None = None
 
 
-Handler: TypeAlias = Callable[[Call], Awaitable[Reply]]
+Handler: TypeAlias = Callable[[CheckedRequest], Awaitable[Reply]]
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A method and path, what may come, who answers.
+    """One route: method, path, handler, and the schema of the request.
 
-    `body` None: none is read. `polled`: the reply carries `openai-poll-after-ms`. `upload`: the body is multipart.
+    `body=None`: no body is read. `polled`: the reply has `openai-poll-after-ms`. `upload`: the body is multipart.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""Replies that a scenario puts in place of the server's own: overload, maintenance pages, anything with a status."""
+"""Replies that a scenario sends instead of the server's own: overload, maintenance pages, any status."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _TYPES = {401: "invalid_request_error", 429: "requests"}
 
 
 class Faults:
-    """The faults in their order; one that has come `times` times is over."""
+    """The faults in order. A fault ends after it was sent `times` times."""
 
     def __init__(self, faults: list[JsonObject]) -> None:
         self._faults = [(fault, [fault.get("times")]) for fault in faults]
 
     def take(self, request: Request) -> Response | None:
-        """The reply to this request, if a fault wants it."""
+        """The fault's reply to this request; None if no fault matches."""
         for fault, left in self._faults:
             if left[0] != 0 and _fits(fault["request"], request):
                 left[0] = None if left[0] is None else left[0] - 1

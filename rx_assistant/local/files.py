@@ -1,10 +1,10 @@
-"""Files: their bytes in a directory, and what is known about them in the store.
+"""Files: their bytes in a directory, their records in the store.
 
-A durable server gives the directory. Otherwise it is a temporary one, which is deleted by `close`, or when this object
-is collected or the process ends, whichever comes first.
+A durable server passes the directory. Otherwise it is a temporary directory. `close` deletes it; without `close`, it is
+deleted when this object is garbage-collected or the process ends.
 
-Bytes are in their place before the store knows the file, and the store forgets a file before its bytes go. So a server
-that is killed leaves at most bytes without a record, which `tidy` deletes at the next start.
+Bytes are written before the record, and the record is deleted before the bytes. So a killed server leaves at most bytes
+without a record, which `tidy` deletes at the next start.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _log = logging.getLogger("rx_assistant.local")
 
 
 class Files:
-    """A temporary directory is made when the first file comes."""
+    """The files of one server. A temporary directory is created for the first file."""
 
     def __init__(self, store: Store, data: DataDirectory | None = None) -> None:
         self._store = store
@@ -41,23 +41,23 @@ class Files:
 
     @property
     def directory(self) -> Path:
-        """Where the bytes lie, one file per id."""
+        """The directory of the bytes, with one file per id."""
         if self._directory is None:
             self._directory = Path(tempfile.mkdtemp(prefix="rx_assistant-"))
             self._deletion = weakref.finalize(self, _delete, self._directory, os.getpid())
         return self._directory
 
     def close(self) -> None:
-        """Deletes a temporary directory."""
+        """Delete a temporary directory."""
         if self._deletion is not None:
             self._deletion()
 
     def path(self, file_id: str) -> Path:
-        """Where the file's bytes lie."""
+        """The path of the file's bytes."""
         return self.directory / file_id
 
     def add(self, written: Path, filename: str, purpose: str, lifetime: int | None = None) -> JsonObject:
-        """Takes over a file that has been written; `lifetime` is in seconds."""
+        """Register a file that was written to disk. `lifetime` is in seconds."""
         created = objects.now()
         value: JsonObject = {
             "object": "file",
@@ -80,12 +80,12 @@ class Files:
             self._data.renamed()
 
     async def synced(self, written: Path) -> None:
-        """Puts the bytes of a durable server's file on disk, before `add` gives them their name."""
+        """Sync the bytes of a durable server's file, before `add` gives them their name."""
         if self._data is not None:
             await asyncio.to_thread(sync_file, written)
 
     def tidy(self) -> None:
-        """Deletes bytes that belong to no file, and marks files whose bytes are missing or incomplete."""
+        """Delete bytes without a record, and mark files with missing or incomplete bytes."""
         left = {path.name: path for path in self.directory.iterdir()}
         for value in self._store.each("file", ""):
             path = left.pop(value["id"], None)
@@ -97,7 +97,7 @@ class Files:
             path.unlink(missing_ok=True)
 
     async def add_bytes(self, content: bytes, filename: str, purpose: str) -> JsonObject:
-        """A file made here."""
+        """Store new bytes as a file."""
         with whole_file(self.directory) as target:
             target.write(content)
         upload = Upload(Path(target.name))
@@ -108,7 +108,7 @@ class Files:
             upload.discard()
 
     def find(self, file_id: str, param: str | None = "id") -> JsonObject:
-        """The file, or 404; one that has expired is deleted at this moment."""
+        """The file. Raises 404 if it does not exist. An expired file is deleted first."""
         value = self._store.get("file", file_id)
         if value is not None and _is_over(value):
             self.delete(file_id)
@@ -118,7 +118,7 @@ class Files:
         return value
 
     def find_searchable(self, file_id: str, param: str) -> JsonObject:
-        """The file, or 400 if file search does not take files of its kind."""
+        """The file. Raises 400 if file search does not accept files of this kind."""
         value = self.find(file_id, param)
         if not is_searchable(value["filename"]):
             ending = PurePath(value["filename"]).suffix
@@ -127,20 +127,20 @@ class Files:
         return value
 
     def purge(self) -> None:
-        """Deletes the files whose time is over."""
+        """Delete the expired files."""
         for value in list(self._store.each("file", "")):
             if _is_over(value):
                 self.delete(value["id"])
 
     def delete(self, file_id: str) -> None:
-        """Deletes bytes and record."""
+        """Delete the bytes and the record."""
         self._store.delete("file", file_id)
         self.path(file_id).unlink(missing_ok=True)
         self._renamed()
 
 
 def _delete(directory: Path, owner: int) -> None:
-    """Deletes the directory, but not in a process that was forked off its owner."""
+    """Delete the directory, but not in a forked child process."""
     if os.getpid() == owner:
         shutil.rmtree(directory, ignore_errors=True)
 

@@ -1,7 +1,8 @@
-"""Waiting for tasks that run foreign code, which may swallow its cancellation: every wait here has a limit.
+"""Waiting for tasks that run foreign code.
 
-A task is cancelled twice; after that GeneratorExit is raised where it waits, by closing its coroutine. Code that
-swallows this too goes on until the process ends, and nothing waits for it.
+Such code may swallow its cancellation, so every wait here has a limit. A task is cancelled twice. Then its coroutine is
+closed, which raises GeneratorExit where the task waits. Code that swallows this too runs until the process ends, and
+nothing waits for it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _abandoned: WeakSet[asyncio.Task[Any]] = WeakSet()
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancels the tasks and returns when they have ended, or after 1.5 seconds."""
+    """Cancel the tasks and wait until they have ended, for at most 1.5 seconds."""
     left = {task for task in tasks if not task.done() and task not in _abandoned}
     for _ in range(_TRIES):
         left = await _cancelled(left)
@@ -34,13 +35,13 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
 
 
 async def end_soon(task: asyncio.Task[Any]) -> None:
-    """Gives the task half a second to end by itself, then does what `end` does."""
+    """Give the task half a second to end by itself, then do what `end` does."""
     await asyncio.wait({task}, timeout=_PATIENCE)
     await end([task])
 
 
 async def _cancelled(tasks: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
-    """Cancels the tasks once. Returns those that have not ended half a second later."""
+    """Cancel the tasks once. Return the tasks that have not ended half a second later."""
     for task in tasks:
         task.cancel()
     return (await asyncio.wait(tasks, timeout=_PATIENCE))[1] if tasks else set()
@@ -57,16 +58,16 @@ def _close(task: asyncio.Task[Any]) -> None:
 
 
 def failure(task: asyncio.Task[Any]) -> BaseException | None:
-    """What a task that is over has raised. A task whose coroutine `end` has closed raised nothing of its own."""
+    """The exception of a finished task. A task whose coroutine was closed by `end` has none."""
     error = None if task.cancelled() else task.exception()
     return None if task in _closed else error
 
 
 def _abandon(task: asyncio.Task[Any]) -> None:
-    """Makes sure that nothing waits for a task that goes on.
+    """Make sure that nothing waits for a task that does not end.
 
-    `asyncio.run` would wait for it, if it were registered. Its coroutine must never be collected, not even when the
-    interpreter ends: that would raise GeneratorExit in code that swallows it, and so perhaps never return.
+    `asyncio.run` would wait for a registered task. The coroutine must never be garbage-collected, even when the
+    interpreter ends: this would raise GeneratorExit in code that swallows it, and might never return.
     """
     _abandoned.add(task)
     asyncio.tasks._unregister_task(task)

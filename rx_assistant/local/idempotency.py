@@ -1,8 +1,8 @@
-"""Idempotency-Key: the same key with the same request gives the first reply again, a stream from its first frame on.
+"""Idempotency-Key: the same key with the same request gives the first reply again; a stream starts at its first frame.
 
-The same key with another request is refused with 422, as the IETF draft has it (409 is what clients retry). Whoever
-asks again while the first is being answered waits for that answer. Only successes are kept, the newest of them: by a
-durable server in its store, so that they outlive it, streams by the file of their frames.
+The same key with another request is refused with 422, as in the IETF draft (clients retry a 409). A second request
+waits while the first is being answered. Only successful replies are kept, and only the newest. A durable server keeps
+them in its store, and streams in the files of their frames, so that they survive a restart.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from rx_assistant.local.errors import ApiError
-from rx_assistant.local.leg import Leg
+from rx_assistant.local.frame_log import FrameLog
 from rx_assistant.local.replies import EventStream, FileContent, Reply
 from rx_assistant.local.store import Kept, Store
 
@@ -27,21 +27,21 @@ class _Entry:
     reply: asyncio.Future[Reply]
 
     def stream_bytes(self) -> int:
-        """What the entry keeps alive."""
+        """The bytes that the entry keeps in memory."""
         reply = self.reply.result() if self.reply.done() and not self.reply.cancelled() else None
-        return reply.leg.size if isinstance(reply, EventStream) else 0
+        return reply.frames.size if isinstance(reply, EventStream) else 0
 
 
 class Replays:
-    """Replies by key. `store` keeps them too; `restored` gives the leg of a name that the store kept."""
+    """Replies by key. `store` keeps them too. `restored` returns the frame log with a name from the store."""
 
-    def __init__(self, store: Store | None = None, restored: Callable[[str], Leg | None] | None = None) -> None:
+    def __init__(self, store: Store | None = None, restored: Callable[[str], FrameLog | None] | None = None) -> None:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._store = store
         self._restored = restored or (lambda _: None)
 
     def load(self) -> None:
-        """Takes over the replies that the store keeps."""
+        """Load the replies from the store."""
         if self._store is None:
             return
         for key, _ in self._store.replies():
@@ -57,11 +57,11 @@ class Replays:
     def _reply(self, kept: Kept) -> Reply | None:
         if kept.stream is None:
             return kept.body
-        leg = self._restored(kept.stream)
-        return None if leg is None else EventStream(leg)
+        log = self._restored(kept.stream)
+        return None if log is None else EventStream(log)
 
     async def answer(self, key: str, fingerprint: str, make: Callable[[], Awaitable[Reply]]) -> tuple[Reply, bool]:
-        """The reply, and whether it had been given before."""
+        """The reply, and whether it is a repetition."""
         while True:
             entry = self._entries.get(key)
             if entry is None:
@@ -85,7 +85,7 @@ class Replays:
             reply = await make()
         except BaseException:
             del self._entries[key]
-            future.cancel()  # whoever waits asks for itself
+            future.cancel()  # a request that waits then runs the handler itself
             raise
         future.set_result(reply)
         self._keep(key, fingerprint, reply)
@@ -97,7 +97,7 @@ class Replays:
             return
         if not isinstance(reply, EventStream):
             self._store.keep_reply(key, Kept(fingerprint, reply, None))
-        elif (spool := reply.leg.spool) is not None:
+        elif (spool := reply.frames.spool) is not None:
             spool.is_wanted = True
             self._store.keep_reply(key, Kept(fingerprint, None, spool.path.name))
 
@@ -116,7 +116,7 @@ class Replays:
             return
         self._store.drop_reply(key)
         reply = entry.reply.result()
-        if isinstance(reply, EventStream) and (spool := reply.leg.spool) is not None:
+        if isinstance(reply, EventStream) and (spool := reply.frames.spool) is not None:
             spool.is_wanted = False
-            if reply.leg.ended:
+            if reply.frames.ended:
                 spool.discard()

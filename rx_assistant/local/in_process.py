@@ -1,10 +1,9 @@
 """The server without a port: a transport for the clients of httpx and httpx2, synchronous and asynchronous.
 
-The server has one thread with an event loop of its own, so that it serves callers of any kind. Each request is an ASGI
-exchange on that loop. The caller waits for its head, and then for each piece of its body: a reply is read while the
-server writes it. A reader that is slow holds the server back, as a full socket would.
-
-The thread does not refer to the transport. It ends when the transport is closed, or collected.
+The server has one thread with its own event loop, so it serves synchronous and asynchronous callers. Each request is an
+ASGI exchange on that loop. The caller waits for the head of the reply, then for each piece of its body, while the
+server writes it. A slow reader slows the server down, like a full socket. The thread holds no reference to the
+transport. It ends when the transport is closed or garbage-collected.
 """
 
 from __future__ import annotations
@@ -49,9 +48,9 @@ _CUT = "the server closed the connection before the reply was complete"
 
 
 class Transport(_Transports):
-    """Give it to `httpx.Client`, `httpx.AsyncClient` or those of httpx2 as `transport=`.
+    """Pass it to a client of httpx or httpx2 as `transport=`.
 
-    `close()` and `aclose()`, which the client calls at its end, break open replies, end the server and its thread. A
+    The client calls `close()` or `aclose()` at its end. They break open replies and end the server and its thread. A
     request after that raises RuntimeError.
     """
 
@@ -60,7 +59,7 @@ class Transport(_Transports):
         self._closing = weakref.finalize(self, self._server.stop)
 
     def handle_request(self, request: Any) -> Any:
-        """The reply, as a Response of the request's library; its body arrives while it is read."""
+        """The reply as a Response of the request's library. Its body is streamed."""
         library, wait = _library_of(request), _read_timeout(request)
         exchange = self._server.exchange(request, request.read())
         status, headers = self._server.wait(exchange.head(), library, request, wait)
@@ -84,7 +83,7 @@ class Transport(_Transports):
         return library.Response(status, headers=headers, stream=body, request=request)
 
     def close(self) -> None:
-        """Ends the server and its thread; returns when they have ended, after 4 seconds at most."""
+        """End the server and its thread, and wait for them, for 4 seconds at most."""
         self._closing()
         self._server.join(_STOPPING)
 
@@ -123,13 +122,13 @@ class _CutError(Exception):
 
 
 class _Server:
-    """The state on an event loop in a thread of its own, which the first request starts."""
+    """The server's state on an event loop in its own thread. The first request starts the thread."""
 
     def __init__(self, state: State, build: Callable[[State], ASGIApp]) -> None:
         self.ended: Future[None] = Future()
         self._state = state
         self._build = build
-        self._lock = threading.RLock()  # a collection may call `stop` in any line
+        self._lock = threading.RLock()  # the garbage collector may call `stop` at any line
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._app: ASGIApp | None = None
@@ -138,7 +137,7 @@ class _Server:
         self._waits: set[Future[Any]] = set()
 
     def exchange(self, request: Any, body: bytes) -> _Exchange:
-        """A new exchange, not begun yet; starts the thread if there is none."""
+        """A new exchange that has not begun. Starts the thread if it does not run."""
         with self._lock:
             if self._stopped:
                 raise RuntimeError("the transport is closed: make a new one with rx_assistant.local.transport()")
@@ -174,7 +173,7 @@ class _Server:
         await self._state.close()
 
     def stop(self) -> None:
-        """Ends the server soon; from any thread."""
+        """End the server soon; from any thread."""
         with self._lock:
             self._stopped = True
             if self._thread is None:
@@ -184,19 +183,19 @@ class _Server:
         self.tell(self._stop.set)
 
     def join(self, seconds: float) -> None:
-        """Waits for the end of the thread."""
+        """Wait for the end of the thread."""
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(seconds)
 
     def tell(self, what: Callable[[], object]) -> None:
-        """Has the server's loop call `what`, unless it is over."""
+        """Call `what` on the server's loop, unless the loop has ended."""
         with suppress(RuntimeError):
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(what)
 
     def wait(self, work: Coroutine[Any, Any, T], library: ModuleType, request: Any, seconds: float | None) -> T:
-        """Runs the work on the server's loop and blocks for its result; raises the library's errors."""
+        """Run the work on the server's loop and block until it is done. Raises the errors of httpx or httpx2."""
         future = self._submit(work)
         try:
             return future.result(seconds)
@@ -257,7 +256,7 @@ class _Exchange:
         self._gone = asyncio.Event()
 
     async def head(self) -> tuple[int, list[tuple[bytes, bytes]]]:
-        """Begins, and gives status and headers. A caller that no longer waits for them has left."""
+        """Begin, and return status and headers. If the caller stops waiting for them, it has disconnected."""
         self._task = asyncio.ensure_future(self._answer())
         try:
             while self._head is None:
@@ -268,7 +267,7 @@ class _Exchange:
         return self._head
 
     async def take(self) -> bytes | None:
-        """All that has been written since; None at the end."""
+        """The bytes written since the last call; None at the end."""
         while not self._pieces:
             if self._whole:
                 return None
@@ -280,7 +279,7 @@ class _Exchange:
         return pieces
 
     def leave(self) -> None:
-        """The reader wants no more."""
+        """The reader has stopped reading."""
         self._gone.set()
         self._room.set()
 
@@ -352,7 +351,7 @@ def _scope(request: Any) -> Scope:
 
 
 def _library_of(request: Any) -> ModuleType:
-    """httpx or httpx2, whichever the request is of."""
+    """The library of the request: httpx or httpx2."""
     roots = [kind.__module__.partition(".")[0] for kind in type(request).__mro__]
     return sys.modules[next((root for root in roots if root in ("httpx", "httpx2")), "httpx")]
 
@@ -364,7 +363,7 @@ def _read_timeout(request: Any) -> float | None:
 
 @lru_cache
 def _body_classes(library: Any) -> tuple[type[Any], type[Any]]:
-    """The bodies of replies: the library asks for classes that are derived from its own."""
+    """The bodies of replies. The library requires classes derived from its own."""
 
     class Body(library.SyncByteStream):  # type: ignore[misc]
         def __init__(self, take: Callable[[], bytes | None], leave: Callable[[], None]) -> None:

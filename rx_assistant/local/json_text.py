@@ -1,7 +1,7 @@
-"""JSON as it goes over the wire: one line, raw UTF-8.
+"""JSON on the wire: one line of UTF-8.
 
-Reading is bounded: at most `DEEPEST` levels and `MOST_VALUES` values, so that what was read can be stored, searched and
-sent again in a known time. It refuses numbers that a double cannot hold (NaN, 1e999, 10**400).
+Parsing is bounded to `DEEPEST` levels and `MOST_VALUES` values, so a parsed value can be stored, searched and sent
+again in bounded time. Numbers that a double cannot hold (NaN, 1e999, 10**400) are refused.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ MOST_VALUES = 50_000
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _STRUCTURE = re.compile(rb'[\\"\[\]{},]')
-_SLICE = 64 * 2**10  # the regex engine holds the interpreter while it searches
+_SLICE = 64 * 2**10  # the regex engine holds the GIL while it searches
 
 
 def encode(value: object) -> bytes:
-    """One line of UTF-8; half a surrogate pair, which UTF-8 cannot hold, becomes U+FFFD."""
+    """One line of UTF-8. Half of a surrogate pair becomes U+FFFD, because UTF-8 cannot hold it."""
     text = _ENCODER.encode(value)
     try:
         return text.encode()
@@ -63,7 +63,7 @@ def canonical(value: object) -> bytes:
 
 
 def decode(data: bytes) -> object:
-    """The value that `data` spells; ValueError if it is not JSON in UTF-8 or exceeds a limit."""
+    """The parsed value. ValueError if `data` is not JSON in UTF-8 or exceeds a limit."""
     _measure(data)
     text = data.decode("utf-8-sig")
     return json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole)

@@ -1,8 +1,9 @@
-"""The server's own event loop: `run` returns soon after its work is done, whatever foreign code is still doing.
+"""The server's own event loop:
 
-asyncio's runner waits for every task and every worker thread. Here tasks get 1.5 seconds (`foreign.py`), and worker
-threads are daemons, which neither the server's stop nor the end of the process waits for. A SystemExit or a stop of the
-loop that comes out of foreign code does not end the work.
+`run` returns soon after its work is done, even if foreign code still runs. asyncio's runner waits for every task and
+every worker thread. Here tasks get 1.5 seconds (`foreign.py`). Worker threads are daemons: neither the server's stop
+nor the end of the process waits for them. A SystemExit from foreign code, or a stop of the loop by foreign code, does
+not end the work.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def _go_on(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
 
 
 def _clear(loop: asyncio.AbstractEventLoop) -> None:
-    """Ends what is left on the loop."""
+    """End the tasks that are left on the loop."""
     try:
         tasks = asyncio.all_tasks(loop)
         if tasks:

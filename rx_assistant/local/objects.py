@@ -1,4 +1,4 @@
-"""The wire objects as the service sends them, field by field in its order."""
+"""The wire objects, with their fields in the service's order."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def listing(data: list[JsonObject], has_more: bool) -> JsonObject:
 
 
 def deleted(id: str, object: str) -> JsonObject:
-    """What a DELETE answers."""
+    """The reply to a DELETE."""
     return {"id": id, "object": object, "deleted": True}
 
 
 def page_of(query: Mapping[str, object], where: Mapping[str, str] | None = None, limit: int = 20) -> Page:
-    """The page that a checked query asks for."""
+    """The page that a checked query requests."""
     return Page(
         limit=int(str(query.get("limit", limit))),
         order=str(query.get("order", "desc")),
@@ -90,7 +90,7 @@ def assistant(body: JsonObject, resources: JsonObject) -> JsonObject:
 
 
 def decimal(value: float | None, default: float) -> float:
-    """The number, always with a fraction, as the service writes it."""
+    """The number as a float, because the service always writes a fraction."""
     return default if value is None else float(value)
 
 
@@ -111,7 +111,7 @@ def thread(body: JsonObject, resources: JsonObject) -> JsonObject:
 
 
 def given_message(thread_id: str, body: JsonObject) -> JsonObject:
-    """A message that a client wrote; these have no status."""
+    """A message that a client wrote. Such messages have no status."""
     return {
         "id": new_id("msg_"),
         "object": "thread.message",
@@ -149,7 +149,7 @@ def text_part(value: str) -> JsonObject:
 
 
 def answer_message(run: JsonObject) -> JsonObject:
-    """A message that a run begins to write."""
+    """The message that a run begins to write."""
     return {
         "id": new_id("msg_"),
         "object": "thread.message",
@@ -169,7 +169,10 @@ def answer_message(run: JsonObject) -> JsonObject:
 
 
 def run(assistant: JsonObject, thread: JsonObject, body: JsonObject, lifetime: float) -> JsonObject:
-    """A queued run of `assistant` on `thread` with what the request overrides, expiring `lifetime` seconds on."""
+    """A queued run of `assistant` on `thread` with the values that the request overrides.
+
+    It expires after `lifetime` seconds.
+    """
     created = now()
     return {
         "id": new_id("run_"),
@@ -205,7 +208,7 @@ def run(assistant: JsonObject, thread: JsonObject, body: JsonObject, lifetime: f
 
 
 def search_options(run: JsonObject) -> JsonObject:
-    """What the run's file_search tool says, or the defaults."""
+    """The options of the run's file_search tool, or the defaults."""
     for tool in run["tools"]:
         if tool["type"] == "file_search":
             options: JsonObject = tool["file_search"]
@@ -246,7 +249,7 @@ def step(run: JsonObject, details: JsonObject) -> JsonObject:
 
 
 def usage(prompt: int, completion: int, cached: int = 0, reasoning: int = 0) -> JsonObject:
-    """Counts of tokens, with the field name that the service misspells."""
+    """Counts of tokens. One field name has the service's spelling mistake."""
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,

@@ -1,4 +1,4 @@
-"""Where the operations are: below the prefixes of OpenAI, Azure OpenAI and Azure AI Foundry."""
+"""The path prefixes of OpenAI, Azure OpenAI and Azure AI Foundry. The operations are below each of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PREFIXES = (
     "/api/projects/{project}/openai",
     "/api/projects/{project}",
 )
-"""Tried in this order, so that a longer prefix comes before one that it begins with."""
+"""Tried in this order: a longer prefix comes before its own beginning."""
 
 
 def asked(request: Request) -> str:

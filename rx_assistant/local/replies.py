@@ -1,24 +1,24 @@
-"""What a handler may answer: an object, a stream that follows a run, a file's bytes."""
+"""What a handler returns: an object, the event stream of a run, or a file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from rx_assistant.local.frame_log import FrameLog
 from rx_assistant.local.json_text import JsonObject
-from rx_assistant.local.leg import Leg
 
 
 @dataclass(frozen=True, slots=True)
 class EventStream:
-    """A reply that follows a leg."""
+    """A reply that sends the frames of a log as they come."""
 
-    leg: Leg
+    frames: FrameLog
 
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """A reply that is a file's bytes."""
+    """A reply with the bytes of a file."""
 
     path: str
     filename: str

@@ -9,12 +9,12 @@ _THREAD_STORE_EXPIRY = {"anchor": "last_active_at", "days": 7}
 
 
 async def new_resources(state: State, given: JsonObject | None) -> JsonObject:
-    """The resources of a new assistant or thread, with vector stores made where `vector_stores` asks for them."""
+    """The resources of a new assistant or thread, with the vector stores that `vector_stores` describes."""
     return await modified_resources(state, given, {})
 
 
 async def modified_resources(state: State, given: JsonObject | None, old: JsonObject) -> JsonObject:
-    """The resources after a modification, which replaces all that it says of a tool; null takes everything away."""
+    """The resources after a modification. It replaces the whole entry of a tool; null removes all entries."""
     if given is None:
         return {}
     resources = dict(old)
@@ -43,7 +43,7 @@ async def _store_ids(state: State, given: JsonObject) -> list[str]:
 
 
 async def attach(state: State, thread: JsonObject, message: JsonObject) -> None:
-    """Gives the thread's tools the files that a new message brings along."""
+    """Add the attached files of a new message to the thread's tools."""
     for attachment in message["attachments"]:
         file_id = state.files.find(attachment["file_id"], "attachments")["id"]
         for tool in attachment["tools"]:
@@ -56,7 +56,7 @@ async def attach(state: State, thread: JsonObject, message: JsonObject) -> None:
 
 
 async def _attach_for_search(state: State, thread: JsonObject, file_id: str) -> None:
-    """The thread's vector store takes the file; without one, it gets one, for seven days after its last use."""
+    """Add the file to the thread's vector store. A new store expires seven days after its last use."""
     store_ids = thread["tool_resources"].setdefault("file_search", {}).setdefault("vector_store_ids", [])
     if store_ids:
         state.stores.add_file(store_ids[0], file_id, None, None)

@@ -1,4 +1,4 @@
-"""Replies on the wire: JSON, and streams that end when the run's leg does or their reader is gone."""
+"""Replies on the wire: JSON, and event streams that end with their frame log or when the reader disconnects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from rx_assistant.local import json_text
-from rx_assistant.local.leg import CutError, Leg
+from rx_assistant.local.frame_log import CutError, FrameLog
 from rx_assistant.local.machine import OWN_SERVER
 
 EVENT_STREAM = "text/event-stream; charset=utf-8"
@@ -31,7 +31,7 @@ def sign(response: Response, request_id: str, started: float) -> None:
 
 
 class Readers:
-    """How many streams are being read, and a way to wait until none is."""
+    """Counts the streams that are being read, and waits until the count is 0."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -53,15 +53,15 @@ class Readers:
 
 
 class EventStreamReply(Response):
-    """Follows a leg. A reader that takes nothing for `write_timeout` seconds, or is gone, is let go.
+    """Sends the frames of a log. The reply ends if the reader disconnects or takes nothing for `write_timeout` seconds.
 
     The run does not notice.
     """
 
-    def __init__(self, leg: Leg, readers: Readers, write_timeout: float) -> None:
+    def __init__(self, frames: FrameLog, readers: Readers, write_timeout: float) -> None:
         super().__init__(headers={"content-type": EVENT_STREAM, "cache-control": "no-cache"})
         del self.headers["content-length"]
-        self._leg = leg
+        self._frames = frames
         self._readers = readers
         self._write_timeout = write_timeout
 
@@ -78,9 +78,9 @@ class EventStreamReply(Response):
                 await asyncio.gather(pump, gone, return_exceptions=True)
 
     async def _pump(self, send: Send) -> None:
-        """Without its last, empty chunk a body is known to be cut."""
+        """Without the last, empty chunk, the client knows that the body is incomplete."""
         try:
-            async with aclosing(self._leg.read()) as frames:
+            async with aclosing(self._frames.read()) as frames:
                 async for frame in frames:
                     await self._send(send, frame, True)
             await self._send(send, b"", False)

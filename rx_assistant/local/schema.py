@@ -1,8 +1,9 @@
-"""Shapes of request bodies and queries: a value that does not fit raises the service's 400, with `param` and `code`.
+"""Shapes of request bodies and queries.
 
-A body's shape is a table built from the few classes below (`bodies.py`); `check` walks value and shape together and
-stops at the first thing that is wrong. It converts nothing and changes one thing: a null for a field that is not
-required, and whose shape has no null, means "not given", so `Record` takes the field out.
+A value that does not fit raises the service's 400, with `param` and `code`. A body's shape is a table of the classes
+below (`bodies.py`). `check` walks through value and shape together and stops at the first error. It converts nothing
+and changes one thing: null for an optional field whose shape does not allow null means "not given", so `Record` removes
+the field.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Shape(Protocol):
-    """What a value must be like."""
+    """The shape that a value must have."""
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The JSON types that may come, with their article: `a string`."""
+        """The allowed JSON types, with their article: `a string`."""
         ...
 
     def check(self, value: object, path: str) -> None:
-        """Returns if `value` fits, raises a 400 that names `path` if not."""
+        """Return if `value` fits. Otherwise raise a 400 that names `path`."""
         ...
 
 
@@ -49,7 +50,7 @@ def kind_of(value: object) -> str:
 
 
 def wrong_type(value: object, path: str, kinds: Sequence[str]) -> ApiError:
-    """400 `invalid_type`: what was expected, what came."""
+    """A 400 `invalid_type` with the expected and the received type."""
     wanted = kinds[0] if len(kinds) == 1 else "one of " + _enumerate(kinds, "or")
     got = kind_of(value)
     subject = f"Invalid type for {path!r}" if path else "Invalid body"
@@ -93,7 +94,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Id:
-    """The id of an object: any string but one that storage cannot hold, half of a surrogate pair."""
+    """The id of an object: any string without halves of surrogate pairs, which the storage cannot hold."""
 
     kinds: tuple[str, ...] = ("a string",)
 
@@ -119,7 +120,7 @@ class Choice:
 
 
 def wrong_choice(value: str, path: str, values: Sequence[str]) -> ApiError:
-    """400 `invalid_value`: what is supported."""
+    """A 400 `invalid_value` with the supported values."""
     value = value if len(value) <= 100 else f"{value[:100]}…"
     supported = _enumerate([f"'{choice}'" for choice in values], "and")
     verb = "Supported values are" if len(values) > 1 else "Value must be"
@@ -199,9 +200,9 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An object with known fields; others are refused unless `open`.
+    """An object with known fields.
 
-    `check` takes out each field whose null means "not given".
+    Other fields are refused unless `open`. `check` removes each field whose null means "not given".
     """
 
     fields: Mapping[str, Shape]
@@ -245,13 +246,13 @@ class Record:
 
 
 def missing(path: str) -> ApiError:
-    """400 `missing_required_parameter`."""
+    """A A 400 `missing_required_parameter`."""
     return bad_request(f"Missing required parameter: '{path}'.", path, "missing_required_parameter")
 
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """An object whose `type` says which of several shapes it has."""
+    """An object whose `type` selects one of several shapes."""
 
     shapes: Mapping[str, Record]
     kinds: tuple[str, ...] = ("an object",)
@@ -273,7 +274,7 @@ class Tagged:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """An object with names of the client's choice, such as `metadata`."""
+    """An object with any names, such as `metadata`."""
 
     value: Shape
     most: int = 16
@@ -296,7 +297,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Either:
-    """One of several shapes of different JSON types; null too where `Null()` is among them."""
+    """One of several shapes with different JSON types. `Null()` among them allows null."""
 
     shapes: tuple[Shape, ...]
     kinds: tuple[str, ...] = field(init=False)

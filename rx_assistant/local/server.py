@@ -1,9 +1,9 @@
-"""The server on a socket: in a thread of its own for tests and programs, or in the foreground for the command line.
+"""The server on a socket: in its own thread for tests and programs, or in the foreground for the command line.
 
-It can always be stopped. On the event loop every wait for foreign code has a limit (`foreign.py`, `loop.py`). Code that
-blocks the event loop itself is not waited for: `Server.stop` returns after `_STOPPING` seconds, and in the foreground a
-signal that comes before the one before it was noticed raises KeyboardInterrupt in the code that blocks. Code that
-swallows that too ends with the process, `_STOPPING` seconds after the second signal.
+It can always be stopped. On the event loop, every wait for foreign code has a limit (`foreign.py`, `loop.py`). If code
+blocks the event loop itself, `Server.stop` returns after `_STOPPING` seconds. In the foreground, if the event loop has
+not handled the first signal yet, the second signal raises KeyboardInterrupt in the blocking code. If the code swallows
+that too, the process ends `_STOPPING` seconds after the second signal.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _log = logging.getLogger("rx_assistant.local")
 
 
 class Listener(uvicorn.Server):
-    """Says when it listens and stops the moment it is told to.
+    """A uvicorn server that reports when it listens and stops at once on request.
 
-    Streams that are open then get `grace` seconds to end; a second signal, or the end of that time, breaks them.
+    Open streams get `grace` seconds to end. A second signal, or the end of that time, breaks them.
     """
 
     def __init__(self, state: State, log_level: str, grace: float = 0.0, *, access_log: bool = False) -> None:
@@ -62,7 +62,12 @@ class Listener(uvicorn.Server):
         self.listening.set()
 
     async def main_loop(self) -> None:
-        await self._stop.wait()
+        """Waits for `stop()`, also when an engine cancels every task that it finds."""
+        while not self._stop.is_set():
+            try:
+                await self._stop.wait()
+            except asyncio.CancelledError:
+                _log.warning("foreign code has cancelled the server's own task, which goes on")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._state.draining = True
@@ -77,7 +82,7 @@ class Listener(uvicorn.Server):
             await self._let_go(sockets or [])
 
     async def _let_go(self, sockets: list[socket.socket]) -> None:
-        """Closes listeners and connections, for a reader that takes nothing by force; uvicorn's own way is slower."""
+        """Close listeners and connections, by force if a reader takes nothing. uvicorn's own shutdown is slower."""
         for server in self.servers:
             server.close()
         for listener in sockets:
@@ -87,7 +92,7 @@ class Listener(uvicorn.Server):
             connection.shutdown()
         try:
             async with asyncio.timeout(_PATIENCE):
-                while connections or tasks:  # noqa: ASYNC110 - uvicorn tells nobody when they are gone
+                while connections or tasks:  # noqa: ASYNC110 - uvicorn does not report their end
                     await asyncio.sleep(0.002)
         except TimeoutError:
             for connection in list(connections):
@@ -96,11 +101,11 @@ class Listener(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """uvicorn's signal handlers are not used: `foreground` has its own."""
+        """Install no signal handlers: `foreground` has its own."""
         yield
 
     def foreground(self, listener: socket.socket) -> None:
-        """Serves on the main thread until a signal comes. Later, the signal has its usual effect on the program."""
+        """Serve on the main thread until a signal arrives. After that, signals have their usual effect again."""
         before = {sig: signal.getsignal(sig) or signal.SIG_DFL for sig in _SIGNALS}
         handled = [sig for sig in _SIGNALS if before[sig] is not signal.SIG_IGN]  # `nohup` ignores SIGHUP
         for sig in handled:
@@ -116,7 +121,7 @@ class Listener(uvicorn.Server):
             signal.raise_signal(sig)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal stops the server, the second cuts what is open; see the module's header for the rest."""
+        """The first signal stops the server, the second breaks open streams. See the module's header for more."""
         blocked = self.should_exit and not self._stop.is_set()
         if self._hurried:
             blocked = not self._hurry.is_set()
@@ -134,7 +139,7 @@ class Listener(uvicorn.Server):
         self.tell(self._hurry.set)
 
     def _die(self) -> None:
-        """Ends the process from another thread, as the main thread is caught in foreign code."""
+        """End the process from another thread, because the main thread is blocked by foreign code."""
         os.write(2, b"rx_assistant.local: the engine cannot be stopped, so the process ends\n")
         self._state.files.close()
         os._exit(1)
@@ -145,7 +150,7 @@ class Listener(uvicorn.Server):
         self.tell(self._stop.set)
 
     def tell(self, what: Callable[[], object]) -> None:
-        """Has the server's loop call `what`, unless it is over."""
+        """Call `what` on the server's loop, unless the loop has ended."""
         try:
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(what)
@@ -154,7 +159,7 @@ class Listener(uvicorn.Server):
 
 
 class Server:
-    """A local Assistants server in a thread of its own, as a context manager, `async with` included."""
+    """A local Assistants server in its own thread, as a context manager for `with` and `async with`."""
 
     def __init__(self, state: State, host: str, port: int, log_level: str) -> None:
         refuse_open_host(host, state.settings.api_key)
@@ -171,7 +176,7 @@ class Server:
 
     @property
     def base_url(self) -> str:
-        """Where clients send their requests, ending in `/v1`; on a port of its own choice, once it listens."""
+        """The URL for clients, ending in `/v1`. If no port was given, it is known once the server listens."""
         return base_url(self._host, self._port)
 
     @property
@@ -180,12 +185,12 @@ class Server:
         return list(self._state.requests)
 
     def release(self, gate: str) -> None:
-        """Lets runs that wait at that gate go on, from any thread."""
+        """Let runs continue that wait at this gate. From any thread."""
         if self._listener is not None:
             self._listener.tell(lambda: self._state.release(gate))
 
     def start(self) -> None:
-        """Listens; returns when it does."""
+        """Start the server, and return when it listens."""
         if self._thread is not None:
             raise RuntimeError("the server has been started already")
         if self._state.settings.upstream is not None:
@@ -200,9 +205,9 @@ class Server:
         self._listener.listening.wait()
 
     def stop(self) -> None:
-        """Breaks open streams, closes the socket and ends the thread, within 4 seconds.
+        """Break open streams, close the socket and end the thread, within 4 seconds.
 
-        If an engine blocks the event loop for longer, the thread ends when the engine lets it.
+        If an engine blocks the event loop for longer, the thread ends when the engine returns.
         """
         if self._listener is not None:
             self._listener.stop()
@@ -244,7 +249,7 @@ class Server:
 
 
 def base_url(host: str, port: int) -> str:
-    """Where clients send their requests, ending in `/v1`."""
+    """The URL for clients, ending in `/v1`."""
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
 
 
@@ -264,7 +269,7 @@ def _config(state: State, log_level: str, access_log: bool) -> uvicorn.Config:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """uvicorn takes a stream that is cut on purpose for a mistake, and says so; this is no news here."""
+    """Drop uvicorn's error message about a stream that was cut on purpose."""
     log = logging.getLogger("uvicorn.error")
     log.addFilter(_is_news)
     try:
@@ -278,9 +283,9 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """A socket that takes connections from now on, so that its address may be told; port 0 takes a free one."""
+    """A listening socket, so that its address can be announced. Port 0 selects a free port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's algorithm off only where the protocol is named
+    # asyncio disables Nagle's algorithm only if the protocol is given explicitly
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -294,7 +299,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 
 def refuse_open_host(host: str, api_key: str | None) -> None:
-    """ConfigurationError for a host that others can reach, unless a key is asked of them."""
+    """Raise ConfigurationError if other machines can reach the host and no key is set."""
     if api_key is None and not is_loopback(host):
         raise ConfigurationError(
             f"host {host!r} can be reached from other machines: set an API key, or listen on 127.0.0.1"

@@ -1,4 +1,6 @@
-"""The front doors of the local server: `serve` in a thread, `run` in the foreground, `app` for another ASGI server."""
+"""The ways to start the local server: `serve` in a thread, `run` in the foreground, `app` for another ASGI server,
+`transport` without a port.
+"""
 
 from __future__ import annotations
 
@@ -48,28 +50,28 @@ def serve(
     assistants: Mapping[str, Given] | None = None,
     **upstream: Unpack[UpstreamOptions],
 ) -> Server:
-    """A server for a `with` or `async with` block, in a thread of its own, on a free port unless `port` names one.
+    """A server in its own thread, for a `with` or `async with` block. By default it uses a free port.
 
-    What answers is `engine` (an object, `builtin`, or `module:object`), `script` (a scenario or its path, with or
-    without `engine="scripted"`), or a model server, which `upstream=`, `model=` and the other options of
-    `rx_assistant.local.upstreams.UpstreamOptions` choose; the built-in assistant without any. With a model server,
-    `engine` may be `chat` (Chat Completions, the default) or `responses`. `run_ttl` (seconds) is how long a run may
-    take, `ingestion_delay` (seconds) goes before each file's ingestion, `write_timeout` (seconds) is how long a reader
-    may take nothing.
+    Runs are answered by `engine` (an object, `builtin`, or `module:object`), by `script` (a scenario or its path, with
+    or without `engine="scripted"`), or by a model server, which `upstream=`, `model=` and the other options of
+    `rx_assistant.local.upstreams.UpstreamOptions` select. The default is the built-in assistant. With a model server,
+    `engine` may be `chat` (Chat Completions, the default) or `responses`. In seconds: `run_ttl` limits a run,
+    `ingestion_delay` is the wait before each file's ingestion, and `write_timeout` limits how long a reader may take
+    nothing.
 
-    An empty `api_key` is none. Without a key the server answers only requests that name it by a loopback address, by
-    the address they arrived at, or by one of `allow_hosts` (names without a port, such as `web` in a network of
-    containers). Pages of other origins are refused but for `allow_origins` (such as `http://localhost:3000`), which get
-    CORS replies.
+    An empty `api_key` means no key. Without a key, the `Host` of a request must be a loopback address, the address at
+    which the request arrived, or one of `allow_hosts` (names without a port, such as `web` in a network of containers).
+    Requests from pages of other origins are refused, except from `allow_origins` (such as `http://localhost:3000`),
+    which get CORS replies.
 
-    With `adopt`, an assistant id or thread id that is not known is created empty when a run or message names it.
-    `assistants` gives assistants under ids of the caller's choice: their fields, or the path of a JSON file.
+    With `adopt`, an unknown assistant or thread is created empty when a run or message names it. `assistants` creates
+    assistants with given ids: their fields, or the path of a JSON file.
 
     With `data`, a directory, everything outlives the server: a reply to a change is sent when the change is on disk,
     and the next server on the directory goes on where this one stopped. Without it everything is in memory, and gone
     when the server stops.
 
-    The upstream is asked for its models once, when the server starts.
+    The server requests the upstream's list of models once, when it starts.
 
     ConfigurationError: a host that others can reach and no `api_key`; a name or origin that is malformed; an engine or
     script that cannot be loaded; an upstream that cannot be reached, refuses its key or does not have the model; no
@@ -110,15 +112,16 @@ def run(
     assistants: Mapping[str, Given] | None = None,
     **upstream: Unpack[UpstreamOptions],
 ) -> None:
-    """Serves in the foreground until SIGINT, SIGTERM or SIGHUP; `on_listening` is given the base URL, ending in `/v1`.
+    """Serve in the foreground until SIGINT, SIGTERM or SIGHUP.
 
-    Streams that are being read get `grace` seconds to end; a second signal cuts them. If an engine still holds the
-    main thread 4 seconds after that, the process ends with exit code 1. After the server has stopped, SIGTERM and
-    SIGHUP have the effect that they had before the call: by default they end the process.
+    `on_listening` is called with the base URL, ending in `/v1`. Open streams get `grace` seconds to end; a second
+    signal breaks them. If an engine still blocks the main thread 4 seconds after that, the process ends with exit code
+    1. After the server has stopped, SIGTERM and SIGHUP have the effect that they had before the call: by default they
+    end the process.
 
-    A program that has set up no logging gets its lines on stderr, requests from `info` on. `adopt`, `data`,
-    `assistants` and the options of the upstream are those of `serve`. Raises what `serve` does, and OSError if the port
-    cannot be had. Only for the main thread.
+    If the program has not configured logging, the log goes to stderr; level `info` includes requests. `adopt`, `data`,
+    `assistants` and the options of the upstream are those of `serve`. Raises the errors of `serve`, and OSError if the
+    port cannot be used. Only for the main thread.
     """
     logging.basicConfig(level=log_level.upper(), format="%(levelname)-8s %(message)s")
     settings = Settings(
@@ -162,9 +165,9 @@ def app(
     assistants: Mapping[str, Given] | None = None,
     **upstream: Unpack[UpstreamOptions],
 ) -> ASGIApp:
-    """The server as an ASGI application, for one process and one event loop; its lifespan ends the runs.
+    """The server as an ASGI application, for one process and one event loop. Its lifespan ends the runs.
 
-    Set `api_key` where others can reach it; `allow_hosts`, `allow_origins`, `adopt`, `data`, `assistants` and the
+    Set `api_key` if other machines can reach it; `allow_hosts`, `allow_origins`, `adopt`, `data`, `assistants` and the
     options of the upstream are those of `serve`. The lifespan checks the upstream. In-process transports, such as
     `httpx.ASGITransport`, may use any host name.
     """
@@ -191,13 +194,13 @@ def transport(
     assistants: Mapping[str, Given] | None = None,
     **upstream: Unpack[UpstreamOptions],
 ) -> Transport:
-    """A transport for clients of httpx and httpx2, synchronous and asynchronous, that asks a server in this process.
+    """A transport to a server in this process, for clients of httpx and httpx2, synchronous and asynchronous.
 
         client = OpenAI(api_key="any", http_client=httpx2.Client(transport=rx_assistant.local.transport()))
 
     Replies stream. There is no port; the server runs in one thread, from the first request until the client or the
-    transport is closed. The URL's host is not looked at, its path begins with `/v1`. The arguments are those of
-    `serve`; the upstream is not checked.
+    transport is closed. The host in the URL is ignored; the path begins with `/v1`. The arguments are those of `serve`;
+    the upstream is not checked.
     """
     settings = Settings(run_ttl=run_ttl, recorded_requests=0, adopt=adopt, data=data, upstream=chosen(upstream, engine))
     return Transport(_state(settings, engine, script, assistants), build)
@@ -213,17 +216,17 @@ def _state(
 
 def _answering(settings: Settings, engine: Engine | str | None, script: Script | None) -> State:
     if script is None and engine == "scripted":
-        raise ConfigurationError("the engine 'scripted' needs a script")
+        raise ConfigurationError("script must be given for engine='scripted', got None")
     if settings.upstream is not None:
         if engine not in (None, *PROTOCOLS) or script is not None:
-            raise ConfigurationError("give an upstream or an engine or a script, not two of them")
+            raise ConfigurationError("only one of upstream, engine and script may be given, got several")
         asking = settings.upstream.engine()
         state = State(settings, asking, Faults([]))
         state.at_close.append(asking.aclose)
         return state
     if script is not None:
         if engine not in (None, "scripted"):
-            raise ConfigurationError("give an engine or a script, not both")
+            raise ConfigurationError("only one of engine and script may be given, got both")
         scripted = ScriptedEngine(script)
         return State(settings, scripted, Faults(scripted.faults))
     answering = load_engine(engine or "builtin") if isinstance(engine, str | None) else engine

@@ -1,4 +1,4 @@
-"""What one server holds: the store, the engine, the runs that are not over, and the work in the background."""
+"""The state of one server: the store, the engine, the active runs, and background work."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from rx_assistant.errors import may_be_secret
+from rx_assistant.http.redaction import redact
 from rx_assistant.local import foreign, objects
 from rx_assistant.local.directory import DataDirectory
 from rx_assistant.local.engine import Engine, SearchResult
 from rx_assistant.local.errors import ApiError, bad_request, disk_full, is_full, not_found
 from rx_assistant.local.faults import Faults
 from rx_assistant.local.files import Files
+from rx_assistant.local.frame_log import FrameLog, Spool
 from rx_assistant.local.idempotency import Replays
 from rx_assistant.local.json_text import JsonObject
-from rx_assistant.local.leg import Leg, Spool
 from rx_assistant.local.responses import Readers
 from rx_assistant.local.runs.actions import EngineError, check_argument
 from rx_assistant.local.runs.execution import Execution
@@ -39,14 +41,16 @@ _CHILDREN = (
 )
 _RECORDED_BODY = 64 * 2**10
 _RECORDED_BYTES = 16 * 2**20
-_SECRET_HEADERS = ("authorization", "api-key", "cookie", "proxy-authorization")
 
 _log = logging.getLogger("rx_assistant.local")
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """A request as it came, without its keys (`***`); `body` is at most 64 KiB of it, and empty for uploads."""
+    """A received request. Keys are replaced: by `***` in headers, by `[hidden]` in the query.
+
+    `body` has at most 64 KiB, and is empty for uploads.
+    """
 
     method: str
     path: str
@@ -56,14 +60,14 @@ class RequestRecord:
 
     @property
     def size(self) -> int:
-        """About how many bytes the record keeps."""
+        """About how many bytes the record needs."""
         headers = sum(len(name) + len(value) for name, value in self.headers.items())
         return 1000 + len(self.path) + len(self.query) + headers + len(self.body)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How one server behaves; sizes in bytes, times in seconds unless the name says ms."""
+    """The settings of one server. Sizes are in bytes; times are in seconds, unless the name ends with `ms`."""
 
     api_key: str | None = None
     allow_hosts: frozenset[str] = frozenset()
@@ -81,12 +85,12 @@ class Settings:
 
     @property
     def adopted_model(self) -> str:
-        """The model of an assistant that a client or a file has not given one."""
+        """The model of an assistant that was created without a model."""
         return (self.upstream and self.upstream.model) or "local"
 
 
 class State:
-    """Everything behind the routes. Lives on one event loop."""
+    """The state behind the routes. It is used on one event loop only."""
 
     def __init__(self, settings: Settings, engine: Engine, faults: Faults) -> None:
         self.settings = settings
@@ -97,7 +101,7 @@ class State:
         self.files = Files(self.store, self.data)
         index = None if self.data is None else self.data.index
         self.stores = VectorStores(self.store, self.files, self.spawn, settings.ingestion_delay, index=index)
-        self.replays = Replays() if self.data is None else Replays(self.store, self._kept_leg)
+        self.replays = Replays() if self.data is None else Replays(self.store, self._kept_log)
         self.requests: deque[RequestRecord] = deque()
         self._recorded_bytes = 0
         self.run_ttl = settings.run_ttl
@@ -105,7 +109,7 @@ class State:
         self.draining = False
         self.readers = Readers()
         self.at_close: list[Callable[[], Coroutine[None, None, None]]] = []
-        self._legs: dict[str, int] = {}
+        self._log_numbers: dict[str, int] = {}
         self._synced_changes = 0
         self._executions: dict[str, Execution] = {}
         self._active: dict[str, str] = {}
@@ -113,7 +117,7 @@ class State:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Goes on with what the last server on the data directory left; requests may come after that."""
+        """Continue with the state that the last server left in the data directory. Then requests are accepted."""
         if self.data is not None:
             self.files.tidy()
             for kind, parents in _CHILDREN:
@@ -125,10 +129,13 @@ class State:
         self.is_ready = True
 
     def _go_on(self) -> None:
-        """Runs and streams. The replies first: a stream that a key refers to keeps its file when its run ends."""
+        """Restore runs and streams.
+
+        Replies come first: a stream with an idempotency key keeps its file when its run ends.
+        """
         for _, run, notes in self.store.with_status("run", *_ACTIVE):
-            self._legs[run["id"]] = self._newest_leg(run["id"])
-            restored = self._leg(run["id"])
+            self._log_numbers[run["id"]] = self._newest_log(run["id"])
+            restored = self._log_of(run["id"])
             execution = Execution(self, run, bool(notes.get("include_content")), restored)
             self._executions[run["id"]] = execution
             self._active[run["thread_id"]] = run["id"]
@@ -137,13 +144,15 @@ class State:
             execution.go_on()
         assert self.data is not None
         wanted = {name for _, name in self.store.replies()}
-        wanted |= {execution.leg.spool.path.name for execution in self._executions.values() if execution.leg.spool}
+        wanted |= {
+            execution.frames.spool.path.name for execution in self._executions.values() if execution.frames.spool
+        }
         for path in self.data.streams.iterdir():
             if path.name not in wanted:
                 path.unlink(missing_ok=True)
 
     async def synced(self) -> None:
-        """Returns when what was written is on disk. ApiError 507 if the disk is full."""
+        """Wait until all writes are on disk. ApiError 507 if the disk is full."""
         changes = self.store.changes
         if self.data is None or changes == self._synced_changes:
             return
@@ -156,49 +165,49 @@ class State:
         self._synced_changes = changes
 
     def disk(self) -> JsonObject | None:
-        """The data directory and the bytes that are free on its disk; None for a server in memory."""
+        """The data directory and the free bytes of its disk. None for a server in memory."""
         if self.data is None:
             return None
         return {"directory": str(self.data.path), "free_bytes": shutil.disk_usage(self.data.path).free}
 
     def save_soon(self) -> None:
-        """What was written so far is put on disk soon."""
+        """Sync all writes soon, without waiting."""
         if self.data is not None:
             self.spawn(self.synced())
 
-    def new_leg(self, run_id: str) -> Leg:
-        """A leg for the run, with a file for its frames on a durable server."""
-        self._legs[run_id] = self._legs.get(run_id, 0) + 1
-        return self._leg(run_id)
+    def new_log(self, run_id: str) -> FrameLog:
+        """A frame log for the run, with a file for its frames on a durable server."""
+        self._log_numbers[run_id] = self._log_numbers.get(run_id, 0) + 1
+        return self._log_of(run_id)
 
-    def _leg(self, run_id: str) -> Leg:
+    def _log_of(self, run_id: str) -> FrameLog:
         if self.data is None:
-            return Leg()
+            return FrameLog()
         self.data.renamed()
-        return Leg(spool=Spool(self.data.streams / f"{run_id}.{self._legs[run_id]}"))
+        return FrameLog(spool=Spool(self.data.streams / f"{run_id}.{self._log_numbers[run_id]}"))
 
-    def _newest_leg(self, run_id: str) -> int:
+    def _newest_log(self, run_id: str) -> int:
         assert self.data is not None
         numbers = [int(path.suffix[1:]) for path in self.data.streams.glob(f"{run_id}.*")]
         return max(numbers, default=1)
 
-    def _kept_leg(self, name: str) -> Leg | None:
-        """The leg of that name, for the idempotency key that refers to it; None if its file is gone."""
+    def _kept_log(self, name: str) -> FrameLog | None:
+        """The frame log with this name, for an idempotency key. None if its file was deleted."""
         assert self.data is not None
         execution = self._executions.get(name.rpartition(".")[0])
-        if execution is not None and execution.leg.spool is not None and execution.leg.spool.path.name == name:
-            execution.leg.spool.is_wanted = True
-            return execution.leg
+        if execution is not None and execution.frames.spool is not None and execution.frames.spool.path.name == name:
+            execution.frames.spool.is_wanted = True
+            return execution.frames
         spool = Spool(self.data.streams / name)
         if not spool.path.exists():
             return None
         spool.is_wanted = True
-        leg = Leg(spool=spool)
-        leg.end(done=False)
-        return leg
+        frames = FrameLog(spool=spool)
+        frames.end(done=False)
+        return frames
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Runs work in the background; an exception in it is logged."""
+        """Run work in the background. An exception in it is logged."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._reap)
@@ -211,18 +220,22 @@ class State:
             _log.error("background work failed", exc_info=error)
 
     def record(self, request: RequestRecord) -> None:
-        """Notes a request without its keys, and of a large body only its beginning; forgets the oldest past 16 MiB."""
+        """Record a request without its keys, and only the beginning of a large body.
+
+        Past 16 MiB, drop the oldest records.
+        """
         if not self.settings.recorded_requests:
             return
-        headers = {name: "***" if name in _SECRET_HEADERS else value for name, value in request.headers.items()}
-        request = replace(request, headers=headers, body=request.body[:_RECORDED_BODY])
+        headers = {name: "***" if may_be_secret(name) else value for name, value in request.headers.items()}
+        query = redact(f"?{request.query}")[1:]
+        request = replace(request, query=query, headers=headers, body=request.body[:_RECORDED_BODY])
         self.requests.append(request)
         self._recorded_bytes += request.size
         while len(self.requests) > self.settings.recorded_requests or self._recorded_bytes > _RECORDED_BYTES:
             self._recorded_bytes -= self.requests.popleft().size
 
     async def close(self) -> None:
-        """Breaks every stream, ends every run's work, and closes what `at_close` names, store and files."""
+        """Break every stream, end every run, call the functions in `at_close`, and close store and files."""
         for execution in list(self._executions.values()):
             execution.abandon()
         self._executions.clear()
@@ -234,7 +247,7 @@ class State:
             self.discard()
 
     def discard(self) -> None:
-        """Lets go of store and files. Runs that are still going on fail."""
+        """Close store and files. Active runs fail."""
         self.stores.close()
         self.store.close()
         self.files.close()
@@ -244,7 +257,7 @@ class State:
     # Runs
 
     def start_run(self, run: JsonObject, include_content: bool, created_thread: JsonObject | None = None) -> Execution:
-        """Starts a run on a thread that has no other; a thread made for it is announced first."""
+        """Start a run on a thread without an active run. The event of `created_thread` is emitted first."""
         execution = Execution(self, run, include_content)
         self._executions[run["id"]] = execution
         self._active[run["thread_id"]] = run["id"]
@@ -258,7 +271,10 @@ class State:
 
     @contextmanager
     def preparing(self, run: JsonObject) -> Iterator[None]:
-        """Keeps other runs and messages off the thread while the run is made; the run starts at the block's end."""
+        """Reserve the thread while the run is created: other runs and messages are refused.
+
+        The run starts after the block.
+        """
         thread_id = run["thread_id"]
         self._active[thread_id] = run["id"]
         try:
@@ -269,56 +285,56 @@ class State:
             raise
 
     def execution(self, run_id: str) -> Execution | None:
-        """The run's execution while it is not over."""
+        """The execution of an active run."""
         return self._executions.get(run_id)
 
     def active_run(self, thread_id: str) -> str | None:
-        """The id of the thread's run that is not over."""
+        """The id of the thread's active run."""
         return self._active.get(thread_id)
 
     def refuse_while_active(self, thread_id: str, what: str) -> None:
-        """400 while a run is active on the thread; `what` is `add messages to` or the like."""
+        """Raise 400 while a run is active on the thread. `what` is the refused action, such as `add messages to`."""
         active = self.active_run(thread_id)
         if active is not None:
             raise bad_request(f"Can't {what} {thread_id} while a run {active} is active.")
 
     def flush(self, thread_id: str) -> None:
-        """Stores what the thread's active run is writing, so that a reader sees it."""
+        """Store the open message or step of the thread's active run, so that GET requests see it."""
         execution = self._executions.get(self._active.get(thread_id, ""))
         if execution is not None:
             execution.flush()
 
     def forget_thread(self, thread_id: str) -> None:
-        """Ends the active run of a thread that is being deleted."""
+        """End the active run of a thread that is being deleted."""
         execution = self._executions.get(self._active.get(thread_id, ""))
         if execution is not None:
             execution.drop()
 
     def ended(self, run: JsonObject) -> None:
-        """A run has reached a final status."""
+        """Called when a run has reached a final status."""
         self._forget(run)
         self.save_soon()
 
     def _forget(self, run: JsonObject) -> None:
         self._executions.pop(run["id"], None)
         self._active.pop(run["thread_id"], None)
-        self._legs.pop(run["id"], None)
+        self._log_numbers.pop(run["id"], None)
 
     # What runs need
 
     async def gate(self, name: str) -> None:
-        """Returns once `release(name)` was called."""
+        """Wait until `release(name)` is called."""
         await self._gate(name).wait()
 
     def release(self, name: str) -> None:
-        """Opens a gate, for good."""
+        """Open a gate for ever."""
         self._gate(name).set()
 
     def _gate(self, name: str) -> asyncio.Event:
         return self._gates.setdefault(name, asyncio.Event())
 
     async def ingested(self, run: JsonObject) -> None:
-        """Returns once the vector stores that the run uses are ready; EngineError if one has expired."""
+        """Wait until the vector stores of the run are ready. EngineError if one has expired."""
         store_ids = self._store_ids(run)
         for store_id in store_ids:
             if self.stores.find(store_id)["status"] == "expired":
@@ -330,9 +346,9 @@ class State:
             pass
 
     async def search(self, run: JsonObject, query: str, most: int) -> list[SearchResult]:
-        """Passages from the vector stores that the run uses, within what its file_search tool allows.
+        """Passages from the vector stores of the run, within the limits of its file_search tool.
 
-        Files that could not be read come first, each with a sentence in place of a passage.
+        Files that could not be read come first, each with the reason as its text.
         """
         check_argument(query, str, "The query of context.search")
         check_argument(most, int, "The number of results of context.search")
@@ -351,7 +367,7 @@ class State:
         ]
 
     async def add_file(self, name: str, content: bytes) -> str:
-        """Stores a file that the assistant made; its id."""
+        """Store a file that the assistant made, and return its id."""
         check_argument(name, str, "The name of context.add_file")
         check_argument(content, bytes, "The content of context.add_file")
         return str((await self.files.add_bytes(content, name, "assistants_output"))["id"])
@@ -366,7 +382,7 @@ class State:
             raise EngineError(f"File {file_id} does not exist.") from None
 
     def _store_ids(self, run: JsonObject) -> list[str]:
-        """The vector stores of the run or its thread, and of its assistant, as far as they still exist."""
+        """The vector stores of the run or its thread, and of its assistant. Deleted ones are left out."""
         assistant = self.store.get("assistant", run["assistant_id"]) or {}
         found: dict[str, None] = {}
         for resources in (run["tool_resources"], assistant.get("tool_resources") or {}):
@@ -378,7 +394,7 @@ class State:
     def find(
         self, kind: str, id: str, parent: str = "", *, noun: str | None = None, param: str | None = None
     ) -> JsonObject:
-        """The object, or the 404 that says there is none."""
+        """The object. Raises 404 if it does not exist."""
         value = self.store.get(kind, id, parent)
         if value is None:
             raise not_found(noun or kind, id, param)

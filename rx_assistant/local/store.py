@@ -1,13 +1,12 @@
-"""Wire objects in SQLite, by kind, parent and id, in the order of their creation. Knows nothing of what they mean.
+"""Wire objects in SQLite, by kind, parent and id, in the order of their creation.
 
-Every object is one row: its JSON as the wire shows it, and `notes`, a second JSON object for what the wire does not
-show. The fields that lists and counts ask for are columns too, so that no query reads the JSON. Calls are short and
-synchronous, all from the event loop's thread; a page ends early when its JSON exceeds `PAGE_BYTES`.
-
-The place of a deleted object is remembered, for readers whose cursor it is.
+Every object is one row: its JSON on the wire, and `notes`, a second JSON object for data that is not sent. Fields that
+lists and counts use are columns too, so that no query reads the JSON. Calls are short and synchronous, all from the
+event loop's thread. A page ends early when its JSON exceeds `PAGE_BYTES`. The position of a deleted object is
+remembered, because it may be a reader's cursor.
 
 `put_anyway` is for an ending that must not be lost when the disk is full: the object stays in memory, readers see it,
-and the next write that succeeds takes it along.
+and the next successful write includes it.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ CREATE TABLE IF NOT EXISTS replies (
 );
 """,
 )
-"""The steps from an empty database to the present schema, oldest first. A step that was released never changes."""
+"""The steps from an empty database to the current schema, oldest first. A released step never changes."""
 _COLUMNS = ("status", "run_id", "purpose", "usage_bytes")
 _PUT = (
     "INSERT INTO objects (kind, parent, id, status, run_id, purpose, usage_bytes, size, body, notes)"
@@ -77,7 +76,7 @@ PAGE_BYTES = 4 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a list request asks for; `where` compares fields that are columns with values."""
+    """The parameters of a list request. `where` compares columns with values."""
 
     limit: int = 20
     order: str = "desc"
@@ -87,7 +86,7 @@ class Page:
 
 
 class Placed(NamedTuple):
-    """An object with its place in the order of creation, and its notes."""
+    """An object with its notes and its position in the order of creation."""
 
     place: int
     value: JsonObject
@@ -103,7 +102,7 @@ class Kept(NamedTuple):
 
 
 class UnknownCursorError(Exception):
-    """`after` or `before` names no object of the list."""
+    """`after` or `before` is not the id of an object in the list."""
 
     def __init__(self, name: str, id: str) -> None:
         super().__init__(f"{name}={id!r} is not in the list")
@@ -112,7 +111,7 @@ class UnknownCursorError(Exception):
 
 
 class Store:
-    """Objects kept in `path`, in memory by default."""
+    """Objects stored in the file `path`, by default in memory."""
 
     def __init__(self, path: str | os.PathLike[str] = ":memory:") -> None:
         self.connection = connect(path, _MIGRATIONS)
@@ -120,11 +119,11 @@ class Store:
         self._unwritten: dict[tuple[str, str, str], JsonObject] = {}
 
     def close(self) -> None:
-        """Lets go of the database; in memory, that is the end of it. Collecting this object does the same."""
+        """Close the database. A database in memory is lost. Garbage collection of this object does the same."""
         self._closing()
 
     def put(self, kind: str, value: JsonObject, parent: str = "", notes: JsonObject | None = None) -> None:
-        """Adds the object, or replaces it in its place; notes stay as they are unless given."""
+        """Add the object, or replace it without changing its position. Existing notes stay unless `notes` is given."""
         if self._unwritten:
             self._write_unwritten()
         self._write(kind, value, parent, notes)
@@ -138,7 +137,7 @@ class Store:
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
-        """The block's writes are all done, or none of them. No other work may happen in the block: it never awaits."""
+        """A transaction: all writes of the block are done, or none. The block must not await."""
         if self.connection.in_transaction:
             yield
             return
@@ -147,12 +146,12 @@ class Store:
             yield
             self.connection.execute("COMMIT")
         except BaseException:
-            with suppress(sqlite3.Error):  # SQLite has ended it by itself if the disk is full
+            with suppress(sqlite3.Error):  # SQLite ends the transaction itself if the disk is full
                 self.connection.execute("ROLLBACK")
             raise
 
     def put_anyway(self, kind: str, value: JsonObject, parent: str = "") -> None:
-        """Like `put`; an object that cannot be written now is kept in memory until it can."""
+        """Like `put`, but an object that cannot be written is kept in memory until it can be."""
         key = (kind, parent, value["id"])
         self._unwritten[key] = json.loads(json.dumps(value))
         try:
@@ -167,21 +166,21 @@ class Store:
 
     @property
     def changes(self) -> int:
-        """How many rows were written so far: it grows with each change."""
+        """The number of rows written so far. It grows with each change."""
         return self.connection.total_changes
 
     def get(self, kind: str, id: str, parent: str = "") -> JsonObject | None:
-        """The object, None if there is none."""
+        """The object; None if it does not exist."""
         if self._unwritten and (value := self._unwritten.get((kind, parent, id))) is not None:
             return dict(value)
         return self._one("body", kind, id, parent)
 
     def notes(self, kind: str, id: str, parent: str = "") -> JsonObject:
-        """What is noted about the object; empty if there is none."""
+        """The notes of the object; empty if it does not exist."""
         return self._one("notes", kind, id, parent) or {}
 
     def delete(self, kind: str, id: str, parent: str = "") -> bool:
-        """Whether there was such an object to delete."""
+        """Delete the object. Returns whether it existed."""
         self._unwritten.pop((kind, parent, id), None)
         self.connection.execute(
             "INSERT INTO places (seq, kind, parent, id) SELECT seq, kind, parent, id FROM objects"
@@ -197,14 +196,14 @@ class Store:
         return cursor.rowcount > 0
 
     def was_deleted(self, kind: str, id: str, parent: str = "") -> bool:
-        """Whether there was such an object before; the newest 100 000 deletions are remembered."""
+        """Whether the object existed and was deleted. The newest 100 000 deletions are remembered."""
         found = self.connection.execute(
             "SELECT 1 FROM places WHERE kind = ? AND parent = ? AND id = ? LIMIT 1", (kind, parent, id)
         )
         return found.fetchone() is not None
 
     async def sweep(self, kind: str, parent: str) -> None:
-        """Deletes the objects of a parent that is gone, a few at a time: large ones keep SQLite busy."""
+        """Delete the objects of a deleted parent, a few at a time, because large objects keep SQLite busy."""
         deleted = 1
         while deleted:
             deleted = self.connection.execute(
@@ -216,14 +215,14 @@ class Store:
             await asyncio.sleep(0)
 
     def count(self, kind: str, parent: str) -> int:
-        """How many objects of that kind the parent has."""
+        """The number of objects of that kind that the parent has."""
         row = self.connection.execute(
             "SELECT count(*) FROM objects WHERE kind = ? AND parent = ?", (kind, parent)
         ).fetchone()
         return int(row[0])
 
     def tally(self, kind: str, parent: str) -> dict[str, int]:
-        """How many of the parent's objects have each status."""
+        """The number of the parent's objects for each status."""
         rows = self.connection.execute(
             "SELECT status, count(*) FROM objects WHERE kind = ? AND parent = ? GROUP BY status", (kind, parent)
         )
@@ -251,7 +250,7 @@ class Store:
         return (json.loads(row[0]) for row in rows)
 
     def order(self, kind: str, parent: str, first: str) -> dict[str, int]:
-        """The places of the parent's objects from `first` on, by id; objects of all kinds share one count."""
+        """The positions of the parent's objects from `first` on, by id. Objects of all kinds share one count."""
         rows = self.connection.execute(
             "SELECT id, seq FROM objects WHERE kind = ? AND parent = ? AND seq >= ? ORDER BY seq",
             (kind, parent, self._seq(kind, parent, "first", first)),
@@ -259,7 +258,9 @@ class Store:
         return {str(id): int(seq) for id, seq in rows}
 
     def grandchildren(self, kind: str, parents: str, parent: str, first: int) -> Iterator[Placed]:
-        """The objects of a kind under all objects of the kind `parents` that `parent` has, from the place `first`."""
+        """The objects of a kind below the objects of the kind `parents` that `parent` has, from the position `first`
+        on.
+        """
         rows = self.connection.execute(
             "SELECT grown.seq, grown.body, grown.notes FROM objects AS middle JOIN objects AS grown"
             " ON grown.kind = ? AND grown.parent = middle.id AND grown.seq >= ?"
@@ -269,7 +270,7 @@ class Store:
         return (Placed(seq, json.loads(body), json.loads(notes)) for seq, body, notes in rows)
 
     def parents(self, kind: str, id: str) -> list[str]:
-        """Under which parents an object with that id exists."""
+        """The parents that have an object with that id."""
         rows = self.connection.execute("SELECT parent FROM objects WHERE kind = ? AND id = ?", (kind, id))
         return [row[0] for row in rows]
 
@@ -283,7 +284,7 @@ class Store:
         return [(parent, json.loads(body), json.loads(notes)) for parent, body, notes in rows]
 
     def orphans(self, kind: str, parents: str) -> list[str]:
-        """The ids of missing objects of the kind `parents` under which there are objects of `kind`."""
+        """The ids of deleted objects of the kind `parents` that still have objects of `kind`."""
         rows = self.connection.execute(
             "SELECT DISTINCT parent FROM objects WHERE kind = ? AND parent NOT IN"
             " (SELECT id FROM objects WHERE kind = ?)",
@@ -292,9 +293,10 @@ class Store:
         return [row[0] for row in rows]
 
     def page(self, kind: str, parent: str, page: Page) -> tuple[list[JsonObject], bool]:
-        """One page of the parent's objects, and whether more follow; UnknownCursorError for a cursor that is none.
+        """One page of the parent's objects, and whether more follow.
 
-        `before` takes the page that ends right before that object, in the same order.
+        UnknownCursorError for an unknown cursor. `before` selects the page that ends right before that object, in the
+        same order.
         """
         terms: list[tuple[str, Sequence[str | int]]] = [("kind = ? AND parent = ?", (kind, parent))]
         newer, older = ("<", ">") if page.order == "desc" else (">", "<")
@@ -324,12 +326,12 @@ class Store:
     # Replies to idempotency keys
 
     def reply(self, key: str) -> Kept | None:
-        """What was answered to the key."""
+        """The reply to the key."""
         row = self.connection.execute("SELECT fingerprint, body, stream FROM replies WHERE key = ?", (key,)).fetchone()
         return None if row is None else Kept(row[0], None if row[1] is None else json.loads(row[1]), row[2])
 
     def keep_reply(self, key: str, reply: Kept) -> None:
-        """Keeps what was answered to the key."""
+        """Keep the reply to the key."""
         body = None if reply.body is None else json.dumps(reply.body)
         self.connection.execute(
             "INSERT OR REPLACE INTO replies (key, fingerprint, body, stream) VALUES (?, ?, ?, ?)",
@@ -337,11 +339,11 @@ class Store:
         )
 
     def drop_reply(self, key: str) -> None:
-        """Forgets what was answered to the key."""
+        """Delete the reply to the key."""
         self.connection.execute("DELETE FROM replies WHERE key = ?", (key,))
 
     def replies(self) -> list[tuple[str, str | None]]:
-        """The keys whose replies are kept, oldest first, each with the name of its stream if it has one."""
+        """The keys with a kept reply, oldest first, each with the name of its stream if there is one."""
         return self.connection.execute("SELECT key, stream FROM replies ORDER BY number").fetchall()
 
     def _one(self, column: str, kind: str, id: str, parent: str) -> JsonObject | None:

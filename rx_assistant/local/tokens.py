@@ -1,4 +1,4 @@
-"""Text cut into pieces about as large as a model's tokens. An estimate, the same every time."""
+"""Text cut into pieces of about the size of a model's tokens: a deterministic estimate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PIECE = re.compile(r"\s*(?:\w{1,12}|[^\w\s]{1,4})|\s+")
 
 
 def pieces(text: str) -> list[str]:
-    """The text in pieces that join to it."""
+    """The pieces of the text. Joined, they are the text."""
     return _PIECE.findall(text)
 
 

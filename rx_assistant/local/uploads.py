@@ -1,4 +1,4 @@
-"""A multipart body read as it comes: small fields into memory, the one file to disk, both within limits."""
+"""A multipart body, parsed while it arrives: small fields go to memory, the file goes to disk, both within limits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAX_PARTS = 64
 
 @dataclass(slots=True)
 class Upload:
-    """The fields, brackets unfolded (`expires_after[anchor]`), and the file, at `path` until someone moves it."""
+    """The fields, brackets unfolded (`expires_after[anchor]`), and the file, at `path` until it is moved."""
 
     path: Path
     fields: JsonObject = field(default_factory=dict)
@@ -34,14 +34,15 @@ class Upload:
     sha256: str = ""
 
     def discard(self) -> None:
-        """Deletes the file if nobody has moved it away."""
+        """Delete the file unless it was moved."""
         self.path.unlink(missing_ok=True)
 
 
 async def read_upload(request: Request, directory: Path, limit: int) -> Upload:
-    """Reads the request's body; the part named `file` goes into a file in `directory`, at most `limit` bytes of it.
+    """Read the request's body.
 
-    ApiError 507 if the disk takes no more. A failure leaves no file behind.
+    The part named `file` goes into a file in `directory`, at most `limit` bytes. ApiError 507 if the disk is full.
+    After an error, the file is deleted.
     """
     with whole_file(directory) as target:
         upload = Upload(Path(target.name))
@@ -54,7 +55,7 @@ def whole_file(directory: Path) -> Iterator[IO[bytes]]:
     """A new file in `directory` to write into: complete after the block, or deleted if the block or the disk fails."""
     target = None
     try:
-        # the last bytes are written when the file is closed, which can fail too
+        # closing the file writes the last bytes, and can fail too
         with tempfile.NamedTemporaryFile(dir=directory, delete=False) as target:
             yield target
     except BaseException as error:
@@ -84,7 +85,7 @@ async def _read(request: Request, upload: Upload, target: IO[bytes], limit: int)
 
 
 class _Reading:
-    """The parser's callbacks and what they have gathered."""
+    """The parser's callbacks, and the fields and bytes that they have collected."""
 
     def __init__(self, upload: Upload, target: IO[bytes], limit: int) -> None:
         self._upload = upload
@@ -110,7 +111,7 @@ class _Reading:
         }
 
     def finish(self) -> None:
-        """All has come."""
+        """The whole body has arrived."""
         self._upload.sha256 = self._digest.hexdigest()
         self._upload.fields = _unfold(self._texts)
 
@@ -158,7 +159,7 @@ class _Reading:
 
 
 def _filename(options: dict[bytes, bytes]) -> str:
-    """The name without directories; `filename*` is percent-encoded UTF-8."""
+    """The file name without directories. `filename*` is percent-encoded UTF-8."""
     extended = options.get(b"filename*")
     if extended is not None:
         name = unquote(extended.decode("ascii", "replace").rpartition("''")[2])
@@ -168,7 +169,7 @@ def _filename(options: dict[bytes, bytes]) -> str:
 
 
 def _unfold(texts: list[tuple[str, bytearray]]) -> JsonObject:
-    """`a[b]=c` becomes `{"a": {"b": "c"}}`; numbers stay text, for the caller to read."""
+    """`a[b]=c` becomes `{"a": {"b": "c"}}`. Numbers stay strings; the caller converts them."""
     fields: JsonObject = {}
     for name, value in texts:
         text = value.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""Requests for version 1 of the API, which the service ended on 2024-12-18: they are refused and told so."""
+"""Refuse requests for version 1 of the API, which the service ended on 2024-12-18."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _PATHS = re.compile(r"/assistants/[^/]+/files(/[^/]+)?|/threads/[^/]+/messages/[
 
 
 def refuse(headers: Headers) -> None:
-    """400 for a request whose `OpenAI-Beta` header asks for version 1, and not for version 2 too."""
+    """Raise 400 if the `OpenAI-Beta` header asks for version 1 and not also for version 2."""
     asked = {part.strip() for value in headers.getlist("openai-beta") for part in value.split(",")}
     if "assistants=v1" in asked and "assistants=v2" not in asked:
         raise bad_request(GONE, code="invalid_beta")
 
 
 def is_path(path: str) -> bool:
-    """Whether only version 1 had such a path."""
+    """Whether the path existed only in version 1."""
     return _PATHS.fullmatch(path) is not None
 
 
 def explained(error: ApiError) -> ApiError:
-    """The refusal of a body, with a word on version 1 if the body is one of that version.
+    """The error for a body.
 
-    Such bodies come without the header from clients of Azure.
+    If the body has the form of version 1, the text says so: Azure's clients send such bodies without the header.
     """
     field = (error.param or "").rpartition(".")[2]
     if (error.code == "unknown_parameter" and field == "file_ids") or error.message.startswith(

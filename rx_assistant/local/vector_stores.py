@@ -1,8 +1,8 @@
 """Vector stores and the files in them: records in the store, chunks in the index, ingestion in the background.
 
-A file in a store is ingested by a task of its own, a few at a time; its text is read and cut up on another thread. PDF
-and Office files have turns of their own, so that slow ones do not keep text files waiting.
-A batch is a name for files that were added together; its counts are those of its files.
+Each file in a store is ingested by its own task; only a few run at once. Another thread reads its text and cuts it into
+chunks. PDF and Office files have a separate limit, so that slow documents do not delay text files. A batch is a group
+of files that were added together; its counts are the counts of its files.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _Chunks: TypeAlias = list[tuple[Chunk, list[str]]]
 
 
 class Hit(NamedTuple):
-    """A passage, with its file's record and that of the file in its store."""
+    """A passage, with the records of its file and of the file in the vector store."""
 
     file: JsonObject
     member: JsonObject
@@ -66,15 +66,15 @@ class Hit(NamedTuple):
 
 
 class Spawn(Protocol):
-    """How background work is started."""
+    """The function that starts background work."""
 
     def __call__(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Runs work in the background."""
+        """Run work in the background."""
         ...
 
 
 class VectorStores:
-    """All vector stores of a server. `delay` (seconds) goes before each ingestion."""
+    """All vector stores of a server. Each ingestion starts after `delay` seconds."""
 
     def __init__(
         self,
@@ -91,19 +91,19 @@ class VectorStores:
         self._delay = delay
         self._index = IndexThread(":memory:" if index is None else index)
         self._closing = False
-        self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._document_turns = asyncio.Semaphore(_DOCUMENTS_AT_ONCE)
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._document_slots = asyncio.Semaphore(_DOCUMENTS_AT_ONCE)
         self._documents = DocumentReader(limits)
         self._work: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     def close(self) -> None:
-        """The index is gone, files that are being read are left, and processes that read are killed."""
+        """Close the index, abandon files that are being read, and kill the processes that read them."""
         self._closing = True
         self._documents.close()
         self._index.close()
 
     async def go_on(self) -> None:
-        """After a restart: takes in what was being taken in, and files whose chunks are missing; drops other chunks."""
+        """After a restart, ingest unfinished files and files without chunks, and delete chunks without a file."""
         indexed = await self._index.ask(lambda index: index.files())
         for store_id, member, _ in self._store.with_status(_FILE, "in_progress", "completed"):
             key = (store_id, member["id"])
@@ -125,7 +125,10 @@ class VectorStores:
         chunking: JsonObject | None = None,
         metadata: JsonObject | None = None,
     ) -> JsonObject:
-        """A new store, its files being ingested. A file that cannot be searched is refused; `add_file` lets it fail."""
+        """A new store; the ingestion of its files has started.
+
+        A file of an unsupported kind is refused here, but fails later in `add_file`.
+        """
         wanted = list(dict.fromkeys(file_ids))
         async for file_id in _unhurried(wanted):
             self._files.find_searchable(file_id, "file_ids")
@@ -151,11 +154,11 @@ class VectorStores:
         return self.find(value["id"])
 
     def exists(self, store_id: str) -> bool:
-        """Whether there is such a store."""
+        """Whether the store exists."""
         return self._store.get(_STORE, store_id) is not None
 
     def find(self, store_id: str, param: str | None = None) -> JsonObject:
-        """The store with its counts as they are now."""
+        """The store with its current counts."""
         value = self._store.get(_STORE, store_id)
         if value is None:
             raise not_found("vector store", store_id, param)
@@ -167,7 +170,7 @@ class VectorStores:
         return [self._counted(value) for value in found], has_more
 
     def modify(self, store_id: str, changes: JsonObject) -> JsonObject:
-        """The store with other name, expiry or metadata."""
+        """The store with changed name, expiry or metadata."""
         value = {**self.find(store_id), **changes}
         value["metadata"] = value["metadata"] or {}
         value["expires_at"] = _expiry(value["expires_after"], value["last_active_at"])
@@ -175,7 +178,7 @@ class VectorStores:
         return self._counted(value)
 
     def delete(self, store_id: str) -> None:
-        """The store is gone; the files remain as files."""
+        """Delete the store. The files themselves remain."""
         self.find(store_id)
         for file_id in self._store.ids(_FILE, store_id):
             self._stop(store_id, file_id)
@@ -191,7 +194,7 @@ class VectorStores:
     def add_file(
         self, store_id: str, file_id: str, chunking: JsonObject | None, attributes: JsonObject | None
     ) -> JsonObject:
-        """The file in the store, being ingested; once more if it was there before."""
+        """Add the file to the store and start its ingestion. A file that is already there is ingested again."""
         self._for_adding(store_id, 1)
         return self._begin(
             store_id, self._files.find(file_id, "file_id")["id"], _strategy(chunking), attributes or {}, None
@@ -211,35 +214,35 @@ class VectorStores:
         return self._store.page(_FILE, store_id, page)
 
     def set_attributes(self, store_id: str, file_id: str, attributes: JsonObject | None) -> JsonObject:
-        """The file with other attributes."""
+        """The file with changed attributes."""
         value = self.find_file(store_id, file_id)
         value["attributes"] = attributes or {}
         self._save_file(value)
         return value
 
     def remove_file(self, store_id: str, file_id: str) -> None:
-        """The file is in the store no more."""
+        """Remove the file from the store."""
         self.find_file(store_id, file_id)
         self._stop(store_id, file_id)
         self._index.tell(lambda index: index.remove(store_id, file_id))
         self._store.delete(_FILE, file_id, store_id)
 
     async def text(self, store_id: str, file_id: str) -> str:
-        """What was read out of the file; 400 as long as that is not done."""
+        """The text of the file. Raises 400 until the file is ingested."""
         value = self.find_file(store_id, file_id)
         if value["status"] != "completed":
             raise bad_request(f"File {file_id} is not ready: its status is '{value['status']}'.")
         return await self._index.ask(lambda index: index.text(store_id, file_id))
 
     def forget_file(self, file_id: str) -> None:
-        """The file is being deleted, so it leaves every store."""
+        """Remove the file from every store, because it is being deleted."""
         for store_id in self._store.parents(_FILE, file_id):
             self.remove_file(store_id, file_id)
 
     # Batches
 
     async def add_batch(self, store_id: str, entries: list[JsonObject]) -> JsonObject:
-        """Several files at once; each entry has `file_id`, and maybe `chunking_strategy` and `attributes`."""
+        """Add several files. Each entry has `file_id`, and optionally `chunking_strategy` and `attributes`."""
         self._for_adding(store_id, len(entries))
         strategies = [_strategy(entry.get("chunking_strategy")) for entry in entries]
         async for entry in _unhurried(entries):
@@ -258,7 +261,7 @@ class VectorStores:
         return self.find_batch(store_id, batch["id"])
 
     def find_batch(self, store_id: str, batch_id: str) -> JsonObject:
-        """The batch with its counts as they are now."""
+        """The batch with its current counts."""
         self.find(store_id)
         batch = self._store.get(_BATCH, batch_id, store_id)
         if batch is None:
@@ -269,7 +272,7 @@ class VectorStores:
         return batch
 
     async def cancel_batch(self, store_id: str, batch_id: str) -> JsonObject:
-        """What the batch has not ingested yet is cancelled; a batch that is over stays as it is."""
+        """Cancel the files of the batch that are not ingested yet. A finished batch does not change."""
         batch = self.find_batch(store_id, batch_id)
         if batch["status"] == "in_progress":
             async for member in _unhurried(list(self._store.each(_MEMBER, batch_id))):
@@ -290,7 +293,7 @@ class VectorStores:
     async def search(
         self, store_ids: Iterable[str], query: str, most: int, threshold: float, filter: JsonObject | None = None
     ) -> list[Hit]:
-        """Passages with the file that they are from, best first."""
+        """Passages with their files, best first."""
         stores = list(store_ids)
         for store_id in stores:
             self._touch(store_id)
@@ -299,7 +302,7 @@ class VectorStores:
         return [hit for passage in found if passage.score >= threshold and (hit := self._hit(passage)) is not None]
 
     async def _passing(self, stores: list[str], filter: JsonObject) -> list[str]:
-        """The files whose attributes pass."""
+        """The files whose attributes pass the filter."""
         found: list[str] = []
         for store_id in stores:
             more, last = True, None
@@ -310,13 +313,13 @@ class VectorStores:
         return found
 
     def _hit(self, passage: Passage) -> Hit | None:
-        """None for a passage of a file that has gone meanwhile."""
+        """None for a passage of a file that was deleted meanwhile."""
         file = self._store.get("file", passage.file_id)
         member = self._store.get(_FILE, passage.file_id, passage.store_id)
         return None if file is None or member is None else Hit(file, member, passage)
 
     def unread(self, store_ids: Iterable[str]) -> list[tuple[JsonObject, str]]:
-        """Files of which nothing can be found, the newest of each store, each with a sentence that says why."""
+        """Files that a search cannot find, the newest of each store, each with the reason."""
         found = []
         for store_id in store_ids:
             for status in ("failed", "in_progress"):
@@ -328,7 +331,7 @@ class VectorStores:
         return found
 
     async def settled(self, store_ids: Iterable[str]) -> None:
-        """Returns once none of these stores is ingesting anything."""
+        """Wait until none of these stores is ingesting a file."""
         wanted = set(store_ids)
         tasks = [task for (store_id, _), task in self._work.items() if store_id in wanted]
         if tasks:
@@ -417,20 +420,20 @@ class VectorStores:
     async def _take_in(self, store_id: str, file_id: str, sizes: JsonObject) -> _Chunks:
         file = self._files.find(file_id)
         path = self._files.path(file_id)
-        async with self._turns:
+        async with self._slots:
             if not await asyncio.to_thread(_is_document, file, path):
                 found = await asyncio.to_thread(self._read_text, file, path, sizes)
                 await self._put_in(store_id, file_id, found)
                 return found
-        async with self._document_turns:
+        async with self._document_slots:
             extracted = await self._documents.read(file["filename"], path)
-            async with self._turns:
+            async with self._slots:
                 found = await asyncio.to_thread(self._cut, extracted, sizes)
                 await self._put_in(store_id, file_id, found)
                 return found
 
     async def _put_in(self, store_id: str, file_id: str, found: _Chunks) -> None:
-        """A slice at a time, so that searches get their turn meanwhile; all of it or nothing."""
+        """Index the chunks in slices, so that searches can run in between. If this is cancelled, remove them all."""
         self._index.tell(lambda index: index.remove(store_id, file_id))
         try:
             for start in range(0, len(found), _SLICE):
@@ -462,7 +465,7 @@ class VectorStores:
 
 
 async def _unhurried(items: Sequence[T]) -> AsyncIterator[T]:
-    """The items, with a pause now and then in which the server does other work."""
+    """The items, with a pause after every few items, so that the server can do other work."""
     for number, item in enumerate(items):
         if number % 50 == 49:
             await asyncio.sleep(0)
@@ -470,7 +473,7 @@ async def _unhurried(items: Sequence[T]) -> AsyncIterator[T]:
 
 
 def _is_document(file: JsonObject, path: Path) -> bool:
-    """Whether another process reads the file; ExtractionError if neither it nor this one does."""
+    """Whether another process reads the file. ExtractionError if the file cannot be read at all."""
     check(file["filename"], file["bytes"])
     with path.open("rb") as content:
         return is_document(file["filename"], content.read(HEAD))
@@ -492,7 +495,7 @@ def _expiry(after: JsonObject | None, active: int) -> int | None:
 
 
 def _strategy(given: JsonObject | None) -> JsonObject:
-    """The strategy in the form that the service shows; 400 if the overlap is too large."""
+    """The strategy in the form that the service shows. Raises 400 if the overlap is too large."""
     if given is None or given["type"] == "auto":
         return _AUTO
     sizes = given["static"]

@@ -21,7 +21,7 @@ _number = re.compile(r"\s*[0-9]+(\.[0-9]+)?\s*", re.ASCII).fullmatch
 
 @dataclass(frozen=True, slots=True)
 class Polled(Generic[T]):
-    """What one fetch gives: the state, and the seconds that the server asks to wait before the next fetch."""
+    """The result of one fetch: the state, and the seconds that the server asks to wait before the next fetch."""
 
     value: T
     poll_after: float | None = None

@@ -236,5 +236,5 @@ def test_nothing_is_uploaded_for_a_store_that_does_not_exist(tmp_path: Path, cap
 def test_an_engine_that_is_none_is_one_sentence(engine: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["serve", "--port", "0", "--engine", engine]) == 2
     said = capfd.readouterr().err
-    assert said.startswith("rx-assistant: engine ")
+    assert said.startswith("rx-assistant: engine must ")
     assert said.count("\n") == 1

@@ -20,8 +20,8 @@ from rx_assistant.gui import printable
 
 GUARD = 60  # seconds that nothing here should ever need
 
-EVIL = "\x1b]52;c;cm0gLXJm\x07\x1b[35;5m\x9b2J\x90q\x08\x7f[/red][bold]"
-COMMANDS = (b"\x1b]52", b"\x1b[35;5m", b"\x07", b"\x08", b"\x7f", "\x9b".encode(), "\x90".encode())
+EVIL = "\x1b]52;c;cm0gLXJm\x07\x1b[35;5m\x9b2J\x90q\x08\x7f\u202e\u2066\u200b[/red][bold]"
+COMMANDS = (b"\x1b]52", b"\x1b[35;5m", b"\x07", b"\x08", b"\x7f", *map(str.encode, "\x9b\x90\u202e\u2066\u200b"))
 SEEN = "[/red][bold]"
 
 
@@ -30,6 +30,19 @@ def test_controls_are_replaced_one_by_one() -> None:
     every = "".join(map(chr, range(0x100)))
     assert "".join(map(printable, every)) == printable(every)
     assert not set(map(ord, printable(every))) & ({*range(0x20), *range(0x7F, 0xA0)} - {9, 10})
+
+
+def test_text_is_shown_in_the_order_in_which_it_was_written() -> None:
+    overrides = [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+    assert printable("".join(map(chr, overrides))) == "�" * 9
+    assert printable("access\u202e nimda") == "access� nimda"
+
+
+def test_characters_that_show_nothing_go_and_joiners_stay() -> None:
+    assert printable("rm\u200b\u2060\ufeff\U000e0041 -rf") == "rm -rf"
+    assert printable("a\u2028b\u2029c") == "a\nb\nc"
+    for text in ("👩\u200d🚀", "می\u200cخواهم", "❤\ufe0f", "שלום\u200f", "e\u0301"):
+        assert printable(text) == text
 
 
 def in_terminal(*arguments: str, stdout: int | None = None) -> tuple[bytes, int]:

@@ -28,7 +28,7 @@ LIMITS = Timeout(connect=30, read=30)
 
 TIMED = {name for name, fault in FAULTS.items() if "timeout" in fault.options or fault.stream}
 POISON = {"content-length shorter than the body"}
-"""What is left over there is read by whoever gets that connection next: no outcome could be foretold."""
+"""The next call on the connection reads what is left over there, so its outcome cannot be predicted."""
 
 AIOHTTP = {"a chunk size that is none"}
 """aiohttp reads ahead: whether events come before this error depends on what arrives together."""

@@ -77,7 +77,7 @@ def plain(value: Any) -> Any:
 
 
 class Player:
-    """Answers the n-th exchange to whoever names it."""
+    """Answers a request for the n-th exchange."""
 
     async def __call__(self, request: Received, wire: Wire) -> None:
         response = exchanges()[int(request.headers["x-exchange"])].response

@@ -67,6 +67,70 @@ def test_a_password_in_the_address_is_not_shown(kind: type[AssistantClient]) -> 
     assert "hunter2" not in repr(kind(base_url="http://user:hunter2@x/v1"))
 
 
+WRONG: list[dict[str, Any]] = [
+    {"api_key": 5},
+    {"api_key": KEY.encode()},
+    {"api_key": [KEY]},
+    {"default_headers": 5},
+    {"default_headers": "x"},
+    {"default_headers": [("a", "b")]},
+    {"default_query": "x"},
+    {"dialect": "azure"},
+    {"log": "everything"},
+    {"max_reply_bytes": None},
+    {"max_retries": "2"},
+    {"max_retries": None},
+    {"timeout": "5"},
+    {"timeout": (1, 2)},
+    {"timeout": {"read": 5}},
+]
+
+
+@CLIENTS
+@pytest.mark.parametrize("wrong", WRONG, ids=range(len(WRONG)))
+def test_a_setting_of_a_wrong_type_is_named_at_once(kind: type[AssistantClient], wrong: dict[str, Any]) -> None:
+    """Without the value: it may be a key."""
+    [name] = wrong
+    for make in (
+        lambda: kind(base_url="http://x/v1", **wrong),
+        lambda: kind(base_url="http://x").with_options(**wrong),
+    ):
+        with pytest.raises(errors.ConfigurationError, match=f"^{name} must be .*, got ") as caught:
+            make()
+        assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"extra_headers": 5}, "extra_headers must be a mapping, got int"),
+        ({"extra_headers": {5: "x"}}, "the name of a header must be a text, got int"),
+        ({"extra_headers": {"X-A": b"x"}}, "header 'x-a' must be a text, got bytes"),
+        ({"extra_query": "a=b"}, "extra_query must be a mapping, got str"),
+        ({"extra_body": ["x"]}, "extra_body must be a mapping, got list"),
+    ],
+    ids=str,
+)
+def test_an_option_of_a_wrong_type_is_named(wrong: dict[str, Any], said: str) -> None:
+    client = AssistantClient(base_url="http://localhost:1")
+    with client, pytest.raises(errors.InvalidArgumentError) as caught:
+        client.threads.retrieve("t", **wrong)
+    assert str(caught.value) == said
+
+
+def test_tool_outputs_with_odd_ids_are_the_servers_to_refuse() -> None:
+    async def refuse(request: Received, wire: Wire) -> None:
+        await wire.json({"error": {"message": "no"}}, status=400)
+
+    outputs: Any = [{"tool_call_id": ["c"], "output": "x"}]
+    with (
+        Loopback(refuse) as server,
+        AssistantClient(base_url=server.url) as client,
+        pytest.raises(errors.BadRequestError),
+    ):
+        client.threads.runs.submit_tool_outputs("r", thread_id="t", tool_outputs=outputs)
+
+
 def test_hosts_of_microsoft_are_a_setting() -> None:
     tokens = iter(["first", "second"])
     with Loopback(ok) as server:

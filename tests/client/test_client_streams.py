@@ -26,7 +26,7 @@ BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
-    """No thread of ours, and nothing that warns when it is collected (C35)."""
+    """No thread of this package is left, and nothing warns when it is garbage-collected (C35)."""
     before = {*threading.enumerate()}
     yield
     deadline = time.monotonic() + GUARD

@@ -18,7 +18,7 @@ import rx_assistant
 from rx_assistant import AssistantClient, errors
 from rx_assistant.errors import RxAssistantError
 from rx_assistant.events import ThreadRunCreated
-from rx_assistant.handlers._binding import NotAttachedError
+from rx_assistant.handlers.binding import NotAttachedError
 from rx_assistant.snapshots import RunSnapshot, fold
 from rx_assistant.types import ErrorObject, Run
 

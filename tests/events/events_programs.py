@@ -42,7 +42,7 @@ WRONG = {
     "a name that no event has": 'def f(e: ev.AssistantStreamEvent) -> bool: return e.event == "thread.lost"',
     "an ending, which is no item": 'def f(e: ev.AssistantStreamEvent) -> bool: return e.event == "done"',
     "a failure, which is no item": 'def f(e: ev.AssistantStreamEvent) -> bool: return e.event == "error"',
-    "data that nobody narrowed": "def f(e: ev.AssistantStreamEvent) -> None: e.data.status",
+    "data without narrowing": "def f(e: ev.AssistantStreamEvent) -> None: e.data.status",
     "an event that is changed": 'def f(e: ev.ThreadRunCreated) -> None: e.event = "thread.run.created"',
     "a payload that is changed": "def f(e: ev.ThreadRunCreated) -> None: e.data = e.data",
     "a snapshot that is changed": "def f(s: RunSnapshot) -> None: s.run = None",

@@ -43,7 +43,7 @@ class Dialog(widgets.QDialog):  # type: ignore[misc]
 
 
 class Main(widgets.QMainWindow):  # type: ignore[misc]
-    """A main window that does on its close event what it is told to."""
+    """A main window that answers its close event as the test says."""
 
     def __init__(self, *on_close: str) -> None:
         super().__init__()

@@ -296,7 +296,7 @@ def test_every_example_is_short() -> None:
     assert long == {}
 
 
-EVIL = "\x1b]52;c;cm0gLXJm\x07\x9b2J[/red]"
+EVIL = "\x1b]52;c;cm0gLXJm\x07\x9b2J\u202e[/red]"
 
 
 def test_no_words_of_the_model_command_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,4 +337,4 @@ def test_no_words_of_the_model_command_the_terminal(monkeypatch: pytest.MonkeyPa
         talk_in(CHATS["textual"](), script)
     everything = "".join(shown)
     assert everything.count("]52;c;cm0gLXJm") >= 4
-    assert not [text for text in shown if set("\x1b\x07\x9b") & set(text)]
+    assert not [text for text in shown if set("\x1b\x07\x9b\u202e") & set(text)]

@@ -18,7 +18,7 @@ from rx_assistant.snapshots import RunSnapshot
 
 
 class ManualHost:
-    """Runs what it was given when the test says so, at the time that the test says. Tells nobody when it closes."""
+    """Runs its actions when the test says so, on the test's clock. It does not report its closing."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -358,7 +358,7 @@ def test_of_snapshots_only_the_newest_is_shown_however_many_there_were(host: Man
     push(source, snapshots)
     last = snapshots[-1]
     snapshots.clear()
-    assert living_snapshots() == before + 1  # the others wait for nobody
+    assert living_snapshots() == before + 1  # nothing waits for the others
     host.pass_time(1)
     assert len(shown) == 1
     assert shown[0] is last

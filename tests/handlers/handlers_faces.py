@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from handlers_wire import saying
 
 from rx_assistant import AssistantEventHandler, AsyncAssistantEventHandler
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream, HandledAsyncStream, HandledStream
@@ -302,3 +303,141 @@ def recorder(face: Face, *, names: Iterable[str] = CALLBACKS, show: Callable[...
     made = face.handler(kind)()
     made.calls = []
     return made
+
+
+# -- a stream, ways to wait for it, and handlers -----------------------------------------------------------------------
+
+TEXT = saying("Hel", "lo")
+CUT = TEXT[:8]
+WAITS: dict[str, Callable[[Any, Face], Any]] = {
+    "until_done": lambda given, face: got(given.until_done()),
+    "get_final_run": lambda given, face: got(given.get_final_run()),
+    "get_final_messages": lambda given, face: got(given.get_final_messages()),
+    "get_final_run_steps": lambda given, face: got(given.get_final_run_steps()),
+    "for event": lambda given, face: looped(face, given),
+    "for text": lambda given, face: looped(face, given.text_deltas),
+    "for piped": lambda given, face: looped(face, given.pipe()),
+}
+"""Every way to wait for a stream."""
+
+
+async def looped(face: Face, items: Any) -> list[Any]:
+    """All items of a loop."""
+    return [item async for item in face.each(items)]
+
+
+class Raising:
+    """Raises at the first text delta, and notes the callbacks after it."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.told: list[Any] = []
+
+    async def on_text_delta(self, delta: Any, snapshot: Any) -> None:
+        self.told.append(delta.value)
+        raise self.error
+
+    async def on_timeout(self) -> None:
+        self.told.append("timeout")
+
+    async def on_exception(self, exception: Exception) -> None:
+        self.told.append(exception)
+
+    async def on_end(self) -> None:
+        self.told.append("end")
+
+
+LOOPS = [face for face in FACES if isinstance(face, AsyncFace)]
+
+
+class Slow(AsyncAssistantEventHandler):
+    """Takes its time, and notices when it is not waited for."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.busy = 0
+        self.overlapped = False
+
+    async def _take(self, what: str) -> None:
+        self.busy += 1
+        self.overlapped |= self.busy > 1
+        for _ in range(5):
+            await anyio.lowlevel.checkpoint()
+        self.busy -= 1
+        self.told.append(what)
+
+    async def on_event(self, event: Any) -> None:
+        await self._take(event.event)
+
+    async def on_text_delta(self, delta: Any, snapshot: Any) -> None:
+        await self._take(snapshot.value)
+
+    async def on_end(self) -> None:
+        await self._take("end")
+
+
+class Stuck(AsyncAssistantEventHandler):
+    """Never comes back from its first text, unless it is cancelled."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self.reached = anyio.Event()
+
+    async def on_text_delta(self, delta: Any, snapshot: Any) -> None:
+        self.told.append(delta.value)
+        if self.reached.is_set():
+            return
+        self.reached.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.told.append("cancelled")
+
+    async def on_exception(self, exception: Exception) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.told.append(exception)
+
+    async def on_end(self) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.told.append("end")
+
+
+class Told(AsyncAssistantEventHandler):
+    """Keeps how the stream ended, in its own time."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    async def on_exception(self, exception: Exception) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.told.append(exception)
+
+    async def on_end(self) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.told.append("end")
+
+
+class ToldAtOnce(AssistantEventHandler):
+    """The same in plain functions."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def on_exception(self, exception: Exception) -> None:
+        self.told.append(exception)
+
+    def on_end(self) -> None:
+        self.told.append("end")
+
+
+WAYS = {
+    "until_done": lambda given: given.until_done(),
+    "get_final_run": lambda given: given.get_final_run(),
+    "async for": lambda given: read(given),
+    "text_deltas": lambda given: read(given.text_deltas),
+}
+
+
+async def read(items: Any) -> None:
+    async for _ in items:
+        pass

@@ -35,7 +35,7 @@ def example(text: str, which: tuple[str, str]) -> str:
 
 
 def ours(program: str) -> str:
-    """The program with our imports; whoever runs it brings the client."""
+    """The program with the imports of this package. The test provides the client."""
     program = re.sub(r"from openai import AssistantEventHandler, OpenAI", "from rx_assistant import *", program)
     program = program.replace("import *", "import AssistantEventHandler")
     program = re.sub(r"from openai\.types\.[a-z.]+ import", "from rx_assistant.types import", program)

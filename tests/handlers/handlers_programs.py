@@ -215,7 +215,7 @@ WRONG = {
     "an argument of another kind": "@override\n    def on_text_done(self, text: str) -> None: ...",
     "an argument too few": "@override\n    def on_text_delta(self, delta: t.TextDelta) -> None: ...",
     "a coroutine": "@override\n    async def on_end(self) -> None: ...",
-    "a part that nobody narrowed": "def f(self, call: t.ToolCallDelta) -> None: call.function",
+    "a part without narrowing": "def f(self, call: t.ToolCallDelta) -> None: call.function",
     "what no stream offers": "def f(self) -> None: self.get_final_answer()",
 }
 HEAD = """

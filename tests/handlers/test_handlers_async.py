@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from handlers_faces import AsyncFace, recorder
-from handlers_kinds import LOOPS, TEXT, WAYS, Slow, Stuck, Told, ToldAtOnce
+from handlers_faces import LOOPS, TEXT, WAYS, AsyncFace, Slow, Stuck, Told, ToldAtOnce, recorder
 
 from rx_assistant import AsyncAssistantEventHandler, StreamClosedError
 

@@ -14,10 +14,10 @@ from handlers_wire import saying
 
 import rx_assistant
 from rx_assistant import AssistantEventHandler, AsyncAssistantEventHandler
-from rx_assistant.handlers._offers import OFFERED, OWN
+from rx_assistant.handlers.attributes import FROM_BINDING, FROM_STREAM
 
 TEXT = saying("Hel", "lo")
-NAMES = sorted((*OFFERED, *OWN))
+NAMES = sorted((*FROM_STREAM, *FROM_BINDING))
 """What a handler has of its stream, besides callbacks and loops."""
 
 
@@ -167,12 +167,12 @@ async def test_the_same_stream_twice_is_refused(face: Face) -> None:
 @on_every_face
 async def test_a_handler_without_a_stream_says_what_to_do(face: Face) -> None:
     handler = face.handler(Plain)()
-    for name in OFFERED:
+    for name in FROM_STREAM:
         with pytest.raises(RuntimeError, match=r"pass it as event_handler=, or attach it"):
             getattr(handler, name)
     with pytest.raises(RuntimeError, match="not attached to a stream yet"):
         face.each(handler)
-    assert [getattr(handler, name) for name in OWN] == [None] * len(OWN)
+    assert [getattr(handler, name) for name in FROM_BINDING] == [None] * len(FROM_BINDING)
 
 
 @on_every_face
@@ -291,7 +291,7 @@ def test_an_asynchronous_handler_on_a_synchronous_stream_is_refused_and_left_as_
 async def test_a_coroutine_in_a_handler_of_functions_is_refused(face: Face) -> None:
     class Mistaken(AssistantEventHandler):
         async def on_text_delta(self, delta: Any, snapshot: Any) -> None:  # type: ignore[override]
-            raise AssertionError("nobody awaits this")
+            raise AssertionError("must not be awaited")
 
     with pytest.raises(TypeError, match=r"Mistaken.on_text_delta is an async function.*AsyncAssistantEventHandler"):
         face.stream(*TEXT, handler=Mistaken())

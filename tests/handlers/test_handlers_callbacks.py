@@ -157,7 +157,7 @@ async def test_handlers_share_what_was_parsed(face: Face, monkeypatch: pytest.Mo
         stream.attach(handler)
     async with face.block(stream):
         await got(stream.until_done())
-    assert len(built) == len(EVERYTHING) - 1, "done is the only event that nobody looks into"
+    assert len(built) == len(EVERYTHING) - 1, "done is the only event whose data is not read"
 
 
 def dump(given: Any) -> Any:

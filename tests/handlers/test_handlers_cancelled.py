@@ -1,4 +1,4 @@
-"""Cancelling who reads, who awaits a handler, who sends the request and who waits: told, and never swallowed."""
+"""Cancelling the task that reads, awaits a handler, sends the request or waits: never swallowed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
-from handlers_faces import AsyncFace
-from handlers_kinds import LOOPS, TEXT, WAYS, Slow, Stuck, Told, ToldAtOnce
+from handlers_faces import LOOPS, TEXT, WAYS, AsyncFace, Slow, Stuck, Told, ToldAtOnce
 
 from rx_assistant import StreamCancelledError
 

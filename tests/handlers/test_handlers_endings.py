@@ -1,12 +1,11 @@
-"""Streams that break, are left or are never sent: what handlers are told, and what is raised."""
+"""Streams that break, are left or are never sent: the callbacks of handlers, and the errors that are raised."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from handlers_faces import Face, got, on_every_face, recorder
-from handlers_waits import CUT, TEXT, WAITS, Raising
+from handlers_faces import CUT, TEXT, WAITS, Face, Raising, got, on_every_face, recorder
 from handlers_wire import DONE, begun, frame, message, message_delta, piece, run
 
 from rx_assistant import (
@@ -51,7 +50,7 @@ async def test_each_ending_is_reported_once(face: Face, ending: Any) -> None:
             except Exception as one:
                 caught.append(one)
     assert [type(one) for one in caught] == ([] if error is None else [error] * len(WAITS))
-    assert len({id(one) for one in caught}) <= 1, "the same error whoever asks"
+    assert len({id(one) for one in caught}) <= 1, "every wait raises the same error"
     raised = caught[0] if caught else None
     assert [call[0] for call in main.calls] == told
     assert [call[1] for call in main.calls if call[0] == "on_exception"] == [raised] * ("on_exception" in told)

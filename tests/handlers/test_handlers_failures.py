@@ -1,12 +1,11 @@
-"""Handlers that raise: what comes out of which wait, what is logged, and who does not notice."""
+"""Handlers that raise: which wait raises the error, what is logged, and which readers are not affected."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from handlers_faces import Face, got, on_every_face, recorder
-from handlers_waits import CUT, TEXT, WAITS, Raising, looped
+from handlers_faces import CUT, TEXT, WAITS, Face, Raising, got, looped, on_every_face, recorder
 
 from rx_assistant import StreamTruncatedError
 

@@ -1,7 +1,7 @@
 """Law L5 for handlers: everything is created once, grows, and is done at most once, under any disorder.
 
-Over generated streams, call by call against a reference that knows nothing but the frames; on every face, for who is
-there from the start and for who comes late, on streams that end and on streams that break.
+Over generated streams, each call is compared with a reference that only reads the frames: on every face, for early and
+late handlers, on streams that end and on streams that break.
 """
 
 from __future__ import annotations

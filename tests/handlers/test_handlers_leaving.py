@@ -1,4 +1,4 @@
-"""Leaving a block: the ending of the stream is told first, on every face and however slow a callback is."""
+"""Leaving a block: handlers get the ending first, on every face, even if a callback is slow."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
-from handlers_faces import AsyncFace, Face, got, on_every_face
-from handlers_waits import CUT, TEXT
+from handlers_faces import CUT, TEXT, AsyncFace, Face, got, on_every_face
 
 from rx_assistant import AssistantEventHandler
 from rx_assistant.errors import StreamTruncatedError

@@ -1,4 +1,4 @@
-"""Inside callbacks and around them: what is current, waiting and iterating, further streams, and several who wait."""
+"""Inside and around callbacks: the current objects, waiting and iterating, further streams, several waits at once."""
 
 from __future__ import annotations
 
@@ -319,7 +319,7 @@ async def test_a_further_stream_that_breaks_is_an_exception_of_the_callback(face
     assert isinstance(handler.exception, StreamTruncatedError)
 
 
-# -- several who wait ------------------------------------------------------------------------------------------------
+# -- several waits at once -------------------------------------------------------------------------------------------
 
 
 class RaisingOnce:

@@ -6,6 +6,7 @@
         @pytest.fixture
         def rig(self) -> Rig: ...
 
+`sample` gives the tests rigs from a product of axes: every pair of values occurs, and every pair of a test and a value.
 The numbers are those of the contract; RS is the matching rule of Reactive Streams.
 """
 
@@ -15,10 +16,11 @@ import functools
 import gc
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+from covering import covering, name_of
 from hot.hot_rigs import Rig
 from reactivex import Observer, abc, operators as ops
 
@@ -33,7 +35,7 @@ class Boom(Exception):
 
 
 class Seen(Observer[Any]):
-    """An observer that notes what it is told, in order; `act` is called with each number."""
+    """An observer that notes its signals in order. `act` is called with each number."""
 
     def __init__(self, rig: Rig, act: Callable[[int], object] | None = None) -> None:
         super().__init__()
@@ -79,6 +81,17 @@ def gone(observer: weakref.ref[Any]) -> bool:
     if observer() is not None:
         gc.collect()
     return observer() is None
+
+
+@functools.cache
+def _sample(*axes: Sequence[Any]) -> list[tuple[Any, ...]]:
+    return covering(TESTS, *axes)
+
+
+def sample(metafunc: pytest.Metafunc, *axes: tuple[Any, ...]) -> None:
+    """Parametrize the fixture `rig` of a test of the contract: `request.param` is one value of each axis."""
+    cases = [case for test, *case in _sample(*axes) if test == metafunc.function.__name__]
+    metafunc.parametrize("rig", cases, indirect=True, ids=map(name_of, cases))
 
 
 class Contract:
@@ -366,7 +379,7 @@ class Contract:
         subscription.dispose()
 
     @pytest.mark.parametrize("ending", ["complete", "fail"])
-    @pytest.mark.parametrize("before", [True, False], ids=["someone-was-there", "nobody-was-there"])
+    @pytest.mark.parametrize("before", [True, False], ids=["with an earlier subscriber", "without one"])
     def test_c20_subscribing_after_the_ending_gives_what_is_kept_then_the_ending_once(
         self, rig: Rig, ending: str, before: bool
     ) -> None:
@@ -452,7 +465,7 @@ class Contract:
         subscriptions[-1].dispose()
         subscriptions[-1].dispose()
         assert len(rig.left) == 1
-        rig.observable.subscribe(raising, lambda _: None)  # one who comes back, and is thrown out
+        rig.observable.subscribe(raising, lambda _: None)  # a subscriber that raises and is removed
         rig.emit(2)
         assert len(rig.left) == 2
         watch(rig)
@@ -461,11 +474,11 @@ class Contract:
 
     def test_c31_an_async_callback_is_a_type_error(self, rig: Rig) -> None:
         async def callback(*_: object) -> None:
-            raise AssertionError("nobody awaits it")
+            raise AssertionError("must not be awaited")
 
         class AsyncCallable:
             async def __call__(self, *_: object) -> None:
-                raise AssertionError("nobody awaits it")
+                raise AssertionError("must not be awaited")
 
         def generator(*_: object) -> Iterator[None]:
             raise AssertionError("nothing iterates over it")
@@ -489,3 +502,6 @@ class Contract:
             rig.observable.subscribe(lambda _: None, callback)
         with pytest.raises(TypeError, match="on_completed is an async function"):
             rig.observable.subscribe(on_completed=callback)
+
+
+TESTS = [name for name in vars(Contract) if name.startswith("test_")]

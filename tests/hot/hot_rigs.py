@@ -1,4 +1,4 @@
-"""Observables of ours with strings attached, for the contract suite: roots that a test feeds by hand."""
+"""Observables for the contract suite: roots that a test feeds by hand."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Rig:
 
 
 class _Root:
-    """A root without I/O: whoever holds it appends to its log."""
+    """A root without I/O. The test appends to its log."""
 
     driver: Any = None
     log: HotLog[Any]

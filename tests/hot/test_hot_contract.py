@@ -1,4 +1,4 @@
-"""The contract over everything that stands on a hot log: roots of both faces, operators, pipes, fluent methods."""
+"""The contract over everything on a hot log: roots of both faces, operators, pipes, fluent methods."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import reactivex
-from hot.contract import Contract
+from hot.contract import Contract, sample
 from hot.hot_rigs import AsyncRoot, Rig, SyncRoot
 from reactivex import operators as ops
 
@@ -44,7 +44,7 @@ def numbered(root: Root) -> Rig:
 
 
 def held_back(root: Root) -> Rig:
-    """An operator that gives the items up to the one before the last at once, and has something to say at the end."""
+    """An operator that adds an item of its own before an error."""
 
     def start(down: Sink[Any], scope: Scope[int]) -> Hooks:
         def failed(error: Exception) -> None:
@@ -98,26 +98,20 @@ MAKERS = [bare, doubled, numbered, held_back, two_operators, stock_map, stock_fi
 MAKERS += [stock_chain, fluent, mixed]
 
 
-def prepared(make: Callable[[Root], Rig], root: Root) -> Rig:
-    rig = make(root)
-    if make is not bare:
-        rig.many = 5_000
-    return rig
+FACES = (SyncRoot, AsyncRoot)
+REPLAY = ("all", "none")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "rig" in metafunc.fixturenames:
+        sample(metafunc, tuple(MAKERS), FACES, REPLAY)
 
 
 class TestOnAHotLog(Contract):
-    @pytest.fixture(params=[True, False], ids=["all", "none"])
-    def keep(self, request: pytest.FixtureRequest) -> bool:
-        return bool(request.param)
-
-    @pytest.fixture(params=MAKERS, ids=lambda make: make.__name__)
-    def rig(self, request: pytest.FixtureRequest, keep: bool) -> Rig:
-        return prepared(request.param, SyncRoot(keep=keep))
-
-
-class TestOnTheAsyncFace(Contract):
-    """It shares all of this with the other face, so a sample will do."""
-
-    @pytest.fixture(params=[bare, fluent, mixed], ids=lambda make: make.__name__)
+    @pytest.fixture
     def rig(self, request: pytest.FixtureRequest) -> Rig:
-        return prepared(request.param, AsyncRoot())
+        make, face, replay = request.param
+        rig: Rig = make(face(keep=replay == "all"))
+        if make is not bare:
+            rig.many = 5_000
+        return rig

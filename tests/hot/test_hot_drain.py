@@ -1,4 +1,4 @@
-"""The drain of a hot log, made deterministic: who delivers, who leaves, who interrupts, and when."""
+"""The drain of a hot log, made deterministic: delivery, leaving and interrupts at chosen moments."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_subscriber_that_comes_while_the_lock_is_being_released_is_not_forgott
     first = Seat(log)
     door = Doorway(log, lambda: seats.append(Seat(log)))
     log.push(1)
-    assert door.turned_away == 1  # so that it was the holder who had to look again
+    assert door.turned_away == 1  # so the holder had to look again
     assert seats[0].got == first.got == [1]
 
 
@@ -385,7 +385,7 @@ def test_an_interrupt_at_the_ending_costs_no_sibling_the_ending(error: Exception
     with pytest.raises(KeyboardInterrupt):
         log.want(FOREVER)
     assert after.got == [error or "completed"]
-    assert told  # who waits for the ending has been woken
+    assert told  # the wait for the ending was woken
     late = Seat(log)
     assert late.got == [error or "completed"]
 
@@ -412,7 +412,7 @@ def test_a_newcomer_whose_replay_is_interrupted_gets_the_rest_of_it_and_what_fol
 def test_what_an_interrupted_waiter_wanted_is_delivered_while_another_reads() -> None:
     log: HotLog[int] = HotLog()
     seat = Seat(log)
-    log.want(FOREVER)  # by one who has been interrupted since, and does not drain any more
+    log.want(FOREVER)  # by a thread that was then interrupted and does not drain any more
     cursor = log.cursor()
     fill(log, 1, 2)
     assert cursor.take() == 1

@@ -100,7 +100,7 @@ def test_hooks_for_the_ending_may_hand_on_what_is_left() -> None:
 
 @pytest.mark.parametrize("beyond", [[], [operator(counting)]], ids=["directly", "through another operator"])
 def test_what_an_observer_raises_is_never_taken_for_an_error_of_the_source(beyond: list[Any]) -> None:
-    """[C7] The operator has something left to hand on at an error: not to one who has been thrown out."""
+    """[C7] An operator with items left at an error does not emit them to a removed subscriber."""
     boom = ZeroDivisionError()
 
     def raising(_: object) -> None:

@@ -17,7 +17,7 @@ async def reply(request: Received, wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("tls", [None, server_tls()], ids=["plain", "tls"])
-@pytest.mark.parametrize("stage", ["accepted", "a few bytes", "a reply that nobody reads"])
+@pytest.mark.parametrize("stage", ["accepted", "a few bytes", "an unread reply"])
 def test_it_leaves_no_connection_open(tls: ssl.SSLContext | None, stage: str) -> None:
     for _ in range(5):
         with Loopback(reply, tls=tls) as server:

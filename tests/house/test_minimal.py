@@ -8,6 +8,7 @@ import sys
 import tomllib
 from itertools import chain
 from pathlib import Path
+from zipfile import PyZipFile
 
 import pytest
 
@@ -42,6 +43,22 @@ def test_every_name_can_be_imported_without_extras() -> None:
     code = "from rx_assistant import *; import rx_assistant; print(len(rx_assistant.__all__), local, gui)"
     assert "rx_assistant.local" in run(code)
     assert run("import rx_assistant\nprint(all(hasattr(rx_assistant, name) for name in dir(rx_assistant)))") == "True\n"
+
+
+def test_every_name_can_be_imported_from_a_zip_file_without_sources(tmp_path: Path) -> None:
+    with PyZipFile(str(tmp_path / "package.zip"), "w") as archive:
+        archive.writepy(str(ROOT / "rx_assistant"))
+        assert not [name for name in archive.namelist() if name.endswith(".py")]
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path / "package.zip")!r})
+import rx_assistant
+assert "package.zip" in rx_assistant.__file__
+from rx_assistant import *
+from rx_assistant.types import *
+print(AssistantClient.__name__, TextDelta.__name__, len(rx_assistant.types.__all__) > 200)
+"""
+    assert run(code) == "AssistantClient TextDelta True\n"
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def wait_until_blocked(body: ResponseBody) -> None:
             deadline.wait(0.005)
             return
         deadline.wait(0.002)
-    raise AssertionError("nobody reads")
+    raise AssertionError("must not be read")
 
 
 TRANSPORTS = ["plain", "tls", "tls through a proxy"]

@@ -405,6 +405,48 @@ class TestSecurity:
         assert "/v1/threads" in caplog.text
         assert not any(KEY in text for text in told)
 
+    @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+    def test_keys_in_an_address_are_in_no_log_and_no_error(
+        self, exchange: Exchange, caplog: pytest.LogCaptureFixture, library: Any
+    ) -> None:
+        """Both libraries log addresses at INFO."""
+
+        async def refuse(request: Received, wire: Wire) -> None:
+            await wire.json({"error": {"message": f"nothing is at {request.target}"}}, status=404)
+
+        caplog.set_level(logging.DEBUG)
+        given = {"max_retries": 0, "default_query": {"api_key": KEY, "code": KEY, "v": "1"}, "log": "content"}
+        with Loopback(refuse) as server:
+            for url in (server.url.replace("://", f"://me:{KEY}@"), f"http://me:{KEY}@localhost:1/v1"):
+                with pytest.raises(errors.APIError) as caught:
+                    exchange(url, threads.retrieve("t"), library, **given)
+                told = [str(caught.value), repr(caught.value), repr(caught.value.request), str(caught.value.body)]
+                assert not [text for text in told if KEY in text]
+                assert str(caught.value.request.url).endswith("/v1/threads/t?v=1")
+        assert server.requests[0].query[0] == ("api_key", KEY)
+        assert "HTTP Request: GET http://[hidden]@localhost" in caplog.text
+        assert KEY not in caplog.text
+
+    def test_headers_with_the_name_of_a_key_are_hidden_in_the_log(
+        self, exchange: Exchange, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG, logger="rx_assistant")
+        names = ["X-My-Token", "Ocp-Apim-Subscription-Key", "X-Auth", "Client-Secret", "X-Signature"]
+        with Loopback(ok) as server:
+            given = {"log": "content", "default_headers": {name: f"{KEY}-{name}" for name in names} | {"X-Trace": "t7"}}
+            exchange(server, threads.create({}), **given)
+        assert KEY not in caplog.text
+        assert "t7" in caplog.text
+        assert server.requests[0].headers["idempotency-key"] in caplog.text
+
+    @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+    @pytest.mark.parametrize("length", ["1", "9999"])
+    def test_errors_of_the_library_below_httpx_become_ours(self, exchange: Exchange, library: Any, length: str) -> None:
+        """h11 counts the body, and httpcore lets its error through."""
+        with Loopback(ok) as server, pytest.raises(errors.APIConnectionError, match="data for declared") as caught:
+            exchange(server, threads.create({}), library, default_headers={"Content-Length": length})
+        assert type(caught.value.__cause__).__module__.startswith("h11")
+
     def test_content_is_logged_only_when_asked_for(self, exchange: Exchange, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG, logger="rx_assistant")
         with Loopback(ok) as server:

@@ -30,7 +30,7 @@ async def drips(wire: Wire) -> None:
     for _ in range(200):
         await wire.send(b" ")
         await asyncio.sleep(0.01)
-    raise AssertionError("nobody gave up")
+    raise AssertionError("no call gave up")
 
 
 async def drips_a_head(request: Received, wire: Wire) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
+
+import anyio.to_thread
 
 from rx_assistant.local import RunContext
 from rx_assistant.local.engine import (
@@ -27,6 +30,8 @@ from rx_assistant.local.engine import (
     ImageFile,
     ImageUrl,
     Incomplete,
+    NewPart,
+    Note,
     RawBytes,
     Refusal,
     SearchResult,
@@ -226,6 +231,113 @@ async def recurs_without_end(context):
 
 
 # What `run` returns
+
+
+@odd(error=FIXED)
+async def gives_a_new_value_at_each_look(context):
+    class Flickering(Text):
+        @property
+        def value(self):
+            looks.append(self)
+            return "text" if len(looks) % 2 else b"bytes"
+
+    looks = []
+    yield Text("before")
+    action = object.__new__(Flickering)
+    object.__setattr__(action, "citations", ())
+    yield action
+
+
+@odd(error=FIXED)
+async def raises_errors_in_a_circle(context):
+    first, second = ValueError(1), ValueError(2)
+    first.__cause__, second.__cause__ = second, first
+    yield Text("before")
+    raise first
+
+
+@odd(error=FIXED)
+async def raises_groups_in_groups(context):
+    yield Text("before")
+    raise BaseExceptionGroup("", [BaseExceptionGroup("", [KeyboardInterrupt(), GeneratorExit(), SystemExit()])])
+
+
+@odd("completed")
+async def changes_what_it_gave(context):
+    attributes, note = {"a": 1}, {"a": [1]}
+    yield found(attributes=attributes)
+    yield Note(note)
+    attributes["a"] = note["a"][0] = note["b"] = {1, 2}
+    yield EndStep()
+    yield Text("done")
+
+
+@odd(error=FIXED)
+def closes_with_an_exit(context):
+    class Given(Iterator):
+        @property
+        def aclose(self):
+            raise SystemExit
+
+    async def item():
+        raise ValueError
+
+    return Given(item)
+
+
+@odd(error=FIXED)
+def is_no_iterator_after_all(context):
+    class Given:
+        def __aiter__(self):
+            raise SystemExit
+
+    return Given()
+
+
+@odd("cancelled", endless=True)
+async def takes_its_cancellation_back(context):
+    yield Text("before")
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            asyncio.current_task().uncancel()
+
+
+@odd("cancelled", endless=True)
+async def waits_for_a_thread(context):
+    yield Text("before")
+    await anyio.to_thread.run_sync(threading.Event().wait)
+
+
+@odd("completed")
+async def forgets_tasks_that_come_back(context):
+    async def stubborn():
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            asyncio.get_running_loop().create_task(stubborn())
+
+    asyncio.get_running_loop().create_task(stubborn())
+    await asyncio.sleep(0)
+    yield Text("done")
+
+
+@odd("completed")
+async def exits_in_a_callback(context):
+    asyncio.get_running_loop().call_soon(sys.exit)
+    await asyncio.sleep(0)
+    yield Text("done")
+
+
+@odd("completed")
+async def says_what_no_wire_can_hold(context):
+    yield Text("\ud800")
+    yield NewPart()
+    yield Text("\udc00\ud800")
+    yield ImageFile("\ud800")
+    yield EndStep()
+    yield found(file_name="\ud800\0", text="\udc00")
 
 
 @odd(error="Engine.run must return an async iterator, got None")

@@ -117,6 +117,15 @@ def test_pages_of_other_origins_are_refused_with_and_without_a_key(connect, orig
         assert ask(api, sec_fetch_site="cross-site", **headers).status_code == 403
 
 
+@pytest.mark.parametrize("other", ["http://evil.example", "null", ""])
+def test_every_origin_of_a_request_must_be_known(connect, other):
+    for api in (connect(), connect(allow_origins=[PAGE])):
+        own = api.server.base_url.removesuffix("/v1")
+        for first in (own, PAGE):
+            response = api.http.get("/assistants", headers=[("origin", first), ("origin", other)])
+            assert (response.status_code, code(response)) == (403, "origin_not_allowed")
+
+
 def test_programs_and_address_bars_are_let_in(api):
     own = api.server.base_url.removesuffix("/v1")
     assert ask(api, "POST", "/threads", origin=own).status_code == 200
@@ -195,7 +204,9 @@ def test_recorded_requests_hold_no_keys(connect):
     api = connect(api_key="secret-1234567890")
     ask(api, authorization="Bearer secret-1234567890", cookie="session=secret-1234567890")
     ask(api, api_key="secret-1234567890")
-    assert len(api.server.requests) == 2
+    ask(api, path="/assistants?api-key=secret-1234567890&limit=1", x_my_token="secret-1234567890")
+    assert len(api.server.requests) == 3
+    assert api.server.requests[-1].query == "api-key=[hidden]&limit=1"
     assert "secret" not in repr(api.server.requests)
     assert api.server.requests[0].headers["authorization"] == "***"
 

@@ -258,7 +258,7 @@ def test_a_server_without_a_list_of_models_is_accepted_with_a_note(handler, upst
         ({"upstream_key_env": "NOT_THERE"}, "needs upstream"),
         ({"upstream": "http://host/v1", "thinking": "loud"}, "must be 'reasoning' or 'text', got 'loud'"),
         ({"upstream": "http://host/v1", "upstream_timeout": 0}, "must be more than 0 seconds"),
-        ({"upstream": "http://host/v1", "engine": "builtin"}, "not two of them"),
+        ({"upstream": "http://host/v1", "engine": "builtin"}, "only one of upstream, engine and script"),
         ({"engine": "responses"}, "needs an upstream"),
     ],
 )

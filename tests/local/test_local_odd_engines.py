@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -10,7 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from local.conftest import Api, parsed
-from local.odd_engines import ODD, Odd
+from local.odd_engines import FIXED, ODD, Odd
+from rx_assistant.local.engine import Gate, NewPart, Text
+from rx_assistant.local.runs.journal import Journal
 
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
 
@@ -61,6 +64,42 @@ def watched(api: Api, assistant: str, thread: str, odd: Odd) -> list:
                 api("POST", f"/threads/{thread}/runs/{run['id']}/cancel")
             received += part
     return parsed(received)
+
+
+def test_a_server_goes_on_when_an_engine_cancels_every_task(connect):
+    """While no request is under way: uvicorn sends no reply to a request whose task was cancelled."""
+    cancelled = threading.Event()
+
+    async def run(context):
+        yield Gate("go")
+        for task in asyncio.all_tasks():
+            task.cancel()
+        cancelled.set()
+        await asyncio.sleep(0)
+
+    api = connect(engine=engine(run))
+    started = api.wait(api.start(api.assistant(), api.thread("hi")), "in_progress")
+    api.server.release("go")
+    assert cancelled.wait(30)
+    stored = api.wait(started)
+    assert (stored["status"], stored["last_error"]["message"]) == ("failed", FIXED)
+
+
+def test_a_message_of_many_parts_costs_the_same_for_each(connect, monkeypatch):
+    """Each part is stored once, at the end or when somebody polls."""
+    stored, save = [], Journal.save_message
+    monkeypatch.setattr(Journal, "save_message", lambda self, message: stored.append(message) or save(self, message))
+
+    async def run(context):
+        for _ in range(200):
+            yield Text("a")
+            yield NewPart()
+
+    api = connect(engine=engine(run))
+    thread = api.thread("hi")
+    api.wait(api.start(api.assistant(), thread))
+    assert len(api.messages(thread)[-1]["content"]) == 200
+    assert len(stored) < 20
 
 
 @pytest.mark.parametrize("name", [name for name, odd in ODD.items() if odd.endless])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 from collections.abc import Iterator
 
 import pytest
 
+from rx_assistant.local.directory import connect
+from rx_assistant.local.retrieval import index as index_module
 from rx_assistant.local.retrieval.chunking import chunks
 from rx_assistant.local.retrieval.extraction import ExtractionError, extract
 from rx_assistant.local.retrieval.filters import matches
@@ -114,7 +115,7 @@ def test_a_query_of_common_words_still_looks_for_them():
 
 @pytest.fixture
 def index() -> Iterator[ChunkIndex]:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection = connect(":memory:", index_module._MIGRATIONS)
     yield ChunkIndex(connection)
     connection.close()
 

@@ -1,4 +1,4 @@
-"""Runs: every status and transition, whoever watches."""
+"""Runs: every status and transition, with and without readers."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ import rx_assistant.local
 from rx_assistant.errors import ConfigurationError
 from rx_assistant.local.engine import Failure, RunContext, Text
 from rx_assistant.local.engines import load_engine
-from rx_assistant.local.leg import CutError, Leg
+from rx_assistant.local.frame_log import CutError, FrameLog
 from rx_assistant.local.server import listening_socket
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -206,54 +206,54 @@ def test_streams_have_the_headers_of_the_service(play):
 # Readers
 
 
-def drain(leg: Leg) -> bytes:
+def drain(log: FrameLog) -> bytes:
     async def read() -> bytes:
-        return b"".join([part async for part in leg.read()])
+        return b"".join([part async for part in log.read()])
 
     return asyncio.run(read())
 
 
-def test_a_leg_is_read_from_its_beginning_by_anyone():
+def test_every_reader_of_a_frame_log_begins_at_its_first_frame():
     async def use() -> list[bytes]:
-        leg = Leg()
-        leg.append(b"one")
-        first = asyncio.create_task(_read(leg))
+        log = FrameLog()
+        log.append(b"one")
+        first = asyncio.create_task(_read(log))
         await asyncio.sleep(0)
-        leg.append(b"two")
-        leg.end(done=False)
-        return [await first, await _read(leg)]
+        log.append(b"two")
+        log.end(done=False)
+        return [await first, await _read(log)]
 
-    async def _read(leg: Leg) -> bytes:
-        return b"".join([part async for part in leg.read()])
+    async def _read(log: FrameLog) -> bytes:
+        return b"".join([part async for part in log.read()])
 
     assert asyncio.run(use()) == [b"onetwo", b"onetwo"]
 
 
-def test_a_leg_forgets_its_beginning_past_its_limit_and_breaks_those_who_lag():
-    leg = Leg(limit=1000)
+def test_a_frame_log_past_its_limit_drops_its_oldest_frames_and_breaks_slow_readers():
+    log = FrameLog(limit=1000)
     for _ in range(100):
-        leg.append(b"x" * 100)
-    assert leg.size <= 1000
-    leg.end(done=False)
+        log.append(b"x" * 100)
+    assert log.size <= 1000
+    log.end(done=False)
     with pytest.raises(CutError):
-        drain(leg)
+        drain(log)
 
 
-def test_nothing_comes_after_the_end_of_a_leg():
-    leg = Leg()
-    leg.end()
-    leg.emit("thread.run.cancelling", {})
-    leg.cut()
-    assert drain(leg) == b"event: done\ndata: [DONE]\n\n"
+def test_nothing_comes_after_the_end_of_a_frame_log():
+    log = FrameLog()
+    log.end()
+    log.emit("thread.run.cancelling", {})
+    log.cut()
+    assert drain(log) == b"event: done\ndata: [DONE]\n\n"
 
 
 def test_what_is_sent_at_once_is_bounded():
     async def use() -> list[int]:
-        leg = Leg()
+        log = FrameLog()
         for _ in range(1000):
-            leg.append(b"x" * 1000)
-        leg.end(done=False)
-        return [len(part) async for part in leg.read()]
+            log.append(b"x" * 1000)
+        log.end(done=False)
+        return [len(part) async for part in log.read()]
 
     sizes = asyncio.run(use())
     assert sum(sizes) == 1_000_000
@@ -420,9 +420,9 @@ def test_engines_are_loaded_by_name(tmp_path, monkeypatch):
 
 
 def test_an_engine_and_a_script_are_one_too_many():
-    with pytest.raises(ConfigurationError, match="not both"):
+    with pytest.raises(ConfigurationError, match="got both"):
         rx_assistant.local.serve(engine="builtin", script={})
-    with pytest.raises(ConfigurationError, match="needs a script"):
+    with pytest.raises(ConfigurationError, match="script must be given"):
         rx_assistant.local.serve(engine="scripted")
     rx_assistant.local.serve(engine="scripted", script={})
 

@@ -26,7 +26,7 @@ Backend = Literal["asyncio", "trio"]
 
 
 def new_threads(before: set[threading.Thread]) -> list[str]:
-    """Threads of ours; those that trio and asyncio keep for name look-ups are idle, and end by themselves."""
+    """The threads of this package. Idle threads of trio and asyncio for name lookups end by themselves."""
     names = [thread.name for thread in set(threading.enumerate()) - before]
     return [name for name in names if not name.startswith(("Trio thread", "asyncio_"))]
 

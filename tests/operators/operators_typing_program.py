@@ -1,4 +1,4 @@
-"""A program that type checkers read: nobody runs it. It states what each operator gives on both faces."""
+"""A program for type checkers; it is never run. It states what each operator gives on both faces."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_the_streams_error_comes_through() -> None:
 
 
 class Told(AssistantEventHandler):
-    """What a handler is told of the same."""
+    """The callbacks of a handler for the same events."""
 
     def __init__(self) -> None:
         self.pieces: list[str | None] = []

@@ -41,7 +41,7 @@ class TestTextStreams(Contract):
         found: list[Any] = []
         subscription = root.pipe(ax.texts()).subscribe(found.append)
         root.log.push(text(""))
-        subscription.dispose()  # nobody feeds it now but those who come
+        subscription.dispose()  # only later subscribers feed it now
         root.left.clear()
         return rig_of(root, found[0], text)
 

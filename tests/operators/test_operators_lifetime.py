@@ -1,4 +1,4 @@
-"""Substreams: who feeds them, how long they live, and whom an error in them concerns."""
+"""Substreams: what feeds them, how long they live, and which readers get their errors."""
 
 from __future__ import annotations
 

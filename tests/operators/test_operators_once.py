@@ -1,7 +1,7 @@
 """Law L5, once: each message, part, step and call is created once, then its deltas, then done at most once.
 
-Over generated streams, in order and in disorder, and over every recording; for those present from the start, for those
-who come late, and for loops inside loops.
+Over generated streams, in order and in disorder, and over every recording; for early and late subscribers, and for
+loops inside loops.
 """
 
 from __future__ import annotations

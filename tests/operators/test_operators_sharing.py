@@ -1,4 +1,4 @@
-"""C34 and laziness: what nobody reads is not parsed, and what many read is parsed once."""
+"""C34 and laziness: unread items are not parsed, and items with many readers are parsed once."""
 
 from __future__ import annotations
 

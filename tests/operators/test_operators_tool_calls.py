@@ -244,7 +244,7 @@ def test_a_loop_over_a_steps_calls_ends_with_the_error_of_an_operator_in_it() ->
     stream = call_with("{}")
     with pytest.raises(ValueError, match="refused"):
         for each in stream.pipe(ax.run_steps()):
-            list(operator(refuse)(each._moments))  # type: ignore[call-overload]  # any operator of ours that raises
+            list(operator(refuse)(each._moments))  # type: ignore[call-overload]  # any operator of this package that raises
 
 
 def test_long_arguments_are_not_repeated_whole_in_the_message() -> None:

@@ -1,4 +1,4 @@
-"""An observer that notes what it is told, and where."""
+"""An observer that notes its signals and their threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Boom(Exception):
 
 
 class Seen(Observer[Any]):
-    """Notes what it is told, and on which thread; `act` is called with each state."""
+    """Notes each signal and its thread. `act` is called with each state."""
 
     def __init__(self, act: Callable[[Any], object] | None = None) -> None:
         super().__init__()

@@ -40,7 +40,7 @@ CUT = {
 
 
 def conversation(client: Any, turns: int) -> Iterator[tuple[AssistantStream, AssistantStream]]:
-    """For each leg: the stream, resumed, and the run's events from the beginning."""
+    """For each stream of the conversation: the stream, resumed, and the run's events from the beginning."""
     assistant = client.assistants.create(model="local")
     thread = client.threads.create(messages=[{"role": "user", "content": "go"}])
     stream = client.threads.runs.stream(thread_id=thread.id, assistant_id=assistant.id, on_disconnect="poll")
@@ -83,9 +83,9 @@ def test_a_connection_that_the_server_breaks_is_resumed(face: str, script: str) 
         pairs = on(face, server.base_url, lambda client: call(client, len(turns)))
         created = [request for request in server.requests if request.method == "POST" and "/runs" in request.path]
     assert len(created) == len(turns)
-    for leg, (stream, polled) in enumerate(pairs):
+    for number, (stream, polled) in enumerate(pairs):
         assert stream.log.failure is None
-        if leg == 0:
+        if number == 0:
             assert stream.snapshot == polled.snapshot
         else:  # the first stream's steps are no part of the second
             assert {step.id for step in stream.snapshot.steps} <= {step.id for step in polled.snapshot.steps}

@@ -64,7 +64,7 @@ def raising(*_: object) -> None:
 
 
 def void(*_: object) -> None:
-    """An observer that is told, and does nothing."""
+    """An observer that does nothing."""
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_c18_c19_every_reference_is_dropped_at_the_end(clock: TestScheduler, end
 @pytest.mark.parametrize("make", [watch, watch_async])
 def test_c31_an_async_callback_is_a_type_error(make: Any) -> None:
     async def callback(*_: object) -> None:
-        raise AssertionError("nobody awaits it")
+        raise AssertionError("must not be awaited")
 
     async def later() -> Polled[int]:
         return Polled(1)

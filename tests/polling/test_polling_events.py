@@ -10,7 +10,7 @@ import anyio
 import pytest
 from loopback import Loopback, Received, Wire
 from polling_faces import FACES, on
-from polling_legs import FILES, SCRIPTS
+from polling_recorded import FILES, SCRIPTS
 
 from rx_assistant import AssistantClient, AssistantEventHandler, AsyncAssistantClient, local, operators as ax
 from rx_assistant.errors import NotFoundError, PollTimeoutError, StreamClosedError
@@ -295,7 +295,7 @@ def test_lists_of_servers_that_know_no_order_and_no_filter_are_put_right() -> No
 
 
 def test_entering_raises_what_the_server_answers(face: str) -> None:
-    async def nobody(request: Received, wire: Wire) -> None:
+    async def missing(request: Received, wire: Wire) -> None:
         await wire.json({"error": {"message": "no such run"}}, 404)
 
     def sync(client: Any) -> None:
@@ -304,7 +304,7 @@ def test_entering_raises_what_the_server_answers(face: str) -> None:
     async def later(client: Any) -> None:
         await client.threads.runs.watch_events("run_1", "thread_1").__aenter__()
 
-    with Loopback(nobody) as server, pytest.raises(NotFoundError):
+    with Loopback(missing) as server, pytest.raises(NotFoundError):
         on(face, server.url, sync if face == "sync" else later)
 
 

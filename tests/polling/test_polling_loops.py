@@ -1,4 +1,4 @@
-"""watch_async() on asyncio and trio: tasks that are cancelled when nobody is left, and none that stays (C35)."""
+"""watch_async() on asyncio and trio: tasks are cancelled when the last subscriber leaves, and none stays (C35)."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ async def test_the_deadline_cancels_the_fetch_under_way(anyio_backend: str) -> N
 @pytest.mark.anyio
 async def test_a_deadline_of_0_awaits_nothing(anyio_backend: str) -> None:
     async def fetch() -> Polled[int]:
-        raise AssertionError("nobody asked")
+        raise AssertionError("must not be fetched")
 
     with pytest.raises(PollTimeoutError):
         await watch_async(fetch, until=lambda _: True, deadline=0)

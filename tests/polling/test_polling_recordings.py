@@ -93,7 +93,7 @@ def test_runs_are_polled_to_the_same_end(polls: Polls) -> None:
 
     for recorded_states in segments(polls.states):
         if recorded_states[-1]["status"] not in RUN.stops:
-            continue  # nobody waited for its end
+            continue  # the recording stops before its end
         with Loopback(answering(polls, recorded_states)) as server:
             assert on("sync", server.url, states) == [Run.model_validate(state) for state in recorded_states]
         with Loopback(answering(polls, recorded_states)) as server:
@@ -108,7 +108,7 @@ def test_runs_are_polled_to_the_same_end(polls: Polls) -> None:
 def test_their_events_add_up_to_the_recorded_objects(polls: Polls) -> None:
     thread_id, run_id = re.findall(r"/threads/([^/]+)/runs/([^/]+)", polls.path)[0]
     if polls.states[-1]["status"] not in RUN.stops:
-        pytest.skip("nobody waited for its end")
+        pytest.skip("the recording stops before its end")
 
     def snapshot(client: Any) -> Any:
         stream = client.threads.runs.watch_events(run_id, thread_id, poll_interval_ms=0)
@@ -133,7 +133,7 @@ def test_vector_stores_files_and_batches_are_polled_to_the_same_end(polls: Polls
     assert match is not None
     store_id, kind, object_id = match.groups()
     if polls.states[-1]["status"] == "in_progress":
-        pytest.skip("nobody waited for its end")
+        pytest.skip("the recording stops before its end")
 
     def polled(client: Any) -> Any:
         if kind is None:

@@ -1,6 +1,6 @@
-"""A stream that breaks goes on by polling: nothing is lost, nothing is told twice, wherever it was cut.
+"""A broken stream continues by polling: nothing is lost and nothing is repeated, wherever it was cut.
 
-The streams are those of the local server for every script of `polling_legs`, recorded once; they are cut at every
+The streams are those of the local server for every script of `polling_recorded`, recorded once; they are cut at every
 frame boundary, a byte before and a byte behind it, and at a seeded sample of all other bytes. `every_offset.py` cuts
 them at every single byte.
 """
@@ -13,7 +13,17 @@ from random import Random
 from typing import Any
 
 import pytest
-from polling_legs import SCRIPTS, Leg, around, check_once, events_of, legs, objects, resumed, resumed_async
+from polling_recorded import (
+    SCRIPTS,
+    Recorded,
+    around,
+    check_once,
+    events_of,
+    objects,
+    recorded_streams,
+    resumed,
+    resumed_async,
+)
 
 from rx_assistant import AssistantEventHandler, operators as ax
 from rx_assistant.errors import (
@@ -24,9 +34,9 @@ from rx_assistant.events import ThreadMessageDelta, ThreadRunStepDelta
 EVERY_SCRIPT = pytest.mark.parametrize("script", SCRIPTS)
 
 
-def sample(leg: Leg, count: int) -> list[int]:
+def sample(recorded: Recorded, count: int) -> list[int]:
     """Some bytes at which there is something to resume, the same in every run."""
-    return Random(leg.name).sample(range(leg.start, leg.settled), count)
+    return Random(recorded.name).sample(range(recorded.start, recorded.settled), count)
 
 
 # -- every boundary, on one thread -----------------------------------------------------------------------------------
@@ -34,41 +44,41 @@ def sample(leg: Leg, count: int) -> list[int]:
 
 @EVERY_SCRIPT
 def test_cut_at_every_frame_boundary_and_a_byte_beside_it(script: str) -> None:
-    for leg in legs(script):
-        for offset in around(leg):
-            stream = resumed(leg, offset)
-            if offset < leg.start:
+    for recorded in recorded_streams(script):
+        for offset in around(recorded):
+            stream = resumed(recorded, offset)
+            if offset < recorded.start:
                 with pytest.raises(StreamTruncatedError, match="nothing to resume"):
                     stream.until_done()
                 continue
             events = list(stream)
-            check_once(events, leg)
-            arrived = events_of(leg.body[:offset])
+            check_once(events, recorded)
+            arrived = events_of(recorded.body[:offset])
             assert events[: len(arrived)] == arrived
 
 
 @EVERY_SCRIPT
 def test_cut_anywhere_with_states_in_between_that_are_behind_and_ahead(script: str) -> None:
     """Whoever polls may see less than the stream had told, and then more, step by step."""
-    for leg in legs(script):
-        rng = Random(leg.name)
-        for offset in sample(leg, 12):
-            started = 1 if leg.answered else len(events_of(leg.body[: leg.start]))
-            if leg.answered:
-                counts = sorted(rng.choices(range(2, len(leg.events)), k=3))
+    for recorded in recorded_streams(script):
+        rng = Random(recorded.name)
+        for offset in sample(recorded, 12):
+            started = 1 if recorded.answered else len(events_of(recorded.body[: recorded.start]))
+            if recorded.answered:
+                counts = sorted(rng.choices(range(2, len(recorded.events)), k=3))
             else:
-                counts = sorted(rng.choices(range(started, len(leg.events)), k=4))
-            check_once(resumed(leg, offset, [objects(leg, count) for count in counts]), leg)
+                counts = sorted(rng.choices(range(started, len(recorded.events)), k=4))
+            check_once(resumed(recorded, offset, [objects(recorded, count) for count in counts]), recorded)
 
 
 @pytest.mark.anyio
 @EVERY_SCRIPT
 async def test_cut_anywhere_on_an_event_loop(script: str, anyio_backend: str) -> None:
-    for leg in legs(script):
-        for offset in sample(leg, 3):
-            stream = resumed_async(leg, offset)
-            check_once([event async for event in stream], leg)
-            assert await stream.get_final_run() == leg.found.run
+    for recorded in recorded_streams(script):
+        for offset in sample(recorded, 3):
+            stream = resumed_async(recorded, offset)
+            check_once([event async for event in stream], recorded)
+            assert await stream.get_final_run() == recorded.found.run
 
 
 # -- every kind of reader ---------------------------------------------------------------------------------------------
@@ -111,16 +121,16 @@ class Reader:
 @pytest.mark.parametrize("kind", KINDS)
 @EVERY_SCRIPT
 def test_substreams_end_as_if_nothing_had_happened(script: str, kind: str) -> None:
-    for leg in legs(script):
-        whole = resumed(leg, len(leg.body))
+    for recorded in recorded_streams(script):
+        whole = resumed(recorded, len(recorded.body))
         uncut = Reader(whole, kind)
         whole.until_done()
-        for offset in sample(leg, 2):
-            stream = resumed(leg, offset)
+        for offset in sample(recorded, 2):
+            stream = resumed(recorded, offset)
             early = Reader(stream, kind)
             stream.until_done()
             late = Reader(stream, kind)
-            live = resumed(leg, offset, replay="none")
+            live = resumed(recorded, offset, replay="none")
             there = Reader(live, kind)
             live.until_done()
             for reader in (early, late, there):
@@ -131,7 +141,7 @@ def test_substreams_end_as_if_nothing_had_happened(script: str, kind: str) -> No
 
 
 class Noting(AssistantEventHandler):
-    """What a handler is told, deltas added up."""
+    """The callbacks of a handler, with the deltas added up."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -176,13 +186,13 @@ class Noting(AssistantEventHandler):
 
 @pytest.mark.parametrize("script", ["parts", "two messages", "code", "functions", "failed", "incomplete"])
 def test_handlers_are_told_as_if_nothing_had_happened(script: str) -> None:
-    for leg in legs(script):
+    for recorded in recorded_streams(script):
         uncut = Noting()
-        whole = resumed(leg, len(leg.body))
+        whole = resumed(recorded, len(recorded.body))
         whole.attach(uncut)
         whole.until_done()
-        for offset in sample(leg, 4):
-            handler, stream = Noting(), resumed(leg, offset)
+        for offset in sample(recorded, 4):
+            handler, stream = Noting(), resumed(recorded, offset)
             stream.attach(handler)
             stream.until_done()
             assert handler.notes == uncut.notes
@@ -190,21 +200,21 @@ def test_handlers_are_told_as_if_nothing_had_happened(script: str) -> None:
 
 def test_what_was_read_before_the_break_is_part_of_it_also_when_nobody_was_told_yet() -> None:
     """`cancel()` reads on for the run's id, and delivers nothing; the log keeps nothing behind."""
-    [leg] = legs("two messages")
-    stream = resumed(leg, leg.boundaries[9], replay="none")
+    [recorded] = recorded_streams("two messages")
+    stream = resumed(recorded, recorded.boundaries[9], replay="none")
     stream.driver.advance(0)
     assert stream.log.position == 0
     events: list[Any] = []
     stream.subscribe(events.append)
     stream.until_done()
-    check_once(events, leg)
+    check_once(events, recorded)
 
 
 def test_polled_text_comes_as_deltas() -> None:
-    [leg] = legs("text")
-    arrived = len(events_of(leg.body[: leg.boundaries[9]]))
-    kinds = [type(event) for event in list(resumed(leg, leg.boundaries[9]))[arrived:]]
+    [recorded] = recorded_streams("text")
+    arrived = len(events_of(recorded.body[: recorded.boundaries[9]]))
+    kinds = [type(event) for event in list(resumed(recorded, recorded.boundaries[9]))[arrived:]]
     assert kinds.count(ThreadMessageDelta) == 1
-    [code_leg] = legs("code")
-    polled = list(resumed(code_leg, code_leg.start))
+    [code_stream] = recorded_streams("code")
+    polled = list(resumed(code_stream, code_stream.start))
     assert any(isinstance(event, ThreadRunStepDelta) for event in polled)

@@ -1,4 +1,4 @@
-"""Uploads: how many at once, in which order, what is told of them, and what is left when one fails."""
+"""Uploads: how many at once, in which order, their progress, and what is left when one fails."""
 
 from __future__ import annotations
 

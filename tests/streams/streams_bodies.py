@@ -88,7 +88,7 @@ class FedBody:
         self.endings: list[str] = []
 
     def feed(self, *chunks: bytes | Exception) -> None:
-        """Give chunks to whoever reads; `b""` is the end, an exception is raised."""
+        """Give chunks to the reader; `b""` is the end, an exception is raised."""
         with self._changed:
             self._chunks.extend(chunks)
             self._changed.notify_all()
@@ -135,7 +135,7 @@ class AsyncFedBody:
         self.endings: list[str] = []
 
     def feed(self, *chunks: bytes | Exception) -> None:
-        """Give chunks to whoever reads; `b""` is the end, an exception is raised."""
+        """Give chunks to the reader; `b""` is the end, an exception is raised."""
         self._chunks.extend(chunks)
         self._wake()
 

@@ -48,7 +48,7 @@ class Note:
 
 
 class Handling:
-    """An async handler and its binding in one: notes what it is told; `act` is awaited for each event."""
+    """An async handler and its binding in one. It notes its calls; `act` is awaited for each event."""
 
     is_async = True
 
@@ -155,7 +155,7 @@ async def test_a_connected_stream_reads_in_a_task_of_its_own(anyio_backend: str)
         await stream.connect()
         await until_async(lambda: body.reading)
         body.feed(*answer(*TEXTS))
-        await until_async(lambda: body.endings)  # nobody waits, and yet the response is given back
+        await until_async(lambda: body.endings)  # the response is released although no task waits
         assert body.endings == ["finish"]
     assert note.got == [*TEXTS, "completed"]
 
@@ -484,7 +484,7 @@ async def test_several_tasks_may_wait_while_a_handler_works(anyio_backend: str, 
             tasks.start_soon(stream.get_final_run)
             tasks.start_soon(consume, stream)
             await until_async(lambda: handler.told)
-            for _ in range(5):  # the loop stays responsive: nobody spins
+            for _ in range(5):  # the loop stays responsive: no task spins
                 await anyio.lowlevel.checkpoint()
             assert handler.told == ["run.created"]
             gate.set()

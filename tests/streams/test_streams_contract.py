@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from hot.contract import Contract
+from hot.contract import Contract, sample
 from hot.hot_rigs import Rig
 from reactivex import operators as ops
 from streams_bodies import AsyncFedBody, FedBody, async_stream, sync_stream
@@ -115,7 +115,7 @@ class AsyncFed:
         if loop is None or not loop.is_here():
             self._portal.call(main, *arguments)
             return
-        with pytest.raises(StopIteration):  # inside a callback on the loop: the body is never empty, so nobody waits
+        with pytest.raises(StopIteration):  # inside a callback on the loop: the body is never empty, so nothing waits
             main(*arguments).send(None)
 
 
@@ -123,27 +123,32 @@ def note_idleness(stream: AssistantStream | AsyncAssistantStream, left: list[Non
     stream.log.on_idle = lambda: left.append(None)
 
 
-@pytest.fixture(params=[True, False], ids=["all", "none"])
-def keep(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
-
-
-@pytest.fixture(params=["asyncio", "trio"], scope="module")
-def portal(request: pytest.FixtureRequest) -> Iterator[BlockingPortal]:
+@pytest.fixture(scope="module")
+def asyncio() -> Iterator[BlockingPortal]:
     """An event loop on a thread of its own."""
-    with start_blocking_portal(request.param) as portal:
+    with start_blocking_portal("asyncio") as portal:
         yield portal
 
 
-class TestAnAssistantStream(Contract):
-    @pytest.fixture(params=["bare", "operator", "pipe", "fluent"])
-    def rig(self, keep: bool, request: pytest.FixtureRequest) -> Rig:
-        return derived(Fed(keep).rig(keep), request.param)
+@pytest.fixture(scope="module")
+def trio() -> Iterator[BlockingPortal]:
+    """The same with trio."""
+    with start_blocking_portal("trio") as portal:
+        yield portal
 
 
-class TestAnAsyncAssistantStream(Contract):
-    @pytest.fixture(params=["bare", "pipe"])
-    def rig(self, keep: bool, portal: BlockingPortal, request: pytest.FixtureRequest) -> Iterator[Rig]:
-        fed = AsyncFed(keep, portal)
-        yield derived(fed.rig(keep), request.param)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    sample(metafunc, ("bare", "operator", "pipe", "fluent"), ("threads", "asyncio", "trio"), ("all", "none"))
+
+
+class TestAStream(Contract):
+    @pytest.fixture
+    def rig(self, request: pytest.FixtureRequest) -> Iterator[Rig]:
+        name, face, replay = request.param
+        keep = replay == "all"
+        if face == "threads":
+            yield derived(Fed(keep).rig(keep), name)
+            return
+        fed = AsyncFed(keep, request.getfixturevalue(face))
+        yield derived(fed.rig(keep), name)
         fed.close()

@@ -1,4 +1,4 @@
-"""Subscriptions that nobody reads for: direct ones wait and say so, those that reactivex makes by itself connect."""
+"""Subscriptions without a reader: direct ones wait and log a warning, those that reactivex makes connect."""
 
 from __future__ import annotations
 

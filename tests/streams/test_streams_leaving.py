@@ -1,4 +1,4 @@
-"""Leaving the block early with `on_idle="cancel"`: a run that nobody reads any more is cancelled on the server."""
+"""Leaving the block early with `on_idle="cancel"`: a run without readers is cancelled on the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who reads, who waits, who closes: synchronous streams on several threads, and in callbacks."""
+"""Reading, waiting and closing: synchronous streams on several threads, and in callbacks."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_two_threads_that_enter_send_one_request() -> None:
     assert opened == [None]
 
 
-# -- who pumps ---------------------------------------------------------------------------------------------------------
+# -- which thread pumps -----------------------------------------------------------------------------------------------
 
 
 def test_subscribers_are_called_on_the_thread_that_waits() -> None:

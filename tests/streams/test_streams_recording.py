@@ -223,15 +223,15 @@ async def test_an_async_stream_is_recorded_too(anyio_backend: str, tmp_path: Pat
     assert part.path.read_bytes() == run("queued")
 
 
-# -- several legs in one file ------------------------------------------------------------------------------------------
+# -- several streams in one file ---------------------------------------------------------------------------------------
 
 WAITING = [*BEGUN, run("requires_action")]
 REST = [run("queued"), run("in_progress"), delta("c"), run("completed")]
 
 
 @pytest.mark.parametrize("ends_first", [True, False], ids=["one after the other", "the second within the first"])
-def test_two_legs_are_one_recording_with_one_done_at_its_end(ends_first: bool, tmp_path: Path) -> None:
-    """`submit_tool_outputs_stream` is mostly called inside a callback, before the first leg's `done` has come."""
+def test_two_streams_are_one_recording_with_one_done_at_its_end(ends_first: bool, tmp_path: Path) -> None:
+    """`submit_tool_outputs_stream` is mostly called inside a callback, before the first stream's `done` has come."""
     first, second = FedBody(*WAITING), FedBody(*REST)
     with sync_stream(first) as one, sync_stream(second) as two:
         recording = one.record(tmp_path / "run.sse")
@@ -248,7 +248,7 @@ def test_two_legs_are_one_recording_with_one_done_at_its_end(ends_first: bool, t
     assert recording.path.read_bytes() == b"".join([*WAITING, *REST, DONE])
 
 
-def test_a_leg_that_goes_on_after_a_break_takes_back_what_was_left_of_the_break(tmp_path: Path) -> None:
+def test_a_stream_that_continues_after_a_break_removes_the_incomplete_end(tmp_path: Path) -> None:
     with sync_stream(FedBody(*WAITING[:-1], b"<html>", b"")) as one, pytest.raises(StreamTruncatedError):
         recording = one.record(tmp_path / "run.sse")
         one.until_done()

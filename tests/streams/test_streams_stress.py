@@ -222,7 +222,7 @@ async def test_tasks_that_do_what_they_like_all_come_to_an_end(closing: bool, an
         with anyio.fail_after(GUARD):
             async with stream, anyio.create_task_group() as tasks:
                 if wait_a_little in acts and not closing:
-                    await stream.connect()  # before anybody reads: so that cancelling harms nobody
+                    await stream.connect()  # before any read, so that cancelling affects no reader
                 for act in acts:
                     tasks.start_soon(perform_async, act, play, errors)
             if not closing:

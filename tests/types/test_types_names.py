@@ -106,19 +106,6 @@ def test_what_has_the_sdks_name_has_its_fields(package: str, name: str) -> None:
         assert NOT_FIELDS[name] <= theirs
 
 
-def test_type_checkers_and_the_loader_know_the_same_names() -> None:
-    assert t.__file__ is not None
-    tree = ast.parse(Path(t.__file__).read_text("utf-8"))
-    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
-    shown = {
-        (str(node.module).rpartition(".")[2], alias.asname)
-        for node in block.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-    assert shown == {(home, name) for name, home in t._HOME_OF.items()}
-
-
 def test_every_public_class_of_every_module_is_exported() -> None:
     defined = {
         name

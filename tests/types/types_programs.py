@@ -68,7 +68,7 @@ block = t.TextContentBlock(type="text", text=t.Text(value="hello", annotations=[
 """
 
 WRONG = {
-    "a part that nobody narrowed": "def f(part: t.MessageContent) -> None: part.text",
+    "a part without narrowing": "def f(part: t.MessageContent) -> None: part.text",
     "a word that no status has": 'def f(run: t.Run) -> None:\n    status: t.RunStatus = "sleeping"',
     "a member without its tag": "t.TextContentBlock(text=t.Text())",
     "a request without what it needs": "p: t.RunCreateParamsNonStreaming = {}",

@@ -1,4 +1,4 @@
-"""What answers runs: the built-in assistant, the scripted one, and any object that a program names."""
+"""The engines: the built-in assistant, the scripted assistant, and any object that a program names."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["BuiltinEngine", "ScriptedEngine", "load_engine"]
 def load_engine(name: str) -> Engine:
     """The engine that `builtin` or `module:object` names.
 
-    The object is an engine, or a class or function that makes one when called without arguments. The module may lie in
-    the working directory.
+    The object is an engine, or a class or function without arguments that returns one. The module may be in the working
+    directory.
     """
     if name == "builtin":
         return BuiltinEngine()
@@ -32,15 +32,15 @@ def load_engine(name: str) -> Engine:
         for part in path.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"engine {name!r} cannot be loaded: {error}") from error
+        raise ConfigurationError(f"engine must name an object that can be imported, got {name!r}: {error}") from error
     if callable(found) and (isinstance(found, type) or not hasattr(found, "run")):
         try:
             found = found()
         except Exception as error:
             raise ConfigurationError(
-                f"engine {name!r} must be an engine, or make one when it is called without arguments: "
+                f"engine must be an engine, or make one when it is called without arguments, got {name!r}: "
                 f"{type(error).__name__}: {error}"
             ) from error
     if not isinstance(found, Engine):
-        raise ConfigurationError(f"engine {name!r} must have a method `run(context)`, got {type(found).__name__}")
+        raise ConfigurationError(f"engine must have a method `run(context)`, got {name!r}: a {type(found).__name__}")
     return found

@@ -1,8 +1,9 @@
 """A JSON value for a JSON schema, filled from what a message says: numbers, quoted words, names after `in` or `for`.
 
-The value fits the schema's types, enums and required fields as far as plain reading can tell; what the message does not
-say is left out if it may be, and otherwise filled with the schema's default or a plain word. The work is bounded: the
-first characters of the message, so many values and items, and a schema of ordinary size; a larger schema gives `{}`.
+The value has the schema's types, enums and required fields, as far as simple rules can fill them. An optional field
+that the message does not mention is left out; a required one gets the schema's default or a plain word. The work is
+bounded: only the first characters of the message are read, values and items are limited, and a very large schema gives
+`{}`.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ Schema = Mapping[str, Json]
 
 
 def fill(schema: Schema, message: str) -> Json:
-    """A value that fits `schema`; for function parameters, which are an object, an object."""
+    """A value for `schema`. Function parameters are an object, so they give an object."""
     if _size(schema) > _MOST_SCHEMA_VALUES:
         return {}
     return _Filling(schema, message).value(schema or {"type": "object"}, "", _DEPTH, required=True)
 
 
 def _size(schema: Json) -> int:
-    """How many values the schema has, counted a little past the limit."""
+    """The number of values in the schema. Counting stops a little past the limit."""
     size, waiting = 0, [schema]
     while waiting and size <= _MOST_SCHEMA_VALUES:
         value = waiting.pop()
@@ -57,7 +58,7 @@ def _size(schema: Json) -> int:
 
 
 class _Filling:
-    """One message being read; what one field took, the next does not take again."""
+    """Reads one message. A word that one field has used is not used again."""
 
     def __init__(self, root: Schema, message: str) -> None:
         self._root = root
@@ -70,7 +71,7 @@ class _Filling:
         self._fallback = message.strip().rstrip("?!.") or "something"
 
     def value(self, schema: Schema, name: str, depth: int, *, required: bool) -> Json:
-        """The value, None if the message says nothing and nothing is required, or if there are too many values."""
+        """The value; None if the message does not mention it and it is optional, or if there are too many values."""
         self._left -= 1
         if self._left < 0:
             return None
@@ -94,7 +95,7 @@ class _Filling:
         return self._string(schema, required)
 
     def _resolved(self, schema: Schema) -> Schema:
-        """References followed, and of alternatives the first that is not null."""
+        """The schema with references resolved; of alternatives, the first that is not null."""
         for _ in range(_DEPTH):
             reference = schema.get("$ref")
             alternatives = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
@@ -116,7 +117,7 @@ class _Filling:
         return value if isinstance(value, Mapping) else {}
 
     def _object(self, schema: Schema, depth: int, required: bool) -> Json:
-        """First what the message says; then, if anything, what may not be missing."""
+        """First the fields that the message mentions; then, if there are any, the other required fields."""
         properties = schema.get("properties")
         demanded = schema.get("required")
         needed = [name for name in demanded if isinstance(name, str)] if isinstance(demanded, list) else []
@@ -164,7 +165,9 @@ class _Filling:
         if default is not None:
             return default
         least = schema.get("minimum")
-        floor = least if isinstance(least, int | float) else 1  # at most a double: the server reads no larger number
+        floor = (
+            least if isinstance(least, int | float) else 1
+        )  # at most a double, because the server accepts no larger number
         return (int(floor) if whole else float(floor)) if required else None
 
     def _boolean(self, schema: Schema, name: str, required: bool) -> Json:
@@ -205,7 +208,7 @@ def _says(message: str, word: str) -> bool:
 
 
 def _phrases(message: str) -> Iterator[str]:
-    """What a string may be filled with: quotations first, then names after a preposition, then other names."""
+    """Candidates for a string: quotations first, then names after a preposition, then other names."""
     for quoted in _QUOTED.findall(message):
         yield next(text for text in quoted if text)
     for place in _PLACE.findall(message):

@@ -1,4 +1,4 @@
-"""A run's context → the `Question` for its model: system text, history, images, functions, and passages of files."""
+"""A run's context → the `Question` for its model: system text, history, images, functions, passages of files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rx_assistant.local.engine import RunContext, SearchResult
 from rx_assistant.local.json_text import JsonObject
 
 PASSAGES: Final = 8
-"""How many passages one search brings: they share the model's context with the conversation."""
+"""The number of passages of one search. They share the model's context with the conversation."""
 
 _KINDS: Final = {b"\x89PNG": "image/png", b"\xff\xd8": "image/jpeg", b"GIF8": "image/gif", b"BM": "image/bmp"}
 _CITE: Final = "When you use a passage, write its mark behind the sentence, such as 【1】."
@@ -30,14 +30,14 @@ _CITE: Final = "When you use a passage, write its mark behind the sentence, such
 
 @dataclass(slots=True)
 class Passages:
-    """The passages that searches of this run found, numbered from 1 in the order in which the model sees them."""
+    """The passages that the run's searches found, numbered from 1 in the order in which the model sees them."""
 
     files: dict[int, str] = field(default_factory=dict)
     """The file of each passage, by its number."""
     texts: list[str] = field(default_factory=list)
 
     def add(self, found: Iterable[Mapping[str, str]]) -> str:
-        """Number these passages; their text for the model."""
+        """Number these passages, and return their text for the model."""
         told = []
         for item in found:
             number = len(self.files) + 1
@@ -47,12 +47,12 @@ class Passages:
 
 
 def passage_note(results: Sequence[SearchResult]) -> list[JsonObject]:
-    """What a note keeps of a search."""
+    """The data of a search in a note."""
     return [{"file_id": found.file_id, "file_name": found.file_name, "text": found.text} for found in results]
 
 
 def system_text(context: RunContext, passages: str) -> str:
-    """The instructions, and the passages that were found for the question."""
+    """The instructions, with the passages that were found for the question."""
     found = f"Passages from the files of this conversation. {_CITE}\n\n{passages}" if passages else ""
     return "\n\n".join(filter(None, [context.instructions, found]))
 
@@ -68,9 +68,9 @@ def search_function(name: str) -> Function:
 
 
 def history(context: RunContext, passages: Passages, search: str) -> list[HistoryMessage | CallRound]:
-    """The history with the searches that this run made for its model, which stand in notes, as calls of `search`.
+    """The history, with the run's searches as calls of `search`.
 
-    The passages that they found are numbered again, in the same order.
+    The searches are in notes. Their passages are numbered again, in the same order.
     """
     told: list[HistoryMessage | CallRound] = []
     for item in context.history:
@@ -86,7 +86,7 @@ def history(context: RunContext, passages: Passages, search: str) -> list[Histor
 
 
 def search_round(note: Mapping[str, Any], run_id: str, passages: Passages, search: str) -> CallRound:
-    """The searches of one turn of the model, with what they found."""
+    """The searches of one turn of the model, with their passages."""
     calls = tuple(
         AnsweredCall(one["id"], search, one["arguments"], passages.add(one["found"]) or "Nothing was found.")
         for one in note["searches"]
@@ -128,10 +128,11 @@ def _size(item: HistoryMessage | CallRound) -> int:
 
 
 def shorter(question: Question, context_size: int | None, tries: int, most: int) -> Question | None:
-    """The question without its oldest turns; None if nothing but the last turn is left.
+    """The question without its oldest turns; None if only the last turn is left.
 
-    A turn begins with a message of the user. Where the size of the model's context (tokens) is known, so many turns go
-    that the rest fits by our own count, else half of them. The last of `most` tries keeps the last turn alone.
+    A turn begins with a message of the user. If the size of the model's context (tokens) is known, turns are removed
+    until the rest fits by the estimate of `tokens.py`; otherwise half of the turns are removed. The last of `most`
+    tries keeps only the last turn.
     """
     items = question.history
     starts = [at for at, item in enumerate(items) if isinstance(item, HistoryMessage) and item.role == "user"]

@@ -1,8 +1,8 @@
-"""The built-in assistant: no model, the same answer every time.
+"""The built-in assistant: it has no model and gives the same answer every time.
 
-It calls the functions that the message asks for, answers from the attached files when something in them fits, and
-otherwise says plainly what it is. Given a JSON response format, it answers with JSON of that schema. It repeats only
-the beginning of long messages and outputs, and reads them off the event loop.
+It calls the functions that the message asks for, answers from the attached files if a passage fits, and otherwise says
+what it is. With a JSON response format, it answers with JSON of that schema. It repeats only the beginning of long
+messages and outputs, and reads them in a thread.
 """
 
 from __future__ import annotations
@@ -109,8 +109,10 @@ def _report(outputs: Sequence[ToolOutput]) -> str:
 
 
 def _from_files(context: RunContext, results: Sequence[SearchResult]) -> Iterable[Action]:
-    """Which files could not be read, then the best sentences, each with its source; what fits less than half as well as
-    the best is left out."""
+    """The files that could not be read, then the best sentences, each with its source.
+
+    A sentence is left out if its score is less than half of the best score.
+    """
     unread = [result.text for result in results if not result.readable]
     yield from _said("\n".join(unread))
     said = set(unread)
@@ -128,7 +130,7 @@ def _from_files(context: RunContext, results: Sequence[SearchResult]) -> Iterabl
 
 
 def _best(question: str, text: str) -> tuple[str, float, str]:
-    """The sentence that answers best, how well it fits, and the page, slide or sheet that it is on."""
+    """The best sentence, its score, and its page, slide or sheet."""
     parts = ["", *_PLACE.split(text)]
     found = [
         (*answering(question, _sentences(part)), place and f", {place}")

@@ -1,4 +1,4 @@
-"""One request to a model server: the key to its origin only, what a refusal says, and a body that may fall silent."""
+"""One request to a model server: the key goes only to its origin, and the body has an idle time limit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REFUSAL_BYTES: Final = 256 * 2**10
 
 
 class UnreachableError(Exception):
-    """The model server gave no reply; the message says why, without the key. `may_pass`: another try may get one."""
+    """The model server gave no reply. The message has the reason, without the key. `may_pass`: a retry may succeed."""
 
     def __init__(self, message: str, *, may_pass: bool) -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class UnreachableError(Exception):
 
 
 class Calls:
-    """Requests to the model server at `base_url`. Redirects are not followed, so the key goes nowhere else."""
+    """Requests to the model server at `base_url`. Redirects are not followed, so the key goes to no other server."""
 
     def __init__(self, base_url: str, api_key: str | None, silence: float) -> None:
         self.base_url = base_url
@@ -40,7 +40,7 @@ class Calls:
         self._secrets = [api_key] if api_key else []
 
     async def send(self, path: str, body: JsonObject) -> Reply:
-        """The reply as soon as its head is there. UnreachableError if there is none."""
+        """The reply, as soon as its head has arrived. UnreachableError if no reply arrives."""
         http = self._clients.current()
         headers = {"accept": "text/event-stream, application/json", "accept-encoding": "identity"}
         if self._secrets:
@@ -59,7 +59,7 @@ class Calls:
             raise UnreachableError(str(told), may_pass=not is_final(told)) from None
 
     async def refusal(self, reply: Reply) -> Refusal:
-        """What a reply with a status of 300 or more says. Its connection is free afterwards."""
+        """The error in a reply with a status of 300 or more. The connection can be reused afterwards."""
         content = b""
         try:
             async with asyncio.timeout(min(self.silence, _CONNECTING)):
@@ -76,9 +76,9 @@ class Calls:
         return read_refusal(reply.status_code, redact(content.decode("utf-8", "replace"), self._secrets).encode())
 
     async def payloads(self, reply: Reply, patience: Callable[[], float]) -> AsyncGenerator[list[Payload], None]:
-        """What each chunk of the body completes, until the body ends or breaks off.
+        """The frames that each chunk of the body completes, until the body ends or breaks off.
 
-        TimeoutError when there was no payload for as many seconds as `patience()` gives. Comments do not count.
+        TimeoutError if no payload arrives for `patience()` seconds. Comments do not count.
         """
         frames = ChatFrames()
         heard = time.monotonic()
@@ -95,7 +95,7 @@ class Calls:
         except TimeoutError:
             raise
         except transport_errors():
-            pass  # the reader says how much of an answer there was
+            pass  # the reader knows how much of the answer arrived
         finally:
             await reply.aclose()
         if found := frames.end():

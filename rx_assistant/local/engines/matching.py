@@ -1,4 +1,4 @@
-"""Which of the assistant's functions a message asks for: those that it names or describes, word by word."""
+"""Select the assistant's functions that a message asks for, by the words of their names and descriptions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONGEST_DESCRIPTION = 1_000
 
 
 def asked_for(message: str, functions: Sequence[FunctionTool]) -> list[FunctionTool]:
-    """The functions that the message asks for, best first; each accounts for a word that no better one does."""
+    """The functions that the message asks for, best first. Each matches a word that no better function matches."""
     message = message[:_LONGEST_MESSAGE]
     asked = words(message)
     lowered = message.lower()
@@ -47,7 +47,7 @@ def asked_for(message: str, functions: Sequence[FunctionTool]) -> list[FunctionT
 
 
 def words(text: str) -> frozenset[str]:
-    """The stems of the words that say something, from prose and from names in snake_case or camelCase."""
+    """The stems of all words except stop words, from prose and from names in snake_case or camelCase."""
     return frozenset(term for term in terms(text) if term not in _COMMON and len(term) > 1)
 
 
@@ -58,7 +58,7 @@ def _shared(asked: frozenset[str], function: FunctionTool) -> Mapping[str, float
 
 
 def answering(question: str, sentences: Iterable[str]) -> tuple[str, float]:
-    """The sentence that fits the question best, and how well; one that only repeats the question answers nothing."""
+    """The sentence that fits the question best, and its score. A sentence that only repeats the question is skipped."""
     question = question[:_LONGEST_MESSAGE]
     asked = words(question)
     names = words(" ".join(_INNER_NAME.findall(question)))

@@ -1,4 +1,4 @@
-"""What a model says → what a run does: parts of one turn, as actions of the engine protocol."""
+"""The parts of a model's turn → actions of the engine protocol."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from rx_assistant.local.ids import new_id
 class Speech:
     """The actions of one turn.
 
-    Calls of the function `search` give none: they are kept in `searches`, as the engine answers them itself. Without
-    `parallel` only the first call counts. `left` is how many tokens may come: one or more for each piece of text, by an
-    estimate that is rather too low, since the server was told the limit, too.
+    Calls of the function `search` give no action: they are kept in `searches`, because the engine answers them itself.
+    Without `parallel`, only the first call counts. `left` is the number of tokens that may follow, at least one for
+    each piece of text. The estimate is rather low, because the model server knows the limit too.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Speech:
                     self.late += value
 
     def end(self) -> Iterator[Action]:
-        """The text that was held back as the beginning of a citation."""
+        """The text that was held back because it could begin a citation."""
         yield from self._cited(self._citations.end())
 
     def _call(self, part: said.Call) -> Iterator[Action]:

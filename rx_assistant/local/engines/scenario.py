@@ -83,7 +83,7 @@ _COUNT = Whole(0)
 
 
 class _Readable:
-    """A string that some reading of it takes, such as a regular expression."""
+    """A string that must be parsable, such as a regular expression."""
 
     kinds: tuple[str, ...] = ("a string",)
 
@@ -97,11 +97,11 @@ class _Readable:
         try:
             self._read(value)
         except (ValueError, re.error) as error:
-            raise bad_request(f"Invalid '{path}': it is no {self._what}: {error}.", path) from error
+            raise bad_request(f"Invalid '{path}': it must be a {self._what}: {error}.", path) from error
 
 
 class _OneOf:
-    """An object that is known by which of several keys it has."""
+    """An object whose kind is the one of several keys that it has."""
 
     kinds: tuple[str, ...] = ("an object",)
 
@@ -164,7 +164,7 @@ _FAULT = Record(
     },
     ("request", "status"),
 )
-_FILE = Either((Text(), Record({"base64": _Readable("base64", base64.b64decode)}, ("base64",))))
+_FILE = Either((Text(), Record({"base64": _Readable("string in base64", base64.b64decode)}, ("base64",))))
 _SCENARIO = Record(
     {
         "chunk": _CHUNK,
@@ -184,13 +184,13 @@ class Scenario:
 
     @classmethod
     def load(cls, source: str | Path | Mapping[str, object]) -> Scenario:
-        """From a file's path or from data; ConfigurationError says what is wrong where."""
+        """A scenario from a file's path or from data. ConfigurationError names the wrong place."""
         if isinstance(source, Mapping):
             return cls._checked(json.loads(json.dumps(source)), "the scenario")
         try:
             value = yaml.safe_load(Path(source).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigurationError(f"{str(source)!r} cannot be read as a scenario: {error}") from error
+            raise ConfigurationError(f"script must name a YAML or JSON file, got {str(source)!r}: {error}") from error
         return cls._checked(value, repr(str(source)))
 
     @classmethod
@@ -198,7 +198,7 @@ class Scenario:
         try:
             _SCENARIO.check(value, "")
         except ApiError as error:
-            raise ConfigurationError(f"{name} is no scenario: {error.message}") from error
+            raise ConfigurationError(f"{name} must be a scenario: {error.message}") from error
         if not isinstance(value, dict):
-            raise ConfigurationError(f"{name} is no scenario: expected an object, but got {kind_of(value)}")
+            raise ConfigurationError(f"{name} must be a mapping, got {kind_of(value)}")
         return cls(cast(JsonObject, value))

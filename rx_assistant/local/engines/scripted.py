@@ -1,4 +1,4 @@
-"""An assistant that does what a scenario says, delta for delta."""
+"""An assistant that plays a scenario, delta by delta."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from rx_assistant.local.engines.scenario import Scenario
 from rx_assistant.local.json_text import JsonObject
 
 _PLACEHOLDER = re.compile(r"\{(message|outputs|output:([\w.-]+))\}")
-_LONGEST_QUESTION = 4_000  # characters that `match` is held against: some patterns take quadratic time
+_LONGEST_QUESTION = 4_000  # characters that `match` searches: some patterns take quadratic time
 _WORDS: Mapping[str, Action] = {
     "new_part": NewPart(),
     "end_step": EndStep(),
@@ -55,11 +55,11 @@ Actions: TypeAlias = AsyncGenerator[Action, None]
 
 
 class ScriptedError(Exception):
-    """What a `raise` step raises."""
+    """The exception of a `raise` step."""
 
 
 class ScriptedEngine:
-    """Plays a scenario; a run that no entry fits completes without a word."""
+    """Plays a scenario. A run without a matching entry completes without a message."""
 
     def __init__(self, scenario: Scenario | Mapping[str, object] | str | Path) -> None:
         loaded = scenario if isinstance(scenario, Scenario) else Scenario.load(scenario)
@@ -70,12 +70,12 @@ class ScriptedEngine:
 
     @property
     def faults(self) -> list[JsonObject]:
-        """The scenario's faults, for the server to commit."""
+        """The scenario's faults, which the server sends."""
         faults: list[JsonObject] = self._scenario.get("faults", [])
         return faults
 
     async def run(self, context: RunContext) -> Actions:
-        """One turn of the entry that fits the run."""
+        """One turn of the entry that matches the run."""
         turns = self._turns(context)
         if context.turn >= len(turns):
             return
@@ -89,7 +89,7 @@ class ScriptedEngine:
         return entries
 
     def _turns(self, context: RunContext) -> list[list[str | JsonObject]]:
-        """A run stays with the entry that it began with."""
+        """The entry of the run. A run keeps its entry for all turns."""
         if context.turn == 0 or context.run_id not in self._playing:
             chosen = self._choose(context.question)
             if chosen is None:
@@ -145,7 +145,7 @@ class ScriptedEngine:
         return [_ending(step)]
 
     async def _text(self, text: str, step: JsonObject, context: RunContext) -> list[Action]:
-        """The text in pieces; each citation's marker is a piece of its own."""
+        """The text in pieces. The marker of each citation is a separate piece."""
         cited = {item["text"]: item for item in step.get("cite", ())}
         if not cited:
             return [Text(piece) for piece in self._cut(text, step)]
@@ -198,7 +198,7 @@ class ScriptedEngine:
             await asyncio.sleep(pause)
 
     async def _file_id(self, name: str, context: RunContext) -> str:
-        """The id of a file of the scenario, stored when it is first used; any other name is taken for an id."""
+        """The id of a file of the scenario. It is stored when it is first used. Any other name is used as an id."""
         given = self._scenario.get("files", {}).get(name)
         if given is None:
             return name
@@ -218,7 +218,7 @@ def _ending(step: JsonObject) -> Action:
 
 
 def _interleaved(calls: list[list[Action]]) -> Iterator[Action]:
-    """One action of each call in turn."""
+    """One action of each call, in rotation."""
     for layer in zip_longest(*calls):
         for action in layer:
             if action is not None:

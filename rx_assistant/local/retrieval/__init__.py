@@ -1,1 +1,1 @@
-"""Vector stores: text out of files, chunks out of text, passages out of chunks."""
+"""Vector stores: files become text, text becomes chunks, and a search finds passages in chunks."""

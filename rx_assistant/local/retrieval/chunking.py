@@ -1,4 +1,4 @@
-"""Text cut into overlapping chunks of so many tokens, at the ends of lines or sentences where there are any."""
+"""Text cut into overlapping chunks of a number of tokens, at ends of lines or sentences where possible."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SENTENCE = re.compile(r"\n|(?<=[.!?。！？])\s+")
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of the text, and where in it; `place` is the page, slide or sheet in which it begins."""
+    """A piece of the text with its position. `place` is the page, slide or sheet where it begins."""
 
     start: int
     end: int
@@ -27,9 +27,10 @@ class Chunk:
 
 
 def chunks(text: str, size: int, overlap: int) -> Iterator[Chunk]:
-    """Chunks of at most `size` tokens; each begins about `overlap` tokens before the end of the one before.
+    """Chunks of at most `size` tokens.
 
-    ExtractionError if the text has more tokens than the service takes in a file.
+    Each begins about `overlap` tokens before the end of the previous chunk. ExtractionError if the text has more tokens
+    than the service accepts in a file.
     """
     ends = list(islice(tokens.ends(text), _MOST_TOKENS + 1))
     if len(ends) > _MOST_TOKENS:
@@ -53,7 +54,7 @@ def chunks(text: str, size: int, overlap: int) -> Iterator[Chunk]:
 
 
 def _break(text: str, start: int, end: int) -> int:
-    """The last good place to cut in the second half of the chunk, or where it was."""
+    """The last end of a line or sentence in the second half of the chunk; `end` if there is none."""
     half = start + (end - start) // 2
     for pattern in (_PARAGRAPH, _SENTENCE):
         places = [match.end() for match in pattern.finditer(text, half, end)]

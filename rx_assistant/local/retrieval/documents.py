@@ -1,7 +1,7 @@
-"""PDF and Office files, each read by a process of its own (`worker.py`). A hostile file stops only that process.
+"""PDF and Office files, each read by a separate process (`worker.py`).
 
-A process is killed when its time is over, when the task that waits for the text is cancelled, and at `close`. The
-caller limits the number of processes at once.
+A malicious file can only stop that process. A process is killed at its time limit, when the task that waits for the
+text is cancelled, and at `close`. The caller limits the number of processes at once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOST_OUTPUT = 256 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one process may take: seconds of processor time, seconds on the clock, bytes of memory."""
+    """The limits of one process: seconds of processor time, seconds of wall time, bytes of memory."""
 
     cpu: int = 60
     wall: int = 120
@@ -65,7 +65,7 @@ class _KilledError(Exception):
 
 
 class _Worker:
-    """One process, which any thread may kill, also before it has started."""
+    """One process. Any thread may kill it, even before it starts."""
 
     def __init__(self, ending: str, limits: Limits) -> None:
         self._limits = limits
@@ -76,7 +76,7 @@ class _Worker:
             "memory": limits.memory,
             "parent": os.getpid(),
         }
-        # -P and the parent's own path: the same packages, and none from the working directory.
+        # -P and the parent's path: the same packages, and no modules from the working directory.
         self._command = [sys.executable, "-P", "-m", "rx_assistant.local.retrieval.worker", json.dumps(options)]
         self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self._lock = threading.Lock()
@@ -118,7 +118,7 @@ class _Worker:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env=self._environment,
-                start_new_session=True,  # Ctrl-C in the terminal is for the server
+                start_new_session=True,  # Ctrl-C in the terminal must only reach the server
             )
             return self._process
 

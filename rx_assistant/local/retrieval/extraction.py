@@ -1,6 +1,6 @@
-"""The text of a file, by its name's ending: plain text, Markdown, HTML, JSON, CSV, source code.
+"""The text of a file, by the extension of its name: plain text, Markdown, HTML, JSON, CSV, source code.
 
-PDF and Office files are only recognised here. `documents.py` has them read by another process.
+This module only recognises PDF and Office files; `documents.py` reads them in another process.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _TABLES = {".csv": ",", ".tsv": "\t"}
 _LINES = frozenset({".jsonl", ".ndjson"})
 _KNOWN = _PLAIN | _HTML | _LINES | _TABLES.keys() | {".json"}
 _MOST_BYTES = 32 * 2**20
-_LONGEST_JSON = 4 * 2**20  # characters that are laid out anew; the parser holds the interpreter meanwhile
+_LONGEST_JSON = 4 * 2**20  # characters; a longer text is not indented, because parsing it holds the GIL
 _LONGEST_MARKUP = 2**20
 _SLICE = 64 * 2**10
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
@@ -44,7 +44,7 @@ HEAD = 1024  # bytes, in which the mark of a PDF must be
 
 
 class ExtractionError(Exception):
-    """No text can be had; `code` is the word of the vector store file's `last_error`."""
+    """The file has no usable text. `code` becomes the `code` of the vector store file's `last_error`."""
 
     def __init__(self, code: Literal["unsupported_file", "invalid_file"], message: str) -> None:
         super().__init__(message)
@@ -54,7 +54,7 @@ class ExtractionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """The text of a file, and where in it each page, slide or sheet begins."""
+    """The text of a file, with the position of each page, slide or sheet."""
 
     text: str
     places: tuple[tuple[int, str], ...] = ()
@@ -85,7 +85,7 @@ def heading(place: str) -> str:
 
 
 def check(filename: str, size: int) -> None:
-    """ExtractionError if the name is of an unknown kind, or the file has so many bytes that it is not read."""
+    """Raise ExtractionError if the kind of the name is unknown or the file is too large to be read."""
     if not is_searchable(filename):
         raise ExtractionError("unsupported_file", f"Files of the type {ending_of(filename)!r} are not supported.")
     if size > _MOST_BYTES:
@@ -93,9 +93,9 @@ def check(filename: str, size: int) -> None:
 
 
 def extract(filename: str, content: bytes) -> str:
-    """The text of a file that is no document, never empty.
+    """The text of a file other than PDF and Office files; never empty.
 
-    ExtractionError if there is none, if it is too large or the kind of file is unknown.
+    ExtractionError if the file has no text, is too large or is of an unknown kind.
     """
     ending = ending_of(filename)
     check(filename, len(content))
@@ -112,7 +112,7 @@ def extract(filename: str, content: bytes) -> str:
 
 
 def is_searchable(filename: str) -> bool:
-    """Whether file search takes files with such a name."""
+    """Whether file search accepts files with this extension."""
     return ending_of(filename) in _KNOWN | _DOCUMENTS
 
 
@@ -139,7 +139,7 @@ def _decoded(content: bytes) -> str:
 
 
 def _from_json(text: str) -> str:
-    """Indented, so that chunks break between members; a long one as it is."""
+    """Indented JSON, so that chunks end between members. A long text stays unchanged."""
     if len(text) > _LONGEST_JSON:
         return text
     try:
@@ -150,7 +150,7 @@ def _from_json(text: str) -> str:
 
 
 def _from_table(text: str, separator: str) -> str:
-    """A line per row, each cell with its column's name, so that a row says what it means in any chunk."""
+    """A line per row, each cell with its column's name, so that a row can be understood in any chunk."""
     rows = csv.reader(io.StringIO(text), delimiter=separator)
     try:
         header = next(rows, [])
@@ -167,7 +167,7 @@ def cells(header: list[str], row: list[str]) -> list[str]:
 
 
 def _from_html(text: str) -> str:
-    """Fed in slices: the parser looks at unfinished markup again with each, and at its end once per `<`."""
+    """Feed the parser in slices. It scans unfinished markup again for each slice, and at the end once per `<`."""
     reader = _HtmlText()
     for start in range(0, len(text), _SLICE):
         reader.feed(text[start : start + _SLICE])
@@ -180,7 +180,7 @@ def _from_html(text: str) -> str:
 
 
 class _HtmlText(HTMLParser):
-    """What a reader of the page sees, a line per block."""
+    """The visible text of the page, a line per block."""
 
     _BLOCKS = frozenset(
         re.findall(

@@ -11,7 +11,7 @@ Attributes: TypeAlias = Mapping[str, str | float | bool]
 
 
 def matches(filter: JsonObject, attributes: Attributes) -> bool:
-    """Whether a file with these attributes passes; what a file does not have is only unequal to something."""
+    """Whether a file with these attributes passes. A missing attribute only passes `ne` and `nin`."""
     kind = str(filter["type"])
     if kind in ("and", "or"):
         results = (matches(inner, attributes) for inner in filter["filters"])
@@ -30,7 +30,7 @@ def _equal(value: object, wanted: object) -> bool:
 
 
 def _ordered(kind: str, value: object, wanted: object) -> bool:
-    """Numbers compare with numbers, strings with strings, and nothing with anything else."""
+    """Numbers compare with numbers and strings with strings. Other values do not compare."""
     if isinstance(value, str) and isinstance(wanted, str):
         return _holds(kind, (value > wanted) - (value < wanted))
     return _is_number(value) and _is_number(wanted) and _holds(kind, value - wanted)

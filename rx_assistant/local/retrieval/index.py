@@ -1,9 +1,9 @@
 """Chunks in SQLite's full-text index, and the search that ranks them.
 
-FTS5 finds the candidates and gives the first ranking, by its own BM25. The best of them are weighed again with the
-statistics of the searched stores alone (FTS5 counts over all stores, and gives a word that half the chunks have no
-weight at all, which in a store of one file is every word). Scores lie between 0 and 1: about 0.7 for a passage of
-ordinary length that has each word of the query once.
+FTS5 finds the candidates and ranks them by its BM25. The best candidates are ranked again with the statistics of the
+searched stores only. FTS5 counts over all stores, and its weight of a word is 0 if half of the chunks contain it; in a
+store of one file, that would be every word. Scores are between 0 and 1: about 0.7 for a passage of ordinary length with
+each word of the query once.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _STEEPNESS = 1.2
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A chunk that was found. Its text begins with the heading of its page, slide or sheet, if it has one."""
+    """A chunk that a search found. Its text begins with the heading of its page, slide or sheet, if there is one."""
 
     store_id: str
     file_id: str
@@ -101,18 +101,18 @@ class ChunkIndex:
             raise
 
     def remove(self, store: str, file: str | None = None) -> None:
-        """Forgets a file's chunks, or all of a store's."""
+        """Delete the chunks of a file, or of a whole store."""
         where, values = ("store = ?", [store]) if file is None else ("store = ? AND file = ?", [store, file])
         with self._transaction():
             self._db.execute(f"DELETE FROM chunk_terms WHERE rowid IN (SELECT id FROM chunks WHERE {where})", values)
             self._db.execute(f"DELETE FROM chunks WHERE {where}", values)
 
     def files(self) -> set[tuple[str, str]]:
-        """The files of which there are chunks, as pairs of store and file."""
+        """The files with chunks, as pairs of store id and file id."""
         return set(self._db.execute("SELECT DISTINCT store, file FROM chunks"))
 
     def text(self, store: str, file: str) -> str:
-        """The file's text, put together again from its chunks."""
+        """The text of the file, joined from its chunks."""
         rows = self._db.execute(
             "SELECT start, text FROM chunks WHERE store = ? AND file = ? ORDER BY start", (store, file)
         )
@@ -150,7 +150,7 @@ class ChunkIndex:
         return [_Candidate(*row) for row in rows]
 
     def _weights(self, stores: Sequence[str], wanted: Sequence[str]) -> dict[str, float]:
-        """How telling each term is: the rarer, the more."""
+        """The weight of each term: rare terms weigh more."""
         total = self._count(stores)
         weights = {}
         for term in wanted:
@@ -178,7 +178,7 @@ class ChunkIndex:
 
 
 def _placed(row: _Candidate) -> str:
-    """The text below the heading of its page, also where the chunk begins in the middle of the page."""
+    """The text below the heading of its page, even if the chunk begins in the middle of the page."""
     above = heading(row.place)
     return row.text if row.text.startswith(above) else above + row.text
 
@@ -187,9 +187,9 @@ T = TypeVar("T")
 
 
 class IndexThread:
-    """A `ChunkIndex` in a thread of its own, so that no search, however long, keeps the event loop.
+    """A `ChunkIndex` in its own thread, so that a long search does not block the event loop.
 
-    What is asked for is done in that order. The thread begins with the first call and ends with `close()`.
+    Work is done in the order of the calls. The thread starts with the first call and ends with `close()`.
     """
 
     def __init__(self, path: str | os.PathLike[str] = ":memory:") -> None:
@@ -200,15 +200,15 @@ class IndexThread:
         self._closing = False
 
     async def ask(self, work: Callable[[ChunkIndex], T]) -> T:
-        """What `work` returns, once everything that was asked for before is done."""
+        """Run `work` after all earlier work, and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(self._index()))
 
     def tell(self, work: Callable[[ChunkIndex], None]) -> None:
-        """Has `work` done, without waiting for it; its failure is logged."""
+        """Run `work` without waiting for it. An error is logged."""
         self._thread.submit(lambda: work(self._index())).add_done_callback(self._report)
 
     def close(self) -> None:
-        """Drops what waits, breaks off what runs, and lets go of the database."""
+        """Drop waiting work, interrupt running work, and close the database."""
         if self._closing:
             return
         self._closing = True
@@ -231,12 +231,12 @@ class IndexThread:
 
 
 def analysed(found: Iterable[Chunk]) -> list[tuple[Chunk, list[str]]]:
-    """The chunks with their terms; takes its time, so it is done off the event loop."""
+    """The chunks with their terms. This is slow, so it runs in a thread."""
     return [(chunk, terms(chunk.text)) for chunk in found]
 
 
 def _expression(stores: Sequence[str], wanted: Sequence[str]) -> str:
-    """The full-text query: in one of the stores, and any of the terms."""
+    """The full-text query: any of the terms, in any of the stores."""
     among = " OR ".join(f'store : "{store}"' for store in stores)
     any_of = " OR ".join(f'terms : "{term}"' for term in wanted)
     return f"({among}) AND ({any_of})" if any_of else f"({among})"

@@ -1,4 +1,4 @@
-"""The words of a text as they are indexed: lower case, without accents and English endings; CJK text in pairs."""
+"""The index terms of a text: words in lower case, without accents and English endings; CJK text in pairs."""
 
 from __future__ import annotations
 
@@ -38,17 +38,18 @@ def terms(text: str) -> list[str]:
 
 
 def query_terms(text: str) -> list[str]:
-    """The different terms that a query looks for: without the words that every text has, unless it has no other.
+    """The distinct terms of a query.
 
-    Of a long query only the beginning counts: 8 000 characters, and 64 terms.
+    Stop words are left out, unless the query has only stop words. A long query is cut after 8 000 characters and 64
+    terms.
     """
     words = dict.fromkeys(terms(text[:_LONGEST_QUERY]))
-    telling = [word for word in words if word not in _STOP_STEMS]
-    return (telling or list(words))[:_MOST_TERMS]
+    meaningful = [word for word in words if word not in _STOP_STEMS]
+    return (meaningful or list(words))[:_MOST_TERMS]
 
 
 def _stem(word: str) -> str:
-    """Plurals and verb endings off, in a way that is the same for text and query."""
+    """The word without plural and verb endings. Text and query use the same rules."""
     if len(word) < 4 or not word.isascii() or not word.isalpha():
         return word
     if word.endswith("ies"):

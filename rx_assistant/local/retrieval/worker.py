@@ -65,9 +65,9 @@ def _encoded(reply: dict[str, object]) -> bytes:
 
 
 def _confine(options: dict[str, int]) -> None:
-    """Limits this process. Systems without such limits have only the parent's clock."""
+    """Limits this process. On systems without such limits, only the parent's time limit applies."""
     with suppress(AttributeError):
-        signal.alarm(options["wall"] + 5)  # kills a worker that its parent has left alone
+        signal.alarm(options["wall"] + 5)  # kills a worker without a parent
     try:
         import resource
     except ImportError:
@@ -198,7 +198,7 @@ def _pdf(content: bytes) -> Iterator[Page]:
             text = page.extract_text()
         except MemoryError:
             raise
-        except Exception:  # the other pages are worth having
+        except Exception:  # keep the other pages
             text = _LOST
         yield f"page {number}", text
 
@@ -227,7 +227,7 @@ def _pptx(content: bytes) -> Iterator[Page]:
 def _xml_text(root: Any) -> str:
     """The text below an element of WordprocessingML or DrawingML: a line per paragraph and per row of a table.
 
-    The two vocabularies share their local names. Text that was deleted has a name of its own and is left out.
+    The two vocabularies share their local names. Deleted text has a different element name and is left out.
     """
     for double in list(root.iter(_COMPATIBILITY + "Fallback")):
         double.getparent().remove(double)
@@ -259,12 +259,12 @@ def _xlsx(content: bytes) -> Iterator[Page]:
 
     book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True, keep_links=False)
     for sheet in book.worksheets:
-        sheet.reset_dimensions()  # the file's word for its size may be a million rows
+        sheet.reset_dimensions()  # the file may claim a million rows
         yield f"sheet {' '.join(sheet.title.split())}", "\n".join(_rows(sheet.iter_rows(values_only=True)))
 
 
 def _rows(rows: Iterator[tuple[object, ...]]) -> Iterator[str]:
-    """A line per row, each cell with its column's name if the first row holds nothing but names."""
+    """A line per row. Each cell has its column's name if all cells of the first row are names."""
     size = 0
     header: list[str] | None = None
     for row in rows:

@@ -3,39 +3,39 @@
 from __future__ import annotations
 
 from rx_assistant.local import bodies, objects
-from rx_assistant.local.exchange import Call, Operation
+from rx_assistant.local.exchange import CheckedRequest, Operation
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.resources import modified_resources, new_resources
 
 
-async def create(call: Call) -> JsonObject:
+async def create(request: CheckedRequest) -> JsonObject:
     """A new assistant."""
-    assistant = objects.assistant(call.body, await new_resources(call.state, call.body.get("tool_resources")))
-    call.state.store.put("assistant", assistant)
+    assistant = objects.assistant(request.body, await new_resources(request.state, request.body.get("tool_resources")))
+    request.state.store.put("assistant", assistant)
     return assistant
 
 
-async def retrieve(call: Call) -> JsonObject:
+async def retrieve(request: CheckedRequest) -> JsonObject:
     """The assistant."""
-    return call.state.find("assistant", call.ids["assistant_id"])
+    return request.state.find("assistant", request.ids["assistant_id"])
 
 
-async def modify(call: Call) -> JsonObject:
+async def modify(request: CheckedRequest) -> JsonObject:
     """The assistant with the given fields replaced."""
-    assistant = await retrieve(call)
-    for name, value in call.body.items():
-        assistant[name] = await _replacement(call, name, value, assistant)
-    call.state.store.put("assistant", assistant)
+    assistant = await retrieve(request)
+    for name, value in request.body.items():
+        assistant[name] = await _replacement(request, name, value, assistant)
+    request.state.store.put("assistant", assistant)
     return assistant
 
 
-async def _replacement(call: Call, name: str, value: object, assistant: JsonObject) -> object:
-    body = call.body
+async def _replacement(request: CheckedRequest, name: str, value: object, assistant: JsonObject) -> object:
+    body = request.body
     match name:
         case "tools":
             return objects.tools(body["tools"])
         case "tool_resources":
-            return await modified_resources(call.state, body["tool_resources"], assistant["tool_resources"])
+            return await modified_resources(request.state, body["tool_resources"], assistant["tool_resources"])
         case "metadata":
             return value or {}
         case "temperature" | "top_p":
@@ -45,16 +45,16 @@ async def _replacement(call: Call, name: str, value: object, assistant: JsonObje
     return value
 
 
-async def delete(call: Call) -> JsonObject:
-    """The assistant is gone; its runs remain."""
-    await retrieve(call)
-    call.state.store.delete("assistant", call.ids["assistant_id"])
-    return objects.deleted(call.ids["assistant_id"], "assistant.deleted")
+async def delete(request: CheckedRequest) -> JsonObject:
+    """Delete the assistant. Its runs remain."""
+    await retrieve(request)
+    request.state.store.delete("assistant", request.ids["assistant_id"])
+    return objects.deleted(request.ids["assistant_id"], "assistant.deleted")
 
 
-async def index(call: Call) -> JsonObject:
+async def index(request: CheckedRequest) -> JsonObject:
     """A page of assistants."""
-    return objects.listing(*call.state.store.page("assistant", "", objects.page_of(call.query)))
+    return objects.listing(*request.state.store.page("assistant", "", objects.page_of(request.query)))
 
 
 OPERATIONS = (

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from rx_assistant.local import bodies, objects
-from rx_assistant.local.exchange import Call, Operation
+from rx_assistant.local.exchange import CheckedRequest, Operation
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.routes.vector_store_files import filtered_page
 
 
-async def create(call: Call) -> JsonObject:
-    """Files put into the store together."""
-    body = call.body
+async def create(request: CheckedRequest) -> JsonObject:
+    """Add several files to the store."""
+    body = request.body
     shared = {name: body[name] for name in ("chunking_strategy", "attributes") if name in body}
     entries = body.get("files") or [{"file_id": file_id, **shared} for file_id in body["file_ids"]]
-    return await call.state.stores.add_batch(call.ids["vector_store_id"], entries)
+    return await request.state.stores.add_batch(request.ids["vector_store_id"], entries)
 
 
-async def retrieve(call: Call) -> JsonObject:
+async def retrieve(request: CheckedRequest) -> JsonObject:
     """The batch."""
-    return call.state.stores.find_batch(call.ids["vector_store_id"], call.ids["batch_id"])
+    return request.state.stores.find_batch(request.ids["vector_store_id"], request.ids["batch_id"])
 
 
-async def cancel(call: Call) -> JsonObject:
-    """The batch, cancelled as far as it was not done."""
-    return await call.state.stores.cancel_batch(call.ids["vector_store_id"], call.ids["batch_id"])
+async def cancel(request: CheckedRequest) -> JsonObject:
+    """Cancel the files of the batch that are not ingested yet."""
+    return await request.state.stores.cancel_batch(request.ids["vector_store_id"], request.ids["batch_id"])
 
 
-async def files(call: Call) -> JsonObject:
+async def files(request: CheckedRequest) -> JsonObject:
     """A page of the batch's files."""
-    ids = call.ids
-    page = call.state.stores.batch_page(ids["vector_store_id"], ids["batch_id"], filtered_page(call))
+    ids = request.ids
+    page = request.state.stores.batch_page(ids["vector_store_id"], ids["batch_id"], filtered_page(request))
     return objects.listing(*page)
 
 

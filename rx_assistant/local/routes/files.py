@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from rx_assistant.local import bodies, objects
 from rx_assistant.local.errors import bad_request
-from rx_assistant.local.exchange import Call, Operation
+from rx_assistant.local.exchange import CheckedRequest, Operation
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.replies import FileContent
 from rx_assistant.local.schema import missing
 
 
-async def create(call: Call) -> JsonObject:
-    """A new file, which was written to disk while it came."""
-    upload = call.upload
+async def create(request: CheckedRequest) -> JsonObject:
+    """A new file. Its bytes were written to disk during the upload."""
+    upload = request.upload
     assert upload is not None
     if upload.filename is None:
         raise missing("file")
     lifetime = _lifetime(upload.fields)
-    return call.state.files.add(upload.path, upload.filename, upload.fields["purpose"], lifetime)
+    return request.state.files.add(upload.path, upload.filename, upload.fields["purpose"], lifetime)
 
 
 def _lifetime(fields: JsonObject) -> int | None:
-    """How many seconds the file is to live, if it is to expire; a 400 if a field is missing or wrong."""
+    """The lifetime of the file in seconds; None if it does not expire. Raises 400 if a field is missing or wrong."""
     expiry = fields.get("expires_after")
     if isinstance(expiry, dict) and "seconds" in expiry:
         expiry["seconds"] = _number(expiry["seconds"])
@@ -37,32 +37,32 @@ def _number(text: str) -> int:
         raise bad_request(message, "expires_after.seconds", "invalid_type") from None
 
 
-async def retrieve(call: Call) -> JsonObject:
+async def retrieve(request: CheckedRequest) -> JsonObject:
     """The file's record."""
-    return call.state.files.find(call.ids["file_id"])
+    return request.state.files.find(request.ids["file_id"])
 
 
-async def content(call: Call) -> FileContent:
+async def content(request: CheckedRequest) -> FileContent:
     """The file's bytes."""
-    file = await retrieve(call)
-    return FileContent(str(call.state.files.path(file["id"])), file["filename"])
+    file = await retrieve(request)
+    return FileContent(str(request.state.files.path(file["id"])), file["filename"])
 
 
-async def delete(call: Call) -> JsonObject:
-    """The file is gone, from all vector stores too."""
-    file = await retrieve(call)
-    call.state.stores.forget_file(file["id"])
-    call.state.files.delete(file["id"])
+async def delete(request: CheckedRequest) -> JsonObject:
+    """Delete the file, and remove it from all vector stores."""
+    file = await retrieve(request)
+    request.state.stores.forget_file(file["id"])
+    request.state.files.delete(file["id"])
     return {"object": "file", "id": file["id"], "deleted": True}
 
 
-async def index(call: Call) -> JsonObject:
-    """A page of files, all of them unless `limit` says otherwise."""
-    call.state.files.purge()
-    purpose = call.query.get("purpose")
+async def index(request: CheckedRequest) -> JsonObject:
+    """A page of files. Without `limit`, all files."""
+    request.state.files.purge()
+    purpose = request.query.get("purpose")
     where = {"purpose": str(purpose)} if purpose else {}
-    page = objects.page_of(call.query, where, limit=10_000)
-    return objects.listing(*call.state.store.page("file", "", page))
+    page = objects.page_of(request.query, where, limit=10_000)
+    return objects.listing(*request.state.store.page("file", "", page))
 
 
 OPERATIONS = (

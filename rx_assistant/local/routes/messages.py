@@ -6,55 +6,55 @@ from rx_assistant.local import bodies, objects
 from rx_assistant.local.adoption import thread_for
 from rx_assistant.local.conversation import add_message, check_files
 from rx_assistant.local.errors import bad_request
-from rx_assistant.local.exchange import Call, Operation
+from rx_assistant.local.exchange import CheckedRequest, Operation
 from rx_assistant.local.json_text import JsonObject
 
 
-async def create(call: Call) -> JsonObject:
+async def create(request: CheckedRequest) -> JsonObject:
     """A new message; refused while a run is active."""
-    thread_id = call.ids["thread_id"]
-    thread = thread_for(call.state, thread_id)
-    call.state.refuse_while_active(thread_id, "add messages to")
-    check_files(call.state, [call.body])
-    return await add_message(call.state, thread, call.body)
+    thread_id = request.ids["thread_id"]
+    thread = thread_for(request.state, thread_id)
+    request.state.refuse_while_active(thread_id, "add messages to")
+    check_files(request.state, [request.body])
+    return await add_message(request.state, thread, request.body)
 
 
-async def retrieve(call: Call) -> JsonObject:
-    """The message, as far as it is written."""
-    thread_id = call.ids["thread_id"]
-    call.state.find("thread", thread_id)
-    call.state.flush(thread_id)
-    return call.state.find("message", call.ids["message_id"], thread_id)
+async def retrieve(request: CheckedRequest) -> JsonObject:
+    """The message, with the text so far."""
+    thread_id = request.ids["thread_id"]
+    request.state.find("thread", thread_id)
+    request.state.flush(thread_id)
+    return request.state.find("message", request.ids["message_id"], thread_id)
 
 
-async def modify(call: Call) -> JsonObject:
-    """The message with other metadata."""
-    message = await retrieve(call)
+async def modify(request: CheckedRequest) -> JsonObject:
+    """Change the message's metadata."""
+    message = await retrieve(request)
     if message.get("status") == "in_progress":
         raise bad_request("Cannot update message with status 'in_progress'.")
-    if "metadata" in call.body:
-        message["metadata"] = call.body["metadata"] or {}
-    call.state.store.put("message", message, message["thread_id"])
+    if "metadata" in request.body:
+        message["metadata"] = request.body["metadata"] or {}
+    request.state.store.put("message", message, message["thread_id"])
     return message
 
 
-async def delete(call: Call) -> JsonObject:
-    """The message is gone."""
-    message = await retrieve(call)
+async def delete(request: CheckedRequest) -> JsonObject:
+    """Delete the message."""
+    message = await retrieve(request)
     if message.get("status") == "in_progress":
         raise bad_request("Cannot delete message with status 'in_progress'.")
-    call.state.store.delete("message", message["id"], message["thread_id"])
+    request.state.store.delete("message", message["id"], message["thread_id"])
     return objects.deleted(message["id"], "thread.message.deleted")
 
 
-async def index(call: Call) -> JsonObject:
-    """A page of the thread's messages, or of those that one run wrote."""
-    thread_id = call.ids["thread_id"]
-    call.state.find("thread", thread_id)
-    call.state.flush(thread_id)
-    run_id = call.query.get("run_id")
+async def index(request: CheckedRequest) -> JsonObject:
+    """A page of the thread's messages, or of one run's messages."""
+    thread_id = request.ids["thread_id"]
+    request.state.find("thread", thread_id)
+    request.state.flush(thread_id)
+    run_id = request.query.get("run_id")
     where = {"run_id": str(run_id)} if run_id else {}
-    return objects.listing(*call.state.store.page("message", thread_id, objects.page_of(call.query, where)))
+    return objects.listing(*request.state.store.page("message", thread_id, objects.page_of(request.query, where)))
 
 
 _ONE = "/threads/{thread_id}/messages/{message_id}"

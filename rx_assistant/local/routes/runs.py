@@ -7,17 +7,17 @@ from rx_assistant.local import bodies, objects
 from rx_assistant.local.adoption import assistant_for, thread_for
 from rx_assistant.local.conversation import add_messages, add_thread, check_files
 from rx_assistant.local.errors import bad_request
-from rx_assistant.local.exchange import Call, Operation
+from rx_assistant.local.exchange import CheckedRequest, Operation
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.replies import EventStream, Reply
 from rx_assistant.local.resources import new_resources
 from rx_assistant.local.runs.execution import Execution
 
 
-async def create(call: Call) -> Reply:
+async def create(request: CheckedRequest) -> Reply:
     """A new run on a thread that has no active one."""
-    state, body = call.state, call.body
-    thread = thread_for(state, call.ids["thread_id"])
+    state, body = request.state, request.body
+    thread = thread_for(state, request.ids["thread_id"])
     assistant = assistant_for(state, body)
     active = state.active_run(thread["id"])
     if active is not None:
@@ -32,62 +32,62 @@ async def create(call: Call) -> Reply:
         await add_messages(state, thread, messages)
         state.find("thread", thread["id"])
         run["tool_resources"] = thread["tool_resources"]
-        return _reply(call, state.start_run(run, _include_content(call)))
+        return _reply(request, state.start_run(run, _include_content(request)))
 
 
-async def create_with_thread(call: Call) -> Reply:
-    """A new thread and a run on it."""
-    state, body = call.state, call.body
+async def create_with_thread(request: CheckedRequest) -> Reply:
+    """A new thread with a run on it."""
+    state, body = request.state, request.body
     assistant = assistant_for(state, body)
     resources = await new_resources(state, body.get("tool_resources"))
     thread = await add_thread(state, body.get("thread") or {})
     run = objects.run(assistant, thread, {**body, "tool_resources": resources}, state.run_ttl)
-    return _reply(call, state.start_run(run, _include_content(call), thread))
+    return _reply(request, state.start_run(run, _include_content(request), thread))
 
 
-async def retrieve(call: Call) -> JsonObject:
-    """The run as it is now."""
-    thread_id = call.ids["thread_id"]
-    call.state.find("thread", thread_id)
-    return call.state.find("run", call.ids["run_id"], thread_id)
+async def retrieve(request: CheckedRequest) -> JsonObject:
+    """The run in its current state."""
+    thread_id = request.ids["thread_id"]
+    request.state.find("thread", thread_id)
+    return request.state.find("run", request.ids["run_id"], thread_id)
 
 
-async def modify(call: Call) -> JsonObject:
-    """The run with other metadata; only when it is over."""
-    run = await retrieve(call)
+async def modify(request: CheckedRequest) -> JsonObject:
+    """Change the metadata of a finished run."""
+    run = await retrieve(request)
     if run["status"] not in lifecycle.RUN.terminal:
         raise bad_request(f"Cannot update run with status '{run['status']}'.")
-    if "metadata" in call.body:
-        run["metadata"] = call.body["metadata"] or {}
-    call.state.store.put("run", run, run["thread_id"])
+    if "metadata" in request.body:
+        run["metadata"] = request.body["metadata"] or {}
+    request.state.store.put("run", run, run["thread_id"])
     return run
 
 
-async def index(call: Call) -> JsonObject:
+async def index(request: CheckedRequest) -> JsonObject:
     """A page of the thread's runs."""
-    thread_id = call.ids["thread_id"]
-    call.state.find("thread", thread_id)
-    return objects.listing(*call.state.store.page("run", thread_id, objects.page_of(call.query)))
+    thread_id = request.ids["thread_id"]
+    request.state.find("thread", thread_id)
+    return objects.listing(*request.state.store.page("run", thread_id, objects.page_of(request.query)))
 
 
-async def cancel(call: Call) -> JsonObject:
-    """The run, cancelling."""
-    run = await retrieve(call)
-    execution = call.state.execution(run["id"])
+async def cancel(request: CheckedRequest) -> JsonObject:
+    """Cancel the run."""
+    run = await retrieve(request)
+    execution = request.state.execution(run["id"])
     if execution is None or run["status"] == "cancelling":
         raise bad_request(f"Cannot cancel run with status '{run['status']}'.")
     execution.cancel()
     return dict(execution.run)
 
 
-async def submit_tool_outputs(call: Call) -> Reply:
-    """The run goes on with the outputs of all the calls that it waits for."""
-    run = await retrieve(call)
-    execution = call.state.execution(run["id"])
+async def submit_tool_outputs(request: CheckedRequest) -> Reply:
+    """Continue the run with the outputs of all calls that it waits for."""
+    run = await retrieve(request)
+    execution = request.state.execution(run["id"])
     if execution is None or run["status"] != "requires_action":
         raise bad_request(f'Runs in status "{run["status"]}" do not accept tool outputs.')
-    execution.submit(_outputs(call.body["tool_outputs"], execution))
-    return _reply(call, execution)
+    execution.submit(_outputs(request.body["tool_outputs"], execution))
+    return _reply(request, execution)
 
 
 def _outputs(given: list[JsonObject], execution: Execution) -> dict[str, str]:
@@ -99,12 +99,12 @@ def _outputs(given: list[JsonObject], execution: Execution) -> dict[str, str]:
     return outputs
 
 
-def _reply(call: Call, execution: Execution) -> Reply:
-    return EventStream(execution.leg) if call.body.get("stream") else dict(execution.run)
+def _reply(request: CheckedRequest, execution: Execution) -> Reply:
+    return EventStream(execution.frames) if request.body.get("stream") else dict(execution.run)
 
 
-def _include_content(call: Call) -> bool:
-    return bool(call.query.get("include"))
+def _include_content(request: CheckedRequest) -> bool:
+    return bool(request.query.get("include"))
 
 
 _ALL = "/threads/{thread_id}/runs"

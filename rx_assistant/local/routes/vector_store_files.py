@@ -3,45 +3,45 @@
 from __future__ import annotations
 
 from rx_assistant.local import bodies, objects
-from rx_assistant.local.exchange import Call, Operation
+from rx_assistant.local.exchange import CheckedRequest, Operation
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.store import Page
 
 
-def filtered_page(call: Call) -> Page:
-    """The page that is asked for, with only the files of one status if `filter` says so."""
-    status = call.query.get("filter")
-    return objects.page_of(call.query, {"status": str(status)} if status else {})
+def filtered_page(request: CheckedRequest) -> Page:
+    """The requested page, with only the files of one status if `filter` is given."""
+    status = request.query.get("filter")
+    return objects.page_of(request.query, {"status": str(status)} if status else {})
 
 
-async def create(call: Call) -> JsonObject:
-    """A file put into the store."""
-    body = call.body
-    return call.state.stores.add_file(
-        call.ids["vector_store_id"], body["file_id"], body.get("chunking_strategy"), body.get("attributes")
+async def create(request: CheckedRequest) -> JsonObject:
+    """Add a file to the store."""
+    body = request.body
+    return request.state.stores.add_file(
+        request.ids["vector_store_id"], body["file_id"], body.get("chunking_strategy"), body.get("attributes")
     )
 
 
-async def retrieve(call: Call) -> JsonObject:
+async def retrieve(request: CheckedRequest) -> JsonObject:
     """The file in the store."""
-    return call.state.stores.find_file(call.ids["vector_store_id"], call.ids["file_id"])
+    return request.state.stores.find_file(request.ids["vector_store_id"], request.ids["file_id"])
 
 
-async def modify(call: Call) -> JsonObject:
-    """The file with other attributes."""
-    attributes = call.body["attributes"]
-    return call.state.stores.set_attributes(call.ids["vector_store_id"], call.ids["file_id"], attributes)
+async def modify(request: CheckedRequest) -> JsonObject:
+    """The file with changed attributes."""
+    attributes = request.body["attributes"]
+    return request.state.stores.set_attributes(request.ids["vector_store_id"], request.ids["file_id"], attributes)
 
 
-async def delete(call: Call) -> JsonObject:
-    """The file is in the store no more."""
-    call.state.stores.remove_file(call.ids["vector_store_id"], call.ids["file_id"])
-    return objects.deleted(call.ids["file_id"], "vector_store.file.deleted")
+async def delete(request: CheckedRequest) -> JsonObject:
+    """Remove the file from the store."""
+    request.state.stores.remove_file(request.ids["vector_store_id"], request.ids["file_id"])
+    return objects.deleted(request.ids["file_id"], "vector_store.file.deleted")
 
 
-async def content(call: Call) -> JsonObject:
-    """The text that was read out of the file."""
-    text = await call.state.stores.text(call.ids["vector_store_id"], call.ids["file_id"])
+async def content(request: CheckedRequest) -> JsonObject:
+    """The text of the file."""
+    text = await request.state.stores.text(request.ids["vector_store_id"], request.ids["file_id"])
     return {
         "object": "vector_store.file_content.page",
         "data": [{"type": "text", "text": text}],
@@ -50,9 +50,9 @@ async def content(call: Call) -> JsonObject:
     }
 
 
-async def index(call: Call) -> JsonObject:
+async def index(request: CheckedRequest) -> JsonObject:
     """A page of the store's files."""
-    return objects.listing(*call.state.stores.file_page(call.ids["vector_store_id"], filtered_page(call)))
+    return objects.listing(*request.state.stores.file_page(request.ids["vector_store_id"], filtered_page(request)))
 
 
 _ALL = "/vector_stores/{vector_store_id}/files"

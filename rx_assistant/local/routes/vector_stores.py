@@ -6,15 +6,15 @@ import asyncio
 
 from rx_assistant.local import bodies, objects
 from rx_assistant.local.errors import bad_request
-from rx_assistant.local.exchange import Call, Operation
+from rx_assistant.local.exchange import CheckedRequest, Operation
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.retrieval.terms import query_terms
 
 
-async def create(call: Call) -> JsonObject:
+async def create(request: CheckedRequest) -> JsonObject:
     """A new vector store."""
-    body = call.body
-    return await call.state.stores.create(
+    body = request.body
+    return await request.state.stores.create(
         body.get("file_ids") or (),
         name=body.get("name"),
         description=body.get("description"),
@@ -24,38 +24,38 @@ async def create(call: Call) -> JsonObject:
     )
 
 
-async def retrieve(call: Call) -> JsonObject:
+async def retrieve(request: CheckedRequest) -> JsonObject:
     """The vector store."""
-    return call.state.stores.find(call.ids["vector_store_id"])
+    return request.state.stores.find(request.ids["vector_store_id"])
 
 
-async def modify(call: Call) -> JsonObject:
-    """The vector store with other name, expiry or metadata."""
-    return call.state.stores.modify(call.ids["vector_store_id"], call.body)
+async def modify(request: CheckedRequest) -> JsonObject:
+    """Change the vector store's name, expiry or metadata."""
+    return request.state.stores.modify(request.ids["vector_store_id"], request.body)
 
 
-async def delete(call: Call) -> JsonObject:
-    """The vector store is gone."""
-    call.state.stores.delete(call.ids["vector_store_id"])
-    return objects.deleted(call.ids["vector_store_id"], "vector_store.deleted")
+async def delete(request: CheckedRequest) -> JsonObject:
+    """Delete the vector store."""
+    request.state.stores.delete(request.ids["vector_store_id"])
+    return objects.deleted(request.ids["vector_store_id"], "vector_store.deleted")
 
 
-async def index(call: Call) -> JsonObject:
+async def index(request: CheckedRequest) -> JsonObject:
     """A page of vector stores."""
-    return objects.listing(*call.state.stores.page(objects.page_of(call.query)))
+    return objects.listing(*request.state.stores.page(objects.page_of(request.query)))
 
 
-async def search(call: Call) -> JsonObject:
-    """The passages that fit the query best."""
-    body = call.body
-    store = call.state.stores.find(call.ids["vector_store_id"])
+async def search(request: CheckedRequest) -> JsonObject:
+    """The best passages for the query."""
+    body = request.body
+    store = request.state.stores.find(request.ids["vector_store_id"])
     if store["status"] == "expired":
         raise bad_request(f"Vector store {store['id']} has expired.")
     queries = [body["query"]] if isinstance(body["query"], str) else body["query"]
     if body.get("rewrite_query"):
         queries = await asyncio.to_thread(lambda: [" ".join(query_terms(query)) or query for query in queries])
     ranking = body.get("ranking_options") or {}
-    found = await call.state.stores.search(
+    found = await request.state.stores.search(
         [store["id"]],
         " ".join(queries),
         body.get("max_num_results", 10),

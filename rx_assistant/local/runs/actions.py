@@ -1,4 +1,4 @@
-"""What an engine yields, checked before it changes anything: every field must be of the type that its class declares.
+"""Checks of the actions that an engine yields, before they change anything: every field must have its declared type.
 
 The checks are made from the annotations in `engine.py`, once per class. A checked action can always be encoded as
 JSON, so applying it cannot fail half-way.
@@ -20,18 +20,18 @@ from rx_assistant.local.engine import Action
 _LARGEST = 2**53
 
 Check: TypeAlias = Callable[[object, str], None]
-"""Returns if a value fits, raises EngineError if not; the text says where the value is, as in `Text.value`."""
+"""Return if a value fits, otherwise raise EngineError. The text is the place of the value, such as `Text.value`."""
 
 
 class EngineError(Exception):
-    """The run cannot go on: the engine used the protocol wrongly, or a resource is of no use any more.
+    """The run cannot continue: the engine violated the protocol, or a resource is no longer usable.
 
-    The message is for the engine's author. It names types and places, never values, and becomes the run's `last_error`.
+    The message is for the engine's author and becomes the run's `last_error`. It names types and places, never values.
     """
 
 
 def check_action(action: object) -> None:
-    """EngineError if `action` is not an action, or has a field of a wrong type."""
+    """Raise EngineError if `action` is not an action, or if a field has a wrong type."""
     cls = next((known for known in type(action).__mro__ if known in _KINDS), None)
     if cls is None:
         wanted = "actions of rx_assistant.local.engine"
@@ -40,12 +40,12 @@ def check_action(action: object) -> None:
 
 
 def check_argument(value: object, kind: type[str] | type[bytes] | type[int], where: str) -> None:
-    """EngineError if what an engine passes to a function of its context is not of that kind."""
+    """Raise EngineError if an argument that an engine passes to a function of its context has a wrong type."""
     _PLAIN[kind](value, where)
 
 
 def check_given(given: object) -> None:
-    """EngineError if `Engine.run` returned something that cannot be iterated over with `async for`."""
+    """Raise EngineError if the result of `Engine.run` does not work in `async for`."""
     if not hasattr(given, "__aiter__"):
         found = _kind(given)
         raise EngineError(
@@ -55,7 +55,7 @@ def check_given(given: object) -> None:
 
 
 def _kind(value: object) -> str:
-    """The value's type in words. A coroutine is closed, so that Python does not warn of it as well."""
+    """The value's type in words. Closes a coroutine, so that Python does not warn about it too."""
     if inspect.iscoroutine(value):
         value.close()
         return "a coroutine"
@@ -106,7 +106,7 @@ def _record(cls: type) -> Check:
 
 
 def _either(hints: tuple[Any, ...]) -> Check:
-    """The check of several alternatives, None among them or not."""
+    """The check of several alternatives, with or without None."""
     kinds = [hint for hint in hints if hint is not NoneType]
     checks = [_check_of(hint) for hint in kinds]
 

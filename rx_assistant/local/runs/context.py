@@ -1,4 +1,4 @@
-"""What an engine gets to see of a run: the thread cut to its limits, the tools it may use, what was answered so far."""
+"""The context of a run for its engine: the thread within its limits, the allowed tools, the outputs so far."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from rx_assistant.local.runs.history import Thread
 
 
 class PromptTooLongError(Exception):
-    """Not even the newest message fits into `max_prompt_tokens`."""
+    """Even the newest message alone exceeds `max_prompt_tokens`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The context, and how many tokens it is thought to take."""
+    """The context, and its estimated tokens."""
 
     context: RunContext
     tokens: int
 
 
 class Access(NamedTuple):
-    """What an engine may call."""
+    """The functions that an engine may call."""
 
     search: Search
     add_file: AddFile
@@ -43,9 +43,10 @@ class Access(NamedTuple):
 
 
 def build_prompt(run: JsonObject, thread: Thread, used: JsonObject, access: Access) -> Prompt:
-    """The prompt of the run's next turn; `used` are the tokens of the turns before it.
+    """The prompt of the run's next turn.
 
-    The context holds copies: what an engine does to them does not change the run.
+    `used` are the tokens of the turns before it. The context holds copies, so an engine cannot change the run through
+    them.
     """
     run = copy.deepcopy(run)
     outputs = _tool_outputs(thread.steps_of(run["id"]))
@@ -88,7 +89,7 @@ def build_prompt(run: JsonObject, thread: Thread, used: JsonObject, access: Acce
 
 
 def _first(run: JsonObject, thread: Thread, kept: list[ContextMessage]) -> int:
-    """The place where the history begins: that of the first message kept, or of the one that the run answers."""
+    """The position where the history begins: the first message within the limits, or the one that the run answers."""
     asked = [item["id"] for item in thread.messages if item.get("run_id") != run["id"]][-1:]
     ids = [*(message.id for message in kept[:1]), *asked]
     return min((thread.order[id] for id in ids if id in thread.order), default=0)
@@ -97,7 +98,7 @@ def _first(run: JsonObject, thread: Thread, kept: list[ContextMessage]) -> int:
 def _truncate(
     messages: list[ContextMessage], rounds: Mapping[str, int], strategy: JsonObject, room: int | None
 ) -> tuple[list[ContextMessage], int]:
-    """The newest messages that the strategy and the room (tokens) allow, and their size with their call rounds."""
+    """The newest messages within the truncation strategy and the token limit, and their size with their call rounds."""
     if strategy["type"] == "last_messages":
         messages = messages[-(strategy["last_messages"] or 1) :]
     size = 0

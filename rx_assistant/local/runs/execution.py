@@ -1,12 +1,12 @@
-"""One run from queued to its end, whoever watches it or does not.
+"""One run from queued to its end, with or without readers.
 
-`_drive` is the task of one turn: it asks the engine and applies what it gives. It ends in a final status, or in
-requires_action, from where `submit` starts the next turn. `cancel` and the timer may come at any time: they stop the
-task and then write the ending. Everything happens on one event loop; between two awaits nothing else moves.
+`_drive` is the task of one turn: it applies the actions of the engine. It ends in a final status or in requires_action;
+`submit` then starts the next turn. `cancel` and the timer may come at any time: they stop the task and then write the
+ending. Everything runs on one event loop, so nothing else changes between two awaits.
 
 A run always ends, whatever its engine does. An action is checked before it changes anything. Every ending goes through
-`_conclude`, which never awaits, writes at most one ending, and falls back to plain values when the ordinary ones cannot
-be written. Waiting for the engine to stop has a limit (`foreign.py`), and what it yields after the ending is dropped.
+`_conclude`. It never awaits, writes at most one ending, and uses plain values if the ordinary ones cannot be written.
+The wait for the engine's stop has a limit (`foreign.py`), and actions after the ending are dropped.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import NamedTuple, Protocol
 from rx_assistant.local import engine as actions, foreign, objects, tokens
 from rx_assistant.local.engine import Action, Engine, SearchResult
 from rx_assistant.local.errors import FULL, is_full
+from rx_assistant.local.frame_log import FrameLog
 from rx_assistant.local.json_text import JsonObject
-from rx_assistant.local.leg import Leg
 from rx_assistant.local.runs.actions import EngineError, check_action, check_given
 from rx_assistant.local.runs.context import Access, Prompt, PromptTooLongError, build_prompt
 from rx_assistant.local.runs.history import Thread
@@ -36,47 +36,47 @@ _log = logging.getLogger("rx_assistant.local")
 _ENGINE_FAILED = "The engine failed. The server's log says why."
 _STOPPED = "The server was stopped while the run was in progress."
 
-_LONG_PROMPT = 100_000  # characters; a longer prompt is counted off the event loop
+_LONG_PROMPT = 100_000  # characters; a longer prompt is counted in a thread
 _LONGEST_PROMPT = 2_000_000
 
 
 class Surroundings(Protocol):
-    """What a run needs of the server around it."""
+    """What a run needs from the server."""
 
     store: Store
     engine: Engine
     run_ttl: float
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Runs work in the background; an exception in it is logged."""
+        """Run work in the background. An exception in it is logged."""
         ...
 
     def ended(self, run: JsonObject) -> None:
-        """The run has reached a final status."""
+        """Called when the run has reached a final status."""
         ...
 
-    def new_leg(self, run_id: str) -> Leg:
-        """A leg for the run, with a file for its frames on a durable server."""
+    def new_log(self, run_id: str) -> FrameLog:
+        """A frame log for the run, with a file for its frames on a durable server."""
         ...
 
     def save_soon(self) -> None:
-        """What was written so far is put on disk soon."""
+        """Sync all writes soon, without waiting."""
         ...
 
     async def gate(self, name: str) -> None:
-        """Returns once that gate was released."""
+        """Wait until the gate is released."""
         ...
 
     async def ingested(self, run: JsonObject) -> None:
-        """Returns once the vector stores that the run uses have no file in progress, or after a minute."""
+        """Wait until the run's vector stores have no file in progress, for at most a minute."""
         ...
 
     async def search(self, run: JsonObject, query: str, most: int) -> list[SearchResult]:
-        """Passages from the vector stores that the run uses."""
+        """Passages from the vector stores of the run."""
         ...
 
     async def add_file(self, name: str, content: bytes) -> str:
-        """Stores a file that the assistant made; its id."""
+        """Store a file that the assistant made, and return its id."""
         ...
 
     async def read_file(self, file_id: str) -> bytes:
@@ -85,7 +85,7 @@ class Surroundings(Protocol):
 
 
 class _Abort(NamedTuple):
-    """How what is being written ends: the step's status, the message's reason, the step's error."""
+    """How the open message or step ends: the step's status, the message's reason, the step's error."""
 
     status: str
     reason: str
@@ -93,24 +93,24 @@ class _Abort(NamedTuple):
 
 
 class _StoppedError(Exception):
-    """An action has ended the run; the rest of the engine's actions is of no interest."""
+    """An action has ended the run. Further actions of the engine are ignored."""
 
 
 class Execution:
-    """A run that is not over yet."""
+    """An active run."""
 
     def __init__(
-        self, around: Surroundings, run: JsonObject, include_content: bool, restored: Leg | None = None
+        self, around: Surroundings, run: JsonObject, include_content: bool, restored: FrameLog | None = None
     ) -> None:
         self.run = run
-        self.leg = restored or around.new_leg(run["id"])
+        self.frames = restored or around.new_log(run["id"])
         self._around = around
-        self._journal = Journal(around.store, run, self.leg, include_content)
+        self._journal = Journal(around.store, run, self.frames, include_content)
         self._open: MessageWriter | ToolsWriter | None = None
         self._prompt_tokens = 0
         limits_itself = getattr(around.engine, "limits_itself", False)
         self._completion_left: int | None = None if limits_itself else run["max_completion_tokens"]
-        self._notes: list[JsonObject] = []  # that wait for the next step
+        self._notes: list[JsonObject] = []  # for the next step
         self._stopping = False
         self._over = False
         self._task: asyncio.Task[None] | None = None
@@ -118,16 +118,16 @@ class Execution:
         self._timer = asyncio.get_running_loop().call_later(left, self.expire)
 
     def start(self, created_thread: JsonObject | None = None) -> None:
-        """Stores the run, announces it and lets it go on in the background."""
+        """Store the run, emit its first events and start it in the background."""
         self._journal.begin_run()
         if created_thread is not None:
-            self.leg.emit("thread.created", created_thread)
+            self.frames.emit("thread.created", created_thread)
         self._journal.update_run("created")
         self._journal.update_run("queued")
         self._task = self._around.spawn(self._drive())
 
     def go_on(self) -> None:
-        """Goes on after a restart of the server: with what the run waited for, or to the ending of what was cut off."""
+        """Continue after a restart of the server: wait again, or end the run that was interrupted."""
         self._completion_left = self._journal.recall(self._completion_left)
         status = self.run["status"]
         if status != "queued":
@@ -142,8 +142,8 @@ class Execution:
             self._fail(actions.Failure("The calls that the run waited for are lost."))
 
     def submit(self, outputs: dict[str, str]) -> None:
-        """Goes on with what the client answered, by call id, in a leg of its own."""
-        self.leg = self._journal.leg = self._around.new_leg(self.run["id"])
+        """Continue with the client's outputs, by call id. The events go into a new frame log."""
+        self.frames = self._journal.frames = self._around.new_log(self.run["id"])
         with self._around.store.atomic():
             if isinstance(self._open, ToolsWriter):
                 self._open.answer(outputs)
@@ -156,24 +156,24 @@ class Execution:
         return self._open.pending() if isinstance(self._open, ToolsWriter) else []
 
     def flush(self) -> None:
-        """Stores what is being written right now, for whoever polls."""
+        """Store the open message or step, so that GET requests see it."""
         if self._open is not None:
             self._open.flush()
 
     def cancel(self) -> None:
-        """The run is cancelling, and soon cancelled."""
+        """Set the run to cancelling, and soon to cancelled."""
         self._stopping = True
         self._around.spawn(self._stop("cancelled", "run_cancelled"))
         self._journal.update_run("cancelling", status="cancelling", required_action=None)
 
     def expire(self) -> None:
-        """The run's time is over."""
+        """The run's time limit has passed."""
         if not self._stopping:
             self._stopping = True
             self._around.spawn(self._stop("expired", "run_expired"))
 
     def drop(self) -> None:
-        """Cancels the run at once, because its thread is being deleted."""
+        """Cancel the run at once, because its thread is being deleted."""
         self._stopping = True
         if self._task is not None:
             self._around.spawn(foreign.end([self._task]))
@@ -182,12 +182,12 @@ class Execution:
         self._conclude("cancelled", _Abort("cancelled", "run_cancelled"), cancelled_at=objects.now())
 
     def abandon(self) -> None:
-        """The server is gone: nothing more is written anywhere."""
+        """The server has stopped: write nothing more."""
         self._stopping = self._over = True
         self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
-        self.leg.abandon()
+        self.frames.abandon()
 
     async def _stop(self, status: str, reason: str) -> None:
         if self._task is not None:
@@ -195,7 +195,7 @@ class Execution:
         self._conclude(status, _Abort(status, reason), cancelled_at=objects.now() if status == "cancelled" else None)
 
     async def _drive(self) -> None:
-        """One turn. Its ending is written before the engine's generator is closed, which is foreign code again."""
+        """One turn. The ending is written before the engine's generator is closed: closing it runs foreign code."""
         given: AsyncIterator[Action] | None = None
         try:
             self._check_going_on()
@@ -220,7 +220,7 @@ class Execution:
         await self._close_generator(given)
 
     def _engine_raised(self, error: BaseException) -> None:
-        """Fails the run. Not for a cancellation or a closing of this task, and a Ctrl-C goes on to the program."""
+        """Fail the run, unless this task was cancelled or closed. KeyboardInterrupt is raised again."""
         if self._stopping:
             if isinstance(error, GeneratorExit):
                 raise error
@@ -233,7 +233,7 @@ class Execution:
             raise error
 
     async def _close_generator(self, given: object) -> None:
-        """Closes what the engine gave, in this task, as a generator may hold scopes that belong to it."""
+        """Close the engine's generator in this task, because it may hold cancel scopes of this task."""
         close = getattr(given, "aclose", None)
         task = asyncio.current_task()
         if close is None or task is None:
@@ -264,7 +264,7 @@ class Execution:
         return build() if size < _LONG_PROMPT else await asyncio.to_thread(build)
 
     async def _newest_messages(self) -> tuple[list[JsonObject], int]:
-        """The thread's messages, oldest first, and about how many characters they have: the newest 2 million."""
+        """The newest messages of the thread, up to 2 million characters, oldest first, with their approximate size."""
         found: list[JsonObject] = []
         size, more = 0, True
         while more and size < _LONGEST_PROMPT:
@@ -284,7 +284,7 @@ class Execution:
                 await self._around.gate(action.name)
             else:
                 self._apply(action)
-            await asyncio.sleep(0)  # readers see each event on its own
+            await asyncio.sleep(0)  # readers see each event separately
         self._check_going_on()
 
     def _check_going_on(self) -> None:
@@ -335,7 +335,7 @@ class Execution:
                 writer.search(action, _ranking(self.run))
 
     def _conduct(self, action: Action) -> None:
-        """What concerns the run as a whole, or the wire."""
+        """Actions that concern the whole run, or the wire."""
         match action:
             case actions.EndStep():
                 self._close()
@@ -356,9 +356,9 @@ class Execution:
                 self._fail_on_the_wire(action)
                 raise _StoppedError
             case actions.Cut():
-                self.leg.cut()
+                self.frames.cut()
             case actions.RawBytes(value):
-                self.leg.append(value)
+                self.frames.append(value)
 
     def _count(self, usage: JsonObject) -> None:
         if self._open is not None:
@@ -373,13 +373,16 @@ class Execution:
             self._notes.append(value)
 
     def _begun(self, step: JsonObject) -> None:
-        """A step was opened: it takes the notes that waited for it."""
+        """A step was opened. It gets the waiting notes."""
         for value in self._notes:
             self._journal.note(step, value)
         self._notes.clear()
 
     def _spend(self, writer: MessageWriter | ToolsWriter, value: str, write: Callable[[str], None]) -> None:
-        """Writes as much of the text as `max_completion_tokens` leaves; the run is incomplete when it is not all."""
+        """Write as much of the text as `max_completion_tokens` allows.
+
+        If text is left over, the run becomes incomplete.
+        """
         cut = tokens.pieces(value)
         if self._completion_left is not None:
             if len(cut) > self._completion_left:
@@ -420,7 +423,7 @@ class Execution:
             self._open.wait()
             required = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": calls}}
             self._journal.update_run("requires_action", status="requires_action", required_action=required)
-            self.leg.end()
+            self.frames.end()
             self._around.save_soon()
             return
         self._close()
@@ -433,21 +436,21 @@ class Execution:
 
     def _fail(self, failure: actions.Failure, done: bool = True) -> None:
         if self._stopping:
-            return  # another ending is on its way
+            return  # another ending follows
         error = {"code": failure.code, "message": failure.message}
         abort = _Abort("failed", failure.reason, _step_error(error))
         self._conclude("failed", abort, done=done, failed_at=objects.now(), last_error=error)
 
     def _fail_on_the_wire(self, action: actions.ErrorEvent) -> None:
-        """The run fails in the store; whoever watches gets an `error` event and nothing after it."""
+        """Fail the run in the store. Its readers get an `error` event and nothing after it."""
         error = {"message": action.message, "type": "server_error", "param": None, "code": action.code}
-        self.leg.emit("error", error if action.flat else {"error": error})
-        self.leg.end(done=False)
-        self._journal.leg = Leg()  # for nobody
+        self.frames.emit("error", error if action.flat else {"error": error})
+        self.frames.end(done=False)
+        self._journal.frames = FrameLog()  # without readers
         self._fail(actions.Failure(action.message))
 
     def _conclude(self, status: str, abort: _Abort | None, done: bool = True, **changes: object) -> None:
-        """Ends the run, once and for all. What is being written is aborted so."""
+        """End the run. `aborted` says how an open message or step ends."""
         if self._over:
             return
         self._over = True
@@ -464,7 +467,7 @@ class Execution:
         finally:
             self._open = None
             self._around.ended(self.run)
-            self._journal.leg.end(done)
+            self._journal.frames.end(done)
 
     def _conclude_plainly(self, status: str, final: JsonObject) -> None:
         try:
@@ -481,13 +484,13 @@ def _length(message: JsonObject) -> int:
 
 
 def _ranking(run: JsonObject) -> JsonObject:
-    """What a step shows of the ranking, which is less than the tool does."""
+    """The ranking options in a step, which are fewer than the tool's."""
     ranking = objects.search_options(run)["ranking_options"]
     return {name: ranking[name] for name in ("ranker", "score_threshold")}
 
 
 def _step_error(error: JsonObject) -> JsonObject:
-    """A step knows fewer codes than a run."""
+    """The error for a step: steps have fewer codes than runs."""
     code = "rate_limit_exceeded" if error["code"] == "rate_limit_exceeded" else "server_error"
     return {**error, "code": code}
 

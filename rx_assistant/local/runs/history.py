@@ -1,4 +1,4 @@
-"""A thread as a model needs it: its messages in order, and the answered function calls where they happened."""
+"""A thread for a model: its messages in order, with the answered function calls between them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from rx_assistant.local.store import Placed
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """The newest messages of a thread, oldest first, and the steps of its runs since the first of them.
+    """The newest messages of a thread, oldest first, and the steps of its runs since the first of these messages.
 
-    `order` gives the place of each message, by id; places of messages and steps are of one count.
+    `order` has the position of each message, by id. Messages and steps share one count of positions.
     """
 
     messages: Sequence[JsonObject]
@@ -32,7 +32,7 @@ class Thread:
     steps: Sequence[Placed]
 
     def history(self, first: int) -> tuple[HistoryMessage | CallRound, ...]:
-        """The messages and call rounds from the place `first` on."""
+        """The messages and call rounds from the position `first` on."""
         notes = {
             step.value["step_details"]["message_creation"]["message_id"]: _notes(step)
             for step in self.steps
@@ -51,9 +51,9 @@ class Thread:
         return [step.value for step in self.steps if step.value["run_id"] == run_id]
 
     def round_costs(self, without: str) -> dict[str, int]:
-        """The tokens of the call rounds that go with each message, by its id; those of the run `without` not counted.
+        """The tokens of the call rounds of each message, by its id, without those of the run `without`.
 
-        A round goes with the message before it, so that both are left out together.
+        A round belongs to the message before it, so that both are left out together.
         """
         places = sorted((place, id) for id, place in self.order.items())
         costs: dict[str, int] = {}
@@ -93,7 +93,7 @@ def _parts(content: Sequence[JsonObject]) -> Iterator[MessagePart]:
 
 
 def _round(step: Placed) -> CallRound | None:
-    """The answered function calls of a step; without any, the step if the engine left a note with it."""
+    """The answered function calls of a step. If there are none, the step itself, if the engine left a note with it."""
     if step.value["type"] != "tool_calls":
         return None
     functions = [call for call in step.value["step_details"]["tool_calls"] if call["type"] == "function"]

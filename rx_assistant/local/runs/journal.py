@@ -1,4 +1,4 @@
-"""Where a run writes: every change goes into the store and, as an event, into the leg that readers follow."""
+"""Where a run writes: every change goes into the store and, as an event, into the frame log that readers follow."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import logging
 
 from rx_assistant.lifecycle import STEP
 from rx_assistant.local import json_text, objects
+from rx_assistant.local.frame_log import FrameLog
 from rx_assistant.local.json_text import JsonObject
-from rx_assistant.local.leg import Leg
 from rx_assistant.local.runs.steps import shown_step
 from rx_assistant.local.store import Store
 
@@ -15,12 +15,12 @@ _log = logging.getLogger("rx_assistant.local")
 
 
 class Journal:
-    """One run's objects and events. Values inside `run` are replaced, never changed in place."""
+    """The objects and events of one run. Values inside `run` are replaced, never changed in place."""
 
-    def __init__(self, store: Store, run: JsonObject, leg: Leg, include_content: bool) -> None:
+    def __init__(self, store: Store, run: JsonObject, frames: FrameLog, include_content: bool) -> None:
         self.store = store
         self.run = run
-        self.leg = leg
+        self.frames = frames
         self._counted: list[JsonObject] = []
         self._estimated: list[JsonObject] = []
         self._ended: set[str] = set()
@@ -28,19 +28,19 @@ class Journal:
         self._include_content = include_content
 
     def count(self, usage: JsonObject) -> None:
-        """Adds tokens that the engine counted."""
+        """Add tokens that the engine counted."""
         self._counted.append(usage)
 
     def usage(self) -> JsonObject:
-        """The run's tokens: what the engine counted, and an estimate only if it counted nothing."""
+        """The run's tokens: the engine's counts, or an estimate if the engine counted nothing."""
         return objects.total_usage(self._counted or self._estimated)
 
     def begin_run(self) -> None:
-        """Stores a new run, with what a restart needs besides."""
+        """Store a new run, with the notes that a restart needs."""
         self.store.put("run", self.run, self.run["thread_id"], {"include_content": self._include_content})
 
     def recall(self, completion_left: int | None) -> int | None:
-        """Takes the tokens of the run's steps from the store; what then is left of its completion tokens."""
+        """Add up the tokens of the run's stored steps, and return the rest of its completion tokens."""
         for step in self.store.each("step", self.run["id"]):
             if step["usage"] is None:
                 continue
@@ -52,17 +52,17 @@ class Journal:
         return max(0, completion_left - int(objects.total_usage(self._estimated)["completion_tokens"]))
 
     def save_run(self) -> None:
-        """Stores the run as it is now."""
+        """Store the run in its current state."""
         self._put("run", self.run, self.run["thread_id"])
 
     def update_run(self, event: str, **changes: object) -> None:
-        """Changes fields of the run, stores it and emits `thread.run.<event>`."""
+        """Change fields of the run, store it and emit `thread.run.<event>`."""
         self.run.update(changes)
         self.save_run()
         self._emit(f"thread.run.{event}", self.run)
 
     def begin_step(self, step: JsonObject) -> None:
-        """Stores a new step; `created` and `in_progress` follow each other at once."""
+        """Store a new step, and emit `created` and `in_progress`."""
         self._put("step", step, self.run["id"])
         self._emit_step("created", step)
         self._emit_step("in_progress", step)
@@ -75,7 +75,7 @@ class Journal:
         estimate: JsonObject,
         error: JsonObject | None = None,
     ) -> None:
-        """Closes a step with its final status and the tokens that the engine counted, else with the estimate."""
+        """Close a step with its final status, and with the tokens that the engine counted or an estimate."""
         step["usage"] = counted or estimate
         step["last_error"] = error
         self._finish_step(step, status)
@@ -85,7 +85,7 @@ class Journal:
         self._estimated.append(estimate)
 
     def end_message(self, message: JsonObject, status: str) -> None:
-        """Closes a message as `completed` or `incomplete`."""
+        """Close a message as `completed` or `incomplete`."""
         if message["id"] in self._ended:
             return
         message["status"] = status
@@ -94,9 +94,9 @@ class Journal:
         self._ended.add(message["id"])
 
     def end_plainly(self, message: JsonObject | None, step: JsonObject | None, status: str) -> None:
-        """The last resort of an ending that failed: message, step and run end with what of them JSON can hold.
+        """The fallback for an ending that failed: message, step and run end with the fields that JSON can hold.
 
-        Their events go out even if the objects cannot be stored, but for those that went out before.
+        Their events are emitted even if the objects cannot be stored, except events that were emitted before.
         """
         self._desperate = True
         if message is not None and message["id"] in self._ended:
@@ -121,17 +121,17 @@ class Journal:
         self._ended.add(step["id"])
 
     def step_delta(self, step: JsonObject, call: JsonObject) -> None:
-        """Emits a fragment of one tool call."""
+        """Emit a fragment of one tool call."""
         delta = {"step_details": {"type": "tool_calls", "tool_calls": [call]}}
         value = {"id": step["id"], "object": "thread.run.step.delta", "delta": delta}
         self._emit("thread.run.step.delta", value)
 
     def note(self, step: JsonObject, value: JsonObject) -> None:
-        """Keeps a value with the step, for the engine alone."""
+        """Keep a value with the step, only for the engine."""
         self.remember(step, engine=[*self.remembered(step).get("engine", []), value])
 
     def remember(self, step: JsonObject, **notes: object) -> None:
-        """Keeps notes with the step, beside those that it has."""
+        """Add notes to the step."""
         self.store.put("step", step, self.run["id"], {**self.remembered(step), **notes})
 
     def remembered(self, step: JsonObject) -> JsonObject:
@@ -139,24 +139,24 @@ class Journal:
         return self.store.notes("step", step["id"], self.run["id"])
 
     def took_over(self, ended: str) -> None:
-        """An object whose final event is out already."""
+        """Note the id of an object whose final event was already sent."""
         self._ended.add(ended)
 
     def save_step(self, step: JsonObject) -> None:
-        """Stores a step that is still going on."""
+        """Store an unfinished step."""
         self._put("step", step, self.run["id"])
 
     def save_message(self, message: JsonObject) -> None:
-        """Stores a message that is still being written."""
+        """Store an unfinished message."""
         self._put("message", message, self.run["thread_id"])
 
     def message_event(self, event: str, message: JsonObject) -> None:
-        """Stores the message and emits `thread.message.<event>`."""
+        """Store the message and emit `thread.message.<event>`."""
         self.save_message(message)
         self._emit(f"thread.message.{event}", message)
 
     def message_delta(self, message: JsonObject, part: JsonObject) -> None:
-        """Emits a fragment of one content part."""
+        """Emit a fragment of one content part."""
         value = {"id": message["id"], "object": "thread.message.delta", "delta": {"content": [part]}}
         self._emit("thread.message.delta", value)
 
@@ -170,7 +170,7 @@ class Journal:
 
     def _emit(self, name: str, value: JsonObject) -> None:
         try:
-            self.leg.emit(name, value)
+            self.frames.emit(name, value)
         except OSError:
             if not self._desperate:
                 raise

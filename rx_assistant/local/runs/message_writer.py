@@ -1,4 +1,4 @@
-"""A message that a run writes, with the step that stands for it: content parts opened, grown and closed."""
+"""A message that a run writes, and its step. Content parts are opened, extended and closed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MessageWriter:
         journal.message_event("in_progress", self.message)
 
     def text(self, value: str, citations: tuple[engine.Citation, ...] = ()) -> None:
-        """Appends to the text part, opening one if need be."""
+        """Append to the open text part, or to a new one."""
         content = self.message["content"]
         fresh = self._growing != "text"
         if fresh:
@@ -52,7 +52,7 @@ class MessageWriter:
         self._journal.message_delta(self.message, {"index": len(content) - 1, "type": "text", "text": delta})
 
     def refusal(self, value: str) -> None:
-        """Appends to the refusal part, opening one if need be."""
+        """Append to the open refusal part, or to a new one."""
         if self._growing != "refusal":
             self._open_part("refusal", {"type": "refusal", "refusal": ""})
         sent = self._fragments.add(value)
@@ -60,28 +60,27 @@ class MessageWriter:
             self._refusal_delta(sent)
 
     def whole_part(self, part: JsonObject) -> None:
-        """Adds a part that comes in one piece."""
+        """Add a part that is complete."""
         self._open_part(None, part)
         self._journal.message_delta(self.message, {"index": len(self.message["content"]) - 1, **part})
 
     def new_part(self) -> None:
-        """What follows begins a part of its own."""
+        """The next content begins a new part."""
         self._end_part()
-        self._journal.save_message(self.message)
 
     def flush(self) -> None:
-        """Stores the message as it stands, for whoever polls."""
+        """Store the unfinished message, so that GET requests see it."""
         self._join()
         self._journal.save_message(self.message)
 
     def close(self) -> None:
-        """The message is complete, and so is its step."""
+        """Complete the message and its step."""
         self._end_part()
         self._journal.end_message(self.message, "completed")
         self._end_step("completed")
 
     def abort(self, step_status: str, reason: str, error: JsonObject | None = None) -> None:
-        """The message stays incomplete for `reason`; its step ends with `step_status`."""
+        """End the message as incomplete, for `reason`, and its step with `step_status`."""
         self._end_part()
         self.message["incomplete_details"] = {"reason": reason}
         self._journal.end_message(self.message, "incomplete")
@@ -98,7 +97,7 @@ class MessageWriter:
         self._growing = growing
 
     def _end_part(self) -> None:
-        """Sends what is left of the part that grows, and joins it."""
+        """Send the rest of the open part, and join its text."""
         rest = self._fragments.end()
         if rest and self._growing == "text":
             index = len(self.message["content"]) - 1
@@ -123,7 +122,7 @@ class MessageWriter:
 
 
 def _annotation(value: str, before: int, citation: engine.Citation) -> JsonObject:
-    """The citation of a fragment that has so many characters before it in its part."""
+    """The citation of a fragment, with positions counted from the beginning of its part."""
     start = 0 if citation.start is None else citation.start
     end = len(value) if citation.end is None else citation.end
     return {
@@ -136,7 +135,7 @@ def _annotation(value: str, before: int, citation: engine.Citation) -> JsonObjec
 
 
 def _delta_annotation(index: int, annotation: JsonObject) -> JsonObject:
-    """The annotation as deltas carry it: with its index, and a quote that the final message drops."""
+    """The annotation in a delta: with its index, and with a quote that the final message does not have."""
     delta = {"index": index, **annotation}
     if annotation["type"] == "file_citation":
         delta["file_citation"] = {**annotation["file_citation"], "quote": ""}

@@ -1,7 +1,7 @@
-"""What a run was writing when the server stopped, put together again from the store and the frames of its leg.
+"""The open step or message of a run when the server stopped, restored from the store and the frames of its log.
 
-The store holds objects as they were when they were last stored; the frames hold what readers had seen. Where both have
-a text, the longer one is right: a crash of the machine may lose the newest frames, but no stored object.
+The store holds the last stored version of objects; the frames hold the events that readers have seen. If both have a
+text, the longer one is right: a crash of the machine may lose the newest frames, but no stored object.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from rx_assistant.sse import SSEDecoder
 
 
 def reopened(journal: Journal) -> MessageWriter | ToolsWriter | None:
-    """The writer of the run's open step, as far as readers had seen it; None if no step is open."""
+    """The writer of the run's open step, in the state that readers have seen. None if no step is open."""
     steps = journal.store.each("step", journal.run["id"])
     step = next((step for step in steps if step["status"] == "in_progress"), None)
     if step is None:
         return None
     if step["type"] == "tool_calls":
-        return ToolsWriter(journal, 0, _with_calls(step, journal.leg.frames()))
+        return ToolsWriter(journal, 0, _with_calls(step, journal.frames.joined()))
     return MessageWriter(journal, 0, (step, _message(journal, step)))
 
 
@@ -37,7 +37,7 @@ def _message(journal: Journal, step: JsonObject) -> JsonObject:
         journal.took_over(message_id)
         return message
     seen: dict[int, JsonObject] = {}
-    for delta in _deltas(journal.leg.frames(), "thread.message.delta", message_id):
+    for delta in _deltas(journal.frames.joined(), "thread.message.delta", message_id):
         for part in delta["content"]:
             _grow_part(seen, part)
     content = [seen[index] for index in sorted(seen)]
@@ -58,7 +58,7 @@ def _with_calls(step: JsonObject, frames: bytes) -> JsonObject:
 
 
 def _deltas(frames: bytes, name: str, id: str) -> Iterator[JsonObject]:
-    """The deltas of one object. Frames that an engine wrote as raw bytes may be anything, so they are skipped."""
+    """The deltas of one object. Frames that an engine wrote as raw bytes are skipped if they are not JSON."""
     for event in SSEDecoder(max_event_bytes=len(frames) + 1).feed(frames):
         if event.event != name:
             continue
@@ -71,7 +71,7 @@ def _deltas(frames: bytes, name: str, id: str) -> Iterator[JsonObject]:
 
 
 def _grow_part(parts: dict[int, JsonObject], delta: JsonObject) -> None:
-    """A content part, grown by its delta. What only deltas have, an index and a quote, is left out."""
+    """A content part, extended by its delta. Fields that only deltas have, an index and a quote, are left out."""
     kind = delta["type"]
     if kind == "text":
         part = parts.setdefault(delta["index"], objects.text_part(""))

@@ -1,4 +1,4 @@
-"""Run steps as a client may see them: the text that file search found only if it was asked for by `include[]`."""
+"""Run steps as clients see them: results of file search include their text only if `include[]` requests it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A step of tool calls that a run makes: calls opened by index, grown in fragments, closed together.
+"""A step of tool calls that a run makes: calls are opened by index, extended by fragments, and closed together.
 
-An engine's index counts calls of one kind, as model servers count function calls. On the wire all calls of a step share
-one count, so a call whose index is taken gets the next free one.
+An engine's index counts calls of one kind, as model servers count function calls. On the wire, all calls of a step
+share one count, so a call whose index is already used gets the next free index.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class ToolsWriter:
         self._journal.step_delta(self.step, {"index": place, "type": "code_interpreter", "code_interpreter": delta})
 
     def search(self, found: engine.FileSearch, ranking: JsonObject) -> None:
-        """A search; its results are in the step's end only."""
+        """A search. Only the finished step has its results."""
         id = found.id or new_id("call_")
         inner = {"ranking_options": ranking, "results": [_result(item) for item in found.results]}
         place = self._add(found.index, {"id": id, "type": "file_search", "file_search": inner})
@@ -79,7 +79,7 @@ class ToolsWriter:
         self._journal.step_delta(self.step, {"index": place, **delta})
 
     def flush(self) -> None:
-        """Stores the step as it stands, for whoever polls."""
+        """Store the unfinished step, so that GET requests see it."""
         self._join()
         self._journal.save_step(self.step)
 
@@ -94,7 +94,7 @@ class ToolsWriter:
         self._journal.remember(self.step, spent=spent)
 
     def pending(self) -> list[JsonObject]:
-        """The function calls that the client has to answer, as `required_action` lists them. No fragment may follow."""
+        """The function calls that the client must answer, in the form of `required_action`. No fragment may follow."""
         self._end_fragments()
         self._join()
         return [
@@ -108,18 +108,18 @@ class ToolsWriter:
         ]
 
     def answer(self, outputs: dict[str, str]) -> None:
-        """Puts in what the client answered, by call id, and closes the step."""
+        """Add the client's outputs, by call id, and close the step."""
         for call in self._calls.values():
             if call["type"] == "function":
                 call["function"]["output"] = outputs[call["id"]]
         self.close()
 
     def close(self) -> None:
-        """All calls are done."""
+        """Complete the step with all its calls."""
         self._end("completed")
 
     def abort(self, step_status: str, reason: str, error: JsonObject | None = None) -> None:
-        """The step ends with `step_status`, its calls as far as they came."""
+        """End the step with `step_status` and its unfinished calls."""
         self._end(step_status, error)
 
     def _end(self, status: str, error: JsonObject | None = None) -> None:
@@ -133,7 +133,10 @@ class ToolsWriter:
         self._journal.step_delta(self.step, {"index": place, **call})
 
     def _add(self, index: int, call: JsonObject) -> int:
-        """Adds a call and returns its index on the wire. Fragments for an index go to the last call that had it."""
+        """Add a call and return its index on the wire.
+
+        Fragments for an engine's index go to the last call with that index.
+        """
         if any(call["id"] == other["id"] for other in self._calls.values()):
             raise EngineError("Two calls in one step have the same id: give each call its own, or none.")
         place = index if index not in self._calls else max(self._calls) + 1

@@ -1,12 +1,12 @@
-"""One stretch of a run as a log of frames that any number of readers follow: from its creation to the end or to
-requires_action, and again from each submit_tool_outputs.
+"""The frames of one event stream, which any number of readers follow.
 
-The run appends and never waits. Readers are positions in the log, so a slow or vanished one costs nothing; a reader
-that connects later (the same Idempotency-Key) begins at the first frame. A log that grows past `limit` bytes forgets
-its oldest frames, and readers that were not past them lose their connection.
+A run has one log from its creation to its end or to requires_action, and a new one after each submit_tool_outputs. The
+run appends and never waits. A reader is a position in the log, so a slow or lost reader costs nothing. A reader that
+connects later (with the same Idempotency-Key) begins at the first frame. A log that grows past `limit` bytes drops its
+oldest frames. Readers that have not read those frames lose their connection.
 
-On a durable server a leg has a `Spool`, a file that takes each frame before any reader can get it. After a crash the
-frames tell what readers had seen. The file is deleted when the leg has ended and no idempotency key refers to it.
+On a durable server a log has a `Spool`, a file that gets each frame before any reader. After a crash, the file shows
+what readers may have seen. It is deleted when the log has ended and no idempotency key refers to it.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ DONE = b"event: done\ndata: [DONE]\n\n"
 
 
 class CutError(Exception):
-    """The connection is to break here, without an ending."""
+    """The connection must break here, without an ending."""
 
 
 class Spool:
-    """The file of a leg's frames. `write` raises OSError once if the disk refuses; nothing is written after that."""
+    """The file of a log. `write` raises OSError once if the disk refuses, and then writes nothing more."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.is_wanted = False  # a key refers to it: it stays after the leg's end
+        self.is_wanted = False  # an idempotency key refers to it: it stays after the end of the log
         self._file: io.FileIO | None = None
         self._refused = False
 
     def restore(self) -> bytes:
-        """The frames that the file holds. Half a frame at its end, which a crash may leave, is cut off."""
+        """The frames in the file. An incomplete frame at its end, which a crash may leave, is cut off."""
         try:
             held = self.path.read_bytes()
         except FileNotFoundError:
@@ -49,7 +49,7 @@ class Spool:
         return whole
 
     def write(self, frame: bytes) -> None:
-        """Appends to the file."""
+        """Append to the file."""
         if self._refused:
             return
         try:
@@ -61,25 +61,25 @@ class Spool:
             raise
 
     def close(self) -> None:
-        """Closes the file and keeps it."""
+        """Close the file and keep it."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def end(self) -> None:
-        """Closes the file, and deletes it unless it is wanted."""
+        """Close the file, and delete it unless it is wanted."""
         self.close()
         if not self.is_wanted:
             self.discard()
 
     def discard(self) -> None:
-        """Deletes the file."""
+        """Delete the file."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
 
 
-class Leg:
-    """Frames in order; `end()` is the last word. A leg begins with the frames that its spool holds already."""
+class FrameLog:
+    """Frames in order. After `end()`, nothing is appended. A log begins with the frames that its spool holds."""
 
     def __init__(self, limit: int = 64 * 2**20, spool: Spool | None = None) -> None:
         self.size = 0
@@ -93,16 +93,16 @@ class Leg:
             self._frames.append(restored)
             self.size = len(restored)
 
-    def frames(self) -> bytes:
-        """All frames that are not forgotten."""
+    def joined(self) -> bytes:
+        """All frames that were not dropped, joined."""
         return b"".join(frame for frame in self._frames if frame is not None)
 
     def emit(self, name: str, value: object) -> None:
-        """Appends one event with `value` as its JSON."""
+        """Append one event with `value` as its JSON."""
         self.append(b"event: %s\ndata: %s\n\n" % (name.encode(), json_text.encode(value)))
 
     def append(self, frame: bytes) -> None:
-        """Appends bytes as they are; after the end, nothing. OSError, once, if the disk does not take them."""
+        """Append bytes unchanged; after the end, nothing. Raises OSError, once, if the disk refuses them."""
         if self.ended:
             return
         try:
@@ -115,16 +115,16 @@ class Leg:
             self._forget()
 
     def cut(self) -> None:
-        """Whoever reads up to here loses the connection."""
+        """Break the connection of each reader that reads up to this position."""
         if not self.ended:
             self._put(None)
 
     def end(self, done: bool = True) -> None:
-        """Nothing more will come; `done` adds the last frame of a good ending. A second end changes nothing."""
+        """End the log. `done` adds the last frame of a good ending. A second call changes nothing."""
         if self.ended:
             return
         if done:
-            with suppress(OSError):  # present readers get the frame, those after a restart do not
+            with suppress(OSError):  # connected readers get the frame; readers after a restart do not
                 self.append(DONE)
         self.ended = True
         if self.spool is not None:
@@ -132,7 +132,7 @@ class Leg:
         self._wake()
 
     def abandon(self) -> None:
-        """The server stops: readers lose their connection, and the spool stays for the next start."""
+        """Stop with the server: readers lose their connection, and the spool stays for the next start."""
         if not self.ended:
             self.cut()
             self.ended = True
@@ -141,7 +141,7 @@ class Leg:
             self._wake()
 
     async def read(self) -> AsyncGenerator[bytes, None]:
-        """The frames from the first on, as they come; those that are waiting are joined. CutError breaks the stream."""
+        """The frames from the first on, as they come. Frames that wait are joined. Raises CutError at a cut."""
         position = 0
         while True:
             changed = self._changed
@@ -160,7 +160,7 @@ class Leg:
         return self._frames[position - self._forgotten :], self._forgotten + len(self._frames)
 
     def _forget(self) -> None:
-        """Drops at least a quarter of the limit, so that dropping costs little per frame."""
+        """Drop at least a quarter of the limit, so that dropping costs little per frame."""
         kept = 0
         while self.size > self._limit * 3 // 4 and kept < len(self._frames) - 1:
             self.size -= len(self._frames[kept] or b"")

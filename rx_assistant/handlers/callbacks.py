@@ -29,7 +29,7 @@ from rx_assistant.types._inside import inside, is_model, models_in
 if TYPE_CHECKING:
     from rx_assistant.types import Run
 
-Call = tuple[Callable[..., Any], tuple[Any, ...]]
+Invocation = tuple[Callable[..., Any], tuple[Any, ...]]
 """A callback and its arguments."""
 
 _CREATED: dict[type, str] = {
@@ -44,8 +44,8 @@ _DONE: dict[type, str] = {
 }
 
 
-class Calls:
-    """Turns events into calls, and keeps the snapshot that it folds."""
+class Callbacks:
+    """Turns events into invocations, and keeps the snapshot that it folds."""
 
     def __init__(self, handler: object, base: type) -> None:
         self.snapshot = RunSnapshot()
@@ -58,62 +58,62 @@ class Calls:
             self.on.get("on_code_output"),
         )
         self._text_delta, self._text, self._delta, self._call = readers()
-        self._tell_delta = {kind: tell for kind, (tell, wanted) in _TELL_DELTA.items() if wanted & self.on.keys()}
+        self._add_delta = {kind: add for kind, (add, wanted) in _ADD_DELTA.items() if wanted & self.on.keys()}
 
-    def of(self, event: StreamEvent) -> Sequence[Call]:
-        """Fold the event, and return the calls after `on_event`.
+    def of(self, event: StreamEvent) -> Sequence[Invocation]:
+        """Fold the event, and return the invocations after `on_event`.
 
         Raises EventDecodeError when the event's payload is not a JSON object.
         """
-        calls: list[Call] = []
+        invocations: list[Invocation] = []
         for snapshot, changes, whole in advance(self.snapshot, event):
             self.snapshot = snapshot
-            self._step(calls, whole, changes)
+            self._step(invocations, whole, changes)
         if isinstance(event, RunEvent):
-            self._run(calls, event.data)
-        return calls
+            self._run(invocations, event.data)
+        return invocations
 
-    # -- changes → calls -----------------------------------------------------------------------------------------
+    # -- changes → invocations -----------------------------------------------------------------------------------------
 
-    def _step(self, calls: list[Call], event: StreamEvent, changes: Changes) -> None:
+    def _step(self, invocations: list[Invocation], event: StreamEvent, changes: Changes) -> None:
         if len(changes) == 2 and changes[0][0] == "delta":  # a delta of one part or call
-            tellers = self._tell_delta
+            adders = self._add_delta
             for _, state, position in changes:
-                tell = tellers.get(type(state))
-                if tell is not None:
-                    tell(self, calls, event, state, position)
+                add = adders.get(type(state))
+                if add is not None:
+                    add(self, invocations, event, state, position)
         elif changes:
-            self._many(calls, event, changes)
+            self._many(invocations, event, changes)
 
-    def _many(self, calls: list[Call], event: StreamEvent, changes: tuple[Change, ...]) -> None:
+    def _many(self, invocations: list[Invocation], event: StreamEvent, changes: tuple[Change, ...]) -> None:
         created = {id(state) for phase, state, _ in changes if phase == "created"}
         is_delta = isinstance(event, ThreadMessageDelta | ThreadRunStepDelta)
         for phase, state, _ in changes:
             if phase == "created":
-                self._created(calls, state)
+                self._created(invocations, state)
                 if not is_delta:
-                    self._contents(calls, state, since=0)
+                    self._contents(invocations, state, since=0)
         for phase, state, position in changes:
             is_new = id(state) in created
             if phase == "done":
                 if not is_new:
-                    self._contents(calls, state, since=_told(state, self.snapshot.version))
-                self._done(calls, state)
+                    self._contents(invocations, state, since=_reported(state, self.snapshot.version))
+                self._done(invocations, state)
             elif phase == "delta" and not (is_new and _is_bare(event, state, position)):
-                tell = self._tell_delta.get(type(state))
-                if tell is not None:
-                    tell(self, calls, event, state, position)
+                add = self._add_delta.get(type(state))
+                if add is not None:
+                    add(self, invocations, event, state, position)
 
-    def _created(self, calls: list[Call], state: State) -> None:
+    def _created(self, invocations: list[Invocation], state: State) -> None:
         if not isinstance(state, PartState):
             callback = self.on.get(_CREATED[type(state)])
             if callback is not None:
-                calls.append((callback, (state.view(self.snapshot.version),)))
+                invocations.append((callback, (state.view(self.snapshot.version),)))
         elif state.kind == "text" and (callback := self.on.get("on_text_created")) is not None:
-            calls.append((callback, (state.text(self.snapshot.version),)))
+            invocations.append((callback, (state.text(self.snapshot.version),)))
 
-    def _contents(self, calls: list[Call], state: State, since: int) -> None:
-        """The calls for the annotations or outputs in a whole object, without the first `since`.
+    def _contents(self, invocations: list[Invocation], state: State, since: int) -> None:
+        """The invocations for the annotations or outputs in a whole object, without the first `since`.
 
         The whole object decides the type of the part, because a stream that lost deltas may have built another part.
         """
@@ -121,44 +121,52 @@ class Calls:
         if isinstance(state, PartState) and (callback := self.on.get("on_annotation")) is not None:
             if state.view(version).type == "text":
                 text = state.text(version)
-                calls += [(callback, (annotation, text)) for annotation in models_in(text.annotations)[since:]]
+                invocations += [(callback, (annotation, text)) for annotation in models_in(text.annotations)[since:]]
         elif isinstance(state, CallState) and (callback := self.on.get("on_code_output")) is not None:
             call = state.view(version)
             if call.type == "code_interpreter":
                 outputs = models_in(inside(call.code_interpreter, "outputs"))
-                calls += [(callback, (output, call)) for output in outputs[since:]]
+                invocations += [(callback, (output, call)) for output in outputs[since:]]
 
-    def _part_delta(self, calls: list[Call], event: ThreadMessageDelta, part: PartState, position: int) -> None:
+    def _part_delta(
+        self, invocations: list[Invocation], event: ThreadMessageDelta, part: PartState, position: int
+    ) -> None:
         version = self.snapshot.version
         if part.kind == "text":
             text_callback, annotation_callback = self._on_text_delta, self._on_annotation
             if text_callback is not None:
-                calls.append((text_callback, (self._text_delta(event, position), self._text(part, version))))
+                invocations.append((text_callback, (self._text_delta(event, position), self._text(part, version))))
             if annotation_callback is not None and not event.is_plain:
                 text = self._text(part, version)
                 annotations = models_in(self._text_delta(event, position).annotations)
-                calls += [(annotation_callback, (annotation, text)) for annotation in annotations]
+                invocations += [(annotation_callback, (annotation, text)) for annotation in annotations]
         elif part.kind == "refusal" and (callback := self.on.get("on_refusal_delta")) is not None:
-            calls.append((callback, (part.delta(event, position), part.view(version))))
+            invocations.append((callback, (part.delta(event, position), part.view(version))))
 
-    def _call_delta(self, calls: list[Call], event: ThreadRunStepDelta, call: CallState, position: int) -> None:
+    def _call_delta(
+        self, invocations: list[Invocation], event: ThreadRunStepDelta, call: CallState, position: int
+    ) -> None:
         version = self.snapshot.version
         if (callback := self._on_tool_call_delta) is not None:
-            calls.append((callback, (self._delta(event, position), self._call(call, version))))
+            invocations.append((callback, (self._delta(event, position), self._call(call, version))))
         if (callback := self._on_code_output) is not None and not event.is_plain:
             delta, view = self._delta(event, position), self._call(call, version)
             if delta.type == "code_interpreter":
-                calls += [(callback, (output, view)) for output in models_in(inside(delta.code_interpreter, "outputs"))]
+                invocations += [
+                    (callback, (output, view)) for output in models_in(inside(delta.code_interpreter, "outputs"))
+                ]
 
-    def _message_delta(self, calls: list[Call], event: ThreadMessageDelta, message: MessageState, _: int) -> None:
+    def _message_delta(
+        self, invocations: list[Invocation], event: ThreadMessageDelta, message: MessageState, _: int
+    ) -> None:
         if (callback := self.on.get("on_message_delta")) is not None:
-            calls.append((callback, (message.delta(event), message.view(self.snapshot.version))))
+            invocations.append((callback, (message.delta(event), message.view(self.snapshot.version))))
 
-    def _step_delta(self, calls: list[Call], event: ThreadRunStepDelta, step: StepState, _: int) -> None:
+    def _step_delta(self, invocations: list[Invocation], event: ThreadRunStepDelta, step: StepState, _: int) -> None:
         if (callback := self.on.get("on_run_step_delta")) is not None:
-            calls.append((callback, (step.delta(event), step.view(self.snapshot.version))))
+            invocations.append((callback, (step.delta(event), step.view(self.snapshot.version))))
 
-    def _done(self, calls: list[Call], state: State) -> None:
+    def _done(self, invocations: list[Invocation], state: State) -> None:
         version = self.snapshot.version
         if isinstance(state, PartState):
             name, model = _finished(state, version)
@@ -166,25 +174,25 @@ class Calls:
             name, model = _DONE[type(state)], state.view(version)
         callback = self.on.get(name)
         if callback is not None and model is not None:
-            calls.append((callback, (model.to_model(),)))
+            invocations.append((callback, (model.to_model(),)))
 
-    def _run(self, calls: list[Call], run: Run) -> None:
+    def _run(self, invocations: list[Invocation], run: Run) -> None:
         if run.status == self._status:
             return
         self._status = run.status
         if (callback := self.on.get("on_run_status")) is not None:
-            calls.append((callback, (run,)))
+            invocations.append((callback, (run,)))
         if run.status == "requires_action" and (callback := self.on.get("on_requires_action")) is not None:
-            calls.append((callback, (run,)))
+            invocations.append((callback, (run,)))
 
 
-_TELL_DELTA: dict[type, tuple[Callable[..., None], set[str]]] = {
-    PartState: (Calls._part_delta, {"on_text_delta", "on_annotation", "on_refusal_delta"}),
-    CallState: (Calls._call_delta, {"on_tool_call_delta", "on_code_output"}),
-    MessageState: (Calls._message_delta, {"on_message_delta"}),
-    StepState: (Calls._step_delta, {"on_run_step_delta"}),
+_ADD_DELTA: dict[type, tuple[Callable[..., None], set[str]]] = {
+    PartState: (Callbacks._part_delta, {"on_text_delta", "on_annotation", "on_refusal_delta"}),
+    CallState: (Callbacks._call_delta, {"on_tool_call_delta", "on_code_output"}),
+    MessageState: (Callbacks._message_delta, {"on_message_delta"}),
+    StepState: (Callbacks._step_delta, {"on_run_step_delta"}),
 }
-"""By the type of the changed state: the method that builds the calls, and the callbacks."""
+"""By the type of the changed state: the method that builds the invocations, and the callbacks."""
 
 
 def _finished(part: PartState, version: int) -> tuple[str, Any]:
@@ -199,7 +207,7 @@ def _finished(part: PartState, version: int) -> tuple[str, Any]:
     return "", None
 
 
-def _told(state: State, version: int) -> int:
+def _reported(state: State, version: int) -> int:
     """How many annotations or outputs were reported while they arrived."""
     if isinstance(state, PartState):
         return state.annotations.length(version)

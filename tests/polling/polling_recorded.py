@@ -1,4 +1,4 @@
-"""Streams of the local server, whole, with what it answers to those who poll; and the same streams, cut and resumed."""
+"""Whole streams of the local server, with its answers to polls; and the same streams, cut and resumed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 
 from rx_assistant import AssistantClient, local
-from rx_assistant.client.fetching import Countdown, SyncFetch
-from rx_assistant.client.run_events import RunTurns
+from rx_assistant.client.polling import Countdown, SyncFetch
+from rx_assistant.client.run_events import RunRequests
 from rx_assistant.events import DoneEvent, StreamEvent, classify
 from rx_assistant.http.options import NO_OPTIONS
 from rx_assistant.http.session import Session
@@ -77,8 +77,8 @@ SCRIPTS: dict[str, list[Any]] = {
 
 
 @dataclass(frozen=True)
-class Leg:
-    """One stream as it came over the wire, what the server answered to GET after it, and the calls it answered."""
+class Recorded:
+    """One stream as it came over the wire, the server's answers to GET after it, and the ids of the answered calls."""
 
     name: str
     body: bytes
@@ -92,7 +92,7 @@ class Leg:
 
     @property
     def whole(self) -> RunSnapshot:
-        """What the uncut stream folds to."""
+        """The snapshot of the uncut stream."""
         return folded(self.events)
 
     @property
@@ -102,14 +102,14 @@ class Leg:
 
     @property
     def start(self) -> int:
-        """Where there is something to resume: the run's id has arrived, or was known before."""
+        """The first byte after which the stream can be resumed: the run's id has arrived, or was known before."""
         if self.answered:
             return 0
         return next(end for end in self.boundaries if b"event: thread.run." in self.body[:end])
 
     @property
     def settled(self) -> int:
-        """Where the run has come to rest: a stream that breaks from here on has ended well."""
+        """Where the run stops. A stream that breaks after this byte has ended well."""
         for end in self.boundaries:
             run = folded(events_of(self.body[:end])).run
             if run is not None and run.status in RUN_STOPS:
@@ -117,15 +117,15 @@ class Leg:
         raise AssertionError
 
 
-def legs(name: str) -> list[Leg]:
+def recorded_streams(name: str) -> list[Recorded]:
     """The streams of a script, in order; recorded once."""
-    return _legs(name)
+    return _recorded_streams(name)
 
 
 @cache
-def _legs(name: str) -> list[Leg]:
+def _recorded_streams(name: str) -> list[Recorded]:
     script = {"files": FILES, "chunk": 7, "runs": [{"turns": SCRIPTS[name]}]}
-    found: list[Leg] = []
+    found: list[Recorded] = []
     with local.serve(script=script) as server, AssistantClient(base_url=server.base_url) as client:
         assistant = client.assistants.create(model="local", tools=[{"type": "file_search"}])
         thread = client.threads.create(messages=[{"role": "user", "content": "go"}])
@@ -133,26 +133,26 @@ def _legs(name: str) -> list[Leg]:
         answered: tuple[str, ...] = ()
         while True:
             body = httpx.post(server.base_url + path, json={**given, "stream": True}).content
-            leg = record(f"{name} {len(found)}", server.base_url, body, answered)
-            found.append(leg)
-            action = leg.found.run.required_action
+            recorded = record(f"{name} {len(found)}", server.base_url, body, answered)
+            found.append(recorded)
+            action = recorded.found.run.required_action
             if action is None:
                 return found
             answered = tuple(call.id for call in action.submit_tool_outputs.tool_calls)
-            path = f"/threads/{thread.id}/runs/{leg.found.run.id}/submit_tool_outputs"
+            path = f"/threads/{thread.id}/runs/{recorded.found.run.id}/submit_tool_outputs"
             given = {"tool_outputs": [{"tool_call_id": call, "output": f"out {call}"} for call in answered]}
 
 
-def record(name: str, base_url: str, body: bytes, answered: tuple[str, ...]) -> Leg:
-    """A leg, with the objects that the server has now."""
+def record(name: str, base_url: str, body: bytes, answered: tuple[str, ...]) -> Recorded:
+    """A recorded stream, with the objects that the server has now."""
     events = events_of(body)
     run = folded(events).run
     assert run is not None
     session = Session(Settings(base_url=base_url))
     try:
         countdown = Countdown(None, session.settings.timeout)
-        fetch = SyncFetch(session, RunTurns(RunIdentity(run.id, run.thread_id), NO_OPTIONS, countdown))
-        return Leg(name, body, fetch().value, answered, events)
+        fetch = SyncFetch(session, RunRequests(RunIdentity(run.id, run.thread_id), NO_OPTIONS, countdown))
+        return Recorded(name, body, fetch().value, answered, events)
     finally:
         session.close()
 
@@ -178,11 +178,11 @@ def folded(events: Iterable[StreamEvent]) -> RunSnapshot:
     return snapshot
 
 
-def objects(leg: Leg, count: int) -> RunObjects:
-    """What a server may answer to those who poll when it has sent so many events."""
-    snapshot = folded(leg.events[:count])
+def objects(recorded: Recorded, count: int) -> RunObjects:
+    """The objects that a server may return to a poll after it has sent `count` events."""
+    snapshot = folded(recorded.events[:count])
     assert snapshot.run is not None
-    before = [step for step in leg.found.steps if step.id not in {known.id for known in leg.whole.steps}]
+    before = [step for step in recorded.found.steps if step.id not in {known.id for known in recorded.whole.steps}]
     steps = [*before, *(step.to_model() for step in snapshot.steps)]
     return RunObjects(snapshot.run.to_model(), steps, [message.to_model() for message in snapshot.messages])
 
@@ -246,40 +246,44 @@ class AsyncStates(States):
         return super().__call__()
 
 
-def resumed(leg: Leg, offset: int, answers: Iterable[RunObjects] = (), **options: Any) -> AssistantStream:
-    """The leg's stream, cut at a byte, which goes on by polling; the last answer is the final one."""
+def resumed(one: Recorded, offset: int, answers: Iterable[RunObjects] = (), **options: Any) -> AssistantStream:
+    """The recorded stream, cut at a byte. It continues by polling; the last answer is the final one."""
 
     def resume(identity: RunIdentity | None, snapshot: RunSnapshot) -> PolledBody | None:
         if identity is None:
             return None
-        assert identity == leg.identity
+        assert identity == one.identity
         return PolledBody(
-            States([*answers, leg.found]), RunEventEncoder(snapshot, leg.answered), PollSettings(interval=0)
+            States([*answers, one.found]), RunEventEncoder(snapshot, one.answered), PollSettings(interval=0)
         )
 
-    known = leg.identity if leg.answered else None
-    return AssistantStream(lambda: Torn(leg.body[:offset]), resume=resume, identity=known, **options)
+    known = one.identity if one.answered else None
+    return AssistantStream(lambda: Torn(one.body[:offset]), resume=resume, identity=known, **options)
 
 
-def resumed_async(leg: Leg, offset: int, answers: Iterable[RunObjects] = (), **options: Any) -> AsyncAssistantStream:
+def resumed_async(
+    one: Recorded, offset: int, answers: Iterable[RunObjects] = (), **options: Any
+) -> AsyncAssistantStream:
     """The same for event loops."""
 
     async def open() -> AsyncTorn:
-        return AsyncTorn(leg.body[:offset])
+        return AsyncTorn(one.body[:offset])
 
     async def resume(identity: RunIdentity | None, snapshot: RunSnapshot) -> AsyncPolledBody:
         return AsyncPolledBody(
-            AsyncStates([*answers, leg.found]), RunEventEncoder(snapshot, leg.answered), PollSettings(interval=0)
+            AsyncStates([*answers, one.found]),
+            RunEventEncoder(snapshot, one.answered),
+            PollSettings(interval=0),
         )
 
-    known = leg.identity if leg.answered else None
+    known = one.identity if one.answered else None
     return AsyncAssistantStream(open, resume=resume, identity=known, **options)
 
 
 # -- law L5 --------------------------------------------------------------------------------------------------------
 
 
-def check_once(events: Iterable[StreamEvent], leg: Leg) -> None:
+def check_once(events: Iterable[StreamEvent], one: Recorded) -> None:
     """Everything is created once, its deltas add up to the final object, and it is done once."""
     phases: dict[int, list[str]] = defaultdict(list)
     states: dict[int, Any] = {}
@@ -293,31 +297,31 @@ def check_once(events: Iterable[StreamEvent], leg: Leg) -> None:
             if phase == "delta" and isinstance(state, PartState):
                 texts[id(state)].append(state.log.newest(snapshot.version))
     for key, told in phases.items():
-        assert told[0] == "created", (leg.name, states[key])
-        assert (told.count("created"), told.count("done")) == (1, 1 if ends(states[key], leg) else 0), leg.name
-        assert "done" not in told[:-1], leg.name
+        assert told[0] == "created", (one.name, states[key])
+        assert (told.count("created"), told.count("done")) == (1, 1 if ends(states[key], one) else 0), one.name
+        assert "done" not in told[:-1], one.name
         if isinstance(states[key], PartState) and states[key].kind in ("text", "refusal"):
-            assert "".join(texts[key]) == final_text(states[key], leg)
-    assert snapshot == leg.whole
+            assert "".join(texts[key]) == final_text(states[key], one)
+    assert snapshot == one.whole
 
 
-def ends(state: Any, leg: Leg) -> bool:
+def ends(state: Any, one: Recorded) -> bool:
     """Whether the whole stream closes it; what the run waits with stays open."""
-    waiting = leg.found.run.status == "requires_action"
+    waiting = one.found.run.status == "requires_action"
     kind = type(state).__name__
     if kind == "StepState" and waiting:
-        return leg.whole.step(state.id).status != "in_progress"  # type: ignore[union-attr]
+        return one.whole.step(state.id).status != "in_progress"  # type: ignore[union-attr]
     return True
 
 
-def final_text(part: PartState, leg: Leg) -> str:
+def final_text(part: PartState, one: Recorded) -> str:
     """What the server's own message says there."""
-    [message] = [message for message in leg.found.messages if message.id == part.message_id]
+    [message] = [message for message in one.found.messages if message.id == part.message_id]
     block = message.content[part.index]
     return str(block.text.value if block.type == "text" else block.refusal)  # type: ignore[union-attr]
 
 
-def around(leg: Leg) -> Iterator[int]:
+def around(one: Recorded) -> Iterator[int]:
     """Every frame boundary, one byte before it and one behind."""
-    offsets = {end + step for end in leg.boundaries for step in (-1, 0, 1)}
-    yield from sorted(offset for offset in offsets if 0 < offset <= len(leg.body))
+    offsets = {end + step for end in one.boundaries for step in (-1, 0, 1)}
+    yield from sorted(offset for offset in offsets if 0 < offset <= len(one.body))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from rx_assistant.handlers._binding import binding_of, is_bound
+from rx_assistant.handlers.binding import binding_of, is_bound
 
 C = TypeVar("C", bound=type)
 
-OFFERED = (
+FROM_STREAM = (
     "cancel",
     "cancel_and_wait",
     "close",
@@ -25,7 +25,7 @@ OFFERED = (
 )
 """Names of the stream that a handler has too; they raise before it has a stream."""
 
-OWN = {
+FROM_BINDING = {
     "current_event": "event",
     "current_message_snapshot": "message",
     "current_run": "run",
@@ -35,12 +35,12 @@ OWN = {
 """Names that read from a handler's binding, with the binding's names; they are None before there is one."""
 
 
-def offering(base: C) -> C:
+def with_stream_names(base: C) -> C:
     """Add the names of the stream and of the binding to a handler class."""
-    for name in OFFERED:
-        setattr(base, name, _Offered(base, name))
-    for name, answer in OWN.items():
-        setattr(base, name, _Own(base, name, answer))
+    for name in FROM_STREAM:
+        setattr(base, name, _FromStream(base, name))
+    for name, answer in FROM_BINDING.items():
+        setattr(base, name, _FromBinding(base, name, answer))
     return base
 
 
@@ -64,12 +64,12 @@ class _Name:
         raise NotImplementedError
 
 
-class _Offered(_Name):
+class _FromStream(_Name):
     def _answer(self, handler: Any) -> Any:
         return getattr(binding_of(handler).stream, self._name)
 
 
-class _Own(_Name):
+class _FromBinding(_Name):
     def __init__(self, base: type, name: str, answer: str) -> None:
         super().__init__(base, name)
         self._in_binding = answer

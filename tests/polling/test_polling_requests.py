@@ -10,7 +10,7 @@ import pytest
 
 from rx_assistant.api import runs
 from rx_assistant.client import polling, split_batches
-from rx_assistant.client.poll_params import PollCall, RunCreateAndPoll, poll_call
+from rx_assistant.client.params import PollParams, RunCreateAndPoll, poll_params
 from rx_assistant.client.run_events import Resuming
 from rx_assistant.client.runs import started_run
 from rx_assistant.errors import TotalTimeoutError
@@ -26,44 +26,44 @@ def reply(**fields: Any) -> Reply:
     return Reply(200, {}, json.dumps(fields).encode())
 
 
-def state(turn: Any, answer: Reply) -> Any:
-    """The state that the turn returns for its last reply."""
+def state(requests: Any, answer: Reply) -> Any:
+    """The state that a fetch returns for its last reply."""
     with pytest.raises(StopIteration) as end:
-        turn.send(answer)
+        requests.send(answer)
     return end.value.value.value
 
 
 def test_the_request_that_starts_a_run_is_sent_once_and_only_the_polls_have_the_deadline() -> None:
     params = {"assistant_id": "asst_1", "max_wait_seconds": 5, "extra_body": {"x": 1}}
-    call = poll_call(params, RunCreateAndPoll)
-    turns = polling.object_turns(started_run(runs.create("thread_1", call.body)), call, Timeout())
-    turn = turns()
-    request, options = next(turn)
+    call = poll_params(params, RunCreateAndPoll)
+    fetch = polling.object_requests(started_run(runs.create("thread_1", call.body)), call, Timeout())
+    requests = fetch()
+    request, options = next(requests)
     assert (request.method, options.extra_body, options) == ("POST", {"x": 1}, call.options)
-    state(turn, reply(id="run_1", thread_id="thread_1", status="queued"))
+    state(requests, reply(id="run_1", thread_id="thread_1", status="queued"))
     for status in ("in_progress", "completed"):
-        turn = turns()
-        request, options = next(turn)
+        requests = fetch()
+        request, options = next(requests)
         assert (request.method, request.path) == ("GET", "/threads/thread_1/runs/run_1")
         assert options.extra_body == {}
         assert isinstance(options.timeout, Timeout)
         assert options.timeout.total is not None
         assert 0 < options.timeout.total <= 5
-        assert state(turn, reply(id="run_1", thread_id="thread_1", status=status)).status == status
+        assert state(requests, reply(id="run_1", thread_id="thread_1", status=status)).status == status
 
 
 def test_a_time_limit_of_the_request_itself_is_not_the_deadline() -> None:
-    call = PollCall(body={}, options=NO_OPTIONS, settings=PollSettings(deadline=60))
-    turn = polling.object_turns(polling.PollTarget(*_run()), call, Timeout())()
-    next(turn)
+    call = PollParams(body={}, options=NO_OPTIONS, settings=PollSettings(deadline=60))
+    requests = polling.object_requests(polling.PollTarget(*_run()), call, Timeout())()
+    next(requests)
     with pytest.raises(TotalTimeoutError):
-        turn.throw(TotalTimeoutError("no reply"))
+        requests.throw(TotalTimeoutError("no reply"))
 
 
 def test_a_deadline_that_has_passed_sends_no_poll() -> None:
-    call = PollCall(body={}, options=NO_OPTIONS, settings=PollSettings(deadline=0))
+    call = PollParams(body={}, options=NO_OPTIONS, settings=PollSettings(deadline=0))
     with pytest.raises(DeadlinePassed):
-        next(polling.object_turns(polling.PollTarget(*_run()), call, Timeout())())
+        next(polling.object_requests(polling.PollTarget(*_run()), call, Timeout())())
 
 
 def _run() -> tuple[Any, Any, Any]:
@@ -71,18 +71,18 @@ def _run() -> tuple[Any, Any, Any]:
     return target.model, target.lifecycle, target.request
 
 
-def test_a_turn_that_was_interrupted_between_two_batches_creates_only_the_missing_one() -> None:
-    call = PollCall(
+def test_a_fetch_that_was_interrupted_between_two_batches_creates_only_the_missing_one() -> None:
+    call = PollParams(
         body={"file_ids": [f"file-{number}" for number in range(2001)]}, options=NO_OPTIONS, settings=PollSettings()
     )
-    turns = split_batches.batch_turns(split_batches.batch_requests("vs_1", call.body), call, Timeout())
-    turn = turns()
-    assert len((next(turn)[0].body or {})["file_ids"]) == 2000
-    turn.send(reply(id="vsfb_1", vector_store_id="vs_1", status="in_progress"))
-    turn.close()  # a KeyboardInterrupt while the second request was under way
-    turn = turns()
-    assert (next(turn)[0].body or {})["file_ids"] == ["file-2000"]
-    batch = state(turn, reply(id="vsfb_2", vector_store_id="vs_1", status="in_progress"))
+    fetch = split_batches.batch_requests(split_batches.create_requests("vs_1", call.body), call, Timeout())
+    requests = fetch()
+    assert len((next(requests)[0].body or {})["file_ids"]) == 2000
+    requests.send(reply(id="vsfb_1", vector_store_id="vs_1", status="in_progress"))
+    requests.close()  # a KeyboardInterrupt while the second request was under way
+    requests = fetch()
+    assert (next(requests)[0].body or {})["file_ids"] == ["file-2000"]
+    batch = state(requests, reply(id="vsfb_2", vector_store_id="vs_1", status="in_progress"))
     assert batch.id == "vsfb_1,vsfb_2"
 
 

@@ -1,4 +1,4 @@
-"""A handler's binding to its stream: the calls from the stream, and the state for the handler's `current_…`."""
+"""A handler's binding to its stream: the callbacks to run, and the state for the handler's `current_…`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from rx_assistant.errors import APITimeoutError, StreamClosedError
-from rx_assistant.handlers._calls import Call, Calls
-from rx_assistant.handlers._mistakes import refuse_deferred
+from rx_assistant.handlers.callbacks import Callbacks, Invocation
+from rx_assistant.handlers.checks import refuse_deferred
 from rx_assistant.streams import message_around, step_around
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ class Binding:
         self.stream = stream
         self.event: StreamEvent | None = None
         self.exception: Exception | None = None
-        self._calls = Calls(handler, base)
-        self._on = self._calls.on
+        self._callbacks = Callbacks(handler, base)
+        self._on = self._callbacks.on
         self._on_event = self._on.get("on_event")
 
     # -- context: the handler's own, whatever the stream's other readers do ----------------------------------------
@@ -36,17 +36,17 @@ class Binding:
     @property
     def run(self) -> Run | None:
         """The run, from the last event that contained it."""
-        return self._calls.snapshot.run
+        return self._callbacks.snapshot.run
 
     @property
     def message(self) -> Message | None:
         """The message that the current event belongs to."""
-        return message_around(self.event, self._calls.snapshot)
+        return message_around(self.event, self._callbacks.snapshot)
 
     @property
     def step(self) -> RunStep | None:
         """The run step that the current event belongs to."""
-        return step_around(self.event, self._calls.snapshot)
+        return step_around(self.event, self._callbacks.snapshot)
 
     # -- streams.Binding -----------------------------------------------------------------------------------------
 
@@ -55,7 +55,7 @@ class Binding:
         self.event = event
         if self._on_event is not None:
             _run([(self._on_event, (event,))])
-        _run(self._calls.of(event))
+        _run(self._callbacks.of(event))
         return None
 
     def error(self, error: Exception) -> Awaitable[None] | None:
@@ -75,9 +75,9 @@ class Binding:
             raise
         return None
 
-    # -- endings → calls -----------------------------------------------------------------------------------------
+    # -- endings → invocations -----------------------------------------------------------------------------------------
 
-    def _failure(self, error: Exception) -> Iterable[Call]:
+    def _failure(self, error: Exception) -> Iterable[Invocation]:
         """The callbacks for a failure. If the program closed this stream, that is not a failure."""
         is_the_streams = error is self.stream.log.failure
         if is_the_streams and isinstance(error, StreamClosedError):
@@ -88,7 +88,7 @@ class Binding:
         if "on_exception" in self._on:
             yield self._on["on_exception"], (error,)
 
-    def _end(self) -> Iterable[Call]:
+    def _end(self) -> Iterable[Invocation]:
         if "on_end" in self._on:
             yield self._on["on_end"], ()
 
@@ -102,7 +102,7 @@ class AsyncBinding(Binding):
         self.event = event
         if self._on_event is not None:
             await _awaited([(self._on_event, (event,))])
-        await _awaited(self._calls.of(event))
+        await _awaited(self._callbacks.of(event))
 
     async def error(self, error: Exception) -> None:
         try:
@@ -118,15 +118,15 @@ class AsyncBinding(Binding):
             raise
 
 
-def _run(calls: Iterable[Call]) -> None:
-    for callback, arguments in calls:
+def _run(invocations: Iterable[Invocation]) -> None:
+    for callback, arguments in invocations:
         result = callback(*arguments)
         if result is not None:
             refuse_deferred(callback, result)
 
 
-async def _awaited(calls: Iterable[Call]) -> None:
-    for callback, arguments in calls:
+async def _awaited(invocations: Iterable[Invocation]) -> None:
+    for callback, arguments in invocations:
         result = callback(*arguments)
         if result is None:
             continue
