@@ -39,18 +39,10 @@ QPushButton[running="true"] { background: #d5453b; }
 QScrollBar:vertical { background: $page; width: 8px; } QScrollBar::add-line, QScrollBar::sub-line { height: 0; }
 QScrollBar::handle { background: $line; border-radius: 4px; }
 """)
-LIGHT = {"ink": "#1d2433", "faint": "#6b7487", "page": "#eef1f6", "paper": "#ffffff", "card": "#e3e8f1"} | {
-    "field": "#f4f6fa",
-    "line": "#c9d0dd",
-    "alarm": "#fdecea",
-    "red": "#b3261e",
-}
-DARK = {"ink": "#e4e8f1", "faint": "#98a2b8", "page": "#12151c", "paper": "#1c212c", "card": "#262d3b"} | {
-    "field": "#12151c",
-    "line": "#3a4358",
-    "alarm": "#3c1d1d",
-    "red": "#ff9d94",
-}
+NAMES = ("ink", "faint", "page", "paper", "card", "field", "line", "alarm", "red")
+_LIGHT = ("#1d2433", "#6b7487", "#eef1f6", "#ffffff", "#e3e8f1", "#f4f6fa", "#c9d0dd", "#fdecea", "#b3261e")
+_DARK = ("#e4e8f1", "#98a2b8", "#12151c", "#1c212c", "#262d3b", "#12151c", "#3a4358", "#3c1d1d", "#ff9d94")
+LIGHT, DARK = dict(zip(NAMES, _LIGHT, strict=True)), dict(zip(NAMES, _DARK, strict=True))
 
 FEATURES = QTextDocument.MarkdownFeature.MarkdownDialectGitHub | QTextDocument.MarkdownFeature.MarkdownNoHTML
 MARGIN, PADDING, WIDEST = 24, 10, 540  # pixels

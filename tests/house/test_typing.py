@@ -95,7 +95,8 @@ def basedpyright(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, in
         check=False,
     )
     report = json.loads(done.stdout)
-    assert report["summary"]["filesAnalyzed"] == len(paths) + len([*(ROOT / "rx_assistant").rglob("*.py*")])
+    sources = [each for ending in ("py", "pyi") for each in (ROOT / "rx_assistant").rglob(f"*.{ending}")]
+    assert report["summary"]["filesAnalyzed"] == len(paths) + len(sources)
     return [*_mistakes(report)]
 
 
