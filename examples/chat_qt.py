@@ -39,7 +39,7 @@ QPushButton[running="true"] { background: #d5453b; }
 QScrollBar:vertical { background: $page; width: 8px; } QScrollBar::add-line, QScrollBar::sub-line { height: 0; }
 QScrollBar::handle { background: $line; border-radius: 4px; }
 """)
-NAMES = ("ink", "faint", "page", "paper", "card", "field", "line", "alarm", "red")
+NAMES = ["ink", "faint", "page", "paper", "card", "field", "line", "alarm", "red"]
 _LIGHT = ("#1d2433", "#6b7487", "#eef1f6", "#ffffff", "#e3e8f1", "#f4f6fa", "#c9d0dd", "#fdecea", "#b3261e")
 _DARK = ("#e4e8f1", "#98a2b8", "#12151c", "#1c212c", "#262d3b", "#12151c", "#3a4358", "#3c1d1d", "#ff9d94")
 LIGHT, DARK = dict(zip(NAMES, _LIGHT, strict=True)), dict(zip(NAMES, _DARK, strict=True))
