@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from math import ceil
 from string import Template
+from typing import TypeVar
 
 from concierge import WELCOME, conversation, tools
 from PySide6 import QtWidgets as qt
@@ -37,13 +38,20 @@ QPushButton[running="true"] { background: #d5453b; }
 QScrollBar:vertical { background: $page; width: 8px; } QScrollBar::add-line, QScrollBar::sub-line { height: 0; }
 QScrollBar::handle { background: $line; border-radius: 4px; }
 """)
-LIGHT = {"ink": "#1d2433", "faint": "#6b7487", "page": "#eef1f6", "paper": "#ffffff", "card": "#e3e8f1"}
-LIGHT |= {"field": "#f4f6fa", "line": "#c9d0dd", "alarm": "#fdecea", "red": "#b3261e"}
-DARK = {"ink": "#e4e8f1", "faint": "#98a2b8", "page": "#12151c", "paper": "#1c212c", "card": "#262d3b"}
-DARK |= {"field": "#12151c", "line": "#3a4358", "alarm": "#3c1d1d", "red": "#ff9d94"}
+NAMES = ["ink", "faint", "page", "paper", "card", "field", "line", "alarm", "red"]
+_LIGHT = ("#1d2433", "#6b7487", "#eef1f6", "#ffffff", "#e3e8f1", "#f4f6fa", "#c9d0dd", "#fdecea", "#b3261e")
+_DARK = ("#e4e8f1", "#98a2b8", "#12151c", "#1c212c", "#262d3b", "#12151c", "#3a4358", "#3c1d1d", "#ff9d94")
+LIGHT, DARK = dict(zip(NAMES, _LIGHT, strict=True)), dict(zip(NAMES, _DARK, strict=True))
 
 FEATURES = QTextDocument.MarkdownFeature.MarkdownDialectGitHub | QTextDocument.MarkdownFeature.MarkdownNoHTML
 MARGIN, PADDING, WIDEST = 24, 10, 540  # pixels
+W = TypeVar("W", bound=qt.QWidget)
+
+
+def named(name: str, widget: W) -> W:
+    """Give a widget the name that the style knows it by."""
+    widget.setObjectName(name)
+    return widget
 
 
 class Bubble(qt.QTextBrowser):
@@ -51,7 +59,9 @@ class Bubble(qt.QTextBrowser):
 
     def __init__(self, kind: str) -> None:
         never = Qt.ScrollBarPolicy.ScrollBarAlwaysOff
-        super().__init__(openLinks=False, horizontalScrollBarPolicy=never, verticalScrollBarPolicy=never)
+        super().__init__(openLinks=False)
+        self.setHorizontalScrollBarPolicy(never)
+        self.setVerticalScrollBarPolicy(never)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self.setProperty("kind", kind)
         self.kind, self.text = kind, ""
@@ -84,7 +94,8 @@ class ChatWindow(qt.QWidget):
     """One conversation as bubbles, with an entry below and the run's status above."""
 
     def __init__(self, talk: Conversation) -> None:
-        super().__init__(objectName="window", windowTitle="Concierge")
+        super().__init__(windowTitle="Concierge")
+        self.setObjectName("window")
         self.turns = Turns(self, QtHost(self), talk)
         self.bubbles, self.end = dict[str, Bubble](), 0  # by the key of what they show; where the page ends
         self.build()
@@ -140,29 +151,34 @@ class ChatWindow(qt.QWidget):
         hints = QGuiApplication.styleHints()
         hints.colorSchemeChanged.connect(self.paint)
         self.paint(hints.colorScheme())
-        self.status = qt.QLabel("ready", objectName="status")
+        self.status = named("status", qt.QLabel("ready"))
         self.entry = qt.QLineEdit(placeholderText="Write to the concierge")
-        self.button = qt.QPushButton("Send", clicked=self.press)
+        self.button = qt.QPushButton("Send")
+        self.button.clicked.connect(self.press)
         self.entry.returnPressed.connect(self.send)
         QShortcut(Qt.Key.Key_Escape, self, self.turns.stop)
-        page = qt.QWidget(objectName="page")
-        self.lines = qt.QVBoxLayout(page, spacing=10)
+        page = named("page", qt.QWidget())
+        self.lines = qt.QVBoxLayout(page)
+        self.lines.setSpacing(10)
         self.lines.setContentsMargins(MARGIN, 20, MARGIN, 20)
         self.lines.addStretch()
         never = Qt.ScrollBarPolicy.ScrollBarAlwaysOff
-        self.pane = qt.QScrollArea(widgetResizable=True, horizontalScrollBarPolicy=never)
+        self.pane = qt.QScrollArea(widgetResizable=True)
+        self.pane.setHorizontalScrollBarPolicy(never)
         self.pane.setWidget(page)
         self.pane.verticalScrollBar().rangeChanged.connect(self.follow_the_end)
-        whole = qt.QVBoxLayout(self, spacing=0)
+        whole = qt.QVBoxLayout(self)
+        whole.setSpacing(0)
         whole.setContentsMargins(0, 0, 0, 0)
-        title = qt.QLabel("Concierge", objectName="title")
-        whole.addWidget(self.bar("top", qt.QVBoxLayout(spacing=3), title, self.status))
+        title = named("title", qt.QLabel("Concierge"))
+        whole.addWidget(self.bar("top", qt.QVBoxLayout(), 3, title, self.status))
         whole.addWidget(self.pane, 1)
-        whole.addWidget(self.bar("bottom", qt.QHBoxLayout(spacing=10), self.entry, self.button))
+        whole.addWidget(self.bar("bottom", qt.QHBoxLayout(), 10, self.entry, self.button))
 
-    def bar(self, name: str, layout: qt.QVBoxLayout | qt.QHBoxLayout, *widgets: qt.QWidget) -> qt.QFrame:
-        frame = qt.QFrame(objectName=name)
+    def bar(self, name: str, layout: qt.QVBoxLayout | qt.QHBoxLayout, gap: int, *widgets: qt.QWidget) -> qt.QFrame:
+        frame = named(name, qt.QFrame())
         frame.setLayout(layout)
+        layout.setSpacing(gap)
         layout.setContentsMargins(MARGIN, 12, MARGIN, 12)
         for widget in widgets:
             layout.addWidget(widget)

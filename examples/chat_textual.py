@@ -30,7 +30,7 @@ class Paper(Static):
 
     def write(self, text: str) -> None:
         self.text, shown = text, printable(text)
-        self.update(Markdown(shown) if self.classes & {"assistant", "tool"} else shown)
+        self.update(Markdown(shown) if self.has_class("assistant") or self.has_class("tool") else shown)
 
 
 class Entry(TextArea):
@@ -76,7 +76,7 @@ class Chat(App[None]):
         self.papers: dict[str, Paper] = {}
 
     def compose(self) -> ComposeResult:
-        yield Static(self.TITLE, id="title")
+        yield Static("Concierge", id="title")
         yield Static("ready", id="status", markup=False)
         yield VerticalScroll(id="page")
         yield Entry(placeholder="Write to the concierge", show_line_numbers=False)

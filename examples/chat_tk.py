@@ -45,7 +45,8 @@ class ChatWindow:
             return
         self.shown[key] = after
         number = list(self.shown).index(key)
-        at_end = self.paper.yview()[1] > 0.999  # scroll with what is written, unless a person has scrolled back
+        # scroll with what is written, unless a person has scrolled back
+        at_end = self.paper.yview()[1] > 0.999  # pyright: ignore[reportUnknownMemberType]  # as typeshed has it
         self.paper["state"] = "normal"
         if before:
             self.paper.mark_set("insert", f"{number}_{same}.first")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -77,7 +77,7 @@ class Conversation:
 
 
 @contextmanager
-def conversation(pace: float = 0.03) -> Iterator[Conversation]:
+def conversation(pace: float = 0.03) -> Generator[Conversation]:
     """An assistant and a fresh thread, for a `with` block. `pace`: seconds between two words of the local server."""
     elsewhere = os.environ.get("OPENAI_BASE_URL")
     with ExitStack() as stack:

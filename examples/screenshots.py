@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,7 @@ def is_telling(stream: AssistantStream | AsyncAssistantStream | None) -> bool:
 
 
 @contextmanager
-def talking() -> Iterator[Conversation]:
+def talking() -> Generator[Conversation]:
     """The conversation of a window."""
     with (
         conversation(PACE) as whom,
@@ -271,7 +271,7 @@ class Page:
 
 
 @contextmanager
-def display(dpi: int) -> Iterator[None]:
+def display(dpi: int) -> Generator[None]:
     """An X server without a screen."""
     command = ["Xvfb", "-displayfd", "1", "-screen", "0", "2560x1800x24", "-dpi", str(dpi)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:

@@ -10,7 +10,7 @@ the events of the Assistants API themselves, joined to thirty a second.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -95,7 +95,7 @@ def application(talk: Conversation) -> Starlette:
     room = Room(talk)
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
         async with room.client, room.conversation:
             yield
 

@@ -67,8 +67,8 @@ class SSEDecoder:
     )
 
     def __init__(self, last_event_id: str = "", max_event_bytes: int = 16 * 2**20) -> None:
-        if max_event_bytes < 1:
-            raise ValueError(f"max_event_bytes must be at least 1, got {max_event_bytes!r}")
+        if not isinstance(max_event_bytes, int) or max_event_bytes < 1:
+            raise ValueError(f"max_event_bytes must be a number of bytes, at least 1, got {max_event_bytes!r}")
         self.last_event_id = last_event_id
         self._limit = max_event_bytes
         self._open = bytearray()

@@ -32,4 +32,5 @@ def _plain(value: object) -> object:
         return given(value)
     if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray | memoryview):
         return list(value)
-    raise TypeError(f"{type(value).__name__} has no place in a JSON body: {value!r}")
+    hint = ": await it first" if hasattr(value, "__await__") else ""
+    raise TypeError(f"{type(value).__name__} has no place in a JSON body: {value!r}{hint}")

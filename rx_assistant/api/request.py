@@ -92,13 +92,20 @@ def segment(name: str, value: str) -> str:
         InvalidArgumentError: it is empty (it would address the collection), too long, or not Unicode.
     """
     if not isinstance(value, str) or value in {"", ".", ".."}:
-        raise InvalidArgumentError(f"{name} must be the id of an object, got {value!r}")
+        raise InvalidArgumentError(f"{name} must be the id of an object, got {value!r}{_hint(value)}")
     if len(value) > LONGEST_ID:
         raise InvalidArgumentError(f"{name} must have at most {LONGEST_ID} characters, got {len(value)}")
     try:
         return quote(value, safe="")
     except UnicodeEncodeError as cause:
         raise InvalidArgumentError(f"{name} must be valid Unicode, got {value!r}") from cause
+
+
+def _hint(value: object) -> str:
+    """What to write instead of an object that is no id."""
+    if hasattr(value, "__await__"):
+        return ": await it, and pass its `id`"
+    return ": pass its `id`" if hasattr(value, "id") else ""
 
 
 def given(params: Params) -> dict[str, object]:

@@ -226,8 +226,8 @@ def _where(options: dict[str, Any]) -> Where:
     if options["upstream"] is not None:
         _refuse_other_server(own["base_url"])
         own["base_url"] = None
-    if not own["base_url"] and (own["assistant_id"] or own["thread_id"]):
-        raise click.UsageError("--assistant and --thread need the server that has them: give --base-url")
+    if not own["base_url"]:
+        _refuse_what_needs_a_server(own["assistant_id"], own["thread_id"])
     return Where(**own, upstream=cast("UpstreamOptions", options))
 
 
@@ -237,10 +237,10 @@ def _where(options: dict[str, Any]) -> Where:
 @click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="Keep the stream in this file.")
 @debug_option
 def ask(text: str, record: Path | None, **options: Any) -> None:
-    """Ask TEXT and print the answer as it is written."""
+    """Ask TEXT, or what stdin holds if TEXT is -, and print the answer as it is written."""
     from rx_assistant.cli.ask import ask as ask_server
 
-    ask_server(text, where=_where(options), record=record)
+    ask_server(_from_stdin() if text == "-" else text, where=_where(options), record=record)
 
 
 @cli.command()
@@ -265,6 +265,24 @@ def chat(files: tuple[Path, ...], **options: Any) -> None:
     talk(_where(options), files=files)
 
 
+def _from_stdin() -> str:
+    text = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
+    if not text:
+        raise click.UsageError("TEXT must be a question, got an empty stdin")
+    return text
+
+
+def _refuse_what_needs_a_server(assistant: str | None, thread: str | None) -> None:
+    """A local server starts without assistants and threads, and needs no key."""
+    if assistant or thread:
+        raise click.UsageError("--assistant and --thread need the server that has them: give --base-url")
+    source = click.get_current_context().get_parameter_source("api_key")
+    if source is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError(
+            "--api-key needs the server that it is for: give --base-url; for a model server use --upstream-key-env"
+        )
+
+
 def _refuse_other_server(base_url: str | None) -> None:
     """A server of the environment gives way to --upstream; one of the command line contradicts it."""
     source = click.get_current_context().get_parameter_source("base_url")
@@ -273,12 +291,12 @@ def _refuse_other_server(base_url: str | None) -> None:
 
 
 @cli.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One event a line, as JSON.")
 @click.option("--events-per-second", type=click.FloatRange(min=0, min_open=True), help="Play at this pace.")
 @debug_option
 def replay(file: Path, as_json: bool, events_per_second: float | None) -> None:
-    """Play back the stream that FILE holds."""
+    """Play back the stream that FILE holds, or stdin if FILE is -."""
     from rx_assistant.cli.replay import replay as play
 
     play(file, as_json=as_json, events_per_second=events_per_second)

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from reactivex import operators as ops
+
+from rx_assistant import operators as ax
 from rx_assistant.cli.failure import RunFailed
 from rx_assistant.cli.output import Output
 from rx_assistant.cli.show import describe_end, show
@@ -98,6 +101,11 @@ class Where:
     tools: str | None
     upstream: UpstreamOptions
 
+    @property
+    def asks_model(self) -> bool:
+        """Whether the server is a local one that asks a model server."""
+        return not self.base_url and any(self.upstream.get(name) for name in ("upstream", "model", "model_map"))
+
 
 @contextmanager
 def open_conversation(where: Where) -> Iterator[tuple[AssistantClient, Conversation]]:
@@ -108,24 +116,37 @@ def open_conversation(where: Where) -> Iterator[tuple[AssistantClient, Conversat
     """
     tools, upstream = tools_named(where.tools), where.upstream
     with open_client(where.base_url, where.api_key, upstream) as client:
+        instructions = where.instructions and readable(where.instructions)
+        of_run: Any = {}
         assistant_id = where.assistant_id
-        if assistant_id is None:
-            asks_model = not where.base_url and any(upstream.get(name) for name in ("upstream", "model", "model_map"))
+        if assistant_id is not None:
+            given = {"instructions": instructions, "model": upstream.get("model")}
+            of_run = {name: value for name, value in given.items() if value is not None}
+        else:
             assistant_id = client.assistants.create(
                 model=upstream.get("model") or "local",
                 name="rx-assistant",
-                instructions=where.instructions and readable(where.instructions),
-                tools=[] if asks_model and where.tools is None else tools.definitions(),
+                instructions=instructions,
+                tools=[] if where.asks_model and where.tools is None else tools.definitions(),
             ).id
-        with client.conversation(assistant_id, where.thread_id, tools=tools) as conversation:
+        with client.conversation(assistant_id, where.thread_id, tools=tools, **of_run) as conversation:
             yield client, conversation
 
 
 def ask(text: str, *, where: Where, record: Path | None) -> None:
-    """Ask, print what comes, and answer the tool calls until the run needs nothing more."""
+    """Ask, print what comes, and answer the tool calls until the run needs nothing more.
+
+    The ids are shown if the server keeps them.
+    """
     output = Output()
+    if where.api_key and not where.base_url and not where.asks_model:
+        output.note("! no --base-url: an assistant without a model answers here, and the key is not used", "yellow")
     with open_conversation(where) as (_, conversation):
         stream = conversation.ask(readable(text))
+        if where.base_url:
+            stream.pipe(ax.runs(), ops.take(1)).subscribe(
+                lambda run: output.note(f"· assistant {run.assistant_id}, thread {run.thread_id}, run {run.id}")
+            )
         recording = None if record is None else stream.record(record)
         run = follow(stream, output)
         output.finish()

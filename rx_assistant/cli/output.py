@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
-from typing import TextIO
+from typing import IO, TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -25,8 +26,10 @@ class Output:
     """Two voices that never garble each other, readable live in a terminal and plain in a pipe.
 
     A pipe gets exactly what the assistant wrote; a terminal gets it without control characters. Notes go to stderr, a
-    line each; in a terminal they start on a line of their own, and arguments of tool calls can be followed as they are
-    written. When stdout takes no more, a full disk or a closed pipe, that is kept in `failure`.
+    line each. Where stdout and stderr are one place, a terminal or a file, each note starts on a line of its own. In a
+    terminal the arguments of a tool call can be followed as they are written: one call at a time, so calls that are
+    written at once are shown one after the other. When stdout takes no more, a full disk or a closed pipe, that is kept
+    in `failure`.
     """
 
     failure: OSError | None = None
@@ -35,11 +38,13 @@ class Output:
         self._stdout = stdout or sys.stdout
         self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self._live = self._console.is_terminal
-        self._shared = self._live and self._stdout.isatty()
-        self._for_stdout = printable if self._stdout.isatty() else str
+        self.in_terminal = self._stdout.isatty()
+        self._shared = _are_one_place(self._stdout, self._console.file)
+        self._for_stdout = printable if self.in_terminal else str
         self._for_stderr = printable if self._live else str
         self._open = ""  # what the unfinished line belongs to: "text", a call's id, or nothing
         self._ends_line = True
+        self._written: dict[str, str] = {}  # the arguments on the screen, of each call that was begun there
         self._lock = threading.RLock()
 
     def text(self, piece: str) -> None:
@@ -63,26 +68,30 @@ class Output:
             self._console.print(Text(self._for_stderr(message), style=style))
 
     def call_begins(self, call_id: str, name: str) -> None:
-        """Show that a tool is being called; in a terminal its arguments follow on the same line."""
-        if self._live:
-            with self._lock:
+        """Show that a tool is being called, unless the line of another call is unfinished; its arguments follow."""
+        with self._lock:
+            if self._live and self._open in ("", "text"):
                 self._break_line()
                 self._console.print(Text(self._for_stderr(f"⚙ {name}("), style="cyan"), end="")
-                self._open = call_id
+                self._open, self._written[call_id] = call_id, ""
 
     def call_goes_on(self, call_id: str, fragment: str) -> None:
         """Show more of a call's arguments, as long as nothing else came in between."""
-        if self._live and self._open == call_id:
-            self._console.print(Text(self._for_stderr(fragment), style="cyan"), end="")
+        with self._lock:
+            if self._live and self._open == call_id:
+                self._console.print(Text(self._for_stderr(fragment), style="cyan"), end="")
+                self._written[call_id] += fragment
 
     def call_ends(self, call_id: str, name: str, arguments: str) -> None:
-        """Show the whole call: what is still missing of the line, or a line of its own."""
+        """Show what is not on the screen yet: the end of the line, of a line that was broken off, or the whole call."""
         with self._lock:
+            written = self._written.pop(call_id, "")
+            rest = arguments.removeprefix(written)
             if self._open == call_id:
-                self._console.print(Text(")", style="cyan"))
+                self._console.print(Text(self._for_stderr(f"{rest})"), style="cyan"))
                 self._open = ""
             else:
-                self.note(f"⚙ {name}({arguments})", "cyan")
+                self.note(f"⚙ {name}({'… ' if written else ''}{rest})", "cyan")
 
     def answer(self, text: str) -> None:
         """Show what a tool has answered."""
@@ -109,3 +118,12 @@ class Output:
         elif self._open:
             self._console.print()
         self._open = ""
+
+
+def _are_one_place(one: TextIO, other: IO[str]) -> bool:
+    """Whether two streams end in one terminal, file or pipe."""
+    try:
+        first, second = os.fstat(one.fileno()), os.fstat(other.fileno())
+    except (OSError, ValueError):  # no descriptor
+        return False
+    return os.path.samestat(first, second) or (one.isatty() and other.isatty())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
 
 import rx_assistant
@@ -11,9 +13,10 @@ from rx_assistant.cli.show import describe_end, show, show_json
 
 
 def replay(file: Path, *, as_json: bool, events_per_second: float | None) -> None:
-    """Print a recording, as text or as JSON lines; raise what ended it if it did not end well."""
+    """Print a recording, as text or as JSON lines; raise what ended it if it did not end well. `-` is stdin."""
     output = Output()
-    with rx_assistant.replay(file, events_per_second=events_per_second) as stream:
+    source = iter(partial(os.read, 0, 1 << 16), b"") if str(file) == "-" else file
+    with rx_assistant.replay(source, events_per_second=events_per_second) as stream:
         (show_json if as_json else show)(stream, output)
         try:
             stream.until_done()

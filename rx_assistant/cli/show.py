@@ -1,4 +1,4 @@
-"""A stream on the screen: its text, tool calls and steps, each from its own operator."""
+"""A stream on the screen: text, refusals, images, sources, tool calls and steps, each from its own operator."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from rx_assistant.types._inside import inside, is_model, models_in, text_in
 if TYPE_CHECKING:
     from rx_assistant.cli.output import Output
     from rx_assistant.streams import AssistantStream
-    from rx_assistant.types import Message, Run, ToolCall
+    from rx_assistant.types import Annotation, AnnotationDelta, Message, Run, ToolCall
 
 
 def show(stream: AssistantStream, output: Output) -> None:
     """Print what the stream brings, as it comes. Subscribes, and reads nothing by itself."""
 
     shown: set[tuple[str, str]] = set()
+    sources = Sources(output)
 
     def begin(call: Any) -> None:
         output.call_begins(call.id, call.name or call.type)
@@ -49,11 +50,46 @@ def show(stream: AssistantStream, output: Output) -> None:
         elif not isinstance(error, StreamError):  # how the stream itself ended, the command that waits for it tells
             output.note(f"! {error}", "red")
 
-    stream.pipe(ax.text_deltas()).subscribe(output.text, complain)
-    stream.pipe(ax.of_type(RunStepEvent)).subscribe(step, complain)
+    def part(message: Message) -> None:
+        if message.status == "incomplete":
+            reason = inside(message.incomplete_details, "reason") or "no reason given"
+            output.note(f"! the message is incomplete: {reason}", "yellow")
+
+    stream.pipe(ax.text_deltas(), ax.numbered_citations(sources.reference)).subscribe(output.text, complain)
+    stream.pipe(ax.refusal_deltas()).subscribe(output.text, complain)
+    stream.pipe(ax.refusals()).subscribe(lambda _: output.note("! the assistant refuses", "yellow"), complain)
+    stream.pipe(ax.images()).subscribe(lambda image: output.note(f"▣ image {_place(image)}"), complain)
+    stream.pipe(ax.annotations()).subscribe(sources.add, complain, sources.show)
+    stream.pipe(ax.messages()).subscribe(part, complain)
     stream.pipe(ax.tool_calls()).subscribe(begin, complain)
     stream.pipe(ax.completed_tool_calls()).subscribe(end, complain)
     stream.tool_events.subscribe(tool, complain)
+    stream.pipe(ax.of_type(RunStepEvent)).subscribe(step, complain)  # after the calls, which end with their step
+
+
+class Sources:
+    """The citations of a stream: numbers in the text of a terminal, and a list of their files after it."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._numbers: dict[str, int] = {}
+        self._places: dict[str, str] = {}
+
+    def reference(self, number: int, mark: str) -> str:
+        """Return the text for a mark: a number in a terminal; a pipe gets what the assistant wrote."""
+        self._numbers[mark] = number
+        return f"[{number}]" if self._output.in_terminal else mark
+
+    def add(self, annotation: Annotation | AnnotationDelta) -> None:
+        """Take an annotation as it arrives."""
+        place = _place(getattr(annotation, annotation.type, None)) or annotation.type
+        self._places.setdefault(annotation.text or "", place)
+
+    def show(self) -> None:
+        """Write a line for each source: its number, its mark, its file."""
+        for mark, place in self._places.items():
+            number = self._numbers.get(mark)
+            self._output.note(f"{mark} {place}".strip() if number is None else f"[{number}] {mark} {place}")
 
 
 def show_json(stream: AssistantStream, output: Output) -> None:
@@ -109,5 +145,13 @@ def _outputs(call: ToolCall) -> list[str]:
         return [] if output is None else [str(output)]
     if call.type == "code_interpreter":
         outputs = models_in(inside(call.code_interpreter, "outputs"))
-        return [text_in(output, "logs") for output in outputs if output.type == "logs"]
+        return [
+            text_in(output, "logs") if output.type == "logs" else f"▣ image {_place(inside(output, 'image'))}"
+            for output in outputs
+        ]
     return []
+
+
+def _place(of: Any) -> str:
+    """Where an image or a source is: the id of its file, or its address."""
+    return text_in(of, "file_id") or text_in(of, "url")

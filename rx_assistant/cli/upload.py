@@ -28,8 +28,12 @@ def upload(
     max_concurrency: int,
     timeout: float | None,
 ) -> None:
-    """Upload the files, wait until the store has taken them in, and say which it could not."""
+    """Upload the files, wait until the store has taken them in, and say which it could not.
+
+    The store is asked for first, so that nothing is uploaded for a store that does not exist.
+    """
     with AssistantClient(base_url=base_url, api_key=api_key) as client:
+        client.vector_stores.retrieve(vector_store_id)
         progress = client.vector_stores.file_batches.watch_upload(
             vector_store_id, files=files, max_concurrency=max_concurrency, max_wait_seconds=timeout
         )

@@ -1,4 +1,7 @@
-"""`rx-assistant watch`: a run's states until it rests; a moving bar in a terminal, a line for each state in a pipe."""
+"""`rx-assistant watch`: a run's states until it rests, then what it has written.
+
+The states are a moving bar in a terminal, and a line each in a pipe.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from reactivex import operators as ops
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from rx_assistant.cli.failure import RunFailed
-from rx_assistant.cli.show import describe_end
+from rx_assistant.cli.output import Output
+from rx_assistant.cli.show import describe_end, show
 from rx_assistant.client import AssistantClient
 from rx_assistant.gui import printable
 from rx_assistant.hot import Stream
@@ -29,13 +33,26 @@ def watch(
     interval: int | None,
     timeout: float | None,
 ) -> None:
-    """Print the run's states until it has ended or requires action; raise if it ended other than well."""
+    """Print the run's states until it has ended or requires action, and then its messages and calls.
+
+    Raises RunFailed if it ended other than well.
+    """
     with AssistantClient(base_url=base_url, api_key=api_key) as client:
         states = client.threads.runs.watch(run_id, thread_id, poll_interval_ms=interval, max_wait_seconds=timeout)
         run = (_with_bar if sys.stdout.isatty() else _in_lines)(states)
+        if run.status in ("completed", "incomplete"):
+            _show_what_it_wrote(client, run_id, thread_id)
     failure = describe_end(run)
     if failure is not None:
         raise RunFailed(failure)
+
+
+def _show_what_it_wrote(client: AssistantClient, run_id: str, thread_id: str) -> None:
+    output = Output()
+    with client.threads.runs.watch_events(run_id, thread_id) as stream:
+        show(stream, output)
+        stream.until_done()
+    output.finish()
 
 
 def last_of(states: Stream[T], show: Callable[[T], object]) -> T:

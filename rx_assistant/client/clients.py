@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 from typing_extensions import TypedDict, Unpack
 
 from rx_assistant.api.request import OMIT, Omit, given
+from rx_assistant.hot import AsyncBlock, SyncBlock
 from rx_assistant.http.dialects import Dialect, OpenAI
 from rx_assistant.http.redaction import redact
 from rx_assistant.http.session import AsyncSession, Session
@@ -118,7 +119,7 @@ class _Client(Generic[S]):
         return f"{type(self).__name__}(base_url={redact(self.base_url)!r})"
 
 
-class AssistantClient(_Client[Session]):
+class AssistantClient(_Client[Session], SyncBlock):
     """A client for the Assistants API of any compatible server.
 
     `base_url` defaults to OPENAI_BASE_URL, `api_key` to OPENAI_API_KEY. Without a key, no credentials are sent. The key
@@ -240,7 +241,7 @@ class AssistantClient(_Client[Session]):
         self.close()
 
 
-class AsyncAssistantClient(_Client[AsyncSession]):
+class AsyncAssistantClient(_Client[AsyncSession], AsyncBlock):
     """The same for asyncio and trio.
 
     The key may also be a coroutine function that returns a token. A client may be used on several event loops; the

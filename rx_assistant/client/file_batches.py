@@ -217,8 +217,8 @@ class _UploadJob:
         self._file_ids = [*(body.pop("file_ids", None) or ())]
         self.uploads = UploadSettings(files=files, options=call.options, max_concurrency=max_concurrency)
         self._call = replace(call, body=body)
-        if max_concurrency < 1:
-            raise ValueError(f"max_concurrency must be at least 1, got {max_concurrency!r}")
+        if not isinstance(max_concurrency, int) or max_concurrency < 1:
+            raise ValueError(f"max_concurrency must be a whole number, at least 1, got {max_concurrency!r}")
         if not files and not self._file_ids:
             raise ValueError("files= and file_ids= must hold at least one file, got none")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from rx_assistant.api.request import Request
 
@@ -147,6 +147,16 @@ class AsyncPaginator(Generic[T]):
 
     def __aiter__(self) -> AsyncItems[T]:
         return AsyncItems(AsyncPages(None, self._first))
+
+    if not TYPE_CHECKING:  # type checkers refuse these by themselves
+
+        def __iter__(self):
+            raise TypeError("this list is asynchronous: write `async for`")
+
+        def __getattr__(self, name):
+            if name in ("data", "has_more") or (not name.startswith("_") and hasattr(AsyncPage, name)):
+                raise TypeError(f"{name!r} needs the first page of this list: await the list first")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def iter_pages(self) -> AsyncPages[T]:
         """All pages."""

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from rx_assistant.api.request import Request
 from rx_assistant.client.pages import AsyncPage, AsyncPaginator, Page, next_request
+from rx_assistant.client.signatures import spell_out
 from rx_assistant.errors import APIResponseValidationError
 from rx_assistant.events import mended
 from rx_assistant.http.options import NO_OPTIONS, CallOptions
@@ -27,6 +28,9 @@ _SHOWN = 120
 
 class Resource:
     """Operations on one kind of object, for threads."""
+
+    def __init_subclass__(cls) -> None:
+        spell_out(cls)
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -47,6 +51,9 @@ class Resource:
 
 class AsyncResource:
     """Operations on one kind of object, for asyncio and trio."""
+
+    def __init_subclass__(cls) -> None:
+        spell_out(cls)
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session

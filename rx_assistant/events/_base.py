@@ -72,6 +72,9 @@ class Sourced(bytes):
         return type(self), (bytes(self), self.source)
 
 
+_AWAITED = "awaiting a stream reads it to its end and gives its last event: leave out `await`"
+
+
 class StreamEvent(Generic[Name, Data]):
     """One event of a stream: its name in `event`, its payload in `data`, the payload's bytes in `raw`.
 
@@ -92,6 +95,16 @@ class StreamEvent(Generic[Name, Data]):
         def event(self) -> Name:
             """The event's name on the wire."""
             raise NotImplementedError
+
+    else:
+
+        def __aenter__(self):
+            raise TypeError(_AWAITED)
+
+        __aiter__ = __aenter__
+
+        def __aexit__(self, kind, error, traceback):
+            """Only looked for: Python does so before it calls `__aenter__`."""
 
     def __init_subclass__(cls, *, model: str = "", **more: Any) -> None:
         super().__init_subclass__(**more)

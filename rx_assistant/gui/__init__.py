@@ -3,7 +3,8 @@
     host = TkHost(root)                                  # or QtHost(window), TextualHost(app), …
     stream.pipe(ax.text_deltas(), observe_on_ui(host)).subscribe(show)
 
-Importing this module loads no toolkit: a host finds its toolkit through its window.
+Importing this module loads no toolkit: a host finds its toolkit through its window. `live(stream)` shows a stream in a
+notebook.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from rx_assistant.gui._printable import printable
 from rx_assistant.gui._scheduling import UiScheduler
 from rx_assistant.gui.asyncio import AsyncioHost
 from rx_assistant.gui.gtk import GtkHost
+from rx_assistant.gui.notebook import live
 from rx_assistant.gui.qt import QtHost
 from rx_assistant.gui.textual import TextualHost
 from rx_assistant.gui.tk import TkHost
@@ -34,6 +36,7 @@ __all__ = [
     "UiHost",
     "UiScheduler",
     "WxHost",
+    "live",
     "observe_on_ui",
     "printable",
 ]

@@ -23,10 +23,11 @@ Event types are unknown here: a log stores pairs `(kind, payload)`, and each rea
 
 from __future__ import annotations
 
+from rx_assistant.hot.blocks import AsyncBlock, SyncBlock
 from rx_assistant.hot.clock import TIMERS, StreamScheduler, Timers
 from rx_assistant.hot.cursors import Cursor
 from rx_assistant.hot.delivery import HotLog
-from rx_assistant.hot.lift import Hooks, ReplayPoint, Scope, operator
+from rx_assistant.hot.lift import Hooks, ReplayPoint, Scope, SubstreamOperator, operator
 from rx_assistant.hot.loops import loop_for
 from rx_assistant.hot.root import AsyncDriver, Driver, Root, Waker
 from rx_assistant.hot.state import DELIVERED, ENDED, RELEASED
@@ -44,6 +45,7 @@ __all__ = [
     "RELEASED",
     "SUBSCRIBING",
     "TIMERS",
+    "AsyncBlock",
     "AsyncDriver",
     "AsyncStream",
     "Cursor",
@@ -58,6 +60,8 @@ __all__ = [
     "Stream",
     "StreamScheduler",
     "Subscriber",
+    "SubstreamOperator",
+    "SyncBlock",
     "Timers",
     "Waker",
     "deferred",

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast, overload
 
 from reactivex import Observable, abc
 
 from rx_assistant.hot.loops import Loop, loop_for, position_in
 from rx_assistant.hot.root import Root
-from rx_assistant.hot.stream import Face, face_of, origin_of
+from rx_assistant.hot.stream import AsyncStream, Face, Stream, face_of, origin_of
 from rx_assistant.hot.subscriber import Guard, Sink, Subscriber
 
 A = TypeVar("A")
 B = TypeVar("B")
+Sync_co = TypeVar("Sync_co", covariant=True)
+Async_co = TypeVar("Async_co", covariant=True)
+
+
+class SubstreamOperator(Protocol[Sync_co, Async_co]):
+    """An operator whose items are streams with the same face as its source.
+
+    The source is a stream of events. The annotation is `object`, because mypy chooses the overload before it knows the
+    result of the operator before it.
+    """
+
+    @overload
+    def __call__(self, source: AsyncStream[object], /) -> AsyncStream[Async_co]: ...  # type: ignore[overload-overlap]  # any Observable but an AsyncStream gives the other
+    @overload
+    def __call__(self, source: Observable[object], /) -> Stream[Sync_co]: ...
 
 
 class Hooks(NamedTuple):

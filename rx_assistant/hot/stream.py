@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Itera
 from contextlib import aclosing, closing
 from functools import wraps
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from reactivex import Observable, Subject, abc
 from reactivex.internal import SequenceContainsNoElementsError
@@ -21,9 +21,12 @@ from rx_assistant.hot.loops import AsyncItems, AsyncLoop, Loop, SyncItems, SyncL
 from rx_assistant.hot.root import Root
 from rx_assistant.hot.subscriber import DIRECT, SUBSCRIBING, Guard, Subscriber, subscriber_of
 
-A = TypeVar("A")
-B = TypeVar("B")
-C = TypeVar("C")
+if TYPE_CHECKING:
+    from rx_assistant.hot.async_fluent import AsyncFluent
+    from rx_assistant.hot.fluent import Fluent
+else:
+    Fluent = AsyncFluent = Observable
+
 T_co = TypeVar("T_co", covariant=True)
 
 _UNSAID: Any = object()
@@ -89,16 +92,21 @@ class Face(Observable[T_co]):
     def _scheduler(self) -> abc.SchedulerBase | None:
         return None if self.origin is None else self.origin.scheduler
 
-    def __add__(self, other: Observable[Any]) -> Any:
-        return wrap(super().__add__(other), like=self)
+    if not TYPE_CHECKING:  # the stubs of each face declare these
 
-    __iadd__ = __add__
+        def __add__(self, other):
+            return wrap(super().__add__(other), like=self)
 
-    def __getitem__(self, key: slice | int) -> Any:
-        return wrap(super().__getitem__(key), like=self)
+        __iadd__ = __add__
 
-    if not TYPE_CHECKING:  # otherwise type checkers would accept misspelt attributes
+        def __getitem__(self, key):
+            return wrap(super().__getitem__(key), like=self)
 
+        def pipe(self, /, *operators):
+            """Apply operators of rx_assistant and reactivex from left to right; the result has the same face."""
+            return _pipe(self, operators)
+
+        # with a visible __getattr__, type checkers would accept misspelt attributes
         def __getattr__(self, name):
             # Attributes of the wrapped observable: `connect` of a ConnectableObservable, `key` of a group.
             wrapped = self.__dict__.get("_wrapped")
@@ -141,7 +149,7 @@ def _keep_faces() -> None:
 _keep_faces()
 
 
-class Stream(Face[T_co]):
+class Stream(Face[T_co], Fluent[T_co]):
     """An Observable that is also iterable: `for item in stream`, `stream.run()`.
 
     Each loop is a new subscription. It reads the source itself if no other reader does.
@@ -175,49 +183,8 @@ class Stream(Face[T_co]):
                 last = item
         return cast("T_co", _only(last))
 
-    if TYPE_CHECKING:
-        # pipe() keeps the face, which the base class cannot say
-        @overload  # type: ignore[override]
-        def pipe(self, /) -> Stream[T_co]: ...
-        @overload
-        def pipe(self, op1: Callable[[Stream[T_co]], Observable[A]], /) -> Stream[A]: ...
-        @overload
-        def pipe(
-            self,
-            op1: Callable[[Stream[T_co]], Observable[A]],
-            op2: Callable[[Stream[A]], Observable[B]],
-            /,
-        ) -> Stream[B]: ...
-        @overload
-        def pipe(
-            self,
-            op1: Callable[[Stream[T_co]], Observable[A]],
-            op2: Callable[[Stream[A]], Observable[B]],
-            op3: Callable[[Stream[B]], Observable[C]],
-            /,
-        ) -> Stream[C]: ...
-        @overload
-        def pipe(
-            self,
-            op1: Callable[[Stream[T_co]], Observable[A]],
-            op2: Callable[[Stream[A]], Observable[B]],
-            op3: Callable[[Stream[B]], Observable[Any]],
-            op4: Callable[[Stream[Any]], Observable[C]],
-            /,
-        ) -> Stream[C]: ...
-        @overload
-        def pipe(self, /, *operators: Callable[[Any], Any]) -> Stream[Any]: ...
-        def pipe(  # pyright: ignore[reportIncompatibleMethodOverride]
-            self, /, *operators: Callable[[Any], Any]
-        ) -> Any: ...
-    else:
 
-        def pipe(self, /, *operators):
-            """Apply operators of rx_assistant and reactivex from left to right; the result has the same face."""
-            return _pipe(self, operators)
-
-
-class AsyncStream(Face[T_co]):
+class AsyncStream(Face[T_co], AsyncFluent[T_co]):
     """An Observable that is also async iterable: `async for item in stream`, `await stream`.
 
     Each loop is a new subscription. It reads the source itself if no other reader does.
@@ -250,47 +217,6 @@ class AsyncStream(Face[T_co]):
             async for item in items:
                 last = item
         return cast("T_co", _only(last))
-
-    if TYPE_CHECKING:
-        # pipe() keeps the face, which the base class cannot say
-        @overload  # type: ignore[override]
-        def pipe(self, /) -> AsyncStream[T_co]: ...
-        @overload
-        def pipe(self, op1: Callable[[AsyncStream[T_co]], Observable[A]], /) -> AsyncStream[A]: ...
-        @overload
-        def pipe(
-            self,
-            op1: Callable[[AsyncStream[T_co]], Observable[A]],
-            op2: Callable[[AsyncStream[A]], Observable[B]],
-            /,
-        ) -> AsyncStream[B]: ...
-        @overload
-        def pipe(
-            self,
-            op1: Callable[[AsyncStream[T_co]], Observable[A]],
-            op2: Callable[[AsyncStream[A]], Observable[B]],
-            op3: Callable[[AsyncStream[B]], Observable[C]],
-            /,
-        ) -> AsyncStream[C]: ...
-        @overload
-        def pipe(
-            self,
-            op1: Callable[[AsyncStream[T_co]], Observable[A]],
-            op2: Callable[[AsyncStream[A]], Observable[B]],
-            op3: Callable[[AsyncStream[B]], Observable[Any]],
-            op4: Callable[[AsyncStream[Any]], Observable[C]],
-            /,
-        ) -> AsyncStream[C]: ...
-        @overload
-        def pipe(self, /, *operators: Callable[[Any], Any]) -> AsyncStream[Any]: ...
-        def pipe(  # pyright: ignore[reportIncompatibleMethodOverride]
-            self, /, *operators: Callable[[Any], Any]
-        ) -> Any: ...
-    else:
-
-        def pipe(self, /, *operators):
-            """Apply operators of rx_assistant and reactivex from left to right; the result has the same face."""
-            return _pipe(self, operators)
 
 
 def wrap(source: Any, *, like: Observable[Any]) -> Any:

@@ -36,10 +36,14 @@ class AsyncResponseBody:
         started: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         released: Callable[[AsyncResponseBody], None] | None = None,
+        client_closed: Callable[[], bool] | None = None,
     ) -> None:
-        """`released` is called when the response is closed."""
+        """`released` is called when the response is closed.
+
+        `client_closed` returns whether the client of the response has been closed.
+        """
         self._response = response
-        self._state = BodyState(response, timeout, started, clock, read=timeout.read)
+        self._state = BodyState(response, timeout, started, clock, read=timeout.read, client_closed=client_closed)
         self.request_id = self._state.request_id
         self._on_release = released
         self._chunks: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]

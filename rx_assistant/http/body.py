@@ -49,6 +49,7 @@ class BodyState:
     """
 
     __slots__ = (
+        "_client_closed",
         "_clock",
         "_content",
         "_passes",
@@ -70,7 +71,9 @@ class BodyState:
         clock: Callable[[], float],
         *,
         read: float | None = None,
+        client_closed: Callable[[], bool] | None = None,
     ) -> None:
+        self._client_closed = client_closed or _never
         self.request_id: str | None = response.headers.get("x-request-id")
         self.deadlines = Deadlines(timeout, clock, started, read=read)
         self.since: float | None = None
@@ -112,6 +115,8 @@ class BodyState:
                 self._passes = self._content.passes
                 return content
             self.ended = self.is_over = True
+            if self._client_closed():
+                raise self.closed_error()
             self._content.end()
         except RxAssistantError as error:
             raise self.fail(error) from error.__cause__
@@ -119,7 +124,11 @@ class BodyState:
 
     def broke(self, cause: Exception) -> RxAssistantError:
         """The transport raised."""
-        return self.fail(translated(cause, _BROKE))
+        return self.aborted(translated(cause, _BROKE))
+
+    def aborted(self, reason: RxAssistantError) -> RxAssistantError:
+        """The connection was lost for this reason, or because the client was closed."""
+        return self.fail(self.closed_error() if self._client_closed() else reason)
 
     def interrupted(self) -> RxAssistantError:
         """The wait was ended from outside: the body was closed, or met a limit."""
@@ -151,7 +160,8 @@ class BodyState:
         return None if self.since is None else self.deadlines.left(self.since)
 
     def closed_error(self) -> StreamClosedError:
-        return StreamClosedError("the stream was closed", request_id=self.request_id)
+        what = "client was closed before its stream had ended" if self._client_closed() else "stream was closed"
+        return StreamClosedError(f"the {what}", request_id=self.request_id)
 
     def fail(self, error: RxAssistantError) -> RxAssistantError:
         """Remember how the body ended: the first failure counts, and closing counts more than what it caused."""
@@ -173,10 +183,14 @@ class ResponseBody:
         clock: Callable[[], float] = time.monotonic,
         abort: Abort | None = None,
         released: Callable[[], None] | None = None,
+        client_closed: Callable[[], bool] | None = None,
     ) -> None:
-        """`abort` holds the connection of the response; `released` is called when the response is closed."""
+        """`abort` holds the connection of the response; `released` is called when the response is closed.
+
+        `client_closed` returns whether the client of the response has been closed.
+        """
         self._response = response
-        self._state = BodyState(response, timeout, started, clock)
+        self._state = BodyState(response, timeout, started, clock, client_closed=client_closed)
         self.request_id = self._state.request_id
         self._abort = abort or _abort_of(response)
         self._on_release = released
@@ -265,7 +279,7 @@ class ResponseBody:
         """The error for a read that ended without bytes: aborted, closed or too late, if it was cut; else broken."""
         with self._lock:
             if self._abort.reason is not None:
-                return self._state.fail(self._abort.reason)
+                return self._state.aborted(self._abort.reason)
             if self._abort.was_cut or cause is None:
                 return self._state.interrupted()
             return self._state.broke(cause)
@@ -301,6 +315,10 @@ class ResponseBody:
         finally:
             if self._on_release is not None:
                 self._on_release()
+
+
+def _never() -> bool:
+    return False
 
 
 def _abort_of(response: Response) -> Abort:

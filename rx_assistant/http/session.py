@@ -135,6 +135,7 @@ class Session:
                 clock=self._clock.monotonic,
                 abort=abort,
                 released=released,
+                client_closed=lambda: self.is_closed,
             )
         except BaseException:
             abort.let_go()
@@ -268,6 +269,7 @@ class AsyncSession:
                 started=started,
                 clock=self._clock.monotonic,
                 released=self._clients.end,
+                client_closed=lambda: self.is_closed,
             )
         except BaseException:
             with anyio.CancelScope(shield=True):

@@ -22,6 +22,7 @@ Headers: TypeAlias = Mapping[str, str | None]
 Query: TypeAlias = Mapping[str, object]
 LogPolicy: TypeAlias = Literal["requests", "content"]
 
+_BLANK = re.compile(r"[\s\x00-\x1f]")
 _NO_PORT = re.compile(r":(?!//)(?!\d*(?:[/?#]|$))[^/?#]*")
 
 _KINDS: Final = (
@@ -58,6 +59,8 @@ class Settings:
     def __post_init__(self) -> None:
         self._check_types()
         parts = _parts_of(self.base_url.strip())
+        if _BLANK.search(self.base_url.strip()):
+            raise ConfigurationError(f"base_url must contain no blanks, got {_shown(self.base_url)}")
         if parts is None:
             raise ConfigurationError(
                 "base_url must be http:// or https:// and a host, such as 'https://host.example/v1', got "

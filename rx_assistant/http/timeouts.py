@@ -29,8 +29,12 @@ class Timeout:
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and value > 0):
+            value: object = getattr(self, name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ConfigurationError(f"timeout.{name} must be a number of seconds or None, got {value!r}")
+            if not value > 0:
                 raise ConfigurationError(
                     f"timeout.{name} must be more than 0 seconds, got {value!r}; None sets no limit"
                 )
@@ -51,17 +55,16 @@ DEFAULT = Timeout()
 
 
 def as_timeout(value: TimeoutInput) -> Timeout:
-    """A `Timeout` from the values that SDK users pass: seconds for connect and read, None, or an httpx `Timeout`."""
+    """A `Timeout` from the values that SDK users pass: seconds for connect and read, None, or an httpx `Timeout`.
+
+    Raises ConfigurationError for anything else, such as `"5"`.
+    """
     if isinstance(value, Timeout):
         return value
     if value is None:
         return Timeout(connect=None, read=None)
     if isinstance(value, int | float):
         return Timeout(connect=value, read=value)
-    try:
-        connect, read = value.connect, value.read
-    except AttributeError:
-        raise ConfigurationError(
-            f"timeout must be a number of seconds, a Timeout or None, got {type(value).__name__}"
-        ) from None
-    return Timeout(connect=connect, read=read)
+    if not (hasattr(value, "connect") and hasattr(value, "read")):
+        raise ConfigurationError(f"timeout must be a number of seconds, a Timeout or None, got {value!r}")
+    return Timeout(connect=value.connect, read=value.read)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from reactivex import Observable
 
 from rx_assistant.events import ThreadMessageCompleted, ThreadMessageIncomplete
-from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
+from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, SubstreamOperator, operator
 from rx_assistant.operators._changes import at_done, deltas, events_of, views
 from rx_assistant.operators._routing import MESSAGES, StateChange
 from rx_assistant.operators._select import Event
-from rx_assistant.operators._substreams import Substream, SubstreamOperator, substreams
+from rx_assistant.operators._substreams import Substream, substreams
 from rx_assistant.operators._text import AsyncTextStream, TextStream, text_deltas, texts
 from rx_assistant.snapshots import MessageState, State
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 from reactivex import Observable
 
 from rx_assistant.events import RunStepEvent
-from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
+from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, SubstreamOperator, operator
 from rx_assistant.lifecycle import EVENTS, STEP
 from rx_assistant.operators._changes import at_done, deltas, events_of, views
 from rx_assistant.operators._routing import STEPS, StateChange
 from rx_assistant.operators._select import Event
-from rx_assistant.operators._substreams import Substream, SubstreamOperator, substreams
+from rx_assistant.operators._substreams import Substream, substreams
 from rx_assistant.operators._tool_calls import AsyncToolCallStream, ToolCallStream, tool_calls
 from rx_assistant.snapshots import State, StepState
 

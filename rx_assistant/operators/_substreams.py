@@ -42,7 +42,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
@@ -57,6 +57,7 @@ from rx_assistant.hot import (
     Sink,
     Stream,
     Subscriber,
+    SubstreamOperator,
     loop_for,
     operator,
     wrap,
@@ -284,19 +285,6 @@ def _identity(state: State) -> tuple[str, int]:
 
 def _is_same(one: State, other: State) -> bool:
     return type(one) is type(other) and _identity(one) == _identity(other)
-
-
-class SubstreamOperator(Protocol[Sync_co, Async_co]):
-    """An operator whose items are streams with the same face as its source.
-
-    The source is a stream of events. The annotation is `object`, because mypy chooses the overload before it knows the
-    result of the operator before it.
-    """
-
-    @overload
-    def __call__(self, source: AsyncStream[object], /) -> AsyncStream[Async_co]: ...  # type: ignore[overload-overlap]  # any Observable but an AsyncStream gives the other
-    @overload
-    def __call__(self, source: Observable[object], /) -> Stream[Sync_co]: ...
 
 
 def substreams(

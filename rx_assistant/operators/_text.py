@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 from reactivex import Observable
 
 from rx_assistant.events import Held, ReasoningDelta, ThreadMessageDelta, whole
-from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
+from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, SubstreamOperator, operator
 from rx_assistant.operators._changes import at_done, deltas, views
 from rx_assistant.operators._routing import MESSAGES, StateChange
 from rx_assistant.operators._select import Event
-from rx_assistant.operators._substreams import Substream, SubstreamOperator, substreams
+from rx_assistant.operators._substreams import Substream, substreams
 from rx_assistant.snapshots import PartState, RunSnapshot, State, advance
 from rx_assistant.types._inside import models_in, text_in
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rx_assistant.types import Annotation, Text
 
 _Part = StateChange[PartState]
+_NEWEST: Final = 1 << 62  # a version after all others
 
 
 def text_deltas() -> Callable[[Observable[Event]], Observable[str]]:
@@ -128,6 +129,9 @@ class TextSnapshot:
     def __hash__(self) -> int:
         return hash((self.message_id, self.index, self.value))
 
+    def _repr_markdown_(self) -> str:
+        return self.text._repr_markdown_()
+
     def __repr__(self) -> str:
         return f"TextSnapshot(message_id={self.message_id!r}, index={self.index}, value={self.value!r})"
 
@@ -205,6 +209,10 @@ class _TextFields:
     def index(self) -> int:
         """The part's index in the message's content."""
         return self._part.index
+
+    def _repr_markdown_(self) -> str:
+        """The text so far, without reading on."""
+        return self._part.text(_NEWEST)._repr_markdown_()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(message_id={self.message_id!r}, index={self.index})"

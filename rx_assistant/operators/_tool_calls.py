@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, overl
 from reactivex import Observable
 
 from rx_assistant.events import RunEvent, StreamEvent, ThreadRunStepDelta
-from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, operator
+from rx_assistant.hot import AsyncStream, Scope, Sink, Stream, SubstreamOperator, operator
 from rx_assistant.operators._arguments import arguments_so_far
 from rx_assistant.operators._changes import at_done, deltas, views
 from rx_assistant.operators._outputs import outputs
 from rx_assistant.operators._routing import STEPS, ChangePhase, Inlet, Router, StateChange
 from rx_assistant.operators._select import Event
-from rx_assistant.operators._substreams import Substream, SubstreamOperator, substreams
+from rx_assistant.operators._substreams import Substream, substreams
 from rx_assistant.partial_json import JSONValue
 from rx_assistant.snapshots import CallState, State
 from rx_assistant.types._inside import is_model, text_in

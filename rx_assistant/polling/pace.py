@@ -62,8 +62,9 @@ class PollSettings:
     def __post_init__(self) -> None:
         if self.interval is not None and not _is_wait(self.interval):
             raise ValueError(f"interval must be a number of seconds, 0 or more, got {self.interval!r}")
-        if self.deadline is not None and math.isnan(self.deadline):
-            raise ValueError(f"deadline must be a number of seconds, got {self.deadline!r}")
+        deadline: object = self.deadline
+        if deadline is not None and (not isinstance(deadline, int | float) or math.isnan(deadline)):
+            raise ValueError(f"the longest wait must be a number of seconds, got {deadline!r}")
         if self.deadline == math.inf:
             object.__setattr__(self, "deadline", None)
 

@@ -239,6 +239,11 @@ class RunSnapshot:
     def __deepcopy__(self, memo: object) -> RunSnapshot:
         return self
 
+    def _repr_markdown_(self) -> str:
+        from rx_assistant.types._markdown import of_all
+
+        return of_all(self.run, self.tool_calls, self.messages)
+
     def __repr__(self) -> str:
         run = self.run
         shown = f"{run.id!r} {run.status}" if run else "None"

@@ -16,13 +16,14 @@ from reactivex.disposable import Disposable
 from rx_assistant.errors import BadRequestError, ConflictError, PollTimeoutError, RxAssistantError
 from rx_assistant.events import AssistantStreamEvent
 from rx_assistant.grace import CANCEL_WAIT, POLL_PAUSE, POST_SECONDS
-from rx_assistant.hot import AsyncStream, StreamScheduler
+from rx_assistant.hot import AsyncBlock, AsyncStream, StreamScheduler
 from rx_assistant.streams.async_pump import AsyncOpen, AsyncPump, AsyncResume
 from rx_assistant.streams.base import (
     OnIdle,
     OnSubscribe,
     Replay,
     StreamBase,
+    check_seconds,
     is_over,
     log_uncancelled,
 )
@@ -85,7 +86,7 @@ class Eager(Generic[R]):
         return self._future.result()
 
 
-class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
+class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEvent]):
     """One run as a hot Observable of typed events, on the event loop that first uses it.
 
     Entering it sends the request and raises API errors. Events flow while a task iterates, waits (`until_done`,
@@ -262,6 +263,7 @@ class AsyncAssistantStream(StreamBase, AsyncStream[AssistantStreamEvent]):
             PollTimeoutError: the run did not end in time. `last` is its last known state.
             RuntimeError: the stream did not come from a client, so no server can be asked.
         """
+        check_seconds("timeout", timeout)
         wanted = [True]
         run: Run | None = None
         try:
@@ -379,6 +381,11 @@ class _TextDeltas(AsyncStream[str]):
 
         super().__init__(stream.pipe(text_deltas()).link, cast("Any", stream))
         self._stream = stream
+
+    def _repr_markdown_(self) -> str:
+        """The text that has arrived so far, without reading on."""
+        messages = self._stream._arrived().messages
+        return "\n\n".join(message._repr_markdown_() for message in messages) or repr(self)
 
     async def __anext__(self) -> str:
         return cast("str", await self._stream._next_of("text", self))

@@ -59,6 +59,12 @@ def log_uncancelled(error: Exception) -> None:
     _log.log(level, "the run of an abandoned stream could not be cancelled: %s", error)
 
 
+def check_seconds(name: str, value: float | None) -> None:
+    """Raise ValueError for a wait that is not a number of seconds; None is none."""
+    if value is not None and not (isinstance(value, int | float) and value >= 0):
+        raise ValueError(f"{name} must be a number of seconds, 0 or more, got {value!r}")
+
+
 class StreamBase:
     """State and views of one stream; the faces add reading and waiting."""
 
@@ -84,8 +90,10 @@ class StreamBase:
             raise ValueError(f"on_idle must be 'detach', 'close' or 'cancel', got {on_idle!r}")
         if on_subscribe not in (None, "wait", "connect"):
             raise ValueError(f"on_subscribe must be 'wait' or 'connect', got {on_subscribe!r}")
-        if not cancel_wait >= 0:
-            raise ValueError(f"cancel_wait must be a number of seconds, 0 or more, got {cancel_wait!r}")
+        check_seconds("cancel_wait", cancel_wait)
+        check_seconds("idle_grace", idle_grace)
+        if not isinstance(max_pending, int):
+            raise ValueError(f"max_pending must be a number of bytes, got {max_pending!r}")
         self.log: HotLog[Any] = HotLog(keep=replay == "all", max_pending=max_pending, on_idle=None)
         if on_idle != "detach":
             self.log.on_idle = self._idle  # keeps the stream alive: it must act when its last reader leaves
@@ -115,6 +123,14 @@ class StreamBase:
         identity, log = self._feed.identity, self.log
         run = None if identity is None else identity.run_id
         return f"{type(self).__name__}(run={run!r}, events={log.length}, {self._state()})"
+
+    def _repr_markdown_(self) -> str:
+        """What has arrived so far, without reading on."""
+        return self._arrived()._repr_markdown_() or repr(self)
+
+    def _arrived(self) -> RunSnapshot:
+        """Return the snapshot of all that is in the log, delivered or not."""
+        return self._folding.arrived(self.log)
 
     def _state(self) -> str:
         if not self.log.ended:

@@ -119,10 +119,10 @@ def decoding_of(dialect: StreamDialect, max_event_bytes: int, choice: int = 0) -
 
 
 def _check_pace(chunk_size: int | None, events_per_second: float | None) -> None:
-    if chunk_size is not None and chunk_size < 1:
-        raise ValueError(f"chunk_size must be at least 1 byte, got {chunk_size!r}")
-    if events_per_second is not None and not events_per_second > 0:
-        raise ValueError(f"events_per_second must be more than 0, got {events_per_second!r}")
+    if chunk_size is not None and not (isinstance(chunk_size, int) and chunk_size >= 1):
+        raise ValueError(f"chunk_size must be a number of bytes, at least 1, got {chunk_size!r}")
+    if events_per_second is not None and not (isinstance(events_per_second, int | float) and events_per_second > 0):
+        raise ValueError(f"events_per_second must be a number above 0, got {events_per_second!r}")
 
 
 def from_response(

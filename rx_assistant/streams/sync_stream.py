@@ -15,13 +15,14 @@ from reactivex import Observable, abc, operators as ops
 from rx_assistant.errors import BadRequestError, ConflictError, PollTimeoutError, RxAssistantError
 from rx_assistant.events import AssistantStreamEvent
 from rx_assistant.grace import CANCEL_WAIT, POLL_PAUSE, POST_SECONDS
-from rx_assistant.hot import TIMERS, Sleepers, Stream, StreamScheduler, start_thread
+from rx_assistant.hot import TIMERS, Sleepers, Stream, StreamScheduler, SyncBlock, start_thread
 from rx_assistant.streams.base import (
     OnIdle,
     OnSubscribe,
     Post,
     Replay,
     StreamBase,
+    check_seconds,
     is_over,
     log_uncancelled,
 )
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 H = TypeVar("H")
 
 
-class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
+class AssistantStream(StreamBase, SyncBlock, Stream[AssistantStreamEvent]):
     """One run as a hot Observable of typed events: one request, however many subscribers.
 
     Entering it sends the request and raises API errors. Events flow while the program iterates, waits (`until_done`,
@@ -221,6 +222,7 @@ class AssistantStream(StreamBase, Stream[AssistantStreamEvent]):
             PollTimeoutError: the run did not end in time. `last` is its last known state.
             RuntimeError: the stream did not come from a client, so no server can be asked.
         """
+        check_seconds("timeout", timeout)
         if timeout is None or self.log.delivering == threading.get_ident():
             return self._end_run(lambda: True)
         leaving = _Leaving(self)
@@ -317,6 +319,11 @@ class _TextDeltas(Stream[str]):
 
         super().__init__(stream.pipe(text_deltas()).link, cast("Any", stream))
         self._stream = stream
+
+    def _repr_markdown_(self) -> str:
+        """The text that has arrived so far, without reading on."""
+        messages = self._stream._arrived().messages
+        return "\n\n".join(message._repr_markdown_() for message in messages) or repr(self)
 
     def __next__(self) -> str:
         return cast("str", self._stream._next_of("text", self))

@@ -13,6 +13,7 @@ from rx_assistant.types._base import (
     WireModel,
     Word,
 )
+from rx_assistant.types._markdown import of_message
 from rx_assistant.types.message_content import MessageContent, MessageRole
 from rx_assistant.types.shared import Metadata
 from rx_assistant.types.tool import CodeInterpreterTool
@@ -65,6 +66,9 @@ class Message(WireModel):
     content: Wire[Array[MessageContent]] = EMPTY
     attachments: Array[Attachment] | None = None
     metadata: Metadata | None = None
+
+    def _repr_markdown_(self) -> str:
+        return of_message(self)
 
 
 class MessageDeleted(WireModel):

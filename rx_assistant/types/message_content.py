@@ -14,6 +14,8 @@ from rx_assistant.types._base import (
     Word,
 )
 from rx_assistant.types._citations import CitedText, Show, bracketed
+from rx_assistant.types._inside import models_in, text_in
+from rx_assistant.types._markdown import of_text
 from rx_assistant.types.annotation import Annotation
 
 MessageRole: TypeAlias = Literal["user", "assistant"]
@@ -26,6 +28,9 @@ class Text(WireModel):
     value: Wire[str] = ABSENT
     annotations: Wire[Array[Annotation]] = EMPTY
 
+    def _repr_markdown_(self) -> str:
+        return of_text(self)
+
     def numbered_citations(self, show: Show = bracketed) -> str:
         """The text with each mark, such as 【4:0†source】, replaced by a numbered reference, such as [1].
 
@@ -36,13 +41,13 @@ class Text(WireModel):
 
     def citations(self) -> dict[int, Annotation]:
         """The annotation for each number. A mark without an annotation of the same text is left out."""
-        by_mark = {annotation.text: annotation for annotation in reversed(self.annotations or ())}
+        by_mark = {annotation.text: annotation for annotation in reversed(models_in(self.annotations))}
         numbers = self._cited(bracketed)[1]
         return {number: by_mark[mark] for mark, number in numbers.items() if mark in by_mark}
 
     def _cited(self, show: Show) -> tuple[str, dict[str, int]]:
         cited = CitedText(show)
-        return cited.push(self.value or "") + cited.rest(), cited.numbers
+        return cited.push(text_in(self, "value")) + cited.rest(), cited.numbers
 
 
 class TextContentBlock(WireModel):

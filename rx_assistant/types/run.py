@@ -3,6 +3,7 @@
 from typing import Literal, TypeAlias
 
 from rx_assistant.types._base import ABSENT, EMPTY, Array, Wire, WireModel, Word
+from rx_assistant.types._markdown import of_run
 from rx_assistant.types.shared import AssistantResponseFormatOption, Metadata, ReasoningEffort
 from rx_assistant.types.tool import AssistantTool, AssistantToolChoiceOption, ToolResources
 
@@ -121,3 +122,6 @@ class Run(WireModel):
     response_format: AssistantResponseFormatOption | None = None
     tool_choice: AssistantToolChoiceOption | None = None
     parallel_tool_calls: Wire[bool] = ABSENT
+
+    def _repr_markdown_(self) -> str:
+        return of_run(self)

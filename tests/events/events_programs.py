@@ -66,7 +66,7 @@ def matching() -> Iterator[str]:
     for kind in ITEMS.values():
         yield f"        case ev.{kind.__name__}(data):\n            return data"
     yield "        case ev.UnknownEvent(data):\n            return data"
-    yield "        case never:\n            assert_never(never)\n"
+    yield "        case _:\n            assert_never(event)\n"
 
 
 PROGRAMS = Programs(

@@ -7,7 +7,7 @@ from reference import SHARED
 from typed_programs import Programs
 
 RIGHT = """
-from typing import assert_never, assert_type
+from typing import assert_type
 
 from typing_extensions import override
 
@@ -76,10 +76,8 @@ class Handler(AssistantEventHandler):
                     assert_type(part.image_url, t.ImageURL)
                 case "refusal":
                     assert_type(part.refusal, str)
-                case "<unknown>":
+                case _:
                     assert_type(part, t.UnknownContentBlock)
-                case never:
-                    assert_never(never)
 
     @override
     def on_text_created(self, text: t.Text) -> None: ...

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from hot.hot_rigs import AsyncRoot, SyncRoot
 from reactivex import Observable, Subject, operators as ops
 from reactivex.scheduler import ImmediateScheduler
 
+from rx_assistant import hot
 from rx_assistant.hot import AsyncStream, Stream
 
 Root = SyncRoot | AsyncRoot
@@ -165,3 +169,17 @@ def test_an_attribute_that_nobody_has_is_missed_under_its_name(root: Root) -> No
         _ = root.no_such_thing
     with pytest.raises(AttributeError, match="no_such_thing"):
         _ = root.map(str).no_such_thing  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("stub", "name"), [("fluent", "Fluent"), ("async_fluent", "AsyncFluent")])
+def test_type_checkers_see_every_fluent_method_with_the_parameters_of_reactivex(stub: str, name: str) -> None:
+    tree = ast.parse(Path(hot.__file__).with_name(f"{stub}.pyi").read_text("utf-8"))
+    (face,) = (each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == name)
+    declared: dict[str, set[str]] = {}
+    for each in face.body:
+        if isinstance(each, ast.FunctionDef):
+            arguments = each.args
+            names = [*arguments.args, *arguments.kwonlyargs, arguments.vararg]
+            declared.setdefault(each.name, set()).update(one.arg for one in names if one is not None)
+    wanted = {method: set(inspect.signature(getattr(Observable, method)).parameters) for method in CALLS}
+    assert {method: declared.get(method) for method in wanted} == wanted

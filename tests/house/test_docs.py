@@ -12,18 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from house.pages import DOCS, blocks, is_test, program
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = sorted(page.name for page in DOCS.glob("*.md"))
 PROGRAMS = [page for page in PAGES if page not in ("any-model.md", "gui.md", "operators.md")]
-
-
-def blocks(page: str) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", (DOCS / page).read_text("utf-8"), re.DOTALL)
-
-
-def is_test(block: str) -> bool:
-    return "\ndef test_" in block
 
 
 def run(folder: Path, *arguments: str) -> str:
@@ -41,14 +33,13 @@ def test_the_pages_are_found() -> None:
 
 @pytest.mark.parametrize("page", PROGRAMS)
 def test_a_page_runs_from_its_first_block_to_its_last(page: str, tmp_path: Path) -> None:
-    program = "\n".join(block for block in blocks(page) if not is_test(block))
-    (tmp_path / "page.py").write_text(program, "utf-8")
+    (tmp_path / "page.py").write_text(program(DOCS / page), "utf-8")
     assert run(tmp_path, "page.py")
 
 
-@pytest.mark.parametrize("page", [page for page in PROGRAMS if any(map(is_test, blocks(page)))])
+@pytest.mark.parametrize("page", [page for page in PROGRAMS if any(map(is_test, blocks(DOCS / page)))])
 def test_the_tests_of_a_page_pass(page: str, tmp_path: Path) -> None:
-    (block,) = (block for block in blocks(page) if is_test(block))
+    (block,) = (block for block in blocks(DOCS / page) if is_test(block))
     (tmp_path / "test_page.py").write_text(block, "utf-8")
     told = run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_page.py")
     assert f"{block.count('def test_')} passed" in told

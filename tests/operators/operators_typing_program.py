@@ -38,6 +38,12 @@ def flat(stream: AssistantStream) -> None:
     assert_type(stream.pipe(ax.completed_run_steps()), Stream[t.RunStep])
     assert_type(stream.pipe(ax.runs()), Stream[t.Run])
     assert_type(stream.pipe(ax.run_statuses()), Stream[t.RunStatus])
+    assert_type(stream.pipe(ax.refusal_deltas()), Stream[str])
+    assert_type(stream.pipe(ax.refusals()), Stream[t.RefusalContentBlock])
+    assert_type(stream.pipe(ax.images()), Stream[t.ImageFile | t.ImageURL])
+    assert_type(stream.pipe(ax.annotations()), Stream[t.Annotation | t.AnnotationDelta])
+    assert_type(stream.pipe(ax.code_outputs()), Stream[t.CodeInterpreterOutputDelta])
+    assert_type(stream.pipe(ax.text_deltas(), ax.numbered_citations()), Stream[str])
     assert_type(stream.pipe(ax.snapshots()), Stream[RunSnapshot])
     assert_type(stream.pipe(ax.final_snapshot()), Stream[RunSnapshot])
     assert_type(stream.pipe(ax.of_type(ThreadMessageDelta)), Stream[ThreadMessageDelta])
@@ -77,6 +83,50 @@ def substreams(stream: AssistantStream) -> None:
         assert_type(step.tool_calls, Stream[ax.ToolCallStream])
         assert_type(list(step), list[t.RunStepDelta])
     assert_type(stream.pipe(ops.filter(is_early), ax.texts()), Stream[ax.TextStream])
+
+
+def fluent(stream: AssistantStream) -> None:
+    for name in stream.pipe(ax.runs()).map(lambda run: run.id).distinct_until_changed():
+        assert_type(name, str)
+    for event in stream.filter(lambda event: event.event != "thread.run.queued").take(3):
+        assert_type(event, AssistantStreamEvent)
+    for texts in stream.text_deltas.buffer_with_count(2):
+        assert_type(texts, list[str])
+    for window in stream.text_deltas.window_with_count(2):
+        assert_type(list(window), list[str])
+    for text in stream.text_deltas[1:3] + stream.text_deltas:
+        assert_type(text, str)
+    assert_type(stream.text_deltas.scan(lambda count, text: count + len(text), 0).run(), int)
+    assert_type(stream.text_deltas.first().run(), str)
+    assert_type(stream.text_deltas.publish().pipe(ops.to_list()), Stream[list[str]])
+    stream.text_deltas.publish().connect()
+    short, long = stream.text_deltas.partition(lambda text: len(text) < 9)
+    assert_type(list(short), list[str])
+    assert_type(long.run(), str)
+
+
+def seven_operators(stream: AssistantStream) -> None:
+    same = stream.pipe(ax.verify(), ax.verify(), ax.verify(), ax.verify(), ax.verify(), ax.verify(), ax.text_deltas())
+    assert_type(same, Stream[str])
+    assert_type(list(same.pipe(ops.skip(1), ops.skip(1), ops.skip(1))), list[str])
+
+
+async def fluent_and_asynchronous(stream: AsyncAssistantStream) -> None:
+    async for name in stream.pipe(ax.runs()).map(lambda run: run.id).distinct_until_changed():
+        assert_type(name, str)
+    assert_type(await stream.text_deltas.to_list(), list[str])
+    async for window in stream.text_deltas.window_with_count(2):
+        assert_type(await window.count(), int)
+    async for text in stream.text_deltas[1:3]:
+        assert_type(text, str)
+    assert_type(stream.pipe(ax.tool_calls(), ops.flat_map(arguments)), AsyncStream[str])
+    assert_type(
+        stream.pipe(ax.verify(), ops.filter(is_early), ax.tool_calls(), ops.flat_map(arguments)), AsyncStream[str]
+    )
+
+
+def arguments(call: ax.AsyncToolCallStream) -> AsyncStream[str]:
+    return call.argument_deltas
 
 
 async def asynchronous(stream: AsyncAssistantStream) -> None:

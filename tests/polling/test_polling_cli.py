@@ -186,11 +186,14 @@ class TestUpload:
 
     def test_ctrl_c_stops_the_uploads(self, tmp_path: Path) -> None:
         async def hold(request: Received, wire: Wire) -> None:
-            await wire.peer_gone()
+            if request.method == "GET":
+                await wire.json({"id": "vs_1", "object": "vector_store"})
+            else:
+                await wire.peer_gone()
 
         paths = files(tmp_path, 4)
         with Loopback(hold) as server, started("upload", "--vector-store", "vs_1", *paths, url=server.url) as process:
-            server.wait_for(lambda: len(server.requests) == 4)
+            server.wait_for(lambda: len(server.requests) == 5)
             process.send_signal(signal.SIGINT)
             assert process.wait(GUARD) == 130
             server.wait_for(lambda: not server.open_connections)

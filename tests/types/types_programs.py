@@ -16,17 +16,16 @@ def fields_are_annotated_as_what_they_hold(run: t.Run, message: t.Message, step:
     assert_type(run.id, str)
     assert_type(run.created_at, int)
     assert_type(run.completed_at, int | None)
-    status: t.RunStatus = run.status
-    role: Literal["user", "assistant"] = message.role
+    assert_type(run.status, t.RunStatus)
+    assert_type(message.role, Literal["user", "assistant"])
     assert_type(run.metadata, dict[str, str] | None)
     assert_type(run.parallel_tool_calls, bool)
-    content: list[t.MessageContent] = message.content
+    assert_type(message.content, list[t.MessageContent])
     assert_type(step.usage, t.Usage | None)
-    outputs: list[t.CodeInterpreterOutput] = []
     if step.step_details.type == "tool_calls":
         for call in step.step_details.tool_calls:
             if call.type == "code_interpreter":
-                outputs = call.code_interpreter.outputs
+                assert_type(call.code_interpreter.outputs, list[t.CodeInterpreterOutput])
 
 
 def a_step_that_is_matched(call: t.ToolCall) -> str:
@@ -37,8 +36,8 @@ def a_step_that_is_matched(call: t.ToolCall) -> str:
             return call.function.arguments
         case t.FileSearchToolCall() | t.UnknownToolCall():
             return call.id
-        case never:
-            assert_never(never)
+        case _:
+            assert_never(call)
 
 
 def options_narrow_too(run: t.Run) -> None:

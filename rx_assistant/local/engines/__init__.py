@@ -33,8 +33,14 @@ def load_engine(name: str) -> Engine:
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(f"engine must name an object that can be imported, got {name!r}: {error}") from error
-    if isinstance(found, type) or not hasattr(found, "run"):
-        found = found() if callable(found) else found
+    if callable(found) and (isinstance(found, type) or not hasattr(found, "run")):
+        try:
+            found = found()
+        except Exception as error:
+            raise ConfigurationError(
+                f"engine must be an engine, or make one when it is called without arguments, got {name!r}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
     if not isinstance(found, Engine):
         raise ConfigurationError(f"engine must have a method `run(context)`, got {name!r}: a {type(found).__name__}")
     return found

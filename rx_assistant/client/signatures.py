@@ -1,0 +1,158 @@
+"""The methods' signatures as people see them in `help()`, notebooks and completion: each parameter spelled out.
+
+The code has `**params: Unpack[…]`, which type checkers and their editors read. At runtime `spell_out` gives each method
+the signature that follows from it, and adds a line for each parameter to its docstring.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, Final, get_overloads
+
+from rx_assistant.api.request import OMIT
+
+PARAMETERS: Final = {
+    "additional_instructions": "Instructions for this run, after the assistant's own.",
+    "additional_messages": "Messages to add to the thread before the run.",
+    "after": "An id: the list begins behind it.",
+    "assistant_id": "The assistant that answers.",
+    "attachments": "Files for the tools, such as `{'file_id': …, 'tools': [{'type': 'file_search'}]}`.",
+    "attributes": "Up to 16 names with values, to filter searches by.",
+    "background": "Whether the response continues when the connection breaks.",
+    "backoff": "How the pauses between two requests grow: a `Backoff`.",
+    "before": "An id: the list ends before it.",
+    "cancel_wait": "Seconds that leaving the block waits for a run that it has cancelled; 2 by default.",
+    "chunking_strategy": "How a file is cut into passages.",
+    "content": "A text, or a list of parts.",
+    "conversation": "The conversation that the response belongs to.",
+    "description": "A description, for people.",
+    "event_handler": "An event handler, which the block gives instead of the stream.",
+    "expires_after": "When it is deleted.",
+    "extra_body": "Members to add to the request's body.",
+    "extra_headers": "Headers to add to the request; None removes one.",
+    "extra_query": "Parameters to add to the request's query.",
+    "file": "A path, bytes, an open file, or a tuple of name, content and type.",
+    "file_id": "The file, by its id.",
+    "file_ids": "Files that are on the server, by their ids.",
+    "files": "The files to upload; or, in `create`, files with attributes of their own.",
+    "filter": "Only files with this status.",
+    "filters": "Only files whose attributes fit.",
+    "frequency_penalty": "From -2 to 2: above 0, words are repeated less.",
+    "idle_grace": "Seconds between the leaving of the last reader and `on_idle`.",
+    "include": "Parts that the server leaves out otherwise, such as the content of search results.",
+    "input": "A text, or a list of items.",
+    "instructions": "What the assistant is told; in a run, instead of its own instructions.",
+    "limit": "How many objects a page has, from 1 to 100.",
+    "logit_bias": "Token ids with a bias from -100 to 100.",
+    "logprobs": "Whether the probabilities of tokens are returned.",
+    "max_completion_tokens": "How many tokens the model may write; a run that needs more is incomplete.",
+    "max_concurrency": "How many files are uploaded at once.",
+    "max_event_bytes": "How large one event may be, in bytes.",
+    "max_num_results": "How many results are returned, from 1 to 50.",
+    "max_output_tokens": "How many tokens the model may write.",
+    "max_pending": 'With `replay="none"`: how many bytes a reader may be behind.',
+    "max_prompt_tokens": "How many tokens the prompts of the run may have.",
+    "max_tokens": "How many tokens the model may write.",
+    "max_tool_calls": "How many calls of built-in tools a response may have.",
+    "max_wait_seconds": "How long to wait in all, in seconds; then PollTimeoutError.",
+    "messages": "The messages to begin with, such as `[{'role': 'user', 'content': 'Hello!'}]`.",
+    "metadata": "Up to 16 names with texts, for the caller.",
+    "model": "The model's name; in a run, instead of the assistant's own model.",
+    "n": "How many choices the model writes.",
+    "name": "A name, for people.",
+    "on_disconnect": 'What happens when the connection breaks: `"fail"`, or `"poll"` (a run), `"resume"` (a response).',
+    "on_failure": 'What happens to a file or batch that ends badly: `"return"` or `"raise"`.',
+    "on_idle": 'What happens when the last reader has left: `"detach"`, `"close"` or `"cancel"`.',
+    "on_progress": "Called with an `UploadProgress` after each step.",
+    "on_subscribe": 'What a subscription does if nothing reads: `"wait"` or `"connect"`.',
+    "order": "`asc` or `desc`, by the time of creation.",
+    "parallel_tool_calls": "Whether the model may call several functions at once.",
+    "poll_interval": "Seconds between two requests.",
+    "poll_interval_ms": "Milliseconds between two requests; by default as the server asks, else 1 000.",
+    "presence_penalty": "From -2 to 2: above 0, new topics come up more.",
+    "previous_response_id": "The response that this one continues.",
+    "prompt": "A prompt template of the server, with its variables.",
+    "prompt_cache_key": "Requests with the same key share cached prompts.",
+    "purpose": "What the file is for, such as `assistants`.",
+    "query": "What to search for: a text or several.",
+    "ranking_options": "How results are ranked, and the score that they need.",
+    "reasoning": "How much a reasoning model thinks, and whether it is summarised.",
+    "reasoning_effort": "How much a reasoning model thinks.",
+    "replay": 'What late subscribers get: `"all"` events, or `"none"` of the earlier ones.',
+    "response_format": "`auto`, or the form of the answer, such as `{'type': 'json_object'}`.",
+    "rewrite_query": "Whether the server may rewrite the query.",
+    "role": "`user` or `assistant`.",
+    "run_id": "Only messages of this run.",
+    "safety_identifier": "A stable name for the user, to detect misuse.",
+    "seed": "Requests with the same seed give similar answers.",
+    "service_tier": "The tier of service that the request is for.",
+    "stop": "Texts that end the answer.",
+    "store": "Whether the server keeps the answer.",
+    "stream": "Whether to return the run's stream instead of the run.",
+    "stream_options": "Options of the stream, such as `{'include_usage': True}`.",
+    "temperature": "From 0 to 2: how random the answer is.",
+    "text": "The form of the text, such as a JSON schema.",
+    "thread_id": "The thread of the run.",
+    "thread": "The thread to create, with its messages.",
+    "timeout": "Seconds, or a `Timeout`, for this request.",
+    "tool_choice": "Which tool is called: `none`, `auto`, `required`, or one of them.",
+    "tool_outputs": "The output of each call: `[{'tool_call_id': …, 'output': …}]`.",
+    "tool_resources": "The files and vector stores of the tools.",
+    "tools": "The tools that the model may call; in a run, instead of the assistant's own tools.",
+    "top_logprobs": "How many likely tokens are returned at each place.",
+    "top_p": "From 0 to 1: only tokens of this total probability are considered.",
+    "truncation": "What happens if the input is too long: `auto` or `disabled`.",
+    "truncation_strategy": "Which messages of the thread the model gets.",
+    "user": "A stable name for the user.",
+}
+"""What each parameter means, in every method that has it."""
+
+
+def spell_out(resource: type) -> None:
+    """Give each public method of a resource its signature and the documentation of its parameters."""
+    for name, method in vars(resource).items():
+        if inspect.isfunction(method) and not name.startswith("_"):
+            _spell_out(method)
+
+
+def _spell_out(method: Callable[..., Any]) -> None:
+    if hasattr(method, "__signature__"):
+        return  # an alias of a method before it
+    signature = inspect.signature(method)
+    parameters = {each.name: each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD}
+    for each in _keywords(method):
+        parameters.setdefault(each.name, each)
+    vars(method)["__signature__"] = signature.replace(parameters=sorted(parameters.values(), key=_place))
+    told = inspect.getdoc(method) or ""
+    keywords = [each.name for each in parameters.values() if each.kind is each.KEYWORD_ONLY]
+    lines = [
+        f"    {each}: {PARAMETERS[each]}" for each in keywords if each in PARAMETERS and f"    {each}: " not in told
+    ]
+    method.__doc__ = "\n".join([told, "", "Parameters:", *lines]) if lines else told
+
+
+def _keywords(method: Callable[..., Any]) -> Iterator[inspect.Parameter]:
+    """The keyword parameters of a method and of its overloads, and what they unpack."""
+    for each in (method, *get_overloads(method)):
+        for parameter in inspect.signature(each).parameters.values():
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                yield parameter
+            elif parameter.kind is parameter.VAR_KEYWORD:
+                yield from _unpacked(each, str(parameter.annotation))
+
+
+def _unpacked(method: Callable[..., Any], annotation: str) -> Iterator[inspect.Parameter]:
+    """`Unpack[RunStream]` → the parameters that this TypedDict has."""
+    name = annotation.removeprefix("Unpack[").removesuffix("]")
+    shape: Any = getattr(sys.modules[method.__module__], name, None)
+    for name, kind in getattr(shape, "__annotations__", {}).items():
+        default = inspect.Parameter.empty if name in shape.__required_keys__ else OMIT
+        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+def _place(parameter: inspect.Parameter) -> tuple[int, bool]:
+    """Positional before keyword parameters, and of these the required ones first."""
+    is_keyword = parameter.kind is parameter.KEYWORD_ONLY
+    return parameter.kind, is_keyword and parameter.default is not parameter.empty
