@@ -231,7 +231,7 @@ def test_a_broken_stream_is_one_sentence_and_exit_code_1_and_the_text_stays() ->
     assert done.stdout == "half a sen\n"
     *ids, last = done.stderr.splitlines()
     assert last.startswith("rx-assistant: the stream ended after 2 events")
-    assert ids == ["· assistant assistants_1, thread threads_1", "· run run_1"]
+    assert ids == ["· assistant None, thread thread_1, run run_1"]
     assert "Traceback" in shown.stderr
 
 

@@ -56,17 +56,20 @@ async def listed(value: Any) -> list[Any]:
 
 async def opened(manager: Any) -> Any:
     """What a block gives, entered."""
-    enter = getattr(manager, "__aenter__", None)
-    return manager.__enter__() if enter is None else await enter()
+    return await manager.__aenter__() if _is_async(manager) else manager.__enter__()
 
 
 async def left(manager: Any) -> None:
     """A block is left."""
-    leave = getattr(manager, "__aexit__", None)
-    if leave is None:
-        manager.__exit__(None, None, None)
+    if _is_async(manager):
+        await manager.__aexit__(None, None, None)
     else:
-        await leave(None, None, None)
+        manager.__exit__(None, None, None)
+
+
+def _is_async(manager: Any) -> bool:
+    """Whether it is for `async with`: a synchronous stream has the method too, to say what is right."""
+    return inspect.iscoroutinefunction(getattr(manager, "__aenter__", None))
 
 
 async def text(stream: Any) -> str:
