@@ -246,21 +246,23 @@ def _tool(tool: Any) -> JsonObject:
             given = {name: item for name, item in function.items() if item is not None or name == "parameters"}
             return {**tool, "function": given}
         case {"type": "file_search" | "retrieval"}:  # version 1 of the API has `retrieval`
-            (made,) = objects.tools([{"type": "file_search", "file_search": _without_nulls(tool.get("file_search"))}])
-            return dict(made)
+            return {**tool, "type": "file_search", "file_search": _search_options(tool.get("file_search"))}
         case {"type": str()} if tool["type"] != "function":
             return dict(tool)
     raise Unfit("each of tools must be an object with a type, and a function must have a name")
 
 
-def _without_nulls(value: object) -> JsonObject:
-    if not isinstance(value, dict):
-        return {}
-    return {
-        name: _without_nulls(item) if isinstance(item, dict) else item
-        for name, item in value.items()
-        if item is not None
-    }
+def _search_options(given: Any) -> JsonObject:
+    options = dict(given) if isinstance(given, dict) else {}
+    ranking = options.get("ranking_options")
+    ranking = dict(ranking) if isinstance(ranking, dict) else {}
+    ranking |= {name: item for name, item in objects.DEFAULT_RANKING.items() if ranking.get(name) is None}
+    options["ranking_options"] = ranking
+    if options.get("max_num_results", 1) is None:
+        del options["max_num_results"]
+    if not _is_like(0, ranking["score_threshold"]) or not _is_like(0, options.get("max_num_results", 1)):
+        raise Unfit("score_threshold and max_num_results of file_search must be numbers")
+    return options
 
 
 def _complete_message(value: JsonObject) -> tuple[str, ...]:
