@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -323,6 +324,15 @@ ODD = [
     (json.dumps(message("msg_1", metadata={"a": [0] * 60_000})), "the object is more than 50000 values"),
     ("[" * 200_000, "the line is not JSON"),
     (json.dumps({"thread_id": "thread_1", "text": None}), "text must be a text"),
+    (json.dumps(message("msg_1", role="system")), "role must be user or assistant, got 'system'"),
+    (json.dumps(message("msg_1", usage_bytes=2**80)), "usage_bytes must be a number"),
+    (json.dumps(message("msg_1", purpose={})), "purpose must be a text"),
+    (json.dumps(message("msg_1", rx_assistant={"notes": {"engine": 5}})), "rx_assistant.notes must be"),
+    (json.dumps({"object": "assistant", "id": "asst_1", "instructions": []}), "instructions must be a text"),
+    (json.dumps({"object": "assistant", "id": "asst_1", "tools": [{"type": "function"}]}), "each of tools must be"),
+    (json.dumps({"object": "file", "id": "file-1", "expires_at": "soon"}), "expires_at must be a time"),
+    (json.dumps({"object": "file", "id": "file-1", "content": "not base64!"}), "content must be base64"),
+    (json.dumps({"object": "thread.run.step", "id": "s", "run_id": "r", "thread_id": "t"}), "step_details must be"),
 ]
 
 
@@ -468,6 +478,16 @@ def test_the_bytes_of_files_are_found_beside_the_json_or_in_it(data, tmp_path):
         assert found[0]["file_id"] == "file-4"
 
 
+@pytest.mark.parametrize("name", ["a\0b.txt", "x" * 500, "ü" * 200 + ".txt", "half \ud83d.txt", "a\nb.txt", "..", ""])
+def test_a_file_with_an_odd_name_is_imported(name, data, tmp_path):
+    value = file("file-1", name, 5, content=base64.b64encode(b"Hello").decode())
+    lost = file("f" * 254, name, 5)
+    report = moving.import_files(data, [written(tmp_path / "a.jsonl", value, lost)])
+    assert report.moved["file"] == 2
+    with serving(data) as server:
+        assert at(server).http.get("/files/file-1/content").content == b"Hello"
+
+
 def test_a_name_with_a_path_does_not_reach_other_folders(data, tmp_path):
     (tmp_path / "secret.txt").write_text("secret", "utf-8")
     (tmp_path / "in").mkdir()
@@ -540,3 +560,31 @@ def test_the_order_of_an_export_is_kept_although_a_clock_was_set_back(data, tmp_
     values = [message("msg_1", 9), message("msg_2", 5), message("msg_3", 7), message("msg_4", 12)]
     moving.import_files(data, [written(tmp_path / "a.jsonl", header, *values)])
     assert order(data, tmp_path) == ["msg_1", "msg_2", "msg_3", "msg_4"]
+
+
+def test_memory_does_not_grow_with_the_number_of_objects(data, tmp_path):
+    path = tmp_path / "a.jsonl"
+    with path.open("w", encoding="utf-8") as target:
+        for number in range(3000):
+            value = message(f"msg_{number}", number, f"thread_{number}", "x" * 4000)
+            target.write(json.dumps(value) + "\n")
+    assert path.stat().st_size > 12 * 2**20
+    tracemalloc.start()
+    try:
+        report = moving.import_files(data, [path])
+        moving.export(data, tmp_path / "out.jsonl")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert dict(report.moved) == {"message": 3000, "thread": 3000}
+    assert peak < 4 * 2**20
+
+
+def test_steps_of_runs_that_are_there_need_no_new_run(data, tmp_path):
+    with serving(data) as server:
+        api = at(server)
+        run = api.wait(api.start(api.assistant(), api.thread("say 1")))
+        (step,) = api.steps(run)
+    more = {**step, "id": "step_more"}
+    report = moving.import_files(data, [written(tmp_path / "a.jsonl", more)])
+    assert (dict(report.moved), report.remarks) == ({"step": 1}, {})

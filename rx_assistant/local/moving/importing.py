@@ -31,6 +31,7 @@ from rx_assistant.local.store import Store
 from rx_assistant.local.uploads import whole_file
 
 _AT_ONCE = 1000
+_LONGEST_NAME = 255
 _NO_BYTES = "the bytes of the file were not found: it is imported without them, with the status 'error'"
 _FAILED = "the bytes of a vector store's file are missing: its status is 'failed'"
 _TWICE = "the object is given more than once: the last one is imported"
@@ -67,6 +68,7 @@ class _Import:
         self._store = store
         self._staging = Staging(store)
         self._progress = progress or (lambda what, done, total: None)
+        self._shown = 0
         self._latest = 0
         self._in_order = False
 
@@ -83,7 +85,9 @@ class _Import:
         self._progress("reading", total, total)
 
     def _reached(self, before: int, total: int, done: int) -> None:
-        self._progress("reading", before + done, total)
+        if before + done >= self._shown + total / 200:
+            self._shown = before + done
+            self._progress("reading", self._shown, total)
 
     def _stage(self, record: Record, path: Path) -> None:
         value = record.value
@@ -138,7 +142,6 @@ class _Import:
 
     def finish(self) -> None:
         """Complete the staged objects with what they need, and move them into the store."""
-        self._staging.index()
         with self._store.atomic():
             self._add_parents()
             self._check_members()
@@ -155,13 +158,13 @@ class _Import:
         self._progress("storing", 1, 1)
 
     def _add_parents(self) -> None:
-        for step_run, created, body in self._staging.childless("step", "run"):
+        for step_run, created, body in self._staging.absent("step", "run"):
             self._add("run", shapes.new_run(step_run, created, body), created, "thread_id")
         for kind in ("message", "run"):
-            for thread, created, _ in self._staging.childless(kind, "thread"):
+            for thread, created, _ in self._staging.absent(kind, "thread"):
                 self._add("thread", shapes.new_thread(thread, created), created)
         for kind in ("vector_store.file", "vector_store.file_batch"):
-            for store, created, _ in self._staging.childless(kind, "vector_store"):
+            for store, created, _ in self._staging.absent(kind, "vector_store"):
                 self._add("vector_store", shapes.new_vector_store(store, created), created)
 
     def _add(self, kind: str, value: JsonObject, created: int, parent: str | None = None) -> None:
@@ -221,9 +224,8 @@ def _beside(path: Path, file: JsonObject) -> Path | None:
 
 def _places(path: Path, file: JsonObject) -> Iterator[Path]:
     name = PurePath(file["filename"]).name
-    names = [file["id"], file["id"] + PurePath(name).suffix]
-    if name == file["filename"]:
-        names.append(name)
+    names = [file["id"], file["id"] + PurePath(name).suffix, *([name] if name == file["filename"] else [])]
+    names = [name for name in names if name.isprintable() and len(name.encode()) <= _LONGEST_NAME]
     for folder in (files_folder(path), path.parent / "files", path.parent):
         yield from (folder / name for name in names)
 

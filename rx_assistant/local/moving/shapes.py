@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from rx_assistant.dialects.halves import whole
 from rx_assistant.lifecycle import MESSAGE, RUN, STEP, VECTOR_STORE_FILE
 from rx_assistant.local import json_text, objects
 from rx_assistant.local.json_text import JsonObject
@@ -32,6 +33,11 @@ _SAFE = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _NO_TIME = "created_at is missing: the object is placed after the one before it"
 _LATEST = 253_402_300_799  # the year 9999
 _MILLISECONDS = 10**11
+_MOST_BYTES = 2**53
+_TEXTS = (
+    *("status", "run_id", "purpose", "assistant_id", "name", "description", "instructions", "model"),
+    "reasoning_effort",
+)
 
 
 class Unfit(Exception):
@@ -84,8 +90,20 @@ def item(record: JsonObject, latest: int) -> Item:
         kind, parent = "batch_member", _id(ours, "batch")
     _id(value, "id")
     _measured(value)
-    notes = ours.get("notes")
-    return Item(kind, parent, value, notes if isinstance(notes, dict) else {}, created, False, remarks)
+    return Item(kind, parent, value, _notes(ours.get("notes")), created, False, remarks)
+
+
+def _notes(given: Any) -> JsonObject:
+    match given:
+        case None:
+            return {}
+        case {"engine": list(notes)} if all(isinstance(note, dict) for note in notes):
+            return dict(given)
+        case {"batch": str(batch)} if _SAFE.fullmatch(batch):
+            return dict(given)
+        case dict() if not given.keys() & {"engine", "batch"}:
+            return dict(given)
+    raise Unfit(f"{OURS}.notes must be as an export writes them")
 
 
 def new_thread(id: str, created: int) -> JsonObject:
@@ -115,9 +133,12 @@ def _complete(value: JsonObject, defaults: Mapping[str, object]) -> None:
             value[name] = json.loads(json.dumps(default))
         elif default is not None and not _is_like(default, given):
             raise Unfit(f"{name} must be {_NOUNS[type(default)]}, got {_noun(given)}")
-    for name in ("status", "run_id", "purpose"):
+    for name in _TEXTS:
         if not isinstance(value.get(name), str | None):
             raise Unfit(f"{name} must be a text, got {_noun(value[name])}")
+    used = value.get("usage_bytes") or 0
+    if not isinstance(used, int) or not 0 <= used < _MOST_BYTES:
+        raise Unfit("usage_bytes must be a number of bytes")
 
 
 _NOUNS: Mapping[type, str] = {
@@ -266,6 +287,8 @@ def _search_options(given: Any) -> JsonObject:
 
 
 def _complete_message(value: JsonObject) -> tuple[str, ...]:
+    if value["role"] not in ("user", "assistant"):
+        raise Unfit(f"role must be user or assistant, got {value['role'][:40]!r}")
     if value.get("status") not in (None, *MESSAGE.terminal):
         value["status"] = "incomplete"
         value["incomplete_details"] = {"reason": "run_expired"}
@@ -342,11 +365,19 @@ def _check_call(call: object) -> None:
             raise Unfit("each of tool_calls must have a type, and a function its id, name and arguments")
 
 
+def _complete_expiry(value: JsonObject) -> None:
+    if value["expires_at"] is not None:
+        seconds = _time(value["expires_at"])
+        if seconds is None:
+            raise Unfit("expires_at must be a time")
+        value["expires_at"] = seconds
+
+
 def _complete_file(value: JsonObject) -> tuple[str, ...]:
     if value["filename"] == "":
-        value["filename"] = value.get("id")
-    if value["expires_at"] is not None and _time(value["expires_at"]) is None:
-        raise Unfit("expires_at must be a time")
+        value["filename"] = value.get("id") or ""
+    value["filename"] = whole(value["filename"])
+    _complete_expiry(value)
     return ()
 
 
@@ -357,8 +388,7 @@ def _complete_vector_store(value: JsonObject) -> tuple[str, ...]:
             pass
         case _:
             raise Unfit("expires_after must be null or have days")
-    if value["expires_at"] is not None and _time(value["expires_at"]) is None:
-        raise Unfit("expires_at must be a time")
+    _complete_expiry(value)
     return ()
 
 

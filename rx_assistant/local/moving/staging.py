@@ -53,6 +53,7 @@ class Staging:
     """Objects on their way into the store."""
 
     def __init__(self, store: Store) -> None:
+        self._store = store
         self._connection = store.connection
         self._connection.execute("PRAGMA temp_store = FILE")
         self._connection.executescript(_SCHEMA)
@@ -65,14 +66,9 @@ class Staging:
     @contextmanager
     def file(self) -> Iterator[None]:
         """The objects that are added in the block come from one file."""
-        self._connection.execute("BEGIN")
-        try:
+        with self._store.atomic():
             yield
             self._end_group()
-            self._connection.execute("COMMIT")
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
 
     def add(self, item: Item, key: int) -> bool:
         """Stage the object. If it is staged already, the new one takes its place, and the result is False."""
@@ -105,10 +101,6 @@ class Staging:
         self._group, self._first = None, self._number + 1
         self._rises = self._falls = False
 
-    def index(self) -> None:
-        """Prepare for the questions that follow the last file."""
-        self._connection.execute("CREATE INDEX temp.staged_by_id ON staged (kind, id)")
-
     def get(self, kind: str, id: str) -> JsonObject | None:
         """The staged object without a parent."""
         row = self._connection.execute(
@@ -136,16 +128,18 @@ class Staging:
             (body, len(body), *map(value.get, COLUMNS), number),
         )
 
-    def childless(self, kind: str, parents: str) -> Iterator[tuple[str, int, JsonObject]]:
+    def absent(self, kind: str, parents: str) -> Iterator[tuple[str, int, JsonObject]]:
         """The parents that exist neither in the store nor here: id, time of the first child, and a child."""
-        rows = self._connection.execute(
-            "SELECT parent, min(key), body FROM staged AS s WHERE kind = ?"
-            " AND NOT EXISTS (SELECT 1 FROM staged AS o WHERE o.kind = ? AND o.id = s.parent)"
-            " AND NOT EXISTS (SELECT 1 FROM objects AS o WHERE o.kind = ? AND o.id = s.parent)"
-            " GROUP BY parent",
+        self._connection.execute(
+            "CREATE TEMP TABLE absent AS SELECT parent, min(key) AS key, min(number) AS child FROM staged"
+            " WHERE kind = ? AND parent NOT IN (SELECT id FROM staged WHERE kind = ?)"
+            " AND parent NOT IN (SELECT id FROM objects WHERE kind = ?) GROUP BY parent",
             (kind, parents, parents),
-        ).fetchall()
-        return ((parent, key, json.loads(body)) for parent, key, body in rows)
+        )
+        for id, key, child in self._connection.execute("SELECT * FROM absent"):
+            (body,) = self._connection.execute("SELECT body FROM staged WHERE number = ?", (child,)).fetchone()
+            yield id, key, json.loads(body)
+        self._connection.execute("DROP TABLE absent")
 
     def known(self, *, same: bool) -> Iterator[tuple[str, str, str]]:
         """The staged objects that the store has, with the same or with another content: kind, parent, id."""
