@@ -23,8 +23,8 @@ import shutil
 import sqlite3
 import sys
 import weakref
-from collections.abc import Iterable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from rx_assistant.errors import ConfigurationError
@@ -147,17 +147,12 @@ def connect(path: str | os.PathLike[str], migrations: Iterable[str]) -> sqlite3.
     file is not such a database, or if a newer program has written it.
     """
     connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-    try:
+    with _opening(connection, path):
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         if os.fspath(path) != ":memory:":
             connection.execute("PRAGMA wal_autocheckpoint = 0")
         _migrate(connection, path, list(migrations))
-    except BaseException as error:
-        connection.close()
-        if isinstance(error, sqlite3.DatabaseError):
-            raise ConfigurationError(f"{path} cannot be opened as a database: {error}") from error
-        raise
     return connection
 
 
@@ -167,21 +162,28 @@ def connect_reader(path: str | os.PathLike[str], migrations: Sequence[str]) -> s
     ConfigurationError if the file is not such a database, or if another version of the program has written it.
     """
     connection = sqlite3.connect(path, isolation_level=None)
-    try:
+    with _opening(connection, path):
         connection.execute("PRAGMA query_only = ON")
         connection.execute("BEGIN")
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        connection.execute("SELECT count(*) FROM sqlite_schema")  # from here on, the connection sees no changes
+        connection.execute("SELECT count(*) FROM sqlite_master")  # from here on, the connection sees no changes
         if version > len(migrations):
             raise _too_new(path, version, migrations)
         if version < len(migrations):
             raise ConfigurationError(f"{path} has an old version of the schema: start a server on it once")
+    return connection
+
+
+@contextmanager
+def _opening(connection: sqlite3.Connection, path: str | os.PathLike[str]) -> Iterator[None]:
+    """Close the connection if the block fails. ConfigurationError if the file is not a usable database."""
+    try:
+        yield
     except BaseException as error:
         connection.close()
         if isinstance(error, sqlite3.DatabaseError):
             raise ConfigurationError(f"{path} cannot be opened as a database: {error}") from error
         raise
-    return connection
 
 
 def _too_new(path: str | os.PathLike[str], version: int, migrations: Sequence[str]) -> ConfigurationError:

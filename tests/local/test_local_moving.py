@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -531,6 +533,16 @@ def test_a_newer_export_and_a_directory_without_data_are_refused(data, tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigurationError, match="must be a data directory"):
         moving.export(tmp_path / "empty", tmp_path / "out.jsonl")
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize(("version", "said"), [(99, "use the newer rx_assistant"), (0, "start a server on it once")])
+def test_an_export_refuses_the_schema_of_another_version(version, said, data, tmp_path):
+    moving.import_files(data, [written(tmp_path / "a.jsonl", message("msg_1"))])
+    with closing(sqlite3.connect(data / "objects.sqlite")) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+    with pytest.raises(ConfigurationError, match=said):
+        moving.export(data, tmp_path / "out.jsonl")
     assert not (tmp_path / "out.jsonl").exists()
 
 
