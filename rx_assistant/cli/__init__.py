@@ -1,4 +1,4 @@
-"""The command line: ask, models, replay, serve, watch and upload. Exit codes are said in `run`."""
+"""The command line: talk to a server, be one, move its data. `run` says the exit codes."""
 
 from __future__ import annotations
 

@@ -398,6 +398,48 @@ def backup(data: Path, target: Path) -> None:
     back_up(data, target)
 
 
+def data_option(command: F) -> F:
+    """The data directory of a local server."""
+    return click.option(
+        "--data",
+        required=True,
+        metavar="DIR",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Data directory of `rx-assistant serve --data DIR`.",
+    )(command)
+
+
+@cli.command("import", short_help="Add the objects in each FILE to a data directory.")
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@data_option
+@debug_option
+def import_(files: tuple[Path, ...], data: Path) -> None:
+    """Add the assistants, threads, messages, runs, files and vector stores in each FILE to the data directory DIR.
+
+    A FILE is JSON or JSON Lines: objects in the API's own shapes, pages of its lists, or an export. No server may use
+    DIR meanwhile. Exit code 1: something was skipped.
+    """
+    from rx_assistant.cli.moving import move_in
+
+    move_in(files, data)
+
+
+@cli.command()
+@click.argument("out", required=False, metavar="[OUT]", type=click.Path(dir_okay=False, path_type=Path))
+@data_option
+@debug_option
+def export(out: Path | None, data: Path) -> None:
+    """Write everything in the data directory DIR to OUT as JSON Lines, also while a server uses it.
+
+    Without OUT it goes to stdout, without the bytes of files.
+    """
+    from rx_assistant.cli.moving import move_out
+
+    move_out(out, data)
+
+
 @cli.command()
 @click.option("-v", "--verbose", is_flag=True, help="Show addresses, and the ports where no model server answers.")
 @debug_option

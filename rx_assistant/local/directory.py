@@ -23,8 +23,8 @@ import shutil
 import sqlite3
 import sys
 import weakref
-from collections.abc import Iterable
-from contextlib import closing, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from rx_assistant.errors import ConfigurationError
@@ -109,10 +109,7 @@ def back_up(directory: str | os.PathLike[str], target: str | os.PathLike[str]) -
     The copy is the state at one moment. ConfigurationError if `directory` is not a data directory or `target` exists.
     """
     source, copy = Path(directory), Path(target)
-    if not (source / "objects.sqlite").is_file():
-        raise ConfigurationError(
-            f"{source} must be a data directory of rx-assistant serve, got a directory without objects.sqlite"
-        )
+    check_data(source)
     try:
         copy.mkdir(mode=0o700, parents=True)
     except FileExistsError:
@@ -124,6 +121,14 @@ def back_up(directory: str | os.PathLike[str], target: str | os.PathLike[str]) -
             with closing(sqlite3.connect(source / name)) as one, closing(sqlite3.connect(copy / name)) as other:
                 one.backup(other)
     _copy_new(source, copy)
+
+
+def check_data(directory: Path) -> None:
+    """ConfigurationError if it is not a data directory."""
+    if not (directory / "objects.sqlite").is_file():
+        raise ConfigurationError(
+            f"{directory} must be a data directory of rx-assistant serve, got a directory without objects.sqlite"
+        )
 
 
 def _copy_new(source: Path, copy: Path) -> None:
@@ -142,27 +147,56 @@ def connect(path: str | os.PathLike[str], migrations: Iterable[str]) -> sqlite3.
     file is not such a database, or if a newer program has written it.
     """
     connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-    try:
+    with _opening(connection, path):
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         if os.fspath(path) != ":memory:":
             connection.execute("PRAGMA wal_autocheckpoint = 0")
         _migrate(connection, path, list(migrations))
+    return connection
+
+
+def connect_reader(path: str | os.PathLike[str], migrations: Sequence[str]) -> sqlite3.Connection:
+    """A connection that reads the state at this moment, also while a server uses the database.
+
+    ConfigurationError if the file is not such a database, or if another version of the program has written it.
+    """
+    connection = sqlite3.connect(path, isolation_level=None)
+    with _opening(connection, path):
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("BEGIN")
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        connection.execute("SELECT count(*) FROM sqlite_master")  # from here on, the connection sees no changes
+        if version > len(migrations):
+            raise _too_new(path, version, migrations)
+        if version < len(migrations):
+            raise ConfigurationError(f"{path} has an old version of the schema: start a server on it once")
+    return connection
+
+
+@contextmanager
+def _opening(connection: sqlite3.Connection, path: str | os.PathLike[str]) -> Iterator[None]:
+    """Close the connection if the block fails. ConfigurationError if the file is not a usable database."""
+    try:
+        yield
     except BaseException as error:
         connection.close()
         if isinstance(error, sqlite3.DatabaseError):
             raise ConfigurationError(f"{path} cannot be opened as a database: {error}") from error
         raise
-    return connection
+
+
+def _too_new(path: str | os.PathLike[str], version: int, migrations: Sequence[str]) -> ConfigurationError:
+    return ConfigurationError(
+        f"{path} has version {version} of the schema, and this program knows versions up to {len(migrations)}:"
+        " use the newer rx_assistant that wrote it"
+    )
 
 
 def _migrate(connection: sqlite3.Connection, path: str | os.PathLike[str], migrations: list[str]) -> None:
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version > len(migrations):
-        raise ConfigurationError(
-            f"{path} has version {version} of the schema, and this program knows versions up to {len(migrations)}:"
-            " use the newer rx_assistant that wrote it"
-        )
+        raise _too_new(path, version, migrations)
     for number in range(version, len(migrations)):
         # One transaction for each step: an interrupted step is run again from its beginning.
         connection.executescript(f"BEGIN; {migrations[number]} ; PRAGMA user_version = {number + 1}; COMMIT;")

@@ -27,6 +27,12 @@ from rx_assistant.local.retrieval.extraction import is_searchable
 from rx_assistant.local.store import Store
 from rx_assistant.local.uploads import Upload, whole_file
 
+UNREADABLE = {
+    "status": "error",
+    "status_details": "The bytes of this file are missing or incomplete on the server's disk.",
+}
+"""The fields of a file without its bytes."""
+
 _log = logging.getLogger("rx_assistant.local")
 
 
@@ -89,10 +95,10 @@ class Files:
         left = {path.name: path for path in self.directory.iterdir()}
         for value in self._store.each("file", ""):
             path = left.pop(value["id"], None)
-            if path is None or path.stat().st_size != value["bytes"]:
+            is_whole = path is not None and path.stat().st_size == value["bytes"]
+            if not is_whole and value["status"] != UNREADABLE["status"]:
                 _log.error("%s (%s): its bytes are missing or incomplete", value["id"], value["filename"])
-                details = "The bytes of this file are missing or incomplete on the server's disk."
-                self._store.put("file", {**value, "status": "error", "status_details": details})
+                self._store.put("file", {**value, **UNREADABLE})
         for path in left.values():
             path.unlink(missing_ok=True)
 

@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from rx_assistant.local.directory import connect
+from rx_assistant.local.directory import connect, connect_reader
 from rx_assistant.local.json_text import JsonObject
 
 _log = logging.getLogger("rx_assistant.local")
@@ -63,7 +63,8 @@ CREATE TABLE IF NOT EXISTS replies (
 """,
 )
 """The steps from an empty database to the current schema, oldest first. A released step never changes."""
-_COLUMNS = ("status", "run_id", "purpose", "usage_bytes")
+COLUMNS = ("status", "run_id", "purpose", "usage_bytes")
+"""The fields of an object that are columns, too."""
 _PUT = (
     "INSERT INTO objects (kind, parent, id, status, run_id, purpose, usage_bytes, size, body, notes)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, parent, id) DO UPDATE SET status = excluded.status,"
@@ -111,10 +112,13 @@ class UnknownCursorError(Exception):
 
 
 class Store:
-    """Objects stored in the file `path`, by default in memory."""
+    """Objects stored in the file `path`, by default in memory.
 
-    def __init__(self, path: str | os.PathLike[str] = ":memory:") -> None:
-        self.connection = connect(path, _MIGRATIONS)
+    With `read_only` it has the state at this moment, and another process may write meanwhile.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] = ":memory:", *, read_only: bool = False) -> None:
+        self.connection = (connect_reader if read_only else connect)(path, _MIGRATIONS)
         self._closing = weakref.finalize(self, self.connection.close)
         self._unwritten: dict[tuple[str, str, str], JsonObject] = {}
 
@@ -132,7 +136,7 @@ class Store:
         body = json.dumps(value)
         self.connection.execute(
             _PUT + ("" if notes is None else ", notes = excluded.notes"),
-            (kind, parent, value["id"], *map(value.get, _COLUMNS), len(body), body, json.dumps(notes or {})),
+            (kind, parent, value["id"], *map(value.get, COLUMNS), len(body), body, json.dumps(notes or {})),
         )
 
     @contextmanager
@@ -291,6 +295,17 @@ class Store:
             (kind, parents),
         )
         return [row[0] for row in rows]
+
+    def total(self) -> int:
+        """The number of all objects."""
+        return int(self.connection.execute("SELECT count(*) FROM objects").fetchone()[0])
+
+    def everything(self) -> Iterator[tuple[str, str, JsonObject, JsonObject]]:
+        """All objects, oldest first: kind, parent, object, notes."""
+        for kind, parent, body, notes in self.connection.execute(
+            "SELECT kind, parent, body, notes FROM objects ORDER BY seq"
+        ):
+            yield kind, parent, json.loads(body), json.loads(notes)
 
     def page(self, kind: str, parent: str, page: Page) -> tuple[list[JsonObject], bool]:
         """One page of the parent's objects, and whether more follow.

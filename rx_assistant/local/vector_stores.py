@@ -162,12 +162,12 @@ class VectorStores:
         value = self._store.get(_STORE, store_id)
         if value is None:
             raise not_found("vector store", store_id, param)
-        return self._counted(value)
+        return counted(self._store, value)
 
     def page(self, page: Page) -> tuple[list[JsonObject], bool]:
         """A page of stores."""
         found, has_more = self._store.page(_STORE, "", page)
-        return [self._counted(value) for value in found], has_more
+        return [counted(self._store, value) for value in found], has_more
 
     def modify(self, store_id: str, changes: JsonObject) -> JsonObject:
         """The store with changed name, expiry or metadata."""
@@ -175,7 +175,7 @@ class VectorStores:
         value["metadata"] = value["metadata"] or {}
         value["expires_at"] = _expiry(value["expires_after"], value["last_active_at"])
         self._store.put(_STORE, value)
-        return self._counted(value)
+        return counted(self._store, value)
 
     def delete(self, store_id: str) -> None:
         """Delete the store. The files themselves remain."""
@@ -266,7 +266,7 @@ class VectorStores:
         batch = self._store.get(_BATCH, batch_id, store_id)
         if batch is None:
             raise not_found("vector store file batch", batch_id)
-        batch["file_counts"] = counts = self._counts(_MEMBER, batch_id)
+        batch["file_counts"] = counts = _counts(self._store, _MEMBER, batch_id)
         if batch["status"] == "in_progress" and not counts["in_progress"]:
             batch["status"] = "failed" if counts["failed"] == counts["total"] else "completed"
         return batch
@@ -338,17 +338,6 @@ class VectorStores:
             await asyncio.wait(tasks)
 
     # Inside
-
-    def _counted(self, value: JsonObject) -> JsonObject:
-        value["file_counts"] = counts = self._counts(_FILE, value["id"])
-        value["usage_bytes"] = self._store.usage_bytes(_FILE, value["id"])
-        expired = value["expires_at"] is not None and value["expires_at"] <= objects.now()
-        value["status"] = "expired" if expired else "in_progress" if counts["in_progress"] else "completed"
-        return value
-
-    def _counts(self, kind: str, parent: str) -> JsonObject:
-        found = self._store.tally(kind, parent)
-        return {**{status: found.get(status, 0) for status in _COUNTED}, "total": sum(found.values())}
 
     def _for_adding(self, store_id: str, more: int) -> None:
         value = self.find(store_id)
@@ -462,6 +451,20 @@ class VectorStores:
         batch_id = self._store.notes(_FILE, value["id"], store_id).get("batch")
         if batch_id is not None:
             self._store.put(_MEMBER, value, batch_id)
+
+
+def counted(store: Store, value: JsonObject) -> JsonObject:
+    """The vector store with the current counts of its files."""
+    value["file_counts"] = counts = _counts(store, _FILE, value["id"])
+    value["usage_bytes"] = store.usage_bytes(_FILE, value["id"])
+    expired = value["expires_at"] is not None and value["expires_at"] <= objects.now()
+    value["status"] = "expired" if expired else "in_progress" if counts["in_progress"] else "completed"
+    return value
+
+
+def _counts(store: Store, kind: str, parent: str) -> JsonObject:
+    found = store.tally(kind, parent)
+    return {**{status: found.get(status, 0) for status in _COUNTED}, "total": sum(found.values())}
 
 
 async def _unhurried(items: Sequence[T]) -> AsyncIterator[T]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rx_assistant.local import bodies, objects
-from rx_assistant.local.errors import bad_request
+from rx_assistant.local.errors import ApiError, bad_request
 from rx_assistant.local.exchange import CheckedRequest, Operation
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.replies import FileContent
@@ -45,7 +45,10 @@ async def retrieve(request: CheckedRequest) -> JsonObject:
 async def content(request: CheckedRequest) -> FileContent:
     """The file's bytes."""
     file = await retrieve(request)
-    return FileContent(str(request.state.files.path(file["id"])), file["filename"])
+    path = request.state.files.path(file["id"])
+    if not path.is_file():
+        raise ApiError(404, f"The bytes of file {file['id']} are missing on the server's disk.")
+    return FileContent(str(path), file["filename"])
 
 
 async def delete(request: CheckedRequest) -> JsonObject:
