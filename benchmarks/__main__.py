@@ -25,6 +25,7 @@ TABLES = (
     "arguments",
     "imports",
     "local_server",
+    "retrieval",
     "stalls",
     "upstream",
     "gui",

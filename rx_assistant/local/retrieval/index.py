@@ -7,7 +7,8 @@ each word of the query once.
 
 Chunks can also have vectors. If the query has one too, the chunks are ranked by cosine as well, and both rankings are
 fused by reciprocal rank fusion. The score of a passage is then 1 if it is first in both rankings, and at most 0.5 if it
-is in one of them only.
+is in one of them only. Passages that have only common words of the query share the last rank by words, because their
+order says nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from rx_assistant.local.retrieval.terms import query_terms, terms
 
 _log = logging.getLogger("rx_assistant.local")
 
-_MIGRATIONS = (
+MIGRATIONS = (
     """
 CREATE TABLE IF NOT EXISTS chunks (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -57,6 +58,7 @@ _K1 = 1.2
 _B = 0.5
 _STEEPNESS = 1.2
 _FUSION = 60
+_WEAK = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,10 +215,9 @@ class ChunkIndex:
         self, ranked: list[tuple[float, _Candidate]], near: list[int], most: int
     ) -> list[tuple[float, _Candidate]]:
         """Both rankings as one. The score is 1 for a passage that is first in both."""
-        scores: dict[int, float] = {}
-        for ranking in ([row.id for _, row in ranked], near):
-            for rank, chunk in enumerate(ranking, 1):
-                scores[chunk] = scores.get(chunk, 0.0) + (_FUSION + 1) / (_FUSION + rank) / 2
+        scores = {row.id: _share(rank if score >= _WEAK else _CANDIDATES) for rank, (score, row) in enumerate(ranked)}
+        for rank, chunk in enumerate(near):
+            scores[chunk] = scores.get(chunk, 0.0) + _share(rank)
         best = sorted(scores, key=lambda chunk: -scores[chunk])[:most]
         known = {row.id: row for _, row in ranked}
         missing = [chunk for chunk in best if chunk not in known]
@@ -250,6 +251,11 @@ class ChunkIndex:
         norm = _K1 * (1 - _B + _B * row.length / average)
         found = sum(weight * counts[term] * (_K1 + 1) / (counts[term] + norm) for term, weight in weights.items())
         return 1 - math.exp(-_STEEPNESS * found / sum(weights.values()))
+
+
+def _share(rank: int) -> float:
+    """The part of a fused score that one ranking gives, 0.5 for its first passage. The first rank is 0."""
+    return (_FUSION + 1) / (_FUSION + 1 + rank) / 2
 
 
 def _marks(values: Collection[object]) -> str:
@@ -307,7 +313,7 @@ class IndexThread:
 
     def _index(self) -> ChunkIndex:
         if self._opened is None:
-            self._db = connect(self._path, _MIGRATIONS)
+            self._db = connect(self._path, MIGRATIONS)
             weakref.finalize(self, self._db.close)
             self._opened = ChunkIndex(self._db)
         return self._opened

