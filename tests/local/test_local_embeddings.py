@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
@@ -13,6 +14,7 @@ from contextlib import closing
 
 import pytest
 
+from benchmarks.retrieval import ngrams as ngrams_of, recalls
 from local.conftest import Api
 from local.embedding_server import EmbeddingServer, ngrams
 from rx_assistant.errors import ConfigurationError
@@ -216,6 +218,25 @@ def test_a_text_that_the_model_never_takes_does_not_stop_the_others(connect, mod
     assert len(model.asked) == before + 2
 
 
+def test_a_silent_server_does_not_hold_up_a_search(connect, model, monkeypatch):
+    monkeypatch.setattr(embedding_module, "_QUERY_PATIENCE", 0.05)
+    api = connect(embeddings=model.url, embeddings_model="m")
+    store = api.store(PLANTS)
+    model.hold = asyncio.Event()
+    assert names(api, store, "sugar") == ["plants.txt"]
+    assert names(api, store, OTHER_FORM) == []
+
+
+def test_a_silent_server_does_not_hold_up_ingestion_or_the_end(model, monkeypatch):
+    monkeypatch.setattr(embedding_module, "_INGESTION_PATIENCE", 0.05)
+    model.hold = asyncio.Event()
+    with serve(embeddings=model.url, embeddings_model="m") as server:
+        api = Api(server)
+        assert api.store(PLANTS)["file_counts"]["completed"] == 1
+        api.http.close()
+    assert model.asked
+
+
 def test_without_a_name_the_server_names_its_model(connect, model, tmp_path):
     model.own_model = "its-own"
     with serve(embeddings=model.url, data=tmp_path) as server:
@@ -307,6 +328,11 @@ def test_the_nearest_vectors_are_the_ones_with_the_largest_cosine():
     assert [cosine(rows[key][1]) for key in best] == pytest.approx(expected, abs=1e-5)
     assert nearest(packed([[0.0] * 16])[0], rows, 5) == []
     assert nearest(wanted, [], 5) == []
+
+
+def test_both_rankings_find_at_least_what_each_of_them_finds():
+    words, vectors, both = recalls(ngrams_of, ngrams_of)["all"]
+    assert both >= max(words, vectors) > min(words, vectors) > 0
 
 
 def test_a_passage_first_in_both_rankings_has_score_1():
