@@ -91,7 +91,7 @@ class ServerEmbedder:
         reply = await self._asked(texts)
         try:
             return await asyncio.to_thread(_vectors, reply, len(texts))
-        except (KeyError, TypeError, ValueError, struct.error) as error:
+        except (LookupError, TypeError, ValueError, OverflowError, struct.error) as error:
             raise EmbeddingError(
                 f"the embeddings server must answer with a vector for each text: {type(error).__name__}: {error}"
             ) from error
@@ -130,7 +130,7 @@ class ServerEmbedder:
         content = await self._content(reply)
         try:
             found = await asyncio.to_thread(json.loads, content)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise EmbeddingError(f"the embeddings server must answer with a JSON object, got {content[:100]!r}")
@@ -161,7 +161,7 @@ class _PassingError(EmbeddingError):
 def _vectors(reply: JsonObject, count: int) -> list[bytes]:
     from rx_assistant.local.retrieval.vectors import packed
 
-    data = sorted(reply["data"], key=lambda item: int(item["index"]))
+    data = sorted(reply["data"], key=lambda item: item["index"])
     if [item["index"] for item in data] != list(range(count)):
         raise ValueError(f"the indexes must be 0 to {count - 1}")
     return packed([_numbers(item["embedding"]) for item in data])

@@ -147,6 +147,22 @@ def test_another_model_under_the_same_name_makes_all_vectors_again(connect, mode
     until(lambda: names(api, store, OTHER_FORM)[:1] == ["plants.txt"])
 
 
+def test_a_model_that_changes_meanwhile_makes_all_vectors_again(connect, model, tmp_path):
+    api = connect(embeddings=model.url, embeddings_model="same", data=tmp_path)
+    store = api.store(PLANTS, MONEY)
+    model.size = 64
+    search(api, store, OTHER_FORM)
+    until(lambda: names(api, store, OTHER_FORM)[:1] == ["plants.txt"])
+    with closing(sqlite3.connect(tmp_path / "index.sqlite")) as database:
+        until(lambda: set(database.execute("SELECT length(vector) FROM vectors")) == {(256,)})
+
+
+def test_huge_and_zero_numbers_are_vectors_too():
+    for vector in packed([[1e300, -1e300], [1e-300, 0.0]]):
+        assert sum(number**2 for number in struct.unpack("<2f", vector)) == pytest.approx(1)
+    assert packed([[0.0, 0.0]]) == [bytes(8)]
+
+
 def test_vectors_are_made_later_for_a_store_that_had_none(connect, model, tmp_path):
     with serve(data=tmp_path) as server:
         api = Api(server)
@@ -170,6 +186,11 @@ def test_vectors_are_made_later_for_a_store_that_had_none(connect, model, tmp_pa
         (200, {"data": [{"index": 0, "embedding": ["x"]}]}),
         (200, {"data": [{"index": 0, "embedding": "***"}]}),
         (200, {"data": [{"index": 0, "embedding": [float("nan")]}]}),
+        (200, {"data": [{"index": float("inf"), "embedding": [1.0]}]}),
+        (200, {"data": [{"index": 0, "embedding": [10**400]}]}),
+        (200, {"data": [{"index": 0, "embedding": {"a": 1}}]}),
+        (200, {"data": [None]}),
+        (200, b"[" * 200_000),
     ],
 )
 def test_a_failing_server_costs_the_vectors_only(connect, model, caplog, status, body):

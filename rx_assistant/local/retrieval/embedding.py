@@ -101,13 +101,13 @@ class Embedding:
         try:
             async with asyncio.timeout(_QUERY_PATIENCE):
                 found = QueryVector(await self._embedder.name(), await self._embedder.query(text))
+            self._learn(found.model, [found.vector])
         except RefusedError as error:
             _log.debug("the embeddings model refuses a query: %s", error)
             return None
         except (EmbeddingError, TimeoutError) as error:
             self._fail(str(error) or f"no vector of the query within {_QUERY_PATIENCE:g} s")
             return None
-        self._learn(found.model, [found.vector])
         return found
 
     async def _catch_up(self) -> None:
@@ -115,21 +115,23 @@ class Embedding:
             while self._wanted:
                 self._wanted = False
                 model = await self._embedder.name()
-                while rows := await self._missing(model):
-                    await self._make(model, rows)
+                while await self._make_some(model):
+                    pass
         except EmbeddingError as error:
             self._fail(str(error))
 
-    async def _missing(self, model: str) -> list[tuple[int, str]]:
-        done = self._done
-        return _limited(await self._index.ask(lambda index: index.without_vector(model, done, _BATCH)))
-
-    async def _make(self, model: str, rows: list[tuple[int, str]]) -> None:
+    async def _make_some(self, model: str) -> bool:
+        """Make the next missing vectors. False if none is missing."""
+        done, size = self._done, self._size
+        rows = _limited(await self._index.ask(lambda index: index.without_vector(model, done, _BATCH)))
+        if not rows:
+            return False
         vectors = await self._vectors([text for _, text in rows])
+        self._learn(model, vectors)
         found = [(chunk, vector) for (chunk, _), vector in zip(rows, vectors, strict=True)]
-        if not self._learn(model, vectors):
-            await self._index.ask(lambda index: index.set_vectors(model, found))
-            self._done = rows[-1][0]
+        await self._index.ask(lambda index: index.set_vectors(model, found))
+        self._done = rows[-1][0] if size == self._size else 0  # a new size has dropped vectors of earlier chunks
+        return True
 
     async def _vectors(self, texts: list[str]) -> list[bytes]:
         """A vector for each text. If the model refuses the batch, halve it; if it refuses one text, shorten it."""
@@ -144,15 +146,19 @@ class Embedding:
         await self._embedder.passages([_PROBE])  # fails if the text is not the reason
         return [b""]
 
-    def _learn(self, model: str, vectors: list[bytes]) -> bool:
-        """Whether the size of the model's vectors is new. Stored vectors of another size are then made again."""
-        size = max(map(len, vectors))
-        if size in (0, self._size):
-            return False
-        self._size, self._done = size, 0
-        self._index.tell(lambda index: index.drop_vectors(model, size))
-        self.begin()
-        return True
+    def _learn(self, model: str, vectors: list[bytes]) -> None:
+        """Note the size of the model's vectors. Stored vectors of another size are made again.
+
+        EmbeddingError if the size has changed. The recovery then starts over with the new size.
+        """
+        for size in {len(vector) for vector in vectors} - {0, self._size}:
+            before, self._size, self._done = self._size, 0 if self._size else size, 0
+            if before:
+                raise EmbeddingError(
+                    f"the vectors of one model must have one size, got {before // 4} and {size // 4} numbers"
+                )
+            self._index.tell(lambda index, size=size: index.drop_vectors(model, size))  # type: ignore[misc]
+            self.begin()
 
     def _fail(self, why: str) -> None:
         if not self._failing:

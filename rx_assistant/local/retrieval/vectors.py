@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
+
+Matrix: TypeAlias = npt.NDArray[np.float64]
 
 _SLICE = 4096
 _DTYPE = np.dtype("<f4")
@@ -19,9 +23,13 @@ def packed(rows: object) -> list[bytes]:
     matrix = np.asarray(rows, dtype=np.float64)
     if matrix.ndim != 2 or not matrix.size or not np.isfinite(matrix).all():
         raise ValueError(f"embeddings must be rows of finite numbers of one length, got the shape {matrix.shape}")
-    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
-    unit = (matrix / np.where(lengths == 0, 1, lengths)).astype(_DTYPE)
-    return [row.tobytes() for row in unit]
+    scaled = matrix / _divisor(np.abs(matrix).max(axis=1))  # squares of huge numbers would overflow
+    unit = scaled / _divisor(np.linalg.norm(scaled, axis=1))
+    return [row.tobytes() for row in unit.astype(_DTYPE)]
+
+
+def _divisor(lengths: Matrix) -> Matrix:
+    return np.where(lengths == 0, 1, lengths)[:, np.newaxis]
 
 
 def nearest(query: bytes, rows: Iterable[tuple[int, bytes]], most: int) -> list[int]:
