@@ -26,6 +26,7 @@ TABLES = (
     "arguments",
     "imports",
     "local_server",
+    "retrieval",
     "stalls",
     "upstream",
     "gui",

@@ -317,6 +317,15 @@ def replay(file: Path, as_json: bool, events_per_second: float | None) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep everything in this directory, for the next start; else it is in memory and gone at the end.",
 )
+@click.option(
+    "--embeddings",
+    metavar="URL|local",
+    help="Search by meaning, too: a server with /embeddings, or the model of the extra embeddings-local.",
+)
+@click.option("--embeddings-model", metavar="NAME", help="Model of the embeddings server.")
+@click.option(
+    "--embeddings-key-env", metavar="VAR", help="Environment variable that holds the key of the embeddings server."
+)
 @click.option("--adopt", is_flag=True, help="Create assistants and threads that runs and messages name, when unknown.")
 @click.option(
     "--assistant",
@@ -360,6 +369,9 @@ def serve(
     adopt: bool,
     data: Path | None,
     assistants: dict[str, Path],
+    embeddings: str | None,
+    embeddings_model: str | None,
+    embeddings_key_env: str | None,
     **upstream: Any,
 ) -> None:
     """Be an Assistants server on this machine, until Ctrl-C."""
@@ -383,6 +395,9 @@ def serve(
         adopt=adopt,
         data=data,
         assistants=assistants,
+        embeddings=embeddings,
+        embeddings_model=embeddings_model,
+        embeddings_key_env=embeddings_key_env,
         **upstream,
     )
 

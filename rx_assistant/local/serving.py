@@ -16,6 +16,7 @@ from rx_assistant.errors import ConfigurationError
 from rx_assistant.local.admission import allowed_hosts, allowed_origins, given_key
 from rx_assistant.local.adoption import Given, add_assistants
 from rx_assistant.local.application import build
+from rx_assistant.local.embeddings import chosen as chosen_embeddings
 from rx_assistant.local.engine import Engine
 from rx_assistant.local.engines import ScriptedEngine, load_engine
 from rx_assistant.local.faults import Faults
@@ -48,6 +49,9 @@ def serve(
     adopt: bool = False,
     data: str | os.PathLike[str] | None = None,
     assistants: Mapping[str, Given] | None = None,
+    embeddings: str | None = None,
+    embeddings_model: str | None = None,
+    embeddings_key_env: str | None = None,
     **upstream: Unpack[UpstreamOptions],
 ) -> Server:
     """A server in its own thread, for a `with` or `async with` block. By default it uses a free port.
@@ -71,6 +75,11 @@ def serve(
     and the next server on the directory goes on where this one stopped. Without it everything is in memory, and gone
     when the server stops.
 
+    With `embeddings`, a search ranks by meaning as well as by words: the base URL of a server with OpenAI's
+    `/embeddings`, which usually ends in `/v1`, or `local` for the model of the extra `embeddings-local`.
+    `embeddings_model` names the server's model, and `embeddings_key_env` the environment variable with its key. While
+    the model fails, searches rank by words.
+
     The server requests the upstream's list of models once, when it starts.
 
     ConfigurationError: a host that others can reach and no `api_key`; a name or origin that is malformed; an engine or
@@ -90,6 +99,7 @@ def serve(
         adopt=adopt,
         data=data,
         upstream=chosen(upstream, engine),
+        embeddings=chosen_embeddings(embeddings, embeddings_model, embeddings_key_env),
     )
     return Server(_state(settings, engine, script, assistants), host, port, log_level)
 
@@ -110,6 +120,9 @@ def run(
     adopt: bool = False,
     data: str | os.PathLike[str] | None = None,
     assistants: Mapping[str, Given] | None = None,
+    embeddings: str | None = None,
+    embeddings_model: str | None = None,
+    embeddings_key_env: str | None = None,
     **upstream: Unpack[UpstreamOptions],
 ) -> None:
     """Serve in the foreground until SIGINT, SIGTERM or SIGHUP.
@@ -120,8 +133,8 @@ def run(
     end the process.
 
     If the program has not configured logging, the log goes to stderr; level `info` includes requests. `adopt`, `data`,
-    `assistants` and the options of the upstream are those of `serve`. Raises the errors of `serve`, and OSError if the
-    port cannot be used. Only for the main thread.
+    `assistants`, `embeddings…` and the options of the upstream are those of `serve`. Raises the errors of `serve`, and
+    OSError if the port cannot be used. Only for the main thread.
     """
     logging.basicConfig(level=log_level.upper(), format="%(levelname)-8s %(message)s")
     settings = Settings(
@@ -133,6 +146,7 @@ def run(
         adopt=adopt,
         data=data,
         upstream=chosen(upstream, engine),
+        embeddings=chosen_embeddings(embeddings, embeddings_model, embeddings_key_env),
     )
     refuse_open_host(host, settings.api_key)
     state = _state(settings, engine, script, assistants)
@@ -163,13 +177,16 @@ def app(
     adopt: bool = False,
     data: str | os.PathLike[str] | None = None,
     assistants: Mapping[str, Given] | None = None,
+    embeddings: str | None = None,
+    embeddings_model: str | None = None,
+    embeddings_key_env: str | None = None,
     **upstream: Unpack[UpstreamOptions],
 ) -> ASGIApp:
     """The server as an ASGI application, for one process and one event loop. Its lifespan ends the runs.
 
-    Set `api_key` if other machines can reach it; `allow_hosts`, `allow_origins`, `adopt`, `data`, `assistants` and the
-    options of the upstream are those of `serve`. The lifespan checks the upstream. In-process transports, such as
-    `httpx.ASGITransport`, may use any host name.
+    Set `api_key` if other machines can reach it; `allow_hosts`, `allow_origins`, `adopt`, `data`, `assistants`,
+    `embeddings…` and the options of the upstream are those of `serve`. The lifespan checks the upstream. In-process
+    transports, such as `httpx.ASGITransport`, may use any host name.
     """
     settings = Settings(
         api_key=given_key(api_key),
@@ -180,6 +197,7 @@ def app(
         adopt=adopt,
         data=data,
         upstream=chosen(upstream, engine),
+        embeddings=chosen_embeddings(embeddings, embeddings_model, embeddings_key_env),
     )
     return build(_state(settings, engine, script, assistants))
 
@@ -192,6 +210,9 @@ def transport(
     adopt: bool = False,
     data: str | os.PathLike[str] | None = None,
     assistants: Mapping[str, Given] | None = None,
+    embeddings: str | None = None,
+    embeddings_model: str | None = None,
+    embeddings_key_env: str | None = None,
     **upstream: Unpack[UpstreamOptions],
 ) -> Transport:
     """A transport to a server in this process, for clients of httpx and httpx2, synchronous and asynchronous.
@@ -202,7 +223,14 @@ def transport(
     transport is closed. The host in the URL is ignored; the path begins with `/v1`. The arguments are those of `serve`;
     the upstream is not checked.
     """
-    settings = Settings(run_ttl=run_ttl, recorded_requests=0, adopt=adopt, data=data, upstream=chosen(upstream, engine))
+    settings = Settings(
+        run_ttl=run_ttl,
+        recorded_requests=0,
+        adopt=adopt,
+        data=data,
+        upstream=chosen(upstream, engine),
+        embeddings=chosen_embeddings(embeddings, embeddings_model, embeddings_key_env),
+    )
     return Transport(_state(settings, engine, script, assistants), build)
 
 

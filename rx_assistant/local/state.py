@@ -15,6 +15,7 @@ from rx_assistant.errors import may_be_secret
 from rx_assistant.http.redaction import redact
 from rx_assistant.local import foreign, objects
 from rx_assistant.local.directory import DataDirectory
+from rx_assistant.local.embeddings import Embeddings
 from rx_assistant.local.engine import Engine, SearchResult
 from rx_assistant.local.errors import ApiError, bad_request, disk_full, is_full, not_found
 from rx_assistant.local.faults import Faults
@@ -82,6 +83,7 @@ class Settings:
     adopt: bool = False
     data: str | os.PathLike[str] | None = None
     upstream: Upstream | None = None
+    embeddings: Embeddings | None = None
 
     @property
     def adopted_model(self) -> str:
@@ -99,8 +101,8 @@ class State:
         self.data = None if settings.data is None else DataDirectory(settings.data)
         self.store = Store() if self.data is None else Store(self.data.objects)
         self.files = Files(self.store, self.data)
-        index = None if self.data is None else self.data.index
-        self.stores = VectorStores(self.store, self.files, self.spawn, settings.ingestion_delay, index=index)
+        self.at_close: list[Callable[[], Coroutine[None, None, None]]] = []
+        self.stores = self._vector_stores()
         self.replays = Replays() if self.data is None else Replays(self.store, self._kept_log)
         self.requests: deque[RequestRecord] = deque()
         self._recorded_bytes = 0
@@ -108,13 +110,25 @@ class State:
         self.is_ready = False
         self.draining = False
         self.readers = Readers()
-        self.at_close: list[Callable[[], Coroutine[None, None, None]]] = []
         self._log_numbers: dict[str, int] = {}
         self._synced_changes = 0
         self._executions: dict[str, Execution] = {}
         self._active: dict[str, str] = {}
         self._gates: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def _vector_stores(self) -> VectorStores:
+        embedder = None if self.settings.embeddings is None else self.settings.embeddings.embedder()
+        if embedder is not None:
+            self.at_close.append(embedder.aclose)
+        return VectorStores(
+            self.store,
+            self.files,
+            self.spawn,
+            self.settings.ingestion_delay,
+            index=None if self.data is None else self.data.index,
+            embedder=embedder,
+        )
 
     async def start(self) -> None:
         """Continue with the state that the last server left in the data directory. Then requests are accepted."""

@@ -176,9 +176,9 @@ def chosen(options: UpstreamOptions, engine: object = None) -> Upstream | None:
     key_env = options.get("upstream_key_env")
     if url is None and key_env is not None:
         raise ConfigurationError("upstream_key_env needs upstream: no key is sent to a server that was not named")
-    key = None if key_env is None else _key(key_env)
+    key = None if key_env is None else key_of("the upstream's", key_env)
     names = [*([] if model is None else [model]), *model_map.values()]
-    base_url = _found(list(dict.fromkeys(names))) if url is None else _checked_url(url)
+    base_url = _found(list(dict.fromkeys(names))) if url is None else checked_url("upstream", url)
     timeout = options.get("upstream_timeout", 600.0)
     if not timeout > 0:
         raise ConfigurationError(f"upstream_timeout must be more than 0 seconds, got {timeout!r}")
@@ -201,26 +201,28 @@ def _choice(name: str, value: T, *values: str) -> T:
     return value
 
 
-def _key(name: str) -> str:
+def key_of(owner: str, name: str) -> str:
+    """The key in the environment variable `name`. Messages call it the `owner` key, such as "the upstream's"."""
     key = os.environ.get(name, "").strip()
     if not key:
-        raise ConfigurationError(f"the environment variable {name} must hold the upstream's key, but it is not set")
+        raise ConfigurationError(f"the environment variable {name} must hold {owner} key, but it is not set")
     if not key.isascii() or not key.isprintable():
         raise ConfigurationError(f"the key in {name} must be printable ASCII text: a request header cannot hold it")
     return key
 
 
-def _checked_url(url: str) -> str:
+def checked_url(option: str, url: str) -> str:
+    """The address that an option names, without a slash at its end."""
     try:
         parts = urlsplit(url.strip())
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         sound, parts = False, urlsplit("")
     if "@" in url:
-        raise ConfigurationError("upstream must not hold credentials: name a variable with --upstream-key-env")
+        raise ConfigurationError(f"{option} must not hold credentials: name a variable with --{option}-key-env")
     if not sound or parts.query or parts.fragment:
         shown = redact(url.partition("?")[0])
-        raise ConfigurationError(f"upstream must be an address such as 'http://127.0.0.1:11434/v1', got {shown!r}")
+        raise ConfigurationError(f"{option} must be an address such as 'http://127.0.0.1:11434/v1', got {shown!r}")
     return url.strip().rstrip("/")
 
 

@@ -23,6 +23,7 @@ from rx_assistant.local.ids import new_id
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.retrieval.chunking import Chunk, chunks
 from rx_assistant.local.retrieval.documents import DocumentReader, Limits
+from rx_assistant.local.retrieval.embedding import Embedder, Embedding
 from rx_assistant.local.retrieval.extraction import (
     HEAD,
     Extracted,
@@ -84,12 +85,14 @@ class VectorStores:
         delay: float,
         limits: Limits | None = None,
         index: Path | None = None,
+        embedder: Embedder | None = None,
     ) -> None:
         self._store = store
         self._files = files
         self._spawn = spawn
         self._delay = delay
         self._index = IndexThread(":memory:" if index is None else index)
+        self._embedding = None if embedder is None else Embedding(embedder, self._index, spawn)
         self._closing = False
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._document_slots = asyncio.Semaphore(_DOCUMENTS_AT_ONCE)
@@ -112,6 +115,8 @@ class VectorStores:
             indexed.discard(key)
         for store_id, file_id in indexed:
             self._index.tell(lambda index, key=(store_id, file_id): index.remove(*key))  # type: ignore[misc]
+        if self._embedding is not None:
+            self._embedding.begin()
 
     # Stores
 
@@ -298,7 +303,8 @@ class VectorStores:
         for store_id in stores:
             self._touch(store_id)
         allowed = None if filter is None else await self._passing(stores, filter)
-        found = await self._index.ask(lambda index: index.search(stores, query, most, allowed))
+        vector = None if self._embedding is None else await self._embedding.query(query)
+        found = await self._index.ask(lambda index: index.search(stores, query, most, allowed, vector))
         return [hit for passage in found if passage.score >= threshold and (hit := self._hit(passage)) is not None]
 
     async def _passing(self, stores: list[str], filter: JsonObject) -> list[str]:
@@ -397,6 +403,8 @@ class VectorStores:
             if self._delay:
                 await asyncio.sleep(self._delay)
             found = await self._take_in(store_id, file_id, sizes)
+            if self._embedding is not None:
+                await self._embedding.ingested()
         except ExtractionError as error:
             self._finish(store_id, file_id, status="failed", last_error={"code": error.code, "message": error.message})
         except Exception:

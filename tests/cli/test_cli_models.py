@@ -9,10 +9,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
+from local.embedding_server import EmbeddingServer
 from local.upstreams import says
 from loopback import Loopback, Received, Wire
 
@@ -125,6 +126,9 @@ def test_ask_prints_the_answer_of_the_model(how, places, server, capsys, monkeyp
         (["--upstream", "http://localhost:9/v1", "--upstream-key-env", "NO_SUCH_VARIABLE"], "NO_SUCH_VARIABLE must"),
         (["--upstream", "http://localhost:9/v1"], "cannot be reached"),
         (["--engine", "responses"], "needs an upstream"),
+        (["--embeddings", "nonsense"], "embeddings must be an address"),
+        (["--embeddings-model", "m"], "needs embeddings"),
+        (["--embeddings", "http://localhost:9/v1", "--embeddings-key-env", "NO_SUCH_VARIABLE"], "NO_SUCH_VARIABLE"),
     ],
 )
 def test_options_that_cannot_work_are_wrong_usage(options, told, capsys) -> None:
@@ -156,6 +160,24 @@ def serving(*options: str, **environment: str) -> Iterator[tuple[str, list[str]]
             log += process.communicate(timeout=GUARD)[1].splitlines()
         finally:
             process.kill()
+
+
+def test_serve_searches_with_an_embeddings_server() -> None:
+    model = EmbeddingServer()
+    with ExitStack() as stack:
+        stack.enter_context(model.server)
+        options = ["--embeddings", model.url, "--embeddings-model", "grams", "--embeddings-key-env", "MY_KEY"]
+        url, _ = stack.enter_context(serving(*options, MY_KEY=KEY))
+        http = stack.enter_context(httpx.Client(base_url=url, timeout=GUARD))
+        content = {"file": ("plants.txt", "Photosynthesis turns sunlight into sugar.")}
+        file = http.post("/files", files=content, data={"purpose": "assistants"}).json()["id"]
+        store = http.post("/vector_stores", json={"file_ids": [file]}).json()
+        while store["status"] == "in_progress":
+            store = http.get(f"/vector_stores/{store['id']}").json()
+        found = http.post(f"/vector_stores/{store['id']}/search", json={"query": "photosynthetic"}).json()["data"]
+    assert [item["filename"] for item in found] == ["plants.txt"]
+    asked = model.server.requests[-1]
+    assert (asked.json["model"], asked.headers["authorization"]) == ("grams", f"Bearer {KEY}")
 
 
 def test_an_old_application_runs_with_all_its_ids(server, tmp_path) -> None:

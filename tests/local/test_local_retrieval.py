@@ -115,7 +115,7 @@ def test_a_query_of_common_words_still_looks_for_them():
 
 @pytest.fixture
 def index() -> Iterator[ChunkIndex]:
-    connection = connect(":memory:", index_module._MIGRATIONS)
+    connection = connect(":memory:", index_module.MIGRATIONS)
     yield ChunkIndex(connection)
     connection.close()
 
