@@ -66,9 +66,9 @@ def build(state: State) -> Starlette:
 
     async def health(_: Request) -> Response:
         status = "stopping" if state.draining else "ok" if state.is_ready else "starting"
-        told: JsonObject = {"status": status, "data": state.disk()}
-        bends = getattr(state.engine, "bends", None)
-        return json_reply(told if bends is None else {**told, "bends": bends}, 200 if status == "ok" else 503)
+        known = {"data": state.disk(), "bends": getattr(state.engine, "bends", None)}
+        told: JsonObject = {"status": status, **{name: value for name, value in known.items() if value is not None}}
+        return json_reply(told, 200 if status == "ok" else 503)
 
     upstream = state.settings.upstream
     passed_on = [] if upstream is None else passthrough.routes(state, upstream)

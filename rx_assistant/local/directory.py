@@ -31,6 +31,7 @@ from rx_assistant.errors import ConfigurationError
 from rx_assistant.local.ids import new_id
 
 _LOCK_BYTES = 1
+_COPIES = 5
 _CHECKPOINT_BYTES = 8 * 2**20
 
 
@@ -114,13 +115,19 @@ def back_up(directory: str | os.PathLike[str], target: str | os.PathLike[str]) -
         copy.mkdir(mode=0o700, parents=True)
     except FileExistsError:
         raise ConfigurationError(f"{copy} must not exist yet: give the name of a new directory") from None
-    # The first pass has the files that are deleted meanwhile, the second the files that are added before the database.
+    # Before the databases: files that are deleted meanwhile. After them: files that were added meanwhile. A file that
+    # was added and deleted meanwhile may be known to the copy without being in it, so the databases are copied again.
     _copy_new(source, copy)
-    for name in ("index.sqlite", "objects.sqlite"):
-        if (source / name).is_file():
-            with closing(sqlite3.connect(source / name)) as one, closing(sqlite3.connect(copy / name)) as other:
-                one.backup(other)
-    _copy_new(source, copy)
+    for _ in range(_COPIES):
+        for name in ("index.sqlite", "objects.sqlite"):
+            if (source / name).is_file():
+                with closing(sqlite3.connect(source / name)) as one, closing(sqlite3.connect(copy / name)) as other:
+                    one.backup(other)
+        _copy_new(source, copy)
+        with closing(sqlite3.connect(copy / "objects.sqlite")) as connection:
+            known = {id for (id,) in connection.execute("SELECT id FROM objects WHERE kind = 'file'")}
+        if all((copy / "files" / id).exists() for id in known):
+            return
 
 
 def check_data(directory: Path) -> None:

@@ -92,7 +92,9 @@ def visit(port: int, words: int) -> None:
         browser.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         got = b""
         while got.count(b"word") < words:
-            got += browser.recv(4096)
+            more = browser.recv(4096)
+            assert more, got
+            got += more
 
 
 @pytest.mark.parametrize("kind", ["async generator", "generator", "generator, coalesced"])
