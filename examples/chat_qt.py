@@ -79,10 +79,8 @@ class Bubble(qt.QTextBrowser):
 
     def fit(self, widest: int) -> None:
         self.ensurePolished()  # its font is known
-        paper = self.document()
-        paper.setTextWidth(-1)
-        width = min(ceil(paper.idealWidth()) + 2, widest)
-        paper.setTextWidth(width)
+        (paper := self.document()).setTextWidth(-1)
+        paper.setTextWidth(width := min(ceil(paper.idealWidth()) + 2, widest))
         self.setFixedSize(width, ceil(paper.size().height()))
 
     def copy_code(self, link: QUrl) -> None:

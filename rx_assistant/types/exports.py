@@ -133,6 +133,8 @@ from rx_assistant.types.run import (
     Usage as Usage,
 )
 from rx_assistant.types.run_params import (
+    RunAdditionsParams as RunAdditionsParams,
+    RunAssistantParams as RunAssistantParams,
     RunCreateParams as RunCreateParams,
     RunCreateParamsBase as RunCreateParamsBase,
     RunCreateParamsNonStreaming as RunCreateParamsNonStreaming,

@@ -18,7 +18,7 @@ import anyio.lowlevel
 import pytest
 from handlers_wire import saying
 
-from rx_assistant import AssistantEventHandler, AsyncAssistantEventHandler
+from rx_assistant import AssistantEventHandler, AsyncAssistantEventHandler, AsyncStream
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream, HandledAsyncStream, HandledStream
 
 CALLBACKS = tuple(name for name in vars(AssistantEventHandler) if name.startswith("on_"))
@@ -220,12 +220,12 @@ class Block:
         self._stream = stream
 
     async def __aenter__(self) -> Any:
-        if hasattr(type(self._stream), "__aenter__"):
+        if isinstance(self._stream, AsyncStream):
             return await self._stream.__aenter__()
         return self._stream.__enter__()
 
     async def __aexit__(self, *error: Any) -> Any:
-        if hasattr(type(self._stream), "__aexit__"):
+        if isinstance(self._stream, AsyncStream):
             return await self._stream.__aexit__(*error)
         return self._stream.__exit__(*error)
 

@@ -315,7 +315,7 @@ async def forgets_tasks_that_come_back(context):
     async def stubborn():
         try:
             await asyncio.sleep(3600)
-        finally:
+        except asyncio.CancelledError:
             asyncio.get_running_loop().create_task(stubborn())
 
     asyncio.get_running_loop().create_task(stubborn())

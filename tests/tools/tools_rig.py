@@ -39,14 +39,14 @@ async def of(result: Any) -> Any:
 
 
 async def entered(stream: Any) -> Any:
-    return stream.__enter__() if hasattr(stream, "__enter__") else await stream.__aenter__()
+    return await stream.__aenter__() if isinstance(stream, AsyncStream) else stream.__enter__()
 
 
 async def left(stream: Any) -> None:
-    if hasattr(stream, "__exit__"):
-        stream.__exit__(None, None, None)
-    else:
+    if isinstance(stream, AsyncStream):
         await stream.__aexit__(None, None, None)
+    else:
+        stream.__exit__(None, None, None)
 
 
 async def items(stream: Any) -> list[Any]:
