@@ -570,7 +570,7 @@ def test_cancel_in_the_middle_of_a_tool(face: str) -> None:
         await of(stream.connect())
         both: list[Any] = []
         for_events = aiter(stream.tool_events) if face != "sync" else iter(stream.tool_events)
-        while kinds_of(both)["ToolStarted"] < 2:
+        while kinds_of(both)["ToolStarted"] < 2 or not kinds_of(both)["ToolProgress"]:  # both are under way
             both.append(await anext(for_events) if face != "sync" else next(for_events))
         run = await of(stream.cancel_and_wait(GUARD))
         assert run.status == "cancelled"
