@@ -6,6 +6,7 @@ Only this module and gui/ import trio. A stream belongs to the loop on which it 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,6 +18,8 @@ from rx_assistant.hot import StreamScheduler
 
 if TYPE_CHECKING:
     import trio
+
+_log = logging.getLogger("rx_assistant")
 
 Main = Callable[[], Coroutine[Any, Any, None]]
 
@@ -131,7 +134,7 @@ class TrioLoop:
 
     def call_soon(self, action: Callable[[], object]) -> None:
         try:
-            self._token.run_sync_soon(action)
+            self._token.run_sync_soon(_logged, action)
         except self._trio.RunFinishedError:  # the run is over: nothing needs the action any more
             pass
 
@@ -148,6 +151,17 @@ class TrioLoop:
 
     def spawn(self, main: Main) -> Task:
         return _TrioTask(self._trio, main)
+
+
+def _logged(action: Callable[[], object]) -> None:
+    """Run the action, and log what it raises, as asyncio does: in trio it would end the whole run.
+
+    When a run ends, trio calls the remaining actions after its last task, and they cannot start another one.
+    """
+    try:
+        action()
+    except Exception:
+        _log.exception("an action on trio's event loop raised")
 
 
 class _TrioTask:
