@@ -29,11 +29,10 @@ def test_an_action_that_raises_ends_no_event_loop(run: Callable, caplog: pytest.
             raise ValueError("a mistake")
 
         loop.call_soon(raises)
-        loop.call_soon(lambda: done.append("the next one"))
-        task = loop.spawn(_nothing)
-        await task.wait()
-        while not done:
-            await anyio.sleep(0)
+        next_one = anyio.Event()
+        loop.call_soon(next_one.set)
+        await next_one.wait()
+        done.append("the next one")
 
     with caplog.at_level(logging.ERROR):
         run(main())
