@@ -12,7 +12,7 @@ from zipfile import PyZipFile
 
 import pytest
 
-TESTED = ("local", "cli", "documents", "textual")
+TESTED = ("local", "cli", "documents", "embeddings", "textual")
 ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = (
     *("starlette", "uvicorn", "python_multipart", "yaml", "click", "rich", "textual", "trio", "PySide6", "PyQt6"),
