@@ -173,8 +173,9 @@ def test_leaving_closes_what_was_started(anyio_backend: str) -> None:
             _, heard, client = streaming(bg, server.url)
             heard.wait(lambda: len(heard.items) == 2)
         server.wait_for(lambda: server.endings)
+        heard.wait(lambda: heard.ending)
         assert [type(error) for error in heard.ending] == [StreamClosedError]
-        assert new_threads(before) == ["Loopback"]
+        server.wait_for(lambda: new_threads(before) == ["Loopback"])
     del client
     gc.collect()
 
