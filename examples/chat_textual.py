@@ -39,7 +39,7 @@ class Entry(TextArea):
     async def _on_key(self, event: Key) -> None:
         if event.key == "enter":
             event.prevent_default().stop()
-            self.app.action_ask()  # type: ignore[attr-defined]
+            self.app.action_ask()  # type: ignore[attr-defined]  # the chat defines it
         elif event.key in ("shift+enter", "ctrl+j"):
             event.prevent_default().stop()
             self.insert("\n")

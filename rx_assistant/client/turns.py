@@ -115,7 +115,7 @@ def active_run(thread_id: str) -> Course[Run | None]:
 
 
 def until_over(run: Run, thread_id: str, is_wanted: Callable[[], bool] = lambda: True) -> Course[None]:
-    """Poll a run until it is over, or nobody wants to know any more."""
+    """Poll a run until it is over, or until the result is not needed any more."""
     told, wait = False, PAUSE
     while run.status not in RUN.terminal and is_wanted():
         if run.status == "requires_action" and not told:

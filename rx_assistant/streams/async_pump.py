@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rx_assistant.streams.legs import Legs
 
 AsyncOpen = Callable[[], Awaitable["AsyncBody"]]
-"""Sends the request, and gives what to read from. Raises errors of ours only. With `Legs`, it is called for each."""
+"""Sends the request and returns the body. Raises only errors of this package. With `Legs`, called once for each leg."""
 
 AsyncResume = Callable[["RunIdentity | None", "RunSnapshot"], Awaitable["AsyncBody | None"]]
 """Gives a body that goes on where a broken one stopped, from what has been folded so far.

@@ -1,4 +1,4 @@
-"""Functions as tools: what an assistant is told of them, and which one answers a call."""
+"""Functions as tools: their definitions for an assistant, and the function that answers a call."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import Any
 from local.conftest import Api
 
 OPENED: list[Api] = []
-"""What `at` has opened; whoever calls it closes their connections."""
+"""The clients that `at` opened. The caller of `at` closes their connections."""
 
 
 def at(server: Any) -> Api:

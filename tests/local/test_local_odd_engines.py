@@ -86,7 +86,7 @@ def test_a_server_goes_on_when_an_engine_cancels_every_task(connect):
 
 
 def test_a_message_of_many_parts_costs_the_same_for_each(connect, monkeypatch):
-    """Each part is stored once, at the end or when somebody polls."""
+    """Each part is stored once: at its end, or when a client polls."""
     stored, save = [], Journal.save_message
     monkeypatch.setattr(Journal, "save_message", lambda self, message: stored.append(message) or save(self, message))
 

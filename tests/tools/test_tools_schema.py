@@ -1,4 +1,4 @@
-"""Functions → what a model is told of them; arguments of a model → the call of the function."""
+"""Functions → their definitions for a model; arguments from a model → the call of the function."""
 
 from __future__ import annotations
 
