@@ -133,7 +133,7 @@ def until_over(run: Run, thread_id: str, is_wanted: Callable[[], bool] = lambda:
 def stopped(thread_id: str) -> Course[Run | None]:
     """Cancel the active run of a thread, whichever program has started it; gives the run as it was before."""
     run = yield from active_run(thread_id)
-    if run is not None:
+    if run is not None and run.status != "cancelling":
         try:
             yield runs.cancel(run.id, thread_id)
         except (BadRequestError, ConflictError) as error:
