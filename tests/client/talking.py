@@ -36,7 +36,7 @@ def tell(face: str, base_url: str, story: Story, **settings: Any) -> None:
 
     async def main() -> None:
         async with AsyncAssistantClient(base_url=base_url, **settings) as client:
-            with anyio.fail_after(8 * GUARD):
+            with anyio.fail_after(2 * GUARD):
                 await story(client)
 
     anyio.run(main, backend=face)

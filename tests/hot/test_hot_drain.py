@@ -11,13 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from guard import GUARD
 from hot.hot_rigs import SyncRoot
 
 from rx_assistant.errors import StreamClosedError, StreamOverflowError
 from rx_assistant.hot import FOREVER, NOTHING, SUBSCRIBING, Cursor, HotLog, StreamScheduler, Subscriber, Timers
 from rx_assistant.hot.threads import Alarm
-
-GUARD = 5.0
 
 
 def itself(item: Any) -> Any:

@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import anyio
+from guard import GUARD
 
 from rx_assistant.events import BY_NAME, StreamEvent, frame
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream
-
-GUARD = 5.0
-"""Seconds after which a test gives up on something that happens at once."""
 
 DONE = b"event: done\ndata: [DONE]\n\n"
 

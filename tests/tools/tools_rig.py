@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import httpx
+from guard import GUARD
 from loopback import Received, Wire
 
 from rx_assistant import AssistantClient, AsyncAssistantClient, AsyncStream, ToolSet, local
 
 FACES = ["sync", "asyncio", "trio"]
-GUARD = 10.0
 
 
 def call(function: str, call_id: str = "", **arguments: Any) -> dict[str, Any]:
