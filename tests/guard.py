@@ -1,4 +1,32 @@
-"""The time limit of waits in tests: generous, because a loaded machine may stop a process for seconds."""
+"""The time limits of tests: generous, because a loaded machine may stop a process for seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 GUARD = 30.0
 """Seconds after which a test gives up on something that happens within milliseconds."""
+
+LIMITS = (0.2, 1.0, 5.0)
+
+
+def attempts(early: type[Exception]) -> Iterator[AbstractContextManager[float]]:
+    """Blocks that get a time limit in seconds; after `early`, the error of a limit too short for a loaded machine, the
+    next block gets a longer one. A claim that never holds fails with the longest, too.
+    """
+    held = False
+
+    @contextmanager
+    def attempt(limit: float) -> Iterator[float]:
+        nonlocal held
+        try:
+            yield limit
+            held = True
+        except early:
+            if limit == LIMITS[-1]:
+                raise
+
+    for limit in LIMITS:
+        if not held:
+            yield attempt(limit)

@@ -93,7 +93,7 @@ async def pause(seconds: float) -> None:
 
 async def until(claim: Callable[[], object]) -> None:
     """Return once the claim is true."""
-    end = time.monotonic() + 4 * GUARD
+    end = time.monotonic() + GUARD
     while not claim():
         assert time.monotonic() < end, f"never came true: {inspect.getsource(claim)}"
         await pause(LOOK)

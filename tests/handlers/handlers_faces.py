@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from guard import GUARD
 from handlers_wire import saying
 
 from rx_assistant import AssistantEventHandler, AsyncAssistantEventHandler, AsyncStream
@@ -167,7 +168,7 @@ class SyncFace(Face):
         return type(kind.__name__, (kind, AssistantEventHandler), plain)
 
     async def until(self, done: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + GUARD
         while not done():
             assert time.monotonic() < deadline, "nothing has happened"
             time.sleep(0.001)  # noqa: ASYNC251  # no event loop here
@@ -194,7 +195,7 @@ class AsyncFace(Face):
         return type(kind.__name__, (kind, AsyncAssistantEventHandler), {})
 
     async def until(self, done: Callable[[], bool]) -> None:
-        with anyio.fail_after(5):
+        with anyio.fail_after(GUARD):
             while not done():
                 await anyio.lowlevel.checkpoint()
 

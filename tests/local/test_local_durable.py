@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from guard import GUARD
 
 from local.conftest import Api, parsed
 from local.durable import OPENED, Process, at
@@ -442,7 +443,7 @@ def limit(server: local.Server, more_pages: int | None) -> None:
         done.set()
 
     server._listener.tell(set_limit)
-    assert done.wait(10)
+    assert done.wait(GUARD)
 
 
 def test_a_full_disk_is_507_fails_the_runs_and_is_over_when_there_is_room(data):

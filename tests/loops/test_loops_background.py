@@ -367,7 +367,7 @@ def test_the_time_operators_of_a_stream_run_on_its_loop(bg: Background) -> None:
     heard = Heard()
     body = b"".join(b'event: x\ndata: {"n":%d}\n\n' % n for n in range(50))
     stream = replay_async(body, events_per_second=2000)
-    stream.pipe(coalesce(0.005, adjacent=lambda a, b: True, join=lambda items: items[-1])).subscribe(heard)
+    stream.pipe(coalesce(0.05, adjacent=lambda a, b: True, join=lambda items: items[-1])).subscribe(heard)
     bg.start(stream)
     heard.wait(lambda: heard.ending)
     assert heard.items[-1].json() == {"n": 49}

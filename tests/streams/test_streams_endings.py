@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import anyio
 import pytest
+from guard import GUARD
 from streams_bodies import (
     DONE,
     AsyncFedBody,
@@ -178,7 +179,7 @@ async def test_an_async_stream_ends_well_or_with_a_typed_error_after_everything_
         stream.subscribe(got.append, endings.append, lambda: endings.append("completed"))
         failure = None
         try:
-            with anyio.fail_after(5):
+            with anyio.fail_after(GUARD):
                 await stream.until_done()
         except Exception as error:
             failure = error

@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from guard import GUARD
 from hypothesis import given, settings, strategies as st
 from loopback import ended
 from tools_rig import FACES, begun, call, entered, items, left, of, ours, run_story, script, serve
@@ -169,12 +170,12 @@ def test_arguments_that_a_server_sends_as_an_object_are_read_too() -> None:
     loop = LoopThread()
     working = Answering(TOOLS, answering.Options(), loop)
     working.begin(run)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + GUARD
     while working.busy and time.monotonic() < deadline:
         time.sleep(0.001)
     assert working.outputs() == [{"tool_call_id": "call_1", "output": "8"}]
     working.stop()
-    loop.join(10)
+    loop.join(GUARD)
     assert all(ended(thread) for thread in ours())
 
 
