@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
+from faces import Face, OnEventLoop, OnThreads, on_faces
 from guard import GUARD
 
 from rx_assistant.events import BY_NAME, StreamEvent, frame
@@ -237,3 +239,44 @@ async def until_async(done: Callable[[], Any]) -> None:
     with anyio.fail_after(GUARD):
         while not done():  # noqa: ASYNC110  # what is waited for knows of no event
             await anyio.sleep(0.0005)
+
+
+# -- the faces of a stream ---------------------------------------------------------------------------------------------
+
+
+class StreamFace(Face):
+    """A face with the bodies and streams of it."""
+
+    body: Any
+    """The class of a body."""
+    over: Callable[..., Any]
+    """Makes a stream over a body, from options; functions among them suit both faces."""
+
+
+class Threads(OnThreads, StreamFace):
+    body = FedBody
+    over = staticmethod(sync_stream)
+
+
+class EventLoop(OnEventLoop, StreamFace):
+    body = AsyncFedBody
+
+    @staticmethod
+    def over(body: Any, **options: Any) -> AsyncAssistantStream:
+        return async_stream(body, **{name: _later(option) for name, option in options.items()})
+
+
+def _later(option: Any) -> Any:
+    """A function becomes a coroutine function."""
+    if not callable(option):
+        return option
+
+    async def call(*arguments: Any) -> Any:
+        await anyio.lowlevel.checkpoint()
+        return option(*arguments)
+
+    return call
+
+
+FACES: tuple[StreamFace, ...] = (Threads("threads"), EventLoop("asyncio"), EventLoop("trio"))
+on_every_face = on_faces(FACES)
