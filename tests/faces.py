@@ -142,6 +142,11 @@ async def first(items: Any) -> Any:
     return await anext(Each(items))
 
 
+async def last(items: Any) -> Any:
+    """The last item, from `await items` or `items.run()`."""
+    return await items if isinstance(items, AsyncStream) else items.run()
+
+
 async def listed(items: Any) -> list[Any]:
     """All items of a loop."""
     return [item async for item in Each(items)]

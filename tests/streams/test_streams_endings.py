@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
-from faces import got
+from faces import got, last
 from streams_bodies import (
     DONE,
     FedBody,
@@ -23,7 +23,6 @@ from streams_bodies import (
     sync_stream,
 )
 
-from rx_assistant import AsyncStream
 from rx_assistant.errors import (
     APIConnectionError,
     EventDecodeError,
@@ -257,7 +256,7 @@ async def test_after_a_break_every_getter_raises_it(face: StreamFace, name: str)
             assert raised.value is stream.log.failure
         for _ in range(2):
             with pytest.raises((RxAssistantError, OSError)) as raised:
-                await got(stream if isinstance(stream, AsyncStream) else stream.run())
+                await last(stream)
             assert raised.value is stream.log.failure
 
 
