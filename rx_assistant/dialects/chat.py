@@ -5,7 +5,8 @@ are the same for role, id, name, type, content, delta, choices and usage. The ru
 
 | what comes | what it means |
 |---|---|
-| `tool_calls` as one object (TGI) | a list of one |
+| `tool_calls` or `content` as one object (TGI) | a list of one |
+| name and arguments beside the call's id, without `function` | as if they stood in `function` |
 | `function_call` beside `tool_calls` (llama-cpp-python) | is ignored; alone, it is a call |
 | an index seen before, same or no id | the call goes on |
 | the same index, another id (vLLM, LiteLLM) | a new call |
@@ -16,17 +17,21 @@ are the same for role, id, name, type, content, delta, choices and usage. The ru
 | arguments as an object (TGI), null, missing (Databricks, Writer) | serialised; nothing; `""` |
 | no id, or an id that another call has | a fresh one |
 | finish_reason `stop` with calls (Ollama, Gemini) | requires_action: the calls decide, not the word |
+| finish_reason in capitals, `MAX_TOKENS`, `model_length` (Mistral), `SAFETY` | `length`, `content_filter` |
 | a second finish_reason, content after it (OpenRouter, Cerebras) | the last word counts, content counts |
 | usage in every chunk, in `x_groq`, twice | the last one counts |
 | `reasoning_content`, `reasoning`, `reasoning_details`, parts `thinking` (Mistral), a leading `<think>` | reasoning |
 | a `<think>` that never closes | text |
 | `{"error": …}`, `{"object": "error", …}`, `[{"error": …}]` at status 200 | failed, unless `length` came before |
+| `{"detail": …}`, `{"message": …}` and no proper ending | failed, with these words |
+| bytes that are no UTF-8, numbers of any length | cost that member, not the chunk |
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from math import isfinite
 from typing import Any, Final, Literal, TypeAlias
 
 from pydantic_core import from_json, to_json
@@ -138,6 +143,7 @@ class ChatReader:
         self._error: dict[str, Any] | None = None
         self._usage: Usage | None = None
         self._unread = b""
+        self._stray = ""  # the words of a payload that is no chunk
         self._odd = False  # whether a payload held escapes that are not Unicode: texts may hold halves of pairs
         self._halves = {kind: Halves() for kind in (Text, Reasoning, Refusal)}
 
@@ -176,7 +182,7 @@ class ChatReader:
         """What a payload says. `name` is the event's name in its frame; `error` marks any payload as an error."""
         if self._done:
             return []
-        if payload[:1] == b"[" and payload.strip() == _DONE:
+        if payload[:1] in b"[ " and payload.strip() == _DONE:
             self._done = True
             return []
         parts: list[Part] = []
@@ -249,12 +255,14 @@ class ChatReader:
         for position, choice in enumerate(choices if type(choices) is list else (choices,)):
             if type(choice) is not dict:
                 continue
-            index = choice.get("index")
+            index = _whole_number(choice.get("index"))
             if (position if index is None else index) == self._choice:
                 kept = self._read_choice(choice, parts) or kept
             else:
                 kept = True
         if not parts and (kept or not chunk.keys() <= _PLAIN_CHUNK) and self._error is None:
+            if choices is None:
+                self._stray = self._stray or error_text(chunk)
             parts.append(Unknown(str(chunk.get("object") or "chat.completion.chunk")))
 
     def _read_choice(self, choice: dict[str, Any], parts: list[Part]) -> bool:
@@ -266,7 +274,7 @@ class ChatReader:
             kept = not parts and not delta.keys() <= _PLAIN_DELTA
         finish = choice.get("finish_reason")
         if finish:
-            self._finish = str(finish)
+            self._finish = _FINISHES.get(str(finish).lower(), str(finish))
         if choice.get("error"):
             self._fail(choice["error"])
         return kept or bool(choice.get("logprobs"))
@@ -282,8 +290,8 @@ class ChatReader:
         if content:
             if type(content) is str:
                 self._take_text(content, parts)
-            elif type(content) is list:
-                for piece in content:
+            else:
+                for piece in content if type(content) is list else (content,):
                     self._read_piece(piece, parts)
         refusal = delta.get("refusal")
         if refusal and type(refusal) is str:
@@ -298,7 +306,7 @@ class ChatReader:
                 if type(call) is dict:
                     self._read_call(call, parts)
         elif delta.get("function_call") and not self._modern_calls and type(delta["function_call"]) is dict:
-            self._read_call({"index": 0, "function": delta["function_call"]}, parts)
+            self._read_call({"index": _LEGACY, "function": delta["function_call"]}, parts)
 
     def _read_piece(self, piece: Any, parts: list[Part]) -> None:
         """One piece of a content list: text, reasoning or a refusal."""
@@ -389,7 +397,7 @@ class ChatReader:
 
     def _read_call(self, told: dict[str, Any], parts: list[Part]) -> None:
         self._flush_thinking(parts)
-        function = _object(told.get("function"))
+        function = _object(told.get("function")) or told
         name, given_id = _word(function.get("name")), _word(told.get("id"))
         call = self._call_for(_whole_number(told.get("index")), given_id, name)
         if given_id and not call.given_id:
@@ -471,20 +479,26 @@ class ChatReader:
             return Ending("failed", "run_failed", message=self._no_answer(), usage=usage)
         if not self.is_over:
             why = "the model's answer broke off: the stream ended without finish_reason and [DONE]"
-            return Ending("failed", "run_failed", message=why, usage=usage)
+            return Ending("failed", "run_failed", message=self._with_stray(why), usage=usage)
         return Ending("requires_action" if self._calls else "completed", usage=usage)
 
     def _no_answer(self) -> str:
         said = self._unread[:_SHOWN].decode("utf-8", "replace").strip()
-        return f"the model gave no answer: {said}" if said else "the model gave no answer"
+        return f"the model gave no answer: {said}" if said else self._with_stray("the model gave no answer")
+
+    def _with_stray(self, why: str) -> str:
+        return f"{why}: {self._stray[:_SHOWN]}" if self._stray else why
 
     # -- payloads that are not JSON ------------------------------------------------------------------------------
 
     def _read_broken(self, payload: bytes, name: bytes) -> Any:
-        """The value of a payload that is not JSON by itself: the rest of an earlier one, or text with odd escapes."""
+        """The value of a payload that is not JSON by itself.
+
+        It may be the rest of an earlier one, hold bytes or escapes that are not Unicode, or numbers of any length.
+        """
         for text in (payload, self._unread + b"\n" + payload if self._unread else b""):
             try:
-                value = json.loads(text)
+                value = json.loads(text.decode("utf-8-sig", "replace"), parse_int=_any_int)
             except (ValueError, RecursionError):
                 continue
             self._unread, self._odd = b"", True
@@ -497,9 +511,17 @@ class ChatReader:
 
 _NOTHING: Final[dict[str, Any]] = {}
 _SHOWN: Final = 300
+_DIGITS: Final = 300  # a longer number is no count; Python converts up to 4,300
 _UNREAD: Final = 1 << 20
 _JOINED_DETAILS: Final = frozenset({"text", "summary", "data", "signature"})
-_CALL_MEMBERS: Final = frozenset({"index", "id", "type", "function"})
+_CALL_MEMBERS: Final = frozenset({"index", "id", "type", "function", "name", "arguments"})
+_LEGACY: Final = -1  # the index of the call in `function_call`, which no call in `tool_calls` continues
+_FINISHES: Final = {
+    **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),  # model_length is Mistral's
+    **dict.fromkeys(("content_filter", "safety"), "content_filter"),
+    "error": "error",
+}
+"""Words that decide, in any case of letters: gateways pass on the words of other protocols."""
 
 
 def _usage(told: dict[str, Any]) -> Usage:
@@ -518,7 +540,13 @@ def _usage(told: dict[str, Any]) -> Usage:
 
 
 def _count(value: Any) -> int:
-    return int(value) if isinstance(value, int | float) else 0
+    if isinstance(value, float):
+        return int(value) if isfinite(value) else 0
+    return _whole_number(value) or 0
+
+
+def _any_int(digits: str) -> int | float:
+    return int(digits) if len(digits) < _DIGITS else float(digits)
 
 
 def _word(value: Any) -> str:
@@ -534,7 +562,7 @@ def _object(value: Any) -> dict[str, Any]:
 def _whole_number(value: Any) -> int | None:
     if type(value) is int:
         return value
-    return int(value) if isinstance(value, str) and value.isdecimal() else None
+    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < _DIGITS else None
 
 
 def _text_within(value: Any) -> str:
