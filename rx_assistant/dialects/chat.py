@@ -29,15 +29,13 @@ are the same for role, id, name, type, content, delta, choices and usage. The ru
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
-from math import isfinite
 from typing import Any, Final, Literal, TypeAlias
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from rx_assistant.dialects.errors import error_text
-from rx_assistant.dialects.halves import Halves, whole
+from rx_assistant.dialects.halves import Halves
 from rx_assistant.dialects.parts import (
     Arguments,
     Call,
@@ -50,6 +48,7 @@ from rx_assistant.dialects.parts import (
     Unknown,
     Usage,
 )
+from rx_assistant.dialects.reading import SHOWN, Broken, count_in, json_text, object_in, whole_number_in, word_in
 from rx_assistant.dialects.thinking import Thinking
 from rx_assistant.dialects.translator import Translator
 from rx_assistant.dialects.writer import RunWriter
@@ -142,7 +141,7 @@ class ChatReader:
         self._done = False
         self._error: dict[str, Any] | None = None
         self._usage: Usage | None = None
-        self._unread = b""
+        self._broken = Broken()
         self._stray = ""  # the words of a payload that is no chunk
         self._odd = False  # whether a payload held escapes that are not Unicode: texts may hold halves of pairs
         self._halves = {kind: Halves() for kind in (Text, Reasoning, Refusal)}
@@ -162,7 +161,7 @@ class ChatReader:
     @property
     def unread(self) -> bytes:
         """Payloads that were not JSON, as far as they are kept."""
-        return self._unread
+        return self._broken.unread
 
     def turn(self) -> dict[str, Any]:
         """The turn as an assistant message of this protocol, to be sent back to the same server.
@@ -189,7 +188,8 @@ class ChatReader:
         try:
             chunk = from_json(payload)
         except ValueError:
-            chunk = self._read_broken(payload, name)
+            chunk = self._broken.read(payload) if name != b"error" else payload.decode("utf-8", "replace")
+            self._odd = self._broken.found
         if name == b"error":
             self._fail(chunk)
         elif type(chunk) is dict:
@@ -208,7 +208,7 @@ class ChatReader:
     def end(self) -> tuple[list[Part], Ending]:
         """What was held back until now, and how the turn ended."""
         parts: list[Part] = []
-        if self._unread:
+        if self._broken.unread:
             parts.append(Unknown("message"))
         self._think(self._halves[Reasoning].end(), parts)
         self._refuse(self._halves[Refusal].end(), parts)
@@ -245,7 +245,7 @@ class ChatReader:
         error = chunk.get("error")
         if error or chunk.get("object") == "error":
             self._fail(error or chunk)
-        usage = chunk.get("usage") or _object(chunk.get("x_groq")).get("usage")
+        usage = chunk.get("usage") or object_in(chunk.get("x_groq")).get("usage")
         if type(usage) is dict and usage:
             self._usage = _usage(usage)
         if not self.model and isinstance(chunk.get("model"), str):
@@ -255,7 +255,7 @@ class ChatReader:
         for position, choice in enumerate(choices if type(choices) is list else (choices,)):
             if type(choice) is not dict:
                 continue
-            index = _whole_number(choice.get("index"))
+            index = whole_number_in(choice.get("index"))
             if (position if index is None else index) == self._choice:
                 kept = self._read_choice(choice, parts) or kept
             else:
@@ -318,7 +318,7 @@ class ChatReader:
             case "thinking" | "reasoning":
                 self._think(_text_within(piece.get("thinking") or piece.get("reasoning") or piece.get("text")), parts)
             case "refusal":
-                self._refuse(_word(piece.get("refusal")), parts)
+                self._refuse(word_in(piece.get("refusal")), parts)
             case _:
                 self._take_text(_text_within(piece.get("text")), parts)
 
@@ -345,7 +345,9 @@ class ChatReader:
     def _refuse(self, value: str, parts: list[Part]) -> None:
         if self._odd:
             value = self._halves[Refusal].push(value)
-        if value:
+        if value and self._calls:
+            self._put_text(value, parts)
+        elif value:
             self._refused = True
             parts.append(Refusal(value))
 
@@ -397,9 +399,9 @@ class ChatReader:
 
     def _read_call(self, told: dict[str, Any], parts: list[Part]) -> None:
         self._flush_thinking(parts)
-        function = _object(told.get("function")) or told
-        name, given_id = _word(function.get("name")), _word(told.get("id"))
-        call = self._call_for(_whole_number(told.get("index")), given_id, name)
+        function = object_in(told.get("function")) or told
+        name, given_id = word_in(function.get("name")), word_in(told.get("id"))
+        call = self._call_for(whole_number_in(told.get("index")), given_id, name)
         if given_id and not call.given_id:
             call.given_id = given_id
         if name and not call.name:
@@ -409,7 +411,7 @@ class ChatReader:
                 call.extra[key] = value
         arguments = function.get("arguments")
         if arguments is not None and arguments != "":
-            text = arguments if isinstance(arguments, str) else to_json(arguments).decode()
+            text = arguments if isinstance(arguments, str) else json_text(arguments)
             self._put_arguments(call, call.halves.push(text) if self._odd else text, parts)
         if call.name and not call.told:
             self._tell(call, parts)
@@ -483,36 +485,13 @@ class ChatReader:
         return Ending("requires_action" if self._calls else "completed", usage=usage)
 
     def _no_answer(self) -> str:
-        said = self._unread[:_SHOWN].decode("utf-8", "replace").strip()
+        said = self._broken.said()
         return f"the model gave no answer: {said}" if said else self._with_stray("the model gave no answer")
 
     def _with_stray(self, why: str) -> str:
-        return f"{why}: {self._stray[:_SHOWN]}" if self._stray else why
-
-    # -- payloads that are not JSON ------------------------------------------------------------------------------
-
-    def _read_broken(self, payload: bytes, name: bytes) -> Any:
-        """The value of a payload that is not JSON by itself.
-
-        It may be the rest of an earlier one, hold bytes or escapes that are not Unicode, or numbers of any length.
-        """
-        for text in (payload, self._unread + b"\n" + payload if self._unread else b""):
-            try:
-                value = json.loads(text.decode("utf-8-sig", "replace"), parse_int=_any_int)
-            except (ValueError, RecursionError):
-                continue
-            self._unread, self._odd = b"", True
-            return value
-        if name == b"error":
-            return payload.decode("utf-8", "replace")
-        self._unread = (self._unread + b"\n" + payload if self._unread else payload)[:_UNREAD]
-        return None
+        return f"{why}: {self._stray[:SHOWN]}" if self._stray else why
 
 
-_NOTHING: Final[dict[str, Any]] = {}
-_SHOWN: Final = 300
-_DIGITS: Final = 300  # a longer number is no count; Python converts up to 4,300
-_UNREAD: Final = 1 << 20
 _JOINED_DETAILS: Final = frozenset({"text", "summary", "data", "signature"})
 _CALL_MEMBERS: Final = frozenset({"index", "id", "type", "function", "name", "arguments"})
 _LEGACY: Final = -1  # the index of the call in `function_call`, which no call in `tool_calls` continues
@@ -526,43 +505,17 @@ _FINISHES: Final = {
 
 def _usage(told: dict[str, Any]) -> Usage:
     """Counts under the names of a run's usage, its misspelt `prompt_token_details` included."""
-    prompt, completion = _count(told.get("prompt_tokens")), _count(told.get("completion_tokens"))
+    prompt, completion = count_in(told.get("prompt_tokens")), count_in(told.get("completion_tokens"))
     before, after = told.get("prompt_tokens_details") or {}, told.get("completion_tokens_details") or {}
     cached = told.get("prompt_cache_hit_tokens") or (before.get("cached_tokens") if type(before) is dict else 0)
     reasoning = after.get("reasoning_tokens") if type(after) is dict else 0
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
-        "total_tokens": _count(told.get("total_tokens")) or prompt + completion,
-        "prompt_token_details": {"cached_tokens": _count(cached)},
-        "completion_tokens_details": {"reasoning_tokens": _count(reasoning)},
+        "total_tokens": count_in(told.get("total_tokens")) or prompt + completion,
+        "prompt_token_details": {"cached_tokens": count_in(cached)},
+        "completion_tokens_details": {"reasoning_tokens": count_in(reasoning)},
     }
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, float):
-        return int(value) if isfinite(value) else 0
-    return _whole_number(value) or 0
-
-
-def _any_int(digits: str) -> int | float:
-    return int(digits) if len(digits) < _DIGITS else float(digits)
-
-
-def _word(value: Any) -> str:
-    if type(value) is not str:
-        return "" if value is None else str(value)
-    return value if value.isascii() else whole(value)
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if type(value) is dict else _NOTHING
-
-
-def _whole_number(value: Any) -> int | None:
-    if type(value) is int:
-        return value
-    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < _DIGITS else None
 
 
 def _text_within(value: Any) -> str:
@@ -578,7 +531,7 @@ def _texts(pieces: list[Any]) -> Iterator[str]:
 
 
 def _detail_text(item: Any) -> str:
-    return _word(item.get("text") or item.get("summary")) if type(item) is dict else ""
+    return word_in(item.get("text") or item.get("summary")) if type(item) is dict else ""
 
 
 def _echoed(call: _OpenCall) -> dict[str, Any]:
