@@ -396,11 +396,11 @@ def test_an_older_schema_is_brought_forward(data, monkeypatch):
 def test_a_file_that_is_no_database_is_a_clear_error(data):
     data.mkdir()
     (data / "objects.sqlite").write_bytes(b"not a database" * 1000)
-    with pytest.raises(ConfigurationError, match=r"objects\.sqlite cannot be opened as a database"):
+    with pytest.raises(ConfigurationError, match=r"objects\.sqlite cannot be opened as a database") as held:
         serving(data)
     (data / "objects.sqlite").unlink()
-    with serving(data):  # the lock was let go
-        pass
+    with serving(data):  # the lock was let go, although the error is kept
+        assert held
 
 
 def test_a_directory_that_cannot_be_made_is_a_clear_error(data):
