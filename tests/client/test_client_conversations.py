@@ -383,10 +383,17 @@ def test_answers_can_be_looped_over_while_questions_come(face: Any, server: Serv
         conversation = client.conversation(await assistant(client))
         questions: Subject[str] = Subject()
         texts = questions.pipe(ax.answers(conversation), ax.messages())
-        timer = threading.Timer(0.05, lambda: [questions.on_next("short a"), questions.on_next("short b")])
-        timer.start()
+
+        def ask() -> None:
+            while not questions.observers:
+                threading.Event().wait(0.001)
+            questions.on_next("short a")
+            questions.on_next("short b")
+
+        asking = threading.Thread(target=ask)
+        asking.start()
         heard = await listed(texts.pipe(ops.take(2)))
-        timer.join()
+        asking.join()
         assert [said(message)[1] for message in heard] == ["Answer to short a:", "Answer to short b:"]
 
     face(story)
