@@ -249,21 +249,29 @@ class StreamFace(Face):
 
     body: Any
     """The class of a body."""
-    over: Callable[..., Any]
-    """Makes a stream over a body, from options; functions among them suit both faces."""
+
+    def opened(self, open: Callable[[], Any], **options: Any) -> Any:
+        """A stream over the body that `open` gives. Functions among the options suit both faces."""
+        raise NotImplementedError
+
+    def over(self, body: Any, **options: Any) -> Any:
+        """A stream over a body."""
+        return self.opened(lambda: body, **options)
 
 
 class Threads(OnThreads, StreamFace):
     body = FedBody
-    over = staticmethod(sync_stream)
+
+    def opened(self, open: Callable[[], Any], **options: Any) -> AssistantStream:
+        return AssistantStream(open, **{"cancel_wait": 0, **options})
 
 
 class EventLoop(OnEventLoop, StreamFace):
     body = AsyncFedBody
 
-    @staticmethod
-    def over(body: Any, **options: Any) -> AsyncAssistantStream:
-        return async_stream(body, **{name: _later(option) for name, option in options.items()})
+    def opened(self, open: Callable[[], Any], **options: Any) -> AsyncAssistantStream:
+        options = {"cancel_wait": 0, **options}
+        return AsyncAssistantStream(_later(open), **{name: _later(option) for name, option in options.items()})
 
 
 def _later(option: Any) -> Any:
