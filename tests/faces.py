@@ -18,7 +18,7 @@ import anyio.lowlevel
 import pytest
 from guard import GUARD
 
-from rx_assistant import AsyncStream
+from rx_assistant import AssistantClient, AsyncAssistantClient, AsyncStream
 
 
 class Face:
@@ -97,18 +97,16 @@ class OnEventLoop(Face):
 class Block:
     """A `with` block of either kind."""
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    def __init__(self, manager: Any) -> None:
+        # a synchronous stream has `__aenter__`, too, to say what is right
+        self._is_async = inspect.iscoroutinefunction(getattr(manager, "__aenter__", None))
+        self._manager = manager
 
     async def __aenter__(self) -> Any:
-        if isinstance(self._stream, AsyncStream):
-            return await self._stream.__aenter__()
-        return self._stream.__enter__()
+        return await self._manager.__aenter__() if self._is_async else self._manager.__enter__()
 
     async def __aexit__(self, *error: Any) -> Any:
-        if isinstance(self._stream, AsyncStream):
-            return await self._stream.__aexit__(*error)
-        return self._stream.__exit__(*error)
+        return await self._manager.__aexit__(*error) if self._is_async else self._manager.__exit__(*error)
 
 
 class Each:
@@ -150,6 +148,30 @@ async def last(items: Any) -> Any:
 async def listed(items: Any) -> list[Any]:
     """All items of a loop."""
     return [item async for item in Each(items)]
+
+
+async def entered(manager: Any) -> Any:
+    """What a block gives, entered."""
+    return await Block(manager).__aenter__()
+
+
+async def left(manager: Any) -> None:
+    """A block is left."""
+    await Block(manager).__aexit__(None, None, None)
+
+
+def with_client(face: str, base_url: str, story: Callable[[Any], Any], **settings: Any) -> Any:
+    """What a story gives that is told to a client of the face "sync", "asyncio" or "trio"; awaited where it can be."""
+    if face == "sync":
+        with AssistantClient(base_url=base_url, **settings) as client:
+            return driven(got(story(client)))
+
+    async def main() -> Any:
+        async with AsyncAssistantClient(base_url=base_url, **settings) as client:
+            with anyio.fail_after(2 * GUARD):
+                return await got(story(client))
+
+    return anyio.run(main, backend=face)
 
 
 def driven(coroutine: Coroutine[Any, Any, Any]) -> Any:
