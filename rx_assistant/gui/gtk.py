@@ -27,7 +27,7 @@ class GtkHost(ClosingHost):
         gobject = sys.modules.get("gi.repository.GObject")
         if gobject is None or not isinstance(owner, gobject.GObject):
             raise TypeError(f"owner must be a window or an application of GTK, got {type(owner).__name__}")
-        from gi.repository import GLib  # type: ignore[import-not-found, unused-ignore]
+        from gi.repository import GLib  # type: ignore[import-not-found, unused-ignore]  # not from PyPI
 
         self._glib = GLib
         names = [name for name in ("destroy", "shutdown") if gobject.signal_lookup(name, owner)]

@@ -210,7 +210,7 @@ def _receivers(core: Any) -> Any:
                 host.window_event(watched, event)
             return False
 
-        @slot()  # type: ignore[untyped-decorator, unused-ignore]
+        @slot()  # type: ignore[untyped-decorator, unused-ignore]  # typed by one binding only
         def end(self) -> None:
             host = self.host()
             if host is not None:

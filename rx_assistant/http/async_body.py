@@ -46,7 +46,7 @@ class AsyncResponseBody:
         self._state = BodyState(response, timeout, started, clock, read=timeout.read, client_closed=client_closed)
         self.request_id = self._state.request_id
         self._on_release = released
-        self._chunks: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]
+        self._chunks: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]  # of an async client
         self._waits = waits(self._state.left)
         self._next = self._waits.around(self._chunks.__anext__)
         self._gone: anyio.Event | None = None

@@ -194,7 +194,7 @@ class ResponseBody:
         self.request_id = self._state.request_id
         self._abort = abort or _abort_of(response)
         self._on_release = released
-        self._chunks: Iterator[bytes] = iter(response.stream)  # type: ignore[arg-type]
+        self._chunks: Iterator[bytes] = iter(response.stream)  # type: ignore[arg-type]  # of a sync client
         self._lock = RLock()
         self._alarm = Alarm(self._call_later, self._state.left, self._abort.cut)
 

@@ -72,4 +72,4 @@ def _abandon(task: asyncio.Task[Any]) -> None:
     _abandoned.add(task)
     asyncio.tasks._unregister_task(task)
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(task.get_coro()))
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # of CPython

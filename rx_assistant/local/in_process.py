@@ -31,7 +31,7 @@ from rx_assistant.local.state import State
 if TYPE_CHECKING:
     import httpx2
 
-    class _Transports(  # type: ignore[misc]  # pyright: ignore[reportIncompatibleMethodOverride]
+    class _Transports(  # type: ignore[misc]  # pyright: ignore[reportIncompatibleMethodOverride]  # httpx or httpx2
         httpx.BaseTransport, httpx.AsyncBaseTransport, httpx2.BaseTransport, httpx2.AsyncBaseTransport
     ): ...
 
@@ -365,7 +365,7 @@ def _read_timeout(request: Any) -> float | None:
 def _body_classes(library: Any) -> tuple[type[Any], type[Any]]:
     """The bodies of replies. The library requires classes derived from its own."""
 
-    class Body(library.SyncByteStream):  # type: ignore[misc]
+    class Body(library.SyncByteStream):  # type: ignore[misc]  # httpx or httpx2
         def __init__(self, take: Callable[[], bytes | None], leave: Callable[[], None]) -> None:
             self._take, self._leave = take, leave
 
@@ -375,7 +375,7 @@ def _body_classes(library: Any) -> tuple[type[Any], type[Any]]:
         def close(self) -> None:
             self._leave()
 
-    class AsyncBody(library.AsyncByteStream):  # type: ignore[misc]
+    class AsyncBody(library.AsyncByteStream):  # type: ignore[misc]  # httpx or httpx2
         def __init__(self, take: Callable[[], Coroutine[Any, Any, bytes | None]], leave: Callable[[], None]) -> None:
             self._take, self._leave = take, leave
 

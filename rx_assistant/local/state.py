@@ -8,7 +8,7 @@ import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from rx_assistant.errors import may_be_secret
@@ -98,12 +98,17 @@ class State:
         self.settings = settings
         self.engine = engine
         self.faults = faults
-        self.data = None if settings.data is None else DataDirectory(settings.data)
-        self.store = Store() if self.data is None else Store(self.data.objects)
-        self.files = Files(self.store, self.data)
         self.at_close: list[Callable[[], Coroutine[None, None, None]]] = []
-        self.stores = self._vector_stores()
-        self.replays = Replays() if self.data is None else Replays(self.store, self._kept_log)
+        with ExitStack() as opened:  # if one part cannot be opened, those before it are closed
+            self.data = None if settings.data is None else DataDirectory(settings.data)
+            if self.data is not None:
+                opened.callback(self.data.close)
+            self.store = Store() if self.data is None else Store(self.data.objects)
+            opened.callback(self.store.close)
+            self.files = Files(self.store, self.data)
+            self.stores = self._vector_stores()
+            self.replays = Replays() if self.data is None else Replays(self.store, self._kept_log)
+            opened.pop_all()
         self.requests: deque[RequestRecord] = deque()
         self._recorded_bytes = 0
         self.run_ttl = settings.run_ttl

@@ -73,6 +73,7 @@ async def _read(request: Request, upload: Upload, target: IO[bytes], limit: int)
         raise bad_request("Expected a body of the type multipart/form-data.", code="invalid_content_type")
     reading = _Reading(upload, target, limit)
     try:
+        # python-multipart declares a TypedDict
         parser = MultipartParser(boundary, reading.callbacks())  # type: ignore[arg-type]
         async for chunk in request.stream():
             parser.write(chunk)

@@ -114,6 +114,7 @@ class VectorStores:
                 self._start(store_id, member["id"], member["chunking_strategy"])
             indexed.discard(key)
         for store_id, file_id in indexed:
+            # mypy infers no lambda with a default
             self._index.tell(lambda index, key=(store_id, file_id): index.remove(*key))  # type: ignore[misc]
         if self._embedding is not None:
             self._embedding.begin()
@@ -435,6 +436,7 @@ class VectorStores:
         try:
             for start in range(0, len(found), _SLICE):
                 some = found[start : start + _SLICE]
+                # mypy infers no lambda with a default
                 await self._index.ask(lambda index, some=some: index.add(store_id, file_id, some))  # type: ignore[misc]
         except asyncio.CancelledError:
             self._index.tell(lambda index: index.remove(store_id, file_id))

@@ -130,5 +130,6 @@ def call_delta(event: ThreadRunStepDelta, position: int) -> ToolCallDelta:
     narrow = event._narrow or event.narrow
     if narrow[2]:
         return (_view_function if narrow[1][0][1] == "function" else _view_code)(event, position)
+    # the caller has found the call in the event
     call: ToolCallDelta = event.data.delta.step_details.tool_calls[position]  # type: ignore[union-attr,index]
     return call

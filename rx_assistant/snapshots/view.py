@@ -45,7 +45,7 @@ class View:
         return self._model.model_construct(set(values), **values)
 
     @property
-    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]  # object declares a variable
         values: dict[str, Any] = self.to_model().__dict__
         return values
 

@@ -73,7 +73,7 @@ class Pump:
         self._sleepers = Sleepers()
         self._plain: threading.Thread | None = None  # the thread that read last, if it is not a worker thread of anyio
         self._thread: threading.Thread | None = None
-        self._over = False  # the background thread has read all that it will read
+        self._thread_over = False  # the background thread has read all that it will read
         log.listen(self._notify)
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ class Pump:
                 self._pump_on()
         finally:
             self._log.drainer = None
-            self._over = True
+            self._thread_over = True
             self._notify()
 
     def _pump_on(self) -> None:
@@ -327,7 +327,7 @@ class Pump:
         thread, here = self._thread, threading.get_ident()
         if thread is None or thread.ident == here or self._log.delivering in (thread.ident, here):
             return
-        if self._sleepers.sleep(lambda: self._over, THREAD_SECONDS):
+        if self._sleepers.sleep(lambda: self._thread_over, THREAD_SECONDS):
             thread.join(THREAD_SECONDS)
 
     def leave(self, *, patient: bool) -> None:

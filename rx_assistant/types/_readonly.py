@@ -27,7 +27,7 @@ class ReadOnlyList(list[_T]):
 
     __slots__ = ()
 
-    def __hash__(self) -> int:  # type: ignore[override]
+    def __hash__(self) -> int:  # type: ignore[override]  # a list has none
         return hash(tuple(self))
 
     def __copy__(self) -> ReadOnlyList[_T]:
@@ -52,7 +52,7 @@ class ReadOnlyDict(dict[_K, _V]):
 
     __slots__ = ()
 
-    def __hash__(self) -> int:  # type: ignore[override]
+    def __hash__(self) -> int:  # type: ignore[override]  # a dict has none
         return hash(frozenset(self.items()))
 
     def __copy__(self) -> ReadOnlyDict[_K, _V]:

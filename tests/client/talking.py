@@ -11,9 +11,9 @@ from typing import Any
 
 import anyio
 import sniffio
-from loopback import GUARD
+from faces import entered, left, listed
+from guard import GUARD
 
-from rx_assistant import AssistantClient, AsyncAssistantClient, Stream
 from rx_assistant.local import RunContext
 from rx_assistant.local.engine import Action, Gate, Text
 
@@ -23,58 +23,9 @@ LOOK = 0.002  # seconds
 Story = Callable[[Any], Coroutine[Any, Any, None]]
 
 
-def tell(face: str, base_url: str, story: Story, **settings: Any) -> None:
-    """Run a story with a client of this face."""
-    if face == "sync":
-        with AssistantClient(base_url=base_url, **settings) as client:
-            coroutine = story(client)
-            try:
-                coroutine.send(None)
-            except StopIteration:
-                return
-            raise AssertionError("a story on threads has waited")
-
-    async def main() -> None:
-        async with AsyncAssistantClient(base_url=base_url, **settings) as client:
-            with anyio.fail_after(8 * GUARD):
-                await story(client)
-
-    anyio.run(main, backend=face)
-
-
-async def got(value: Any) -> Any:
-    """The value, awaited where the face wants that."""
-    return await value if inspect.isawaitable(value) else value
-
-
-async def listed(value: Any) -> list[Any]:
-    """The items of a list of the API, or of a stream."""
-    if hasattr(value, "__aiter__") and not isinstance(value, Stream):
-        return [item async for item in value]
-    return list(value)
-
-
-async def opened(manager: Any) -> Any:
-    """What a block gives, entered."""
-    return await manager.__aenter__() if _is_async(manager) else manager.__enter__()
-
-
-async def left(manager: Any) -> None:
-    """A block is left."""
-    if _is_async(manager):
-        await manager.__aexit__(None, None, None)
-    else:
-        manager.__exit__(None, None, None)
-
-
-def _is_async(manager: Any) -> bool:
-    """Whether it is for `async with`: a synchronous stream has the method too, to say what is right."""
-    return inspect.iscoroutinefunction(getattr(manager, "__aenter__", None))
-
-
 async def text(stream: Any) -> str:
     """The whole answer."""
-    await opened(stream)
+    await entered(stream)
     try:
         return "".join(await listed(stream.text_deltas))
     finally:
@@ -93,7 +44,7 @@ async def pause(seconds: float) -> None:
 
 async def until(claim: Callable[[], object]) -> None:
     """Return once the claim is true."""
-    end = time.monotonic() + 4 * GUARD
+    end = time.monotonic() + GUARD
     while not claim():
         assert time.monotonic() < end, f"never came true: {inspect.getsource(claim)}"
         await pause(LOOK)

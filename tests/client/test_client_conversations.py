@@ -15,10 +15,11 @@ import anyio
 import pytest
 import sniffio
 import trio
+from faces import entered, got, left, listed, with_client
 from loopback import ended
 from reactivex import operators as ops
 from reactivex.subject import Subject
-from talking import FACES, Slow, Story, got, left, listed, opened, pause, tell, text, until
+from talking import FACES, Slow, Story, pause, text, until
 
 from rx_assistant import (
     AssistantClient,
@@ -54,7 +55,7 @@ def face(request: pytest.FixtureRequest, server: Server) -> Callable[[Story], No
 
     def run(story: Story) -> None:
         before = set(threading.enumerate())
-        tell(request.param, server.base_url, story)
+        with_client(request.param, server.base_url, story)
         late = [each for each in set(threading.enumerate()) - before if each.name.startswith("rx-assistant-")]
         assert [thread.name for thread in late if not ended(thread)] == []
 
@@ -127,7 +128,7 @@ def test_a_run_that_waits_for_outputs_is_told_in_the_log(
             client = client.with_options(base_url=other.base_url)
             assistant_id = await assistant(client)
             conversation = client.conversation(assistant_id)
-            stream = await opened(conversation.ask("a"))
+            stream = await entered(conversation.ask("a"))
             await got(stream.until_done())
             await left(stream)
             heard: list[Any] = []
@@ -231,7 +232,7 @@ def test_an_event_handler_gets_the_answer(face: Any, server: Server) -> None:
         handler = Handler() if isinstance(client, AssistantClient) else AsyncHandler()
         conversation = client.conversation(await assistant(client))
         stream = conversation.ask("short", event_handler=handler)
-        assert await opened(stream) is handler
+        assert await entered(stream) is handler
         await got(handler.until_done())
         await left(stream)
         assert "".join(pieces) == "Answer to short:"
@@ -259,7 +260,7 @@ def test_cancel_ends_the_run_and_the_next_question_is_answered(face: Any, server
 
     async def story(client: Any) -> None:
         conversation = client.conversation(await assistant(client))
-        stream = await opened(conversation.ask("a"))
+        stream = await entered(conversation.ask("a"))
         await got(stream.connect())
         await until(lambda: stream.snapshot.text)
         await got(conversation.cancel())
@@ -273,7 +274,7 @@ def test_cancel_ends_the_run_and_the_next_question_is_answered(face: Any, server
 def test_cancel_of_a_run_that_is_over_already_is_no_error(face: Any, server: Server) -> None:
     async def story(client: Any) -> None:
         conversation = client.conversation(await assistant(client))
-        stream = await opened(conversation.ask("short a"))
+        stream = await entered(conversation.ask("short a"))
         while (await listed(client.threads.runs.list(conversation.thread_id)))[0].status != "completed":
             await pause(0.005)
         await got(conversation.cancel())
@@ -343,7 +344,7 @@ def test_leaving_the_block_of_a_conversation_cancels_its_run(face: Any, server: 
         ends: list[str] = []
         conversation.busy.subscribe(None, None, lambda: ends.append("busy"))
         conversation.messages.subscribe(None, None, lambda: ends.append("messages"))
-        await opened(conversation)
+        await entered(conversation)
         heard: list[Any] = []
         conversation.answer("a").subscribe(heard.append, heard.append)
         await until(lambda: len(heard) > 5)
@@ -383,10 +384,17 @@ def test_answers_can_be_looped_over_while_questions_come(face: Any, server: Serv
         conversation = client.conversation(await assistant(client))
         questions: Subject[str] = Subject()
         texts = questions.pipe(ax.answers(conversation), ax.messages())
-        timer = threading.Timer(0.05, lambda: [questions.on_next("short a"), questions.on_next("short b")])
-        timer.start()
+
+        def ask() -> None:
+            while not questions.observers:
+                threading.Event().wait(0.001)
+            questions.on_next("short a")
+            questions.on_next("short b")
+
+        asking = threading.Thread(target=ask)
+        asking.start()
         heard = await listed(texts.pipe(ops.take(2)))
-        timer.join()
+        asking.join()
         assert [said(message)[1] for message in heard] == ["Answer to short a:", "Answer to short b:"]
 
     face(story)
@@ -483,7 +491,7 @@ def test_messages_that_are_first_watched_in_the_middle_of_an_answer_hold_everyth
     async def story(client: Any) -> None:
         conversation = client.conversation(await assistant(client))
         await text(conversation.ask("short a"))
-        stream = await opened(conversation.ask("b"))
+        stream = await entered(conversation.ask("b"))
         await got(stream.connect())
         await until(lambda: len(stream.snapshot.text) > 20)
         seen: list[tuple[Message, ...]] = []

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
+from faces import got, with_client
 from fault_server import FRAMES, frame, sends
 from loopback import Loopback, Received, Wire
 
@@ -16,7 +15,6 @@ from rx_assistant import (
     NOT_GIVEN,
     APIError,
     AssistantClient,
-    AsyncAssistantClient,
     OpenAIError,
     PollTimeoutError,
     ServerErrorEvent,
@@ -25,31 +23,15 @@ from rx_assistant import (
 )
 from rx_assistant.errors import ConfigurationError
 
-FACES = pytest.mark.parametrize("face", ["threads", "asyncio", "trio"])
+FACES = pytest.mark.parametrize("face", ["sync", "asyncio", "trio"])
 Script = Callable[[Received, Wire], Awaitable[None]]
 
 
 def play(face: str, script: Script, story: Callable[[Any], Awaitable[None]], **options: Any) -> Loopback:
-    """Run a story, written once with `await of(…)`, with a client on this face; gives the server it spoke to."""
+    """Run a story, written once with `await got(…)`, with a client on this face; gives the server it spoke to."""
     with Loopback(script) as server:
-        if face == "threads":
-            with (
-                AssistantClient(base_url=server.url, max_retries=0, **options) as client,
-                pytest.raises(StopIteration),
-            ):
-                story(client).__await__().__next__()
-        else:
-
-            async def main() -> None:
-                async with AsyncAssistantClient(base_url=server.url, max_retries=0, **options) as client:
-                    await story(client)
-
-            anyio.run(main, backend=face)
+        with_client(face, server.url, story, max_retries=0, **options)
     return server
-
-
-async def of(result: Any) -> Any:
-    return await result if inspect.isawaitable(result) else result
 
 
 async def thread(request: Received, wire: Wire) -> None:
@@ -61,13 +43,13 @@ def test_an_assigned_key_serves_every_resource_from_then_on(face: str) -> None:
     async def story(client: Any) -> None:
         assert client.api_key == "sk-1"
         threads, copy = client.beta.threads, client.with_options(api_key="sk-3")
-        await of(threads.create())
+        await got(threads.create())
         client.api_key = "sk-2"
         assert client.api_key == "sk-2"
-        await of(threads.create())
-        await of(copy.threads.create())
+        await got(threads.create())
+        await got(copy.threads.create())
         client.api_key = None
-        await of(threads.create())
+        await got(threads.create())
 
     server = play(face, thread, story, api_key="sk-1")
     keys = [request.headers.get("authorization") for request in server.requests]
@@ -93,7 +75,7 @@ def test_a_client_says_what_it_is_set_to_and_whether_it_is_closed(face: str) -> 
         assert (client.timeout.total, client.max_retries, client.is_closed()) == (9, 0, False)
         copy = client.with_options(timeout=NOT_GIVEN, max_retries=1)
         assert (copy.timeout, copy.max_retries) == (client.timeout, 1)
-        await of(client.close())
+        await got(client.close())
         seen.append((client.is_closed(), copy.is_closed()))
 
     play(face, thread, story)
@@ -107,7 +89,7 @@ def test_what_is_not_given_is_left_out_wherever_it_is_written(face: str, nothing
         await wire.json({"id": "run_1", "thread_id": "thread_1", "status": "completed", "object": "thread.run"})
 
     async def story(client: Any) -> None:
-        await of(
+        await got(
             client.beta.threads.runs.create_and_poll(
                 thread_id="thread_1",
                 assistant_id="a",
@@ -133,7 +115,7 @@ def test_an_error_event_is_an_api_error(face: str, kind: type[Exception]) -> Non
     async def story(client: Any) -> None:
         stream = client.threads.runs.stream(thread_id="t", assistant_id="a")
         with pytest.raises(kind) as caught:
-            await of(stream.until_done())
+            await got(stream.until_done())
         error: Any = caught.value
         assert type(error) is ServerErrorEvent
         assert (error.code, error.param, error.type) == ("server_error", "model", "invalid_request_error")
@@ -158,7 +140,7 @@ def processing(*statuses: str) -> Script:
 @pytest.mark.parametrize("last", ["processed", "error"])
 def test_a_file_is_waited_for_until_it_is_processed(face: str, last: str) -> None:
     async def story(client: Any) -> None:
-        file = await of(client.files.wait_for_processing("file_1", poll_interval=0.001))
+        file = await got(client.files.wait_for_processing("file_1", poll_interval=0.001))
         assert file.status == last
 
     server = play(face, processing("uploaded", "uploaded", last), story)
@@ -169,7 +151,7 @@ def test_a_file_is_waited_for_until_it_is_processed(face: str, last: str) -> Non
 def test_a_file_is_not_waited_for_longer_than_asked(face: str) -> None:
     async def story(client: Any) -> None:
         with pytest.raises(PollTimeoutError):
-            await of(client.files.wait_for_processing("file_1", poll_interval=0.001, max_wait_seconds=0.05))
+            await got(client.files.wait_for_processing("file_1", poll_interval=0.001, max_wait_seconds=0.05))
 
     play(face, processing("uploaded"), story)
 
@@ -180,7 +162,7 @@ def test_a_files_content_goes_to_a_file_under_the_old_name(face: str, tmp_path: 
         await wire.reply(200, b"hello", {"content-type": "application/octet-stream"})
 
     async def story(client: Any) -> None:
-        (await of(client.files.content("file_1"))).stream_to_file(tmp_path / "x")
+        (await got(client.files.content("file_1"))).stream_to_file(tmp_path / "x")
 
     play(face, content, story)
     assert (tmp_path / "x").read_bytes() == b"hello"

@@ -6,12 +6,12 @@ over texts, and the handler that answers tool calls from inside `on_event`.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from typing import Any
 
 import anyio
 import pytest
+from faces import got, listed, with_client
 
 from rx_assistant import AssistantClient, AssistantEventHandler, AsyncAssistantClient, AsyncAssistantEventHandler, local
 from rx_assistant.types import Run, Text, TextDelta, ToolCall, ToolCallDelta
@@ -38,117 +38,93 @@ def face(request: pytest.FixtureRequest, server: local.Server) -> Any:
     """Runs a story, written once with `await`, on each face."""
 
     def run(story: Any) -> None:
-        if request.param == "sync":
-            with AssistantClient(base_url=server.base_url) as client:
-                drive(story(client))
-            return
-
-        async def main() -> None:
-            async with AsyncAssistantClient(base_url=server.base_url) as client:
-                await story(client)
-
-        anyio.run(main, backend=request.param)
+        with_client(request.param, server.base_url, story)
 
     return run
 
 
-def drive(coroutine: Any) -> None:
-    """Run a story in which nothing ever waits."""
-    with pytest.raises(StopIteration):
-        coroutine.send(None)
-
-
-async def of(result: Any) -> Any:
-    """What a call gives, on either face."""
-    return await result if inspect.isawaitable(result) else result
-
-
-async def items(pages: Any) -> list[Any]:
-    return [item async for item in pages] if hasattr(pages, "__aiter__") else list(pages)
-
-
 def test_assistants_threads_and_messages(face: Any) -> None:
     async def story(client: Any) -> None:
-        assistant = await of(client.assistants.create(model="local", name="one", metadata={"suite": "live"}))
-        assert (await of(client.assistants.retrieve(assistant.id))).name == "one"
-        assert (await of(client.assistants.update(assistant.id, name="two"))).name == "two"
-        assert assistant.id in [each.id for each in await items(client.assistants.list(limit=1))]
-        thread = await of(client.threads.create(messages=[{"role": "user", "content": "first"}]))
-        assert (await of(client.threads.update(thread.id, metadata={"a": "b"}))).metadata == {"a": "b"}
-        assert (await of(client.threads.retrieve(thread.id))).metadata == {"a": "b"}
-        message = await of(client.threads.messages.create(thread.id, role="user", content="second"))
-        texts = [each.content[0].text.value for each in await items(client.threads.messages.list(thread.id, limit=1))]
+        assistant = await got(client.assistants.create(model="local", name="one", metadata={"suite": "live"}))
+        assert (await got(client.assistants.retrieve(assistant.id))).name == "one"
+        assert (await got(client.assistants.update(assistant.id, name="two"))).name == "two"
+        assert assistant.id in [each.id for each in await listed(client.assistants.list(limit=1))]
+        thread = await got(client.threads.create(messages=[{"role": "user", "content": "first"}]))
+        assert (await got(client.threads.update(thread.id, metadata={"a": "b"}))).metadata == {"a": "b"}
+        assert (await got(client.threads.retrieve(thread.id))).metadata == {"a": "b"}
+        message = await got(client.threads.messages.create(thread.id, role="user", content="second"))
+        texts = [each.content[0].text.value for each in await listed(client.threads.messages.list(thread.id, limit=1))]
         assert texts == ["second", "first"]
-        updated = await of(client.threads.messages.update(message.id, thread_id=thread.id, metadata={"c": "d"}))
-        assert (await of(client.threads.messages.retrieve(message.id, thread_id=thread.id))) == updated
-        assert (await of(client.threads.messages.delete(message.id, thread_id=thread.id))).deleted
-        assert (await of(client.threads.delete(thread.id))).deleted
-        assert (await of(client.assistants.delete(assistant.id))).deleted
+        updated = await got(client.threads.messages.update(message.id, thread_id=thread.id, metadata={"c": "d"}))
+        assert (await got(client.threads.messages.retrieve(message.id, thread_id=thread.id))) == updated
+        assert (await got(client.threads.messages.delete(message.id, thread_id=thread.id))).deleted
+        assert (await got(client.threads.delete(thread.id))).deleted
+        assert (await got(client.assistants.delete(assistant.id))).deleted
 
     face(story)
 
 
 def test_runs_and_steps(face: Any) -> None:
     async def story(client: Any) -> None:
-        assistant = await of(client.assistants.create(model="local", tools=[CLOCK]))
+        assistant = await got(client.assistants.create(model="local", tools=[CLOCK]))
         question = {"role": "user", "content": "What time is it in Paris?"}
-        run = await of(client.threads.create_and_run(assistant_id=assistant.id, thread={"messages": [question]}))
+        run = await got(client.threads.create_and_run(assistant_id=assistant.id, thread={"messages": [question]}))
         where = {"thread_id": run.thread_id}
         while run.status not in {"requires_action", "failed"}:
-            run = await of(client.threads.runs.retrieve(run.id, **where))
+            run = await got(client.threads.runs.retrieve(run.id, **where))
         call = run.required_action.submit_tool_outputs.tool_calls[0]
         outputs = [{"tool_call_id": call.id, "output": "noon"}]
-        run = await of(client.threads.runs.submit_tool_outputs(run.id, **where, tool_outputs=outputs))
+        run = await got(client.threads.runs.submit_tool_outputs(run.id, **where, tool_outputs=outputs))
         while run.status not in {"completed", "failed"}:
-            run = await of(client.threads.runs.retrieve(run.id, **where))
+            run = await got(client.threads.runs.retrieve(run.id, **where))
         assert run.status == "completed"
-        steps = await items(client.threads.runs.steps.list(run.id, **where, order="asc", limit=1))
+        steps = await listed(client.threads.runs.steps.list(run.id, **where, order="asc", limit=1))
         assert [step.type for step in steps] == ["tool_calls", "message_creation"]
-        assert (await of(client.threads.runs.steps.retrieve(steps[0].id, **where, run_id=run.id))) == steps[0]
-        assert (await of(client.threads.runs.update(run.id, **where, metadata={"a": "b"}))).metadata == {"a": "b"}
-        waiting = await of(
+        assert (await got(client.threads.runs.steps.retrieve(steps[0].id, **where, run_id=run.id))) == steps[0]
+        assert (await got(client.threads.runs.update(run.id, **where, metadata={"a": "b"}))).metadata == {"a": "b"}
+        waiting = await got(
             client.threads.runs.create(run.thread_id, assistant_id=assistant.id, additional_messages=[question])
         )
-        assert waiting.id in [each.id for each in await items(client.threads.runs.list(run.thread_id))]
+        assert waiting.id in [each.id for each in await listed(client.threads.runs.list(run.thread_id))]
         while waiting.status not in {"requires_action", "failed"}:
-            waiting = await of(client.threads.runs.retrieve(waiting.id, **where))
-        assert (await of(client.threads.runs.cancel(waiting.id, **where))).status in {"cancelling", "cancelled"}
+            waiting = await got(client.threads.runs.retrieve(waiting.id, **where))
+        assert (await got(client.threads.runs.cancel(waiting.id, **where))).status in {"cancelling", "cancelled"}
 
     face(story)
 
 
 def test_files_and_vector_stores(face: Any) -> None:
     async def story(client: Any) -> None:
-        file = await of(client.files.create(file=("cats.txt", b"Cats sleep all day."), purpose="assistants"))
-        assert (await of(client.files.retrieve(file.id))).bytes == 19
-        assert file.id in [each.id for each in await items(client.files.list(purpose="assistants"))]
-        assert (await of(client.files.content(file.id))).content == b"Cats sleep all day."
-        store = await of(client.vector_stores.create(name="pets"))
-        assert (await of(client.vector_stores.update(store.id, name="animals"))).name == "animals"
-        added = await of(client.vector_stores.files.create(store.id, file_id=file.id, attributes={"kind": "cat"}))
+        file = await got(client.files.create(file=("cats.txt", b"Cats sleep all day."), purpose="assistants"))
+        assert (await got(client.files.retrieve(file.id))).bytes == 19
+        assert file.id in [each.id for each in await listed(client.files.list(purpose="assistants"))]
+        assert (await got(client.files.content(file.id))).content == b"Cats sleep all day."
+        store = await got(client.vector_stores.create(name="pets"))
+        assert (await got(client.vector_stores.update(store.id, name="animals"))).name == "animals"
+        added = await got(client.vector_stores.files.create(store.id, file_id=file.id, attributes={"kind": "cat"}))
         while added.status == "in_progress":
-            added = await of(client.vector_stores.files.retrieve(file.id, vector_store_id=store.id))
+            added = await got(client.vector_stores.files.retrieve(file.id, vector_store_id=store.id))
         assert added.status == "completed"
         changed = client.vector_stores.files.update(file.id, vector_store_id=store.id, attributes={"kind": "pet"})
-        assert (await of(changed)).attributes == {"kind": "pet"}
-        found = await items(client.vector_stores.search(store.id, query="cats sleep"))
+        assert (await got(changed)).attributes == {"kind": "pet"}
+        found = await listed(client.vector_stores.search(store.id, query="cats sleep"))
         assert found[0].filename == "cats.txt"
-        parts = await items(client.vector_stores.files.content(file.id, vector_store_id=store.id))
+        parts = await listed(client.vector_stores.files.content(file.id, vector_store_id=store.id))
         assert "Cats sleep" in parts[0].text
-        assert [each.id for each in await items(client.vector_stores.files.list(store.id))] == [file.id]
-        assert (await of(client.vector_stores.files.delete(file.id, vector_store_id=store.id))).deleted
-        batch = await of(client.vector_stores.file_batches.create(store.id, file_ids=[file.id]))
+        assert [each.id for each in await listed(client.vector_stores.files.list(store.id))] == [file.id]
+        assert (await got(client.vector_stores.files.delete(file.id, vector_store_id=store.id))).deleted
+        batch = await got(client.vector_stores.file_batches.create(store.id, file_ids=[file.id]))
         while batch.status == "in_progress":
-            batch = await of(client.vector_stores.file_batches.retrieve(batch.id, vector_store_id=store.id))
+            batch = await got(client.vector_stores.file_batches.retrieve(batch.id, vector_store_id=store.id))
         assert batch.file_counts.completed == 1
-        listed = client.vector_stores.file_batches.list_files(batch.id, vector_store_id=store.id)
-        assert [each.id for each in await items(listed)] == [file.id]
-        cancelled = await of(client.vector_stores.file_batches.cancel(batch.id, vector_store_id=store.id))
+        found = client.vector_stores.file_batches.list_files(batch.id, vector_store_id=store.id)
+        assert [each.id for each in await listed(found)] == [file.id]
+        cancelled = await got(client.vector_stores.file_batches.cancel(batch.id, vector_store_id=store.id))
         assert cancelled.id == batch.id
-        assert store.id in [each.id for each in await items(client.vector_stores.list())]
-        assert (await of(client.vector_stores.retrieve(store.id))).id == store.id
-        assert (await of(client.vector_stores.delete(store.id))).deleted
-        assert (await of(client.files.delete(file.id))).deleted
+        assert store.id in [each.id for each in await listed(client.vector_stores.list())]
+        assert (await got(client.vector_stores.retrieve(store.id))).id == store.id
+        assert (await got(client.vector_stores.delete(store.id))).deleted
+        assert (await got(client.files.delete(file.id))).deleted
 
     face(story)
 

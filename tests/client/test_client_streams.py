@@ -490,14 +490,14 @@ class TestOnIdleCancel:
 
     def test_spares_a_run_to_which_somebody_returns(self) -> None:
         with Loopback(held(4)) as server:
-            stream = client_of(server).threads.runs.stream("t", assistant_id="a", on_idle="cancel", idle_grace=0.1)
+            stream = client_of(server).threads.runs.stream("t", assistant_id="a", on_idle="cancel", idle_grace=0.5)
             with stream:
                 first = stream.subscribe(lambda event: None)
                 stream.connect()
                 server.wait_for(lambda: len(server.requests) == 1)
                 first.dispose()
                 second = stream.subscribe(lambda event: None)
-                threading.Event().wait(0.25)
+                threading.Event().wait(0.75)
                 assert cancels(server) == 0
                 assert not stream.log.ended
                 second.dispose()

@@ -43,7 +43,7 @@ class Chat(ABC):
         self._steps: Any = None
         self._claim: Callable[[], object] = lambda: True
         self._script = script
-        self._until = time.monotonic() + 4 * GUARD
+        self._until = time.monotonic() + GUARD
         self._problem: BaseException | None = None
         self._run(talk)
         if self._problem is not None:

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
+from guard import GUARD
 
 from rx_assistant.gui import UiHost
 
-GUARD = 10.0  # seconds after which a test that never comes to its end fails
 LOOK = 0.002  # seconds between two looks whether it has
 
 Start = Callable[["Toolkit"], None]

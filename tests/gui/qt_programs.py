@@ -79,7 +79,7 @@ def expect(feed: Feed, ended: bool) -> None:
     turn()
     assert feed.ended is ended, f"ended: {feed.ended}"
     if not ended:
-        before, until = len(feed.shown), time.monotonic() + 5
+        before, until = len(feed.shown), time.monotonic() + 30
         feed.source.on_next("more")
         while len(feed.shown) == before and time.monotonic() < until:
             turn()

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from guard import GUARD
 
 from rx_assistant.gui import (
     AsyncioHost,
@@ -235,7 +236,7 @@ def test_nothing_keeps_a_trio_host_that_the_program_has_dropped() -> None:
         for _ in range(10):
             dropped = weakref.ref(TrioHost())
             assert gone(dropped)
-        with trio.fail_after(5):
+        with trio.fail_after(GUARD):
             while trio.lowlevel.current_statistics().tasks_living > before:
                 await trio.lowlevel.checkpoint()
 

@@ -6,6 +6,7 @@ import threading
 from typing import Any, Literal
 
 import pytest
+from guard import GUARD
 from gui_toolkits import Toolkit
 from loopback import Loopback, ended
 from run_server import finish, hang
@@ -45,7 +46,7 @@ class Application:
             if self.face == "a thread":
                 self.client.close()
             else:
-                bg.call(self.client.aclose).result(5)
+                bg.call(self.client.aclose).result(GUARD)
         for thread in set(threading.enumerate()) - before:
             if thread.name.startswith("rx-assistant"):
                 assert ended(thread), thread.name

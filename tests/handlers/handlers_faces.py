@@ -1,24 +1,18 @@
-"""The three worlds that a handler lives in: threads, asyncio and trio. One scenario is played in each.
-
-Scenarios and callbacks are written as coroutines. On the synchronous face nothing in them suspends, so they are driven
-to their end like functions.
-"""
+"""The faces that a handler lives on, with streams and handlers for each. Callbacks are written as coroutines, too."""
 
 from __future__ import annotations
 
 import functools
-import inspect
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import anyio
 import anyio.lowlevel
-import pytest
+import faces
+from faces import driven, got, listed
 from handlers_wire import saying
 
-from rx_assistant import AssistantEventHandler, AsyncAssistantEventHandler, AsyncStream
+from rx_assistant import AssistantEventHandler, AsyncAssistantEventHandler
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream, HandledAsyncStream, HandledStream
 
 CALLBACKS = tuple(name for name in vars(AssistantEventHandler) if name.startswith("on_"))
@@ -99,34 +93,16 @@ class AsyncScript(Script):
         self.closed = True
 
 
-class Face:
-    """What differs between the faces of the library, so that a scenario need not know."""
+class Face(faces.Face):
+    """A face with its streams and handlers."""
 
     base: type
     plain: type
     handled: type
     script: type[Script]
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return self.name
-
-    def play(self, scenario: Coroutine[Any, Any, None]) -> None:
-        """Run a scenario to its end."""
-        raise NotImplementedError
-
     def handler(self, kind: type) -> type:
         """A handler class with the callbacks of `kind`, which are coroutines there."""
-        raise NotImplementedError
-
-    async def until(self, done: Callable[[], bool]) -> None:
-        """Return when what goes on elsewhere has come so far; fail after five seconds."""
-        raise NotImplementedError
-
-    async def together(self, *scenarios: Callable[[], Coroutine[Any, Any, Any]]) -> list[Any]:
-        """What each scenario gave, or raised, when they are played side by side: in threads, or in tasks."""
         raise NotImplementedError
 
     def stream(self, *chunks: Any, handler: Any = None, **options: Any) -> Any:
@@ -138,14 +114,6 @@ class Face:
         made.script = script
         return made
 
-    def block(self, stream: Any) -> Block:
-        """`with stream as …`, or `async with`."""
-        return Block(stream)
-
-    def each(self, items: Any) -> Each:
-        """`for item in items`, or `async for`."""
-        return Each(items)
-
     async def ran(self, handler: Any, *chunks: Any) -> Any:
         """The handler, after it has been `event_handler=` of a stream to its end."""
         async with self.block(self.stream(*chunks, handler=handler)) as given:
@@ -153,117 +121,25 @@ class Face:
         return handler
 
 
-class SyncFace(Face):
+class SyncFace(faces.OnThreads, Face):
     base = AssistantEventHandler
     plain = AssistantStream
     handled = HandledStream
     script = SyncScript
 
-    def play(self, scenario: Coroutine[Any, Any, None]) -> None:
-        driven(scenario)
-
     def handler(self, kind: type) -> type:
         plain = {name: _function(getattr(kind, name)) for name in CALLBACKS if hasattr(kind, name)}
         return type(kind.__name__, (kind, AssistantEventHandler), plain)
 
-    async def until(self, done: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 5
-        while not done():
-            assert time.monotonic() < deadline, "nothing has happened"
-            time.sleep(0.001)  # noqa: ASYNC251  # no event loop here
 
-    async def together(self, *scenarios: Callable[[], Coroutine[Any, Any, Any]]) -> list[Any]:
-        with ThreadPoolExecutor(len(scenarios)) as pool:
-            begun = [pool.submit(driven, scenario()) for scenario in scenarios]
-        return [one.exception() or one.result() for one in begun]
-
-
-class AsyncFace(Face):
+class AsyncFace(faces.OnEventLoop, Face):
     base = AsyncAssistantEventHandler
     plain = AsyncAssistantStream
     handled = HandledAsyncStream
     script = AsyncScript
 
-    def play(self, scenario: Coroutine[Any, Any, None]) -> None:
-        async def main() -> None:
-            await scenario
-
-        anyio.run(main, backend=self.name)
-
     def handler(self, kind: type) -> type:
         return type(kind.__name__, (kind, AsyncAssistantEventHandler), {})
-
-    async def until(self, done: Callable[[], bool]) -> None:
-        with anyio.fail_after(5):
-            while not done():
-                await anyio.lowlevel.checkpoint()
-
-    async def together(self, *scenarios: Callable[[], Coroutine[Any, Any, Any]]) -> list[Any]:
-        results: list[Any] = [None] * len(scenarios)
-
-        async def play(place: int) -> None:
-            try:
-                results[place] = await scenarios[place]()
-            except Exception as error:
-                results[place] = error
-
-        async with anyio.create_task_group() as tasks:
-            for place in range(len(scenarios)):
-                tasks.start_soon(play, place)
-        return results
-
-
-class Block:
-    """A `with` block of either kind."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    async def __aenter__(self) -> Any:
-        if isinstance(self._stream, AsyncStream):
-            return await self._stream.__aenter__()
-        return self._stream.__enter__()
-
-    async def __aexit__(self, *error: Any) -> Any:
-        if isinstance(self._stream, AsyncStream):
-            return await self._stream.__aexit__(*error)
-        return self._stream.__exit__(*error)
-
-
-class Each:
-    """A loop of either kind."""
-
-    def __init__(self, items: Any) -> None:
-        try:
-            self._later: AsyncIterator[Any] | None = aiter(items)
-        except TypeError:
-            self._later, self._now = None, iter(items)
-
-    def __aiter__(self) -> Each:
-        return self
-
-    async def __anext__(self) -> Any:
-        if self._later is not None:
-            return await anext(self._later)
-        try:
-            return next(self._now)
-        except StopIteration:
-            raise StopAsyncIteration from None
-
-
-async def got(value: Any) -> Any:
-    """What a method gave, awaited where it is the asynchronous face's."""
-    return await value if inspect.isawaitable(value) else value
-
-
-def driven(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """The result of a coroutine that never suspends."""
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value
-    coroutine.close()
-    raise AssertionError("something suspended on the synchronous face")
 
 
 def _function(callback: Callable[..., Any]) -> Callable[..., Any]:
@@ -275,19 +151,7 @@ def _function(callback: Callable[..., Any]) -> Callable[..., Any]:
 
 
 FACES: tuple[Face, ...] = (SyncFace("threads"), AsyncFace("asyncio"), AsyncFace("trio"))
-
-
-def on_every_face(scenario: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Make a test of a scenario that takes `face`: it is played on threads, on asyncio and on trio."""
-
-    @functools.wraps(scenario)
-    def test(face: Face, **fixtures: Any) -> None:
-        face.play(scenario(face=face, **fixtures))
-
-    vars(test)["__signature__"] = inspect.signature(scenario)
-    del vars(test)["__wrapped__"]
-    marked: Callable[..., None] = pytest.mark.parametrize("face", FACES, ids=repr)(test)
-    return marked
+on_every_face = faces.on_faces(FACES)
 
 
 def recorder(face: Face, *, names: Iterable[str] = CALLBACKS, show: Callable[..., Any] | None = None) -> Any:
@@ -314,16 +178,11 @@ WAITS: dict[str, Callable[[Any, Face], Any]] = {
     "get_final_run": lambda given, face: got(given.get_final_run()),
     "get_final_messages": lambda given, face: got(given.get_final_messages()),
     "get_final_run_steps": lambda given, face: got(given.get_final_run_steps()),
-    "for event": lambda given, face: looped(face, given),
-    "for text": lambda given, face: looped(face, given.text_deltas),
-    "for piped": lambda given, face: looped(face, given.pipe()),
+    "for event": lambda given, face: listed(given),
+    "for text": lambda given, face: listed(given.text_deltas),
+    "for piped": lambda given, face: listed(given.pipe()),
 }
 """Every way to wait for a stream."""
-
-
-async def looped(face: Face, items: Any) -> list[Any]:
-    """All items of a loop."""
-    return [item async for item in face.each(items)]
 
 
 class Raising:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from handlers_faces import CUT, TEXT, WAITS, Face, Raising, got, looped, on_every_face, recorder
+from handlers_faces import CUT, TEXT, WAITS, Face, Raising, got, listed, on_every_face, recorder
 
 from rx_assistant import StreamTruncatedError
 
@@ -53,7 +53,7 @@ async def test_what_a_callback_raises_is_raised_once(face: Face) -> None:
         with pytest.raises(ValueError, match="mine"):
             await got(given.until_done())
         await got(given.until_done())
-        assert len(await looped(face, given)) == len(TEXT) - 1
+        assert len(await listed(given)) == len(TEXT) - 1
 
 
 @on_every_face

@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
+from guard import GUARD
 from handlers_faces import CUT, TEXT, AsyncFace, Face, got, on_every_face
 
 from rx_assistant import AssistantEventHandler
@@ -140,12 +141,12 @@ def test_a_callback_that_hangs_does_not_keep_a_block_that_is_left_early() -> Non
     class Hanging(AssistantEventHandler):
         def on_text_delta(self, delta: Any, snapshot: Any) -> None:
             inside.set()
-            release.wait(30)
+            release.wait(GUARD)
 
     inside = threading.Event()
     with HandledStream(AsBody(b"".join(TEXT)), handler=Hanging()) as given:
         given.connect()
-        assert inside.wait(5)
+        assert inside.wait(GUARD)
     assert not release.is_set()
     release.set()
 
@@ -167,7 +168,7 @@ async def test_cancelling_a_task_that_waits_for_on_end_ends_the_wait(anyio_backe
             async for _ in given:
                 pass
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(GUARD):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(read)
             await begun.wait()

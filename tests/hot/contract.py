@@ -21,13 +21,11 @@ from typing import Any
 
 import pytest
 from covering import covering, name_of
+from guard import GUARD
 from hot.hot_rigs import Rig
 from reactivex import Observer, abc, operators as ops
 
 from rx_assistant.errors import StreamTruncatedError
-
-GUARD = 5.0
-"""Seconds after which a test gives up on something that happens at once."""
 
 
 class Boom(Exception):

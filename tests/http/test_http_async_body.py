@@ -13,9 +13,10 @@ import anyio.to_thread
 import httpx
 import httpx2
 import pytest
+from guard import attempts
 from http_clients import OverAiohttp, Own
 from loopback import GUARD, ConnectProxy, H2Loopback, H2Wire, Loopback, Received, Wire, client_tls, server_tls
-from test_http_body import DONE, EVENT, RUN, comments, h2_hold, hold, silent, whole
+from test_http_body import DONE, EVENT, RUN, comments, h2_hold, hold, pausing, silent, whole
 
 from rx_assistant import errors
 from rx_assistant.http import async_body
@@ -242,16 +243,10 @@ class TestTheHead:
                 await session.aclose()
 
     async def test_a_limit_on_it_is_no_limit_on_the_body(self, library: Any) -> None:
-        async def slow_after_the_first(request: Received, wire: Wire) -> None:
-            await wire.events()
-            await wire.chunk(EVENT)
-            await asyncio.sleep(0.4)
-            await wire.chunk(DONE)
-            await wire.end()
-
-        with Loopback(slow_after_the_first) as server:
-            async with opened(server, Timeout(first_event=0.3, read=60), library) as (_, body):
-                assert await drain(body) == EVENT + DONE
+        for attempt in attempts(errors.FirstEventTimeoutError):
+            with attempt as limit, Loopback(pausing(1.2 * limit)) as server:
+                async with opened(server, Timeout(first_event=limit, read=60), library) as (_, body):
+                    assert await drain(body) == EVENT + DONE
 
 
 @BOTH

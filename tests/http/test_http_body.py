@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import httpx2
 import pytest
+from guard import attempts
 from http_clients import Own
 from loopback import GUARD, ConnectProxy, H2Loopback, H2Wire, Loopback, Received, Wire, client_tls, ended, server_tls
 
@@ -87,13 +89,11 @@ def in_thread(call: Callable[[], object]) -> Callable[[], object]:
 
 def wait_until_blocked(body: ResponseBody) -> None:
     """Return when a read is under way."""
-    deadline = threading.Event()
-    for _ in range(500):
-        if body._state.reading:
-            deadline.wait(0.005)
-            return
-        deadline.wait(0.002)
-    raise AssertionError("must not be read")
+    deadline = time.monotonic() + GUARD
+    while not body._state.reading:
+        assert time.monotonic() < deadline, "must not be read"
+        time.sleep(0.002)
+    time.sleep(0.005)
 
 
 TRANSPORTS = ["plain", "tls", "tls through a proxy"]
@@ -278,6 +278,19 @@ def comments(every: float) -> Callable[[Received, Wire], Any]:
     return handler
 
 
+def pausing(seconds: float) -> Callable[[Received, Wire], Any]:
+    """One event, and a pause before the end."""
+
+    async def handler(request: Received, wire: Wire) -> None:
+        await wire.events()
+        await wire.chunk(EVENT)
+        await asyncio.sleep(seconds)
+        await wire.chunk(DONE)
+        await wire.end()
+
+    return handler
+
+
 async def silent(request: Received, wire: Wire) -> None:
     await wire.events()
     await wire.peer_gone()
@@ -325,22 +338,19 @@ class TestTimeLimits:
 
     @LIBRARIES
     def test_a_limit_on_the_head_is_no_limit_on_the_body(self, library: Any) -> None:
-        async def slow_after_the_first(request: Received, wire: Wire) -> None:
-            await wire.events()
-            await wire.chunk(EVENT)
-            await asyncio.sleep(0.4)
-            await wire.chunk(DONE)
-            await wire.end()
-
-        timeout = Timeout(first_event=0.3, read=60)
-        with Loopback(slow_after_the_first) as server, opened(server, timeout, library) as (_, body):
-            assert drain(body) == EVENT + DONE
+        for attempt in attempts(errors.FirstEventTimeoutError):
+            with (
+                attempt as limit,
+                Loopback(pausing(1.2 * limit)) as server,
+                opened(server, Timeout(first_event=limit, read=60), library) as (_, body),
+            ):
+                assert drain(body) == EVENT + DONE
 
     def test_streams_without_limits_of_their_own_start_no_thread(self) -> None:
         with Loopback(whole) as server, opened(server) as (_, body):
-            before = threading.active_count()
+            before = {*threading.enumerate()}
             assert body.read() == EVENT
-            assert threading.active_count() == before
+            assert {*threading.enumerate()} <= before
 
     def test_the_thread_that_keeps_time_ends_with_the_stream(self) -> None:
         with Loopback(hold) as server, opened(server, Timeout(first_event=60)) as (_, body):

@@ -97,7 +97,7 @@ def test_a_forked_child_leaves_the_streams_of_its_parent_alone(server: Loopback,
                 "stream.close()": stream.close,
                 "a request": lambda: _same(client.assistants.retrieve("child").id, "child"),
                 "a request with a time limit": lambda: client.assistants.retrieve(
-                    "child", timeout=rx_assistant.Timeout(total=2)
+                    "child", timeout=rx_assistant.Timeout(total=20)
                 ),
             }
             before = len(server.endings)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from guard import GUARD
 
 from local.conftest import Api, parsed
 from local.durable import OPENED, Process, at
@@ -395,11 +396,11 @@ def test_an_older_schema_is_brought_forward(data, monkeypatch):
 def test_a_file_that_is_no_database_is_a_clear_error(data):
     data.mkdir()
     (data / "objects.sqlite").write_bytes(b"not a database" * 1000)
-    with pytest.raises(ConfigurationError, match=r"objects\.sqlite cannot be opened as a database"):
+    with pytest.raises(ConfigurationError, match=r"objects\.sqlite cannot be opened as a database") as held:
         serving(data)
     (data / "objects.sqlite").unlink()
-    with serving(data):  # the lock was let go
-        pass
+    with serving(data):  # the lock was let go, although the error is kept
+        assert held
 
 
 def test_a_directory_that_cannot_be_made_is_a_clear_error(data):
@@ -442,7 +443,7 @@ def limit(server: local.Server, more_pages: int | None) -> None:
         done.set()
 
     server._listener.tell(set_limit)
-    assert done.wait(10)
+    assert done.wait(GUARD)
 
 
 def test_a_full_disk_is_507_fails_the_runs_and_is_over_when_there_is_room(data):

@@ -10,6 +10,7 @@ import pytest
 from rx_assistant.dialects.history import CallRound, HistoryMessage, ImageFilePart, ImageUrlPart, TextPart
 from rx_assistant.local import RunContext
 from rx_assistant.local.engine import Arguments, EndStep, FileSearch, FunctionCall, Note, Text
+from rx_assistant.local.store import Store
 
 TOOLS = [{"type": "function", "function": {"name": "f", "strict": True, "parameters": {}}}, {"type": "file_search"}]
 
@@ -131,6 +132,35 @@ def test_a_note_comes_back_with_its_step_and_is_never_sent_out(connect) -> None:
     bare = engine.contexts[2].history[3]
     assert isinstance(bare, CallRound)
     assert bare.calls == ()
+
+
+def test_notes_of_a_step_are_stored_together_and_as_they_were(connect, monkeypatch) -> None:
+    written: list[str] = []
+    put = Store.put
+
+    def counted(store, kind, *args):
+        written.append(kind)
+        put(store, kind, *args)
+
+    monkeypatch.setattr(Store, "put", counted)
+
+    class Noting(Keeping):
+        async def run(self, context: RunContext):
+            self.contexts.append(context)
+            seen: list[int] = []
+            yield Text("one")
+            for number in range(300):
+                seen[:] = [number]
+                yield Note({"seen": seen})
+
+    engine = Noting()
+    api = connect(engine=engine)
+    assistant, thread = api.assistant(), api.thread("first")
+    api.wait(api.start(assistant, thread))
+    assert len(written) < 30
+    api("POST", f"/threads/{thread}/messages", {"role": "user", "content": "second"})
+    api.wait(api.start(assistant, thread))
+    assert [note["seen"] for note in engine.contexts[1].history[1].notes] == [[number] for number in range(300)]
 
 
 @pytest.mark.parametrize("value", [{"a": object()}, {"a": float("nan")}, {1: "a"}, ["a"]])

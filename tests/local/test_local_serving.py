@@ -16,6 +16,7 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
+from guard import GUARD
 
 import rx_assistant.local
 from rx_assistant.errors import ConfigurationError
@@ -99,7 +100,7 @@ def test_it_is_an_asgi_application_too():
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://local/v1") as http:
             assistant = (await http.post("/assistants", json={"model": "any"})).json()["id"]
             body = {"assistant_id": assistant, "stream": True, "thread": {}}
-            with anyio.fail_after(10):
+            with anyio.fail_after(GUARD):
                 response = await http.post("/threads/runs", json=body)
             async with app.router.lifespan_context(app):
                 pass

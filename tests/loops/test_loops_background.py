@@ -37,7 +37,10 @@ def bg(anyio_backend: str) -> Iterator[Background]:
     before = set(threading.enumerate())
     with background(cast("Backend", anyio_backend)) as running:
         yield running
-    assert new_threads(before) == []
+    until = time.monotonic() + GUARD
+    while left := new_threads(before):  # the thread of timers ends by itself, soon after its last timer
+        assert time.monotonic() < until, left
+        time.sleep(0.001)
     gc.collect()
 
 
@@ -367,7 +370,7 @@ def test_the_time_operators_of_a_stream_run_on_its_loop(bg: Background) -> None:
     heard = Heard()
     body = b"".join(b'event: x\ndata: {"n":%d}\n\n' % n for n in range(50))
     stream = replay_async(body, events_per_second=2000)
-    stream.pipe(coalesce(0.005, adjacent=lambda a, b: True, join=lambda items: items[-1])).subscribe(heard)
+    stream.pipe(coalesce(0.05, adjacent=lambda a, b: True, join=lambda items: items[-1])).subscribe(heard)
     bg.start(stream)
     heard.wait(lambda: heard.ending)
     assert heard.items[-1].json() == {"n": 49}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import reactivex as rx
+from guard import GUARD
 from reactivex import Observable, abc, operators as ops
 from reactivex.disposable import CompositeDisposable, Disposable
 from reactivex.subject import Subject
@@ -257,7 +258,7 @@ def test_items_are_serial_although_questions_and_answers_come_from_many_threads(
     for asker in askers:
         asker.join()
     questions.on_completed()
-    assert done.wait(30)
+    assert done.wait(GUARD)
     assert (overlaps, ends, len(seen)) == ([], [], 4 * 50 * 5)
     groups = [seen[at : at + 5] for at in range(0, len(seen), 5)]
     assert all([word for _, word in group] == [0, 1, 2, 3, 4] for group in groups)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from guard import GUARD
 from operators_wire import DONE, Seen, message, run, seen, text
 
 from rx_assistant import from_events, operators as ax
-
-GUARD = 10.0
-"""Seconds after which a test gives up."""
 
 PIECES = [(number % 3, f"{number} ") for number in range(300)]
 WHOLE = ["".join(piece for index, piece in PIECES if index == part) for part in range(3)]

@@ -35,7 +35,7 @@ def on(face: str, url: str, call: Call, **settings: Any) -> Any:
     async def main() -> Any:
         async with httpx.AsyncClient(verify=_tls()) as http:
             client = AsyncAssistantClient(base_url=url, http_client=http, **settings)
-            with anyio.fail_after(4 * GUARD):
+            with anyio.fail_after(2 * GUARD):
                 result = call(client)
                 return await result if inspect.isawaitable(result) else result
 

@@ -6,9 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from guard import GUARD
 from reactivex import Observer
-
-GUARD = 5.0
 
 
 class Boom(Exception):

@@ -234,6 +234,28 @@ def test_pending_is_the_block_without_its_blank_line(
     assert decoder.pending == pending
 
 
+@pytest.mark.parametrize(
+    ("body", "unread"),
+    [
+        (b"", b""),
+        (FRAME, b""),
+        (b"<html>\n\n" + FRAME, b""),
+        (FRAME + b"<html>\n\n<h1>502</h1>\n\n", b"<html>\n<h1>502</h1>"),
+        (FRAME + b": ping\nid: 7\nretry: 9\n\n", b""),
+        (FRAME + b": ping\nevent: x\n\n: pong\n\nevent: y", b"event: x\nevent: y"),
+        (FRAME + b"\n\n{\r\n\r\n}", b"{\n}"),
+        (FRAME + b"data: half", b"data: half"),
+        (FRAME + (b"x" * 300 + b"\n\n") * 3, b"x" * 300 + b"\n" + b"x" * 211),
+        (FRAME + b"y" * 2000, b"y" * 512),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 5, 10_000])
+def test_unread_is_what_became_no_event_without_comments(body: bytes, unread: bytes, size: int) -> None:
+    decoder = SSEDecoder()
+    feed_all(decoder, cut(body, size))
+    assert decoder.unread == unread
+
+
 # -- the limit -------------------------------------------------------------------------------------------------
 
 endless = {

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
+from faces import Face, OnEventLoop, OnThreads, on_faces
+from guard import GUARD
 
 from rx_assistant.events import BY_NAME, StreamEvent, frame
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream
-
-GUARD = 5.0
-"""Seconds after which a test gives up on something that happens at once."""
 
 DONE = b"event: done\ndata: [DONE]\n\n"
 
@@ -239,3 +239,52 @@ async def until_async(done: Callable[[], Any]) -> None:
     with anyio.fail_after(GUARD):
         while not done():  # noqa: ASYNC110  # what is waited for knows of no event
             await anyio.sleep(0.0005)
+
+
+# -- the faces of a stream ---------------------------------------------------------------------------------------------
+
+
+class StreamFace(Face):
+    """A face with the bodies and streams of it."""
+
+    body: Any
+    """The class of a body."""
+
+    def opened(self, open: Callable[[], Any], **options: Any) -> Any:
+        """A stream over the body that `open` gives. Functions among the options suit both faces."""
+        raise NotImplementedError
+
+    def over(self, body: Any, **options: Any) -> Any:
+        """A stream over a body."""
+        return self.opened(lambda: body, **options)
+
+
+class Threads(OnThreads, StreamFace):
+    body = FedBody
+
+    def opened(self, open: Callable[[], Any], **options: Any) -> AssistantStream:
+        return AssistantStream(open, **{"cancel_wait": 0, **options})
+
+
+class EventLoop(OnEventLoop, StreamFace):
+    body = AsyncFedBody
+
+    def opened(self, open: Callable[[], Any], **options: Any) -> AsyncAssistantStream:
+        options = {"cancel_wait": 0, **options}
+        return AsyncAssistantStream(_later(open), **{name: _later(option) for name, option in options.items()})
+
+
+def _later(option: Any) -> Any:
+    """A function becomes a coroutine function."""
+    if not callable(option):
+        return option
+
+    async def call(*arguments: Any) -> Any:
+        await anyio.lowlevel.checkpoint()
+        return option(*arguments)
+
+    return call
+
+
+FACES: tuple[StreamFace, ...] = (Threads("threads"), EventLoop("asyncio"), EventLoop("trio"))
+on_every_face = on_faces(FACES)

@@ -25,7 +25,7 @@ from streams_bodies import (
     until_async,
 )
 
-from rx_assistant.errors import APIConnectionError, StreamCancelledError, StreamClosedError, StreamTruncatedError
+from rx_assistant.errors import StreamCancelledError, StreamClosedError, StreamTruncatedError
 from rx_assistant.streams import AsyncAssistantStream
 
 pytestmark = pytest.mark.anyio
@@ -86,44 +86,6 @@ async def group() -> AsyncIterator[Any]:
 # -- sending and waiting -----------------------------------------------------------------------------------------------
 
 
-async def test_building_and_subscribing_send_nothing_and_every_use_sends_once(anyio_backend: str) -> None:
-    opened: list[None] = []
-
-    async def open() -> Any:
-        opened.append(None)
-        return AsyncFedBody(*answer(*TEXTS))
-
-    stream = AsyncAssistantStream(open)
-    note = Note(stream)
-    assert opened == []
-    async with stream:
-        assert opened == [None]
-        await stream.until_done()
-        assert names([event async for event in stream]) == NAMES
-        assert (await stream).event == "thread.run.completed"
-        assert (await stream.get_final_run()).status == "completed"
-        [whole] = await stream.get_final_messages()
-        assert whole.content[0].text.value == "abc"  # type: ignore[union-attr]
-        assert await stream.get_final_run_steps() == []
-    assert opened == [None]
-    assert note.got == [*TEXTS, "completed"]
-
-
-async def test_what_the_request_raises_comes_out_of_the_block_unwrapped(anyio_backend: str) -> None:
-    refused = APIConnectionError()
-
-    async def open() -> Any:
-        raise refused
-
-    stream = AsyncAssistantStream(open)
-    note = Note(stream)
-    with pytest.raises(APIConnectionError) as raised:
-        async with stream:
-            raise AssertionError("the block must not be entered")
-    assert raised.value is refused
-    assert note.got == [refused]
-
-
 async def test_several_tasks_wait_and_loop_over_one_pump(anyio_backend: str) -> None:
     body = AsyncFedBody()
     got: list[list[str]] = [[] for _ in range(3)]
@@ -170,16 +132,6 @@ async def test_leaving_the_block_ends_the_task_of_a_connected_stream(anyio_backe
     assert body.endings == ["close"]
     assert note.got[0] == "a"
     assert [type(ending) for ending in note.got[1:]] == [StreamClosedError]
-
-
-async def test_an_exception_of_the_block_leaves_it_unwrapped(anyio_backend: str) -> None:
-    body = AsyncFedBody(*answer(*TEXTS))
-    with pytest.raises(ZeroDivisionError) as raised:
-        async with async_stream(body) as stream:
-            await stream.connect()
-            raise ZeroDivisionError
-    assert raised.value.__context__ is None
-    assert body.endings in (["close"], ["finish"])
 
 
 async def test_the_block_may_be_used_in_an_async_generator(anyio_backend: str) -> None:
@@ -416,26 +368,6 @@ def test_closing_after_the_event_loop_has_gone_is_quiet() -> None:
         note = Note(stream)
         stream.close()
         assert [type(ending) for ending in note.got] == [StreamClosedError]
-
-
-async def test_closing_before_the_first_use_sends_nothing(anyio_backend: str) -> None:
-    async def open() -> Any:
-        raise AssertionError("nothing was to be sent")
-
-    stream = AsyncAssistantStream(open)
-    note = Note(stream)
-    await stream.close()
-    assert [type(ending) for ending in note.got] == [StreamClosedError]
-    with pytest.raises(StreamClosedError):
-        await stream.until_done()
-
-
-async def test_a_block_that_was_left_unread_is_warned_about(
-    anyio_backend: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with async_stream(AsyncFedBody(*answer(*TEXTS))) as stream:
-        Note(stream)
-    assert "until_done()" in caplog.text
 
 
 # -- async handlers ----------------------------------------------------------------------------------------------------

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import anyio
 import pytest
+from faces import got, last
 from streams_bodies import (
     DONE,
-    AsyncFedBody,
     FedBody,
+    StreamFace,
     answer,
-    async_stream,
     delta,
     error,
     event,
     message,
+    on_every_face,
     run,
     sync_stream,
 )
@@ -141,76 +141,49 @@ def raising(failure: Exception | None) -> Iterator[None]:
     assert raised.value is failure
 
 
-@pytest.mark.parametrize("connected", [False, True], ids=["", "connected"])
-def test_a_stream_ends_well_or_with_a_typed_error_after_everything_that_came(ending: Ending, connected: bool) -> None:
-    body = FedBody(*ending.chunks)
-    got: list[Any] = []
+CONNECTED = pytest.mark.parametrize("connected", [False, True], ids=["", "connected"])
+
+
+@CONNECTED
+@on_every_face
+async def test_a_stream_ends_well_or_with_a_typed_error_after_everything_that_came(
+    face: StreamFace, ending: Ending, connected: bool
+) -> None:
+    body = face.body(*ending.chunks)
+    got_events: list[Any] = []
     endings: list[Any] = []
-    with sync_stream(body, max_event_bytes=3000) as stream:
-        stream.subscribe(got.append, endings.append, lambda: endings.append("completed"))
+    async with face.block(face.over(body, max_event_bytes=3000)) as stream:
+        stream.subscribe(got_events.append, endings.append, lambda: endings.append("completed"))
         if connected:
-            stream.connect()
+            await got(stream.connect())
         failure = None
         try:
-            stream.until_done()
+            await got(stream.until_done())
         except Exception as error:
             failure = error
-        check(ending, failure, got, endings)
+        check(ending, failure, got_events, endings)
         looped: list[Any] = []
         with raising(failure):
-            for item in stream:
-                looped.append(item)  # noqa: PERF402  # what came before the error counts
-        assert looped == got
+            async for item in face.each(stream):
+                looped.append(item)  # noqa: PERF401  # what came before the error counts
+        assert looped == got_events
         late: list[Any] = []
         stream.subscribe(late.append, late.append, lambda: late.append("completed"))
-        assert late == [*got, *endings]
+        await face.until(lambda: len(late) == len(got_events) + 1)
+        assert late == [*got_events, *endings]
     assert body.endings == ["finish" if ending.outcome is None else "close"]
 
 
-@pytest.mark.anyio
-async def test_an_async_stream_ends_well_or_with_a_typed_error_after_everything_that_came(
-    ending: Ending, anyio_backend: str
-) -> None:
-    body = AsyncFedBody(*ending.chunks)
-    got: list[Any] = []
-    endings: list[Any] = []
-    async with async_stream(body, max_event_bytes=3000) as stream:
-        stream.subscribe(got.append, endings.append, lambda: endings.append("completed"))
-        failure = None
-        try:
-            with anyio.fail_after(5):
-                await stream.until_done()
-        except Exception as error:
-            failure = error
-        check(ending, failure, got, endings)
-        looped = []
-        with raising(failure):
-            async for item in stream:
-                looped.append(item)  # noqa: PERF401
-        assert looped == got
-    assert body.endings == ["finish" if ending.outcome is None else "close"]
-
-
-@pytest.mark.parametrize("connected", [False, True], ids=["", "connected"])
-def test_closing_what_has_ended_well_gives_the_connection_back(connected: bool) -> None:
-    body = FedBody(*BEGUN, DONE)
+@CONNECTED
+@on_every_face
+async def test_closing_what_has_ended_well_gives_the_connection_back(face: StreamFace, connected: bool) -> None:
+    body = face.body(*BEGUN, DONE)
     errors: list[Exception] = []
-    with sync_stream(body) as stream:
-        stream.subscribe(on_error=errors.append, on_completed=stream.close)
-        if connected:
-            stream.connect()
-        stream.until_done()
-    assert body.endings == ["finish"]
-    assert errors == []
-
-
-@pytest.mark.anyio
-async def test_closing_an_async_stream_that_has_ended_well_gives_the_connection_back(anyio_backend: str) -> None:
-    body = AsyncFedBody(*BEGUN, DONE)
-    errors: list[Exception] = []
-    async with async_stream(body) as stream:
+    async with face.block(face.over(body)) as stream:
         stream.subscribe(on_error=errors.append, on_completed=lambda: stream.close() and None)
-        await stream.until_done()
+        if connected:
+            await got(stream.connect())
+        await got(stream.until_done())
     assert body.endings == ["finish"]
     assert errors == []
 
@@ -218,91 +191,72 @@ async def test_closing_an_async_stream_that_has_ended_well_gives_the_connection_
 BREATH = [b": still there\n\n", run("queued")[:9], run("queued")[9:], b": still there\n\n", run("completed"), DONE]
 
 
-def test_a_body_is_told_of_events_and_not_of_comments_or_parts_of_events() -> None:
-    body = FedBody(*BREATH)
-    with sync_stream(body) as stream:
-        stream.until_done()
+@on_every_face
+async def test_a_body_is_told_of_events_and_not_of_comments_or_parts_of_events(face: StreamFace) -> None:
+    body = face.body(*BREATH)
+    async with face.block(face.over(body)) as stream:
+        await got(stream.until_done())
     assert (body.reads, body.seen) == (len(BREATH), 2)  # the ending is no event
 
 
-@pytest.mark.anyio
-async def test_an_async_body_is_told_of_events_and_not_of_comments_or_parts_of_events(anyio_backend: str) -> None:
-    body = AsyncFedBody(*BREATH)
-    async with async_stream(body) as stream:
-        await stream.until_done()
-    assert (body.reads, body.seen) == (len(BREATH), 2)  # the ending is no event
-
-
-def test_a_stream_is_resumed_as_often_as_that_brings_events() -> None:
-    bodies = [FedBody(delta(letter), END) for letter in "bcdefgh"]
-    rest = iter([*bodies, FedBody(run("completed"), DONE)])
-    with sync_stream(FedBody(*BEGUN, END), resume=lambda *_: next(rest)) as stream:
-        stream.until_done()
+@on_every_face
+async def test_a_stream_is_resumed_as_often_as_that_brings_events(face: StreamFace) -> None:
+    bodies = [face.body(delta(letter), END) for letter in "bcdefgh"]
+    rest = iter([*bodies, face.body(run("completed"), DONE)])
+    async with face.block(face.over(face.body(*BEGUN, END), resume=lambda *_: next(rest))) as stream:
+        await got(stream.until_done())
         assert stream.snapshot.text == "abcdefgh"
     assert all(body.endings == ["close"] for body in bodies)
 
 
-def test_what_breaks_again_and_again_without_an_event_is_truncated() -> None:
-    bodies: list[FedBody] = []
+@on_every_face
+async def test_what_breaks_again_and_again_without_an_event_is_truncated(face: StreamFace) -> None:
+    bodies: list[Any] = []
 
-    def resume(*_: Any) -> FedBody:
-        bodies.append(FedBody(delta("b"), END) if not bodies else FedBody(END))
+    def resume(*_: Any) -> Any:
+        bodies.append(face.body(delta("b"), END) if not bodies else face.body(END))
         return bodies[-1]
 
-    with sync_stream(FedBody(*BEGUN, END), resume=resume) as stream:
+    async with face.block(face.over(face.body(*BEGUN, END), resume=resume)) as stream:
         with pytest.raises(StreamTruncatedError):
-            stream.until_done()
+            await got(stream.until_done())
         assert stream.snapshot.text == "ab"
     assert len(bodies) == 6
     assert all(body.endings == ["close"] for body in bodies)
 
 
-@pytest.mark.anyio
-async def test_what_breaks_again_and_again_on_an_event_loop_is_truncated(anyio_backend: str) -> None:
-    bodies: list[AsyncFedBody] = []
-
-    async def resume(*_: Any) -> AsyncFedBody:
-        bodies.append(AsyncFedBody(delta("b"), END) if not bodies else AsyncFedBody(END))
-        return bodies[-1]
-
-    async with async_stream(AsyncFedBody(*BEGUN, END), resume=resume) as stream:
-        with pytest.raises(StreamTruncatedError):
-            await stream.until_done()
-        assert stream.snapshot.text == "ab"
-    assert len(bodies) == 6
-    assert all(body.endings == ["close"] for body in bodies)
-
-
-def test_a_stream_that_cannot_be_resumed_ends_as_the_break_says() -> None:
-    with sync_stream(FedBody(*BEGUN, APIConnectionError("reset")), resume=lambda *_: None) as stream:
+@on_every_face
+async def test_a_stream_that_cannot_be_resumed_ends_as_the_break_says(face: StreamFace) -> None:
+    body = face.body(*BEGUN, APIConnectionError("reset"))
+    async with face.block(face.over(body, resume=lambda *_: None)) as stream:
         with pytest.raises(StreamTruncatedError) as raised:
-            stream.until_done()
+            await got(stream.until_done())
         assert isinstance(raised.value.__cause__, APIConnectionError)
 
 
 @pytest.mark.parametrize("name", WELL)
-def test_after_a_good_end_the_getters_give_what_there_is(name: str) -> None:
-    with sync_stream(FedBody(*WELL[name].chunks)) as stream:
-        stream.until_done()
-        messages = stream.get_final_messages()
+@on_every_face
+async def test_after_a_good_end_the_getters_give_what_there_is(face: StreamFace, name: str) -> None:
+    async with face.block(face.over(face.body(*WELL[name].chunks))) as stream:
+        await got(stream.until_done())
+        messages = await got(stream.get_final_messages())
         assert len(messages) == (name != "done before anything else")
         if messages:
-            assert stream.get_final_run().status in {*TERMINAL, "in_progress"}
+            assert (await got(stream.get_final_run())).status in {*TERMINAL, "in_progress"}
 
 
 @pytest.mark.parametrize("name", BADLY)
-def test_after_a_break_every_getter_raises_it(name: str) -> None:
-    chunks = BADLY[name].chunks
-    with sync_stream(FedBody(*chunks), max_event_bytes=3000) as stream:
-        for use in (
-            stream.get_final_run,
-            stream.get_final_messages,
-            stream.get_final_run_steps,
-            stream.run,
-            stream.run,
-        ):
+@on_every_face
+async def test_after_a_break_every_getter_raises_it(face: StreamFace, name: str) -> None:
+    body = face.body(*BADLY[name].chunks)
+    async with face.block(face.over(body, max_event_bytes=3000)) as stream:
+        for use in (stream.get_final_run, stream.get_final_messages, stream.get_final_run_steps):
             with pytest.raises((RxAssistantError, OSError)) as raised:
-                use()
+                await got(use())
+            assert raised.value is stream.log.failure
+        for _ in range(2):
+            with pytest.raises((RxAssistantError, OSError)) as raised:
+                await last(stream)
             assert raised.value is stream.log.failure
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from guard import GUARD
 from streams_bodies import FedBody, answer, elsewhere, joined, sync_stream
 
 from rx_assistant.hot import FOREVER, HotLog, Sleepers, Subscriber, Timers, start_thread
@@ -156,7 +157,7 @@ def test_a_thread_that_cannot_be_started_twice_still_does_its_work(monkeypatch: 
             raise RuntimeError("can't start new thread")
 
     start_thread(Exhausted(target=done.set))
-    assert done.wait(5)
+    assert done.wait(GUARD)
 
 
 def test_timers_go_on_after_an_interrupt_while_one_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,4 +171,4 @@ def test_timers_go_on_after_an_interrupt_while_one_was_set(monkeypatch: pytest.M
     with pytest.raises(KeyboardInterrupt):
         timers.call_later(0.0, lambda: None)
     timers.call_later(0.0, fired.set)
-    assert fired.wait(5)
+    assert fired.wait(GUARD)

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 import reactivex
+from faces import last, listed
 from reactivex import Observable, operators as ops
 from reactivex.scheduler import ImmediateScheduler
 from streams_bodies import (
@@ -17,6 +18,7 @@ from streams_bodies import (
     GUARD,
     AsyncFedBody,
     FedBody,
+    StreamFace,
     answer,
     async_stream,
     delta,
@@ -24,6 +26,7 @@ from streams_bodies import (
     joined,
     message,
     names,
+    on_every_face,
     run,
     sync_stream,
 )
@@ -66,7 +69,7 @@ STOCK: dict[str, tuple[Callable[[Texts], Any], list[Any]]] = {
     "map and merge_all": (lambda s: s.pipe(ops.map(reactivex.just), ops.merge_all()), [*TEXTS]),
     "switch_latest": (lambda s: s.pipe(ops.map(reactivex.just), ops.switch_latest()), [*TEXTS]),
     "buffer": (lambda s: s.pipe(ops.buffer_with_count(3)), [["a", "b", "c"], ["d"]]),
-    "buffer with time": (lambda s: s.pipe(ops.buffer_with_time(5.0)), [[*TEXTS]]),
+    "buffer with time": (lambda s: s.pipe(ops.buffer_with_time(GUARD)), [[*TEXTS]]),
     "window": (
         lambda s: s.pipe(ops.window_with_count(3), ops.flat_map(lambda w: w.pipe(ops.to_list()))),
         [["a", "b", "c"], ["d"]],
@@ -77,12 +80,12 @@ STOCK: dict[str, tuple[Callable[[Texts], Any], list[Any]]] = {
         ),
         [(True, "a"), (False, "b"), (True, "c"), (False, "d")],
     ),
-    "timeout": (lambda s: s.pipe(ops.timeout(5.0)), [*TEXTS]),
+    "timeout": (lambda s: s.pipe(ops.timeout(GUARD)), [*TEXTS]),
     "delay": (lambda s: s.pipe(ops.delay(0.005)), [*TEXTS]),
-    "debounce": (lambda s: s.pipe(ops.debounce(5.0)), ["d"]),
-    "throttle_first": (lambda s: s.pipe(ops.throttle_first(5.0)), ["a"]),
+    "debounce": (lambda s: s.pipe(ops.debounce(GUARD)), ["d"]),
+    "throttle_first": (lambda s: s.pipe(ops.throttle_first(GUARD)), ["a"]),
     "delay_subscription": (lambda s: s.pipe(ops.delay_subscription(0.005)), [*TEXTS]),
-    "take_until": (lambda s: s.pipe(ops.take_until(reactivex.timer(5.0))), [*TEXTS]),
+    "take_until": (lambda s: s.pipe(ops.take_until(reactivex.timer(GUARD))), [*TEXTS]),
     "timestamp": (lambda s: s.pipe(ops.timestamp(), ops.map(lambda stamped: stamped.value)), [*TEXTS]),
     "publish with a selector": (lambda s: s.pipe(ops.publish(lambda p: p.pipe(ops.zip(p)))), [(t, t) for t in TEXTS]),
     "observe_on": (lambda s: s.pipe(ops.observe_on(ImmediateScheduler())), [*TEXTS]),
@@ -105,34 +108,18 @@ def made(request: pytest.FixtureRequest) -> tuple[Callable[[Texts], Any], list[A
     return STOCK[request.param]
 
 
-def test_a_loop_over_what_stock_operators_make_connects_by_itself_and_starts_over(
-    made: tuple[Callable[[Texts], Any], list[Any]],
+@on_every_face
+async def test_a_loop_over_what_stock_operators_make_connects_by_itself_and_starts_over(
+    face: StreamFace, made: tuple[Callable[[Texts], Any], list[Any]]
 ) -> None:
     make, expected = made
-    with sync_stream(FedBody(*answer(*TEXTS))) as stream:
+    async with face.block(face.over(face.body(*answer(*TEXTS)))) as stream:
         derived = make(stream.text_deltas)
-        assert isinstance(derived, Stream)
-        assert list(derived) == expected
-        assert list(derived) == expected
-        assert derived.run() == expected[-1]
-        assert list(stream.text_deltas) == [*TEXTS]
-        assert stream.log.delivered
-    assert stream.log.holders == 0
-
-
-@pytest.mark.anyio
-async def test_an_async_loop_over_what_stock_operators_make_connects_by_itself_and_starts_over(
-    made: tuple[Callable[[Texts], Any], list[Any]], anyio_backend: str
-) -> None:
-    make, expected = made
-    async with async_stream(AsyncFedBody(*answer(*TEXTS))) as stream:
-        derived = make(stream.text_deltas)
-        assert isinstance(derived, AsyncStream)
-        with anyio.fail_after(GUARD):
-            assert [item async for item in derived] == expected
-            assert [item async for item in derived] == expected
-            assert await derived == expected[-1]
-            assert [item async for item in stream.text_deltas] == [*TEXTS]
+        assert isinstance(derived, Stream if face.name == "threads" else AsyncStream)
+        assert await listed(derived) == expected
+        assert await listed(derived) == expected
+        assert await last(derived) == expected[-1]
+        assert await listed(stream.text_deltas) == [*TEXTS]
         assert stream.log.delivered
     assert stream.log.holders == 0
 
@@ -147,23 +134,13 @@ SHARED: dict[str, tuple[Callable[[Texts], Any], list[Any]]] = {
 
 
 @pytest.mark.parametrize("name", SHARED)
-def test_a_loop_over_what_is_shared_is_fed(name: str) -> None:
+@on_every_face
+async def test_a_loop_over_what_is_shared_is_fed(face: StreamFace, name: str) -> None:
     make, expected = SHARED[name]
-    with sync_stream(FedBody(*answer(*TEXTS))) as stream:
+    async with face.block(face.over(face.body(*answer(*TEXTS)))) as stream:
         derived = make(stream.text_deltas)
-        assert isinstance(derived, Stream)
-        assert list(derived) == expected
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("name", SHARED)
-async def test_an_async_loop_over_what_is_shared_is_fed(name: str, anyio_backend: str) -> None:
-    make, expected = SHARED[name]
-    async with async_stream(AsyncFedBody(*answer(*TEXTS))) as stream:
-        derived = make(stream.text_deltas)
-        assert isinstance(derived, AsyncStream)
-        with anyio.fail_after(GUARD):
-            assert [item async for item in derived] == expected
+        assert isinstance(derived, Stream if face.name == "threads" else AsyncStream)
+        assert await listed(derived) == expected
 
 
 # -- several streams ---------------------------------------------------------------------------------------------------
@@ -179,68 +156,35 @@ TOGETHER: dict[str, tuple[Callable[[Texts, Texts], Any], list[Any]]] = {
 
 
 @pytest.mark.parametrize("name", TOGETHER)
-def test_a_loop_reads_several_streams(name: str) -> None:
+@on_every_face
+async def test_a_loop_reads_several_streams(face: StreamFace, name: str) -> None:
     make, expected = TOGETHER[name]
-    with sync_stream(FedBody(*answer("a", "b"))) as one, sync_stream(FedBody(*answer("1", "2"))) as other:
-        got = list(make(one.text_deltas, other.text_deltas))
-        if expected is None:
-            assert got in ([], ["a"], ["a", "b"])
-        elif name == "merge":
-            assert sorted(got) == expected
-        else:
-            assert got == expected
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("name", TOGETHER)
-async def test_an_async_loop_reads_several_streams(name: str, anyio_backend: str) -> None:
-    make, expected = TOGETHER[name]
-    one, other = async_stream(AsyncFedBody(*answer("a", "b"))), async_stream(AsyncFedBody(*answer("1", "2")))
-    async with one, other:
-        with anyio.fail_after(GUARD):
-            got = [item async for item in make(one.text_deltas, other.text_deltas)]
-        if expected is None:
-            assert got in ([], ["a"], ["a", "b"])
-        elif name == "merge":
-            assert sorted(got) == expected
-        else:
-            assert got == expected
+    one, other = face.over(face.body(*answer("a", "b"))), face.over(face.body(*answer("1", "2")))
+    async with face.block(one), face.block(other):
+        items = await listed(make(one.text_deltas, other.text_deltas))
+    if expected is None:
+        assert items in ([], ["a"], ["a", "b"])
+    else:
+        assert (sorted(items) if name == "merge" else items) == expected
 
 
 # -- nesting -----------------------------------------------------------------------------------------------------------
 
 
-def test_loops_over_one_stream_nest() -> None:
-    with sync_stream(FedBody(*answer("a", "b"))) as stream:
-        assert [(outer, inner) for outer in stream.text_deltas for inner in stream.text_deltas] == [
-            ("a", "a"), ("a", "b"), ("b", "a"), ("b", "b"),
-        ]  # fmt: skip
+@on_every_face
+async def test_loops_over_one_stream_nest(face: StreamFace) -> None:
+    async with face.block(face.over(face.body(*answer("a", "b")))) as stream:
+        texts = stream.text_deltas
+        pairs = [(outer, inner) async for outer in face.each(texts) async for inner in face.each(texts)]
+    assert pairs == [("a", "a"), ("a", "b"), ("b", "a"), ("b", "b")]
 
 
-@pytest.mark.anyio
-async def test_async_loops_over_one_stream_nest(anyio_backend: str) -> None:
-    async with async_stream(AsyncFedBody(*answer("a", "b"))) as stream:
-        with anyio.fail_after(GUARD):
-            got = [(outer, inner) async for outer in stream.text_deltas async for inner in stream.text_deltas]
-        assert got == [("a", "a"), ("a", "b"), ("b", "a"), ("b", "b")]
-
-
-def test_substreams_are_looped_over_inside_the_outer_loop_and_nothing_is_lost() -> None:
-    with sync_stream(FedBody(*answer("a", "b"))) as stream:
+@on_every_face
+async def test_substreams_are_looped_over_inside_the_outer_loop_and_nothing_is_lost(face: StreamFace) -> None:
+    async with face.block(face.over(face.body(*answer("a", "b")))) as stream:
         live: list[str] = []
         stream.text_deltas.subscribe(live.append)
-        assert [[*text] for text in stream.pipe(ax.texts())] == [["a", "b"]]
-        assert live == ["a", "b"]
-
-
-@pytest.mark.anyio
-async def test_substreams_are_looped_over_inside_the_outer_async_loop_and_nothing_is_lost(anyio_backend: str) -> None:
-    async with async_stream(AsyncFedBody(*answer("a", "b"))) as stream:
-        live: list[str] = []
-        stream.text_deltas.subscribe(live.append)
-        with anyio.fail_after(GUARD):
-            got = [[piece async for piece in text] async for text in stream.pipe(ax.texts())]
-        assert got == [["a", "b"]]
+        assert [await listed(text) async for text in face.each(stream.pipe(ax.texts()))] == [["a", "b"]]
         assert live == ["a", "b"]
 
 
@@ -393,39 +337,33 @@ async def test_an_async_for_over_a_sync_stream_says_what_to_write(anyio_backend:
 # -- leaving and going on ----------------------------------------------------------------------------------------------
 
 
-def test_break_leaves_the_stream_at_once() -> None:
-    with sync_stream(FedBody(*answer(*TEXTS)), on_idle="close") as stream:
-        for _ in stream.pipe(ops.map(str), ops.filter(bool)):
+@on_every_face
+async def test_break_leaves_the_stream_at_once(face: StreamFace) -> None:
+    async with face.block(face.over(face.body(*answer(*TEXTS)), on_idle="close")) as stream:
+        async for _ in face.each(stream.pipe(ops.map(str), ops.filter(bool))):
             break
         assert stream.log.holders == 0
         assert isinstance(stream.log.failure, StreamClosedError)
 
 
-@pytest.mark.anyio
-async def test_break_leaves_an_async_stream_at_once(anyio_backend: str) -> None:
-    async with async_stream(AsyncFedBody(*answer(*TEXTS)), on_idle="close") as stream:
-        async for _ in stream.pipe(ops.map(str)):
-            break
-        assert stream.log.holders == 0
-        assert isinstance(stream.log.failure, StreamClosedError)
-
-
-def test_an_exhausted_iterator_stays_so() -> None:
-    with sync_stream(FedBody(*answer("a"))) as stream:
-        texts = iter(stream.text_deltas)
-        assert list(texts) == ["a"]
-        assert list(texts) == []
+@on_every_face
+async def test_an_exhausted_iterator_stays_so(face: StreamFace) -> None:
+    async with face.block(face.over(face.body(*answer("a")))) as stream:
+        texts = face.each(stream.text_deltas)
+        assert [text async for text in texts] == ["a"]
+        assert [text async for text in texts] == []
         assert stream.log.holders == 0
 
 
-def test_a_broken_stream_raises_from_every_loop_after_its_items_and_once_an_iterator() -> None:
-    with sync_stream(FedBody(*answer("a", "b")[:-3], over=True)) as stream:
+@on_every_face
+async def test_a_broken_stream_raises_from_every_loop_after_its_items_and_once_an_iterator(face: StreamFace) -> None:
+    async with face.block(face.over(face.body(*answer("a", "b")[:-3], over=True))) as stream:
         for _ in range(2):
-            texts = iter(stream.text_deltas)
-            assert [next(texts), next(texts)] == ["a", "b"]
+            texts = face.each(stream.text_deltas)
+            assert [await anext(texts), await anext(texts)] == ["a", "b"]
             with pytest.raises(StreamTruncatedError):
-                next(texts)
-            assert list(texts) == []
+                await anext(texts)
+            assert [text async for text in texts] == []
 
 
 class Interrupted(FedBody):

@@ -8,53 +8,54 @@ from typing import Any
 import anyio
 import pytest
 import reactivex as rx
+from faces import listed
 from reactivex import operators as ops
 from streams_bodies import (
     AsyncFedBody,
     FedBody,
+    StreamFace,
     answer,
     async_stream,
     elsewhere,
     joined,
+    on_every_face,
     sync_stream,
     until,
     until_async,
 )
 
-from rx_assistant import AssistantEventHandler, AsyncAssistantEventHandler, operators as ax
+from rx_assistant import AssistantEventHandler, AsyncAssistantEventHandler, AsyncStream, operators as ax
 from rx_assistant.errors import StreamClosedError
 from rx_assistant.streams import HandledAsyncStream, HandledStream
 
 TEXTS = ("a", "b")
 
 
-def test_next_gives_one_event_after_the_other_and_loops_start_at_the_beginning() -> None:
-    with sync_stream(FedBody(*answer(*TEXTS))) as stream:
-        assert [next(stream).event for _ in range(2)] == ["thread.run.created", "thread.run.in_progress"]
-        assert [next(stream.text_deltas), next(stream.text_deltas)] == ["a", "b"]
-        assert next(stream).event == "thread.message.created"
-        assert len(list(stream)) == 7
-        assert list(stream.text_deltas) == ["a", "b"]
-        assert next(stream.text_deltas, None) is None
-        rest = [event.event for event in iter(lambda: next(stream, None), None) if event is not None]
-        assert rest[0] == "thread.message.delta"
-        assert next(stream, None) is None
-        with pytest.raises(StopIteration):
-            next(stream)
+async def following(items: Any, *default: Any) -> Any:
+    """`next(items)`, or `await anext(items)`."""
+    if not isinstance(items, AsyncStream):
+        try:
+            return next(items, *default)
+        except StopIteration:
+            raise StopAsyncIteration from None
+    return await anext(items, *default)
 
 
-async def test_anext_gives_one_event_after_the_other(anyio_backend: str) -> None:
-    async with async_stream(AsyncFedBody(*answer(*TEXTS))) as stream:
-        assert [(await anext(stream)).event for _ in range(2)] == ["thread.run.created", "thread.run.in_progress"]
-        assert [await anext(stream.text_deltas), await anext(stream.text_deltas)] == ["a", "b"]
-        assert await anext(stream.text_deltas, None) is None
-        assert [text async for text in stream.text_deltas] == ["a", "b"]
-        rest = 0
-        while await anext(stream, None) is not None:
-            rest += 1
-        assert rest == len([event async for event in stream]) - 2
+@on_every_face
+async def test_next_gives_one_event_after_the_other_and_loops_start_at_the_beginning(face: StreamFace) -> None:
+    async with face.block(face.over(face.body(*answer(*TEXTS)))) as stream:
+        assert [(await following(stream)).event for _ in range(2)] == ["thread.run.created", "thread.run.in_progress"]
+        assert [await following(stream.text_deltas) for _ in range(2)] == ["a", "b"]
+        assert (await following(stream)).event == "thread.message.created"
+        assert len(await listed(stream)) == 7
+        assert await listed(stream.text_deltas) == ["a", "b"]
+        assert await following(stream.text_deltas, None) is None
+        rest = []
+        while (event := await following(stream, None)) is not None:
+            rest.append(event.event)
+        assert (rest[0], len(rest)) == ("thread.message.delta", 4)
         with pytest.raises(StopAsyncIteration):
-            await anext(stream)
+            await following(stream)
 
 
 def test_text_deltas_is_one_object_as_long_as_something_holds_it() -> None:
@@ -64,12 +65,13 @@ def test_text_deltas_is_one_object_as_long_as_something_holds_it() -> None:
     assert type(texts.pipe(ops.map(str))).__name__ == "Stream"
 
 
-def test_next_of_a_closed_stream_raises_once_and_then_stops() -> None:
-    with sync_stream(FedBody(*answer(*TEXTS))) as stream:
-        next(stream)
+@on_every_face
+async def test_next_of_a_closed_stream_raises_once_and_then_stops(face: StreamFace) -> None:
+    async with face.block(face.over(face.body(*answer(*TEXTS)))) as stream:
+        await following(stream)
     with pytest.raises(StreamClosedError):
-        next(stream)
-    assert next(stream, None) is None
+        await following(stream)
+    assert await following(stream, None) is None
 
 
 def test_a_handler_has_next_too() -> None:

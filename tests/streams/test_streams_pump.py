@@ -8,16 +8,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from faces import first, got, last, listed
 from streams_bodies import (
     DONE,
     GUARD,
     FedBody,
+    StreamFace,
     answer,
     delta,
     elsewhere,
     joined,
     message,
     names,
+    on_every_face,
     run,
     sync_stream,
     until,
@@ -27,12 +30,15 @@ from rx_assistant.errors import APIConnectionError, StreamClosedError
 from rx_assistant.streams import AssistantStream
 
 TEXTS = ("a", "b", "c")
+NAMES = ["run.created", "run.in_progress", "message.created", *["message.delta"] * 3]
+NAMES += ["message.completed", "run.completed"]
+CONNECTED = pytest.mark.parametrize("connected", [False, True], ids=["", "connected"])
 
 
 class Note:
     """A subscriber that notes events' texts, its ending and its threads."""
 
-    def __init__(self, stream: AssistantStream) -> None:
+    def __init__(self, stream: Any) -> None:
         self.got: list[Any] = []
         self.threads: set[int] = set()
         self.over = threading.Event()
@@ -50,23 +56,29 @@ class Note:
 # -- sending -----------------------------------------------------------------------------------------------------------
 
 
-def test_building_and_subscribing_send_nothing() -> None:
+@on_every_face
+async def test_building_and_subscribing_send_nothing_and_every_use_sends_once(face: StreamFace) -> None:
     opened: list[None] = []
 
-    def open() -> FedBody:
+    def open() -> Any:
         opened.append(None)
-        return FedBody(*answer(*TEXTS))
+        return face.body(*answer(*TEXTS))
 
-    stream = AssistantStream(open)
+    stream = face.opened(open)
     note = Note(stream)
     stream.text_deltas.map(str).subscribe(note.got.append).dispose()
     assert opened == []
-    with stream:
+    async with face.block(stream):
         assert opened == [None]
         assert note.got == []
-        stream.until_done()
-        list(stream)
-        stream.get_final_run()
+        await got(stream.until_done())
+        assert names(await listed(stream)) == NAMES
+        assert (await last(stream)).event == "thread.run.completed"
+        assert (await got(stream.get_final_run())).status == "completed"
+        [whole] = await got(stream.get_final_messages())
+        assert whole.content[0].text.value == "abc"
+        assert await got(stream.get_final_run_steps()) == []
+        assert stream.request_id == "req_1"
     assert opened == [None]
     assert note.got == [*TEXTS, "completed"]
 
@@ -86,21 +98,23 @@ def test_without_a_block_the_first_use_sends_the_request(use: Callable[[Assistan
     until(lambda: body.endings == ["finish"])
 
 
-def test_what_the_request_raises_comes_out_of_the_block_and_reaches_those_who_wait() -> None:
+@on_every_face
+async def test_what_the_request_raises_comes_out_of_the_block_and_reaches_those_who_wait(face: StreamFace) -> None:
     refused = APIConnectionError()
 
-    def open() -> FedBody:
+    def open() -> Any:
         raise refused
 
-    stream = AssistantStream(open)
+    stream = face.opened(open)
     note = Note(stream)
-    with pytest.raises(APIConnectionError) as raised, stream:
-        raise AssertionError("the block must not be entered")
+    with pytest.raises(APIConnectionError) as raised:
+        async with face.block(stream):
+            raise AssertionError("the block must not be entered")
     assert raised.value is refused
     assert note.got == [refused]
-    for use in (stream.until_done, stream.get_final_run, lambda: list(stream)):
+    for use in (stream.until_done, stream.get_final_run, lambda: listed(stream)):
         with pytest.raises(APIConnectionError):
-            use()
+            await got(use())
 
 
 def test_two_threads_that_enter_send_one_request() -> None:
@@ -280,46 +294,55 @@ def test_closing_inside_a_callback_ends_after_the_event_in_delivery(
         assert [type(ending) for ending in note.got[2:]] == [StreamClosedError]
 
 
-def test_leaving_the_block_early_is_neither_logged_nor_raised(caplog: pytest.LogCaptureFixture) -> None:
-    body = FedBody(*answer(*TEXTS))
-    with sync_stream(body) as stream:
+@on_every_face
+async def test_leaving_the_block_early_is_neither_logged_nor_raised(
+    face: StreamFace, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = face.body(*answer(*TEXTS))
+    async with face.block(face.over(body)) as stream:
         note = Note(stream)
         stream.text_deltas.subscribe(lambda _: None)  # has no on_error
-        for _ in stream.text_deltas:
-            break
+        await first(stream.text_deltas)
     assert [type(item) for item in note.got] == [str, StreamClosedError]
     assert caplog.records == []
     assert body.endings == ["close"]
 
 
-def test_an_exception_of_the_block_leaves_it_as_it_is() -> None:
-    body = FedBody(*answer(*TEXTS))
-    with pytest.raises(ZeroDivisionError) as raised, sync_stream(body):
-        raise ZeroDivisionError
+@CONNECTED
+@on_every_face
+async def test_an_exception_of_the_block_leaves_it_as_it_is(face: StreamFace, connected: bool) -> None:
+    body = face.body(*answer(*TEXTS))
+    with pytest.raises(ZeroDivisionError) as raised:
+        async with face.block(face.over(body)) as stream:
+            if connected:
+                await got(stream.connect())
+            raise ZeroDivisionError
     assert raised.value.__context__ is None
-    assert body.endings == ["close"]
+    assert body.endings in ([["close"], ["finish"]] if connected else [["close"]])
 
 
-def test_a_closed_error_knows_what_arrived() -> None:
-    with sync_stream(FedBody(*answer("a", "b"))) as stream:
-        for text in stream.text_deltas:
+@on_every_face
+async def test_a_closed_error_knows_what_arrived(face: StreamFace) -> None:
+    async with face.block(face.over(face.body(*answer("a", "b")))) as stream:
+        async for text in face.each(stream.text_deltas):
             if text == "b":
-                stream.close()
+                await got(stream.close())
                 break
         with pytest.raises(StreamClosedError) as raised:
-            stream.until_done()
+            await got(stream.until_done())
     assert raised.value.request_id == "req_1"
     assert raised.value.snapshot is not None
     assert raised.value.snapshot.messages[0].content[0].text.value == "ab"
 
 
-def test_closing_after_the_end_changes_nothing() -> None:
-    body = FedBody(*answer(*TEXTS))
-    with sync_stream(body) as stream:
+@on_every_face
+async def test_closing_after_the_end_changes_nothing(face: StreamFace) -> None:
+    body = face.body(*answer(*TEXTS))
+    async with face.block(face.over(body)) as stream:
         note = Note(stream)
-        stream.until_done()
-        stream.close()
-        assert stream.get_final_run().status == "completed"
+        await got(stream.until_done())
+        await got(stream.close())
+        assert (await got(stream.get_final_run())).status == "completed"
     assert note.got == [*TEXTS, "completed"]
     assert body.endings == ["finish"]
 
@@ -341,18 +364,20 @@ def test_closing_a_connected_stream_waits_until_its_thread_has_gone() -> None:
     assert [thread.is_alive() for thread in readers] == [False]
 
 
-def test_closing_before_the_first_use_sends_nothing() -> None:
-    def open() -> FedBody:
+@on_every_face
+async def test_closing_before_the_first_use_sends_nothing(face: StreamFace) -> None:
+    def open() -> Any:
         raise AssertionError("nothing was to be sent")
 
-    stream = AssistantStream(open)
+    stream = face.opened(open)
     note = Note(stream)
-    stream.close()
+    await got(stream.close())
     assert [type(item) for item in note.got] == [StreamClosedError]
     with pytest.raises(StreamClosedError):
-        stream.until_done()
-    with pytest.raises(StreamClosedError), stream:
-        raise AssertionError("the block must not be entered")
+        await got(stream.until_done())
+    with pytest.raises(StreamClosedError):
+        async with face.block(stream):
+            raise AssertionError("the block must not be entered")
 
 
 def test_closing_while_the_request_is_being_sent_closes_what_comes_of_it() -> None:
@@ -398,8 +423,9 @@ def test_what_a_body_raises_after_closing_is_ignored() -> None:
 # -- warnings ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_block_that_was_left_unread_is_warned_about(caplog: pytest.LogCaptureFixture) -> None:
-    with sync_stream(FedBody(*answer(*TEXTS))) as stream:
+@on_every_face
+async def test_a_block_that_was_left_unread_is_warned_about(face: StreamFace, caplog: pytest.LogCaptureFixture) -> None:
+    async with face.block(face.over(face.body(*answer(*TEXTS)))) as stream:
         Note(stream)
     [record] = caplog.records
     assert record.levelno == logging.WARNING
@@ -407,29 +433,34 @@ def test_a_block_that_was_left_unread_is_warned_about(caplog: pytest.LogCaptureF
     assert "connect()" in record.message
 
 
-def test_no_warning_without_subscribers_after_reading_or_in_an_exception(caplog: pytest.LogCaptureFixture) -> None:
-    with sync_stream(FedBody(*answer(*TEXTS))):
+@on_every_face
+async def test_no_warning_without_subscribers_after_reading_or_in_an_exception(
+    face: StreamFace, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with face.block(face.over(face.body(*answer(*TEXTS)))):
         pass
-    with sync_stream(FedBody(*answer(*TEXTS))) as stream:
+    async with face.block(face.over(face.body(*answer(*TEXTS)))) as stream:
         Note(stream)
-        next(iter(stream))
-    with pytest.raises(ZeroDivisionError), sync_stream(FedBody(*answer(*TEXTS))) as stream:
-        raise ZeroDivisionError(Note(stream))
+        await first(stream)
+    with pytest.raises(ZeroDivisionError):
+        async with face.block(face.over(face.body(*answer(*TEXTS)))) as stream:
+            raise ZeroDivisionError(Note(stream))
     assert caplog.records == []
 
 
 # -- context -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_context_follows_the_events() -> None:
-    with sync_stream(FedBody(*answer("a", "b"))) as stream:
+@on_every_face
+async def test_the_context_follows_the_events(face: StreamFace) -> None:
+    async with face.block(face.over(face.body(*answer("a", "b")))) as stream:
         assert stream.current_event is None
         assert stream.current_run is None
         seen = []
-        for event in stream:
+        async for event in face.each(stream):
             assert stream.current_event is event
             current = stream.current_message_snapshot
-            text = None if current is None or not current.content else current.content[0].text.value  # type: ignore[union-attr]
+            text = None if current is None or not current.content else current.content[0].text.value
             seen.append((names([event])[0], stream.current_run and stream.current_run.status, text))
     assert seen == [
         ("run.created", "queued", None),
@@ -442,22 +473,15 @@ def test_the_context_follows_the_events() -> None:
     ]
 
 
-def test_getters_wait_for_the_end() -> None:
-    with sync_stream(FedBody(*answer("a", "b"))) as stream:
-        assert stream.get_final_run().status == "completed"
-        [whole] = stream.get_final_messages()
-        assert whole.content[0].text.value == "ab"  # type: ignore[union-attr]
-        assert stream.get_final_run_steps() == []
-        assert stream.request_id == "req_1"
-
-
-def test_events_without_a_run_give_a_typed_error_for_the_run() -> None:
-    with sync_stream(FedBody(message("created"), delta("a"), DONE)) as stream:
+@on_every_face
+async def test_events_without_a_run_give_a_typed_error_for_the_run(face: StreamFace) -> None:
+    async with face.block(face.over(face.body(message("created"), delta("a"), DONE))) as stream:
         with pytest.raises(Exception, match="without an event of a run"):
-            stream.get_final_run()
-        assert len(stream.get_final_messages()) == 1
+            await got(stream.get_final_run())
+        assert len(await got(stream.get_final_messages())) == 1
 
 
-def test_run_gives_the_last_event() -> None:
-    with sync_stream(FedBody(run("queued"), run("in_progress"), DONE)) as stream:
-        assert stream.run().event == "thread.run.in_progress"
+@on_every_face
+async def test_waiting_for_a_stream_gives_its_last_event(face: StreamFace) -> None:
+    async with face.block(face.over(face.body(run("queued"), run("in_progress"), DONE))) as stream:
+        assert (await last(stream)).event == "thread.run.in_progress"

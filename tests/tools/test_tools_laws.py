@@ -16,9 +16,11 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from faces import entered, got, left, listed
+from guard import GUARD
 from hypothesis import given, settings, strategies as st
 from loopback import ended
-from tools_rig import FACES, begun, call, entered, items, left, of, ours, run_story, script, serve
+from tools_rig import FACES, begun, call, ours, run_story, script, serve
 
 from rx_assistant import AssistantClient, RunSnapshot, ToolSet, fold, operators as ax, tools as answering
 from rx_assistant.errors import ToolRoundsError
@@ -75,8 +77,8 @@ def test_everything_is_told_once_in_any_scenario(face: str, drawn: Any) -> None:
         stream.pipe(ax.tool_calls()).subscribe(created.append)
         stream.pipe(ax.completed_tool_calls()).subscribe(lambda done: finished.append(done.id))
         await entered(stream)
-        run = await of(stream.get_final_run())
-        events = await items(stream)
+        run = await got(stream.get_final_run())
+        events = await listed(stream)
         await left(stream)
 
         assert [inner.id for inner in created] == finished == ids
@@ -87,10 +89,10 @@ def test_everything_is_told_once_in_any_scenario(face: str, drawn: Any) -> None:
         whole = RunSnapshot()
         for event in events:
             whole = fold(whole, event)
-        listed = (await of(client.threads.runs.steps.list(run.id, thread_id=thread_id, order="asc"))).data
-        assert [step.to_dict() for step in whole.steps] == [step.to_dict() for step in listed]
+        stored = (await got(client.threads.runs.steps.list(run.id, thread_id=thread_id, order="asc"))).data
+        assert [step.to_dict() for step in whole.steps] == [step.to_dict() for step in stored]
         assert whole == stream.snapshot
-        tool_events: list[ToolEvent] = await items(stream.tool_events)
+        tool_events: list[ToolEvent] = await listed(stream.tool_events)
         for kind in (ToolStarted, ToolFinished):
             assert sorted(event.call_id for event in tool_events if isinstance(event, kind)) == ids
 
@@ -109,7 +111,7 @@ def test_a_close_at_any_event_leaves_nothing(face: str, eager: bool) -> None:
     async def story(client: Any) -> None:
         assistant_id, _ = await begun(client, TOOLS)
         for position in (1, 3, 6, 12, 20, 30, 33, 40):
-            thread = await of(client.threads.create(messages=[{"role": "user", "content": "Hello"}]))
+            thread = await got(client.threads.create(messages=[{"role": "user", "content": "Hello"}]))
             stream = client.threads.runs.stream_with_tools(
                 thread.id, assistant_id=assistant_id, tools=TOOLS, eager=eager
             )
@@ -122,7 +124,7 @@ def test_a_close_at_any_event_leaves_nothing(face: str, eager: bool) -> None:
                 for _ in range(position):
                     if await anext(items_of, None) is None:
                         break
-            await of(stream.close())
+            await got(stream.close())
             started = [e.call_id for e in await told(stream) if isinstance(e, ToolStarted)]
             over = [e.call_id for e in await told(stream) if isinstance(e, ToolFinished)]
             assert sorted(started) == sorted(over)
@@ -169,12 +171,12 @@ def test_arguments_that_a_server_sends_as_an_object_are_read_too() -> None:
     loop = LoopThread()
     working = Answering(TOOLS, answering.Options(), loop)
     working.begin(run)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + GUARD
     while working.busy and time.monotonic() < deadline:
         time.sleep(0.001)
     assert working.outputs() == [{"tool_call_id": "call_1", "output": "8"}]
     working.stop()
-    loop.join(10)
+    loop.join(GUARD)
     assert all(ended(thread) for thread in ours())
 
 
@@ -203,7 +205,7 @@ def test_the_operator_answers_in_the_same_way(face: str) -> None:
         stream = client.threads.runs.stream(thread_id, assistant_id=assistant_id)
         await entered(stream)
         whole = stream.pipe(answering.answer_with(TOOLS, submit, on_tool_event=seen.append))
-        statuses = await items(whole.pipe(ax.run_statuses()))
+        statuses = await listed(whole.pipe(ax.run_statuses()))
         await left(stream)
         assert [[output["output"] for output in outputs] for outputs in submitted] == [["2", "3"], ["1"]]
         assert len([event for event in seen if isinstance(event, ToolFinished)]) == 3

@@ -12,19 +12,16 @@ import anyio
 import anyio.lowlevel
 import pytest
 import reactivex as rx
+from faces import entered, got, left, listed
+from guard import GUARD
 from loopback import Loopback, ended
 from reactivex import operators as ops
 from tools_rig import (
     FACES,
-    GUARD,
     Losing,
     begun,
     call,
-    entered,
-    items,
     kinds_of,
-    left,
-    of,
     ours,
     run_story,
     script,
@@ -95,7 +92,7 @@ async def told(client: Any, *, text: str = "Hello", tools: Any = TOOLS, **option
     stream = client.threads.runs.stream_with_tools(thread_id, assistant_id=assistant_id, tools=tools, **options)
     await entered(stream)
     try:
-        await of(stream.until_done())
+        await got(stream.until_done())
     finally:
         await left(stream)
     return stream
@@ -152,22 +149,22 @@ def test_all_rounds_are_one_stream(face: str, eager: bool, name: str, tmp_path: 
         endings: list[str] = []
         stream.tool_events.subscribe(tool_events.append, print, lambda: endings.append("end"))
         await entered(stream)
-        run = await of(stream.get_final_run())
+        run = await got(stream.get_final_run())
         assert run.status == "completed"
-        found = await of(client.threads.runs.steps.list(run.id, thread_id=thread_id, order="asc"))
-        assert [step.to_dict() for step in await of(stream.get_final_run_steps())] == [
+        found = await got(client.threads.runs.steps.list(run.id, thread_id=thread_id, order="asc"))
+        assert [step.to_dict() for step in await got(stream.get_final_run_steps())] == [
             step.to_dict() for step in found.data
         ]
-        events = await items(stream)
+        events = await listed(stream)
         told_once(events)
-        assert len(await items(stream.pipe(ax.completed_tool_calls()))) == sum(len(each) for each in expected)
+        assert len(await listed(stream.pipe(ax.completed_tool_calls()))) == sum(len(each) for each in expected)
         assert list(replay(tmp_path / "run.sse")) == events
         assert endings == ["end"]
         kinds = kinds_of(tool_events)
         assert kinds["ToolStarted"] == kinds["ToolFinished"] == sum(len(each) for each in expected)
         assert kinds["ToolProgress"] == (12 if name == "emitting" else 0)
         assert not any(isinstance(event, ToolStarted | ToolProgress | ToolFinished) for event in events)
-        late = await items(stream.tool_events)
+        late = await listed(stream.tool_events)
         assert late == tool_events
         await left(stream)
 
@@ -200,8 +197,8 @@ def test_a_handler_is_told_each_call_once_across_the_seams(face: str) -> None:
             thread_id, assistant_id=assistant_id, tools=TOOLS, event_handler=Handler()
         )
         handler = await entered(stream)
-        await of(handler.until_done())
-        assert kinds_of(await items(handler.tool_events)) == {"ToolStarted": 2, "ToolFinished": 2}
+        await got(handler.until_done())
+        assert kinds_of(await listed(handler.tool_events)) == {"ToolStarted": 2, "ToolFinished": 2}
         await left(stream)
 
     with serve(script([call("double", "a", n=1)], [call("double", "b", n=2)])) as server:
@@ -221,8 +218,8 @@ def test_a_live_tail_goes_on_across_the_seams(face: str, connects: bool) -> None
         stream.pipe(ax.run_statuses()).subscribe(statuses.append)
         await entered(stream)
         if connects:
-            await of(stream.connect())
-        await of(stream.until_done())
+            await got(stream.connect())
+        await got(stream.until_done())
         assert statuses == ["queued", *["in_progress", "requires_action", "queued"] * 2, "in_progress", "completed"]
         assert [step.type for step in stream.snapshot.steps] == ["tool_calls", "tool_calls", "message_creation"]
         await left(stream)
@@ -262,7 +259,7 @@ def test_a_run_on_a_new_thread(face: str) -> None:
         assistant_id, _ = await begun(client, TOOLS)
         stream = client.threads.create_and_run_stream_with_tools(assistant_id=assistant_id, tools=[double])
         await entered(stream)
-        assert "".join(await items(stream.text_deltas)) == "It is 8."
+        assert "".join(await listed(stream.text_deltas)) == "It is 8."
         await left(stream)
 
     with serve(script([call("double", n=4)])) as server:
@@ -323,7 +320,7 @@ def test_a_failure_is_told_to_the_model_and_kept_on_the_event(face: str, name: s
 
     async def story(client: Any) -> None:
         stream = await told(client, tools=[TOOLS, odd, leaves, blocks], **options)
-        finished = [event for event in await items(stream.tool_events) if isinstance(event, ToolFinished)]
+        finished = [event for event in await listed(stream.tool_events) if isinstance(event, ToolFinished)]
         assert [event.call_id for event in finished] == [asked["id"], "well"]
         failed = finished[0] if finished[0].call_id == asked["id"] else finished[1]
         assert output in (failed.output or "")
@@ -514,10 +511,10 @@ def test_a_window_shows_the_pending_calls_and_decides(face: str) -> None:
 
         stream.pending_calls.subscribe(show)
         await entered(stream)
-        await of(stream.until_done())
+        await got(stream.until_done())
         assert sorted(seen) == ['double({"n": 1})', 'double({"n": 2})']
-        assert await items(stream.pending_calls) == []
-        started = [event for event in await items(stream.tool_events) if isinstance(event, ToolStarted)]
+        assert await listed(stream.pending_calls) == []
+        started = [event for event in await listed(stream.tool_events) if isinstance(event, ToolStarted)]
         assert [event.arguments for event in started if event.call_id == "a"] == ['{"n": 10}']
         await left(stream)
 
@@ -567,17 +564,17 @@ def test_cancel_in_the_middle_of_a_tool(face: str) -> None:
         assistant_id, thread_id = await begun(client, TOOLS)
         stream = client.threads.runs.stream_with_tools(thread_id, assistant_id=assistant_id, tools=[waits, works])
         await entered(stream)
-        await of(stream.connect())
+        await got(stream.connect())
         both: list[Any] = []
         for_events = aiter(stream.tool_events) if face != "sync" else iter(stream.tool_events)
         while kinds_of(both)["ToolStarted"] < 2 or not kinds_of(both)["ToolProgress"]:  # both are under way
             both.append(await anext(for_events) if face != "sync" else next(for_events))
-        run = await of(stream.cancel_and_wait(GUARD))
+        run = await got(stream.cancel_and_wait(GUARD))
         assert run.status == "cancelled"
-        await of(stream.until_done())
+        await got(stream.until_done())
         assert stream.snapshot.status == "cancelled"
-        told_once(await items(stream), "lenient")
-        finished = [event for event in await items(stream.tool_events) if isinstance(event, ToolFinished)]
+        told_once(await listed(stream), "lenient")
+        finished = [event for event in await listed(stream.tool_events) if isinstance(event, ToolFinished)]
         assert [type(event.error) for event in finished] == [errors.ToolCancelledError] * 2
         await left(stream)
 
@@ -609,7 +606,7 @@ def test_closing_in_the_middle_of_a_tool_leaves_nothing(face: str, how: str) -> 
         started = await anext(aiter(stream.tool_events)) if face != "sync" else next(iter(stream.tool_events))
         assert isinstance(started, ToolStarted)
         if how == "close":
-            await of(stream.close())
+            await got(stream.close())
             assert [type(error) for error in ended] == [errors.StreamClosedError]
         await left(stream)
         assert cancelled == [True]
@@ -627,10 +624,10 @@ def test_leaving_in_the_middle_of_a_tool_cancels_the_run_if_that_is_wanted(face:
             thread_id, assistant_id=assistant_id, tools=TOOLS, on_idle="cancel"
         )
         await entered(stream)
-        await of(stream.connect())
+        await got(stream.connect())
         _ = await anext(aiter(stream.tool_events)) if face != "sync" else next(iter(stream.tool_events))
         await left(stream)
-        [run] = (await of(client.threads.runs.list(thread_id))).data
+        [run] = (await got(client.threads.runs.list(thread_id))).data
         assert run.status == "cancelled"
 
     with serve(script([call("hangs", n=1)])) as server:
@@ -647,9 +644,9 @@ def test_a_run_that_will_not_be_answered_is_cancelled_if_that_is_wanted(face: st
         )
         await entered(stream)
         with pytest.raises(errors.StreamError):
-            await of(stream.until_done())
+            await got(stream.until_done())
         await left(stream)
-        [run] = (await of(client.threads.runs.list(thread_id))).data
+        [run] = (await got(client.threads.runs.list(thread_id))).data
         assert run.status == "cancelled"
 
     with serve(script([call("fails", n=1)])) as server:
@@ -672,14 +669,14 @@ def test_a_tool_may_close_its_own_stream(face: str) -> None:
     streams: list[Any] = []
 
     async def closes() -> None:
-        await of(streams[0].close())
+        await got(streams[0].close())
 
     async def story(client: Any) -> None:
         assistant_id, thread_id = await begun(client, TOOLS)
         streams.append(client.threads.runs.stream_with_tools(thread_id, assistant_id=assistant_id, tools=[closes]))
         await entered(streams[0])
         with pytest.raises(errors.StreamClosedError):
-            await of(streams[0].until_done())
+            await got(streams[0].until_done())
         await left(streams[0])
 
     with serve(script([call("closes")])) as server:
@@ -691,7 +688,7 @@ def test_a_run_that_expires_while_a_tool_waits_ends_the_stream_as_expired(face: 
     async def story(client: Any) -> None:
         stream = await told(client, approve=Approval())
         assert stream.snapshot.status == "expired"
-        told_once(await items(stream), "lenient")
+        told_once(await listed(stream), "lenient")
 
     with serve(script([call("double", n=1)]), run_ttl=1) as server:
         run_story(face, server.base_url, story)
@@ -713,7 +710,7 @@ def test_outputs_that_are_refused_because_the_run_is_over_are_no_error(face: str
         async def story(client: Any) -> None:
             stream = await told(client, tools=[f])
             assert stream.snapshot.status == "cancelled"
-            told_once(await items(stream), "lenient")
+            told_once(await listed(stream), "lenient")
 
         run_story(face, server.base_url, story)
 
@@ -724,8 +721,8 @@ def test_a_disconnect_in_the_submit_stream_goes_on_by_polling(face: str, after: 
     async def story(client: Any) -> None:
         stream = await told(client, on_disconnect="poll")
         assert stream.snapshot.status == "completed"
-        told_once(await items(stream), "lenient")
-        assert "".join(await items(stream.text_deltas)) == "It is 2, 4."
+        told_once(await listed(stream), "lenient")
+        assert "".join(await listed(stream.text_deltas)) == "It is 2, 4."
 
     with serve(script([call("double", "a", n=1)], [call("double", "b", n=2)])) as server:
         proxy = Losing(server.base_url, after=after)
@@ -739,7 +736,7 @@ def test_outputs_whose_reply_is_lost_are_submitted_once(face: str) -> None:
     async def story(client: Any) -> None:
         stream = await told(client)
         assert stream.snapshot.status == "completed"
-        told_once(await items(stream), "lenient")
+        told_once(await listed(stream), "lenient")
 
     with serve(script([call("double", n=1)])) as server:
         proxy = Losing(server.base_url, whole=1)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import threading
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import httpx
+from faces import got, with_client
 from loopback import Received, Wire
 
-from rx_assistant import AssistantClient, AsyncAssistantClient, AsyncStream, ToolSet, local
+from rx_assistant import ToolSet, local
 
 FACES = ["sync", "asyncio", "trio"]
-GUARD = 10.0
 
 
 def call(function: str, call_id: str = "", **arguments: Any) -> dict[str, Any]:
@@ -33,55 +33,14 @@ def serve(scenario: dict[str, Any], **options: Any) -> local.Server:
     return local.serve(script=scenario, poll_after_ms=10, **options)
 
 
-async def of(result: Any) -> Any:
-    """What a call gives, on either face."""
-    return await result if inspect.isawaitable(result) else result
-
-
-async def entered(stream: Any) -> Any:
-    return await stream.__aenter__() if isinstance(stream, AsyncStream) else stream.__enter__()
-
-
-async def left(stream: Any) -> None:
-    if isinstance(stream, AsyncStream):
-        await stream.__aexit__(None, None, None)
-    else:
-        stream.__exit__(None, None, None)
-
-
-async def items(stream: Any) -> list[Any]:
-    return [item async for item in stream] if isinstance(stream, AsyncStream) else list(stream)
-
-
-def drive(coroutine: Any) -> Any:
-    """Run a story in which nothing ever waits."""
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        return end.value
-    raise AssertionError("the story waited")
-
-
-def run_story(face: str, base_url: str, story: Any) -> Any:
-    """Run a story, written once with `await`, on one face; gives what it returns."""
-    if face == "sync":
-        with AssistantClient(base_url=base_url, max_retries=0) as client:
-            return drive(story(client))
-    import anyio
-
-    async def main() -> Any:
-        async with AsyncAssistantClient(base_url=base_url, max_retries=0) as client:
-            with anyio.fail_after(GUARD):
-                return await story(client)
-
-    return anyio.run(main, backend=face)
+run_story = partial(with_client, max_retries=0)
 
 
 async def begun(client: Any, tools: Any = (), text: str = "Hello") -> tuple[str, str]:
     """An assistant that knows the tools, and a thread with a question; their ids."""
     definitions = ToolSet.of(tools).definitions()
-    assistant = await of(client.assistants.create(model="local", tools=definitions))
-    thread = await of(client.threads.create(messages=[{"role": "user", "content": text}]))
+    assistant = await got(client.assistants.create(model="local", tools=definitions))
+    thread = await got(client.threads.create(messages=[{"role": "user", "content": text}]))
     return assistant.id, thread.id
 
 

