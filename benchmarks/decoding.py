@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 import rx_assistant
 from benchmarks import _peers
+from benchmarks._layouts import LAYOUTS, recorded_events, written
 from benchmarks._measure import Row, at_most, microseconds, race, seconds, times_faster
 from benchmarks._streams import chunks, text_events
 from rx_assistant import SSEDecoder, operators as ax
@@ -105,20 +106,58 @@ def rows() -> list[Row]:
             low / N * 1e6,
             unit="µs",
             name="floor",
-            limit=1.6,
+            limit=1.5,
         ),
     ]
     ours, by_hand = race(lambda: read_all(pieces), lambda: _peers.httpx_sse_models(pieces, ReferenceModel))
-    found.append(times_faster("bytes → events, .data read for each", ours, by_hand, N, name="httpx-sse + pydantic"))
+    work = "bytes → events, .data read for each"
+    found.append(times_faster(work, ours, by_hand, N, name="httpx-sse + pydantic", at_least=1.25))
     alone, plain = race(lambda: decode_only(pieces), lambda: _peers.sdk_events(client))
     found.append(times_faster("bytes → events, nothing read", alone, plain, N, name="openai", at_least=60))
-    text, loop, theirs = race(
-        lambda: subscribe_text(pieces), lambda: loop_text(pieces), lambda: _peers.sdk_text(client)
-    )
-    found.append(times_faster("bytes → text_deltas() subscriber", text, theirs, N, name="openai", at_least=40))
+    found += layouts()
+    loop, theirs = race(lambda: loop_text(pieces), lambda: _peers.sdk_text(client))
     found.append(times_faster("bytes → for text in text_deltas", loop, theirs, N, name="openai", at_least=32))
     found += parsers(pieces)
+    found += line_ends()
     found += [linear(64), linear(1)]
+    return found
+
+
+def layouts() -> list[Row]:
+    """The text of the same events in five layouts, and of events that servers wrote."""
+    streams = {name: chunks(written(text_events(N), layout)) for name, layout in LAYOUTS.items()}
+    recorded = chunks(recorded_events(N))
+    if recorded:
+        streams["as recorded from servers"] = recorded
+    clients = [_peers.sdk(pieces) for pieces in streams.values()]
+    ours = race(*(lambda pieces=pieces: subscribe_text(pieces) for pieces in streams.values()), rounds=9)
+    theirs = race(*(lambda client=client: _peers.sdk_text(client) for client in clients), rounds=3)
+    found = [
+        times_faster(f"bytes → text_deltas() subscriber, {name}", mine, other, N, name="openai", at_least=45)
+        for name, mine, other in zip(streams, ours, theirs, strict=True)
+    ]
+    ratio = max(ours[: len(LAYOUTS)]) / min(ours[: len(LAYOUTS)])
+    found.append(Row("… the slowest layout beside the fastest", "", "", f"{ratio:.2f} ×", "≤ 1.2 ×", ratio <= 1.2))
+    return found
+
+
+def line_ends() -> list[Row]:
+    """Server-sent events alone, by the line end and by the size of the chunks."""
+    events = list(text_events(N))
+    found = []
+    for name, end in (("LF", b"\n"), ("CRLF", b"\r\n"), ("CR", b"\r")):
+        ended = [event.replace(b"\n", end) for event in events]
+        cuts = {"16 KiB": chunks(iter(ended)), "1460 bytes": chunks(iter(ended), 1460), "one event": ended}
+
+        def decode(pieces: list[bytes]) -> None:
+            decoder = SSEDecoder()
+            for piece in pieces:
+                decoder.feed(piece)
+
+        times = race(*(lambda pieces=pieces: decode(pieces) for pieces in cuts.values()))
+        for size, took in zip(cuts, times, strict=True):
+            work = f"SSE alone, as text, {name}, {size} a chunk"
+            found.append(Row(work, microseconds(took, N), "", "", "≤ 0.8 µs", took / N * 1e6 <= 0.8))
     return found
 
 

@@ -8,6 +8,7 @@ from openai import AssistantEventHandler as SdkHandler
 
 import rx_assistant
 from benchmarks import _peers
+from benchmarks._layouts import LAYOUTS, written
 from benchmarks._measure import Row, microseconds, race, seconds, times_faster
 from benchmarks._streams import annotated_events, chunks, code_events, text_events
 from rx_assistant import AssistantEventHandler
@@ -67,13 +68,13 @@ def contest(what: type, pieces: list[bytes]) -> tuple[Callable[[], None], Callab
 def rows() -> list[Row]:
     """The rows of this table."""
     found = []
-    for count, target in ((1_000, 18), (16_000, None)):
-        ours, theirs = race(*contest(_Read, chunks(text_events(count))), rounds=5 if target else 3)
-        work = f"handler, text, read whole at each of {count} deltas"
-        found.append(times_faster(work, ours, theirs, count, name="openai", at_least=target))
-    ours, theirs = race(*contest(_ReadCode, chunks(code_events(1_000))))
-    work = "handler, code_interpreter input, read whole at each of 1000"
-    found.append(times_faster(work, ours, theirs, 1_000, name="openai", at_least=18))
+    for what, make, label in ((_Read, text_events, "text"), (_ReadCode, code_events, "code_interpreter input")):
+        for name, layout in LAYOUTS.items():
+            ours, theirs = race(*contest(what, chunks(written(make(1_000), layout))))
+            work = f"handler, {label}, read whole at each of 1000 deltas, {name}"
+            found.append(times_faster(work, ours, theirs, 1_000, name="openai", at_least=20))
+    ours, theirs = race(*contest(_Read, chunks(text_events(16_000))), rounds=3)
+    found.append(times_faster("handler, text, read whole at each of 16000 deltas", ours, theirs, 16_000, name="openai"))
     return found + annotations()
 
 

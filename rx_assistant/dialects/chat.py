@@ -34,6 +34,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic_core import from_json
 
+from rx_assistant.dialects.chat_text import only_text
 from rx_assistant.dialects.errors import error_text
 from rx_assistant.dialects.halves import Halves
 from rx_assistant.dialects.parts import (
@@ -185,6 +186,13 @@ class ChatReader:
             self._done = True
             return []
         parts: list[Part] = []
+        text = only_text(payload, self._choice) if self.model and name != b"error" else ""
+        if text:
+            if self._thinking is None and not (self._odd or self._calls):
+                self._texts.append(text)
+                return [Text(text)]
+            self._take_text(text, parts)
+            return parts
         try:
             chunk = from_json(payload)
         except ValueError:
@@ -193,14 +201,7 @@ class ChatReader:
         if name == b"error":
             self._fail(chunk)
         elif type(chunk) is dict:
-            text = self._only_text(chunk)
-            if not text:
-                self._chunk(chunk, parts)
-            elif self._thinking is None and not (self._odd or self._calls):
-                self._texts.append(text)
-                parts.append(Text(text))
-            else:
-                self._take_text(text, parts)
+            self._chunk(chunk, parts)
         elif type(chunk) is list and chunk and isinstance(chunk[0], dict):
             self._chunk(chunk[0], parts)
         return parts
@@ -221,25 +222,6 @@ class ChatReader:
         return parts, self._ending()
 
     # -- chunks --------------------------------------------------------------------------------------------------
-
-    def _only_text(self, chunk: dict[str, Any]) -> str:
-        """The text of a chunk that says nothing else, "" for any other: nine in ten are such, and need no more reading.
-
-        It takes a third of the time of `_chunk`, which would give the same.
-        """
-        choices = chunk.get("choices")
-        if type(choices) is not list or len(choices) != 1 or not self.model:
-            return ""
-        choice = choices[0]
-        if type(choice) is not dict or choice.get("index") != self._choice:
-            return ""
-        delta = choice.get("delta")
-        if type(delta) is not dict or len(delta) != 1 or choice.get("finish_reason") or choice.get("error"):
-            return ""
-        if chunk.get("usage") or chunk.get("error") or chunk.get("x_groq") or chunk.get("object") == "error":
-            return ""
-        text = delta.get("content")
-        return text if type(text) is str else ""
 
     def _chunk(self, chunk: dict[str, Any], parts: list[Part]) -> None:
         error = chunk.get("error")

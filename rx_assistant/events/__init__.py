@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 from rx_assistant.events._base import Sourced, StreamEvent
-from rx_assistant.events._deltas import (
-    InputFragment,
-    NarrowMessage,
-    NarrowStep,
-    TextFragment,
-    ThreadMessageDelta,
-    ThreadRunStepDelta,
-)
+from rx_assistant.events._deltas import ThreadMessageDelta, ThreadRunStepDelta
 from rx_assistant.events._frames import KINDS, Kind, classify, frame, proves_done, unknown_kind
 from rx_assistant.events._halves import FINAL_MESSAGE, FINAL_STEP, Held, bare, whole
 from rx_assistant.events._json_text import mended
@@ -46,6 +39,7 @@ from rx_assistant.events._kinds import (
     ThreadRunStepInProgress,
     UnknownEvent,
 )
+from rx_assistant.events._narrow import InputFragment, NarrowMessage, NarrowStep, TextFragment
 from rx_assistant.events._tools import ToolEvent, ToolFinished, ToolProgress, ToolStarted
 
 __all__ = [

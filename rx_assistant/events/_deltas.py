@@ -1,60 +1,28 @@
-"""The two delta events, and a narrow reading of them: the id of the message or step, and the texts to append.
+"""The two delta events: the id of the message or step, and the texts to append, without building the model.
 
-Nine in ten events of a stream only append a text to a part, in the same few bytes. One regular expression reads those:
-it accepts exactly one JSON shape with all its tokens, and passes an escaped text to the JSON parser. All other deltas
-become plain dicts, without malformed values. The narrow reading and the model are each built at most once, on demand,
-and agree.
+The narrow reading (`_narrow`) knows the shape of nearly all deltas. All others become plain dicts, without malformed
+values. The narrow reading and the model are each built at most once, on demand, and agree.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from rx_assistant.events._base import Data, Name, StreamEvent, json_reader
 from rx_assistant.events._json_text import has_halves
+from rx_assistant.events._narrow import (
+    InputFragment,
+    NarrowMessage,
+    NarrowStep,
+    TextFragment,
+    read_message,
+    read_step,
+)
 from rx_assistant.events._payloads import MESSAGE, STEP, Shape, conformed, fits
 
 if TYPE_CHECKING:
     from rx_assistant.types import MessageDeltaEvent, RunStepDeltaEvent  # noqa: F401 (quoted below)
-
-TextFragment: TypeAlias = tuple[int, str]
-"""Content index, text to append."""
-
-InputFragment: TypeAlias = tuple[int, str, str]
-"""Tool-call index, type of the call (`function` or `code_interpreter`), text to append to its arguments or code."""
-
-NarrowMessage: TypeAlias = tuple[str, tuple[TextFragment, ...], bool, int | None]
-"""Message id; text fragments; whether the event contains nothing else; and the index of the annotation, if the event
-contains one fragment with one annotation and nothing else."""
-
-NarrowStep: TypeAlias = tuple[str, tuple[InputFragment, ...], bool]
-"""Step id; input fragments; whether the event contains nothing else."""
-
-_BACKSLASH: Final = 0x5C
-_ID = rb'"([^"\\\x00-\x1f]++)"'
-_INDEX = rb"(0|[1-9]\d{0,5})"
-_TEXT = rb'"([^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+)"'
-
-_STRING = rb'"[^"\\\x00-\x1f]*+"'
-_NUMBER = rb"(?:0|[1-9]\d{0,8})"
-_MARK = (
-    rb'\{"index":' + _INDEX + rb',"type":"file_(?:citation|path)","text":' + _STRING + rb',"start_index":' + _NUMBER +
-    rb',"end_index":' + _NUMBER + rb',"file_(?:citation|path)":\{"file_id":' + _STRING + rb'(?:,"quote":' + _STRING +
-    rb")?\}\}"
-)  # fmt: skip
-
-_match_text: Final = re.compile(
-    rb'\{"id":' + _ID + rb',"object":"thread\.message\.delta","delta":\{"content":\[\{"index":' + _INDEX +
-    rb',"type":"text","text":\{"value":' + _TEXT + rb'(?:,"annotations":\[(?:' + _MARK + rb")?\])?\}\}\]\}\}"
-).fullmatch  # fmt: skip
-
-_match_input: Final = re.compile(
-    rb'\{"id":' + _ID + rb',"object":"thread\.run\.step\.delta","delta":\{"step_details":\{"type":"tool_calls",'
-    rb'"tool_calls":\[\{"index":' + _INDEX + rb',"type":"(?:function","function":\{"(arguments)|'
-    rb'code_interpreter","code_interpreter":\{"input)":' + _TEXT + rb"\}\}\]\}\}\}"
-).fullmatch  # fmt: skip
 
 
 class _Delta(StreamEvent[Name, Data]):
@@ -71,7 +39,7 @@ class _Delta(StreamEvent[Name, Data]):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the event appends one text and contains nothing else."""
+        """Whether the event appends one text, and a snapshot shows nothing else of it."""
         plain: bool = (self._narrow or self._read())[2]
         return plain
 
@@ -94,9 +62,6 @@ class _Delta(StreamEvent[Name, Data]):
             payload = json_reader()(self._raw)
         except ValueError:
             payload = self.json()
-        if self._narrow is not None:  # the regular expression accepts only payloads that fit
-            read: dict[str, Any] = payload
-            return read
         return self.in_shape(payload)
 
     def in_shape(self, payload: Any) -> dict[str, Any]:
@@ -137,20 +102,11 @@ class ThreadMessageDelta(_Delta[Literal["thread.message.delta"], "MessageDeltaEv
         return narrow
 
     def _read(self) -> NarrowMessage:
-        match = _match_text(self._raw)
-        if match is not None:
-            message_id, index, value, mark = match.groups()
-            text = value.decode("utf-8", "replace") if _BACKSLASH not in value else _unescaped(value)
-            if text is not None:
-                at = 0 if index == b"0" else int(index)
-                fragments, whose = ((at, text),), message_id.decode("utf-8", "replace")
-                plain: NarrowMessage = (
-                    (whose, fragments, True, None) if mark is None else (whose, fragments, False, int(mark))
-                )
-                self._narrow = plain
-                return plain
-        payload = self.payload
-        self._narrow = narrow = (payload.get("id") or "", tuple(_text_fragments(payload)), False, None)
+        narrow = read_message(self._raw)
+        if narrow is None:
+            payload = self.payload
+            narrow = (payload.get("id") or "", tuple(_text_fragments(payload)), False, None, None)
+        self._narrow = narrow
         return narrow
 
 
@@ -179,27 +135,12 @@ class ThreadRunStepDelta(_Delta[Literal["thread.run.step.delta"], "RunStepDeltaE
         return narrow
 
     def _read(self) -> NarrowStep:
-        match = _match_input(self._raw)
-        if match is not None:
-            step_id, index, arguments, value = match.groups()
-            text = value.decode("utf-8", "replace") if _BACKSLASH not in value else _unescaped(value)
-            if text is not None:
-                at = 0 if index == b"0" else int(index)
-                kind = "code_interpreter" if arguments is None else "function"
-                self._narrow = plain = (step_id.decode("utf-8", "replace"), ((at, kind, text),), True)
-                return plain
-        payload = self.payload
-        self._narrow = narrow = (payload.get("id") or "", tuple(_input_fragments(payload)), False)
+        narrow = read_step(self._raw)
+        if narrow is None:
+            payload = self.payload
+            narrow = (payload.get("id") or "", tuple(_input_fragments(payload)), False, None)
+        self._narrow = narrow
         return narrow
-
-
-def _unescaped(escaped: bytes) -> str | None:
-    """The text between a JSON string's quotes; None if it is malformed (the model's error says why)."""
-    try:
-        text: str = json_reader()(b'"' + escaped + b'"')
-    except ValueError:
-        return None
-    return text
 
 
 def index_of(piece: dict[str, Any], position: int) -> int:

@@ -11,6 +11,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies
 
 import httpx
 
@@ -73,7 +74,7 @@ class _OneLoop(AiohttpTransport):
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=self.ssl_context, keepalive_timeout=KEPT_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=True,
+            trust_env=bool(getproxies()),  # otherwise aiohttp looks for proxies and .netrc in threads, at each request
             max_line_size=_LONGEST_HEADER,
             max_field_size=_LONGEST_HEADER,
         )

@@ -151,9 +151,9 @@ def _headers(request: Request, settings: Settings, options: CallOptions, *, has_
         own["Accept-Encoding"] = "identity"
     if has_body:
         own["Content-Type"] = "application/json"
-    if request.method == "POST":
-        own["Idempotency-Key"] = f"rx-{uuid.uuid4()}"
     merged: dict[str, str | None] = {}
     for source in (own, settings.headers(), options.extra_headers):
         merged |= {name.lower() if isinstance(name, str) else name: value for name, value in source.items()}
+    if request.method == "POST" and "idempotency-key" not in merged:
+        merged["idempotency-key"] = f"rx-{uuid.uuid4()}"
     return {name: checked_header(name, value) for name, value in merged.items() if value is not None}

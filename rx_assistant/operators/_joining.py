@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 from rx_assistant.events import ThreadMessageDelta, ThreadRunStepDelta
+from rx_assistant.events._deltas import INPUT_OF
 from rx_assistant.operators._text import TextSnapshot
 from rx_assistant.snapshots import RunSnapshot
 
@@ -68,42 +69,59 @@ def newest(items: Sequence[T]) -> T:
 
 
 def _same_part(earlier: ThreadMessageDelta, later: ThreadMessageDelta) -> bool:
-    message, fragments, plain, _ = earlier.narrow
-    other, others, also_plain, _ = later.narrow
-    return plain and also_plain and message == other and fragments[0][0] == others[0][0]
+    return _both_append(earlier, later) and _around_text(earlier, "") == _around_text(later, "")
 
 
 def _longer_message_delta(items: Sequence[ThreadMessageDelta]) -> ThreadMessageDelta:
-    message, fragments, _, _ = items[0].narrow
     text = "".join([item.narrow[1][0][1] for item in items])
-    part = {"index": fragments[0][0], "type": "text", "text": {"value": text}}
-    return ThreadMessageDelta(_delta(message, "thread.message.delta", {"content": [part]}))
+    return ThreadMessageDelta(_written(_around_text(items[0], text)))
+
+
+def _around_text(event: ThreadMessageDelta, text: str) -> dict[str, Any]:
+    """The payload of a plain delta with another text."""
+    payload = event.payload
+    delta = payload["delta"]
+    part = delta["content"][0]
+    part = {**part, "text": _filled(part["text"], "value", text)}
+    return {**payload, "delta": {**delta, "content": [part]}}
 
 
 # -- deltas of run steps ---------------------------------------------------------------------------------------------
 
-_INPUT = {"function": "arguments", "code_interpreter": "input"}
-
 
 def _same_call(earlier: ThreadRunStepDelta, later: ThreadRunStepDelta) -> bool:
-    step, fragments, plain = earlier.narrow
-    other, others, also_plain = later.narrow
-    return plain and also_plain and step == other and fragments[0][:2] == others[0][:2]
+    return _both_append(earlier, later) and _around_input(earlier, "") == _around_input(later, "")
 
 
 def _longer_step_delta(items: Sequence[ThreadRunStepDelta]) -> ThreadRunStepDelta:
-    step, fragments, _ = items[0].narrow
-    index, kind, _ = fragments[0]
     text = "".join([item.narrow[1][0][2] for item in items])
-    call = {"index": index, "type": kind, kind: {_INPUT[kind]: text}}
-    details = {"type": "tool_calls", "tool_calls": [call]}
-    return ThreadRunStepDelta(_delta(step, "thread.run.step.delta", {"step_details": details}))
+    return ThreadRunStepDelta(_written(_around_input(items[0], text)))
 
 
-def _delta(about: str, kind: str, delta: object) -> bytes:
-    """The compact JSON that servers write. The narrow reading of a delta accepts only this form."""
-    whole = {"id": about, "object": kind, "delta": delta}
-    return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
+def _around_input(event: ThreadRunStepDelta, text: str) -> dict[str, Any]:
+    """The payload of a plain delta with other arguments or code."""
+    payload = event.payload
+    delta = payload["delta"]
+    details = delta["step_details"]
+    call = details["tool_calls"][0]
+    kind = call["type"]
+    call = {**call, kind: _filled(call[kind], INPUT_OF[kind], text)}
+    return {**payload, "delta": {**delta, "step_details": {**details, "tool_calls": [call]}}}
+
+
+def _both_append(earlier: Any, later: Any) -> bool:
+    """Whether both only append a text to one object. The payloads show whether they differ in anything else."""
+    first, second = earlier.narrow, later.narrow
+    return bool(first[2] and second[2] and first[0] == second[0] and first[1][0][0] == second[1][0][0])
+
+
+def _filled(container: dict[str, Any], key: str, text: str) -> dict[str, Any]:
+    """The object with the text under `key`, and without members that hold nothing, such as `"annotations": []`."""
+    return {**{name: value for name, value in container.items() if value}, key: text}
+
+
+def _written(payload: object) -> bytes:
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 # -- snapshots -------------------------------------------------------------------------------------------------------

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 def message_delta(store: Store, version: int, event: ThreadMessageDelta, narrow: NarrowMessage) -> Changes:
     """Fold a delta: append it directly if it continues a known text, else read it piece by piece."""
-    message_id, fragments, plain, mark = narrow
+    message_id, fragments, plain, mark, role = narrow
     message = store.messages.get(message_id)
-    if message is not None and (plain or mark is not None):
+    if message is not None and (plain or mark is not None) and (not role or role == message.role.at(version)):
         index, text = fragments[0]
         part = message.parts.by_index.get(index)
         if part is not None and part.kind == "text":

@@ -27,7 +27,12 @@ def step_delta(store: Store, version: int, event: ThreadRunStepDelta, narrow: Na
     if step is not None and narrow[2]:
         index, kind, text = narrow[1][0]
         call = step.calls.by_index.get(index)
-        if call is not None and call.kind == kind and not call.answered:
+        if (
+            call is not None
+            and call.kind == kind
+            and not call.answered
+            and (narrow[3] is None or narrow[3] == call.identity.at(version))
+        ):
             if call.ended or step.ended:
                 return ()
             call.log.append(version, text)

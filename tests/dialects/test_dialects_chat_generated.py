@@ -9,7 +9,8 @@ import dialects_styles as chat_styles
 import dialects_turns as turns
 import pytest
 
-from rx_assistant.dialects.chat import ChatReader
+from rx_assistant.dialects import chat
+from rx_assistant.dialects.chat_text import only_text
 
 
 @pytest.mark.parametrize("block", range(10))
@@ -40,8 +41,38 @@ def test_every_single_cut_gives_the_same_events() -> None:
 def test_the_short_way_for_plain_text_gives_what_the_long_way_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     bodies = [chat_styles.turn(Random(seed))[1] for seed in range(500)]
     short = [turns.chat(body).events for body in bodies]
-    monkeypatch.setattr(ChatReader, "_only_text", lambda self, chunk: "")
+    monkeypatch.setattr(chat, "only_text", lambda payload, choice: "")
     assert [turns.chat(body).events for body in bodies] == short
+
+
+CHUNK = {"id": "c", "object": "chat.completion.chunk", "model": "m"}
+
+
+@pytest.mark.parametrize(
+    ("choice", "around", "text"),
+    [
+        pytest.param({"delta": {"content": "é\n"}}, {}, "é\n", id="a text"),
+        pytest.param({"delta": {"content": "a", "role": "assistant", "tool_calls": None}}, {}, "a", id="null members"),
+        pytest.param({"delta": {"content": "a"}, "logprobs": {"content": []}}, {"vendor": [1]}, "a", id="further"),
+        pytest.param({"delta": {"content": "a"}, "finish_reason": None}, {"usage": None}, "a", id="null fields"),
+        pytest.param({"delta": {"content": "a"}, "finish_reason": "stop"}, {}, "", id="an ending"),
+        pytest.param({"delta": {"content": "a"}}, {"usage": {"total_tokens": 1}}, "", id="usage"),
+        pytest.param({"delta": {"content": "a"}}, {"error": {"message": "no"}}, "", id="an error"),
+        pytest.param({"delta": {"content": "a", "annotations": []}}, {}, "", id="an unknown member of the delta"),
+        pytest.param({"delta": {"content": "a", "reasoning": "b"}}, {}, "", id="reasoning"),
+        pytest.param({"delta": {"content": ["a"]}}, {}, "", id="pieces"),
+        pytest.param({"delta": {"content": "a"}, "index": 1}, {}, "", id="another choice"),
+    ],
+)
+def test_only_a_chunk_with_one_text_and_nothing_else_is_read_the_short_way(
+    choice: dict[str, object], around: dict[str, object], text: str
+) -> None:
+    value = {**CHUNK, "choices": [{"index": 0, **choice}], **around}
+    for separators in ((",", ":"), (", ", ": ")):
+        for ascii_only in (True, False):
+            payload = json.dumps(value, ensure_ascii=ascii_only, separators=separators).encode()
+            assert only_text(payload, 0) == text
+    assert only_text(b"{", 0) == only_text(b'{"choices":[]}', 0) == only_text(b"\xff", 0) == ""
 
 
 def _value(arguments: str) -> object:

@@ -13,6 +13,7 @@ from reference import RECORDINGS
 
 from rx_assistant.errors import EventDecodeError
 from rx_assistant.events import StreamEvent, ThreadMessageDelta, ThreadRunStepDelta, classify
+from rx_assistant.events._deltas import _Delta
 from rx_assistant.sse import SSEDecoder
 
 TEXT = (
@@ -75,6 +76,77 @@ def test_however_it_is_written_the_narrow_reading_is_the_models(
         written = json.dumps(payload, ensure_ascii=ascii_only, separators=separators)
         event = kind(written.encode("utf-8", "surrogatepass"))
         assert narrow_reading(event) == model_reading(event)
+
+
+def layouts(payload: dict[str, Any], further: dict[str, Any]) -> dict[str, bytes]:
+    """The same delta as different servers write it: the same text, with other spaces, orders, fields and escapes."""
+    compact = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    return {
+        "compact": compact.encode(),
+        "spaced": json.dumps(payload, ensure_ascii=False).encode(),
+        "indented": json.dumps(payload, ensure_ascii=False, indent=2).encode(),
+        "another order": json.dumps(reversed_keys(payload), ensure_ascii=False).encode(),
+        "further fields": json.dumps(with_fields(payload, further), ensure_ascii=False).encode(),
+        "escapes": "".join(rf"\u{ord(c):04x}" if c.isalpha() else c for c in compact).encode(),
+    }
+
+
+def reversed_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: reversed_keys(value[key]) for key in reversed(value)}
+    return [reversed_keys(item) for item in value] if isinstance(value, list) else value
+
+
+def with_fields(value: Any, further: dict[str, Any]) -> Any:
+    if isinstance(value, dict):
+        return {**further, **{key: with_fields(item, further) for key, item in value.items()}}
+    return [with_fields(item, further) for item in value] if isinstance(value, list) else value
+
+
+MESSAGE: dict[str, Any] = {
+    "id": "msg_1",
+    "object": "thread.message.delta",
+    "delta": {"content": [{"index": 3, "type": "text", "text": {"value": 'sí, "ça" 好'}}]},
+}
+CODE: dict[str, Any] = {
+    "id": "step_1",
+    "object": "thread.run.step.delta",
+    "delta": {
+        "step_details": {
+            "type": "tool_calls",
+            "tool_calls": [{"index": 3, "type": "code_interpreter", "code_interpreter": {"input": 'f("é")'}}],
+        }
+    },
+}
+FURTHER: dict[str, Any] = {
+    "logprobs": [{"token": "s", "bytes": [115], "top_logprobs": []}],
+    "x_vendor": {"trace": None, "took": 1.5e-3, "flags": [True, {}]},
+    "role": "assistant",
+    "annotations": [],
+    "outputs": [],
+    "name": None,
+}
+
+
+@pytest.mark.parametrize("layout", layouts(MESSAGE, {}))
+def test_every_layout_of_a_plain_delta_is_read_narrowly(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = ThreadMessageDelta(layouts(MESSAGE, FURTHER)[layout])
+    code = ThreadRunStepDelta(layouts(CODE, FURTHER)[layout])
+    expected = [("msg_1", ((3, 'sí, "ça" 好'),)), ("step_1", ((3, "code_interpreter", 'f("é")'),))]
+    with monkeypatch.context() as patched:
+        patched.setattr(_Delta, "payload", property(lambda event: pytest.fail("it became a dict")))
+        assert [narrow_reading(message), narrow_reading(code)] == expected
+        assert (message.is_plain, code.is_plain) == (True, True)
+    assert [model_reading(message), model_reading(code)] == expected
+
+
+@pytest.mark.parametrize("size", ["9" * 5_000, "[" * 300 + "]" * 300, '{"a":' * 250 + "1" + "}" * 250])
+def test_what_the_model_refuses_in_another_field_the_narrow_reading_refuses(size: str) -> None:
+    for kind, payload in ((ThreadMessageDelta, MESSAGE), (ThreadRunStepDelta, CODE)):
+        event = kind(json.dumps({**payload, "vendor": "@"}).replace('"@"', size).encode())
+        for reading in (narrow_reading, is_spared, lambda event: event.data):
+            with pytest.raises(EventDecodeError):
+                reading(event)
 
 
 SPARED = [b'"plain"', b'""', b'" \xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"', b'"line\\n\\"quoted\\" \\u00e4 \\\\"']

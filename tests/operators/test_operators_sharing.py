@@ -166,9 +166,7 @@ def test_substreams_share_one_subscription() -> None:
     assert all(note.items for note in notes)
 
 
-def test_plain_text_costs_a_step_of_the_regular_expression_and_nothing_else(
-    models: Counter[str], narrow: Counter[bytes]
-) -> None:
+def test_plain_text_costs_one_narrow_reading_and_nothing_else(models: Counter[str], narrow: Counter[bytes]) -> None:
     pieces = [f"{number} " for number in range(100)]
     stream = stream_of(*map(text, pieces), message("completed", "".join(pieces)))
     found: list[Any] = []

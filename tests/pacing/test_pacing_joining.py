@@ -19,11 +19,12 @@ def event(name: str, data: dict[str, Any]) -> Any:
     return BY_NAME[name](json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode())
 
 
-def text(value: str, *, message: str = "msg_1", index: int = 0, **more: Any) -> Any:
+def text(
+    value: str, *, message: str = "msg_1", index: int = 0, around: dict[str, Any] | None = None, **more: Any
+) -> Any:
     part = {"index": index, "type": "text", "text": {"value": value, **more}}
-    return event(
-        "thread.message.delta", {"id": message, "object": "thread.message.delta", "delta": {"content": [part]}}
-    )
+    delta = {"id": message, "object": "thread.message.delta", "delta": {"content": [part]}, **(around or {})}
+    return event("thread.message.delta", delta)
 
 
 def arguments(value: str, *, step: str = "step_1", index: int = 0, kind: str = "function", **more: Any) -> Any:
@@ -52,6 +53,9 @@ CITED = {"index": 0, "type": "file_citation", "text": "[1]", "file_citation": {"
         pytest.param(text("a"), text("b", index=1), False, id="two parts"),
         pytest.param(text("a"), text("b", annotations=[CITED]), False, id="a citation"),
         pytest.param(text("a", annotations=[]), text("b"), True, id="no citations"),
+        pytest.param(text("a", around={"v": [1]}), text("b", around={"v": [1]}), True, id="the same further fields"),
+        pytest.param(text("a", around={"v": [1]}), text("b", around={"v": [2]}), False, id="other further fields"),
+        pytest.param(text("a"), text("b", around={"logprobs": []}), False, id="a further field"),
         pytest.param(arguments("{"), arguments("}"), True, id="one call"),
         pytest.param(arguments("{"), arguments("}", step="step_2"), False, id="two steps"),
         pytest.param(arguments("{"), arguments("}", index=1), False, id="two calls"),
@@ -82,6 +86,11 @@ def test_joined_argument_deltas_say_what_the_parts_said(kind: str) -> None:
     assert isinstance(whole, ThreadRunStepDelta)
     assert (whole.step_id, whole.input_fragments) == ("step_1", ((3, kind, "".join(TRICKY)),))
     assert whole.data.delta.step_details.type == "tool_calls"
+
+
+def test_joined_deltas_keep_the_further_fields() -> None:
+    whole = joined([text("a", around={"v": [1]}), text("b", around={"v": [1]})])
+    assert whole.json() == text("ab", around={"v": [1]}).json()
 
 
 def test_joined_deltas_are_read_as_narrowly_as_those_of_servers() -> None:

@@ -16,7 +16,7 @@ from generated import Generated, lossy_streams, messy_streams, streams
 from hypothesis import given, settings
 
 from rx_assistant.errors import EventDecodeError
-from rx_assistant.events import BY_NAME, DoneEvent, ErrorEvent, StreamEvent, ThreadRunCreated, UnknownEvent
+from rx_assistant.events import BY_NAME, DoneEvent, ErrorEvent, StreamEvent, ThreadRunCreated, UnknownEvent, _deltas
 from rx_assistant.snapshots import Change, PartState, RunSnapshot, RunState, State, advance, fold, folding_messages
 
 Json = dict[str, Any]
@@ -622,3 +622,36 @@ def test_importing_snapshots_loads_no_model() -> None:
         "sys.exit('pydantic' in sys.modules or 'rx_assistant.types.message' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def with_labels(event: StreamEvent) -> StreamEvent:
+    """A delta of a server that repeats the role of the message and the id of the call, among fields of its own."""
+    payload: Any = event.json()
+    if event.event == "thread.message.delta":
+        payload["delta"]["role"] = "assistant"
+    elif event.event == "thread.run.step.delta":
+        for call in (payload["delta"].get("step_details") or {}).get("tool_calls") or ():
+            call.setdefault("id", f"call_{call.get('index')}")
+    return BY_NAME[event.event](json.dumps({**payload, "vendor": [1]}).encode())
+
+
+@settings(deadline=None, max_examples=60)
+@given(streams())
+def test_the_narrow_reading_changes_no_snapshot(stream: Generated) -> None:
+    events = [with_labels(event) for event in stream.events if event.event in BY_NAME and event.event != "done"]
+    narrow = [folded(*events[:count]) for count in (len(events) // 2, len(events))]
+    with pytest.MonkeyPatch.context() as patched:
+        for reading in ("read_message", "read_step"):
+            patched.setattr(_deltas, reading, lambda raw: None)
+        events = [type(event)(event.raw) for event in events]
+        whole = [folded(*events[:count]) for count in (len(events) // 2, len(events))]
+    assert [snapshot.model_dump() for snapshot in narrow] == [snapshot.model_dump() for snapshot in whole]
+
+
+def test_another_role_or_id_in_a_plain_delta_is_shown() -> None:
+    first = {"id": "msg_1", "delta": {"role": "user", "content": [text("a")]}}
+    second = {"id": "msg_1", "delta": {"role": "assistant", "content": [text("b")]}}
+    snapshot = folded(event("thread.message.delta", first), event("thread.message.delta", second))
+    assert (snapshot.messages[0].role, texts_of(snapshot)) == ("assistant", ["ab"])
+    calls = [step_delta(function("{", call_id="call_1", name="f")), step_delta(function("}", call_id="call_2"))]
+    assert [call.id for call in folded(*calls).tool_calls] == ["call_2"]
