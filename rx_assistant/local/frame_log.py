@@ -5,8 +5,10 @@ run appends and never waits. A reader is a position in the log, so a slow or los
 connects later (with the same Idempotency-Key) begins at the first frame. A log that grows past `limit` bytes drops its
 oldest frames. Readers that have not read those frames lose their connection.
 
-On a durable server a log has a `Spool`, a file that gets each frame before any reader. After a crash, the file shows
-what readers may have seen. It is deleted when the log has ended and no idempotency key refers to it.
+On a durable server a log has a `Spool`, a file that gets each frame before any reader. Frames that are appended in one
+turn of the event loop are written in one piece: before a reader takes them, before the run stores anything, or else at
+the end of the turn. After a crash, the file shows what readers may have seen. It is deleted when the log has ended and
+no idempotency key refers to it.
 """
 
 from __future__ import annotations
@@ -34,13 +36,15 @@ class CutError(Exception):
 
 
 class Spool:
-    """The file of a log. `write` raises OSError once if the disk refuses, and then writes nothing more."""
+    """The file of a log. If the disk refuses a write, `hold` raises its OSError once, and nothing more is written."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.is_wanted = False  # an idempotency key refers to it: it stays after the end of the log
         self._file: io.FileIO | None = None
+        self._held: list[bytes] = []
         self._refused = False
+        self._error: OSError | None = None
 
     def restore(self) -> bytes:
         """The frames in the file. An incomplete frame at its end, which a crash may leave, is cut off."""
@@ -53,20 +57,32 @@ class Spool:
             os.truncate(self.path, len(whole))
         return whole
 
-    def write(self, frame: bytes) -> None:
-        """Append to the file."""
-        if self._refused:
+    def hold(self, frame: bytes) -> None:
+        """Append to the file at the end of this turn of the event loop, or with the next `write`."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        if not self._held:
+            asyncio.get_running_loop().call_soon(self.write)
+        self._held.append(frame)
+
+    def write(self) -> None:
+        """Append what is held to the file."""
+        held, self._held = self._held, []
+        if not held or self._refused:
             return
         try:
             if self._file is None:
                 self._file = self.path.open("ab", buffering=0)
-            self._file.write(frame)
-        except OSError:
-            self._refused = True
-            raise
+            left = memoryview(b"".join(held))
+            while left:  # a disk that gets full takes a part
+                left = left[self._file.write(left) or 0 :]
+        except OSError as error:
+            self._refused, self._error = True, error
 
     def close(self) -> None:
         """Close the file and keep it."""
+        self.write()
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -107,17 +123,20 @@ class FrameLog:
         self.append(frame(name, value))
 
     def append(self, frame: bytes) -> None:
-        """Append bytes unchanged; after the end, nothing. Raises OSError, once, if the disk refuses them."""
+        """Append bytes unchanged; after the end, nothing. Raises OSError, once, after the disk has refused some."""
         if self.ended:
             return
-        try:
-            if self.spool is not None:
-                self.spool.write(frame)
-        finally:
-            self._put(frame)
+        self._put(frame)
         self.size += len(frame)
         if self.size > self._limit:
             self._forget()
+        if self.spool is not None:
+            self.spool.hold(frame)
+
+    def write(self) -> None:
+        """Write the frames that are not in the file yet."""
+        if self.spool is not None:
+            self.spool.write()
 
     def cut(self) -> None:
         """Break the connection of each reader that reads up to this position."""
@@ -151,6 +170,7 @@ class FrameLog:
         while True:
             frames, position = self._from(position)
             if frames:
+                self.write()
                 for joined in _joined(frames):
                     yield joined
             elif self.ended:

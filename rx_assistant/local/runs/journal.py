@@ -133,6 +133,7 @@ class Journal:
 
     def remember(self, step: JsonObject, **notes: object) -> None:
         """Add notes to the step."""
+        self.frames.write()
         self.store.put("step", step, self.run["id"], {**self.remembered(step), **notes})
 
     def remembered(self, step: JsonObject) -> JsonObject:
@@ -171,6 +172,7 @@ class Journal:
         return emit
 
     def _put(self, kind: str, value: JsonObject, parent: str) -> None:
+        self.frames.write()
         try:
             self.store.put(kind, value, parent)
         except Exception:
