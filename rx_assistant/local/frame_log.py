@@ -36,13 +36,12 @@ class CutError(Exception):
 
 
 class Spool:
-    """The file of a log. If the disk refuses a write, `hold` raises its OSError once, and nothing more is written."""
+    """The file of a log. If the disk refuses a write, `check` raises its OSError once, and nothing more is written."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.is_wanted = False  # an idempotency key refers to it: it stays after the end of the log
         self._file: io.FileIO | None = None
-        self._held: list[bytes] = []
         self._refused = False
         self._error: OSError | None = None
 
@@ -57,24 +56,20 @@ class Spool:
             os.truncate(self.path, len(whole))
         return whole
 
-    def hold(self, frame: bytes) -> None:
-        """Append to the file at the end of this turn of the event loop, or with the next `write`."""
+    def check(self) -> None:
+        """Raise the error of an earlier write."""
         error, self._error = self._error, None
         if error is not None:
             raise error
-        if not self._held:
-            asyncio.get_running_loop().call_soon(self.write)
-        self._held.append(frame)
 
-    def write(self) -> None:
-        """Append what is held to the file."""
-        held, self._held = self._held, []
-        if not held or self._refused:
+    def write(self, frames: bytes) -> None:
+        """Append to the file."""
+        if self._refused:
             return
         try:
             if self._file is None:
                 self._file = self.path.open("ab", buffering=0)
-            left = memoryview(b"".join(held))
+            left = memoryview(frames)
             while left:  # a disk that gets full takes a part
                 left = left[self._file.write(left) or 0 :]
         except OSError as error:
@@ -82,7 +77,6 @@ class Spool:
 
     def close(self) -> None:
         """Close the file and keep it."""
-        self.write()
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -109,9 +103,12 @@ class FrameLog:
         self._limit = limit
         self._frames: list[bytes | None] = []
         self._forgotten = 0
+        self._written = 0  # the position up to which the spool has the frames
+        self._is_due = False  # `write` will be called at the end of this turn of the event loop
         self._changed: asyncio.Event | None = None  # while a reader waits
         if spool is not None and (restored := spool.restore()):
             self._frames.append(restored)
+            self._written = 1
             self.size = len(restored)
 
     def joined(self) -> bytes:
@@ -130,13 +127,17 @@ class FrameLog:
         self.size += len(frame)
         if self.size > self._limit:
             self._forget()
-        if self.spool is not None:
-            self.spool.hold(frame)
+        if self.spool is not None and not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self.write)
+            self.spool.check()
 
     def write(self) -> None:
-        """Write the frames that are not in the file yet."""
-        if self.spool is not None:
-            self.spool.write()
+        """Write the frames that the spool does not have yet."""
+        if self.spool is not None and self._is_due:
+            self._is_due = False
+            frames, self._written = self._from(self._written)
+            self.spool.write(b"".join(frame for frame in frames if frame is not None))
 
     def cut(self) -> None:
         """Break the connection of each reader that reads up to this position."""
@@ -152,6 +153,9 @@ class FrameLog:
                 self.append(DONE)
         self.ended = True
         if self.spool is not None:
+            if self.spool.is_wanted:
+                self.write()
+            self._is_due = False
             self.spool.end()
         self._wake()
 
@@ -160,6 +164,7 @@ class FrameLog:
         if not self.ended:
             self.cut()
             self.ended = True
+            self.write()
             if self.spool is not None:
                 self.spool.close()
             self._wake()
@@ -186,6 +191,7 @@ class FrameLog:
 
     def _forget(self) -> None:
         """Drop at least a quarter of the limit, so that dropping costs little per frame."""
+        self.write()
         kept = 0
         while self.size > self._limit * 3 // 4 and kept < len(self._frames) - 1:
             self.size -= len(self._frames[kept] or b"")
