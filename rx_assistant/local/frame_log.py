@@ -26,9 +26,9 @@ _SLICE = 64 * 2**10
 DONE = b"event: done\ndata: [DONE]\n\n"
 
 
-def frame(name: str, value: object) -> bytes:
-    """One event with `value` as its JSON."""
-    return b"event: %s\ndata: %s\n\n" % (name.encode(), json_text.encode(value))
+def frame(name: str, data: bytes) -> bytes:
+    """One event. `data` is one line of JSON."""
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), data)
 
 
 class CutError(Exception):
@@ -117,7 +117,7 @@ class FrameLog:
 
     def emit(self, name: str, value: object) -> None:
         """Append one event with `value` as its JSON."""
-        self.append(frame(name, value))
+        self.append(frame(name, json_text.encode(value)))
 
     def append(self, frame: bytes) -> None:
         """Append bytes unchanged; after the end, nothing. Raises OSError, once, after the disk has refused some."""

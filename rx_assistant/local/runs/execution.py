@@ -127,11 +127,7 @@ class Execution:
 
     def start(self, created_thread: JsonObject | None = None) -> None:
         """Store the run, emit its first events and start it in the background."""
-        self._journal.begin_run()
-        if created_thread is not None:
-            self.frames.emit("thread.created", created_thread)
-        self._journal.update_run("created")
-        self._journal.update_run("queued")
+        self._journal.begin_run(created_thread)
         self._task = self._around.spawn(self._drive())
 
     def go_on(self) -> None:

@@ -38,8 +38,7 @@ class MessageWriter:
         details = {"type": "message_creation", "message_creation": {"message_id": self.message["id"]}}
         self.step = objects.step(journal.run, details)
         journal.begin_step(self.step)
-        journal.message_event("created", self.message)
-        journal.message_event("in_progress", self.message)
+        journal.message_events(self.message, "created", "in_progress")
 
     def text(self, value: str, citations: tuple[engine.Citation, ...] = ()) -> None:
         """Append to the open text part, or to a new one."""
