@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import shutil
+import tempfile
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -138,7 +139,9 @@ class State:
         if self.settings.code is None:
             return None
         try:
-            return Interpreters(self.settings.code, [] if self.data is None else [self.data.path])
+            return Interpreters(
+                self.settings.code, [tempfile.gettempdir(), *([] if self.data is None else [self.data.path])]
+            )
         except BaseException:
             self.store.close()
             if self.data is not None:

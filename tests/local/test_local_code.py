@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 import rx_assistant.local
+from local.test_local_upstream_responses import events, item, message as spoken
 from local.upstreams import answer_of, calls, rest, says
 from rx_assistant.cli.app import run as command
 from rx_assistant.dialects.citing import Links
@@ -479,8 +480,16 @@ def test_outputs_of_the_engine_stay_and_engines_can_run_code_themselves(coding) 
     assert api.steps(run)[0]["step_details"]["tool_calls"][0]["code_interpreter"]["outputs"][0]["logs"] == "three"
     rest(api, "ask 2 + 2", {"tools": [CODE]})
     assert coder.results == [CodeResult("4")]
-    rest(api, "ask 2 + 2")
-    assert coder.contexts[-1].run_code is None
+
+
+@confined
+def test_code_of_an_assistant_without_the_tool_does_not_run(coding) -> None:
+    api, coder = coding
+    for fields in ({}, {"tools": [CODE], "tool_choice": "none"}):
+        choice = {name: value for name, value in fields.items() if name == "tool_choice"}
+        run = rest(api, "print(1)", {"tools": fields.get("tools", [])}, **choice)
+        assert api.steps(run)[0]["step_details"]["tool_calls"][0]["code_interpreter"]["outputs"] == []
+        assert coder.contexts[-1].run_code is None
 
 
 @confined
@@ -604,6 +613,16 @@ def test_a_model_that_runs_code_for_ever_has_to_answer(ask_code) -> None:
     run = rest(api, "?", {"tools": [CODE]})
     assert (run["status"], len(upstream.bodies)) == ("completed", 16)
     assert "tools" not in upstream.bodies[-1]
+
+
+@confined
+def test_code_runs_for_a_server_of_responses(ask_code) -> None:
+    call = item(0, type="function_call", id="fc_1", call_id="c_1", name="python", arguments='{"code": "6 * 7"}')
+    api, upstream = ask_code(events(*call), events(*spoken(0, "It is 42.")), protocol="responses")
+    run = rest(api, "?", {"tools": [CODE]})
+    assert answer_of(api, run) == "It is 42."
+    assert [tool["name"] for tool in upstream.bodies[0]["tools"]] == ["python"]
+    assert upstream.bodies[1]["input"][-1]["output"] == "42"
 
 
 def test_links_are_found_wherever_the_text_is_cut() -> None:

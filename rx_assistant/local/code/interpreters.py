@@ -13,6 +13,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePath
 from typing import IO, Any, Final, Literal, TypeAlias, get_args
@@ -128,7 +129,8 @@ class Interpreters:
         session = self._sessions.pop(run_id, None)
         if session is not None:
             session.end()
-            self._threads.submit(session.reap)
+            with suppress(RuntimeError):  # closed
+                self._threads.submit(session.reap)
 
     def close(self) -> None:
         """End all processes. Later code is cancelled."""

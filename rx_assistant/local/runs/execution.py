@@ -208,6 +208,7 @@ class Execution:
             self._check_going_on()
             prompt = await self._prompt()
             self._prompt_tokens = prompt.tokens
+            self._run_code = prompt.context.run_code
             given = self._around.engine.run(prompt.context)
             check_given(given)
             await self._apply_all(given)
@@ -261,12 +262,11 @@ class Execution:
         used = self._journal.usage()
         around = self._around
         run_code, code_files = around.code_of(run)
-        self._run_code = None if run_code is None else self._noting_files(run_code)
         access = Access(
             lambda query, most: around.search(run, query, most),
             around.add_file,
             around.read_file,
-            self._run_code,
+            None if run_code is None else self._noting_files(run_code),
             code_files,
         )
 
