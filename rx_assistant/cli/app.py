@@ -20,6 +20,7 @@ from rx_assistant.errors import ConfigurationError, RxAssistantError
 
 if TYPE_CHECKING:
     from rx_assistant.cli.ask import Where
+    from rx_assistant.local.code.interpreters import CodePolicy
     from rx_assistant.local.upstreams import UpstreamOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -326,6 +327,13 @@ def replay(file: Path, as_json: bool, events_per_second: float | None) -> None:
 @click.option(
     "--embeddings-key-env", metavar="VAR", help="Environment variable that holds the key of the embeddings server."
 )
+@click.option(
+    "--code",
+    is_flag=False,
+    flag_value="confined",
+    type=click.Choice(["confined", "unconfined"]),
+    help="Run the Python code of assistants, without network and within limits; unconfined: with the server's rights.",
+)
 @click.option("--adopt", is_flag=True, help="Create assistants and threads that runs and messages name, when unknown.")
 @click.option(
     "--assistant",
@@ -372,6 +380,7 @@ def serve(
     embeddings: str | None,
     embeddings_model: str | None,
     embeddings_key_env: str | None,
+    code: CodePolicy | None,
     **upstream: Any,
 ) -> None:
     """Be an Assistants server on this machine, until Ctrl-C."""
@@ -398,6 +407,7 @@ def serve(
         embeddings=embeddings,
         embeddings_model=embeddings_model,
         embeddings_key_env=embeddings_key_env,
+        code=code,
         **upstream,
     )
 

@@ -1,4 +1,4 @@
-"""Marks such as `【3】` and `【3†notes.txt】` in a text that comes in pieces, found wherever the pieces are cut.
+"""Marks in a text that comes in pieces, found wherever the pieces are cut: `【3】`, `【3†notes.txt】`, links to files.
 
 A model that was given numbered passages cites them so. The mark stays in the text; what it stands for becomes an
 annotation. Text is held back only while it may be the beginning of a mark, 40 characters at most.
@@ -7,7 +7,7 @@ annotation. Text is held back only while it may be the beginning of a mark, 40 c
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 _LONGEST: Final = 40
@@ -57,3 +57,52 @@ class Citations:
                 at = mark.end()
         if at < len(text):
             yield Cited(text[at:])
+
+
+class Links:
+    """Takes a text piece by piece and gives it back with these links apart, each with its value.
+
+    Text is held back while it may be the beginning of a link. Of two links that begin equally, the longer one counts.
+    """
+
+    __slots__ = ("_held", "_links", "_pattern")
+
+    def __init__(self, links: Mapping[str, str]) -> None:
+        self._links = links
+        longest_first = sorted(links, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if links else None
+        self._held = ""
+
+    def push(self, piece: str) -> Iterator[tuple[str, str | None]]:
+        """The text that is decided after this piece."""
+        if self._pattern is None:
+            yield piece, None
+            return
+        text = self._held + piece
+        at = self._undecided(text)
+        self._held = text[at:]
+        yield from self._split(text[:at])
+
+    def end(self) -> Iterator[tuple[str, str | None]]:
+        """The text that was held back."""
+        held, self._held = self._held, ""
+        return self._split(held)
+
+    def _undecided(self, text: str) -> int:
+        """Where the end of the text begins that may become a link, or a longer one."""
+        longest = max(map(len, self._links))
+        starts = range(max(len(text) - longest + 1, 0), len(text))
+        return next((at for at in starts if self._may_grow(text[at:])), len(text))
+
+    def _may_grow(self, end: str) -> bool:
+        return any(len(link) > len(end) and link.startswith(end) for link in self._links)
+
+    def _split(self, text: str) -> Iterator[tuple[str, str | None]]:
+        at = 0
+        for found in self._pattern.finditer(text) if self._pattern is not None else ():
+            if found.start() > at:
+                yield text[at : found.start()], None
+            yield found[0], self._links[found[0]]
+            at = found.end()
+        if at < len(text):
+            yield text[at:], None

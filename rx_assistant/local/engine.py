@@ -70,9 +70,27 @@ class ToolOutput:
     turn: int
 
 
+@dataclass(frozen=True, slots=True)
+class CodeFile:
+    """A file that code has written: its id on the server, and its name in the working directory of the code."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CodeResult:
+    """What a piece of code printed, the image files that it made, and its other files."""
+
+    logs: str
+    images: tuple[CodeFile, ...] = ()
+    files: tuple[CodeFile, ...] = ()
+
+
 Search: TypeAlias = Callable[[str, int], Awaitable[Sequence[SearchResult]]]
 AddFile: TypeAlias = Callable[[str, bytes], Awaitable[str]]
 ReadFile: TypeAlias = Callable[[str], Awaitable[bytes]]
+RunCode: TypeAlias = Callable[[str], Awaitable[CodeResult]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +103,8 @@ class RunContext:
     that the run answers, even beyond the limits. `search(query, most)` searches the attached vector stores, and reports
     files that could not be read; the text of a passage begins with its page, such as `[page 3]`. `add_file` stores a
     file that the assistant made (name, content) and gives its id; `read_file` gives the content of the file with that
-    id.
+    id. `run_code(code)` runs Python code and gives its `CodeResult`; it is None if the server runs no code. All code of
+    a run has the same variables and files. `code_files` are the names of the files that it can read.
     """
 
     run_id: str
@@ -116,6 +135,8 @@ class RunContext:
     """The number of tokens that the run may still write; None without a limit."""
     truncation: Literal["auto", "last_messages"] = "auto"
     """Whether older messages may be left out if the model's context is too small."""
+    run_code: RunCode | None = None
+    code_files: tuple[str, ...] = ()
 
     @property
     def question(self) -> str:
@@ -198,7 +219,8 @@ class Arguments:
 class CodeCall:
     """A code interpreter call begins; `CodeInput`, then `CodeLogs` and `CodeImage` with the same `index` follow.
 
-    `index` counts the code calls of the step.
+    If no output follows, and the server runs code, it runs the input and adds the outputs. `index` counts the code
+    calls of the step.
     """
 
     index: int = 0

@@ -5,8 +5,10 @@ run appends and never waits. A reader is a position in the log, so a slow or los
 connects later (with the same Idempotency-Key) begins at the first frame. A log that grows past `limit` bytes drops its
 oldest frames. Readers that have not read those frames lose their connection.
 
-On a durable server a log has a `Spool`, a file that gets each frame before any reader. After a crash, the file shows
-what readers may have seen. It is deleted when the log has ended and no idempotency key refers to it.
+On a durable server a log has a `Spool`, a file that gets each frame before any reader. Frames that are appended in one
+turn of the event loop are written in one piece: before a reader takes them, before the run stores anything, or else at
+the end of the turn. After a crash, the file shows what readers may have seen. It is deleted when the log has ended and
+no idempotency key refers to it.
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ _SLICE = 64 * 2**10
 DONE = b"event: done\ndata: [DONE]\n\n"
 
 
-def frame(name: str, value: object) -> bytes:
-    """One event with `value` as its JSON."""
-    return b"event: %s\ndata: %s\n\n" % (name.encode(), json_text.encode(value))
+def frame(name: str, data: bytes) -> bytes:
+    """One event. `data` is one line of JSON."""
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), data)
 
 
 class CutError(Exception):
@@ -34,13 +36,14 @@ class CutError(Exception):
 
 
 class Spool:
-    """The file of a log. `write` raises OSError once if the disk refuses, and then writes nothing more."""
+    """The file of a log. If the disk refuses a write, `check` raises its OSError once, and nothing more is written."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.is_wanted = False  # an idempotency key refers to it: it stays after the end of the log
         self._file: io.FileIO | None = None
         self._refused = False
+        self._error: OSError | None = None
 
     def restore(self) -> bytes:
         """The frames in the file. An incomplete frame at its end, which a crash may leave, is cut off."""
@@ -53,17 +56,24 @@ class Spool:
             os.truncate(self.path, len(whole))
         return whole
 
-    def write(self, frame: bytes) -> None:
+    def check(self) -> None:
+        """Raise the error of an earlier write."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def write(self, frames: bytes) -> None:
         """Append to the file."""
         if self._refused:
             return
         try:
             if self._file is None:
                 self._file = self.path.open("ab", buffering=0)
-            self._file.write(frame)
-        except OSError:
-            self._refused = True
-            raise
+            left = memoryview(frames)
+            while left:  # a disk that gets full takes a part
+                left = left[self._file.write(left) or 0 :]
+        except OSError as error:
+            self._refused, self._error = True, error
 
     def close(self) -> None:
         """Close the file and keep it."""
@@ -93,9 +103,12 @@ class FrameLog:
         self._limit = limit
         self._frames: list[bytes | None] = []
         self._forgotten = 0
+        self._written = 0  # the position up to which the spool has the frames
+        self._is_due = False  # `write` will be called at the end of this turn of the event loop
         self._changed: asyncio.Event | None = None  # while a reader waits
         if spool is not None and (restored := spool.restore()):
             self._frames.append(restored)
+            self._written = 1
             self.size = len(restored)
 
     def joined(self) -> bytes:
@@ -104,20 +117,27 @@ class FrameLog:
 
     def emit(self, name: str, value: object) -> None:
         """Append one event with `value` as its JSON."""
-        self.append(frame(name, value))
+        self.append(frame(name, json_text.encode(value)))
 
     def append(self, frame: bytes) -> None:
-        """Append bytes unchanged; after the end, nothing. Raises OSError, once, if the disk refuses them."""
+        """Append bytes unchanged; after the end, nothing. Raises OSError, once, after the disk has refused some."""
         if self.ended:
             return
-        try:
-            if self.spool is not None:
-                self.spool.write(frame)
-        finally:
-            self._put(frame)
+        self._put(frame)
         self.size += len(frame)
         if self.size > self._limit:
             self._forget()
+        if self.spool is not None and not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self.write)
+            self.spool.check()
+
+    def write(self) -> None:
+        """Write the frames that the spool does not have yet."""
+        if self.spool is not None and self._is_due:
+            self._is_due = False
+            frames, self._written = self._from(self._written)
+            self.spool.write(b"".join(frame for frame in frames if frame is not None))
 
     def cut(self) -> None:
         """Break the connection of each reader that reads up to this position."""
@@ -133,6 +153,9 @@ class FrameLog:
                 self.append(DONE)
         self.ended = True
         if self.spool is not None:
+            if self.spool.is_wanted:
+                self.write()
+            self._is_due = False
             self.spool.end()
         self._wake()
 
@@ -141,6 +164,7 @@ class FrameLog:
         if not self.ended:
             self.cut()
             self.ended = True
+            self.write()
             if self.spool is not None:
                 self.spool.close()
             self._wake()
@@ -151,6 +175,7 @@ class FrameLog:
         while True:
             frames, position = self._from(position)
             if frames:
+                self.write()
                 for joined in _joined(frames):
                     yield joined
             elif self.ended:
@@ -166,6 +191,7 @@ class FrameLog:
 
     def _forget(self) -> None:
         """Drop at least a quarter of the limit, so that dropping costs little per frame."""
+        self.write()
         kept = 0
         while self.size > self._limit * 3 // 4 and kept < len(self._frames) - 1:
             self.size -= len(self._frames[kept] or b"")

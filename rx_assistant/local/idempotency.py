@@ -99,6 +99,7 @@ class Replays:
             self._store.keep_reply(key, Kept(fingerprint, reply, None))
         elif (spool := reply.frames.spool) is not None:
             spool.is_wanted = True
+            reply.frames.write()
             self._store.keep_reply(key, Kept(fingerprint, None, spool.path.name))
 
     def _trim(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from rx_assistant.local.ids import new_id
 from rx_assistant.local.json_text import JsonObject
@@ -148,8 +148,8 @@ def text_part(value: str) -> JsonObject:
     return {"type": "text", "text": {"value": value, "annotations": []}}
 
 
-def answer_message(run: JsonObject) -> JsonObject:
-    """The message that a run begins to write."""
+def answer_message(run: JsonObject, made: Sequence[str] = ()) -> JsonObject:
+    """The message that a run begins to write, with the files that its code has made."""
     return {
         "id": new_id("msg_"),
         "object": "thread.message",
@@ -163,7 +163,7 @@ def answer_message(run: JsonObject) -> JsonObject:
         "completed_at": None,
         "role": "assistant",
         "content": [],
-        "attachments": [],
+        "attachments": [{"file_id": id, "tools": [{"type": "code_interpreter"}]} for id in made],
         "metadata": {},
     }
 

@@ -16,6 +16,7 @@ from rx_assistant.errors import ConfigurationError
 from rx_assistant.local.admission import allowed_hosts, allowed_origins, given_key
 from rx_assistant.local.adoption import Given, add_assistants
 from rx_assistant.local.application import build
+from rx_assistant.local.code.interpreters import CodePolicy, chosen_code
 from rx_assistant.local.embeddings import chosen as chosen_embeddings
 from rx_assistant.local.engine import Engine
 from rx_assistant.local.engines import ScriptedEngine, load_engine
@@ -52,6 +53,7 @@ def serve(
     embeddings: str | None = None,
     embeddings_model: str | None = None,
     embeddings_key_env: str | None = None,
+    code: CodePolicy | None = None,
     **upstream: Unpack[UpstreamOptions],
 ) -> Server:
     """A server in its own thread, for a `with` or `async with` block. By default it uses a free port.
@@ -80,11 +82,16 @@ def serve(
     `embeddings_model` names the server's model, and `embeddings_key_env` the environment variable with its key. While
     the model fails, searches rank by words.
 
+    With `code="confined"`, the Python code of assistants with the tool `code_interpreter` runs in separate processes:
+    without a network, without the server's files, and within limits. `code="unconfined"` gives it the rights of this
+    server. By default no code runs.
+
     The server requests the upstream's list of models once, when it starts.
 
     ConfigurationError: a host that others can reach and no `api_key`; a name or origin that is malformed; an engine or
     script that cannot be loaded; an upstream that cannot be reached, refuses its key or does not have the model; no
-    server on this machine that has the model; a data directory that another server uses, or that a newer version wrote.
+    server on this machine that has the model; a data directory that another server uses, or that a newer version wrote;
+    code that cannot be confined on this machine.
     """
     settings = Settings(
         api_key=given_key(api_key),
@@ -100,6 +107,7 @@ def serve(
         data=data,
         upstream=chosen(upstream, engine),
         embeddings=chosen_embeddings(embeddings, embeddings_model, embeddings_key_env),
+        code=chosen_code(code),
     )
     return Server(_state(settings, engine, script, assistants), host, port, log_level)
 
@@ -123,6 +131,7 @@ def run(
     embeddings: str | None = None,
     embeddings_model: str | None = None,
     embeddings_key_env: str | None = None,
+    code: CodePolicy | None = None,
     **upstream: Unpack[UpstreamOptions],
 ) -> None:
     """Serve in the foreground until SIGINT, SIGTERM or SIGHUP.
@@ -133,8 +142,8 @@ def run(
     end the process.
 
     If the program has not configured logging, the log goes to stderr; level `info` includes requests. `adopt`, `data`,
-    `assistants`, `embeddings…` and the options of the upstream are those of `serve`. Raises the errors of `serve`, and
-    OSError if the port cannot be used. Only for the main thread.
+    `assistants`, `embeddings…`, `code` and the options of the upstream are those of `serve`. Raises the errors of
+    `serve`, and OSError if the port cannot be used. Only for the main thread.
     """
     logging.basicConfig(level=log_level.upper(), format="%(levelname)-8s %(message)s")
     settings = Settings(
@@ -147,6 +156,7 @@ def run(
         data=data,
         upstream=chosen(upstream, engine),
         embeddings=chosen_embeddings(embeddings, embeddings_model, embeddings_key_env),
+        code=chosen_code(code),
     )
     refuse_open_host(host, settings.api_key)
     state = _state(settings, engine, script, assistants)
@@ -180,13 +190,14 @@ def app(
     embeddings: str | None = None,
     embeddings_model: str | None = None,
     embeddings_key_env: str | None = None,
+    code: CodePolicy | None = None,
     **upstream: Unpack[UpstreamOptions],
 ) -> ASGIApp:
     """The server as an ASGI application, for one process and one event loop. Its lifespan ends the runs.
 
     Set `api_key` if other machines can reach it; `allow_hosts`, `allow_origins`, `adopt`, `data`, `assistants`,
-    `embeddings…` and the options of the upstream are those of `serve`. The lifespan checks the upstream. In-process
-    transports, such as `httpx.ASGITransport`, may use any host name.
+    `embeddings…`, `code` and the options of the upstream are those of `serve`. The lifespan checks the upstream.
+    In-process transports, such as `httpx.ASGITransport`, may use any host name.
     """
     settings = Settings(
         api_key=given_key(api_key),
@@ -198,6 +209,7 @@ def app(
         data=data,
         upstream=chosen(upstream, engine),
         embeddings=chosen_embeddings(embeddings, embeddings_model, embeddings_key_env),
+        code=chosen_code(code),
     )
     return build(_state(settings, engine, script, assistants))
 
@@ -213,6 +225,7 @@ def transport(
     embeddings: str | None = None,
     embeddings_model: str | None = None,
     embeddings_key_env: str | None = None,
+    code: CodePolicy | None = None,
     **upstream: Unpack[UpstreamOptions],
 ) -> Transport:
     """A transport to a server in this process, for clients of httpx and httpx2, synchronous and asynchronous.
@@ -230,6 +243,7 @@ def transport(
         data=data,
         upstream=chosen(upstream, engine),
         embeddings=chosen_embeddings(embeddings, embeddings_model, embeddings_key_env),
+        code=chosen_code(code),
     )
     return Transport(_state(settings, engine, script, assistants), build)
 

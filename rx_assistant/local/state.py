@@ -6,17 +6,20 @@ import asyncio
 import logging
 import os
 import shutil
+import tempfile
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 
 from rx_assistant.errors import may_be_secret
 from rx_assistant.http.redaction import redact
 from rx_assistant.local import foreign, objects
+from rx_assistant.local.code.interpreters import CodePolicy, GivenFile, Interpreters, is_image, named
 from rx_assistant.local.directory import DataDirectory
 from rx_assistant.local.embeddings import Embeddings
-from rx_assistant.local.engine import Engine, SearchResult
+from rx_assistant.local.engine import CodeFile, CodeResult, Engine, RunCode, SearchResult
 from rx_assistant.local.errors import ApiError, bad_request, disk_full, is_full, not_found
 from rx_assistant.local.faults import Faults
 from rx_assistant.local.files import Files
@@ -84,6 +87,7 @@ class Settings:
     data: str | os.PathLike[str] | None = None
     upstream: Upstream | None = None
     embeddings: Embeddings | None = None
+    code: CodePolicy | None = None
 
     @property
     def adopted_model(self) -> str:
@@ -106,6 +110,7 @@ class State:
             self.store = Store() if self.data is None else Store(self.data.objects)
             opened.callback(self.store.close)
             self.files = Files(self.store, self.data)
+            self.code = self._interpreters()
             self.stores = self._vector_stores()
             self.replays = Replays() if self.data is None else Replays(self.store, self._kept_log)
             opened.pop_all()
@@ -134,6 +139,19 @@ class State:
             index=None if self.data is None else self.data.index,
             embedder=embedder,
         )
+
+    def _interpreters(self) -> Interpreters | None:
+        if self.settings.code is None:
+            return None
+        try:
+            return Interpreters(
+                self.settings.code, [tempfile.gettempdir(), *([] if self.data is None else [self.data.path])]
+            )
+        except BaseException:
+            self.store.close()
+            if self.data is not None:
+                self.data.close()
+            raise
 
     async def start(self) -> None:
         """Continue with the state that the last server left in the data directory. Then requests are accepted."""
@@ -267,6 +285,8 @@ class State:
 
     def discard(self) -> None:
         """Close store and files. Active runs fail."""
+        if self.code is not None:
+            self.code.close()
         self.stores.close()
         self.store.close()
         self.files.close()
@@ -332,6 +352,8 @@ class State:
     def ended(self, run: JsonObject) -> None:
         """Called when a run has reached a final status."""
         self._forget(run)
+        if self.code is not None:
+            self.code.end(run["id"])
         self.save_soon()
 
     def _forget(self, run: JsonObject) -> None:
@@ -400,13 +422,38 @@ class State:
         except (ApiError, OSError):
             raise EngineError(f"File {file_id} does not exist.") from None
 
+    def code_of(self, run: JsonObject) -> tuple[RunCode | None, tuple[str, ...]]:
+        """The function that runs code, None if the server runs none; the names of the files that code can read."""
+        code = self.code
+        if code is None:
+            return None, ()
+        found = [self.store.get("file", id) for id in self._resources(run, "code_interpreter", "file_ids")]
+        files = [GivenFile(file["id"], file["filename"], self.files.path(file["id"])) for file in found if file]
+
+        async def run_code(text: str) -> CodeResult:
+            check_argument(text, str, "The code of context.run_code")
+            done = await code.run(run["id"], text, files)
+            added = [
+                (CodeFile(await self.add_file(PurePath(name).name, content), name), is_image(content))
+                for name, content in done.files
+            ]
+            images = tuple(file for file, image in added if image)
+            return CodeResult(done.logs, images, tuple(file for file, image in added if not image))
+
+        return run_code, tuple(name for name, _ in named(files))
+
     def _store_ids(self, run: JsonObject) -> list[str]:
         """The vector stores of the run or its thread, and of its assistant. Deleted ones are left out."""
+        found = self._resources(run, "file_search", "vector_store_ids")
+        return [store_id for store_id in found if self.stores.exists(store_id)]
+
+    def _resources(self, run: JsonObject, tool: str, what: str) -> list[str]:
+        """The ids that a tool of the run or its thread, and of its assistant, may use."""
         assistant = self.store.get("assistant", run["assistant_id"]) or {}
         found: dict[str, None] = {}
         for resources in (run["tool_resources"], assistant.get("tool_resources") or {}):
-            found.update(dict.fromkeys(resources.get("file_search", {}).get("vector_store_ids", ())))
-        return [store_id for store_id in found if self.stores.exists(store_id)]
+            found.update(dict.fromkeys(resources.get(tool, {}).get(what, ())))
+        return list(found)
 
     # Objects
 

@@ -126,17 +126,38 @@ class Store:
         """Close the database. A database in memory is lost. Garbage collection of this object does the same."""
         self._closing()
 
-    def put(self, kind: str, value: JsonObject, parent: str = "", notes: JsonObject | None = None) -> None:
-        """Add the object, or replace it without changing its position. Existing notes stay unless `notes` is given."""
+    def put(
+        self,
+        kind: str,
+        value: JsonObject,
+        parent: str = "",
+        notes: JsonObject | None = None,
+        body: str | None = None,
+    ) -> None:
+        """Add the object, or replace it without changing its position. Existing notes stay unless `notes` is given.
+
+        `body` is the object's JSON if the caller has it already.
+        """
         if self._unwritten:
             self._write_unwritten()
-        self._write(kind, value, parent, notes)
+        self._write(kind, value, parent, notes, body)
 
-    def _write(self, kind: str, value: JsonObject, parent: str, notes: JsonObject | None = None) -> None:
-        body = json.dumps(value)
+    def _write(
+        self, kind: str, value: JsonObject, parent: str, notes: JsonObject | None = None, body: str | None = None
+    ) -> None:
+        if body is None:
+            body = json.dumps(value)
         self.connection.execute(
             _PUT + ("" if notes is None else ", notes = excluded.notes"),
-            (kind, parent, value["id"], *map(value.get, COLUMNS), len(body), body, json.dumps(notes or {})),
+            (
+                kind,
+                parent,
+                value["id"],
+                *map(value.get, COLUMNS),
+                len(body),
+                body,
+                json.dumps(notes) if notes else "{}",
+            ),
         )
 
     @contextmanager

@@ -9,13 +9,11 @@ from itertools import accumulate
 from typing import Any, Final
 
 from rx_assistant.dialects.history import (
-    AnsweredCall,
     CallRound,
     Function,
     HistoryMessage,
     ImageFilePart,
     Question,
-    TextPart,
 )
 from rx_assistant.local import tokens
 from rx_assistant.local.engine import RunContext, SearchResult
@@ -70,33 +68,6 @@ def search_function(name: str) -> Function:
         f"Searches the files of this conversation for passages about something. {_CITE}",
         {"type": "object", "properties": {"query": query}, "required": ["query"]},
     )
-
-
-def history(context: RunContext, passages: Passages, search: str) -> list[HistoryMessage | CallRound]:
-    """The history, with the run's searches as calls of `search`.
-
-    The searches are in notes. Their passages are numbered again, in the same order.
-    """
-    told: list[HistoryMessage | CallRound] = []
-    for item in context.history:
-        if isinstance(item, HistoryMessage):
-            if any(not isinstance(part, TextPart) or part.text for part in item.parts):
-                told.append(item)
-            continue
-        if item.run_id == context.run_id:
-            told += (search_round(note, context.run_id, passages, search) for note in item.notes if "searches" in note)
-        if item.calls:
-            told.append(replace(item, notes=tuple(note for note in item.notes if "searches" not in note)))
-    return told
-
-
-def search_round(note: Mapping[str, Any], run_id: str, passages: Passages, search: str) -> CallRound:
-    """The searches of one turn of the model, with their passages."""
-    calls = tuple(
-        AnsweredCall(one["id"], search, one["arguments"], passages.add(one["found"]) or "Nothing was found.")
-        for one in note["searches"]
-    )
-    return CallRound(calls, run_id, (note,))
 
 
 async def images(context: RunContext, items: Iterable[HistoryMessage | CallRound]) -> dict[str, str]:

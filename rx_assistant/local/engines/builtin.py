@@ -34,6 +34,7 @@ _PLACE = re.compile(r"^\[((?:page|slide|sheet) [^\n]+)\]$", re.MULTILINE)
 _RESULTS = 4
 _ARGUMENT_CHUNK = 8
 _LONGEST_REPETITION = 32_000  # characters
+_SHORT, _FEW = 2_000, 20  # characters and functions that are read on the event loop
 
 
 class BuiltinEngine:
@@ -41,12 +42,18 @@ class BuiltinEngine:
 
     async def run(self, context: RunContext) -> AsyncGenerator[Action, None]:
         """One turn: function calls, or the answer."""
-        calls = await asyncio.to_thread(_calls, context)
+        size = len(context.question) + sum(len(output.output) for output in context.tool_outputs)
+        is_short = size < _SHORT and len(context.functions) < _FEW
+        calls = _calls(context) if is_short else await asyncio.to_thread(_calls, context)
         results: Sequence[SearchResult] = ()
         if not calls and _searches(context):
             results = await context.search(context.question, _RESULTS)
             yield FileSearch(tuple(results))
-        for action in await asyncio.to_thread(_answer, context, calls, results):
+        is_short = is_short and not results
+        answer = (
+            _answer(context, calls, results) if is_short else await asyncio.to_thread(_answer, context, calls, results)
+        )
+        for action in answer:
             yield action
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from rx_assistant.dialects import parts as said
-from rx_assistant.dialects.citing import Citations
+from rx_assistant.dialects.citing import Citations, Links
 from rx_assistant.local import tokens
 from rx_assistant.local.engine import (
     Action,
@@ -18,28 +18,37 @@ from rx_assistant.local.engine import (
     Text,
 )
 from rx_assistant.local.engines.asking import Passages
+from rx_assistant.local.engines.own_tools import OwnCall, OwnTools
 from rx_assistant.local.ids import new_id
 
 
 class Speech:
     """The actions of one turn.
 
-    Calls of the function `search` give no action: they are kept in `searches`, because the engine answers them itself.
+    Calls of the server's own tools give no action: the engine answers them, so they are kept in `own_calls`.
     Without `parallel`, only the first call counts. `left` is the number of tokens that may follow, at least one for
-    each piece of text. The estimate is rather low, because the model server knows the limit too.
+    each piece of text. The estimate is rather low, because the model server knows the limit too. `files` are the links
+    to files that code has written, with the ids of the files.
     """
 
     def __init__(
-        self, passages: Passages, search: str | None, parallel: bool, left: int | None, taken: Iterable[str]
+        self,
+        passages: Passages,
+        tools: OwnTools,
+        parallel: bool,
+        left: int | None,
+        taken: Iterable[str],
+        files: Mapping[str, str],
     ) -> None:
         self._texts: list[str] = []
         self.late = ""
         self.calls: list[int] = []
-        self.searches: dict[int, list[str]] = {}
+        self.own_calls: dict[int, OwnCall] = {}
         self.is_over = False
         self._citations = Citations(passages.files)
         self._files = passages.files
-        self._search = search
+        self._links = Links(files)
+        self._own = {tools.search, tools.code} - {None}
         self._parallel = parallel
         self.left = left
         self._taken = set(taken)
@@ -67,23 +76,24 @@ class Speech:
                     yield Refusal(part.value)
                 case said.Call():
                     yield from self._call(part)
-                case said.Arguments(number, value) if number in self.searches:
-                    self.searches[number].append(value)
+                case said.Arguments(number, value) if number in self.own_calls:
+                    self.own_calls[number].pieces.append(value)
                 case said.Arguments(number, value) if number in self.calls:
                     yield Arguments(value, self.calls.index(number))
                 case said.LateText(value):
                     self.late += value
 
     def end(self) -> Iterator[Action]:
-        """The text that was held back because it could begin a citation."""
+        """The text that was held back because it could begin a citation or a link."""
         yield from self._cited(self._citations.end())
+        yield from self._linked(self._links.end())
 
     def _call(self, part: said.Call) -> Iterator[Action]:
         yield from self.end()
-        if not self._parallel and (self.calls or self.searches):
+        if not self._parallel and (self.calls or self.own_calls):
             return
-        if part.name == self._search:
-            self.searches[part.number] = []
+        if part.name in self._own:
+            self.own_calls[part.number] = OwnCall(part.name)
             return
         self.calls.append(part.number)
         call_id = part.id if part.id not in self._taken else new_id("call_")
@@ -100,7 +110,15 @@ class Speech:
 
     def _cited(self, pieces: Iterable[tuple[str, int | None]]) -> Iterator[Action]:
         for text, number in pieces:
-            yield Text(text) if number is None else Text(text, (Citation(self._files[number]),))
+            if number is None:
+                yield from self._linked(self._links.push(text))
+            else:
+                yield from self._linked(self._links.end())
+                yield Text(text, (Citation(self._files[number]),))
+
+    def _linked(self, pieces: Iterable[tuple[str, str | None]]) -> Iterator[Action]:
+        for text, file_id in pieces:
+            yield Text(text) if file_id is None else Text(text, (Citation(file_id, "file_path"),))
 
     def _spent(self, value: str) -> bool:
         if self.left is None:

@@ -25,7 +25,8 @@ Steps of a turn:
     image_url: https://...    also `detail`
     calls: [...]              also `interleave`, `chunk`, `pause`. A call is one of
                                 {function: name, arguments: {...}, id: ...}
-                                {code: print(1), logs: [...], images: [...], id: ...}
+                                {code: print(1), logs: [...], images: [...], id: ...}, which is run by a server
+                                  with `code` if it has neither logs nor images
                                 {search: the query, most: 5, id: ...}, which searches the vector stores
     pause: 0.5                seconds
     gate: name                waits for `Server.release(name)`

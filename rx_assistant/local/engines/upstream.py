@@ -12,7 +12,6 @@ Stopping the run closes the generator, and so the connection to the server.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
 import re
@@ -20,7 +19,7 @@ import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from rx_assistant.dialects.chat import ThinkingPolicy
@@ -38,15 +37,14 @@ from rx_assistant.local.engine import (
     Incomplete,
     Note,
     RunContext,
-    SearchResult,
     Usage,
 )
 from rx_assistant.local.engines import asking
 from rx_assistant.local.engines.asking import Passages
 from rx_assistant.local.engines.calling import Calls, Reply, UnreachableError
+from rx_assistant.local.engines.own_tools import ANSWERED, OwnTools, answered, files_of, history, told_again
 from rx_assistant.local.engines.protocols import Memory, ProtocolName, Turn, bends_of, memory_of, new_turn
 from rx_assistant.local.engines.saying import Speech
-from rx_assistant.local.ids import new_id
 
 FileSearchPolicy: TypeAlias = Literal["context", "tool"]
 """Whether the attached files are searched before the model is asked, or when the model asks for it."""
@@ -55,11 +53,9 @@ _log = logging.getLogger("rx_assistant.local")
 
 _MORE_TRIES: Final = 2
 _SHORTENINGS: Final = 3  # so that a prompt that is too long is sent four times at most
-_SEARCH_ROUNDS: Final = 5
 _REST_OF_THE_ANSWER: Final = 10.0  # seconds for the usage, once the answer has its finish_reason
 _REST_OF_THE_BODY: Final = 0.5  # seconds for the body's end, so that its connection is kept
 _NOT_OF_MEMBERS: Final = frozenset({401, 402, 403, 429})
-_SEARCHED: Final = "searches"
 _FOUND: Final = "found"
 _NO_IMAGES: Final = re.compile(r"image|vision|multi-?modal|mmproj|valid string|content must be a string")
 _NO_FUNCTIONS: Final = re.compile(
@@ -153,35 +149,38 @@ class UpstreamEngine:
             raise _EndedError(Incomplete())
         self._refuse_code(context)
         passages, found = Passages(), _found_before(context)
-        search = _search_name(context) if context.file_search and self._file_search == "tool" else None
-        if context.file_search and search is None and context.turn == 0 and context.question.strip():
+        tools = OwnTools.of(context, search=self._file_search == "tool")
+        if context.file_search and tools.search is None and context.turn == 0 and context.question.strip():
             results = tuple(await context.search(context.question, asking.PASSAGES))
             found = [*asking.passage_note(results)]
             yield FileSearch(results)
             yield Note({_FOUND: found})
-        question = await self._question(context, asking.system_text(context, passages.add(found)), passages, search)
+        question = await self._question(context, asking.system_text(context, passages.add(found)), passages, tools)
+        files = files_of(_notes_of(context))
         left = context.max_completion_tokens
-        for rounds in range(_SEARCH_ROUNDS + 1):
-            speech = Speech(passages, search, context.parallel_tool_calls, left, _call_ids(context))
+        for rounds in range(tools.rounds + 1):
+            speech = Speech(passages, tools, context.parallel_tool_calls, left, _call_ids(context), files)
             answer = _Answer(question)
             async with aclosing(self._answer(context, answer, speech)) as actions:
                 async for action in actions:
                     yield action
             for action in self._notes(answer, speech):
                 yield action
-            if not speech.searches:
+            if not speech.own_calls:
                 return
-            note = await self._searched(context, answer, speech)
-            for results, call in zip(note.results, note.value[_SEARCHED], strict=True):
-                yield FileSearch(results, id=call["id"])
-            yield Note(note.value)
+            note: dict[str, Any] = {"upstream": self.base_url, ANSWERED: []}
+            async with aclosing(answered(context, tools, speech.own_calls, note[ANSWERED])) as actions:
+                async for action in actions:
+                    yield action
+            note |= {} if answer.turn is None else answer.turn.echo([*speech.own_calls], with_text=True)
+            yield Note(note)
             if speech.calls:
                 return
             yield EndStep()
+            files |= files_of([note])
             spoken = [HistoryMessage("assistant", (TextPart(speech.text),), context.run_id)] if speech.text else []
-            told = asking.search_round(note.value, context.run_id, passages, search or "")
-            offered = answer.question.functions if rounds + 1 < _SEARCH_ROUNDS else asking.functions(context)
-            history = [*answer.question.history, *spoken, told]
+            history = [*answer.question.history, *spoken, told_again(note, context.run_id, passages, tools)]
+            offered = answer.question.functions if rounds + 1 < tools.rounds else asking.functions(context)
             question = replace(answer.question, history=history, functions=offered, tool_choice="auto")
             left = speech.left
 
@@ -223,49 +222,34 @@ class UpstreamEngine:
         """What goes back to the server with the calls of this reply."""
         if speech.calls and answer.turn is not None:
             late = {LATE: speech.late} if speech.late.strip() else {}
-            echo = answer.turn.echo(speech.calls, with_text=not speech.searches)
+            echo = answer.turn.echo(speech.calls, with_text=not speech.own_calls)
             yield Note({"upstream": self.base_url, **echo, **late})
 
-    async def _searched(self, context: RunContext, answer: _Answer, speech: Speech) -> _Searched:
-        """The searches that the model asked for, and what is noted of them."""
-        results, calls = [], []
-        for number, pieces in speech.searches.items():
-            arguments = "".join(pieces)
-            found = tuple(await context.search(_query(arguments) or context.question, asking.PASSAGES))
-            results.append(found)
-            call = {"id": new_id("call_"), "arguments": arguments, "found": asking.passage_note(found)}
-            calls.append({**call, "number": number})
-        echo = {} if answer.turn is None else answer.turn.echo([*speech.searches], with_text=True)
-        return _Searched(results, {"upstream": self.base_url, _SEARCHED: calls, **echo})
-
-    async def _question(self, context: RunContext, system: str, passages: Passages, search: str | None) -> Question:
-        history = asking.history(context, passages, search or "file_search")
-        functions = asking.functions(context)
-        if search is not None:
-            functions = (*functions, asking.search_function(search))
+    async def _question(self, context: RunContext, system: str, passages: Passages, tools: OwnTools) -> Question:
+        told = history(context, passages, tools)
         return Question(
             model=self.model_for(context.model),
-            history=history,
+            history=told,
             run_id=context.run_id,
             system=system,
-            functions=functions,
-            tool_choice=_tool_choice(context, search),
+            functions=(*asking.functions(context), *tools.functions()),
+            tool_choice=_tool_choice(context, tools),
             parallel_tool_calls=context.parallel_tool_calls,
             response_format=context.response_format,
             max_completion_tokens=context.max_completion_tokens,
             temperature=context.temperature,
             top_p=context.top_p,
             reasoning_effort=context.reasoning_effort,
-            images=await asking.images(context, history),
+            images=await asking.images(context, told),
         )
 
     def _refuse_code(self, context: RunContext) -> None:
-        if not context.code_interpreter:
+        if not context.code_interpreter or context.run_code is not None:
             return
         if context.tool_choice == "code_interpreter":
-            why = "tool_choice asks for code_interpreter, and this server runs no code: leave tool_choice out"
+            why = "tool_choice asks for code_interpreter, and this server runs no code: start it with --code"
             raise _EndedError(Failure(why, "invalid_prompt"))
-        self._warn("code", "code_interpreter is left out of requests to the model: this server runs no code")
+        self._warn("code", "code_interpreter is left out of requests to the model: only a server with --code runs code")
 
     def _compare(self, question: Question, usage: Mapping[str, Any]) -> None:
         """Warn of a server that cuts the prompt and does not say so, as Ollama does."""
@@ -342,13 +326,6 @@ class _Answer:
         self.turn: Turn | None = None
 
 
-class _Searched(NamedTuple):
-    """What each search found, and the note of all of them."""
-
-    results: list[tuple[SearchResult, ...]]
-    value: dict[str, Any]
-
-
 def _check(name: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise ConfigurationError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
@@ -358,40 +335,25 @@ def _call_ids(context: RunContext) -> list[str]:
     return [output.call_id for output in context.tool_outputs]
 
 
+def _notes_of(context: RunContext) -> list[Any]:
+    """The notes of this run's earlier turns."""
+    rounds = [item for item in context.history if isinstance(item, CallRound) and item.run_id == context.run_id]
+    return [note for item in rounds for note in item.notes]
+
+
 def _found_before(context: RunContext) -> list[dict[str, Any]]:
     """The passages that this run found in an earlier turn."""
-    notes = [
-        note
-        for item in context.history
-        if isinstance(item, CallRound) and item.run_id == context.run_id
-        for note in item.notes
-    ]
-    return [passage for note in notes for passage in note.get(_FOUND, ())]
+    return [passage for note in _notes_of(context) for passage in note.get(_FOUND, ())]
 
 
-def _search_name(context: RunContext) -> str:
-    names = {function.name for function in context.functions}
-    return next(name for name in ("file_search", "search_files", "search_attached_files") if name not in names)
-
-
-def _tool_choice(context: RunContext, search: str | None) -> str:
+def _tool_choice(context: RunContext, tools: OwnTools) -> str:
     """What the model may choose. What is forced is forced in the first turn only, or the run would never end."""
     choice = context.tool_choice
     if choice == "none" or (choice != "auto" and context.turn > 0):
         return "none" if choice == "none" else "auto"
-    if choice == "file_search":
-        return search or "auto"
+    if choice in ("file_search", "code_interpreter"):
+        return tools.choice(choice) or "auto"
     return choice if choice in {"required", *(function.name for function in context.functions)} else "auto"
-
-
-def _query(arguments: str) -> str:
-    """What to look for; models that do not write JSON give the words alone."""
-    try:
-        told = json.loads(arguments)
-    except ValueError:
-        return arguments.strip()
-    query = told.get("query") if isinstance(told, dict) else told
-    return query.strip() if isinstance(query, str) else ""
 
 
 def _shortened(context: RunContext, question: Question, refusal: Refusal, tries: int) -> Question:

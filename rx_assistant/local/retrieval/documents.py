@@ -10,13 +10,10 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
+from rx_assistant.local.processes import KilledError, SeparateProcess
 from rx_assistant.local.retrieval.extraction import Extracted, ExtractionError, ending_of
 
 _MOST_OUTPUT = 256 * 2**20
@@ -47,7 +44,7 @@ class DocumentReader:
             worker.kill()
         try:
             return await asyncio.to_thread(worker.read, path)
-        except _KilledError:
+        except KilledError:
             raise asyncio.CancelledError from None
         finally:
             worker.kill()
@@ -60,12 +57,8 @@ class DocumentReader:
             worker.kill()
 
 
-class _KilledError(Exception):
-    """The process was killed because the server no longer wants the text."""
-
-
-class _Worker:
-    """One process. Any thread may kill it, even before it starts."""
+class _Worker(SeparateProcess):
+    """The process that reads one file."""
 
     def __init__(self, ending: str, limits: Limits) -> None:
         self._limits = limits
@@ -76,61 +69,24 @@ class _Worker:
             "memory": limits.memory,
             "parent": os.getpid(),
         }
-        # -P and the parent's path: the same packages, and no modules from the working directory.
-        self._command = [sys.executable, "-P", "-m", "rx_assistant.local.retrieval.worker", json.dumps(options)]
-        self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._killed = False
-        self._late = False
-
-    def kill(self) -> None:
-        """Ends the process at once."""
-        with self._lock:
-            self._killed = True
-            if self._process is not None:
-                self._process.kill()
+        super().__init__("rx_assistant.local.retrieval.worker", options)
 
     def read(self, path: Path) -> Extracted:
         """Runs the process; returns when it has ended."""
         with path.open("rb") as content:
-            process = self._start(content)
-        timer = threading.Timer(self._limits.wall, self._be_late)
-        timer.daemon = True
-        timer.start()
-        try:
-            with process:
-                assert process.stdout is not None
-                output = process.stdout.read(_MOST_OUTPUT + 1)
-                if len(output) > _MOST_OUTPUT:
-                    process.kill()
-        finally:
-            timer.cancel()
+            process = self.start(content)
+        with self.within(self._limits.wall), process:
+            assert process.stdout is not None
+            output = process.stdout.read(_MOST_OUTPUT + 1)
+            if len(output) > _MOST_OUTPUT:
+                process.kill()
         return self._judged(output, process.returncode)
 
-    def _start(self, content: BinaryIO) -> subprocess.Popen[bytes]:
-        with self._lock:
-            if self._killed:
-                raise _KilledError
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=content,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=self._environment,
-                start_new_session=True,  # Ctrl-C in the terminal must only reach the server
-            )
-            return self._process
-
-    def _be_late(self) -> None:
-        self._late = True
-        self.kill()
-
     def _judged(self, output: bytes, status: int) -> Extracted:
-        if self._late:
+        if self.late:
             raise ExtractionError("invalid_file", f"Reading the file takes longer than {self._limits.wall} seconds.")
-        if self._killed:
-            raise _KilledError
+        if self.killed:
+            raise KilledError
         if status == -getattr(signal, "SIGXCPU", 0):
             message = f"Reading the file takes more than {self._limits.cpu} seconds of processor time."
             raise ExtractionError("invalid_file", message)
@@ -139,7 +95,7 @@ class _Worker:
         if status < 0:
             raise ExtractionError("invalid_file", f"Reading the file failed: its process ended with signal {-status}.")
         if status > 0:
-            raise RuntimeError(f"the process that reads documents ended with exit code {status}: {self._command}")
+            raise RuntimeError(f"the process that reads documents ended with exit code {status}: {self.command}")
         reply = json.loads(output)
         if "error" in reply:
             raise ExtractionError(*reply["error"])

@@ -27,6 +27,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from rx_assistant.local.processes import limit
 from rx_assistant.local.retrieval.extraction import OLE, ZIP, ExtractionError, cells
 
 Page = tuple[str, str]
@@ -68,19 +69,7 @@ def _confine(options: dict[str, int]) -> None:
     """Limits this process. On systems without such limits, only the parent's time limit applies."""
     with suppress(AttributeError):
         signal.alarm(options["wall"] + 5)  # kills a worker without a parent
-    try:
-        import resource
-    except ImportError:
-        return
-    for limit, value in (
-        (resource.RLIMIT_CPU, options["cpu"]),
-        (resource.RLIMIT_AS, options["memory"]),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        hard = resource.getrlimit(limit)[1]
-        soft = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        with suppress(ValueError, OSError):  # macOS refuses to limit the address space
-            resource.setrlimit(limit, (soft, hard))
+    limit(CPU=options["cpu"], AS=options["memory"], CORE=0)
 
 
 def _watch(parent: int) -> None:

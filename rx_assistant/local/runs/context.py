@@ -14,6 +14,7 @@ from rx_assistant.local.engine import (
     FunctionTool,
     Json,
     ReadFile,
+    RunCode,
     RunContext,
     Search,
     ToolOutput,
@@ -40,6 +41,8 @@ class Access(NamedTuple):
     search: Search
     add_file: AddFile
     read_file: ReadFile
+    run_code: RunCode | None = None
+    code_files: tuple[str, ...] = ()
 
 
 def build_prompt(run: JsonObject, thread: Thread, used: JsonObject, access: Access) -> Prompt:
@@ -81,6 +84,8 @@ def build_prompt(run: JsonObject, thread: Thread, used: JsonObject, access: Acce
         search=access.search,
         add_file=access.add_file,
         read_file=access.read_file,
+        run_code=access.run_code if "code_interpreter" in kinds else None,
+        code_files=access.code_files,
         history=thread.history(_first(run, thread, kept)),
         truncation="last_messages" if run["truncation_strategy"]["type"] == "last_messages" else "auto",
         max_completion_tokens=None if limit is None else max(limit - used["completion_tokens"], 0),

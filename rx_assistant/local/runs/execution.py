@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import NamedTuple, Protocol
 
 from rx_assistant.local import engine as actions, foreign, objects, tokens
-from rx_assistant.local.engine import Action, Engine, SearchResult
+from rx_assistant.local.engine import Action, CodeResult, Engine, RunCode, SearchResult
 from rx_assistant.local.errors import FULL, is_full
 from rx_assistant.local.frame_log import FrameLog
 from rx_assistant.local.json_text import JsonObject
@@ -84,6 +84,10 @@ class Surroundings(Protocol):
         """The content of a file."""
         ...
 
+    def code_of(self, run: JsonObject) -> tuple[RunCode | None, tuple[str, ...]]:
+        """The function that runs code, None if the server runs none; the names of the files that code can read."""
+        ...
+
 
 class _Abort(NamedTuple):
     """How the open message or step ends: the step's status, the message's reason, the step's error."""
@@ -112,6 +116,9 @@ class Execution:
         limits_itself = getattr(around.engine, "limits_itself", False)
         self._completion_left: int | None = None if limits_itself else run["max_completion_tokens"]
         self._notes: list[JsonObject] = []  # for the next step
+        self._made: list[str] = []  # files for the next message
+        self._run_code: RunCode | None = None
+        self._code_waits = False  # a code call may lack its outputs
         self._stopping = False
         self._over = False
         self._task: asyncio.Task[None] | None = None
@@ -120,11 +127,7 @@ class Execution:
 
     def start(self, created_thread: JsonObject | None = None) -> None:
         """Store the run, emit its first events and start it in the background."""
-        self._journal.begin_run()
-        if created_thread is not None:
-            self.frames.emit("thread.created", created_thread)
-        self._journal.update_run("created")
-        self._journal.update_run("queued")
+        self._journal.begin_run(created_thread)
         self._task = self._around.spawn(self._drive())
 
     def go_on(self) -> None:
@@ -205,6 +208,7 @@ class Execution:
             self._check_going_on()
             prompt = await self._prompt()
             self._prompt_tokens = prompt.tokens
+            self._run_code = prompt.context.run_code
             given = self._around.engine.run(prompt.context)
             check_given(given)
             await self._apply_all(given)
@@ -256,13 +260,41 @@ class Execution:
         steps = list(store.grandchildren("step", "run", run["thread_id"], first))
         thread = Thread(messages, order, steps)
         used = self._journal.usage()
-        search = self._around.search
-        access = Access(lambda query, most: search(run, query, most), self._around.add_file, self._around.read_file)
+        around = self._around
+        run_code, code_files = around.code_of(run)
+        access = Access(
+            lambda query, most: around.search(run, query, most),
+            around.add_file,
+            around.read_file,
+            None if run_code is None else self._noting_files(run_code),
+            code_files,
+        )
 
         def build() -> Prompt:
             return build_prompt(run, thread, used, access)
 
         return build() if size < _LONG_PROMPT else await asyncio.to_thread(build)
+
+    def _noting_files(self, run_code: RunCode) -> RunCode:
+        """The same function. The files that code writes belong to the next message."""
+
+        async def run(code: str) -> CodeResult:
+            result = await run_code(code)
+            self._made += [file.id for file in result.files]
+            return result
+
+        return run
+
+    async def _run_unanswered_code(self) -> None:
+        """Run the code of calls to which the engine gave no output."""
+        self._code_waits = False
+        writer = self._open
+        if self._run_code is None or not isinstance(writer, ToolsWriter):
+            return
+        for place, code in writer.unanswered_code():
+            result = await self._run_code(code)
+            self._check_going_on()
+            writer.code_result(place, result)
 
     async def _newest_messages(self) -> tuple[list[JsonObject], int]:
         """The newest messages of the thread, up to 2 million characters, oldest first, with their approximate size."""
@@ -283,6 +315,8 @@ class Execution:
         async for action in given:
             self._check_going_on()
             check_action(action)
+            if self._code_waits and not isinstance(action, _CODE_ACTIONS):
+                await self._run_unanswered_code()
             if isinstance(action, actions.Gate):
                 await self._around.gate(action.name)
             else:
@@ -291,6 +325,8 @@ class Execution:
                 await asyncio.sleep(0)
                 busy_until = time.monotonic() + _SLICE
         self._check_going_on()
+        if self._code_waits:
+            await self._run_unanswered_code()
 
     def _check_going_on(self) -> None:
         if self._stopping:
@@ -328,6 +364,7 @@ class Execution:
                 writer.function(action)
             case actions.CodeCall():
                 writer.code(action)
+                self._code_waits = True
             case actions.Arguments(value, index):
                 self._spend(writer, value, lambda text: writer.grow("function", "arguments", index, text))
             case actions.CodeInput(value, index):
@@ -404,7 +441,8 @@ class Execution:
     def _message(self) -> MessageWriter:
         if not isinstance(self._open, MessageWriter):
             self._close()
-            self._open = MessageWriter(self._journal, self._prompt_tokens)
+            self._open = MessageWriter(self._journal, self._prompt_tokens, self._made)
+            self._made = []
             self._begun(self._open.step)
         return self._open
 
@@ -501,12 +539,10 @@ def _step_error(error: JsonObject) -> JsonObject:
 
 
 _MESSAGE_ACTIONS = (actions.Text, actions.Refusal, actions.ImageFile, actions.ImageUrl, actions.NewPart)
+_CODE_ACTIONS = (actions.CodeCall, actions.CodeInput, actions.CodeLogs, actions.CodeImage)
 _TOOL_ACTIONS = (
+    *_CODE_ACTIONS,
     actions.FunctionCall,
     actions.Arguments,
-    actions.CodeCall,
-    actions.CodeInput,
-    actions.CodeLogs,
-    actions.CodeImage,
     actions.FileSearch,
 )

@@ -38,9 +38,15 @@ class Journal:
         """The run's tokens: the engine's counts, or an estimate if the engine counted nothing."""
         return objects.total_usage(self._counted or self._estimated)
 
-    def begin_run(self) -> None:
-        """Store a new run, with the notes that a restart needs."""
-        self.store.put("run", self.run, self.run["thread_id"], {"include_content": self._include_content})
+    def begin_run(self, created_thread: JsonObject | None) -> None:
+        """Store a new run, with the notes that a restart needs, and emit its first events."""
+        data = json_text.encode(self.run)
+        notes = {"include_content": self._include_content}
+        self.store.put("run", self.run, self.run["thread_id"], notes, data.decode())
+        if created_thread is not None:
+            self._emit("thread.created", json_text.encode(created_thread))
+        self._emit("thread.run.created", data)
+        self._emit("thread.run.queued", data)
 
     def recall(self, completion_left: int | None) -> int | None:
         """Add up the tokens of the run's stored steps, and return the rest of its completion tokens."""
@@ -61,14 +67,13 @@ class Journal:
     def update_run(self, event: str, **changes: object) -> None:
         """Change fields of the run, store it and emit `thread.run.<event>`."""
         self.run.update(changes)
-        self.save_run()
-        self._emit(f"thread.run.{event}", self.run)
+        self._emit(f"thread.run.{event}", self._put("run", self.run, self.run["thread_id"]))
 
     def begin_step(self, step: JsonObject) -> None:
         """Store a new step, and emit `created` and `in_progress`."""
-        self._put("step", step, self.run["id"])
-        self._emit_step("created", step)
-        self._emit_step("in_progress", step)
+        data = self._put("step", step, self.run["id"])
+        self._emit_step("created", step, data)
+        self._emit_step("in_progress", step, data)
 
     def end_step(
         self,
@@ -93,7 +98,7 @@ class Journal:
             return
         message["status"] = status
         message[f"{status}_at"] = objects.now()
-        self.message_event(status, message)
+        self.message_events(message, status)
         self._ended.add(message["id"])
 
     def end_plainly(self, message: JsonObject | None, step: JsonObject | None, status: str) -> None:
@@ -119,15 +124,14 @@ class Journal:
         step["status"] = status
         if status != "expired":
             step[f"{status}_at"] = objects.now()
-        self._put("step", step, self.run["id"])
-        self._emit_step(status, step)
+        self._emit_step(status, step, self._put("step", step, self.run["id"]))
         self._ended.add(step["id"])
 
     def step_delta(self, step: JsonObject, call: JsonObject) -> None:
         """Emit a fragment of one tool call."""
         delta = {"step_details": {"type": "tool_calls", "tool_calls": [call]}}
         value = {"id": step["id"], "object": "thread.run.step.delta", "delta": delta}
-        self._emit("thread.run.step.delta", value)
+        self._emit("thread.run.step.delta", json_text.encode(value))
 
     def note(self, step: JsonObject, value: JsonObject) -> None:
         """Keep a value with the step, only for the engine. It is stored when a step or the run is stored next."""
@@ -144,6 +148,7 @@ class Journal:
 
     def remember(self, step: JsonObject, **notes: object) -> None:
         """Add notes to the step."""
+        self.frames.write()
         self.store.put("step", step, self.run["id"], {**self.remembered(step), **notes})
 
     def remembered(self, step: JsonObject) -> JsonObject:
@@ -162,37 +167,43 @@ class Journal:
         """Store an unfinished message."""
         self._put("message", message, self.run["thread_id"])
 
-    def message_event(self, event: str, message: JsonObject) -> None:
-        """Store the message and emit `thread.message.<event>`."""
-        self.save_message(message)
-        self._emit(f"thread.message.{event}", message)
+    def message_events(self, message: JsonObject, *events: str) -> None:
+        """Store the message and emit `thread.message.<event>` for each event."""
+        data = self._put("message", message, self.run["thread_id"])
+        for event in events:
+            self._emit(f"thread.message.{event}", data)
 
     def message_delta(self, message: JsonObject, part: JsonObject) -> None:
         """Emit a fragment of one content part."""
-        self._emit("thread.message.delta", _message_delta(message, part))
+        self._emit("thread.message.delta", json_text.encode(_message_delta(message, part)))
 
     def text_delta(self, message: JsonObject, index: int) -> Callable[[str], None]:
         """A function that emits more text of one content part. The frame around the text is made once."""
         part = {"index": index, "type": "text", "text": {"value": "@"}}
-        before, _, after = frame("thread.message.delta", _message_delta(message, part)).partition(b'"@"')
+        data = json_text.encode(_message_delta(message, part))
+        before, _, after = frame("thread.message.delta", data).partition(b'"@"')
 
         def emit(text: str) -> None:
             self._append(b"".join((before, json_text.encode(text), after)))
 
         return emit
 
-    def _put(self, kind: str, value: JsonObject, parent: str) -> None:
+    def _put(self, kind: str, value: JsonObject, parent: str) -> bytes:
+        """Store the object. Returns its JSON."""
+        self.frames.write()
+        data = json_text.encode(value)
         try:
-            self.store.put(kind, value, parent)
+            self.store.put(kind, value, parent, body=data.decode())
             if self._notes and kind != "message":
                 self._store_notes()
         except Exception:
             if not self._desperate:
                 raise
             self.store.put_anyway(kind, value, parent)
+        return data
 
-    def _emit(self, name: str, value: JsonObject) -> None:
-        self._append(frame(name, value))
+    def _emit(self, name: str, data: bytes) -> None:
+        self._append(frame(name, data))
 
     def _append(self, frame: bytes) -> None:
         try:
@@ -201,8 +212,9 @@ class Journal:
             if not self._desperate:
                 raise
 
-    def _emit_step(self, event: str, step: JsonObject) -> None:
-        self._emit(f"thread.run.step.{event}", shown_step(step, self._include_content))
+    def _emit_step(self, event: str, step: JsonObject, data: bytes) -> None:
+        shown = shown_step(step, self._include_content)
+        self._emit(f"thread.run.step.{event}", data if shown is step else json_text.encode(shown))
 
 
 def _message_delta(message: JsonObject, part: JsonObject) -> JsonObject:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from rx_assistant.local import engine, objects
@@ -12,10 +12,17 @@ from rx_assistant.local.runs.journal import Journal
 
 
 class MessageWriter:
-    """One message_creation step; `reopened` is one that a restart found open, and its message."""
+    """One message_creation step; `made` are the ids of files that code has written for it.
+
+    `reopened` is a step that a restart found open, and its message.
+    """
 
     def __init__(
-        self, journal: Journal, prompt_tokens: int, reopened: tuple[JsonObject, JsonObject] | None = None
+        self,
+        journal: Journal,
+        prompt_tokens: int,
+        made: Sequence[str] = (),
+        reopened: tuple[JsonObject, JsonObject] | None = None,
     ) -> None:
         self._journal = journal
         self._prompt_tokens = prompt_tokens
@@ -27,12 +34,11 @@ class MessageWriter:
         if reopened is not None:
             self.step, self.message = reopened
             return
-        self.message = objects.answer_message(journal.run)
+        self.message = objects.answer_message(journal.run, made)
         details = {"type": "message_creation", "message_creation": {"message_id": self.message["id"]}}
         self.step = objects.step(journal.run, details)
         journal.begin_step(self.step)
-        journal.message_event("created", self.message)
-        journal.message_event("in_progress", self.message)
+        journal.message_events(self.message, "created", "in_progress")
 
     def text(self, value: str, citations: tuple[engine.Citation, ...] = ()) -> None:
         """Append to the open text part, or to a new one."""

@@ -25,7 +25,7 @@ def reopened(journal: Journal) -> MessageWriter | ToolsWriter | None:
         return None
     if step["type"] == "tool_calls":
         return ToolsWriter(journal, 0, _with_calls(step, journal.frames.joined()))
-    return MessageWriter(journal, 0, (step, _message(journal, step)))
+    return MessageWriter(journal, 0, reopened=(step, _message(journal, step)))
 
 
 def _message(journal: Journal, step: JsonObject) -> JsonObject:

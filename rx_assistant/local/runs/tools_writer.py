@@ -64,11 +64,25 @@ class ToolsWriter:
 
     def code_output(self, index: int, output: JsonObject) -> None:
         """Adds logs or an image to a code interpreter call."""
-        place = self._place("code_interpreter", index)
+        self._add_output(self._place("code_interpreter", index), output)
+
+    def _add_output(self, place: int, output: JsonObject) -> None:
         outputs = self._calls[place]["code_interpreter"]["outputs"]
         delta = {"outputs": [{"index": len(outputs), **output}]}
         outputs.append(output)
         self._journal.step_delta(self.step, {"index": place, "type": "code_interpreter", "code_interpreter": delta})
+
+    def unanswered_code(self) -> list[tuple[int, str]]:
+        """The code calls without outputs, with their code: (index on the wire, code)."""
+        self._join()
+        calls = [(place, call["code_interpreter"]) for place, call in self._calls.items() if "code_interpreter" in call]
+        return [(place, call["input"]) for place, call in sorted(calls) if call["input"] and not call["outputs"]]
+
+    def code_result(self, place: int, result: engine.CodeResult) -> None:
+        """Adds the outputs of a code call, by its index on the wire."""
+        self._add_output(place, {"type": "logs", "logs": result.logs})
+        for image in result.images:
+            self._add_output(place, {"type": "image", "image": {"file_id": image.id}})
 
     def search(self, found: engine.FileSearch, ranking: JsonObject) -> None:
         """A search. Only the finished step has its results."""
