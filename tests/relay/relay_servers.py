@@ -125,8 +125,10 @@ class RedisCluster:
     @staticmethod
     def _is_ready(client: redis.Redis) -> bool:
         found = client.execute_command("CLUSTER INFO")
-        info = found if isinstance(found, dict) else dict(
-            line.split(":", 1) for line in found.decode().split("\r\n") if ":" in line
+        info = (
+            found
+            if isinstance(found, dict)
+            else dict(line.split(":", 1) for line in found.decode().split("\r\n") if ":" in line)
         )
         return info["cluster_state"] == "ok" and info["cluster_known_nodes"] == "3"
 
