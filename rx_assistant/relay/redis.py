@@ -82,6 +82,7 @@ class RedisRelay(Relay):
         self._options = {"protocol": 2, "socket_connect_timeout": _SOCKET_SECONDS, **redis_options}
         self._connecting = threading.Lock()
         self._client: Any = None
+        self._blocking: Any = None
         self._is_cluster = False
         self._readers: dict[int, _Reader] = {}
         self._reading = threading.Lock()
@@ -115,9 +116,12 @@ class RedisRelay(Relay):
         return RedisCluster.from_url(self._url, **{"socket_timeout": timeout, **self._options})
 
     def reading_client(self) -> Any:
-        """A client of its own for reads that block."""
+        """The client for reads that block."""
         self._connected()
-        return (self._cluster if self._is_cluster else self._single)(_BLOCK + _SOCKET_SECONDS)
+        with self._connecting:
+            if self._blocking is None:
+                self._blocking = (self._cluster if self._is_cluster else self._single)(_BLOCK + _SOCKET_SECONDS)
+            return self._blocking
 
     @contextmanager
     def _reaching(self, key: str) -> Iterator[Any]:
@@ -257,11 +261,14 @@ class RedisRelay(Relay):
             client.pexpire(name, 60_000)
 
     def close(self) -> None:
+        if self._closed.is_set():
+            return
         super().close()
         for reader in tuple(self._readers.values()):
             reader.close()
-        if self._client is not None:
-            self._client.close()
+        for client in (self._blocking, self._client):
+            if client is not None:
+                client.close()
 
 
 class _Reader:
@@ -275,7 +282,6 @@ class _Reader:
         self._takes: dict[str, tuple[Callable[[list[Any]], None], ...]] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._client: Any = None
 
     def watch(self, name: str, place: str, take: Callable[[list[Any]], None]) -> Callable[[], None]:
         """Give the entries of a key after a place to `take`; returns the function that stops it."""
@@ -313,15 +319,13 @@ class _Reader:
         with self._lock:
             self._takes.clear()
             self._places.clear()
-            thread, client = self._thread, self._client
+            thread = self._thread
         try:
             self._relay.ring(self._wake)
         except RelayConnectionError:
             pass
         if thread is not None and thread is not threading.current_thread():
             thread.join(_BLOCK + 1)
-        if client is not None:
-            client.close()
 
     def _run(self) -> None:
         pause = 0.0
@@ -337,16 +341,13 @@ class _Reader:
                 pause = 0.0
             except (redis.RedisError, OSError, RelayConnectionError):
                 pause = min(max(2 * pause, 0.05), 1.0)
-                self._client = None
             gap = _GAP - (time.monotonic() - begun) if len(places) > _MANY else 0.0
             if max(gap, pause) > 0:
                 time.sleep(max(gap, pause))
 
     def _read(self, places: dict[str, str]) -> None:
-        if self._client is None:
-            self._client = self._relay.reading_client()
         wanted = cast("Any", {self._wake: self._wake_id, **places})
-        reply = self._client.xread(wanted, count=256, block=int(_BLOCK * 1000))
+        reply = self._relay.reading_client().xread(wanted, count=256, block=int(_BLOCK * 1000))
         for name, found in reply or ():
             self._take(name.decode(), places, found)
 

@@ -143,6 +143,7 @@ class Tail:
         self._closed = False
         self._ended = False
         self._known = False  # whether the run was ever seen
+        self._is_dead = False  # whether the producer was dead at the last look
         self._due = 0.0  # when to look at the state of the run
         self._idle_until = 0.0  # until then it is no use to read a page
         self._since: float | None = None  # since when the run is unknown, its producer dead or the relay out of reach
@@ -185,18 +186,16 @@ class Tail:
             if self._queue:
                 return self._given(self._queue.popleft())
         now = time.monotonic()
-        if self._hub is None or now >= self._due:
-            return CHECK
-        if self._hub.latest > self._next and now >= self._idle_until:
+        if self._hub is not None and self._hub.latest > self._next and now >= self._idle_until:
             return LOAD
-        return WAIT
+        return CHECK if self._hub is None or now >= self._due else WAIT
 
     def _given(self, entry: Entry) -> Entry:
         entry = entry.after(self.position)
         self.position = entry.end
         self.generation = entry.generation
         self._known, self._since = True, None
-        self._due = time.monotonic() + self._relay.lease / 2
+        self._due = 0.0 if self._is_dead else time.monotonic() + self._relay.lease / 2
         if entry.is_last:
             self._ended = True
             self._hubs.leave(self)
@@ -274,9 +273,10 @@ class Tail:
             self.position = self._next = state.count - 1
         self._note(state.count)
         if state.is_alive or state.status in ("paused", "ended"):
-            self._since = None
+            self._since, self._is_dead = None, False
             self._due = time.monotonic() + lease / 2
             return None
+        self._is_dead = True
         if self._next < state.count:  # first what the dead producer has written
             self._due = time.monotonic() + lease / 4
             return None
