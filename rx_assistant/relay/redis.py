@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from rx_assistant.errors import ConfigurationError, RelayConnectionError
-from rx_assistant.hot import start_thread
+from rx_assistant.hot import Sleepers, start_thread
 from rx_assistant.relay import scripts
 from rx_assistant.relay.base import Relay
 from rx_assistant.relay.entries import Command, Entry, RelayState
@@ -282,6 +282,7 @@ class _Reader:
         self._takes: dict[str, tuple[Callable[[list[Any]], None], ...]] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._sleepers = Sleepers()
 
     def watch(self, name: str, place: str, take: Callable[[list[Any]], None]) -> Callable[[], None]:
         """Give the entries of a key after a place to `take`; returns the function that stops it."""
@@ -319,13 +320,11 @@ class _Reader:
         with self._lock:
             self._takes.clear()
             self._places.clear()
-            thread = self._thread
         try:
             self._relay.ring(self._wake)
         except RelayConnectionError:
             pass
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(_BLOCK + 1)
+        self._sleepers.sleep(lambda: self._thread is None, _BLOCK + 1)
 
     def _run(self) -> None:
         pause = 0.0
@@ -333,6 +332,7 @@ class _Reader:
             with self._lock:
                 if not self._takes:
                     self._thread = None
+                    self._sleepers.wake()
                     return
                 places = dict(self._places)
             begun = time.monotonic()

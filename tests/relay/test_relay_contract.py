@@ -135,10 +135,8 @@ def test_a_stream_goes_on_after_each_of_its_cursors(make_relay: MakeRelay, run: 
     assert state is not None
     relay.append("k", state.generation, 0, run.frames)  # one entry: every cursor is inside
     relay.seal("k", state.generation, len(run.frames), frame(DoneEvent()))
-    cursors = []
     with relay.follow("k") as stream:
-        for _ in stream:
-            cursors.append(stream.cursor)
+        cursors = [stream.cursor for _ in stream]
     other = make_relay()
     for number, cursor in enumerate(cursors):
         with other.follow("k", after=cursor) as stream:

@@ -93,9 +93,11 @@ def test_a_producer_without_a_sign_of_life_is_replaced(make_relay: MakeRelay, ru
 async def test_an_asynchronous_client_takes_over(make_relay: MakeRelay, run: Finished, anyio_backend: str) -> None:
     relay = make_relay(lease=GUARD)
     interrupted(relay, run, 9)
-    async with AsyncAssistantClient(base_url=run.client.base_url) as client:
-        async with make_relay(lease=GUARD).follow_async("k", resumer=client) as stream:
-            check([event async for event in stream], run)
+    async with (
+        AsyncAssistantClient(base_url=run.client.base_url) as client,
+        make_relay(lease=GUARD).follow_async("k", resumer=client) as stream,
+    ):
+        check([event async for event in stream], run)
 
 
 @pytest.mark.anyio
@@ -126,28 +128,31 @@ def test_a_run_without_a_known_id_cannot_be_taken_over(make_relay: MakeRelay, ru
 def test_a_resumer_that_cannot_reach_its_server_interrupts(make_relay: MakeRelay, run: Finished) -> None:
     relay = make_relay(lease=0.5)
     interrupted(relay, run, 9)
-    with rx.AssistantClient(base_url="http://127.0.0.1:9/v1", max_retries=0) as client:
-        with relay.follow("k", resumer=client) as stream, pytest.raises(StreamInterruptedError) as caught:
-            stream.until_done()
+    with (
+        rx.AssistantClient(base_url="http://127.0.0.1:9/v1", max_retries=0) as client,
+        relay.follow("k", resumer=client) as stream,
+        pytest.raises(StreamInterruptedError) as caught,
+    ):
+        stream.until_done()
     assert caught.value.snapshot == folded(run.events[:9])
 
 
-def test_a_run_that_waits_for_outputs_is_paused_again_by_the_follower_that_takes_over(make_relay: MakeRelay) -> None:
-    with finished_run(WAITING) as run:
+@pytest.mark.parametrize("after", [False, True])
+def test_a_run_that_waits_for_outputs_is_paused_again_by_the_follower_that_takes_over(
+    make_relay: MakeRelay, after: bool
+) -> None:
+    with finished_run(WAITING) as run, ThreadPoolExecutor() as pool:
         cut = next(at for at, event in enumerate(run.events) if event.event == "thread.run.requires_action")
-        for count in (cut - 2, cut + 1):
-            relay, key = make_relay(lease=GUARD), f"run {count}"
-            generation = written(relay, key, run.frames[:count])
-            relay.release(key, generation, "interrupted")
-            with ThreadPoolExecutor() as pool:
-                stream = relay.follow(key, resumer=run.client)
-                reading = pool.submit(lambda stream=stream: list(stream))
-                until(lambda key=key: relay.state(key).status == "paused")  # type: ignore[union-attr]
-                until(lambda stream=stream: stream._arrived().status == "requires_action")
-                assert not stream.log.ended, "the next leg goes on"
-                stream.close()
-                with pytest.raises(rx.StreamClosedError):
-                    reading.result(GUARD)
+        relay = make_relay(lease=GUARD)
+        interrupted(relay, run, cut + 1 if after else cut - 2)
+        stream = relay.follow("k", resumer=run.client)
+        reading = pool.submit(lambda: list(stream))
+        until(lambda: relay.state("k").status == "paused")  # type: ignore[union-attr]
+        until(lambda: stream._arrived().status == "requires_action")
+        assert not stream.log.ended, "the next leg goes on"
+        stream.close()
+        with pytest.raises(rx.StreamClosedError):
+            reading.result(GUARD)
 
 
 def test_an_asynchronous_client_is_refused_by_a_synchronous_follower(make_relay: MakeRelay, run: Finished) -> None:
