@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from generated import Generated, generate, lossy_streams, messy_streams, streams
@@ -91,5 +92,6 @@ def test_the_texts_of_a_late_follower_are_those_of_the_others() -> None:
 
 
 def _text(text: str) -> bytes:
-    part = '{"index":0,"type":"text","text":{"value":"%s"}}' % text
-    return ('{"id":"msg_1","object":"thread.message.delta","delta":{"content":[%s]}}' % part).encode()
+    part = {"index": 0, "type": "text", "text": {"value": text}}
+    payload = {"id": "msg_1", "object": "thread.message.delta", "delta": {"content": [part]}}
+    return json.dumps(payload, separators=(",", ":")).encode()
