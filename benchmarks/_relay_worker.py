@@ -71,6 +71,7 @@ def main(url: str, kind: str) -> None:
         server.should_exit = True
 
     listener = config.bind_socket()
+    listener.listen(4096)
     print(listener.getsockname()[1], flush=True)
     threading.Thread(target=stop, daemon=True).start()
     asyncio.run(server.serve([listener]))
