@@ -59,7 +59,8 @@ class Follower:
         self._compacts = False
         events, self._start = caught_up(self.relay, self.key)
         self._lead = len(events)
-        self.tail.begin_at(self._start)
+        state = self.relay.state(self.key)
+        self.tail.begin_at(self._start, 0 if state is None else state.generation)
         return b"".join(map(frame, events))
 
     def takes(self) -> Any:

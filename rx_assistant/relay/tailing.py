@@ -148,9 +148,10 @@ class Tail:
         self._idle_until = 0.0  # until then it is no use to read a page
         self._since: float | None = None  # since when the run is unknown, its producer dead or the relay out of reach
 
-    def begin_at(self, position: int) -> None:
+    def begin_at(self, position: int, generation: int) -> None:
         """Begin at another place; before the first entry was asked for."""
         self.position = self._next = position
+        self.generation = generation
 
     # -- the hub's side ------------------------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 from generated import generate
 from loopback import ended
@@ -492,3 +494,88 @@ def test_generated_runs_come_through_unchanged(make_relay: MakeRelay) -> None:
         with other.follow(f"run {seed}", catch_up="snapshot") as stream:
             stream.until_done()
             assert stream.snapshot == folded(events)
+
+
+def test_inside_the_compacted_state_there_is_no_cursor_and_after_it_there_is(
+    make_relay: MakeRelay, run: Finished
+) -> None:
+    relay = make_relay()
+    published(relay, "k", run.events)
+    with make_relay().follow("k", catch_up="snapshot") as stream:
+        cursors = [stream.cursor for _ in stream]
+    assert cursors[:-1] == [None] * (len(cursors) - 1)
+    assert cursors[-1] == f"{len(run.events)}-1"
+    generation = written(relay, "live", run.frames[:9])
+    with relay.follow("live", catch_up="snapshot") as stream:
+        events = iter(stream)
+        while stream.cursor is None:
+            next(events)
+        relay.append("live", generation, 9, run.frames[9:11])
+        next(events)
+        assert stream.cursor == "10-1"
+    relay.seal("live", generation, 11, frame(DoneEvent()))
+    assert list(relay.follow("live", after="10-1")) == run.events[10:11]
+
+
+@pytest.mark.anyio
+async def test_a_stream_of_an_event_loop_is_published(make_relay: MakeRelay, run: Finished, anyio_backend: str) -> None:
+    async def source() -> Any:
+        for event in run.events:
+            yield event
+
+    relay = make_relay()
+    async with rx.from_events(source()) as stream:
+        publication = relay.publish(stream, "k")
+        await stream.until_done()
+    async with make_relay().follow_async("k", patience=GUARD) as followed:
+        assert [event async for event in followed] == run.events
+    assert publication.wait(GUARD)
+
+
+@pytest.mark.anyio
+async def test_many_followers_of_one_event_loop(make_relay: MakeRelay, run: Finished, anyio_backend: str) -> None:
+    relay, other = make_relay(), make_relay()
+    found: list[list[Any]] = []
+
+    async def follow() -> None:
+        async with other.follow_async("k", patience=GUARD) as stream:
+            found.append([event async for event in stream])
+
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(follow)
+        await anyio.to_thread.run_sync(published, relay, "k", run.events)
+    assert found == [run.events] * 20
+
+
+@pytest.mark.anyio
+async def test_entries_of_an_event_loop_hold_the_frames(
+    make_relay: MakeRelay, run: Finished, anyio_backend: str
+) -> None:
+    published(make_relay(), "k", run.events)
+    tail = make_relay().tail("k")
+    frames = [entry.frames async for entry in tail]
+    assert b"".join(frames) == b"".join([*run.frames, frame(DoneEvent())])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lease": 0}, "lease must be"),
+        ({"ttl": -1}, "ttl must be"),
+        ({"max_entries": 0}, "max_entries must be"),
+    ],
+)
+def test_limits_that_are_no_limits_are_refused(make_relay: MakeRelay, options: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_relay(**options)
+
+
+def test_what_cannot_be_published_or_followed_is_refused(make_relay: MakeRelay) -> None:
+    relay = make_relay()
+    with pytest.raises(TypeError, match="a stream and a key"):
+        relay.publish(rx.from_events(iter([])), 7)  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="catch_up must be"):
+        relay.follow("k", catch_up="all")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a policy must be one of"):
+        relay.follow("k", reply="none")
