@@ -12,11 +12,11 @@ from zipfile import PyZipFile
 
 import pytest
 
-TESTED = ("local", "cli", "documents", "embeddings", "textual")
+TESTED = ("local", "cli", "documents", "embeddings", "redis", "textual")
 ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = (
     *("starlette", "uvicorn", "python_multipart", "yaml", "click", "rich", "textual", "trio", "PySide6", "PyQt6"),
-    *("pypdf", "docx", "pptx", "openpyxl", "lxml"),
+    *("pypdf", "docx", "pptx", "openpyxl", "lxml", "redis"),
 )
 WITHOUT = f"""
 import sys
@@ -81,6 +81,18 @@ print(rx_assistant.local.RunContext.__name__, hasattr(rx_assistant.local, "nothi
 """
     message = "the local server needs more packages: pip install 'rx_assistant[local]'\n"
     assert run(code) == message * 2 + "RunContext False\n"
+
+
+def test_a_relay_in_memory_needs_no_extra_and_one_in_redis_names_it() -> None:
+    code = """
+from rx_assistant import relay
+print(relay.MemoryRelay().state("k"))
+try:
+    relay.RedisRelay
+except ImportError as error:
+    print(error)
+"""
+    assert run(code) == "None\nRedisRelay needs the extra: pip install 'rx_assistant[redis]'\n"
 
 
 def test_the_lower_bounds_are_those_that_are_tested() -> None:
