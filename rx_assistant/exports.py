@@ -8,6 +8,7 @@ from rx_assistant import (
     operators as operators,
     tools as tools,
     types as types,
+    web as web,
 )
 from rx_assistant.api.request import (
     NOT_GIVEN as NOT_GIVEN,
