@@ -21,10 +21,15 @@
     │   ├── StreamClosedError              this program closed the stream while a reader was waiting
     │   ├── StreamCancelledError           the task that read the stream was cancelled
     │   ├── StreamOverflowError            a reader or a buffer fell too far behind   .capacity .pending
+    │   ├── StreamInterruptedError         the producer of a relayed run has stopped before the run did
+    │   ├── CursorExpiredError             a relay has dropped the events after a cursor    .oldest .remaining
     │   ├── ToolRoundsError                the run required action more than `max_rounds` times   .rounds
     │   ├── ToolFailedError                a tool failed, and `on_tool_error` is "raise"   .call_id .name
     │   ├── ServerErrorEvent               the server sent an `error` event (also an APIError)   .error .event
     │   └── NotAnEventStreamError          the reply is not an event stream           .content_type .head
+    ├── RelayError                         a relay refuses to publish a run           .key
+    │   ├── RelayFencedError               another producer has taken over
+    │   └── RelayConnectionError           the relay cannot be reached
     ├── EventTooLargeError                 one event exceeds `max_event_bytes`        .limit
     ├── EventDecodeError                   one event's payload is not a JSON object        .event
     ├── ProtocolError                      events in an order that the protocol forbids    .event
@@ -204,6 +209,23 @@ class StreamOverflowError(StreamError):
         self.pending = pending
 
 
+class StreamInterruptedError(StreamError):
+    """The producer of a relayed run has stopped, and no other process has taken over. The run itself may go on."""
+
+
+class CursorExpiredError(StreamError):
+    """A relay has dropped events after the follower's position. `remaining` holds the frames that are left.
+
+    `oldest` is the cursor before the first of these frames: `follow(key, after=error.oldest)` begins there. With
+    `catch_up="snapshot"` a follower begins with the state of the run instead.
+    """
+
+    def __init__(self, message: str, *, oldest: str | None = None, remaining: bytes = b"") -> None:
+        super().__init__(message)
+        self.oldest = oldest
+        self.remaining = remaining
+
+
 class ToolRoundsError(StreamError):
     """The run required action more often than `max_rounds` allows: `rounds` were answered."""
 
@@ -236,6 +258,22 @@ class NotAnEventStreamError(StreamError):
         super().__init__(message, snapshot=snapshot, request_id=request_id)
         self.content_type = content_type
         self.head = head
+
+
+class RelayError(RxAssistantError):
+    """A relay refuses to publish a run under `key`: the run has ended there, or another producer publishes it."""
+
+    def __init__(self, message: str, key: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class RelayFencedError(RelayError):
+    """Another producer has taken over the run while this one was silent. Nothing more of this one is published."""
+
+
+class RelayConnectionError(RelayError):
+    """The relay cannot be reached. Producers and followers try again, and fail only when that lasts too long."""
 
 
 class RunFailedError(RxAssistantError):

@@ -32,6 +32,7 @@ from rx_assistant.http.settings import (
 )
 from rx_assistant.http.timeouts import Timeout, TimeoutInput, as_timeout
 from rx_assistant.http.transports import AsyncHTTP, SyncHTTP, timeout_of
+from rx_assistant.streams import RunIdentity
 
 if TYPE_CHECKING:
     from rx_assistant.client.assistants import Assistants, AsyncAssistants
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from rx_assistant.client.responses import AsyncResponses, Responses
     from rx_assistant.client.threads import AsyncThreads, Threads
     from rx_assistant.client.vector_stores import AsyncVectorStores, VectorStores
+    from rx_assistant.snapshots import RunSnapshot
+    from rx_assistant.streams import AsyncBody, Body
     from rx_assistant.tools import Tools
 
 S = TypeVar("S", Session, AsyncSession)
@@ -228,6 +231,12 @@ class AssistantClient(_Client[Session], SyncBlock):
 
         return Conversation(self._session, assistant_id, thread_id, tools=tools, **params)
 
+    def missing_events(self, run_id: str, thread_id: str, snapshot: RunSnapshot) -> Body:
+        """The frames of a run's events after `snapshot`, by polling; a relay calls this when a producer has died."""
+        from rx_assistant.client.run_events import missing_body
+
+        return missing_body(self._session, RunIdentity(run_id, thread_id), snapshot)
+
     def close(self) -> None:
         """End all active calls and close all connections, except those of a given `http_client`."""
         self._session.close()
@@ -339,6 +348,12 @@ class AsyncAssistantClient(_Client[AsyncSession], AsyncBlock):
         from rx_assistant.client.conversation import AsyncConversation
 
         return AsyncConversation(self._session, assistant_id, thread_id, tools=tools, **params)
+
+    async def missing_events(self, run_id: str, thread_id: str, snapshot: RunSnapshot) -> AsyncBody:
+        """The frames of a run's events after `snapshot`, by polling; a relay calls this when a producer has died."""
+        from rx_assistant.client.run_events import missing_async_body
+
+        return missing_async_body(self._session, RunIdentity(run_id, thread_id), snapshot)
 
     async def aclose(self) -> None:
         """Close all connections, except those of a given `http_client`."""

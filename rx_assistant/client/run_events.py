@@ -151,6 +151,21 @@ async def polled_async_body(session: AsyncSession, identity: RunIdentity, call: 
     return body
 
 
+# -- events of a run that another process has read in part -------------------------------------------------------------
+
+
+def missing_body(session: Session, identity: RunIdentity, snapshot: RunSnapshot) -> PolledBody:
+    """The body of the run's events after `snapshot`."""
+    requests = RunRequests(identity, CallOptions(), Countdown(None, session.settings.timeout))
+    return PolledBody(SyncFetch(session, requests, abort=Abort()), RunEventEncoder(snapshot), PollSettings())
+
+
+def missing_async_body(session: AsyncSession, identity: RunIdentity, snapshot: RunSnapshot) -> AsyncPolledBody:
+    """The same for asyncio and trio."""
+    requests = RunRequests(identity, CallOptions(), Countdown(None, session.settings.timeout))
+    return AsyncPolledBody(AsyncFetch(session, requests), RunEventEncoder(snapshot), PollSettings())
+
+
 # -- events of a run whose stream has broken off -----------------------------------------------------------------------
 
 

@@ -1,0 +1,78 @@
+"""What the log of a relay holds: entries of whole frames, numbered by the events before them.
+
+An event's number is its place in the run, counted from 0 over all legs and all producers. The id of an entry is
+`<number after its last event>-<generation>`: it does not depend on any clock. It is the cursor, too, from which a
+follower goes on. A cursor inside an entry is allowed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Status: TypeAlias = Literal["open", "paused", "interrupted", "ended"]
+"""`paused`: the run requires action, and its next leg goes on. `interrupted`: the producer gave up."""
+
+END_OF_FRAME = b"\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Some frames, one after the other: the events from number `start` to before number `end`.
+
+    An entry without frames says that the state of the run has changed. `is_last`: the frame is `done` or an `error`.
+    """
+
+    start: int
+    end: int
+    generation: int
+    frames: bytes
+    is_last: bool = False
+
+    @property
+    def cursor(self) -> str:
+        """The place after this entry."""
+        return cursor_at(self.end, self.generation)
+
+    def after(self, position: int) -> Entry:
+        """The part of the entry from event number `position` on."""
+        if position <= self.start:
+            return self
+        at = 0
+        for _ in range(position - self.start):
+            at = self.frames.index(END_OF_FRAME, at) + len(END_OF_FRAME)
+        return Entry(position, self.end, self.generation, self.frames[at:], self.is_last)
+
+
+@dataclass(frozen=True, slots=True)
+class RelayState:
+    """How far a run has been published. `is_alive`: its producer has given a sign of life within the lease."""
+
+    status: Status
+    generation: int
+    count: int
+    is_alive: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a follower asks the producer to do, such as `Command("cancel")`; `data` is plain JSON."""
+
+    type: str
+    data: object = None
+
+
+def cursor_at(position: int, generation: int) -> str:
+    """The cursor before event number `position`."""
+    return f"{position}-{generation}"
+
+
+def position_of(cursor: str | None) -> int:
+    """The number of the event after the cursor; 0 without a cursor. ValueError for text that is not a cursor."""
+    if cursor is None:
+        return 0
+    number, dash, generation = cursor.partition("-")
+    if not (dash and number.isdecimal() and generation.isdecimal() and cursor.isascii() and len(cursor) <= 40):
+        raise ValueError(f"a cursor must be '<number>-<generation>', as a relay gives it, got {cursor!r:.60}")
+    return int(number)
