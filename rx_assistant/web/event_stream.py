@@ -7,6 +7,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 
+import anyio
+
 from rx_assistant.hot import AsyncStream, Sleepers
 from rx_assistant.schedulers import LoopWaker, current_event_loop
 from rx_assistant.web.reading import HEADERS, PING, Place, Protocol, Reading, Refused, Source, new_encoder, place_of
@@ -134,9 +136,14 @@ class AsyncEventStream(_Body):
                 if chunk:
                     yield chunk
                     continue
-                if not reading.is_over:
-                    await waker.sleep(self._heartbeat)
-                    if not reading.has_more:
-                        yield PING
+                if not reading.is_over and not await self._comes(reading, waker):
+                    yield PING
         finally:
             reading.close()
+
+    async def _comes(self, reading: Reading, waker: LoopWaker) -> bool:
+        """Wait for more, at most until the next heartbeat; returns whether there is more."""
+        end = anyio.current_time() + self._heartbeat
+        while not reading.has_more and (left := end - anyio.current_time()) > 0:
+            await waker.sleep(left)
+        return reading.has_more

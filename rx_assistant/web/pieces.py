@@ -4,7 +4,7 @@ A `Pieces` belongs to one reader of one stream. It is pure. `snapshots.advance` 
 closes; this module adds what those protocols require: a run begins before anything else, each text and call begins once
 and ends once, and everything has ended before the run ends.
 
-A run that requires action has not ended: its tools may be answered in the same stream. It stops when the stream ends.
+A run stops when the stream ends, not before: a run that requires action may get its answers in the same stream.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from rx_assistant.events import (
     ThreadRunStepDelta,
     UnknownEvent,
 )
-from rx_assistant.lifecycle import RUN
 from rx_assistant.snapshots import CallState, Changes, MessageState, PartState, RunSnapshot, StepState, advance
 from rx_assistant.types import Run
 from rx_assistant.types._inside import inside, models_in, text_in
@@ -231,13 +230,13 @@ class Pieces:
         return list(self._finish(error))
 
     def _take(self, event: StreamEvent) -> Iterator[Piece]:
+        if self._over:
+            return
         if isinstance(event, ThreadCreated):
             self._thread_id = text_in(event.data, "id")
             return
         if isinstance(event, RunEvent):
-            self._next_run(event.data)
-        if self._over:
-            return
+            yield from self._next_run(event.data)
         yield from self._begin(event)
         if isinstance(event, RunEvent) and inside(self._run, "status") != event.data.status:
             self._run = event.data
@@ -251,15 +250,12 @@ class Pieces:
         for snapshot, changes, each in advance(self._snapshot, event):
             self._snapshot = snapshot
             yield from self._changed(changes, each)
-        if isinstance(event, RunEvent) and self._run is not None and self._run.status in RUN.terminal:
-            yield from self._finish(None)
 
-    def _next_run(self, run: Run) -> None:
-        """Forget a run that is over, when another one follows in the same stream."""
-        if self._over and text_in(run, "id") not in ("", self._run_id):
-            thread_id = self._thread_id
+    def _next_run(self, run: Run) -> Iterator[Piece]:
+        """Stop the run before, when another one follows in the same stream."""
+        if self._run is not None and text_in(run, "id") != text_in(self._run, "id"):
+            yield from self._finish(None)
             Pieces.__init__(self)
-            self._thread_id = thread_id
 
     def _begin(self, event: StreamEvent) -> Iterator[Piece]:
         if self._began or (isinstance(event, UnknownEvent) and not isinstance(event, ReasoningDelta)):

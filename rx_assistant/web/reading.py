@@ -19,7 +19,9 @@ from reactivex import abc
 
 from rx_assistant.events import StreamEvent
 from rx_assistant.hot import FOREVER, AsyncStream, Cursor, HotLog, Stream
-from rx_assistant.streams.base import StreamBase
+from rx_assistant.relay import FollowedAsyncStream, FollowedStream
+from rx_assistant.relay.entries import cursor_at
+from rx_assistant.streams import AssistantStream, AsyncAssistantStream
 from rx_assistant.web.assistants import AssistantsEncoder
 from rx_assistant.web.ui_message import UiMessageEncoder
 
@@ -38,6 +40,9 @@ HEADERS: Final[Mapping[str, str]] = {
     "x-accel-buffering": "no",
 }
 """Headers of every event stream: no cache keeps it, no proxy compresses it, nginx does not collect it."""
+
+Number: TypeAlias = "Callable[[int], int | None]"
+"""Of a stream: how many events of the run there are before an event of its log; None if that is not known."""
 
 Followable: TypeAlias = "Stream[Any] | AsyncStream[Any]"
 Source: TypeAlias = "Followable | Callable[[str | None], Followable]"
@@ -96,38 +101,39 @@ class Reading:
             raise Refused(204)
         self._encoder = encoder
         self._place = place or Place()
-        first = 0
-        if isinstance(source, (Stream, AsyncStream)):
-            stream: Followable = source
-        else:
-            stream = source(None if place is None or encoder.remembers else f"{place.events}-0")
-            first = 0 if encoder.remembers else self._place.events
-        self.stream = stream
-        self._log, self._numbered = _log_of(stream)
-        self._first = first
-        self._check_place()
+        self.stream = _opened(source, self._place, encoder)
+        first = 0 if isinstance(source, (Stream, AsyncStream)) or encoder.remembers else self._place.events
+        self._log, self._number = _log_of(self.stream, first)
+        self._start = self._start_in_log()
         self._cursor: Cursor[StreamEvent] | None = None
         self._changed: Callable[[], None] = _nothing
         self._held: abc.DisposableBase | None = None
         self.is_over = False
 
-    def _check_place(self) -> None:
-        log, wanted = self._log, self._place.events - self._first
-        if self._place != Place() and not self._numbered:
+    def _start_in_log(self) -> int:
+        """Where to begin: at the browser's place, or before it if the encoder or the numbering needs that."""
+        log, place = self._log, self._place
+        if place == Place():
+            return 0
+        if self._number is _unnumbered:
             raise Refused(400, "this stream has no cursors: it must be read from its beginning")
-        if (wanted < log.base and self._place != Place()) or (log.ended and wanted > log.length):
-            held = f"{self._first + log.base} to {self._first + log.length}"
-            raise Refused(410, f"the stream holds the events from {held}, got a cursor after {self._place.events}")
+        first = self._number(0)
+        if first is None:
+            return 0
+        start = place.events - first
+        if start < log.base or (log.ended and start > log.length):
+            held = f"{first + log.base} to {first + log.length}"
+            raise Refused(410, f"the stream holds the events from {held}, got a cursor after {place.events}")
+        return 0 if self._encoder.remembers else start
 
     def open(self, changed: Callable[[], None]) -> None:
         """Take a place at the stream, and let it be read."""
-        at = 0 if self._encoder.remembers else self._place.events - self._first
         log, stream = self._log, self.stream
-        self._cursor = Cursor(log, at)
+        self._cursor = Cursor(log, self._start)
         self._changed = changed
         log.listen(changed)
         origin = cast("Any", stream.origin)
-        if not isinstance(stream, StreamBase):
+        if self._number is _unnumbered:
             self._held = stream.subscribe(_Filling(log))
         if origin is not None and origin.driver is not None:
             origin.driver.prepare()
@@ -160,9 +166,10 @@ class Reading:
             if not cursor.is_open:
                 self._end(chunk, self._overflow(cursor))
             elif cursor.position < log.position:
-                event = log.item(cursor.position)
-                cursor.position += 1
-                self._add(chunk, self._first + cursor.position, self._encoder.encode(event))
+                position = cursor.position
+                event = log.item(position)
+                cursor.position = position + 1
+                self._add(chunk, position, event)
             elif log.ended and cursor.position >= log.length:
                 self._end(chunk, log.failure)
             else:
@@ -176,28 +183,34 @@ class Reading:
             return error
         raise AssertionError("a cursor that is too slow raises")
 
-    def _add(self, chunk: bytearray, number: int, blocks: list[bytes]) -> None:
-        """Write the blocks of the event that makes it `number` events, unless the browser has them."""
-        place = self._place
-        if number <= place.events:
+    def _add(self, chunk: bytearray, position: int, event: StreamEvent) -> None:
+        """Write the blocks of the event at `position`, unless the browser has them."""
+        blocks, place = self._encoder.encode(event), self._place
+        before, after = self._number(position), self._number(position + 1)
+        if before is None or after is None:
+            for block in blocks if place == Place() else ():
+                self._write(chunk, block, None)
             return
-        skipped = place.blocks if number == place.events + 1 else 0
+        if after <= place.events:
+            return
+        skipped = place.blocks if before == place.events else 0
         for count, block in enumerate(blocks, 1):
             if count > skipped:
-                self._write(chunk, block, str(number) if count == len(blocks) else f"{number - 1}:{count}")
+                self._write(chunk, block, str(after) if count == len(blocks) else f"{before}:{count}")
 
     def _end(self, chunk: bytearray, error: Exception | None) -> None:
-        number = self._first + self._log.length
+        number = self._number(self._log.length)
         blocks = self._encoder.end(error)
         skipped = self._place.blocks if number == self._place.events else 0
         for count, block in enumerate(blocks, 1):
             if count > skipped:
-                self._write(chunk, block, f"{number}:{'end' if count == len(blocks) else count}")
+                cursor = f"{number}:{'end' if count == len(blocks) else count}"
+                self._write(chunk, block, None if number is None else cursor)
         self.is_over = True
 
-    def _write(self, chunk: bytearray, block: bytes, cursor: str) -> None:
+    def _write(self, chunk: bytearray, block: bytes, cursor: str | None) -> None:
         chunk += block
-        if self._numbered:
+        if cursor is not None:
             chunk += b"id: " + cursor.encode() + b"\n"
         chunk += b"\n"
 
@@ -206,11 +219,23 @@ def _nothing() -> None:
     """Stands for `changed` before `open()`."""
 
 
-def _log_of(stream: Followable) -> tuple[HotLog[Any], bool]:
-    """The log to read, and whether its events are numbered: those of a stream are, those of its operators are not."""
-    if isinstance(stream, StreamBase):
-        return stream.log, True
-    return HotLog(keep=False), False
+def _unnumbered(_position: int) -> None:
+    """The events of an operator have no numbers: how many there are depends on the time."""
+
+
+def _opened(source: Source, place: Place, encoder: Encoder) -> Followable:
+    if isinstance(source, (Stream, AsyncStream)):
+        return source
+    return source(None if place == Place() or encoder.remembers else cursor_at(place.events, 0))
+
+
+def _log_of(stream: Followable, first: int) -> tuple[HotLog[Any], Number]:
+    """The log to read, and the numbers of its events; `first` is that of the first one."""
+    if isinstance(stream, (FollowedStream, FollowedAsyncStream)):
+        return stream.log, stream.number_after
+    if isinstance(stream, (AssistantStream, AsyncAssistantStream)):
+        return stream.log, lambda position: first + position
+    return HotLog(keep=False), _unnumbered
 
 
 class _Filling(abc.ObserverBase[StreamEvent]):
