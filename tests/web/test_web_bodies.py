@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
 from typing import Any
 
@@ -15,7 +15,7 @@ from reference import RECORDINGS
 from web.web_servers import blocks_with_ids, frames
 
 import rx_assistant
-from rx_assistant import AssistantStream, AsyncAssistantStream, operators as ax
+from rx_assistant import AssistantStream, operators as ax
 from rx_assistant.events import StreamEvent
 from rx_assistant.relay import MemoryRelay
 from rx_assistant.web import AsyncEventStream, EventStream
@@ -155,10 +155,11 @@ async def test_silence_in_a_task_is_broken_by_comments() -> None:
         await anyio.sleep_forever()
         yield events()[0]
 
-    async with rx_assistant.from_events(silent()) as stream:
-        async with aclosing(aiter(AsyncEventStream(stream, heartbeat=0.01))) as chunks:  # type: ignore[type-var]
-            assert await anext(chunks) == b"retry: 2000\n\n"
-            assert await anext(chunks) == b":\n\n"
+    stream = rx_assistant.from_events(silent())
+    async with aclosing(aiter(AsyncEventStream(stream, heartbeat=0.01))) as chunks:  # type: ignore[type-var]
+        assert await anext(chunks) == b"retry: 2000\n\n"
+        assert await anext(chunks) == b":\n\n"
+    await stream.close()
 
 
 def test_the_last_browser_that_leaves_closes_the_stream() -> None:
@@ -178,56 +179,46 @@ def test_the_last_browser_that_leaves_closes_the_stream() -> None:
 
 @pytest.mark.anyio
 async def test_a_cancelled_reader_leaves_and_the_others_go_on() -> None:
-    send, receive = anyio.create_memory_object_stream[StreamEvent](10)
+    first, *others = events()
+    send, receive = anyio.create_memory_object_stream[StreamEvent](len(others) + 1)
     stream = rx_assistant.from_events(receive)
-    read: list[bytes] = []
 
-    async def browser(task_status: Any) -> None:
+    async def browser(*, task_status: Any = anyio.TASK_STATUS_IGNORED) -> None:
         async with aclosing(aiter(AsyncEventStream(stream))) as chunks:  # type: ignore[type-var]
             async for chunk in chunks:
-                read.append(chunk)
-                if stream.log.position:
+                if b"id: 1" in chunk:
                     task_status.started()
-                    await anyio.sleep_forever()
 
-    first, *others = events()
     async with anyio.create_task_group() as tasks:
-        await send.send(first)
-        await tasks.start(_started(browser))
+        send.send_nowait(first)
+        await tasks.start(browser)
         tasks.cancel_scope.cancel()
+    assert stream.log.holders == 0
     for event in others:
-        await send.send(event)
-        if event is others[-1]:
-            send.close()
-        if send.statistics().current_buffer_used > 5:
-            break
-    body = AsyncEventStream(stream)
-    async with aclosing(aiter(body)) as chunks:  # type: ignore[type-var]
-        assert await anext(chunks) == b"retry: 2000\n\n"
-        assert (await anext(chunks)).startswith(b"event: " + first.event.encode())
-    await stream.close()
+        send.send_nowait(event)
     send.close()
-    receive.close()
+    body = b"".join([chunk async for chunk in AsyncEventStream(stream)])
+    assert len(frames(body)) == len(events()) + 1
 
 
-def _started(browser: Callable[[Any], Any]) -> Any:
-    async def main(*, task_status: Any) -> None:
-        await browser(task_status)
-
-    return main
-
-
-def test_a_reader_that_is_too_slow_gets_the_reason() -> None:
-    recorded = events()
-    stream = rx_assistant.replay(RECORDING, replay="none")
+@pytest.mark.parametrize("derived", [False, True], ids=["stream", "operator"])
+def test_a_reader_that_is_too_slow_gets_the_reason(derived: bool) -> None:
+    source = Fed()
+    stream = rx_assistant.from_events(source, replay="none")
     stream.log.storage.max_pending = 1000
-    with closing(iter(EventStream(stream))) as chunks:
+    body = EventStream(stream.pipe(ax.verify()) if derived else stream)
+    with closing(iter(body)) as chunks:
         assert next(chunks) == b"retry: 2000\n\n"
-        first = next(chunks)
+        source.items.put(events()[0])
+        assert b"thread.run.created" in next(chunks)
+        if derived:
+            body._reading._log.storage.max_pending = 1000  # type: ignore[union-attr]
+        for event in [*events()[1:], None]:
+            source.items.put(event)
         stream.until_done()
-        found = frames(first + b"".join(chunks))
-    assert len(found) < len(recorded)
-    assert found[-1].event in ("done", "error")
+        *_, last = frames(b"".join(chunks))
+    assert last.event == "error"
+    assert json.loads(last.data)["type"] == "StreamOverflowError"
 
 
 def test_an_asynchronous_stream_on_a_thread_is_a_type_error() -> None:
@@ -246,5 +237,3 @@ def test_one_request_for_any_number_of_browsers() -> None:
     stream: AssistantStream = rx_assistant.from_events(source())
     bodies = [b"".join(EventStream(stream)) for _ in range(5)]
     assert (len(set(bodies)), opened) == (1, 1)
-    assert isinstance(rx_assistant.replay_async(RECORDING), AsyncAssistantStream)
-    assert asyncio.iscoroutinefunction(anyio.sleep)

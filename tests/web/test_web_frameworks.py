@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-import time
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -20,11 +20,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from web.test_web_bodies import RECORDING, Fed, events
-from web.web_servers import asgi, blocks_with_ids, frames, wsgi
+from web.web_servers import asgi, blocks_with_ids, wsgi
 
 import rx_assistant
 from rx_assistant import AssistantClient, AsyncAssistantClient
-from rx_assistant.local import serve
+from rx_assistant.local import RunContext, serve
+from rx_assistant.local.engine import Action, Text
 from rx_assistant.web import AsyncEventStream, EventStream, EventStreamResponse
 
 HEADERS = {
@@ -172,30 +173,28 @@ def test_a_browser_that_leaves_during_silence_is_noticed_at_once() -> None:
     stream.close()
 
 
-def test_the_run_is_cancelled_when_the_last_browser_has_left() -> None:
-    with serve() as server, AssistantClient(base_url=server.base_url) as client:
-        assistant, thread = client.assistants.create(model="m"), client.threads.create()
-        client.threads.messages.create(thread.id, role="user", content="slow " * 2000)
+class Endless:
+    """An engine that writes until it is stopped."""
 
-        async_client = AsyncAssistantClient(base_url=server.base_url)
-        stream = async_client.threads.runs.stream(
-            thread_id=thread.id, assistant_id=assistant.id, on_idle="cancel", idle_grace=0
-        )
+    async def run(self, context: RunContext) -> AsyncIterator[Action]:
+        while True:
+            yield Text("word ")
+            await anyio.sleep(0.01)
+
+
+def test_the_run_is_cancelled_when_the_last_browser_has_left() -> None:
+    with serve(engine=Endless()) as server, AssistantClient(base_url=server.base_url) as client:
+        assistant, thread = client.assistants.create(model="m"), client.threads.create()
+        runs = AsyncAssistantClient(base_url=server.base_url).threads.runs
+        stream = runs.stream(thread_id=thread.id, assistant_id=assistant.id, on_idle="cancel", idle_grace=0)
         with watched(stream) as (address, ended):
-            with httpx.stream("GET", address) as response:
-                first = next(chunk for chunk in response.iter_bytes() if b"thread.run.created" in chunk)
-            assert first
+            with httpx.stream("GET", address) as first, httpx.stream("GET", address) as second:
+                for response in (first, second):
+                    assert any(b"word" in chunk for chunk in response.iter_bytes())
             assert ended.wait(60)
-            run_id = frames(b"retry: 1\n\n" + first[first.index(b"event:") :])[0]
-            assert run_id
-            for _ in range(600):
-                runs = list(client.threads.runs.list(thread.id))
-                if runs[0].status in ("cancelled", "completed"):
-                    break
-                time.sleep(0.05)
-            assert len(runs) == 1
-            assert runs[0].status in ("cancelled", "completed")
-            assert sum(request.path.endswith("/runs") and request.method == "POST" for request in server.requests) == 1
+            run = next(iter(client.threads.runs.list(thread.id)))
+            assert client.threads.runs.poll(run.id, thread_id=thread.id, poll_interval_ms=50).status == "cancelled"
+        assert sum(request.path.endswith("/runs") and request.method == "POST" for request in server.requests) == 1
 
 
 def test_a_browser_that_takes_nothing_is_dropped_and_the_reason_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from rx_assistant import SSEDecoder, ServerSentEvent
+from rx_assistant import ServerSentEvent, SSEDecoder
 
 
 @contextmanager

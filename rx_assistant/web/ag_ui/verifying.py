@@ -84,7 +84,7 @@ class _Order:
     def _forget(self) -> None:
         self._open: dict[_Key, None] = {}
         self._owners: dict[_Key, str | None] = {}
-        self._closed_subagents: set[str] = set()
+        self._closed: set[_Key] = set()  # subagents, whose ids are used once
 
     def take(self, event: ag.Event) -> None:
         kind = event.type.value
@@ -115,8 +115,11 @@ class _Order:
         is_step = rule.entity == "step"  # two subagents may have steps of one name
         place = (rule.entity, str(owner) if is_step and owner is not None else "", key)
         if rule.act == "open":
-            if place in self._open or (rule.entity == "subagent" and key in self._closed_subagents):
+            if place in self._open or place in self._closed:
                 raise ProtocolError(f"event {kind!r}: {rule.entity} {key!r} was begun before; each begins once")
+            parent = getattr(event, "parent_subagent_run_id", None)
+            if parent is not None and ("subagent", "", parent) not in self._open.keys() | self._closed:
+                raise ProtocolError(f"event {kind!r}: subagent {parent!r}, its parent, must have been begun before")
             self._open[place] = None
         elif place not in self._open:
             raise ProtocolError(f"event {kind!r}: {rule.entity} {key!r} must have been begun, and not have ended")
@@ -125,7 +128,7 @@ class _Order:
         if rule.act == "close":
             del self._open[place]
             if rule.entity == "subagent":
-                self._closed_subagents.add(key)
+                self._closed.add(place)
 
     def _check_owner(self, kind: str, rule: _Rule, place: _Key, owner: str | None) -> None:
         before = self._owners.setdefault(place, owner)
