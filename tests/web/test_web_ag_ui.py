@@ -195,18 +195,18 @@ ANSWERED = ["RUN_STARTED", "TEXT_MESSAGE_CHUNK", "TEXT_MESSAGE_CHUNK", "RUN_FINI
 
 
 def test_a_server_of_the_package_is_read() -> None:
-    with asgi(REFERENCE) as address, httpx.Client() as client:
-        with client.stream("POST", address, json=ASKED.model_dump(by_alias=True)) as response:
-            assert types(decode(response).pipe(verify())) == ANSWERED
+    payload = ASKED.model_dump(by_alias=True)
+    with asgi(REFERENCE) as address, httpx.stream("POST", address, json=payload) as response:
+        assert types(decode(response).pipe(verify())) == ANSWERED
 
 
 @pytest.mark.anyio
 async def test_a_server_of_the_package_is_read_on_event_loops() -> None:
+    payload = ASKED.model_dump(by_alias=True)
     with asgi(REFERENCE) as address:
-        async with httpx.AsyncClient() as client:
-            async with client.stream("POST", address, json=ASKED.model_dump(by_alias=True)) as response:
-                stream: Any = decode(response)
-                assert [event.type.value async for event in stream.pipe(verify())] == ANSWERED
+        async with httpx.AsyncClient() as client, client.stream("POST", address, json=payload) as response:
+            stream: Any = decode(response)
+            assert [event.type.value async for event in stream.pipe(verify())] == ANSWERED
 
 
 @pytest.mark.parametrize(

@@ -164,9 +164,8 @@ def test_a_browser_that_leaves_during_silence_is_noticed_at_once() -> None:
     with watched(stream, heartbeat=1000) as (address, ended):
         with httpx.stream("GET", address) as response:
             source.items.put(events()[0])
-            for chunk in response.iter_bytes():
-                if b"id: 1" in chunk:
-                    break
+            chunks = response.iter_bytes()
+            assert any(b"id: 1" in chunk for chunk in chunks)
             assert stream.log.holders == 1
         assert ended.wait(60)
         assert stream.log.holders == 0
@@ -189,8 +188,8 @@ def test_the_run_is_cancelled_when_the_last_browser_has_left() -> None:
         stream = runs.stream(thread_id=thread.id, assistant_id=assistant.id, on_idle="cancel", idle_grace=0)
         with watched(stream) as (address, ended):
             with httpx.stream("GET", address) as first, httpx.stream("GET", address) as second:
-                for response in (first, second):
-                    assert any(b"word" in chunk for chunk in response.iter_bytes())
+                bodies = [response.iter_bytes() for response in (first, second)]  # dropping one closes its response
+                assert all(any(b"word" in chunk for chunk in chunks) for chunks in bodies)
             assert ended.wait(60)
             run = next(iter(client.threads.runs.list(thread.id)))
             assert client.threads.runs.poll(run.id, thread_id=thread.id, poll_interval_ms=50).status == "cancelled"
