@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import anyio
 import anyio.to_thread
 
-from rx_assistant.relay.catching_up import caught_up, compact_frames
-from rx_assistant.relay.entries import END_OF_FRAME, Command, cursor_at
+from rx_assistant.events import frame
+from rx_assistant.relay.catching_up import caught_up
+from rx_assistant.relay.entries import Command, cursor_at
 from rx_assistant.relay.tailing import Tail
 from rx_assistant.relay.takeover import is_async, take, take_async
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream
@@ -60,12 +61,10 @@ class Follower:
         if not self._compacts:
             return b""
         self._compacts = False
-        snapshot, position = caught_up(self.relay, self.key)
-        frames = compact_frames(snapshot)
-        self._lead = frames.count(END_OF_FRAME)
-        self._start = position
-        self.tail.begin_at(position)
-        return frames
+        events, self._start = caught_up(self.relay, self.key)
+        self._lead = len(events)
+        self.tail.begin_at(self._start)
+        return b"".join(map(frame, events))
 
     def takes(self) -> Any:
         """The function that takes over; None without a resumer."""

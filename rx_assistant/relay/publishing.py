@@ -36,7 +36,7 @@ from rx_assistant.errors import (
 from rx_assistant.events import BY_NAME, DoneEvent, RunEvent, StreamEvent, frame
 from rx_assistant.hot import Hooks, Scope, Sink, Sleepers, operator, start_thread
 from rx_assistant.lifecycle import MESSAGE, RUN, STEP
-from rx_assistant.relay.catching_up import caught_up, compact_frames
+from rx_assistant.relay.catching_up import caught_up
 from rx_assistant.relay.entries import Command
 
 if TYPE_CHECKING:
@@ -316,8 +316,8 @@ class Publication:
         if self._entries < self._relay.max_entries // 2:
             return
         self._entries -= max(self._relay.max_entries // 4, 1)
-        snapshot, position = caught_up(self._relay, self.key)
-        self._relay.store_snapshot(self.key, self.generation, position, compact_frames(snapshot))
+        events, position = caught_up(self._relay, self.key)
+        self._relay.store_snapshot(self.key, self.generation, position, b"".join(map(frame, events)))
 
     # -- commands ------------------------------------------------------------------------------------------------
 

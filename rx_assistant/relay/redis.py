@@ -195,7 +195,7 @@ class RedisRelay(Relay):
             for write in writes:
                 key, *arguments = write.arguments
                 script, values = self._script_of(write.operation, *arguments)
-                pipe.eval(script, 5, *self._names(key), *values)
+                pipe.execute_command("EVAL", script, 5, *self._names(key), *values)
             results = pipe.execute(raise_on_error=False)
         return [
             RelayConnectionError(f"the relay refused: {result}", write.arguments[0])

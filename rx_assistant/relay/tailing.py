@@ -43,7 +43,7 @@ LOAD: Final = "load"
 CHECK: Final = "check"
 TAKE: Final = "take"
 
-PAGE: Final = 128  # entries that are read at a time
+_PAGE: Final = 128  # entries that are read at a time
 _QUEUED: Final = 64  # entries that wait for a follower at most
 _ATTEMPTS: Final = 3  # takeovers that one follower tries
 
@@ -221,7 +221,7 @@ class Tail:
         return None
 
     def _load(self) -> None:
-        page = self._relay.read(self.key, self._next, PAGE)
+        page = self._relay.read(self.key, self._next, _PAGE)
         loaded = 0
         with self._lock:
             for entry in page:
@@ -246,7 +246,7 @@ class Tail:
     def _expired(self, page: list[Entry]) -> CursorExpiredError:
         left = list(page)
         while page:
-            page = self._relay.read(self.key, left[-1].end, PAGE)
+            page = self._relay.read(self.key, left[-1].end, _PAGE)
             left += page
         oldest = cursor_at(left[0].start, left[0].generation)
         return CursorExpiredError(

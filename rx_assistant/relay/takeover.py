@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import anyio.to_thread
@@ -16,7 +16,7 @@ import anyio.to_thread
 from rx_assistant.errors import StreamInterruptedError
 from rx_assistant.relay.catching_up import caught_up
 from rx_assistant.relay.publishing import Publication
-from rx_assistant.snapshots import RunSnapshot
+from rx_assistant.snapshots import RunSnapshot, fold
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ async def take_async(relay: Relay, sender: Sender, key: str, resumer: AsyncResum
 
 def _arrived(relay: Relay, key: str, count: int, publication: Publication) -> tuple[RunSnapshot, Run]:
     """The state that the log shows, and its run."""
-    snapshot, _ = caught_up(relay, key, count)
+    events, _ = caught_up(relay, key, count)
+    snapshot = reduce(fold, events, RunSnapshot())
     run = snapshot.run
     if run is None or not (run.id and run.thread_id):
         raise StreamInterruptedError(f"run {key!r}: its producer has died before an event named the run")

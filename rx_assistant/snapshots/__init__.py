@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rx_assistant.snapshots.changes import Change, Changes, Phase, State
-from rx_assistant.snapshots.compacting import compacted
+from rx_assistant.snapshots.compacting import Compactor
 from rx_assistant.snapshots.difference import diff
 from rx_assistant.snapshots.folding import advance, fold
 from rx_assistant.snapshots.restoring import restored
@@ -23,6 +23,7 @@ __all__ = [
     "CallState",
     "Change",
     "Changes",
+    "Compactor",
     "MessageState",
     "PartState",
     "Phase",
@@ -31,7 +32,6 @@ __all__ = [
     "State",
     "StepState",
     "advance",
-    "compacted",
     "diff",
     "fold",
     "readers",

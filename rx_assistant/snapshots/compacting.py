@@ -1,16 +1,138 @@
-"""A snapshot → as few events as possible that fold to an equal snapshot."""
+"""The events so far → as few events as possible that fold to an equal snapshot, also with all events that follow.
+
+Nine in ten events only append a text. All texts of one part or call that no other delta of its message or step divides
+become one delta, at the place of the first of them. The texts of a finished message or step are dropped, because its
+final object has them. Events that change no snapshot are left out, and so is a run event before one of the same name.
+All other events stay as they are, so that the order and the indices of objects are kept. What is held is bounded by the
+state of the run, and not by the number of events.
+"""
 
 from __future__ import annotations
 
-from rx_assistant.events import StreamEvent, ThreadCreated
-from rx_assistant.snapshots.difference import diff
-from rx_assistant.snapshots.snapshot import RunSnapshot
+import json
+from io import StringIO
+from typing import Any, Final, TypeAlias
+
+from rx_assistant.errors import EventDecodeError
+from rx_assistant.events import (
+    MessageEvent,
+    RunEvent,
+    RunStepEvent,
+    StreamEvent,
+    ThreadCreated,
+    ThreadMessageDelta,
+    ThreadRunRequiresAction,
+    ThreadRunStepDelta,
+)
+from rx_assistant.snapshots.changes import FINAL, key_of
+
+_Owner: TypeAlias = tuple[bool, str]
+"""Whether it is a step, and its id."""
 
 
-def compacted(snapshot: RunSnapshot) -> list[StreamEvent]:
-    """The events of a stream that has just reached this state: each object is created, then comes all its content.
+class _Texts:
+    """The texts of one part or call that follow each other, as one delta."""
 
-    Folding further events onto the result gives what folding them onto `snapshot` gives.
-    """
-    events: list[StreamEvent] = [] if snapshot.thread is None else [ThreadCreated.from_data(snapshot.thread)]
-    return events + diff(RunSnapshot(), run=snapshot.run, steps=snapshot.steps, messages=snapshot.messages)
+    __slots__ = ("_fragment", "_owner", "begins", "text")
+
+    def __init__(self, owner: _Owner, fragment: tuple[Any, ...], begins: bool) -> None:
+        self._owner = owner
+        self._fragment = fragment
+        self.begins = begins  # whether they are the first that is known of their part or call
+        self.text = StringIO()
+
+    def event(self) -> StreamEvent:
+        is_step, identity = self._owner
+        index, text = self._fragment[0], self.text.getvalue()
+        if not is_step:
+            part = {"index": index, "type": "text", "text": {"value": text}}
+            payload = {"id": identity, "object": "thread.message.delta", "delta": {"content": [part]}}
+            return ThreadMessageDelta(_json(payload))
+        kind = self._fragment[1]
+        call = {"index": index, "type": kind, kind: {"arguments" if kind == "function" else "input": text}}
+        details = {"type": "tool_calls", "tool_calls": [call]}
+        delta = {"id": identity, "object": "thread.run.step.delta", "delta": {"step_details": details}}
+        return ThreadRunStepDelta(_json(delta))
+
+
+class Compactor:
+    """Takes events in order; `events()` gives the compacted ones."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, StreamEvent | _Texts] = {}
+        self._count = 0
+        self._open: dict[_Owner, dict[tuple[Any, ...], int]] = {}  # places of the texts that may grow
+        self._texts: dict[_Owner, dict[int, _Texts]] = {}
+        self._known: set[tuple[_Owner, int]] = set()  # parts and calls that texts have begun
+        self._ended: set[_Owner] = set()
+        self._runs: dict[type[StreamEvent], int] = {}
+
+    def add(self, event: StreamEvent) -> None:
+        """Take the next event. An event that cannot be read changes no snapshot, and is left out."""
+        try:
+            self._add(event)
+        except EventDecodeError:
+            pass
+
+    def events(self) -> list[StreamEvent]:
+        """The events that give the state so far."""
+        return [kept.event() if isinstance(kept, _Texts) else kept for kept in self._kept.values()]
+
+    def _add(self, event: StreamEvent) -> None:
+        if isinstance(event, ThreadMessageDelta | ThreadRunStepDelta):
+            self._add_delta(event)
+        elif isinstance(event, RunEvent):
+            event.data  # noqa: B018  # raises if it cannot be read
+            before = None if isinstance(event, ThreadRunRequiresAction) else self._runs.get(type(event))
+            if before is not None:
+                del self._kept[before]
+            self._runs[type(event)] = self._keep(event)
+        elif isinstance(event, MessageEvent | RunStepEvent):
+            owner = (isinstance(event, RunStepEvent), key_of(event.data))
+            self._keep(event)
+            if isinstance(event, FINAL):
+                self._finish(owner)
+        elif isinstance(event, ThreadCreated):
+            event.data  # noqa: B018
+            self._keep(event)
+
+    def _add_delta(self, event: ThreadMessageDelta | ThreadRunStepDelta) -> None:
+        owner = (isinstance(event, ThreadRunStepDelta), event.narrow[0])
+        if owner in self._ended or not owner[1]:
+            return
+        if not event.is_plain:
+            self._open.pop(owner, None)
+            self._keep(event)
+            return
+        fragment: tuple[Any, ...] = event.narrow[1][0]
+        growing, place = self._open.setdefault(owner, {}), fragment[:-1]
+        at = growing.get(place)
+        if at is None:
+            begins = (owner, fragment[0]) not in self._known
+            self._known.add((owner, fragment[0]))
+            texts = _Texts(owner, fragment, begins)
+            at = growing[place] = self._keep(texts)
+            self._texts.setdefault(owner, {})[at] = texts
+        self._texts[owner][at].text.write(fragment[-1])
+
+    def _finish(self, owner: _Owner) -> None:
+        """The final object has all texts. Only what begins a part or call stays, because its place counts."""
+        self._ended.add(owner)
+        self._open.pop(owner, None)
+        for at, texts in self._texts.pop(owner, {}).items():
+            if texts.begins:
+                texts.text = StringIO()
+            else:
+                del self._kept[at]
+
+    def _keep(self, event: StreamEvent | _Texts) -> int:
+        self._count += 1
+        self._kept[self._count] = event
+        return self._count
+
+
+_COMPACT: Final = (",", ":")
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=_COMPACT).encode()
