@@ -141,7 +141,7 @@ class Publication:
     def on_completed(self) -> None:
         """The stream has ended well: the run is over, or it is paused until its next leg."""
         if self._last_run == "thread.run.requires_action":
-            self._end(Write("release", ("paused",)))
+            self._end(Write("release", ("paused", "")))
         else:
             self._end(Write("seal", (_DONE,)))
 
@@ -443,10 +443,12 @@ class Sender:
 
     def _round(self) -> None:
         """Claim what is new, give the signs of life that are due, and write until nothing is pending."""
-        dirty, self._dirty = self._dirty, {}
-        left = dict(dirty)
+        left: dict[Publication, None] = {}
+        for publication in tuple(self._dirty):  # taken out before their frames are looked at, so that none is missed
+            self._dirty.pop(publication, None)
+            left[publication] = None
         try:
-            for publication in dirty:
+            for publication in tuple(left):
                 if not publication.generation and not publication.is_over:
                     publication.claim()
             if time.monotonic() >= self._next_beat:
@@ -457,7 +459,7 @@ class Sender:
                 self._do(writes)
                 left = {one: None for one, _ in writes}
         except BaseException:
-            self._dirty = {**left, **self._dirty}
+            self._dirty.update(left)
             raise
 
     def _do(self, writes: list[tuple[Publication, Write]]) -> None:

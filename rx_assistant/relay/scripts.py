@@ -18,7 +18,7 @@ from typing import Final
 _KEYS: Final = """
 local state, lease, log, commands, snapshot = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local function keep(ttl)
-  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ttl) end
+  for _, key in ipairs({state, log, commands, snapshot}) do redis.call('PEXPIRE', key, ttl) end
 end
 """
 
