@@ -17,6 +17,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
 from reactivex import abc
 
+from rx_assistant.errors import (
+    StreamCancelledError,
+    StreamClosedError,
+    StreamInterruptedError,
+    StreamOverflowError,
+)
 from rx_assistant.events import StreamEvent
 from rx_assistant.hot import FOREVER, AsyncStream, Cursor, HotLog, Stream
 from rx_assistant.relay import FollowedAsyncStream, FollowedStream
@@ -50,6 +56,10 @@ Source: TypeAlias = "Followable | Callable[[str | None], Followable]"
 
 Protocol: TypeAlias = "str | NewEncoder"
 """`"assistants"`, `"ag_ui"`, `"ui_message"`, or a function that makes an encoder."""
+
+
+_PASSING: Final = (StreamOverflowError, StreamInterruptedError, StreamClosedError, StreamCancelledError)
+"""Errors that end a reading, not the run: their blocks have no cursor, so a browser reconnects and goes on."""
 
 
 class Place(NamedTuple):
@@ -199,7 +209,7 @@ class Reading:
                 self._write(chunk, block, str(after) if count == len(blocks) else f"{before}:{count}")
 
     def _end(self, chunk: bytearray, error: Exception | None) -> None:
-        number = self._number(self._log.length)
+        number = None if isinstance(error, _PASSING) else self._number(self._log.length)
         blocks = self._encoder.end(error)
         skipped = self._place.blocks if number == self._place.events else 0
         for count, block in enumerate(blocks, 1):

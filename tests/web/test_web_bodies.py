@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
+from reactivex.subject import Subject
 from reference import RECORDINGS
 from web.web_servers import blocks_with_ids, frames
 
@@ -219,6 +220,25 @@ def test_a_reader_that_is_too_slow_gets_the_reason(derived: bool) -> None:
         *_, last = frames(b"".join(chunks))
     assert last.event == "error"
     assert json.loads(last.data)["type"] == "StreamOverflowError"
+    assert last.id == ""  # no cursor: it reconnects, and goes on after the last event that it has
+
+
+def test_a_browser_goes_on_after_the_producer_has_died() -> None:
+    first, *others = events()
+    with MemoryRelay(lease=0.2) as relay:
+        feed: Subject[StreamEvent] = Subject()
+        producer = relay.publish(feed, "run")
+        source = lambda after: relay.follow("run", after)  # noqa: E731
+        feed.on_next(first)
+        producer.dispose()
+        *_, last = frames(b"".join(EventStream(source)))
+        assert (json.loads(last.data)["type"], last.id) == ("StreamInterruptedError", "1")
+        relay.publish(feed, "run")
+        for event in others:
+            feed.on_next(event)
+        feed.on_completed()
+        rest = frames(b"".join(EventStream(source, after=last.id)))
+    assert [each.event for each in rest] == [*(event.event for event in others), "done"]
 
 
 def test_an_asynchronous_stream_on_a_thread_is_a_type_error() -> None:

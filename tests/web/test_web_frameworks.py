@@ -183,7 +183,8 @@ class Endless:
 
 def test_the_run_is_cancelled_when_the_last_browser_has_left() -> None:
     with serve(engine=Endless()) as server, AssistantClient(base_url=server.base_url) as client:
-        assistant, thread = client.assistants.create(model="m"), client.threads.create()
+        assistant = client.assistants.create(model="m")
+        thread = client.threads.create(messages=[{"role": "user", "content": "go on"}])
         runs = AsyncAssistantClient(base_url=server.base_url).threads.runs
         stream = runs.stream(thread_id=thread.id, assistant_id=assistant.id, on_idle="cancel", idle_grace=0)
         with watched(stream) as (address, ended):
