@@ -113,9 +113,9 @@ def test_several_browsers_follow_one_run_and_late_ones_miss_nothing(server: Serv
     with look() as first, look() as second:
         ask(first, "What is the weather in Lisbon, and in Tokyo?")
         for browser in (first, second):
-            wait(browser, f"{TEXT}.includes('anything else') && {READY}")
+            wait(browser, f"{TEXT}.includes('Is there anything else') && {READY}")
         with look() as late:
-            wait(late, f"{TEXT}.includes('anything else') && {READY}")
+            wait(late, f"{TEXT}.includes('Is there anything else') && {READY}")
             texts = [browser.run(TEXT) for browser in (first, second, late)]
     assert texts[0] == texts[1] == texts[2]
     assert texts[0].startswith("What is the weather in Lisbon, and in Tokyo?")
@@ -168,7 +168,7 @@ def test_enter_during_a_run_asks_next_and_keeps_what_is_typed_and_where_one_read
         )  # it follows what is written
         ask(browser, "The time in Prague?")
         browser.run("page.scrollTop = 0; field.value = 'half a quest'")
-        wait(browser, f"{TEXT}.includes('anything else') && {READY}")
+        wait(browser, f"{TEXT}.includes('Is there anything else') && {READY}")
         assert browser.run("[page.scrollTop, field.value].join()") == "0,half a quest"
         assert browser.run("page.querySelectorAll('.waiting').length") == 0
         asked = browser.run("[...page.querySelectorAll('.question')].map(box => box.textContent)")
