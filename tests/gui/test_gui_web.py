@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -14,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import uvicorn
+from relay.relay_servers import RedisServer, installed
 
 from rx_assistant.local import Server, serve
 
@@ -367,6 +372,54 @@ def test_a_file_is_attached_and_can_be_searched(server: Server, look: Callable[[
         wait(browser, f"{READY} && {TEXT}.includes('📎 notes.txt') && {TEXT}.includes('Good day')")
         assert browser.run("$('#files').textContent") == ""
     assert sum(request.path.endswith("/files") and request.method == "POST" for request in server.requests) == 1
+
+
+@pytest.fixture
+def processes(server: Server, tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """The example as a program with two processes and Redis: its address, and the process that started both."""
+    if not installed():
+        pytest.skip("redis-server is not installed")
+    with RedisServer(tmp_path) as redis, socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        listener.close()
+        environment = {**os.environ, "REDIS_URL": redis.url, "PORT": str(port), "OPENAI_BASE_URL": server.base_url}
+        program = subprocess.Popen([sys.executable, str(EXAMPLES / "web.py")], env=environment)
+        try:
+            address, end = f"http://127.0.0.1:{port}/", time.monotonic() + 60
+            while time.monotonic() < end:
+                with suppress(httpx.HTTPError):
+                    httpx.get(address)
+                    break
+                time.sleep(0.1)
+            yield address, psutil.Process(program.pid)
+        finally:
+            program.send_signal(signal.SIGINT)
+            program.wait(30)
+
+
+@in_a_browser
+def test_two_processes_serve_one_conversation_and_survive_each_other(
+    processes: tuple[str, psutil.Process], chromium: Any
+) -> None:
+    address, program = processes
+    with chromium.open(address, 800, 700) as first, chromium.open(address, 800, 700) as second:
+        workers = [child for child in program.children() if "spawn_main" in " ".join(child.cmdline())]
+        assert len(workers) == 2
+        questions = ["The time in Prague?", "The time in Tokyo?", "The time in Lisbon?"]
+        for question, worker in zip(questions, [*workers, None], strict=True):
+            ask(first, question)
+            for browser in (first, second):
+                answers = questions.index(question) + 1
+                wait(browser, f"{TEXT}.split('Is there anything else').length === {answers + 1} && {READY}")
+            if worker is not None:
+                with suppress(psutil.NoSuchProcess):  # uvicorn replaces a process that a busy machine has starved
+                    worker.kill()  # one of the two holds the conversation
+                psutil.wait_procs([worker], 30)
+        wait(second, "source.readyState === 1")
+        for browser in (first, second):
+            asked = browser.run("[...page.querySelectorAll('.question')].map(box => box.textContent)")
+            assert asked == questions
+        assert first.run(TEXT) == second.run(TEXT)
 
 
 @in_a_browser

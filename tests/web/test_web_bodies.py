@@ -13,7 +13,7 @@ import anyio
 import pytest
 from reactivex.subject import Subject
 from reference import RECORDINGS
-from web.web_servers import blocks_with_ids, frames
+from web.web_servers import blocks_with_ids, frames, until
 
 import rx_assistant
 from rx_assistant import AssistantStream, operators as ax
@@ -173,7 +173,7 @@ def test_the_last_browser_that_leaves_closes_the_stream() -> None:
     first.close()  # type: ignore[attr-defined]
     assert not stream.log.ended
     second.close()  # type: ignore[attr-defined]
-    assert stream.log.ended
+    assert until(lambda: stream.log.ended)
     relay.close()
     source.close()
 

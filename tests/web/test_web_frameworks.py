@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from web.test_web_bodies import RECORDING, Fed, events
-from web.web_servers import asgi, blocks_with_ids, wsgi
+from web.web_servers import asgi, blocks_with_ids, until, wsgi
 
 import rx_assistant
 from rx_assistant import AssistantClient, AsyncAssistantClient
@@ -168,7 +168,7 @@ def test_a_browser_that_leaves_during_silence_is_noticed_at_once() -> None:
             assert any(b"id: 1" in chunk for chunk in chunks)
             assert stream.log.holders == 1
         assert ended.wait(60)
-        assert stream.log.holders == 0
+        assert until(lambda: stream.log.holders == 0)
     stream.close()
 
 
@@ -207,7 +207,7 @@ def test_a_browser_that_takes_nothing_is_dropped_and_the_reason_is_logged(caplog
     ):
         browser.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert ended.wait(60)
-        assert stream.log.holders == 0
+        assert until(lambda: stream.log.holders == 0)
     assert "took nothing for 0.2 seconds and was dropped" in caplog.text
 
 

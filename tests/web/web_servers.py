@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,6 +42,14 @@ def wsgi(app: Any) -> Generator[str]:
         server.shutdown()
         serving.join()
         server.server_close()
+
+
+def until(condition: Callable[[], bool]) -> bool:
+    """Wait for a state, for as long as a busy machine may need; whether it came."""
+    end = time.monotonic() + 60
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
 
 
 def frames(body: bytes) -> list[ServerSentEvent]:
