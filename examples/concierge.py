@@ -1,4 +1,4 @@
-"""What the chat examples talk to: an assistant with two tools, on a local server unless OPENAI_BASE_URL names another.
+"""What the chat examples talk to: an assistant with tools, on a local server unless OPENAI_BASE_URL names another.
 
 The local server is played by `Concierge`, an engine that writes at a readable pace and calls functions; the functions
 themselves, `tools`, run in the application, as they would with any model.
@@ -34,17 +34,23 @@ City = Literal["Lisbon", "Prague", "Reykjavik", "Tokyo"]
 tools = ToolSet()
 
 
-@tools.tool
+@tools.tool(needs_approval=False)
 def get_weather(city: City) -> str:
     """The weather in a city."""
     _, degrees, sky = CITIES[city]
     return f"{city}: {degrees} °C, {sky}"
 
 
-@tools.tool
+@tools.tool(needs_approval=False)
 def get_time(city: City) -> str:
     """The time in a city."""
     return f"{city}: {datetime.now(UTC) + timedelta(hours=CITIES[city][0]):%H:%M}"
+
+
+@tools.tool
+def book_table(city: City) -> str:
+    """Book a table for tonight."""
+    return f"{city}: a table for two, at eight"
 
 
 def status_line(snapshot: RunSnapshot) -> str:
@@ -102,7 +108,7 @@ class Concierge:
             (name, city)
             for city in CITIES
             if city.lower() in question
-            for word, name in (("weather", "get_weather"), ("time", "get_time"))
+            for word, name in (("weather", "get_weather"), ("time", "get_time"), ("table", "book_table"))
             if word in question
         ]
         if "error" in question:

@@ -1,21 +1,29 @@
-"""A web page on which any number of browsers follow the same runs: each run is one stream, and each browser a reader.
+"""A web page on which any number of browsers follow the same conversation, served by any number of processes.
 
-    pip install 'rx_assistant[local]'
+    pip install 'rx_assistant[local,redis]'
     python examples/web.py            then open http://127.0.0.1:8080 in several windows
 
-A browser that comes late, or reconnects, gets everything from the beginning: the streams remember it. What it gets are
-the events of the Assistants API themselves, joined to thirty a second.
+With REDIS_URL in the environment two processes serve the page, and the conversation goes through Redis; without it,
+one process and its memory. One process holds the conversation and publishes what happens: questions, the events of the
+runs, calls that wait for approval. All processes follow that, and send what people do as commands. If the process that
+holds the conversation dies, another one takes it over.
+
+Each event has a number. A browser that comes late gets all of them, one that was offline goes on where it was.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+import os
+import threading
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import anyio
 import uvicorn
+from anyio import to_thread
 from concierge import Conversation, conversation, tools
 from reactivex import Observable
 from reactivex.subject import Subject
@@ -23,116 +31,167 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from rx_assistant import AsyncAssistantClient, AsyncAssistantStream, RxAssistantError, ServerSentEvent, operators as ax
-from rx_assistant.events import frame
-from rx_assistant.sse import encode
+from rx_assistant import AssistantClient, AssistantStream, PendingCall, operators as ax
+from rx_assistant.errors import RelayError
+from rx_assistant.events import StreamEvent, UnknownEvent
+from rx_assistant.relay import Command, MemoryRelay, RedisRelay, Relay
+from rx_assistant.web import EventStreamResponse
 
 PAGE = Path(__file__).with_name("web.html")
 
 
-class Room:
-    """One conversation that everybody sees. It answers as `ax.answers` wants it, and shows each answer on the way."""
+class Host:
+    """The conversation, in the process that holds it. It answers as `ax.answers` wants it."""
 
     def __init__(self, talk: Conversation) -> None:
-        self.client = AsyncAssistantClient(base_url=talk.base_url)
-        self.conversation = self.client.conversation(talk.assistant_id, talk.thread_id, tools=tools)
-        self.turns: list[ServerSentEvent | AsyncAssistantStream] = []  # questions, streams, problems: what browsers see
-        self.more = anyio.Event()
+        self.client = AssistantClient(base_url=talk.base_url)
+        self.conversation = self.client.conversation(
+            talk.assistant_id, talk.thread_id, tools=tools, approve=self.ask_people
+        )
+        self.events: Subject[StreamEvent] = Subject()
+        self.mutex = threading.Lock()
+        self.decisions: dict[str, Subject[bool]] = {}
         self.questions: Subject[str] = Subject()
-        self.questions.pipe(ax.answers(self, on_failure=self.fail)).subscribe()
+        self.questions.pipe(ax.answers(self, on_failure=self.fail)).pipe(ax.coalesce()).subscribe(self.show)
 
-    def add(self, turn: ServerSentEvent | AsyncAssistantStream) -> None:
-        """Let everybody see one thing more."""
-        self.turns.append(turn)
-        self.more.set()
-        self.more = anyio.Event()
+    def show(self, event: StreamEvent) -> None:
+        """Let everybody see an event."""
+        with self.mutex:
+            self.events.on_next(event)
 
-    def answer(self, question: str, /) -> AsyncAssistantStream:
-        """Let everybody see a question and its answer."""
-        self.add(notice("question", question))
-        stream = self.conversation.answer(question)
-        self.add(stream)
-        return stream
+    def notice(self, kind: str, data: object) -> None:
+        """Let everybody see something that is no event of a run."""
+        self.show(UnknownEvent(f"room.{kind}", json.dumps(data).encode()))
+
+    def answer(self, question: str, /) -> AssistantStream:
+        """Ask a question, as the page has sent it."""
+        asked = json.loads(question)
+        self.notice("question", asked)
+        if not asked["files"]:
+            return self.conversation.answer(asked["text"])
+        return self.conversation.ask(asked["text"], attachments=[file["id"] for file in asked["files"]])
 
     def settle(self) -> Observable[None]:
         return self.conversation.settle()
 
     def fail(self, error: Exception) -> None:
-        self.add(notice("problem", str(error)))
+        self.notice("problem", str(error))
 
-    async def watch(self) -> AsyncIterator[bytes]:
-        """All that one browser is to see, from the beginning, for as long as it looks."""
-        for seen in range(10**9):
-            while len(self.turns) <= seen:
-                await self.more.wait()
-            turn = self.turns[seen]
-            if isinstance(turn, ServerSentEvent):
-                yield encode(turn)
-                continue
-            try:
-                async for event in turn.pipe(ax.coalesce()):
-                    yield frame(event)
-            except RxAssistantError:
-                pass  # `fail` adds a notice with the error
+    def ask_people(self, call: PendingCall) -> Observable[bool]:
+        """Ask all browsers whether a call may run. The first answer counts."""
+        decision = self.decisions[call.call_id] = Subject[bool]()
+        self.notice("approval", {"id": call.call_id, "name": call.name, "arguments": call.arguments})
+        return decision
+
+    def act(self, command: Command) -> None:
+        """Do what somebody has asked for."""
+        data: Any = command.data
+        if command.type == "ask":
+            self.questions.on_next(json.dumps(data))
+        elif command.type == "stop":
+            self.conversation.cancel()
+        elif command.type == "decide" and (decision := self.decisions.pop(data["id"], None)):
+            self.notice("decided", data)
+            decision.on_next(data["approved"])
+            decision.on_completed()
+
+    def close(self) -> None:
+        self.conversation.close()
+        self.client.close()
 
 
-def notice(kind: str, text: str) -> ServerSentEvent:
-    return ServerSentEvent(event=kind, data=json.dumps(text))
+def hold(talk: Conversation, relay: Relay, leaving: threading.Event) -> None:
+    """Hold the conversation whenever no other process does."""
+    while not leaving.wait(0.2):
+        state = relay.state(talk.thread_id)
+        if state is not None and state.is_alive and state.status == "open":
+            continue
+        host = Host(talk)
+        publication = relay.publish(host.events, talk.thread_id, on_command=host.act)
+        try:
+            while not leaving.is_set() and not publication.wait(0.2):
+                pass
+        except RelayError:
+            pass  # another process was faster
+        finally:
+            host.close()
+            publication.dispose()
 
 
 def from_the_page(request: Request) -> bool:
     """Whether no page of another site sent this: such a page cannot send JSON unasked, and browsers name its origin."""
     own = {None, f"{request.url.scheme}://{request.headers['host']}"}
     kind = request.headers.get("content-type", "").partition(";")[0]
-    return request.headers.get("origin") in own and kind == "application/json"
+    return request.headers.get("origin") in own and kind in ("application/json", "application/octet-stream")
 
 
-def application(talk: Conversation) -> Starlette:
-    """The page, its events, and what its two buttons do."""
-    room = Room(talk)
+def application(talk: Conversation, relay: Relay) -> Starlette:
+    """The page, its events, and what people do."""
+    leaving = threading.Event()
+    holder = threading.Thread(target=hold, args=(talk, relay, leaving))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
-        async with room.client, room.conversation:
-            yield
+        holder.start()
+        yield
+        leaving.set()
+        await to_thread.run_sync(holder.join)
+        await to_thread.run_sync(relay.close)
 
     async def page(_request: Request) -> Response:
-        return FileResponse(PAGE)
+        return HTMLResponse(PAGE.read_text("utf-8").replace("{{room}}", talk.thread_id))
 
-    async def events(_request: Request) -> Response:
-        return StreamingResponse(room.watch(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+    async def events(request: Request) -> Response:
+        if request.query_params.get("room") != talk.thread_id:
+            return Response("this conversation is over", 410)
+        return EventStreamResponse(
+            lambda after: relay.follow_async(talk.thread_id, after, replay="none", patience=60), heartbeat=5
+        )
 
-    async def ask(request: Request) -> Response:
+    async def act(request: Request) -> Response:
         if not from_the_page(request):
-            return Response("only the page itself may ask", 403)
-        room.questions.on_next(str(await request.json()))
+            return Response("only the page itself may do this", 403)
+        command = Command(request.path_params["action"], await request.json())
+        await to_thread.run_sync(relay.send, talk.thread_id, command)
         return Response(status_code=202)
 
-    async def stop(request: Request) -> Response:
+    async def attach(request: Request) -> Response:
         if not from_the_page(request):
-            return Response("only the page itself may stop a run", 403)
-        await room.conversation.cancel()
-        return Response(status_code=202)
+            return Response("only the page itself may do this", 403)
+        name, content = request.query_params["name"], await request.body()
+        with AssistantClient(base_url=talk.base_url) as client:
+            file = await to_thread.run_sync(lambda: client.files.create(file=(name, content), purpose="assistants"))
+        return JSONResponse({"id": file.id, "name": name})
 
     routes = [
         Route("/", page),
         Route("/events", events),
-        Route("/ask", ask, methods=["POST"]),
-        Route("/stop", stop, methods=["POST"]),
+        Route("/attach", attach, methods=["POST"]),
+        Route("/{action}", act, methods=["POST"]),
     ]
     known = Middleware(
         TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"]
-    )  # no other name for this machine
+    )  # this machine, by no other name
     return Starlette(routes=routes, lifespan=lifespan, middleware=[known])
 
 
+def worker() -> Starlette:
+    """The application of one process."""
+    url = os.environ.get("REDIS_URL")
+    talk = Conversation(**json.loads(os.environ["CONCIERGE_TALK"]))
+    return application(talk, RedisRelay(url, lease=3) if url else MemoryRelay())
+
+
 def main() -> None:
+    workers, port = 2 if "REDIS_URL" in os.environ else 1, int(os.environ.get("PORT", "8080"))
     with conversation() as talk:
-        print("Open http://127.0.0.1:8080 in as many browsers as you like. Ctrl-C ends it.")
-        uvicorn.run(application(talk), port=8080, log_level="warning", timeout_graceful_shutdown=1)
+        os.environ["CONCIERGE_TALK"] = json.dumps(asdict(talk))
+        print(f"{workers} process(es) serve http://127.0.0.1:{port} to as many browsers as you like. Ctrl-C ends it.")
+        options: dict[str, Any] = {"port": port, "log_level": "warning", "timeout_graceful_shutdown": 1}
+        uvicorn.run("web:worker", factory=True, workers=workers, **options)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from rx_assistant import (
     relay as relay,
     tools as tools,
     types as types,
+    web as web,
 )
 from rx_assistant.api.request import (
     NOT_GIVEN as NOT_GIVEN,

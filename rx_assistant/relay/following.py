@@ -52,6 +52,10 @@ class Follower:
             return None
         return cursor_at(self._start + events - self._lead, self.tail.generation)
 
+    def number_after(self, events: int) -> int | None:
+        """The number of events of the run after so many of the stream; None inside the compacted state."""
+        return None if self._compacts or events < self._lead else self._start + events - self._lead
+
     def first(self) -> bytes:
         """The compacted state of a late follower; nothing for any other."""
         if not self._compacts:
@@ -169,6 +173,13 @@ class FollowedStream(AssistantStream):
         """
         return self._follower.cursor_after(self.log.shown[0] + 1)
 
+    def number_after(self, events: int) -> int | None:
+        """How many events of the run there are before event number `events` of this stream; None if it has no number.
+
+        The events of the compacted state have none.
+        """
+        return self._follower.number_after(events)
+
     def _ask_to_cancel(self, _run_id: str, _thread_id: str) -> Run:
         self._follower.relay.send(self._follower.key, Command("cancel"))
         return cast("Run", self._arrived().run)
@@ -191,6 +202,13 @@ class FollowedAsyncStream(AsyncAssistantStream):
         None inside the compacted state that `catch_up="snapshot"` begins with: such a follower begins anew.
         """
         return self._follower.cursor_after(self.log.shown[0] + 1)
+
+    def number_after(self, events: int) -> int | None:
+        """How many events of the run there are before event number `events` of this stream; None if it has no number.
+
+        The events of the compacted state have none.
+        """
+        return self._follower.number_after(events)
 
     async def _ask_to_cancel(self, _run_id: str, _thread_id: str) -> Run:
         relay, key = self._follower.relay, self._follower.key

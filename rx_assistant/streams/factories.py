@@ -156,29 +156,41 @@ def from_response(
         TypeError: `response` is not a response of httpx or httpx2.
         ValueError: the body was read or closed, or an option has an unknown value.
     """
-    stream = getattr(response, "stream", None)
-    if stream is None or not hasattr(response, "headers"):
+    if getattr(response, "stream", None) is None or not hasattr(response, "headers"):
         raise TypeError(f"response must be an open response of httpx or httpx2, got {type(response).__name__}")
-    if response.is_stream_consumed or response.is_closed:
-        raise ValueError("the body of this response has been read already: open the response with client.stream(...)")
     decoding = decoding_of(dialect, max_event_bytes, choice, thinking)
     if dialect != "assistants":
         welcome_json(response)
+    return _of_response(
+        response, replay=replay, max_event_bytes=max_event_bytes, on_subscribe=on_subscribe, decoding=decoding
+    )
+
+
+def _of_response(response: Any, **options: Any) -> AssistantStream | AsyncAssistantStream:
+    if response.is_stream_consumed or response.is_closed:
+        raise ValueError("the body of this response has been read already: open the response with client.stream(...)")
+    stream = response.stream
     if hasattr(stream, "__aiter__") and not hasattr(stream, "__iter__"):
 
         async def open() -> AsyncBody:
             return AsyncResponseBody(response, Timeout())
 
-        return AsyncAssistantStream(
-            open, replay=replay, max_event_bytes=max_event_bytes, on_subscribe=on_subscribe, decoding=decoding
-        )
-    return AssistantStream(
-        lambda: ResponseBody(response, Timeout()),
-        replay=replay,
-        max_event_bytes=max_event_bytes,
-        on_subscribe=on_subscribe,
-        decoding=decoding,
-    )
+        return AsyncAssistantStream(open, **options)
+    return AssistantStream(lambda: ResponseBody(response, Timeout()), **options)
+
+
+def decoded_stream(source: Any, decoding: Decoding, max_event_bytes: int) -> AssistantStream | AsyncAssistantStream:
+    """Return the stream of any source of bytes, a response or one that `replay_async` takes, with its own decoding."""
+    options: Any = {"max_event_bytes": max_event_bytes, "decoding": decoding}
+    if hasattr(source, "is_stream_consumed"):
+        return _of_response(source, **options)
+    if isinstance(source, AsyncIterable):
+
+        async def open() -> AsyncBody:
+            return AsyncReplayBody(source, None, None)
+
+        return AsyncAssistantStream(open, **options)
+    return AssistantStream(lambda: ReplayBody(source, None, None), **options)
 
 
 @overload

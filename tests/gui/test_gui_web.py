@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import socket
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import uvicorn
+from relay.relay_servers import RedisServer, installed
 
 from rx_assistant.local import Server, serve
 
@@ -41,8 +48,10 @@ def page(server: Server) -> Iterator[str]:
     from concierge import conversation
     from web import application
 
+    from rx_assistant.relay import MemoryRelay
+
     with conversation() as talk, socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(application(talk), log_level="error", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(application(talk, MemoryRelay()), log_level="error", timeout_graceful_shutdown=1)
         site = uvicorn.Server(config)
         serving = threading.Thread(target=site.run, args=([listener],))
         serving.start()
@@ -68,9 +77,36 @@ def look(chromium: Any, page: str) -> Callable[[], Any]:
     return lambda: chromium.open(page, 800, 700)
 
 
+def wait(browser: Any, condition: str) -> None:
+    """Return when a JavaScript expression is true, however busy the machine is."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with suppress(RuntimeError):  # the page is being loaded again
+            if browser.run(f"Boolean({condition})"):
+                return
+        time.sleep(0.02)
+    raise AssertionError((condition, browser.run("form.className"), browser.run(TEXT)))
+
+
 def ask(browser: Any, question: str) -> None:
-    browser.wait("source.readyState === 1")
+    wait(browser, "source.readyState === 1")
     browser.run(f"field.value = {json.dumps(question)}; form.requestSubmit()")
+
+
+def press(browser: Any, key: str, text: str = "", *, shift: bool = False) -> None:
+    """Press a key, as a person would."""
+    known = {"key": key, "code": key, "windowsVirtualKeyCode": CODES.get(key, 0), "modifiers": 8 if shift else 0}
+    for kind, written in (("keyDown", {"text": text} if text else {}), ("keyUp", {})):
+        browser._browser.call("Input.dispatchKeyEvent", browser._session, type=kind, **known, **written)
+
+
+def write(browser: Any, text: str) -> None:
+    """Write into what has the focus, and press Enter."""
+    browser._browser.call("Input.insertText", browser._session, text=text)
+    press(browser, "Enter", "\r")
+
+
+CODES = {"Enter": 13, "Escape": 27, "Tab": 9, "PageUp": 33}
 
 
 TEXT = "page.innerText"
@@ -82,9 +118,9 @@ def test_several_browsers_follow_one_run_and_late_ones_miss_nothing(server: Serv
     with look() as first, look() as second:
         ask(first, "What is the weather in Lisbon, and in Tokyo?")
         for browser in (first, second):
-            browser.wait(f"{TEXT}.includes('Is there anything else') && {READY}")
+            wait(browser, f"{TEXT}.includes('Is there anything else') && {READY}")
         with look() as late:
-            late.wait(f"{TEXT}.includes('Is there anything else') && {READY}")
+            wait(late, f"{TEXT}.includes('Is there anything else') && {READY}")
             texts = [browser.run(TEXT) for browser in (first, second, late)]
     assert texts[0] == texts[1] == texts[2]
     assert texts[0].startswith("What is the weather in Lisbon, and in Tokyo?")
@@ -97,11 +133,11 @@ def test_several_browsers_follow_one_run_and_late_ones_miss_nothing(server: Serv
 def test_anybody_may_stop_the_run_and_errors_are_shown(server: Server, look: Callable[[], Any]) -> None:
     with look() as first, look() as second:
         ask(first, "Tell me a story")
-        second.wait(f"{TEXT}.includes('A stream of small events') && form.className === 'running'")
-        second.run("button.click()")
-        first.wait("document.querySelector('#status').textContent.startsWith('cancelled')")
+        wait(second, f"{TEXT}.includes('A stream of small events') && form.className === 'running'")
+        second.run("$('#stop').click()")
+        wait(first, "document.querySelector('#status').textContent.startsWith('cancelled')")
         ask(second, "an error, please")
-        first.wait(f"{TEXT}.includes('The concierge has left the building') && {READY}")
+        wait(first, f"{TEXT}.includes('The concierge has left the building') && {READY}")
     assert sum(request.path.endswith("/cancel") for request in server.requests) == 1
 
 
@@ -125,22 +161,325 @@ def test_only_the_page_itself_may_ask_and_stop(page: str, headers: dict[str, str
         assert httpx.get(page, headers=headers).status_code == status
 
 
+@in_a_browser
 def test_enter_during_a_run_asks_next_and_keeps_what_is_typed_and_where_one_reads(
     server: Server, look: Callable[[], Any]
 ) -> None:
     with look() as browser:
         browser.run("document.body.style.height = '300px'")
         ask(browser, "Tell me a story")
-        browser.wait("page.scrollHeight > page.clientHeight + 100 && page.scrollTop > 60")  # it follows what is written
+        wait(
+            browser, "page.scrollHeight > page.clientHeight + 100 && page.scrollTop > 60"
+        )  # it follows what is written
         ask(browser, "The time in Prague?")
         browser.run("page.scrollTop = 0; field.value = 'half a quest'")
-        browser.wait("page.querySelector('.waiting')?.textContent === 'The time in Prague?'")
-        browser.wait(f"{TEXT}.includes('Is there anything else') && {READY}")
+        wait(browser, f"{TEXT}.includes('Is there anything else') && {READY}")
         assert browser.run("[page.scrollTop, field.value].join()") == "0,half a quest"
         assert browser.run("page.querySelectorAll('.waiting').length") == 0
+        asked = browser.run("[...page.querySelectorAll('.question')].map(box => box.textContent)")
+        assert asked == ["Tell me a story", "The time in Prague?"]
     assert sum(request.path.endswith("/cancel") for request in server.requests) == 0
 
 
+@in_a_browser
+@pytest.mark.parametrize("first", ["event", "answer"])
+def test_a_waiting_question_is_shown_once_whatever_comes_first(look: Callable[[], Any], first: str) -> None:
+    with look() as browser:
+        wait(browser, "source.readyState === 1")
+        browser.run(
+            "var answered, sent; fetch = async (_, { body }) => (sent = body, new Promise(go => answered = go))"
+        )
+        browser.run("field.value = 'hello'; form.requestSubmit()")
+        assert browser.run("[form.className, page.querySelectorAll('.waiting').length].join()") == "running,1"
+        event = "heard['room.question'](JSON.parse(sent))"
+        answer = "answered({ ok: true })"
+        over = "heard['thread.run.completed']({ status: 'completed' })"
+        steps = [event, over, answer] if first == "event" else [answer, event, over]
+        for step in steps:
+            browser.run(f"void {step}")
+        wait(browser, "!dirty.size")
+        assert (
+            browser.run("[...page.children].map(box => box.className + ' ' + box.textContent).join()")
+            == "question hello"
+        )
+        assert browser.run("form.className") == ""
+
+
+@in_a_browser
+def test_a_question_that_was_not_sent_comes_back(look: Callable[[], Any]) -> None:
+    with look() as browser:
+        wait(browser, "source.readyState === 1")
+        browser.run("fetch = async () => { throw new Error('offline') }")
+        browser.run("field.value = 'hello'; form.requestSubmit()")
+        wait(browser, "field.value === 'hello'")
+        assert browser.run("[page.children.length, form.className].join()") == "0,"
+
+
+@in_a_browser
+def test_a_reload_in_the_middle_loses_no_word_and_keeps_what_is_typed(look: Callable[[], Any]) -> None:
+    with look() as first, look() as second:
+        ask(first, "Tell me a story")
+        wait(second, f"{TEXT}.includes('A stream of small events')")
+        second.run("field.value = 'half a quest'; keep(); window.old = true; location.reload()")
+        wait(second, "!window.old && document.readyState === 'complete' && field.value === 'half a quest'")
+        for browser in (first, second):
+            wait(browser, f"{READY} && !dirty.size && {TEXT}.includes('went on for the others')")
+        assert first.run(TEXT) == second.run(TEXT)
+        assert first.run(TEXT).count("A stream of small events") == 4
+
+
+class Line:
+    """A connection to a server that can be cut: a browser behind it is offline then."""
+
+    def __init__(self, address: str) -> None:
+        self._target = ("127.0.0.1", int(address.rstrip("/").rpartition(":")[2]))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
+        self.is_cut = False
+        self._sockets: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        self.is_cut = True
+        for each in self._sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.cut()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                if self.is_cut:
+                    near.close()
+                    continue
+                far = socket.create_connection(self._target)
+                self._sockets += [near, far]
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass, args=pair, daemon=True).start()
+
+    def _pass(self, near: socket.socket, far: socket.socket) -> None:
+        with suppress(OSError):
+            while data := near.recv(65536):
+                far.sendall(data)
+        for each in (near, far):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
+@in_a_browser
+def test_a_browser_that_was_offline_goes_on_where_it_was(page: str, chromium: Any, look: Callable[[], Any]) -> None:
+    line = Line(page)
+    with closing(line), look() as first, chromium.open(line.address, 800, 700) as second:
+        ask(first, "Tell me a story")
+        wait(second, f"{TEXT}.includes('A stream of small events')")
+        second.run("void (window.seen = [], source.addEventListener('thread.run.created', () => seen.push(1)))")
+        line.cut()
+        wait(second, "source.readyState === 0")
+        assert "connecting" in second.run("$('#status').textContent")
+        wait(first, f"{READY} && !dirty.size")
+        assert len(second.run(TEXT)) < len(first.run(TEXT))
+        line.is_cut = False
+        wait(second, f"{READY} && source.readyState === 1 && !dirty.size")
+        assert first.run(TEXT) == second.run(TEXT)
+        assert second.run("seen.length") == 0
+
+
+@in_a_browser
+def test_any_browser_may_allow_or_deny_a_call(look: Callable[[], Any]) -> None:
+    with look() as first, look() as second:
+        for city, button, outcome in (("Lisbon", 0, "a table for two"), ("Tokyo", 1, "the call was not approved")):
+            ask(first, f"A table in {city}, please")
+            wait(second, "page.querySelectorAll('.approval button').length === 2")
+            assert "book_table" in second.run("page.querySelector('.approval:has(button)').textContent")
+            second.run(f"page.querySelectorAll('.approval button')[{button}].click()")
+            for browser in (first, second):
+                wait(browser, f"{READY} && !dirty.size && {TEXT}.includes({outcome!r})")
+                assert browser.run("page.querySelectorAll('.approval button').length") == 0
+        assert first.run(TEXT) == second.run(TEXT)
+
+
+@in_a_browser
+def test_five_turns_by_keyboard_alone(look: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    from concierge import Concierge
+    from everything import everything
+
+    run, calm = Concierge.run, "Tell me a story"
+
+    def answering(self: Any, context: Any) -> Any:
+        return everything() if "Everything" in context.question else run(self, context)
+
+    monkeypatch.setattr(Concierge, "run", answering)
+    with look() as browser:
+        browser._browser.call("Page.bringToFront", browser._session)
+        browser.run(
+            "document.body.style.height = '400px'; navigator.clipboard.writeText = text => window.copied = text"
+        )
+        wait(browser, "source.readyState === 1 && document.activeElement === field")
+        write(browser, calm)
+        wait(browser, f"{TEXT}.includes('A stream of small events')")
+        write(browser, "The time in Prague?")  # while it answers
+        press(browser, "Escape")
+        wait(browser, f"{READY} && {TEXT}.includes('Tell me')")
+        browser._browser.call("Input.insertText", browser._session, text="Two")
+        press(browser, "Enter", "\r", shift=True)
+        assert browser.run("field.value") == "Two\n"
+        write(browser, "lines")
+        wait(browser, f"{READY} && {TEXT}.includes('Two\\nlines') && {TEXT}.includes('Good day')")
+        write(browser, "Everything, please")
+        wait(browser, f"{READY} && page.querySelector('pre button')")
+        tab_to(browser, "document.activeElement.textContent === 'copy'")
+        press(browser, "Enter", "\r")
+        assert browser.run("window.copied") == "answer = 42"
+        tab_to(browser, "document.activeElement === field")
+        write(browser, calm)
+        wait(browser, "page.scrollTop > 500")
+        tab_to(browser, "document.activeElement === page", shift=True)
+        press(browser, "PageUp")
+        wait(browser, "page.scrollHeight - page.scrollTop - page.clientHeight > 100")
+        place = browser.run("page.scrollTop")
+        tab_to(browser, "document.activeElement.id === 'stop'")
+        press(browser, "Enter", "\r")
+        wait(browser, READY)
+        assert abs(browser.run("page.scrollTop") - place) < 400
+        assert browser.run("page.querySelectorAll('.question').length") >= 4
+
+
+def tab_to(browser: Any, condition: str, *, shift: bool = False) -> None:
+    """Press Tab until a condition is true."""
+    for _ in range(12):
+        if browser.run(condition):
+            return
+        press(browser, "Tab", shift=shift)
+    raise AssertionError(browser.run("document.activeElement.outerHTML"))
+
+
+@in_a_browser
+def test_a_file_is_attached_and_can_be_searched(server: Server, look: Callable[[], Any], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("The soup is made of leeks.")
+    with look() as browser:
+        wait(browser, "source.readyState === 1")
+        tab_to(browser, "document.activeElement.type === 'file'", shift=True)
+        call, session = browser._browser.call, browser._session
+        document = call("DOM.getDocument", session)["root"]["nodeId"]
+        chooser = call("DOM.querySelector", session, nodeId=document, selector="input[type=file]")["nodeId"]
+        call("DOM.setFileInputFiles", session, nodeId=chooser, files=[str(tmp_path / "notes.txt")])
+        wait(browser, "$('#files').textContent.includes('notes.txt')")
+        ask(browser, "What is in my notes?")
+        wait(browser, f"{READY} && {TEXT}.includes('📎 notes.txt') && {TEXT}.includes('Good day')")
+        assert browser.run("$('#files').textContent") == ""
+    assert sum(request.path.endswith("/files") and request.method == "POST" for request in server.requests) == 1
+
+
+@pytest.fixture
+def processes(server: Server, tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """The example as a program with two processes and Redis: its address, and the process that started both."""
+    if not installed():
+        pytest.skip("redis-server is not installed")
+    with RedisServer(tmp_path) as redis, socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        listener.close()
+        environment = {**os.environ, "REDIS_URL": redis.url, "PORT": str(port), "OPENAI_BASE_URL": server.base_url}
+        program = subprocess.Popen([sys.executable, str(EXAMPLES / "web.py")], env=environment)
+        try:
+            address, end = f"http://127.0.0.1:{port}/", time.monotonic() + 60
+            while time.monotonic() < end:
+                with suppress(httpx.HTTPError):
+                    httpx.get(address)
+                    break
+                time.sleep(0.1)
+            yield address, psutil.Process(program.pid)
+        finally:
+            program.send_signal(signal.SIGINT)
+            program.wait(30)
+
+
+@in_a_browser
+def test_two_processes_serve_one_conversation_and_survive_each_other(
+    processes: tuple[str, psutil.Process], chromium: Any
+) -> None:
+    address, program = processes
+    with chromium.open(address, 800, 700) as first, chromium.open(address, 800, 700) as second:
+        workers = [child for child in program.children() if "spawn_main" in " ".join(child.cmdline())]
+        assert len(workers) == 2
+        questions = ["The time in Prague?", "The time in Tokyo?", "The time in Lisbon?"]
+        for question, worker in zip(questions, [*workers, None], strict=True):
+            ask(first, question)
+            for browser in (first, second):
+                answers = questions.index(question) + 1
+                wait(browser, f"{TEXT}.split('Is there anything else').length === {answers + 1} && {READY}")
+            if worker is not None:
+                with suppress(psutil.NoSuchProcess):  # uvicorn replaces a process that a busy machine has starved
+                    worker.kill()  # one of the two holds the conversation
+                psutil.wait_procs([worker], 30)
+        wait(second, "source.readyState === 1")
+        for browser in (first, second):
+            asked = browser.run("[...page.querySelectorAll('.question')].map(box => box.textContent)")
+            assert asked == questions
+        assert first.run(TEXT) == second.run(TEXT)
+
+
+@in_a_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_in_light_and_dark(look: Callable[[], Any], scheme: str) -> None:
+    with look() as browser:
+        browser.show_as(scheme == "dark", 1)
+        wait(browser, "source.readyState === 1")
+        ask(browser, "an error, please")
+        wait(browser, f"{READY} && page.querySelector('.problem')")
+        for selector in (".question", ".message", ".problem", "#status", "textarea", "button", "label"):
+            assert browser.run(CONTRAST % json.dumps(selector)) >= 4.5, selector
+
+
+CONTRAST = """(selector => {
+  const numbers = color => color.match(/[\\d.]+/g).map(Number)
+  const light = color => numbers(color).slice(0, 3).map(value => value / 255)
+    .map(value => value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, value, index) => sum + value * [0.2126, 0.7152, 0.0722][index], 0)
+  let box = document.querySelector(selector)
+  const ink = light(getComputedStyle(box).color)
+  while (numbers(getComputedStyle(box).backgroundColor)[3] === 0) box = box.parentElement
+  const paper = light(getComputedStyle(box).backgroundColor)
+  return (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05)
+})(%s)"""
+
+MARKDOWN = """# Soup
+
+Some **bold**, *slanted* and `code` words, and [a link](https://example.org/x).
+Second line <b>not bold</b>
+
+- one
+- two
+
+1. first
+2. second
+
+> quoted
+
+```python
+print("**x**")
+```
+[bad](javascript:alert(1))"""
+
+
+@in_a_browser
+def test_markdown_is_shown_and_nothing_becomes_html(look: Callable[[], Any]) -> None:
+    with look() as browser:
+        wait(browser, "source.readyState === 1")
+        browser.run(f"var box = add(page, 'div'); render(box, {json.dumps(MARKDOWN)})")
+        counts = {
+            tag: browser.run(f"box.querySelectorAll('{tag}').length") for tag in ("h1", "b", "i", "li", "a", "pre")
+        }
+        assert counts == {"h1": 1, "b": 1, "i": 1, "li": 4, "a": 1, "pre": 1}
+        assert "<b>not bold</b>" in browser.run("box.textContent")
+        assert browser.run("box.querySelector('pre code').textContent") == 'print("**x**")'
+        assert "[bad](javascript:alert(1))" in browser.run("box.textContent")
+
+
+@in_a_browser
 def test_everything_that_a_run_says_is_shown(
     server: Server, look: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +489,7 @@ def test_everything_that_a_run_says_is_shown(
     monkeypatch.setattr(Concierge, "run", everything)
     with look() as browser:
         ask(browser, "Everything, please")
-        browser.wait("form.className === '' && page.querySelector('.problem')")
+        wait(browser, "form.className === '' && page.querySelector('.problem')")
         text = browser.run(TEXT)
         assert [said for said in SHOWN if said not in text] == []
         assert "**" not in text
