@@ -14,12 +14,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlsplit
 
 import marbles
 import reference
+
+import rx_assistant
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -45,6 +48,20 @@ OBJECTS = {
 }
 """Pages of the reference that mkdocstrings makes: their names, titles and objects of `rx_assistant`."""
 
+SHIM = "https://unpkg.com/iframe-worker/shim"
+
+OF_STREAMS = """
+    options:
+      filters: ["!^_", "!^scheduler$"]
+      inherited_members: [%s]
+      merge_init_into_class: false
+"""
+"""Streams are made by clients, so their constructors are left out; these members come from their base class."""
+
+SHARED = (
+    "current_event snapshot current_run current_message_snapshot current_run_step_snapshot request_id record attach"
+)
+
 
 def build(target: Path) -> None:
     """Write the site into a folder, which is replaced."""
@@ -56,6 +73,7 @@ def build(target: Path) -> None:
         done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{done.stdout}{done.stderr}")
+        search_without_network(place / "site")
         if broken := [*broken_links(place / "site")]:
             raise SystemExit("\n".join(broken))
         shutil.rmtree(target, ignore_errors=True)
@@ -124,8 +142,20 @@ def notebook(path: Path) -> str:
 def objects() -> Iterator[tuple[str, str]]:
     """The pages that mkdocstrings makes from the docstrings."""
     for name, (title, members) in OBJECTS.items():
-        found = [f"::: rx_assistant.exports.{member}" for member in members.split()]
-        yield f"reference/{name}.md", "\n\n".join([f"# {title}", *found]) + "\n"
+        lines = [f"# {title}"]
+        for member in members.split():
+            thing = attrgetter(member)(rx_assistant)
+            options = OF_STREAMS % ", ".join(SHARED.split()) if member.endswith("AssistantStream") else ""
+            lines.append(f"::: {thing.__module__}.{thing.__qualname__}{options}")
+        yield f"reference/{name}.md", "\n\n".join(lines) + "\n"
+
+
+def search_without_network(site: Path) -> None:
+    """Let the pages take the script that searches in files, which has no Worker, from the site."""
+    for path in site.rglob("*.html"):
+        text = path.read_text("utf-8")
+        up = "../" * (len(path.relative_to(site).parts) - 1)
+        path.write_text(text.replace(SHIM, f"{up}shim.js"), "utf-8")
 
 
 class _Page(HTMLParser):
@@ -135,6 +165,7 @@ class _Page(HTMLParser):
         super().__init__()
         self.ids: set[str] = set()
         self.links: list[str] = []
+        self.foreign: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -143,12 +174,15 @@ class _Page(HTMLParser):
         link = given.get("href") if tag in ("a", "link") else given.get("src")
         if link:
             self.links.append(link)
+        if link and "://" in link and (tag in ("script", "img", "iframe") or given.get("rel") == "stylesheet"):
+            self.foreign.append(link)
 
 
 def broken_links(site: Path) -> Iterator[str]:
     """Links, images and scripts of the site that lead nowhere, or that need a network."""
     pages = {path.resolve(): _Page(path.read_text("utf-8")) for path in site.rglob("*.html")}
     for path, page in pages.items():
+        yield from (f"{path.relative_to(site.resolve())}: {link} needs a network" for link in page.foreign)
         for link in page.links:
             parts = urlsplit(link)
             if parts.scheme or link == "/" or path.name == "404.html":

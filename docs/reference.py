@@ -15,8 +15,9 @@ import click
 from pydantic import BaseModel
 
 import rx_assistant
-from rx_assistant import AssistantClient, AsyncAssistantClient, errors, events, types
+from rx_assistant import AssistantClient, AssistantStream, AsyncAssistantClient, errors, events, tools, types
 from rx_assistant.cli.app import cli
+from rx_assistant.client.file_batches import MAX_CONCURRENCY
 from rx_assistant.client.signatures import PARAMETERS, spell_out
 
 RESOURCES = {
@@ -81,13 +82,12 @@ def pages() -> dict[str, str]:
 def _client() -> str:
     parameters = inspect.signature(AssistantClient).parameters.values()
     rows = [(each, SETTINGS[each.name]) for each in parameters]
-    resources = [
-        f"| `client.{path}` | [{title}]({path.replace('.', '-')}.md) |" for path, title in RESOURCES.items()
-    ]
+    resources = [f"| `client.{path}` | [{title}]({path.replace('.', '-')}.md) |" for path, title in RESOURCES.items()]
     lines = [
         "# The client",
         "`AssistantClient` and `AsyncAssistantClient` have the same methods and parameters. Those of the second are "
-        "awaited; its streams are entered with `async with`. `client.beta` is the client itself.",
+        "awaited; its streams are entered with `async with`. `client.beta` is the client itself. A parameter with an "
+        "empty default is not sent.",
         "## `AssistantClient(…)`",
         _table(rows),
         _prose(inspect.getdoc(AssistantClient) or ""),
@@ -102,9 +102,9 @@ def _client() -> str:
 def _resource(path: str, title: str) -> str:
     resource = type(_at(AssistantClient(base_url="http://127.0.0.1/v1"), path))
     twin = type(_at(AsyncAssistantClient(base_url="http://127.0.0.1/v1"), path))
-    lines = [f"# {title}", f"`client.{path}`: {_first(resource)}"]
-    for name in _methods(resource):
-        lines.append(_method(name, getattr(resource, name), f"client.{path}", getattr(twin, name)))
+    lines = [f"# {title}", f"The methods of `client.{path}`. A parameter with an empty default is not sent."]
+    names = _methods(resource)
+    lines += [_method(name, getattr(resource, name), f"client.{path}", getattr(twin, name)) for name in names]
     return "\n\n".join(lines) + "\n"
 
 
@@ -130,7 +130,9 @@ def _method(name: str, method: Any, path: str, twin: Any = None) -> str:
     signature = inspect.signature(method)
     parameters = [each for each in signature.parameters.values() if each.name != "self"]
     rows = [(each, _meaning(each.name, told)) for each in parameters]
-    lines = [f"## `{path}.{name}`", _prose(prose)]
+    short = f"{path.rpartition('.')[2]}.{name}"
+    call = f"{path}.{name}(…)"
+    lines = [f"## `{short}`", f"`{call}`", _prose(prose)]
     if signature.return_annotation is not inspect.Signature.empty:
         given = f"Returns `{_shown(signature.return_annotation)}`"
         is_awaited = inspect.iscoroutinefunction(twin)
@@ -160,19 +162,39 @@ def _sections(doc: str) -> tuple[str, dict[str, str]]:
 
 def _table(rows: list[tuple[inspect.Parameter, str]]) -> str:
     lines = ["| parameter | type | default | |", "|---|---|---|---|"]
+    names = {parameter.name for parameter, _ in rows}
     for parameter, meaning in rows:
         lines.append(
-            f"| `{parameter.name}` | {_code(_shown(parameter.annotation))} | {_default(parameter)} | {_cell(meaning)} |"
+            f"| `{parameter.name}` | {_code(_shown(parameter.annotation))} | {_default(parameter, names)} | {meaning} |"
         )
     return "\n".join(lines)
 
 
-def _default(parameter: inspect.Parameter) -> str:
+def _default(parameter: inspect.Parameter, names: set[str]) -> str:
+    """The value of a parameter that is left out. The cell is empty if nothing is sent then."""
     if parameter.kind is parameter.VAR_KEYWORD:
         return ""
     if parameter.default is parameter.empty:
         return "required"
-    return "" if repr(parameter.default) in ("OMIT", "omit", "NOT_GIVEN") else f"`{parameter.default!r}`"
+    default = parameter.default
+    if repr(default) == "OMIT":
+        default = _left_out(parameter.name, names)
+    if default == 16 * 2**20:
+        return "16 MiB"
+    return "" if default is parameter.empty else f"`{default!r}`"
+
+
+def _left_out(name: str, names: set[str]) -> object:
+    """The default of a parameter that a stream, a tool loop or an upload takes, and not the request."""
+    kinds: list[Any] = [AssistantStream] if "on_idle" in names else []
+    kinds += [tools.Options] if "max_rounds" in names else []
+    defaults = {each.name: each.default for kind in kinds for each in inspect.signature(kind).parameters.values()}
+    defaults |= {"on_failure": "return"}
+    if "files" in names:
+        defaults["max_concurrency"] = MAX_CONCURRENCY
+    if "max_rounds" in names or "thread" in names or "additional_messages" in names:
+        defaults["on_disconnect"] = "fail"
+    return defaults.get(name, inspect.Parameter.empty)
 
 
 def _shown(annotation: object) -> str:
@@ -200,15 +222,7 @@ def _split(text: str) -> Iterator[str]:
 
 
 def _code(text: str) -> str:
-    return f"`{_cell(text)}`"
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", r"\|")
-
-
-def _first(thing: object) -> str:
-    return (inspect.getdoc(thing) or "").partition("\n\n")[0].replace("\n", " ")
+    return f"`{' '.join(text.split())}`"
 
 
 def _prose(doc: str) -> str:
@@ -250,9 +264,7 @@ def _types() -> str:
             lines.append(f"## `{name}`")
             if doc := inspect.getdoc(kind) if kind.__doc__ else "":
                 lines.append(_prose(doc))
-            rows = [
-                f"| `{field}` | {_code(_shown(info.annotation))} |" for field, info in kind.model_fields.items()
-            ]
+            rows = [f"| `{field}` | {_code(_shown(info.annotation))} |" for field, info in kind.model_fields.items()]
             if rows:
                 lines.append("| field | type |\n|---|---|\n" + "\n".join(rows))
     return "\n\n".join(lines) + "\n"
