@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -19,8 +20,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlsplit
 
+import catalogue
 import marbles
-import reference
 
 import rx_assistant
 
@@ -69,10 +70,7 @@ def build(target: Path) -> None:
         place = Path(folder)
         write_pages(place / "docs")
         (place / "zensical.toml").write_text(configuration(place / "docs"), "utf-8")
-        command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
-        done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(f"{done.stdout}{done.stderr}")
+        zensical(place)
         search_without_network(place / "site")
         if broken := [*broken_links(place / "site")]:
             raise SystemExit("\n".join(broken))
@@ -80,10 +78,20 @@ def build(target: Path) -> None:
         shutil.copytree(place / "site", target)
 
 
+def zensical(place: Path) -> None:
+    """Build the site of a folder; its warnings are errors."""
+    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
+    done = subprocess.run(
+        command, cwd=place, env=os.environ | {"NO_COLOR": "1"}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{done.stdout}{done.stderr}")
+
+
 def write_pages(folder: Path) -> None:
     """All pages of the site: those of docs/, those of the repository, and those that are made."""
     shutil.copytree(DOCS, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    made = reference.pages() | dict(examples()) | dict(objects())
+    made = catalogue.pages() | dict(examples()) | dict(objects())
     made |= {name: (ROOT / path).read_text("utf-8") for path, name in COPIED.items()}
     for name, text in made.items():
         (folder / name).parent.mkdir(exist_ok=True)
