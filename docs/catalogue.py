@@ -19,6 +19,7 @@ from rx_assistant import AssistantClient, AssistantStream, AsyncAssistantClient,
 from rx_assistant.cli.app import cli
 from rx_assistant.client.file_batches import MAX_CONCURRENCY
 from rx_assistant.client.signatures import PARAMETERS, spell_out
+from rx_assistant.local.engines import scenario
 
 RESOURCES = {
     "assistants": "Assistants",
@@ -75,6 +76,7 @@ def pages() -> dict[str, str]:
         "reference/types.md": _types(),
         "reference/errors.md": _errors(),
         "reference/cli.md": _commands(),
+        "reference/scenario.md": _scenario(),
     }
     return made
 
@@ -279,6 +281,20 @@ def _errors() -> str:
         if inspect.isclass(kind) and issubclass(kind, errors.RxAssistantError) and kind.__name__ == name:
             bases = ", ".join(f"`{base.__name__}`" for base in kind.__bases__)
             lines += [f"## `{name}`", f"Derived from {bases}.", _prose(inspect.getdoc(kind) or "")]
+    return "\n\n".join(lines) + "\n"
+
+
+def _scenario() -> str:
+    doc = scenario.__doc__ or ""
+    example, _, steps = doc.partition("\n\n")[2].partition("\n\nSteps of a turn:\n")
+    lines = [
+        "# Scripts of the local server",
+        "What a scripted assistant does: `serve(script=…)` takes a mapping or the path of a YAML or JSON file, "
+        "`rx-assistant serve --script` takes a file.",
+        f"```yaml\n{dedent(example).strip()}\n```",
+        "## Steps of a turn",
+        f"```text\n{dedent(steps).strip()}\n```",
+    ]
     return "\n\n".join(lines) + "\n"
 
 
