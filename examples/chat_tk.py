@@ -42,7 +42,7 @@ class ChatWindow:
         key = key or f"piece {len(self.shown)}"
         before = self.shown.setdefault(key, [])
         after = [(f"{text}\n", "text", "")] if kind in ("user", "error") else list(styled(text))
-        after.append(("\n", "gap", ""))
+        after.append(("\n", "end", ""))
         same = next((n for n, (old, new) in enumerate(zip(before, after, strict=False)) if old != new), len(before))
         if before == after:
             return

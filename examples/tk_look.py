@@ -19,7 +19,7 @@ class Look:
         fixed = ("JetBrains Mono", "Consolas", "Menlo")
         self.mono = next((name for name in fixed if name in families), "DejaVu Sans Mono")
         self.plain = font.Font(root, family=self.sans, size=11)
-        self.scale = self.plain.metrics("linespace") / 17.5  # what one of its lines takes at 96 dpi
+        self.scale = self.plain.metrics("linespace") / 18  # what one of its lines takes at 96 dpi
         self.style(root)
 
     def px(self, pixels: int) -> int:
@@ -35,7 +35,7 @@ class Look:
         style.configure("Status.TLabel", background=paper, foreground=faint, font=(self.sans, 9))
         for name, colour in (("Send", BLUE), ("Stop", RED)):
             style.configure(f"{name}.TButton", background=colour, foreground="#ffffff", borderwidth=0)
-            style.configure(f"{name}.TButton", font=(self.sans, 11, "bold"), padding=self.px(7))
+            style.configure(f"{name}.TButton", font=(self.sans, 11, "bold"), padding=self.px(9))
             style.map(f"{name}.TButton", background=[("active", colour)])
         root.configure(background=paper)
 
@@ -60,5 +60,6 @@ class Look:
             "code": code,
             "block": {**code, **inset, "spacing1": 0, "spacing2": 0, "spacing3": 0},
             "copy": {"foreground": link, "underline": True, "justify": "right", "font": (self.sans, 9)},
-            "gap": {"background": self.colours["paper"], "font": (self.sans, 6)},
+            "gap": {"font": (self.sans, 6)},
+            "end": {"font": (self.sans, 6), "background": self.colours["paper"]},
         }

@@ -65,7 +65,7 @@ def cited(text: Text) -> str:
         if source not in sources:
             sources.append(source)
         if annotation.text:
-            value = value.replace(annotation.text, f" [{sources.index(source) + 1}]")
+            value = re.sub(f" ?{re.escape(annotation.text)}", f" [{sources.index(source) + 1}]", value)
     return value + "".join(f"\n\n[{number}] {source}" for number, source in enumerate(sources, 1))
 
 
@@ -117,7 +117,8 @@ def styled(markdown: str) -> Iterator[tuple[str, str, str]]:
     """The text of a little Markdown, the names of its styles, and for the style `copy` the code to copy."""
     end = 0
     for found in CODE.finditer(markdown):
-        yield from prose(markdown[end : found.start()].rstrip("\n"))
+        if before := markdown[end : found.start()].strip("\n"):
+            yield from prose(f"{before}\n")
         code, end = code_of(found), found.end()
         yield code if code.endswith("\n") else f"{code}\n", "block", ""
         if found[5]:
@@ -127,7 +128,7 @@ def styled(markdown: str) -> Iterator[tuple[str, str, str]]:
 
 def prose(markdown: str) -> Iterator[tuple[str, str, str]]:
     """Headings, lists, quotes, tables, rules; in them bold, italic and code."""
-    for line in markdown.split("\n") if markdown else ():
+    for line in re.sub("\n{3,}", "\n\n", markdown).split("\n") if markdown else ():
         start = LINE.match(line)
         rest = line[start.end() :] if start else line
         if re.fullmatch(r"\s*([-*_])(\s*\1){2,}\s*", line):
@@ -142,7 +143,7 @@ def prose(markdown: str) -> Iterator[tuple[str, str, str]]:
             style = f"item{min(len(start[2]) // 2, 2)}"
             yield f"{start[4] or '•'} ", style, ""
             yield from spans(rest, style)
-        yield "\n", "text", ""
+        yield "\n", "text" if line.strip() else "gap", ""
 
 
 def spans(text: str, style: str) -> Iterator[tuple[str, str, str]]:
