@@ -2,36 +2,39 @@
 
     pip install 'rx_assistant[local]' && python examples/chat_tk.py
 
-`Turns` brings the newest snapshot to the window at most once a frame. Enter asks, also while an answer is written.
-Escape stops the run. Control-Shift-C copies the last block of code.
+`Turns` brings the newest snapshot to the window at most once a frame. Enter asks, also while an answer is written;
+the line below the entry tells the other keys. The colours are those of the desktop, or as `--dark` and `--light` say.
+(Tk on X11 writes right-to-left text from left to right.)
 """
 
 from __future__ import annotations
 
+import sys
 import tkinter as tk
-from tkinter import font, ttk
+from pathlib import Path
+from tkinter import filedialog, ttk
 from typing import Any
 
 from concierge import WELCOME, conversation, tools
+from palette import BLUE, prefers_dark
+from tk_look import Look
 from transcript import styled
-from turns import Turns
+from turns import KEYS, Turns
 
 from rx_assistant import AssistantClient, Conversation
 from rx_assistant.gui import TkHost
 
-PAPER, PANEL, INK, FAINT, LINE = "#ffffff", "#f1f3f7", "#1d2433", "#6b7487", "#dce1ea"
-BLUE, GREEN, RED = "#3b5bfd", "#16815d", "#d5453b"
-
 
 class ChatWindow:
-    """One conversation: an entry below, the transcript above it, the run's status on top."""
+    """One conversation: some lines to write in, the transcript above them, the run's status on top."""
 
-    def __init__(self, root: tk.Tk, talk: Conversation) -> None:
-        self.root = root
-        self.turns = Turns(self, TkHost(root), talk)
+    def __init__(self, root: tk.Tk, client: AssistantClient, talk: Conversation, *, dark: bool = False) -> None:
+        self.root, self.look = root, Look(root, dark=dark)
+        self.turns = Turns(self, TkHost(root), client, talk)
         self.shown: dict[str, list[tuple[str, str, str]]] = {}  # by the key of a piece: its texts with their styles
         self.code = ""  # the last block of code that was written
         self.build()
+        self.bind_keys()
         self.say("assistant", WELCOME)
 
     def say(self, kind: str, text: str, key: str = "") -> None:
@@ -39,7 +42,7 @@ class ChatWindow:
         key = key or f"piece {len(self.shown)}"
         before = self.shown.setdefault(key, [])
         after = [(f"{text}\n", "text", "")] if kind in ("user", "error") else list(styled(text))
-        after.append(("\n", "gap", ""))
+        after.append(("\n", "end", ""))
         same = next((n for n, (old, new) in enumerate(zip(before, after, strict=False)) if old != new), len(before))
         if before == after:
             return
@@ -54,7 +57,7 @@ class ChatWindow:
         else:
             self.paper.mark_set("insert", "end-1c")
         for place, (part, style, code) in enumerate(after[same:], same):
-            self.paper.insert("insert", part, (kind, style, f"{number}_{place}"))
+            self.paper.insert("insert", part, (kind, *style.split(), f"{number}_{place}"))
             if style == "copy":
                 self.code = code
                 self.paper.tag_bind(f"{number}_{place}", "<Button-1>", lambda _, code=code: self.copy(code))  # type: ignore[misc]
@@ -62,9 +65,21 @@ class ChatWindow:
         if at_end:
             self.paper.see("end")
 
-    def copy(self, code: str) -> None:
+    def copy(self, text: str) -> None:
         self.root.clipboard_clear()
-        self.root.clipboard_append(code)
+        self.root.clipboard_append(text)
+        self.note.set("copied")
+
+    def copy_code(self, _event: object = None) -> None:
+        if self.code:
+            self.copy(self.code)
+
+    def copy_selected(self, _event: object = None) -> str | None:
+        """Copy what is selected in the transcript, which never has the focus."""
+        if self.paper.tag_ranges("sel"):
+            self.copy(self.paper.get("sel.first", "sel.last"))
+            return "break"
+        return None
 
     def show_status(self, text: str) -> None:
         self.status.set(text)
@@ -72,85 +87,93 @@ class ChatWindow:
     def show_waiting(self, running: bool, waiting: int) -> None:
         self.button.configure(text="Stop" if running else "Send", style="Stop.TButton" if running else "Send.TButton")
         self.root.title(f"Concierge ({waiting} waiting)" if waiting else "Concierge …" if running else "Concierge")
+        self.note.set(self.turns.note)
 
-    def send(self, _event: object = None) -> None:
-        text = self.entry.get()
-        self.entry.delete(0, "end")
+    def send(self, _event: object = None) -> str:
+        text = self.entry.get("1.0", "end-1c")
+        self.entry.delete("1.0", "end")
         self.paper.see("end")
         self.turns.ask(text)
+        return "break"
 
     def press(self) -> None:
         self.turns.stop() if self.turns.busy else self.send()
 
+    def attach(self, _event: object = None) -> str:
+        for name in filedialog.askopenfilenames(parent=self.root, title="Attach"):
+            self.turns.attach(Path(name))
+        self.entry.focus_set()
+        return "break"
+
+    def scroll(self, pages: int) -> str:
+        self.paper.yview_scroll(pages, "pages")
+        return "break"
+
+    def fit_entry(self, _event: object = None) -> None:
+        """Show up to six lines of what is being written."""
+        lines = int(self.root.tk.call(self.entry, "count", "-update", "-displaylines", "1.0", "end"))
+        self.entry.configure(height=max(1, min(lines, 6)))
+        self.entry.edit_modified(False)
+
+    def bind_keys(self) -> None:
+        for key in ("<Return>", "<KP_Enter>"):
+            self.entry.bind(key, self.send)
+        self.entry.bind("<Shift-Return>", lambda _: None)  # a new line, as Tk has it
+        self.entry.bind("<Prior>", lambda _: self.scroll(-1))
+        self.entry.bind("<Next>", lambda _: self.scroll(1))
+        self.entry.bind("<Control-o>", self.attach)
+        self.entry.bind("<<Copy>>", self.copy_selected)
+        for event in ("<<Modified>>", "<Configure>"):
+            self.entry.bind(event, self.fit_entry)
+        self.root.bind("<Escape>", lambda _: self.turns.stop())
+        for key in ("<Control-Shift-C>", "<Control-Shift-c>"):  # the latter with Caps Lock
+            self.root.bind(key, self.copy_code)
+
     def build(self) -> None:
-        self.scale = self.root.winfo_fpixels("1i") / 96  # fonts are in points already
-        self.root.geometry(f"{self.px(760)}x{self.px(700)}")
-        self.root.minsize(self.px(420), self.px(320))
-        self.style()
-        self.status = tk.StringVar(value="ready")
-        top = ttk.Frame(self.root, padding=(self.px(28), self.px(14)))
-        bottom = ttk.Frame(self.root, padding=(self.px(28), self.px(14)))
+        px, colours = self.look.px, self.look.colours
+        width = min(px(760), self.root.winfo_screenwidth() - px(20))
+        height = min(px(700), self.root.winfo_screenheight() - px(60))  # the desktop needs some of the screen
+        self.root.geometry(f"{width}x{height}")
+        self.root.minsize(min(px(420), width), min(px(320), height))
+        self.status, self.note = tk.StringVar(value="ready"), tk.StringVar(value=KEYS)
+        top = ttk.Frame(self.root, padding=(px(28), px(14)))
+        bottom = ttk.Frame(self.root, padding=(px(28), px(12)))
         ttk.Label(top, text="Concierge", style="Title.TLabel").pack(anchor="w")
         ttk.Label(top, textvariable=self.status, style="Status.TLabel").pack(anchor="w")
-        self.paper = tk.Text(self.root, wrap="word", state="disabled", bg=PAPER, fg=INK, font=self.plain)
-        self.paper.configure(relief="flat", highlightthickness=1, highlightbackground=LINE, highlightcolor=LINE)
-        self.paper.configure(padx=self.px(28), pady=self.px(18), cursor="arrow", selectbackground=LINE)
-        for name, options in self.tags().items():
+        self.paper = self.text(self.root, "paper", state="disabled", cursor="arrow", padx=px(28))
+        for name, options in self.look.tags().items():
             self.paper.tag_configure(name, **options)
-        self.entry = ttk.Entry(bottom, font=self.plain)
+        self.entry = self.text(bottom, "field", height=1, undo=True, padx=px(10), pady=px(8))
+        self.entry.configure(insertbackground=colours["ink"], highlightcolor=BLUE)
         self.button = ttk.Button(bottom, text="Send", command=self.press, style="Send.TButton", width=8)
+        note = ttk.Label(bottom, textvariable=self.note, style="Status.TLabel")
         top.pack(side="top", fill="x")
         bottom.pack(side="bottom", fill="x")
         self.paper.pack(fill="both", expand=True)
-        self.button.pack(side="right", padx=(self.px(12), 0))
+        note.pack(side="bottom", anchor="w", pady=(px(8), 0))
+        self.button.pack(side="right", anchor="s", padx=(px(12), 0))
         self.entry.pack(side="left", fill="x", expand=True)
-        self.entry.bind("<Return>", self.send)
-        self.root.bind("<Escape>", lambda _: self.turns.stop())
-        self.root.bind("<Control-Shift-C>", lambda _: self.copy(self.code))
         self.entry.focus()
 
-    def px(self, pixels: int) -> int:
-        return round(pixels * self.scale)
-
-    def style(self) -> None:
-        families = font.families()
-        sans = next((name for name in ("Inter", "Segoe UI", "SF Pro Text") if name in families), "DejaVu Sans")
-        mono = next((name for name in ("JetBrains Mono", "Consolas", "Menlo") if name in families), "DejaVu Sans Mono")
-        self.plain, self.bold = font.Font(family=sans, size=11), font.Font(family=sans, size=11, weight="bold")
-        self.fixed, padding = font.Font(family=mono, size=10), self.px(9)
-        style = ttk.Style(self.root)
-        style.theme_use("clam")
-        style.configure("TFrame", background=PAPER)
-        style.configure("TEntry", fieldbackground=PANEL, foreground=INK, bordercolor=LINE, padding=padding)
-        style.map("TEntry", bordercolor=[("focus", BLUE)], lightcolor=[("focus", PANEL)])
-        style.configure("Title.TLabel", background=PAPER, foreground=INK, font=(sans, 13, "bold"))
-        style.configure("Status.TLabel", background=PAPER, foreground=FAINT, font=(sans, 9))
-        for name, colour in (("Send", BLUE), ("Stop", RED)):
-            style.configure(f"{name}.TButton", background=colour, foreground=PAPER, borderwidth=0, padding=padding)
-            style.configure(f"{name}.TButton", font=self.bold)
-            style.map(f"{name}.TButton", background=[("active", colour)])
-
-    def tags(self) -> dict[str, dict[str, Any]]:
-        return {
-            "assistant": {"spacing1": self.px(3), "spacing2": self.px(5), "spacing3": self.px(3)},
-            "tool": {"font": self.fixed, "background": PANEL, "lmargin1": self.px(12), "lmargin2": self.px(12)},
-            "user": {"foreground": BLUE, "font": self.bold, "spacing1": self.px(6)},
-            "error": {"foreground": RED},
-            "code": {"font": self.fixed, "background": PANEL},
-            "bold": {"font": self.bold},
-            "copy": {"foreground": BLUE, "underline": True, "justify": "right"},
-            "gap": {"background": PAPER},
-        }
+    def text(self, parent: tk.Misc, colour: str, **options: Any) -> tk.Text:
+        """A text with a thin line around it."""
+        colours = self.look.colours
+        made = tk.Text(parent, wrap="word", relief="flat", font=self.look.plain, **options)
+        made.configure(bg=colours[colour], fg=colours["ink"], highlightthickness=1, selectbackground=colours["line"])
+        made.configure(highlightbackground=colours["line"], highlightcolor=colours["line"])
+        made.configure(selectforeground=colours["ink"], inactiveselectbackground=colours["line"])
+        return made
 
 
 def main() -> None:
+    dark = "--dark" in sys.argv or ("--light" not in sys.argv and prefers_dark())
     with (
         conversation() as whom,
         AssistantClient(base_url=whom.base_url) as client,
         client.conversation(whom.assistant_id, whom.thread_id, tools=tools) as talk,
     ):
         root = tk.Tk(className="Concierge")
-        ChatWindow(root, talk)
+        ChatWindow(root, client, talk, dark=dark)
         root.mainloop()
 
 

@@ -39,14 +39,14 @@ def is_telling(stream: AssistantStream | AsyncAssistantStream | None) -> bool:
 
 
 @contextmanager
-def talking() -> Generator[Conversation]:
-    """The conversation of a window."""
+def talking() -> Generator[tuple[AssistantClient, Conversation]]:
+    """The client and the conversation of a window."""
     with (
         conversation(PACE) as whom,
         AssistantClient(base_url=whom.base_url) as client,
         client.conversation(whom.assistant_id, whom.thread_id, tools=tools) as talk,
     ):
-        yield talk
+        yield client, talk
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,13 @@ def tk(look: Look) -> None:
     from PIL import ImageGrab
 
     questions = QUESTIONS.copy()
-    with display(look.dpi), talking() as talk:
+    with display(look.dpi), talking() as (client, talk):
         root = tkinter.Tk()
-        window = ChatWindow(root, talk)
+        window = ChatWindow(root, client, talk, dark=look.dark)
 
         def step() -> None:
             if not window.turns.busy and questions:
-                window.entry.insert(0, questions.pop(0))
+                window.entry.insert("1.0", questions.pop(0))
                 window.send()
             elif not questions and is_telling(window.turns.stream):
                 root.update()
@@ -97,15 +97,15 @@ def qt(look: Look) -> None:
     from PySide6.QtWidgets import QApplication
 
     questions, app = QUESTIONS.copy(), QApplication([])
-    with talking() as talk:
-        window = ChatWindow(talk)
+    with talking() as (client, talk):
+        window = ChatWindow(client, talk)
         window.resize(760, 750)
         window.paint(Qt.ColorScheme.Dark if look.dark else Qt.ColorScheme.Light)
         window.show()
 
         def step() -> None:
             if not window.turns.busy and questions:
-                window.entry.setText(questions.pop(0))
+                window.entry.setPlainText(questions.pop(0))
                 window.send()
             elif not questions and is_telling(window.turns.stream):
                 for _ in range(5):

@@ -9,8 +9,15 @@ from dataclasses import dataclass
 from rx_assistant import RunSnapshot
 from rx_assistant.types import CodeInterpreterOutput, Message, MessageContent, Text, ToolCall
 
-CODE = re.compile(r"^```[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
-SPAN = re.compile(r"(\*\*.+?\*\*|`[^`]+`)")
+CODE = re.compile(r"^([ \t]*)(`{3,}|~{3,})([^\n`]*)(?:\n|\Z)(.*?)(^[ \t]*\2[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+"""A block of code: its indentation, fence, language, code, and the fence that ends it, empty while it is written."""
+
+LINE = re.compile(r"(#{1,6}) +|( *)(?:([-*+])|(\d+[.)])) +|((?:> ?)+)")
+SPAN = re.compile(
+    r"(`[^`]+`|\*\*\S.*?\*\*|(?<!\w)__\S.*?__(?!\w)|\*[^*\s](?:[^*]*[^*\s])?\*|(?<!\w)_[^_\s](?:[^_]*[^_\s])?_(?!\w)"
+    r"|\[[^\]]+\]\([^)\s]+\))"
+)
+ESCAPED = re.compile(r"\\([\\`*_{}\[\]()#+.!|<>~-])")
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ def cited(text: Text) -> str:
         if source not in sources:
             sources.append(source)
         if annotation.text:
-            value = value.replace(annotation.text, f" [{sources.index(source) + 1}]")
+            value = re.sub(f" ?{re.escape(annotation.text)}", f" [{sources.index(source) + 1}]", value)
     return value + "".join(f"\n\n[{number}] {source}" for number, source in enumerate(sources, 1))
 
 
@@ -96,30 +103,60 @@ def block(code: str | None) -> str:
     return f"```\n{(code or '').rstrip()}\n```"
 
 
+def code_of(found: re.Match[str]) -> str:
+    """The code of a match of `CODE`, without the indentation of its fence."""
+    return re.sub(f"^{found[1]}", "", found[4], flags=re.MULTILINE)
+
+
 def code_blocks(markdown: str) -> list[str]:
     """The code of each block that is finished."""
-    return CODE.findall(markdown)
+    return [code_of(found) for found in CODE.finditer(markdown) if found[5]]
 
 
 def styled(markdown: str) -> Iterator[tuple[str, str, str]]:
-    """The text of a little Markdown (headings, lists, bold, code), its style, and for the style `copy` what to copy."""
-    code: list[str] | None = None
-    for line in markdown.split("\n"):
-        if line.startswith("```"):
-            if code is not None:
-                yield "copy\n", "copy", "".join(code)
-            code = [] if code is None else None
-        elif code is not None:
-            code.append(f"{line}\n")
-            yield f"{line}\n", "code", ""
-        elif line.startswith("#"):
-            yield f"{line.lstrip('# ')}\n", "bold", ""
+    """The text of a little Markdown, the names of its styles, and for the style `copy` the code to copy."""
+    end = 0
+    for found in CODE.finditer(markdown):
+        if before := markdown[end : found.start()].strip("\n"):
+            yield from prose(f"{before}\n")
+        code, end = code_of(found), found.end()
+        yield code if code.endswith("\n") else f"{code}\n", "block", ""
+        if found[5]:
+            yield "copy\n", "copy", code
+    yield from prose(markdown[end:].strip("\n"))
+
+
+def prose(markdown: str) -> Iterator[tuple[str, str, str]]:
+    """Headings, lists, quotes, tables, rules; in them bold, italic and code."""
+    for line in re.sub("\n{3,}", "\n\n", markdown).split("\n") if markdown else ():
+        start = LINE.match(line)
+        rest = line[start.end() :] if start else line
+        if re.fullmatch(r"\s*([-*_])(\s*\1){2,}\s*", line):
+            yield "─" * 24, "quote", ""
+        elif start is None:
+            yield from spans(rest, "table" if rest.startswith("|") else "text")
+        elif start[1]:
+            yield from spans(rest.rstrip("# "), f"heading{min(len(start[1]), 3)}")
+        elif start[5]:
+            yield from spans(rest, "quote")
         else:
-            for part in SPAN.split(re.sub(r"^(\s*)[-*] ", r"\1• ", line)):
-                if part.startswith("**"):
-                    yield part.strip("*"), "bold", ""
-                elif part.startswith("`"):
-                    yield part.strip("`"), "code", ""
-                elif part:
-                    yield part, "text", ""
-            yield "\n", "text", ""
+            style = f"item{min(len(start[2]) // 2, 2)}"
+            yield f"{start[4] or '•'} ", style, ""
+            yield from spans(rest, style)
+        yield "\n", "text" if line.strip() else "gap", ""
+
+
+def spans(text: str, style: str) -> Iterator[tuple[str, str, str]]:
+    """What is bold, italic or code in a line, and the rest of it."""
+    for part in SPAN.split(text):
+        match part[:1], part[-1:]:
+            case "`", "`":
+                yield part[1:-1], f"{style} code", ""
+            case ("*", "*") | ("_", "_") if len(part) > 2 and SPAN.fullmatch(part):
+                wide = 2 if part[:2] in ("**", "__") else 1
+                yield ESCAPED.sub(r"\1", part[wide:-wide]), f"{style} {'bold' if wide == 2 else 'italic'}", ""
+            case "[", ")" if SPAN.fullmatch(part):
+                name, _, address = part[1:-1].partition("](")
+                yield name if name == address else f"{name} ({address})", style, ""
+            case _ if part:
+                yield ESCAPED.sub(r"\1", part), style, ""
