@@ -85,6 +85,7 @@ def test_models_lists_what_the_upstream_of_this_server_has_refused(capsys, monke
         )
         port = int(server.base_url.rsplit(":", 1)[1].removesuffix("/v1"))
         monkeypatch.setattr(machine, "PLACES", (Place(port, "vLLM", "vllm serve MODEL"),))
+        monkeypatch.setattr(machine, "PATIENCE", GUARD)
         assert run(["models", "-v"]) == 1
     assert capsys.readouterr().out.splitlines() == [
         f"port {port}: this library's own server",
