@@ -68,11 +68,12 @@ def places(monkeypatch: pytest.MonkeyPatch):
     with Loopback(lists()) as gone:
         unused = gone.port
 
+    monkeypatch.setattr(machine, "PATIENCE", GUARD)
+
     def set_up(*servers: Loopback) -> tuple[Place, ...]:
         named = [Place(server.port, f"Server {number}", "start it") for number, server in enumerate(servers, 1)]
         found = (*named, Place(unused, "Ollama", "ollama serve"))
         monkeypatch.setattr(machine, "PLACES", found)
-        monkeypatch.setattr(machine, "PATIENCE", GUARD)
         return found
 
     return set_up
