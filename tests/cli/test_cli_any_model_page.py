@@ -24,6 +24,7 @@ import sys
 from rx_assistant.cli import run
 from rx_assistant.local import machine
 machine.PLACES = (machine.Place(int(sys.argv[1]), "Ollama", "ollama serve"),)
+machine.PATIENCE = 30
 sys.exit(run(sys.argv[2:]))
 """
 

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
+from guard import GUARD
 from local.embedding_server import EmbeddingServer
 from local.upstreams import says
 from loopback import Loopback, Received, Wire
@@ -22,7 +23,6 @@ from rx_assistant.cli import run
 from rx_assistant.local import machine
 from rx_assistant.local.machine import Place
 
-GUARD = 30
 KEY = "sk-upstream-0123456789"
 
 
@@ -48,6 +48,7 @@ def places(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> tuple[Place, Pl
     with Loopback(qwen) as gone:
         found = (Place(server.port, "Ollama", "ollama serve"), Place(gone.port, "vLLM", "vllm serve MODEL"))
     monkeypatch.setattr(machine, "PLACES", found)
+    monkeypatch.setattr(machine, "PATIENCE", GUARD)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     return found
 
@@ -84,6 +85,7 @@ def test_models_lists_what_the_upstream_of_this_server_has_refused(capsys, monke
         )
         port = int(server.base_url.rsplit(":", 1)[1].removesuffix("/v1"))
         monkeypatch.setattr(machine, "PLACES", (Place(port, "vLLM", "vllm serve MODEL"),))
+        monkeypatch.setattr(machine, "PATIENCE", GUARD)
         assert run(["models", "-v"]) == 1
     assert capsys.readouterr().out.splitlines() == [
         f"port {port}: this library's own server",

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from guard import GUARD
@@ -310,7 +311,7 @@ def test_what_a_killed_server_left_half_done_is_tidied(data):
         thread, file = api.thread("x"), api.upload("a.txt", "x")
     (data / "files" / "tmp_half").write_bytes(b"half an upload")
     (data / "streams" / "run_unknown.1").write_bytes(b"event: x\n")
-    with sqlite3.connect(data / "objects.sqlite") as connection:
+    with closing(sqlite3.connect(data / "objects.sqlite")) as connection, connection:
         connection.execute("DELETE FROM objects WHERE id = ?", (thread,))
     (data / "files" / file["id"]).write_bytes(b"")
     with serving(data) as server:
@@ -376,7 +377,7 @@ def test_the_command_says_where_the_data_is_and_refuses_a_second_one(data):
 def test_a_newer_schema_is_a_clear_error(data):
     with serving(data):
         pass
-    with sqlite3.connect(data / "objects.sqlite") as connection:
+    with closing(sqlite3.connect(data / "objects.sqlite")) as connection, connection:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(ConfigurationError, match=r"version 99 .* use the newer rx_assistant"):
         serving(data)

@@ -10,7 +10,7 @@ import pytest
 from generated import Generated, streams
 from hypothesis import given, settings, strategies as st
 from reference import RECORDINGS
-from test_snapshots_fold import check_once
+from test_snapshots_fold import check_once, citation, message_delta, text
 from test_snapshots_laws import events_of, folds
 
 from rx_assistant.events import StreamEvent, ThreadMessageDelta, ThreadRunStepDelta
@@ -195,3 +195,18 @@ def test_a_text_that_was_rewritten_is_left_to_the_final_object() -> None:
 def test_a_message_without_status_is_complete() -> None:
     message = Message.model_validate({"id": "msg_1", "role": "user", "content": [TEXT]})
     assert names(diff(RunSnapshot(), messages=[message]))[-1] == "thread.message.completed"
+
+
+def test_citations_that_came_under_one_index_are_one() -> None:
+    """What is added to a text is what it has more than the snapshot, whose pieces may be more than its citations."""
+    deltas = [message_delta(text("a", 0, citation(index, f"f{index}"))) for index in (1, 0, 1)]
+    snapshot = after(RunSnapshot(), deltas)
+    message = snapshot.messages[0].to_model()
+    content = message.to_dict()["content"]
+    assert len(content[0]["text"]["annotations"]) == 2
+    content[0]["text"]["annotations"].append(
+        {"type": "file_citation", "text": "[2]", "file_citation": {"file_id": "f2"}}
+    )
+    grown = Message.model_validate({**message.to_dict(), "content": content})
+    added = [event for event in diff(snapshot, run=None, steps=[], messages=[grown]) if "delta" in event.event]
+    assert [len(event.data.delta.content[0].text.annotations) for event in added] == [1]

@@ -174,7 +174,21 @@ FINAL = {
 }
 
 
-@pytest.mark.parametrize("late", [message_delta(text("late")), event("thread.message.in_progress", {"id": "msg_1"})])
+def compact(*pieces: Json) -> StreamEvent:
+    """A delta as the service writes it, which is folded without reading it as JSON."""
+    payload = {"id": "msg_1", "object": "thread.message.delta", "delta": {"content": list(pieces)}}
+    return BY_NAME["thread.message.delta"](json.dumps(payload, separators=(",", ":")).encode())
+
+
+LATE = {
+    "delta": message_delta(text("late")),
+    "compact delta": compact(text("late")),
+    "compact delta with a citation": compact(text("late", 0, citation(0, "f"))),
+    "status": event("thread.message.in_progress", {"id": "msg_1"}),
+}
+
+
+@pytest.mark.parametrize("late", LATE.values(), ids=LATE)
 def test_the_final_object_wins_over_deltas_before_and_after(late: StreamEvent) -> None:
     completed = event("thread.message.completed", FINAL)
     ((snapshot, changes, _),) = advance(folded(message_delta(text("deltas")), completed), late)
