@@ -143,15 +143,9 @@ class State:
     def _interpreters(self) -> Interpreters | None:
         if self.settings.code is None:
             return None
-        try:
-            return Interpreters(
-                self.settings.code, [tempfile.gettempdir(), *([] if self.data is None else [self.data.path])]
-            )
-        except BaseException:
-            self.store.close()
-            if self.data is not None:
-                self.data.close()
-            raise
+        return Interpreters(
+            self.settings.code, [tempfile.gettempdir(), *([] if self.data is None else [self.data.path])]
+        )
 
     async def start(self) -> None:
         """Continue with the state that the last server left in the data directory. Then requests are accepted."""
