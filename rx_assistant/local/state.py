@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from rx_assistant.errors import may_be_secret
 from rx_assistant.http.redaction import redact
@@ -138,10 +138,9 @@ class State:
     def _interpreters(self) -> Interpreters | None:
         if self.settings.code is None:
             return None
+        hidden = [Path(tempfile.gettempdir()), *([] if self.data is None else [self.data.path])]
         try:
-            return Interpreters(
-                self.settings.code, [tempfile.gettempdir(), *([] if self.data is None else [self.data.path])]
-            )
+            return Interpreters(self.settings.code, hidden)
         except BaseException:
             self.store.close()
             if self.data is not None:
