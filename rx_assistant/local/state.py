@@ -214,7 +214,6 @@ class State:
     def _log_of(self, run_id: str) -> FrameLog:
         if self.data is None:
             return FrameLog()
-        self.data.renamed()
         return FrameLog(spool=Spool(self.data.streams / f"{run_id}.{self._log_numbers[run_id]}"))
 
     def _newest_log(self, run_id: str) -> int:
