@@ -130,6 +130,8 @@ async def _respond(
         raise bad_request(message, "Idempotency-Key", "string_above_max_length")
     scope = f"{request.url.path} {key}"
     reply, repeated = await checked.state.replays.answer(scope, fingerprint(), lambda: operation.handler(checked))
+    if isinstance(reply, EventStream) and not repeated and checked.state.data is not None:
+        checked.state.data.renamed()  # the file of its frames is kept with the reply, so its name must be on disk
     response = _response(checked.state, reply)
     if repeated:
         response.headers["idempotent-replayed"] = "true"

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from rx_assistant.errors import may_be_secret
 from rx_assistant.http.redaction import redact
@@ -143,9 +143,8 @@ class State:
     def _interpreters(self) -> Interpreters | None:
         if self.settings.code is None:
             return None
-        return Interpreters(
-            self.settings.code, [tempfile.gettempdir(), *([] if self.data is None else [self.data.path])]
-        )
+        hidden = [Path(tempfile.gettempdir()), *([] if self.data is None else [self.data.path])]
+        return Interpreters(self.settings.code, hidden)
 
     async def start(self) -> None:
         """Continue with the state that the last server left in the data directory. Then requests are accepted."""
@@ -214,7 +213,6 @@ class State:
     def _log_of(self, run_id: str) -> FrameLog:
         if self.data is None:
             return FrameLog()
-        self.data.renamed()
         return FrameLog(spool=Spool(self.data.streams / f"{run_id}.{self._log_numbers[run_id]}"))
 
     def _newest_log(self, run_id: str) -> int:

@@ -23,6 +23,7 @@ from rx_assistant import AssistantClient, local
 from rx_assistant.cli import run as command_line
 from rx_assistant.errors import ConfigurationError
 from rx_assistant.local import directory, store
+from rx_assistant.local.directory import DataDirectory
 from rx_assistant.local.engine import Gate, Text
 
 pytestmark = pytest.mark.unjudged
@@ -515,3 +516,16 @@ def test_a_copy_needs_a_data_directory_and_a_new_one(data, tmp_path):
 
 def test_nothing_that_was_answered_is_lost_when_the_server_is_killed_at_random(data):
     assert rounds(data, number=4, seed=1)["made"] > 0
+
+
+def test_the_names_of_files_are_synced_for_streams_that_are_kept(connect, tmp_path, monkeypatch):
+    synced: list[bool] = []
+    sync = DataDirectory.sync
+    monkeypatch.setattr(DataDirectory, "sync", lambda self, names: (synced.append(names), sync(self, names)))
+    api = connect(data=tmp_path / "data")
+    body = {"assistant_id": api.assistant()}
+    synced.clear()
+    api.stream(f"/threads/{api.thread('hi')}/runs", body)
+    assert set(synced) == {False}
+    api.stream(f"/threads/{api.thread('hi')}/runs", body, headers={"idempotency-key": "one"})
+    assert True in synced

@@ -22,7 +22,7 @@ import rx_assistant.local
 from rx_assistant.errors import ConfigurationError
 from rx_assistant.local.engine import Failure, RunContext, Text
 from rx_assistant.local.engines import load_engine
-from rx_assistant.local.frame_log import CutError, FrameLog
+from rx_assistant.local.frame_log import CutError, FrameLog, Spool
 from rx_assistant.local.server import listening_socket
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -246,6 +246,56 @@ def test_nothing_comes_after_the_end_of_a_frame_log():
     log.emit("thread.run.cancelling", {})
     log.cut()
     assert drain(log) == b"event: done\ndata: [DONE]\n\n"
+
+
+def test_the_frames_of_one_turn_are_in_the_file_before_a_reader_gets_them_and_at_the_end_of_the_turn(tmp_path):
+    async def use() -> None:
+        spool = Spool(tmp_path / "frames")
+        log = FrameLog(spool=spool)
+        for _ in range(3):
+            log.append(b"a\n\n")
+        assert not spool.path.exists()
+        reading = log.read()
+        assert await anext(reading) == b"a\n\n" * 3 == spool.path.read_bytes()
+        log.append(b"b\n\n")
+        await asyncio.sleep(0)
+        assert spool.path.read_bytes() == b"a\n\n" * 3 + b"b\n\n"
+        await reading.aclose()
+        log.append(b"c\n\n")
+        log.abandon()
+        assert FrameLog(spool=Spool(spool.path)).joined() == b"a\n\n" * 3 + b"b\n\nc\n\n"
+
+    asyncio.run(use())
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_the_file_of_a_log_that_has_ended_is_complete_or_deleted(tmp_path, wanted):
+    async def use() -> None:
+        spool = Spool(tmp_path / "frames")
+        spool.is_wanted = wanted
+        log = FrameLog(limit=10, spool=spool)
+        for _ in range(9):
+            log.append(b"a\n\n")  # more than the log keeps
+        log.end(done=False)
+        await asyncio.sleep(0)
+        assert spool.path.exists() == wanted
+        assert not wanted or spool.path.read_bytes() == b"a\n\n" * 9
+
+    asyncio.run(use())
+
+
+def test_a_disk_that_refuses_frames_is_an_error_once_and_readers_go_on(tmp_path):
+    async def use() -> None:
+        log = FrameLog(spool=Spool(tmp_path / "missing" / "frames"))
+        log.append(b"a")
+        log.write()
+        with pytest.raises(FileNotFoundError):
+            log.append(b"b")
+        log.append(b"c")
+        log.end(done=False)
+        assert b"".join([part async for part in log.read()]) == b"abc"
+
+    asyncio.run(use())
 
 
 def test_what_is_sent_at_once_is_bounded():

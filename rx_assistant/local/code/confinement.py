@@ -76,7 +76,7 @@ def impossible(confined: bool) -> str:
 def enter() -> bool:
     """Enter new namespaces; the next child process is the first one in them. Returns whether this process is root."""
     user, group = os.geteuid(), os.getegid()
-    if user == 0:
+    if user == 0 and _exists(_FIRST_ID + os.getpid()):
         with suppress(OSError):  # root of a container may only be allowed to make user namespaces
             _call("unshare", _ISOLATED)
             return True
@@ -90,6 +90,12 @@ def enter() -> bool:
 def end_with_parent() -> None:
     """The system kills this process when its parent ends."""
     _call("prctl", _PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _exists(user: int) -> bool:
+    """Whether a process can have this user id. In many containers only some ids exist."""
+    ranges = (map(int, line.split()) for line in Path("/proc/self/uid_map").read_text().splitlines())
+    return any(first <= user < first + count for first, _, count in ranges)
 
 
 def adopt_orphans() -> None:
