@@ -48,7 +48,7 @@ class Follower:
 
     def cursor_after(self, events: int) -> str | None:
         """The cursor after so many events of the stream; None inside the compacted state."""
-        if events < self._lead:
+        if self._compacts or events < self._lead:
             return None
         return cursor_at(self._start + events - self._lead, self.tail.generation)
 

@@ -36,6 +36,7 @@ from rx_assistant.schedulers import LoopWaker, current_event_loop
 if TYPE_CHECKING:
     from rx_assistant.relay.base import Relay
     from rx_assistant.relay.entries import RelayState
+    from rx_assistant.schedulers import EventLoop
 
 Step: TypeAlias = Literal["wait", "load", "check", "take"]
 WAIT: Final = "wait"
@@ -139,7 +140,10 @@ class Tail:
         self._queue: deque[Entry] = deque()
         self._lock = threading.Lock()
         self._sleepers = Sleepers()
+        self._loop: EventLoop | None = None
         self._waker: LoopWaker | None = None
+        self._stop_alarm: Callable[[], None] | None = None
+        self._alarm_at = 0.0
         self._closed = False
         self._ended = False
         self._known = False  # whether the run was ever seen
@@ -176,6 +180,26 @@ class Tail:
         self._closed = True
         self._hubs.leave(self)
         self._wake()
+        if self._loop is not None:
+            self._loop.call_soon(self._silence)
+
+    def _set_alarm(self, loop: EventLoop) -> None:
+        """Wake the task when `poll()` is due. One alarm serves many waits, so that a wait for an entry is cheap."""
+        at = time.monotonic() + self.seconds
+        if self._stop_alarm is not None and self._alarm_at > at + 0.001:
+            self._silence()
+        if self._stop_alarm is None:
+            self._alarm_at = at
+            self._stop_alarm = loop.call_later(self.seconds, self._alarm)
+
+    def _alarm(self) -> None:
+        self._stop_alarm = None
+        self._wake()
+
+    def _silence(self) -> None:
+        stop, self._stop_alarm = self._stop_alarm, None
+        if stop is not None:
+            stop()
 
     # -- the decision --------------------------------------------------------------------------------------------
 
@@ -346,14 +370,19 @@ class Tail:
 
     async def next_entry_async(self, take: Any = None) -> Entry | None:
         """The same on an event loop; `take` may be a coroutine function."""
-        if self._waker is None:
-            self._waker = LoopWaker(current_event_loop())
+        if self._loop is None or self._waker is None:
+            self._loop = current_event_loop()
+            self._waker = LoopWaker(self._loop)
         while True:
             step = self.poll()
-            if step is None or isinstance(step, Entry):
+            if step is None:
+                self._silence()
+                return None
+            if isinstance(step, Entry):
                 return step
             if step == WAIT:
-                await self._waker.sleep(self.seconds)
+                self._set_alarm(self._loop)
+                await self._waker.sleep(None)
                 continue
             wanted = await self._run(self.act, step)
             if wanted == TAKE and take is not None:

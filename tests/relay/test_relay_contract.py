@@ -25,7 +25,7 @@ from rx_assistant.errors import (
     StreamInterruptedError,
 )
 from rx_assistant.events import BY_NAME, DoneEvent, ErrorEvent, ThreadMessageDelta, frame
-from rx_assistant.relay import Command, Relay, Tail
+from rx_assistant.relay import Command, MemoryRelay, Relay, Tail
 
 MakeRelay = Callable[..., Relay]
 
@@ -147,9 +147,9 @@ def test_a_stream_goes_on_after_each_of_its_cursors(make_relay: MakeRelay, run: 
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "1", "-1", "1-", "1-2-3", "٣-1", "1.5-1", " 1-1"])
-def test_what_is_no_cursor_is_refused(make_relay: MakeRelay, cursor: str) -> None:
+def test_what_is_no_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(ValueError, match="a cursor must be"):
-        make_relay().follow("k", after=cursor)
+        MemoryRelay().follow("k", after=cursor)
 
 
 def test_the_tail_of_an_entry_gives_the_cursors_of_whole_batches(make_relay: MakeRelay, run: Finished) -> None:
@@ -566,13 +566,13 @@ async def test_entries_of_an_event_loop_hold_the_frames(
         ({"max_entries": 0}, "max_entries must be"),
     ],
 )
-def test_limits_that_are_no_limits_are_refused(make_relay: MakeRelay, options: Any, message: str) -> None:
+def test_limits_that_are_no_limits_are_refused(options: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        make_relay(**options)
+        MemoryRelay(**options)
 
 
-def test_what_cannot_be_published_or_followed_is_refused(make_relay: MakeRelay) -> None:
-    relay = make_relay()
+def test_what_cannot_be_published_or_followed_is_refused() -> None:
+    relay = MemoryRelay()
     with pytest.raises(TypeError, match="a stream and a key"):
         relay.publish(rx.from_events(iter([])), 7)  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="catch_up must be"):
