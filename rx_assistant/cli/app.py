@@ -107,6 +107,13 @@ def remote_options(command: F) -> F:
     )(command)
 
 
+def _show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    """Print the version. It is looked up here only, because that takes longer than all of `--help`."""
+    if wanted and not context.resilient_parsing:
+        click.echo(f"rx-assistant {rx_assistant.__version__}")
+        context.exit()
+
+
 def _mapped(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
     """`APPLICATION=UPSTREAM` as a mapping."""
     return _pairs(given, "the application's name and the upstream's, such as gpt-4o=qwen3:8b")
@@ -186,7 +193,14 @@ def debug_option(command: F) -> F:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(rx_assistant.__version__, "--version", message="rx-assistant %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 @debug_option
 def cli() -> None:
     """Talk to an Assistants server, replay its streams, or be one.
