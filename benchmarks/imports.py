@@ -29,7 +29,11 @@ def timed(work: Callable[[], object]) -> float:
 
 def help_page() -> None:
     """The command's help, as a shell calls it."""
-    command = [sys.executable, "-c", "import sys; sys.argv = ['rx-assistant', '--help']; from rx_assistant.__main__ import main; main()"]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; sys.argv = ['rx-assistant', '--help']; from rx_assistant.__main__ import main; main()",
+    ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 

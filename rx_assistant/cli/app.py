@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -49,6 +47,8 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _complain(error: Exception, code: int, debug: bool) -> int:
+    import traceback
+
     from rx_assistant.gui import printable
 
     message = " ".join(str(error).split()) or type(error).__name__
@@ -65,10 +65,13 @@ def _let_any_text_through() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    if sys.stderr.isatty() and logging.lastResort is not None:
+    if sys.stderr.isatty():
+        import logging
+
         from rx_assistant.cli.output import PrintableFormatter
 
-        logging.lastResort.setFormatter(PrintableFormatter())
+        if logging.lastResort is not None:
+            logging.lastResort.setFormatter(PrintableFormatter())
 
 
 def _forget_stdout() -> None:
@@ -392,6 +395,8 @@ def serve(
     from rx_assistant import local
 
     if sys.stderr.isatty():
+        import logging
+
         from rx_assistant.cli.output import PrintableFormatter
 
         handler = logging.StreamHandler()
