@@ -38,8 +38,6 @@ class ChatCall:
         known = {"id": self.identity.run_id, "thread_id": self.identity.thread_id}
         self._policies = {**policies}
         thinking = self._policies.pop("thinking", "reasoning")
-        if thinking not in ("reasoning", "text"):
-            raise ValueError(f"thinking must be 'reasoning' or 'text', got {thinking!r}")
         most = policies.get("max_event_bytes", MAX_EVENT_BYTES)
         self._decoding = ChatDecoding(most, choice=choice, thinking=thinking, run=known)
         self.closing = Closing()

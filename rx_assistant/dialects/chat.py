@@ -5,7 +5,8 @@ are the same for role, id, name, type, content, delta, choices and usage. The ru
 
 | what comes | what it means |
 |---|---|
-| `tool_calls` as one object (TGI) | a list of one |
+| `tool_calls` or `content` as one object (TGI) | a list of one |
+| name and arguments beside the call's id, without `function` | as if they stood in `function` |
 | `function_call` beside `tool_calls` (llama-cpp-python) | is ignored; alone, it is a call |
 | an index seen before, same or no id | the call goes on |
 | the same index, another id (vLLM, LiteLLM) | a new call |
@@ -16,24 +17,26 @@ are the same for role, id, name, type, content, delta, choices and usage. The ru
 | arguments as an object (TGI), null, missing (Databricks, Writer) | serialised; nothing; `""` |
 | no id, or an id that another call has | a fresh one |
 | finish_reason `stop` with calls (Ollama, Gemini) | requires_action: the calls decide, not the word |
+| finish_reason in capitals, `MAX_TOKENS`, `model_length` (Mistral), `SAFETY` | `length`, `content_filter` |
 | a second finish_reason, content after it (OpenRouter, Cerebras) | the last word counts, content counts |
 | usage in every chunk, in `x_groq`, twice | the last one counts |
 | `reasoning_content`, `reasoning`, `reasoning_details`, parts `thinking` (Mistral), a leading `<think>` | reasoning |
 | a `<think>` that never closes | text |
 | `{"error": …}`, `{"object": "error", …}`, `[{"error": …}]` at status 200 | failed, unless `length` came before |
+| `{"detail": …}`, `{"message": …}` and no proper ending | failed, with these words |
+| bytes that are no UTF-8, numbers of any length | cost that member, not the chunk |
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal, TypeAlias
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from rx_assistant.dialects.chat_text import only_text
 from rx_assistant.dialects.errors import error_text
-from rx_assistant.dialects.halves import Halves, whole
+from rx_assistant.dialects.halves import Halves
 from rx_assistant.dialects.parts import (
     Arguments,
     Call,
@@ -46,6 +49,7 @@ from rx_assistant.dialects.parts import (
     Unknown,
     Usage,
 )
+from rx_assistant.dialects.reading import SHOWN, Broken, count_in, json_text, object_in, whole_number_in, word_in
 from rx_assistant.dialects.thinking import Thinking
 from rx_assistant.dialects.translator import Translator
 from rx_assistant.dialects.writer import RunWriter
@@ -138,7 +142,8 @@ class ChatReader:
         self._done = False
         self._error: dict[str, Any] | None = None
         self._usage: Usage | None = None
-        self._unread = b""
+        self._broken = Broken()
+        self._stray = ""  # the words of a payload that is no chunk
         self._odd = False  # whether a payload held escapes that are not Unicode: texts may hold halves of pairs
         self._halves = {kind: Halves() for kind in (Text, Reasoning, Refusal)}
 
@@ -157,7 +162,7 @@ class ChatReader:
     @property
     def unread(self) -> bytes:
         """Payloads that were not JSON, as far as they are kept."""
-        return self._unread
+        return self._broken.unread
 
     def turn(self) -> dict[str, Any]:
         """The turn as an assistant message of this protocol, to be sent back to the same server.
@@ -177,7 +182,7 @@ class ChatReader:
         """What a payload says. `name` is the event's name in its frame; `error` marks any payload as an error."""
         if self._done:
             return []
-        if payload[:1] == b"[" and payload.strip() == _DONE:
+        if payload[:1] in b"[ " and payload.strip() == _DONE:
             self._done = True
             return []
         parts: list[Part] = []
@@ -191,7 +196,8 @@ class ChatReader:
         try:
             chunk = from_json(payload)
         except ValueError:
-            chunk = self._read_broken(payload, name)
+            chunk = self._broken.read(payload) if name != b"error" else payload.decode("utf-8", "replace")
+            self._odd = self._broken.found
         if name == b"error":
             self._fail(chunk)
         elif type(chunk) is dict:
@@ -203,7 +209,7 @@ class ChatReader:
     def end(self) -> tuple[list[Part], Ending]:
         """What was held back until now, and how the turn ended."""
         parts: list[Part] = []
-        if self._unread:
+        if self._broken.unread:
             parts.append(Unknown("message"))
         self._think(self._halves[Reasoning].end(), parts)
         self._refuse(self._halves[Refusal].end(), parts)
@@ -221,7 +227,7 @@ class ChatReader:
         error = chunk.get("error")
         if error or chunk.get("object") == "error":
             self._fail(error or chunk)
-        usage = chunk.get("usage") or _object(chunk.get("x_groq")).get("usage")
+        usage = chunk.get("usage") or object_in(chunk.get("x_groq")).get("usage")
         if type(usage) is dict and usage:
             self._usage = _usage(usage)
         if not self.model and isinstance(chunk.get("model"), str):
@@ -231,12 +237,14 @@ class ChatReader:
         for position, choice in enumerate(choices if type(choices) is list else (choices,)):
             if type(choice) is not dict:
                 continue
-            index = choice.get("index")
+            index = whole_number_in(choice.get("index"))
             if (position if index is None else index) == self._choice:
                 kept = self._read_choice(choice, parts) or kept
             else:
                 kept = True
         if not parts and (kept or not chunk.keys() <= _PLAIN_CHUNK) and self._error is None:
+            if choices is None:
+                self._stray = self._stray or error_text(chunk)
             parts.append(Unknown(str(chunk.get("object") or "chat.completion.chunk")))
 
     def _read_choice(self, choice: dict[str, Any], parts: list[Part]) -> bool:
@@ -248,7 +256,7 @@ class ChatReader:
             kept = not parts and not delta.keys() <= _PLAIN_DELTA
         finish = choice.get("finish_reason")
         if finish:
-            self._finish = str(finish)
+            self._finish = _FINISHES.get(str(finish).lower(), str(finish))
         if choice.get("error"):
             self._fail(choice["error"])
         return kept or bool(choice.get("logprobs"))
@@ -264,8 +272,8 @@ class ChatReader:
         if content:
             if type(content) is str:
                 self._take_text(content, parts)
-            elif type(content) is list:
-                for piece in content:
+            else:
+                for piece in content if type(content) is list else (content,):
                     self._read_piece(piece, parts)
         refusal = delta.get("refusal")
         if refusal and type(refusal) is str:
@@ -280,7 +288,7 @@ class ChatReader:
                 if type(call) is dict:
                     self._read_call(call, parts)
         elif delta.get("function_call") and not self._modern_calls and type(delta["function_call"]) is dict:
-            self._read_call({"index": 0, "function": delta["function_call"]}, parts)
+            self._read_call({"index": _LEGACY, "function": delta["function_call"]}, parts)
 
     def _read_piece(self, piece: Any, parts: list[Part]) -> None:
         """One piece of a content list: text, reasoning or a refusal."""
@@ -292,7 +300,7 @@ class ChatReader:
             case "thinking" | "reasoning":
                 self._think(_text_within(piece.get("thinking") or piece.get("reasoning") or piece.get("text")), parts)
             case "refusal":
-                self._refuse(_word(piece.get("refusal")), parts)
+                self._refuse(word_in(piece.get("refusal")), parts)
             case _:
                 self._take_text(_text_within(piece.get("text")), parts)
 
@@ -319,7 +327,9 @@ class ChatReader:
     def _refuse(self, value: str, parts: list[Part]) -> None:
         if self._odd:
             value = self._halves[Refusal].push(value)
-        if value:
+        if value and self._calls:
+            self._put_text(value, parts)
+        elif value:
             self._refused = True
             parts.append(Refusal(value))
 
@@ -371,9 +381,9 @@ class ChatReader:
 
     def _read_call(self, told: dict[str, Any], parts: list[Part]) -> None:
         self._flush_thinking(parts)
-        function = _object(told.get("function"))
-        name, given_id = _word(function.get("name")), _word(told.get("id"))
-        call = self._call_for(_whole_number(told.get("index")), given_id, name)
+        function = object_in(told.get("function")) or told
+        name, given_id = word_in(function.get("name")), word_in(told.get("id"))
+        call = self._call_for(whole_number_in(told.get("index")), given_id, name)
         if given_id and not call.given_id:
             call.given_id = given_id
         if name and not call.name:
@@ -383,7 +393,7 @@ class ChatReader:
                 call.extra[key] = value
         arguments = function.get("arguments")
         if arguments is not None and arguments != "":
-            text = arguments if isinstance(arguments, str) else to_json(arguments).decode()
+            text = arguments if isinstance(arguments, str) else json_text(arguments)
             self._put_arguments(call, call.halves.push(text) if self._odd else text, parts)
         if call.name and not call.told:
             self._tell(call, parts)
@@ -453,70 +463,41 @@ class ChatReader:
             return Ending("failed", "run_failed", message=self._no_answer(), usage=usage)
         if not self.is_over:
             why = "the model's answer broke off: the stream ended without finish_reason and [DONE]"
-            return Ending("failed", "run_failed", message=why, usage=usage)
+            return Ending("failed", "run_failed", message=self._with_stray(why), usage=usage)
         return Ending("requires_action" if self._calls else "completed", usage=usage)
 
     def _no_answer(self) -> str:
-        said = self._unread[:_SHOWN].decode("utf-8", "replace").strip()
-        return f"the model gave no answer: {said}" if said else "the model gave no answer"
+        said = self._broken.said()
+        return f"the model gave no answer: {said}" if said else self._with_stray("the model gave no answer")
 
-    # -- payloads that are not JSON ------------------------------------------------------------------------------
-
-    def _read_broken(self, payload: bytes, name: bytes) -> Any:
-        """The value of a payload that is not JSON by itself: the rest of an earlier one, or text with odd escapes."""
-        for text in (payload, self._unread + b"\n" + payload if self._unread else b""):
-            try:
-                value = json.loads(text)
-            except (ValueError, RecursionError):
-                continue
-            self._unread, self._odd = b"", True
-            return value
-        if name == b"error":
-            return payload.decode("utf-8", "replace")
-        self._unread = (self._unread + b"\n" + payload if self._unread else payload)[:_UNREAD]
-        return None
+    def _with_stray(self, why: str) -> str:
+        return f"{why}: {self._stray[:SHOWN]}" if self._stray else why
 
 
-_NOTHING: Final[dict[str, Any]] = {}
-_SHOWN: Final = 300
-_UNREAD: Final = 1 << 20
 _JOINED_DETAILS: Final = frozenset({"text", "summary", "data", "signature"})
-_CALL_MEMBERS: Final = frozenset({"index", "id", "type", "function"})
+_CALL_MEMBERS: Final = frozenset({"index", "id", "type", "function", "name", "arguments"})
+_LEGACY: Final = -1  # the index of the call in `function_call`, which no call in `tool_calls` continues
+_FINISHES: Final = {
+    **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),  # model_length is Mistral's
+    **dict.fromkeys(("content_filter", "safety"), "content_filter"),
+    "error": "error",
+}
+"""Words that decide, in any case of letters: gateways pass on the words of other protocols."""
 
 
 def _usage(told: dict[str, Any]) -> Usage:
     """Counts under the names of a run's usage, its misspelt `prompt_token_details` included."""
-    prompt, completion = _count(told.get("prompt_tokens")), _count(told.get("completion_tokens"))
+    prompt, completion = count_in(told.get("prompt_tokens")), count_in(told.get("completion_tokens"))
     before, after = told.get("prompt_tokens_details") or {}, told.get("completion_tokens_details") or {}
     cached = told.get("prompt_cache_hit_tokens") or (before.get("cached_tokens") if type(before) is dict else 0)
     reasoning = after.get("reasoning_tokens") if type(after) is dict else 0
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
-        "total_tokens": _count(told.get("total_tokens")) or prompt + completion,
-        "prompt_token_details": {"cached_tokens": _count(cached)},
-        "completion_tokens_details": {"reasoning_tokens": _count(reasoning)},
+        "total_tokens": count_in(told.get("total_tokens")) or prompt + completion,
+        "prompt_token_details": {"cached_tokens": count_in(cached)},
+        "completion_tokens_details": {"reasoning_tokens": count_in(reasoning)},
     }
-
-
-def _count(value: Any) -> int:
-    return int(value) if isinstance(value, int | float) else 0
-
-
-def _word(value: Any) -> str:
-    if type(value) is not str:
-        return "" if value is None else str(value)
-    return value if value.isascii() else whole(value)
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if type(value) is dict else _NOTHING
-
-
-def _whole_number(value: Any) -> int | None:
-    if type(value) is int:
-        return value
-    return int(value) if isinstance(value, str) and value.isdecimal() else None
 
 
 def _text_within(value: Any) -> str:
@@ -532,7 +513,7 @@ def _texts(pieces: list[Any]) -> Iterator[str]:
 
 
 def _detail_text(item: Any) -> str:
-    return _word(item.get("text") or item.get("summary")) if type(item) is dict else ""
+    return word_in(item.get("text") or item.get("summary")) if type(item) is dict else ""
 
 
 def _echoed(call: _OpenCall) -> dict[str, Any]:

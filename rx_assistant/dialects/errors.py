@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic_core import to_json
+from rx_assistant.dialects.reading import json_text
 
 
 def error_text(error: Any) -> str:
@@ -17,4 +17,4 @@ def error_text(error: Any) -> str:
                 return error_text(error[key])
     if isinstance(error, list) and error:
         return error_text(error[0])
-    return to_json(error).decode() if error not in (None, {}, []) else "the model's server reported an error"
+    return json_text(error) if error not in (None, {}, []) else "the model's server reported an error"

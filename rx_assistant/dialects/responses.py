@@ -17,7 +17,6 @@ there is no index (llama.cpp). What the deltas left out is taken from the `done`
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -42,10 +41,19 @@ from rx_assistant.dialects.parts import (
     Unknown,
     Usage,
 )
+from rx_assistant.dialects.reading import (
+    Broken,
+    Json,
+    count_in,
+    json_text,
+    list_in,
+    object_in,
+    text_in,
+    whole_number_in,
+    word_in,
+)
 from rx_assistant.dialects.translator import Translator
 from rx_assistant.dialects.writer import RunWriter
-
-Json = dict[str, Any]
 
 _HOSTED: Final[Mapping[str, Any]] = {
     "code_interpreter_call": "code_interpreter",
@@ -96,12 +104,14 @@ class ResponsesTranslator(Translator):
 class _Item:
     """An item of the output: its type, and what was told of it so far."""
 
-    __slots__ = ("call", "done", "halves", "key", "texts", "type")
+    __slots__ = ("begun", "call", "done", "halves", "id", "key", "texts", "type")
 
     def __init__(self, key: str, type: str) -> None:
         self.key = key
         self.type = type
         self.call: int | None = None  # the number of a function call
+        self.begun = False  # whether a call of a hosted tool was told
+        self.id = ""  # and under which id
         self.texts: dict[tuple[str, int], str] = {}  # what was told, by kind and part
         self.halves: dict[tuple[str, int], Halves] = {}
         self.done = False
@@ -127,7 +137,7 @@ class ResponsesReader:
         self._reason = ""
         self._error: Any = None
         self._usage: Usage | None = None
-        self._unread = b""
+        self._broken = Broken()
 
     @property
     def is_over(self) -> bool:
@@ -147,7 +157,7 @@ class ResponsesReader:
     @property
     def unread(self) -> bytes:
         """Payloads that were not JSON, as far as they are kept."""
-        return self._unread
+        return self._broken.unread
 
     def resume(self) -> None:
         """Take another body of the same response. Events that come again, by their number, are left out."""
@@ -160,7 +170,7 @@ class ResponsesReader:
         try:
             event = from_json(payload)
         except ValueError:
-            event = self._read_broken(payload)
+            event = self._broken.read(payload)
         parts: list[Part] = []
         if type(event) is dict:
             self._event(event, name.decode("utf-8", "replace"), parts)
@@ -179,7 +189,7 @@ class ResponsesReader:
     # -- events --------------------------------------------------------------------------------------------------
 
     def _event(self, event: Json, name: str, parts: list[Part]) -> None:
-        kind = event.get("type") or name
+        kind = text_in(event.get("type")) or name
         number = event.get("sequence_number")
         if type(number) is int:
             if number <= self._told:
@@ -189,31 +199,31 @@ class ResponsesReader:
         if read is not None:
             read(self, event, parts)
         elif kind in _TERMINAL or event.get("object") == "response":
-            response = _object(event.get("response")) or event
-            is_final = not kind and response.get("status") not in _OPEN
+            response = object_in(event.get("response")) or event
+            is_final = not kind and text_in(response.get("status")) not in _OPEN
             self._response(response, parts, ends=kind in _TERMINAL or is_final)
         elif kind == "error" or (not kind and event.get("error")):
             self._error = event.get("error") or event
         elif kind in _SILENT:
-            self._response(_object(event.get("response")), parts, ends=False)
+            self._response(object_in(event.get("response")), parts, ends=False)
         else:
             parts.append(Unknown(str(kind or "message")))
 
     def _response(self, response: Json, parts: list[Part], *, ends: bool) -> None:
         if isinstance(response.get("model"), str):
-            self.model = self.model or response["model"]
+            self.model = self.model or word_in(response["model"])
         if isinstance(response.get("id"), str):
-            self.response_id = response["id"]
+            self.response_id = word_in(response["id"])
         if not ends:
             return
-        for index, item in enumerate(response.get("output") or ()):
+        for index, item in enumerate(list_in(response.get("output"))):
             if type(item) is dict and not self._is_told(item, index):
                 self._item_done({"item": item, "output_index": index}, parts)
-        self._status = str(response.get("status") or "completed")
-        self._reason = str(_object(response.get("incomplete_details")).get("reason") or "")
+        self._status = word_in(response.get("status")) or "completed"
+        self._reason = word_in(object_in(response.get("incomplete_details")).get("reason"))
         if response.get("error"):
             self._error = response["error"]
-        if _object(response.get("usage")):
+        if object_in(response.get("usage")):
             self._usage = _usage(response["usage"])
 
     def _is_told(self, item: Json, index: int) -> bool:
@@ -222,37 +232,46 @@ class ResponsesReader:
         return known is not None and known.done
 
     def _item(self, event: Json, type: str = "message") -> _Item:
-        index, told = event.get("output_index"), _object(event.get("item"))
-        key = f"#{index}" if index is not None else str(event.get("item_id") or told.get("id") or "")
+        index, told = event.get("output_index"), object_in(event.get("item"))
+        number = whole_number_in(index)
+        key = f"#{number}" if number is not None else word_in(event.get("item_id") or told.get("id"))
         item = self._items.get(key)
         if item is None:
-            item = self._items[key] = _Item(key, str(told.get("type") or type))
+            item = self._items[key] = _Item(key, text_in(told.get("type")) or type)
         return item
 
     def _item_added(self, event: Json, parts: list[Part]) -> None:
-        told = _object(event.get("item"))
+        told = object_in(event.get("item"))
         item = self._item(event)
         match item.type:
             case "function_call":
                 self._begin_call(item, told, parts)
             case "code_interpreter_call" | "file_search_call" if not self._calls:
-                parts.append(HostedCall(item.key, str(told.get("id") or self._new_id("call_")), _HOSTED[item.type]))
-                self._put(item, "input", 0, _text(told.get("code")), parts)
+                self._begin_hosted(item, told, parts)
             case "message" | "reasoning":
                 pass
             case _:
                 parts.append(Unknown("response.output_item.added"))
 
+    def _begin_hosted(self, item: _Item, told: Json, parts: list[Part]) -> None:
+        item.id = word_in(told.get("id")) or item.id or self._new_id("call_")
+        if not item.begun:
+            item.begun = True
+            parts.append(HostedCall(item.key, item.id, _HOSTED[item.type]))
+        self._put(item, "input", 0, text_in(told.get("code")), parts)
+
     def _begin_call(self, item: _Item, told: Json, parts: list[Part]) -> None:
-        given_id = str(told.get("call_id") or told.get("id") or "")
+        if item.call is not None:
+            return
+        given_id = word_in(told.get("call_id") or told.get("id"))
         call_id = given_id if given_id and given_id not in self._ids else self._new_id("call_")
         self._ids.add(call_id)
         item.call, self._calls = self._calls, self._calls + 1
-        parts.append(Call(item.call, call_id, given_id, _text(told.get("name"))))
-        self._put(item, "arguments", 0, _text(told.get("arguments")), parts)
+        parts.append(Call(item.call, call_id, given_id, word_in(told.get("name"))))
+        self._put(item, "arguments", 0, _arguments_in(told), parts)
 
     def _item_done(self, event: Json, parts: list[Part]) -> None:
-        told = _object(event.get("item"))
+        told = object_in(event.get("item"))
         self.output.append(told)
         key_known = len(self._items)
         item = self._item(event)
@@ -265,20 +284,21 @@ class ResponsesReader:
             case "message":
                 self._message_done(item, told, parts)
             case "function_call":
-                self._fill(item, "arguments", 0, told.get("arguments"), parts)
+                self._begin_call(item, told, parts)
+                self._fill(item, "arguments", 0, _arguments_in(told), parts)
             case "code_interpreter_call" | "file_search_call" if not self._calls:
-                failed = told.get("status") in {"failed", "incomplete"}
-                parts.append(HostedDone(item.key, _hosted(told, item.texts.get(("input", 0), "")), failed))
+                self._begin_hosted(item, told if not item.begun else {}, parts)
+                failed = text_in(told.get("status")) in {"failed", "incomplete"}
+                parts.append(HostedDone(item.key, _hosted(told, item), failed))
             case "reasoning":
                 if not any(kind == "reasoning" for kind, _ in item.texts):
-                    for piece in [*(told.get("summary") or ()), *(told.get("content") or ())]:
-                        self._put(item, "reasoning", 0, _text(_object(piece).get("text")), parts)
+                    for piece in [*list_in(told.get("summary")), *list_in(told.get("content"))]:
+                        self._put(item, "reasoning", 0, text_in(object_in(piece).get("text")), parts)
             case _:
                 parts.append(Unknown("response.output_item.done"))
 
     def _message_done(self, item: _Item, told: Json, parts: list[Part]) -> None:
-        content = told.get("content")
-        for part, piece in enumerate(content if type(content) is list else ()):
+        for part, piece in enumerate(list_in(told.get("content"))):
             if type(piece) is dict:
                 self._fill(item, "text", part, piece.get("text"), parts)
                 self._fill(item, "refusal", part, piece.get("refusal"), parts)
@@ -288,43 +308,68 @@ class ResponsesReader:
     # -- texts ---------------------------------------------------------------------------------------------------
 
     def _text_delta(self, event: Json, parts: list[Part]) -> None:
-        self._put(self._item(event), "text", _part(event), _text(event.get("delta")), parts)
+        self._put(
+            self._item(event),
+            "text",
+            (whole_number_in(event.get("content_index")) or 0),
+            text_in(event.get("delta")),
+            parts,
+        )
 
     def _text_done(self, event: Json, parts: list[Part]) -> None:
-        self._fill(self._item(event), "text", _part(event), event.get("text"), parts)
+        self._fill(
+            self._item(event), "text", (whole_number_in(event.get("content_index")) or 0), event.get("text"), parts
+        )
 
     def _refusal_delta(self, event: Json, parts: list[Part]) -> None:
-        self._put(self._item(event), "refusal", _part(event), _text(event.get("delta")), parts)
+        self._put(
+            self._item(event),
+            "refusal",
+            (whole_number_in(event.get("content_index")) or 0),
+            text_in(event.get("delta")),
+            parts,
+        )
 
     def _refusal_done(self, event: Json, parts: list[Part]) -> None:
-        self._fill(self._item(event), "refusal", _part(event), event.get("refusal"), parts)
+        self._fill(
+            self._item(event),
+            "refusal",
+            (whole_number_in(event.get("content_index")) or 0),
+            event.get("refusal"),
+            parts,
+        )
 
     def _reasoning_delta(self, event: Json, parts: list[Part]) -> None:
-        self._put(self._item(event, "reasoning"), "reasoning", 0, _text(event.get("delta")), parts)
+        self._put(self._item(event, "reasoning"), "reasoning", 0, text_in(event.get("delta")), parts)
 
     def _arguments_delta(self, event: Json, parts: list[Part]) -> None:
-        self._put(self._call_of(event, parts), "arguments", 0, _text(event.get("delta")), parts)
+        self._put(self._call_of(event, parts), "arguments", 0, text_in(event.get("delta")), parts)
 
     def _arguments_done(self, event: Json, parts: list[Part]) -> None:
-        self._fill(self._call_of(event, parts), "arguments", 0, event.get("arguments"), parts)
+        self._fill(self._call_of(event, parts), "arguments", 0, _arguments_in(event), parts)
 
     def _code_delta(self, event: Json, parts: list[Part]) -> None:
-        self._put(self._item(event, "code_interpreter_call"), "input", 0, _text(event.get("delta")), parts)
+        self._put(self._code_of(event, parts), "input", 0, text_in(event.get("delta")), parts)
 
     def _code_done(self, event: Json, parts: list[Part]) -> None:
-        self._fill(self._item(event, "code_interpreter_call"), "input", 0, event.get("code"), parts)
+        self._fill(self._code_of(event, parts), "input", 0, event.get("code"), parts)
 
     def _annotation(self, event: Json, parts: list[Part]) -> None:
-        mark = _citation(_object(event.get("annotation")))
+        mark = _citation(object_in(event.get("annotation")))
         if mark is None or self._calls:
-            parts.append(Unknown(str(event["type"])))
+            parts.append(Unknown("response.output_text.annotation.added"))
         else:
-            parts.append(Annotation(mark, self._item(event).key, _part(event)))
+            parts.append(Annotation(mark, self._item(event).key, (whole_number_in(event.get("content_index")) or 0)))
 
     def _call_of(self, event: Json, parts: list[Part]) -> _Item:
         item = self._item(event, "function_call")
-        if item.call is None:
-            self._begin_call(item, event, parts)
+        self._begin_call(item, {**event, "arguments": None}, parts)
+        return item
+
+    def _code_of(self, event: Json, parts: list[Part]) -> _Item:
+        item = self._item(event, "code_interpreter_call")
+        if item.type in _HOSTED and not item.begun and not self._calls:
+            self._begin_hosted(item, {}, parts)
         return item
 
     def _fill(self, item: _Item, kind: str, part: int, whole: Any, parts: list[Part]) -> None:
@@ -344,19 +389,19 @@ class ResponsesReader:
             return
         item.texts[key] = item.texts.get(key, "") + value
         match kind:
-            case "text" if self._calls:
+            case "text" | "refusal" if self._calls:
                 parts.append(LateText(value))
             case "text":
                 self._said = True
                 parts.append(Text(value, item.key, part))
-            case "refusal" if not self._calls:
+            case "refusal":
                 self._said = True
                 parts.append(Refusal(value, item.key, part))
             case "reasoning":
                 parts.append(Reasoning(value))
             case "arguments" if item.call is not None:
                 parts.append(Arguments(item.call, value))
-            case "input" if not self._calls:
+            case "input" if item.begun and not self._calls:
                 parts.append(HostedInput(item.key, value))
 
     # -- endings -------------------------------------------------------------------------------------------------
@@ -366,7 +411,7 @@ class ResponsesReader:
         if error is None and self._status == "cancelled":
             return Ending("cancelled", "run_cancelled", usage=usage)
         if error is not None or self._status == "failed":
-            code = str(_object(error).get("code") or "")
+            code = str(object_in(error).get("code") or "")
             why = error_text(error) if error is not None else f"the model's server ended the response as {self._status}"
             return Ending("failed", "run_failed", code if code in _CODES else "server_error", why, usage)
         if self._status == "incomplete":
@@ -375,7 +420,7 @@ class ResponsesReader:
                 return Ending("failed", "content_filter", message=why, usage=usage)
             return Ending("incomplete", "max_tokens", usage=usage)
         if not self._items:
-            said = self._unread[:_SHOWN].decode("utf-8", "replace").strip()
+            said = self._broken.said()
             why = f"the model gave no answer: {said}" if said else "the model gave no answer"
             return Ending("failed", "run_failed", message=why, usage=usage)
         if not self._status:
@@ -383,21 +428,7 @@ class ResponsesReader:
             return Ending("failed", "run_failed", message=why, usage=usage)
         return Ending("requires_action" if self._calls else "completed", usage=usage)
 
-    def _read_broken(self, payload: bytes) -> Any:
-        """The value of a payload that is not JSON by itself: the rest of an earlier one, or text with odd escapes."""
-        for text in (payload, self._unread + b"\n" + payload if self._unread else b""):
-            try:
-                value = json.loads(text)
-            except (ValueError, RecursionError):
-                continue
-            self._unread = b""
-            return value
-        self._unread = (self._unread + b"\n" + payload if self._unread else payload)[:_UNREAD]
-        return None
 
-
-_SHOWN: Final = 300
-_UNREAD: Final = 1 << 20
 _READERS: Final[Mapping[str, Callable[[ResponsesReader, Json, list[Part]], None]]] = {
     "response.output_item.added": ResponsesReader._item_added,
     "response.output_item.done": ResponsesReader._item_done,
@@ -425,25 +456,30 @@ def tells_the_end(payload: bytes, name: bytes = b"") -> bool:
 def _citation(annotation: Json) -> Json | None:
     """The annotation in Assistants' members; None if there is no such kind."""
     kind, file_id = annotation.get("type"), annotation.get("file_id")
-    if kind not in {"file_citation", "file_path"} or not isinstance(file_id, str):
+    if kind not in ("file_citation", "file_path") or not isinstance(file_id, str):
         return None
-    at = annotation.get("index")
-    at = at if type(at) is int else 0
+    at = whole_number_in(annotation.get("index")) or 0
     return {"type": kind, "text": "", "start_index": at, "end_index": at, kind: {"file_id": file_id}}
 
 
-def _hosted(item: Json, code: str) -> Json:
+def _arguments_in(told: Json) -> str:
+    """A call's arguments, which some servers send as the object that they are."""
+    arguments = told.get("arguments")
+    return arguments if isinstance(arguments, str) else "" if arguments is None else json_text(arguments)
+
+
+def _hosted(told: Json, item: _Item) -> Json:
     """A finished item of a hosted tool, as a tool call of an Assistants step."""
-    if item["type"] == "code_interpreter_call":
+    if item.type == "code_interpreter_call":
         outputs = [
-            {"type": "logs", "logs": _text(output.get("logs"))}
-            for output in item.get("outputs") or ()
+            {"type": "logs", "logs": text_in(output.get("logs"))}
+            for output in list_in(told.get("outputs"))
             if type(output) is dict and output.get("type") == "logs"
         ]
-        inside: Json = {"input": _text(item.get("code")) or code, "outputs": outputs}
-        return {"id": str(item.get("id") or ""), "type": "code_interpreter", "code_interpreter": inside}
-    results = [_result(result) for result in item.get("results") or () if type(result) is dict]
-    return {"id": str(item.get("id") or ""), "type": "file_search", "file_search": {"results": results}}
+        inside: Json = {"input": text_in(told.get("code")) or item.texts.get(("input", 0), ""), "outputs": outputs}
+        return {"id": item.id, "type": "code_interpreter", "code_interpreter": inside}
+    results = [_result(result) for result in list_in(told.get("results")) if type(result) is dict]
+    return {"id": item.id, "type": "file_search", "file_search": {"results": results}}
 
 
 def _result(result: Json) -> Json:
@@ -457,32 +493,15 @@ def _result(result: Json) -> Json:
 
 
 def _usage(told: Json) -> Usage:
-    prompt, completion = _count(told.get("input_tokens")), _count(told.get("output_tokens"))
+    prompt, completion = count_in(told.get("input_tokens")), count_in(told.get("output_tokens"))
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
-        "total_tokens": _count(told.get("total_tokens")) or prompt + completion,
+        "total_tokens": count_in(told.get("total_tokens")) or prompt + completion,
         "prompt_token_details": {
-            "cached_tokens": _count(_object(told.get("input_tokens_details")).get("cached_tokens"))
+            "cached_tokens": count_in(object_in(told.get("input_tokens_details")).get("cached_tokens"))
         },
         "completion_tokens_details": {
-            "reasoning_tokens": _count(_object(told.get("output_tokens_details")).get("reasoning_tokens"))
+            "reasoning_tokens": count_in(object_in(told.get("output_tokens_details")).get("reasoning_tokens"))
         },
     }
-
-
-def _part(event: Json) -> int:
-    index = event.get("content_index")
-    return index if type(index) is int else 0
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _count(value: Any) -> int:
-    return int(value) if isinstance(value, int | float) else 0
-
-
-def _object(value: Any) -> Json:
-    return value if type(value) is dict else {}

@@ -6,15 +6,15 @@
     [ step.created  step.in_progress  step.delta* ]        the calls that the run waits for
     run.requires_action | run.completed | run.incomplete | run.failed | run.cancelling run.cancelled
 
-A message is closed when the first call begins: after that the run can only wait for outputs.
+The grammar knows one open message or call at a time. What is open is closed when the next one begins; text of a message
+that was closed goes on in a new message, and what comes for a closed call of a hosted tool is kept as an unknown event.
+After the first function call the run can only wait for outputs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-
-from pydantic_core import to_json
 
 from rx_assistant.dialects.parts import (
     Annotation,
@@ -32,6 +32,7 @@ from rx_assistant.dialects.parts import (
     Text,
     Unknown,
 )
+from rx_assistant.dialects.reading import Json, json_bytes
 from rx_assistant.events import (
     BY_NAME,
     Kind,
@@ -42,8 +43,9 @@ from rx_assistant.events import (
     unknown_kind,
 )
 
-Json = dict[str, Any]
 Pair = tuple[Kind, bytes]
+
+_COMPLETED: Final = Ending("completed")
 
 _RUN_DEFAULTS: Final[Json] = {
     "assistant_id": "",
@@ -114,11 +116,7 @@ class RunWriter:
         self._source = source
         if not self.has_started:
             self._start()
-        for message in [*self._messages.values()]:
-            self._end_message(message, ending)
-        for step in self._hosted.values():
-            self._end_step(step, _unfinished(ending), ending)
-        self._hosted.clear()
+        self._end_open(ending)
         self._end_run(ending)
         pairs, self._pairs = self._pairs, []
         return pairs
@@ -162,7 +160,7 @@ class RunWriter:
 
     def _message(self, key: str) -> _Message:
         message = self._messages.get(key)
-        if message is None:
+        if message is None or message.ended:
             message_id = self._new_id("msg_")
             step = self._begin_step({"type": "message_creation", "message_creation": {"message_id": message_id}})
             message = self._messages[key] = _Message(message_id, step)
@@ -188,7 +186,9 @@ class RunWriter:
         return message
 
     def _text(self, part: Text) -> None:
-        message = self._messages.get(part.message) or self._message(part.message)
+        message = self._messages.get(part.message)
+        if message is None or message.ended:
+            message = self._message(part.message)
         place = message.texts.get(part.part)
         if place is None:
             place = message.open_text(part.part)
@@ -196,7 +196,7 @@ class RunWriter:
                 message, {"index": place.index, "type": "text", "text": {"value": part.value, "annotations": []}}
             )
         else:
-            payload = place.prefix + to_json(part.value) + b"}}]}}"
+            payload = place.prefix + json_bytes(part.value) + b"}}]}}"
             self._pairs.append((ThreadMessageDelta, Sourced(payload, self._source)))
         place.fragments.append(part.value)
 
@@ -215,12 +215,12 @@ class RunWriter:
 
     def _delta(self, message: _Message, content: Json) -> None:
         value = {"id": message.id, "object": "thread.message.delta", "delta": {"content": [content]}}
-        self._put(ThreadMessageDelta, to_json(value))
+        self._put(ThreadMessageDelta, json_bytes(value))
 
     def _message_done(self, part: MessageDone) -> None:
         message = self._messages.get(part.message)
         if message is not None:
-            self._end_message(message, Ending("completed"))
+            self._end_message(message, _COMPLETED)
 
     def _end_message(self, message: _Message, ending: Ending) -> None:
         if message.ended:
@@ -238,7 +238,16 @@ class RunWriter:
 
     # -- steps and calls -----------------------------------------------------------------------------------------
 
+    def _end_open(self, ending: Ending) -> None:
+        """End the message or the hosted call that is open."""
+        for message in self._messages.values():
+            self._end_message(message, ending)
+        for step in self._hosted.values():
+            self._end_step(step, "completed" if ending.status == "completed" else _unfinished(ending), ending)
+        self._hosted.clear()
+
     def _begin_step(self, details: Json) -> _Step:
+        self._end_open(_COMPLETED)
         step = _Step(
             {
                 "id": self._new_id("step_"),
@@ -272,8 +281,6 @@ class RunWriter:
         self._emit(f"thread.run.step.{status}", value)
 
     def _call(self, part: Call) -> None:
-        for message in [*self._messages.values()]:
-            self._end_message(message, Ending("completed"))
         if self._calls is None:
             self._calls = self._begin_step({"type": "tool_calls", "tool_calls": []})
         function = {"name": part.name, "arguments": "", "output": None}
@@ -298,12 +305,18 @@ class RunWriter:
         self._step_delta(step, {"index": 0, **call})
 
     def _hosted_input(self, part: HostedInput) -> None:
-        step = self._hosted[part.key]
+        step = self._hosted.get(part.key)
+        if step is None:
+            self._unknown(Unknown("model.late_input"))
+            return
         step.calls[0][1].append(part.value)
         self._step_delta(step, {"index": 0, "type": "code_interpreter", "code_interpreter": {"input": part.value}})
 
     def _hosted_done(self, part: HostedDone) -> None:
-        step = self._hosted.pop(part.key)
+        step = self._hosted.pop(part.key, None)
+        if step is None:
+            self._unknown(Unknown("model.late_outputs"))
+            return
         outputs = (part.call.get("code_interpreter") or {}).get("outputs")
         if outputs:
             told = [{"index": index, **output} for index, output in enumerate(outputs)]
@@ -314,16 +327,16 @@ class RunWriter:
     def _step_delta(self, step: _Step, call: Json) -> None:
         details = {"type": "tool_calls", "tool_calls": [call]}
         value = {"id": step.value["id"], "object": "thread.run.step.delta", "delta": {"step_details": details}}
-        self._put(ThreadRunStepDelta, to_json(value))
+        self._put(ThreadRunStepDelta, json_bytes(value))
 
     # -- what has no twin ----------------------------------------------------------------------------------------
 
     def _reasoning(self, part: Reasoning) -> None:
         value = {"run_id": self._run["id"], "object": "thread.run.reasoning.delta", "delta": part.value}
-        self._put(ReasoningDelta, to_json(value))
+        self._put(ReasoningDelta, json_bytes(value))
 
     def _late_text(self, part: LateText) -> None:
-        self._put(unknown_kind(b"model.late_text"), to_json({"run_id": self._run["id"], "text": part.value}))
+        self._put(unknown_kind(b"model.late_text"), json_bytes({"run_id": self._run["id"], "text": part.value}))
 
     def _unknown(self, part: Unknown) -> None:
         known = part.name in BY_NAME or not part.name or not part.name.isprintable()
@@ -332,7 +345,7 @@ class RunWriter:
     # -- out -----------------------------------------------------------------------------------------------------
 
     def _emit(self, name: str, value: Json) -> None:
-        self._put(BY_NAME[name], to_json(value))
+        self._put(BY_NAME[name], json_bytes(value))
 
     def _put(self, kind: Kind, payload: bytes) -> None:
         self._pairs.append((kind, Sourced(payload, self._source)))
@@ -409,7 +422,7 @@ class _Message:
 
 def _text_prefix(message_id: str, index: int) -> bytes:
     """What stands before the text in each further delta of a text part."""
-    head = b'{"id":' + to_json(message_id) + b',"object":"thread.message.delta","delta":{"content":[{"index":'
+    head = b'{"id":' + json_bytes(message_id) + b',"object":"thread.message.delta","delta":{"content":[{"index":'
     return head + str(index).encode() + b',"type":"text","text":{"value":'
 
 

@@ -114,6 +114,8 @@ class ChatDecoding(_Translating):
         new_id: NewId = fresh_id,
         now: Now = seconds,
     ) -> None:
+        if thinking not in ("reasoning", "text"):
+            raise ValueError(f"thinking must be 'reasoning' or 'text', got {thinking!r}")
         reader = ChatReader(new_id, choice=choice, thinking=thinking)
         super().__init__(reader, run or {}, max_event_bytes, new_id=new_id, now=now)
 

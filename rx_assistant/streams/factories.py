@@ -21,6 +21,7 @@ from rx_assistant.streams.sources import AsyncReplayBody, AsyncSource, ReplayBod
 from rx_assistant.streams.sync_stream import AssistantStream
 
 if TYPE_CHECKING:
+    from rx_assistant.dialects.chat import ThinkingPolicy
     from rx_assistant.streams.base import OnSubscribe, Replay
     from rx_assistant.streams.body import AsyncBody
     from rx_assistant.streams.decoding import Decoding
@@ -43,6 +44,7 @@ def replay(
     on_subscribe: OnSubscribe | None = None,
     dialect: StreamDialect = "assistants",
     choice: int = 0,
+    thinking: ThinkingPolicy = "reasoning",
 ) -> AssistantStream:
     """Return the stream of a recording; it ends by the same rules as a live one.
 
@@ -57,6 +59,8 @@ def replay(
         dialect: The protocol of the recording: `"assistants"`, `"chat"` (Chat Completions) or `"responses"`. The last
             two are translated into Assistants events; `event.source` is the payload that an event comes from.
         choice: Which of several choices of a Chat Completions stream becomes the run.
+        thinking: `"text"` leaves a leading `<think>…</think>` of a Chat Completions stream in the text; by default it
+            is reasoning.
 
     Raises:
         ValueError: an option has an unknown value.
@@ -68,7 +72,7 @@ def replay(
         replay=replay,
         max_event_bytes=max_event_bytes,
         on_subscribe=on_subscribe,
-        decoding=decoding_of(dialect, max_event_bytes, choice),
+        decoding=decoding_of(dialect, max_event_bytes, choice, thinking),
     )
 
 
@@ -82,6 +86,7 @@ def replay_async(
     on_subscribe: OnSubscribe | None = None,
     dialect: StreamDialect = "assistants",
     choice: int = 0,
+    thinking: ThinkingPolicy = "reasoning",
 ) -> AsyncAssistantStream:
     """Return the asynchronous stream of a recording: `replay`, on asyncio and trio.
 
@@ -97,25 +102,31 @@ def replay_async(
         replay=replay,
         max_event_bytes=max_event_bytes,
         on_subscribe=on_subscribe,
-        decoding=decoding_of(dialect, max_event_bytes, choice),
+        decoding=decoding_of(dialect, max_event_bytes, choice, thinking),
     )
 
 
-def decoding_of(dialect: StreamDialect, max_event_bytes: int, choice: int = 0) -> Decoding:
+def decoding_of(
+    dialect: StreamDialect, max_event_bytes: int, choice: int = 0, thinking: ThinkingPolicy = "reasoning"
+) -> Decoding:
     """Return the decoding of one stream in that protocol.
 
     Raises:
-        ValueError: the protocol is unknown, or it has no choices.
+        ValueError: the protocol is unknown, or it has no choices or tags.
     """
     if dialect not in ("assistants", "chat", "responses"):
         raise ValueError(f"dialect must be 'assistants', 'chat' or 'responses', got {dialect!r}")
     if choice and dialect != "chat":
         raise ValueError(f"choice must be 0 unless dialect is 'chat', got {choice!r}")
+    if thinking != "reasoning" and dialect != "chat":
+        raise ValueError(f"thinking must be 'reasoning' unless dialect is 'chat', got {thinking!r}")
     if dialect == "assistants":
         return AssistantsDecoding(max_event_bytes)
     from rx_assistant.streams.dialects import ChatDecoding, ResponsesDecoding
 
-    return ChatDecoding(max_event_bytes, choice=choice) if dialect == "chat" else ResponsesDecoding(max_event_bytes)
+    if dialect == "responses":
+        return ResponsesDecoding(max_event_bytes)
+    return ChatDecoding(max_event_bytes, choice=choice, thinking=thinking)
 
 
 def _check_pace(chunk_size: int | None, events_per_second: float | None) -> None:
@@ -133,12 +144,13 @@ def from_response(
     on_subscribe: OnSubscribe | None = None,
     dialect: StreamDialect = "assistants",
     choice: int = 0,
+    thinking: ThinkingPolicy = "reasoning",
 ) -> AssistantStream | AsyncAssistantStream:
     """Return the stream of an open response of httpx or httpx2 whose body was not read yet.
 
     A response of an asynchronous client gives an AsyncAssistantStream. Closing the stream closes the response. An event
-    of more than `max_event_bytes` bytes ends the stream with EventTooLargeError. `dialect` and `choice` are those of
-    `replay`.
+    of more than `max_event_bytes` bytes ends the stream with EventTooLargeError. `dialect`, `choice` and `thinking` are
+    those of `replay`.
 
     Raises:
         TypeError: `response` is not a response of httpx or httpx2.
@@ -149,7 +161,7 @@ def from_response(
         raise TypeError(f"response must be an open response of httpx or httpx2, got {type(response).__name__}")
     if response.is_stream_consumed or response.is_closed:
         raise ValueError("the body of this response has been read already: open the response with client.stream(...)")
-    decoding = decoding_of(dialect, max_event_bytes, choice)
+    decoding = decoding_of(dialect, max_event_bytes, choice, thinking)
     if dialect != "assistants":
         welcome_json(response)
     if hasattr(stream, "__aiter__") and not hasattr(stream, "__iter__"):

@@ -53,6 +53,14 @@ CALLS = {
         [call("f", "{}", index=0, id="a"), call("g", "{}", index=1, id="a")],
         [("a", "f", "{}"), ("call_6", "g", "{}")],
     ),
+    "the legacy field before the list does not run into it": (
+        [chunk({"function_call": {"name": "f", "arguments": "{}"}}), call("g", "{}", index=0, id="a")],
+        [("call_1", "f", "{}"), ("a", "g", "{}")],
+    ),
+    "name and arguments beside the id": (
+        [chunk({"tool_calls": [{"index": 0, "id": "a", "name": "f", "arguments": "{}"}]})],
+        [("a", "f", "{}")],
+    ),
     "a call whose name never comes is kept": ([call(None, "{}", index=0, id="a")], [("a", "", "{}")]),
 }
 
@@ -81,6 +89,12 @@ ENDINGS = {
         [call("f", '{"x', index=0, id="a"), chunk({}, "length")], True, "incomplete", None,
     ),
     "content_filter fails": ([TEXT, chunk({}, "content_filter")], True, "failed", "content_filter"),
+    "words of other protocols in any case of letters": ([TEXT, chunk({}, "MAX_TOKENS")], True, "incomplete", None),
+    "model_length is a length": ([TEXT, chunk({}, "model_length")], True, "incomplete", None),
+    "SAFETY is a filter": ([TEXT, chunk({}, "SAFETY")], True, "failed", "content_filter"),
+    "an unknown word does not decide": ([TEXT, chunk({}, "EOS_TOKEN")], True, "completed", None),
+    "the detail of a web framework": ([{"detail": "no such model"}], False, "failed", "no such model"),
+    "and after some text": ([TEXT, {"message": "no memory", "code": 500}], False, "failed", "no memory"),
     "the word error fails": ([TEXT, chunk({}, "error")], True, "failed", "'error'"),
     "the last word counts": ([TEXT, chunk({}, "length"), STOP], True, "completed", None),
     "no content is no answer": ([STOP], True, "failed", "gave no answer"),
@@ -95,6 +109,35 @@ ENDINGS = {
         [{"choices": [{"index": 0, "delta": {}, "error": {"message": "upstream"}}]}], False, "failed", "upstream",
     ),
 }  # fmt: skip
+
+
+CHUNKS = {
+    "content as one object": (b'{"choices":[{"delta":{"content":{"type":"text","text":"Hi"}}}]}', "Hi"),
+    "one choice that is no list, its index in quotes": (b'{"choices":{"index":"0","delta":{"content":"Hi"}}}', "Hi"),
+    "bytes that are not UTF-8": (b'{"choices":[{"index":0,"delta":{"content":"H\xff"}}]}', "H\ufffd"),
+    "a number of 5,000 digits": (b'{"n":%s,"choices":[{"delta":{"content":"Hi"}}]}' % (b"9" * 5000), "Hi"),
+    "endless and missing numbers": (
+        b'{"usage":{"prompt_tokens":1e400,"total_tokens":NaN},"choices":[{"delta":{"content":"Hi"}}]}', "Hi",
+    ),
+    "an index of 5,000 digits": (
+        b'{"choices":[{"index":0,"delta":{"content":"Hi","tool_calls":[{"index":"%s"}]}}]}' % (b"9" * 5000), "Hi",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("claim", CHUNKS)
+def test_what_is_off_costs_only_itself(claim: str) -> None:
+    sent, text = CHUNKS[claim]
+    assert turns.chat(b"data: " + sent + b"\n\n" + body(STOP)).text == text
+
+
+def test_counts_may_be_text_and_the_end_may_have_blanks() -> None:
+    usage = chunk({}, "stop") | {"usage": {"prompt_tokens": "3", "completion_tokens": 4.0}}
+    run = turns.chat(body(TEXT, usage, done=False) + b"data:   [DONE] \n\n").run
+    assert run.usage is not None
+    assert (run.usage.prompt_tokens, run.usage.completion_tokens, run.usage.total_tokens) == (3, 4, 7)
+    assert run.status == "completed"
+    assert turns.chat(body(TEXT, done=False) + b"data:   [DONE] \n\n").run.status == "completed"
 
 
 @pytest.mark.parametrize("claim", ENDINGS)

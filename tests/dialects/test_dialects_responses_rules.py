@@ -69,6 +69,34 @@ def test_parallel_calls_share_one_step() -> None:
     assert [one.event for one in found.events].count("thread.run.step.created") == 1
 
 
+def test_items_told_at_once_are_messages_one_after_the_other() -> None:
+    found = told(added("message", 0), delta("a", 0), delta("b", 1), delta("c", 0), ended())
+    assert found.text == "abc"
+    assert [one.event for one in found.events].count("thread.message.completed") == 3
+
+
+def test_arguments_that_are_an_object_become_json() -> None:
+    assert told(done("function_call", call_id="a", name="f", arguments={"x": 1}), ended()).calls == [
+        ("a", "f", '{"x":1}')
+    ]
+
+
+def test_what_is_off_costs_only_itself() -> None:
+    found = told(
+        {"type": ["response.created"]},
+        {"type": "response.output_text.annotation.added", "annotation": {"type": {}, "file_id": 5}},
+        {"type": "response.code_interpreter_call_code.delta", "output_index": 4, "delta": "1+1"},
+        done("code_interpreter_call", 4, id="ci_1", status=[], outputs=5),
+        done("reasoning", 5, summary=5, content={}),
+        delta("Hel", 6, content_index=[]),
+        b'{"type":"response.output_text.delta","output_index":"6","delta":"l\xff"}',
+        {"type": "response.completed", "response": {"output": 5, "usage": {"input_tokens": float("inf")}}},
+    )
+    assert (found.text, found.run.status) == ("Hell\ufffd", "completed")
+    assert found.run.usage is not None
+    assert found.run.usage.total_tokens == 0
+
+
 def test_code_and_its_logs_are_a_step_of_their_own() -> None:
     events = [
         added("code_interpreter_call", id="ci_1"),

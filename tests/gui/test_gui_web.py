@@ -82,9 +82,9 @@ def test_several_browsers_follow_one_run_and_late_ones_miss_nothing(server: Serv
     with look() as first, look() as second:
         ask(first, "What is the weather in Lisbon, and in Tokyo?")
         for browser in (first, second):
-            browser.wait(f"{TEXT}.includes('anything else') && {READY}")
+            browser.wait(f"{TEXT}.includes('Is there anything else') && {READY}")
         with look() as late:
-            late.wait(f"{TEXT}.includes('anything else') && {READY}")
+            late.wait(f"{TEXT}.includes('Is there anything else') && {READY}")
             texts = [browser.run(TEXT) for browser in (first, second, late)]
     assert texts[0] == texts[1] == texts[2]
     assert texts[0].startswith("What is the weather in Lisbon, and in Tokyo?")
@@ -135,7 +135,7 @@ def test_enter_during_a_run_asks_next_and_keeps_what_is_typed_and_where_one_read
         ask(browser, "The time in Prague?")
         browser.run("page.scrollTop = 0; field.value = 'half a quest'")
         browser.wait("page.querySelector('.waiting')?.textContent === 'The time in Prague?'")
-        browser.wait(f"{TEXT}.includes('anything else') && {READY}")
+        browser.wait(f"{TEXT}.includes('Is there anything else') && {READY}")
         assert browser.run("[page.scrollTop, field.value].join()") == "0,half a quest"
         assert browser.run("page.querySelectorAll('.waiting').length") == 0
     assert sum(request.path.endswith("/cancel") for request in server.requests) == 0

@@ -378,6 +378,28 @@ def test_choice_picks_the_run() -> None:
     assert [event.source["choices"][0]["delta"]["content"] for event in others[:2]] == ["B", "b"]
 
 
+@pytest.mark.anyio
+async def test_a_leading_think_tag_stays_in_the_text_where_it_is_wanted() -> None:
+    body = b'data: {"choices":[{"delta":{"content":"<think>hm</think>Hi"},"finish_reason":"stop"}]}\n\n'
+    assert "".join(rx_assistant.replay([body], dialect="chat").text_deltas) == "Hi"
+    assert "".join(rx_assistant.replay([body], dialect="chat", thinking="text").text_deltas) == "<think>hm</think>Hi"
+    async with rx_assistant.replay_async([body], dialect="chat", thinking="text") as stream:
+        assert "".join([text async for text in stream.text_deltas]) == "<think>hm</think>Hi"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"thinking": "text"}, "thinking must be 'reasoning' unless dialect is 'chat', got 'text'"),
+        ({"dialect": "responses", "thinking": "text"}, "thinking must be 'reasoning' unless dialect is 'chat'"),
+        ({"dialect": "chat", "thinking": "none"}, "thinking must be 'reasoning' or 'text', got 'none'"),
+    ],
+)
+def test_wrong_options_about_thinking_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        rx_assistant.replay(b"", **options)
+
+
 @pytest.mark.parametrize(
     "options", [{"dialect": "chatty"}, {"dialect": "responses", "choice": 1}, {"choice": 1}], ids=str
 )
