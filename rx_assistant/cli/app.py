@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -50,6 +48,8 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _complain(error: Exception, code: int, debug: bool) -> int:
+    import traceback
+
     from rx_assistant.gui import printable
 
     message = " ".join(str(error).split()) or type(error).__name__
@@ -66,10 +66,13 @@ def _let_any_text_through() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    if sys.stderr.isatty() and logging.lastResort is not None:
+    if sys.stderr.isatty():
+        import logging
+
         from rx_assistant.cli.output import PrintableFormatter
 
-        logging.lastResort.setFormatter(PrintableFormatter())
+        if logging.lastResort is not None:
+            logging.lastResort.setFormatter(PrintableFormatter())
 
 
 def _forget_stdout() -> None:
@@ -106,6 +109,13 @@ def remote_options(command: F) -> F:
     return click.option(
         "--base-url", envvar="OPENAI_BASE_URL", callback=_named, help="Server to talk to (OPENAI_BASE_URL)."
     )(command)
+
+
+def _show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    """Print the version. It is looked up here only, because that takes longer than all of `--help`."""
+    if wanted and not context.resilient_parsing:
+        click.echo(f"rx-assistant {rx_assistant.__version__}")
+        context.exit()
 
 
 def _mapped(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -187,7 +197,14 @@ def debug_option(command: F) -> F:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(rx_assistant.__version__, "--version", message="rx-assistant %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 @debug_option
 def cli() -> None:
     """Talk to an Assistants server, replay its streams, or be one.
@@ -387,6 +404,8 @@ def serve(
     from rx_assistant import local
 
     if sys.stderr.isatty():
+        import logging
+
         from rx_assistant.cli.output import PrintableFormatter
 
         handler = logging.StreamHandler()

@@ -410,3 +410,14 @@ def test_a_question_of_any_bytes_is_asked_in_any_locale(locale: str, question: b
     done = subprocess.run(command, capture_output=True, timeout=GUARD, env=environment(**LOCALES[locale]), check=False)
     assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr
     assert len(done.stdout) > 10
+
+
+def test_help_loads_nothing_that_it_does_not_show() -> None:
+    code = (
+        "import sys; from rx_assistant.cli import run; run(['--help'])\n"
+        "slow = {'importlib.metadata', 'msgspec', 'pydantic', 'reactivex', 'rich', 'httpx', 'asyncio'}\n"
+        "print(slow & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.startswith("Usage: rx-assistant")
+    assert done.stderr == "set()\n"

@@ -144,6 +144,15 @@ def test_no_proxy_names_hosts_that_are_reached_directly(face: Callable[..., int]
         assert proxy.tunnels == []
 
 
+def test_an_entry_in_netrc_changes_nothing(face: Callable[..., int], expected: int, tmp_path: Path) -> None:
+    file = tmp_path / "netrc"
+    file.write_text("machine localhost login me password secret\nmachine 127.0.0.1 login me password secret\n")
+    with Loopback(whole) as server:
+        with mock.patch.dict(os.environ, {"NETRC": str(file)}):
+            assert face(server.url) == expected
+        assert "authorization" not in server.requests[0].headers
+
+
 def test_a_proxy_that_wants_a_password_is_asked_once(face: Callable[..., int]) -> None:
     async def refuses(request: Received, wire: Wire) -> None:
         await wire.reply(407, headers={"proxy-authenticate": "Basic"})
