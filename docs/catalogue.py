@@ -203,7 +203,7 @@ def _shown(annotation: object) -> str:
     """A type as a person writes it."""
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     text = SHORTER.sub("", text).replace("NoneType", "None")
-    text = re.sub(r"ForwardRef\('(.*?)', module='\w+'\)", r"\1", text)
+    text = re.sub(r"ForwardRef\('(.*?)'(?:, module='\w+')?\)", r"\1", text)
     while text != (plain := re.sub(r"Annotated\[((?:[^][]|\[[^][]*\])*), <\w+ object at \w+>\]", r"\1", text)):
         text = plain
     text = re.sub(r"^Required\[(.*)\]$", r"\1", text)
@@ -259,17 +259,24 @@ def _types() -> str:
         "# Types",
         "Objects of the wire, under the SDK's names, in `rx_assistant.types`. They are read-only pydantic models. A "
         "value of a wrong type stays as it is; a field that is missing is None. Times are seconds since 1970.",
+        "Types whose names end with `Param` are dicts that [methods](client.md) take.",
     ]
     for name in sorted(types.__all__):
         kind = getattr(types, name)
         if inspect.isclass(kind) and issubclass(kind, BaseModel):
-            lines.append(f"## `{name}`")
-            if doc := inspect.getdoc(kind) if kind.__doc__ else "":
-                lines.append(_prose(doc))
-            rows = [f"| `{field}` | {_code(_shown(info.annotation))} |" for field, info in kind.model_fields.items()]
-            if rows:
-                lines.append("| field | type |\n|---|---|\n" + "\n".join(rows))
-    return "\n\n".join(lines) + "\n"
+            fields = {field: (_shown(info.annotation), "") for field, info in kind.model_fields.items()}
+        elif name.endswith("Param") and hasattr(kind, "__required_keys__"):
+            required = kind.__required_keys__
+            fields = {
+                field: (_shown(annotation), "required" if field in required else "")
+                for field, annotation in kind.__annotations__.items()
+            }
+        else:
+            continue
+        lines += [f"## `{name}`", _prose(inspect.getdoc(kind) or "") if kind.__doc__ else ""]
+        rows = [f"| `{field}` | {_code(shown)} | {needed} |" for field, (shown, needed) in fields.items()]
+        lines += ["| field | type | |\n|---|---|---|\n" + "\n".join(rows)] if rows else []
+    return "\n\n".join(line for line in lines if line) + "\n"
 
 
 def _errors() -> str:
