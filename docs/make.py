@@ -35,9 +35,6 @@ COPIED = {
 }
 """Pages of the repository outside docs/, and their names in the site."""
 
-LATER = ("web.md", "relay.md")
-"""Pages that the navigation has a place for, and that may not be written yet."""
-
 OBJECTS = {
     "streams": ("Streams", "AssistantStream AsyncAssistantStream replay replay_async from_events from_response"),
     "handlers": ("Handlers", "AssistantEventHandler AsyncAssistantEventHandler"),
@@ -104,11 +101,8 @@ def write_pages(folder: Path) -> None:
 
 
 def configuration(folder: Path) -> str:
-    """zensical.toml with the examples in its navigation, and without pages that are not written yet."""
+    """zensical.toml with the examples in its navigation."""
     text = (ROOT / "zensical.toml").read_text("utf-8")
-    for page in LATER:
-        if not (folder / page).exists():
-            text = text.replace(f'        "{page}",\n', "")
     pages = sorted(f"examples/{page.name}" for page in (folder / "examples").glob("*.md"))
     return text.replace('"examples/*"', ", ".join(f'"{page}"' for page in pages))
 

@@ -91,6 +91,7 @@ PARAMETERS: Final = {
     "rewrite_query": "Whether the server may rewrite the query.",
     "role": "`user` or `assistant`.",
     "run_id": "Only messages of this run.",
+    "snapshot": "The state that is known.",
     "safety_identifier": "A stable name for the user, to detect misuse.",
     "seed": "Requests with the same seed give similar answers.",
     "service_tier": "The tier of service that the request is for.",

@@ -398,6 +398,7 @@ def processes(server: Server, tmp_path: Path) -> Iterator[tuple[str, psutil.Proc
 
 
 @in_a_browser
+@pytest.mark.timeout(300)
 def test_two_processes_serve_one_conversation_and_survive_each_other(
     processes: tuple[str, psutil.Process], chromium: Any
 ) -> None:

@@ -92,7 +92,7 @@ def test_every_public_name_is_documented() -> None:
 
 
 def test_importing_the_package_loads_no_leaf() -> None:
-    leaves = ("gui", "local", "client", "cli", "loops", "handlers", "polling", "streams")
+    leaves = ("gui", "local", "web", "client", "cli", "loops", "handlers", "polling", "streams")
     code = (
         "import sys, rx_assistant\n"
         f"loaded = [name for name in {leaves!r} if 'rx_assistant.' + name in sys.modules]\n"

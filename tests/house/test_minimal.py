@@ -12,11 +12,11 @@ from zipfile import PyZipFile
 
 import pytest
 
-TESTED = ("local", "cli", "documents", "embeddings", "redis", "textual")
+TESTED = ("local", "cli", "documents", "embeddings", "textual", "redis", "web", "ag-ui")
 ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = (
     *("starlette", "uvicorn", "python_multipart", "yaml", "click", "rich", "textual", "trio", "PySide6", "PyQt6"),
-    *("pypdf", "docx", "pptx", "openpyxl", "lxml", "redis"),
+    *("pypdf", "docx", "pptx", "openpyxl", "lxml", "ag_ui", "redis"),
 )
 WITHOUT = f"""
 import sys
@@ -62,7 +62,8 @@ print(AssistantClient.__name__, TextDelta.__name__, len(rx_assistant.types.__all
 
 
 @pytest.mark.parametrize(
-    "name", ["rx_assistant", "rx_assistant.local", "rx_assistant.gui", "rx_assistant.local.engine"]
+    "name",
+    ["rx_assistant", "rx_assistant.local", "rx_assistant.gui", "rx_assistant.local.engine", "rx_assistant.web"],
 )
 def test_pydoc_shows_the_packages_without_extras(name: str) -> None:
     page = run(f"import pydoc; print(pydoc.render_doc({name!r}, renderer=pydoc.plaintext))")
@@ -93,6 +94,23 @@ except ImportError as error:
     print(error)
 """
     assert run(code) == "None\nRedisRelay needs the extra: pip install 'rx_assistant[redis]'\n"
+
+
+def test_a_response_and_ag_ui_name_their_extras() -> None:
+    code = """
+import rx_assistant
+for name in ("EventStreamResponse", "ag_ui"):
+    try:
+        getattr(rx_assistant.web, name)
+    except ImportError as error:
+        print(error)
+print(rx_assistant.web.EventStream.__name__, hasattr(rx_assistant.web, "nothing"))
+"""
+    assert run(code).splitlines() == [
+        "EventStreamResponse needs another package: pip install 'rx_assistant[web]'",
+        "AG-UI needs another package: pip install 'rx_assistant[ag-ui]'",
+        "EventStream False",
+    ]
 
 
 def test_the_lower_bounds_are_those_that_are_tested() -> None:
