@@ -82,6 +82,7 @@ class RedisRelay(Relay):
         self._connecting = threading.Lock()
         self._client: Any = None
         self._blocking: Any = None
+        self._is_shut = False
         self._is_cluster = False
         self._readers: dict[int, _Reader] = {}
         self._reading = threading.Lock()
@@ -91,6 +92,8 @@ class RedisRelay(Relay):
     def _connected(self) -> Any:
         """The client for everything that does not block."""
         with self._connecting:
+            if self._is_shut:
+                raise RelayConnectionError("the relay was closed", "")
             if self._client is None:
                 client = self._single(_SOCKET_SECONDS)
                 self._is_cluster = bool(client.info("cluster").get("cluster_enabled"))
@@ -107,7 +110,7 @@ class RedisRelay(Relay):
             timeout=_SOCKET_SECONDS,
             **{"socket_timeout": timeout, "retry": Retry(NoBackoff(), 1), **self._options},
         )
-        return redis.Redis(connection_pool=pool)
+        return redis.Redis.from_pool(pool)  # closing the client closes the pool
 
     def _cluster(self, timeout: float) -> Any:
         from redis.cluster import RedisCluster
@@ -270,6 +273,8 @@ class RedisRelay(Relay):
         super().close()
         for reader in tuple(self._readers.values()):
             reader.close()
+        with self._connecting:
+            self._is_shut = True
         for client in (self._blocking, self._client):
             if client is not None:
                 client.close()
