@@ -128,9 +128,9 @@ def from_the_page(request: Request) -> bool:
     return request.headers.get("origin") in own and kind in ("application/json", "application/octet-stream")
 
 
-def application(talk: Conversation, relay: Relay) -> Starlette:
-    """The page, its events, and what people do."""
-    leaving = threading.Event()
+def application(talk: Conversation, shared: Relay | None = None) -> Starlette:
+    """The page, its events, and what people do. Without a relay that processes share, it needs no other process."""
+    relay, leaving = shared or MemoryRelay(), threading.Event()
     holder = threading.Thread(target=hold, args=(talk, relay, leaving))
 
     @asynccontextmanager
@@ -182,7 +182,7 @@ def worker() -> Starlette:
     """The application of one process."""
     url = os.environ.get("REDIS_URL")
     talk = Conversation(**json.loads(os.environ["CONCIERGE_TALK"]))
-    return application(talk, RedisRelay(url, lease=3) if url else MemoryRelay())
+    return application(talk, RedisRelay(url, lease=3) if url else None)
 
 
 def main() -> None:

@@ -48,10 +48,8 @@ def page(server: Server) -> Iterator[str]:
     from concierge import conversation
     from web import application
 
-    from rx_assistant.relay import MemoryRelay
-
     with conversation() as talk, socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(application(talk, MemoryRelay()), log_level="error", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(application(talk), log_level="error", timeout_graceful_shutdown=1)
         site = uvicorn.Server(config)
         serving = threading.Thread(target=site.run, args=([listener],))
         serving.start()
