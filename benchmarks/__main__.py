@@ -22,6 +22,7 @@ TABLES = (
     "fanout",
     "concurrent",
     "polling",
+    "relay",
     "memory",
     "arguments",
     "imports",

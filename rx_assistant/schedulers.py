@@ -221,6 +221,9 @@ class LoopWaker:
 
     async def sleep(self, seconds: float | None) -> None:
         """Return when woken, or after `seconds`; then clear the flag."""
-        with anyio.move_on_after(seconds):
+        if seconds is None:  # a cancel scope would be half of the cost
             await self._event.wait()
+        else:
+            with anyio.move_on_after(seconds):
+                await self._event.wait()
         self._event = anyio.Event()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, overload
 
 from reactivex import Observable
 
+from rx_assistant.hot import SyncBlock
 from rx_assistant.relay.entries import Command, Entry, RelayState, position_of
 from rx_assistant.relay.following import FollowedAsyncStream, FollowedStream, Follower
 from rx_assistant.relay.publishing import Publication, Sender, publishing
@@ -30,7 +31,7 @@ Outcome: TypeAlias = Literal["ok", "fenced", "ended", "behind", "lost"]
 """What became of a write. `behind`: the relay lacks events before it. `lost`: it has no such run any more."""
 
 
-class Relay(ABC):
+class Relay(SyncBlock, ABC):
     """Runs that are published by one process and followed by any number of processes.
 
     `MemoryRelay` serves one process, `RedisRelay` many. Operators, handlers and loops work on a followed stream as on

@@ -48,7 +48,7 @@ class Follower:
 
     def cursor_after(self, events: int) -> str | None:
         """The cursor after so many events of the stream; None inside the compacted state."""
-        if events < self._lead:
+        if self._compacts or events < self._lead:
             return None
         return cursor_at(self._start + events - self._lead, self.tail.generation)
 
@@ -63,7 +63,8 @@ class Follower:
         self._compacts = False
         events, self._start = caught_up(self.relay, self.key)
         self._lead = len(events)
-        self.tail.begin_at(self._start)
+        state = self.relay.state(self.key)
+        self.tail.begin_at(self._start, 0 if state is None else state.generation)
         return b"".join(map(frame, events))
 
     def takes(self) -> Any:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from rx_assistant.errors import ConfigurationError, RelayConnectionError
-from rx_assistant.hot import start_thread
+from rx_assistant.hot import Sleepers, start_thread
 from rx_assistant.relay import scripts
 from rx_assistant.relay.base import Relay
 from rx_assistant.relay.entries import Command, Entry, RelayState
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from rx_assistant.relay.publishing import Write
 
 _LAST: Final = str(2**64 - 1)  # the greatest second half of an entry's id
-_GAP: Final = 0.004  # seconds between two reads of many runs, so that one read gives the news of several
-_MANY: Final = 16
+_GAP: Final = 0.0001  # seconds for each run that is followed, from one read to the next, which costs Redis 4 µs a run
 _BLOCK: Final = 2.0  # seconds that one read waits for news at most
 _SOCKET_SECONDS: Final = 5.0
 _COMMANDS_KEPT: Final = 1000
@@ -82,6 +81,7 @@ class RedisRelay(Relay):
         self._options = {"protocol": 2, "socket_connect_timeout": _SOCKET_SECONDS, **redis_options}
         self._connecting = threading.Lock()
         self._client: Any = None
+        self._blocking: Any = None
         self._is_cluster = False
         self._readers: dict[int, _Reader] = {}
         self._reading = threading.Lock()
@@ -115,9 +115,12 @@ class RedisRelay(Relay):
         return RedisCluster.from_url(self._url, **{"socket_timeout": timeout, **self._options})
 
     def reading_client(self) -> Any:
-        """A client of its own for reads that block."""
+        """The client for reads that block."""
         self._connected()
-        return (self._cluster if self._is_cluster else self._single)(_BLOCK + _SOCKET_SECONDS)
+        with self._connecting:
+            if self._blocking is None:
+                self._blocking = (self._cluster if self._is_cluster else self._single)(_BLOCK + _SOCKET_SECONDS)
+            return self._blocking
 
     @contextmanager
     def _reaching(self, key: str) -> Iterator[Any]:
@@ -250,6 +253,11 @@ class RedisRelay(Relay):
         with self._reaching(key):
             return self._is_cluster
 
+    @property
+    def watched(self) -> int:
+        """How many runs are followed or published here."""
+        return sum(len(reader.places) for reader in tuple(self._readers.values()))
+
     def ring(self, name: str) -> None:
         """Wake the reader that waits for this key."""
         with self._reaching(name) as client:
@@ -257,11 +265,14 @@ class RedisRelay(Relay):
             client.pexpire(name, 60_000)
 
     def close(self) -> None:
+        if self._closed.is_set():
+            return
         super().close()
         for reader in tuple(self._readers.values()):
             reader.close()
-        if self._client is not None:
-            self._client.close()
+        for client in (self._blocking, self._client):
+            if client is not None:
+                client.close()
 
 
 class _Reader:
@@ -271,17 +282,17 @@ class _Reader:
         self._relay = relay
         self._wake = wake
         self._wake_id = "0-0"
-        self._places: dict[str, str] = {}  # key → the id of its last entry that was read
+        self.places: dict[str, str] = {}  # key → the id of its last entry that was read
         self._takes: dict[str, tuple[Callable[[list[Any]], None], ...]] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._client: Any = None
+        self._sleepers = Sleepers()
 
     def watch(self, name: str, place: str, take: Callable[[list[Any]], None]) -> Callable[[], None]:
         """Give the entries of a key after a place to `take`; returns the function that stops it."""
         with self._lock:
             self._takes[name] = (*self._takes.get(name, ()), take)
-            self._places[name] = place
+            self.places[name] = place
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="rx-assistant-relay-reader", daemon=True)
                 start_thread(self._thread)
@@ -298,7 +309,7 @@ class _Reader:
                     self._takes[name] = left
                     return
                 self._takes.pop(name, None)
-                self._places.pop(name, None)
+                self.places.pop(name, None)
                 is_idle = not self._takes
             if is_idle:
                 try:
@@ -312,16 +323,12 @@ class _Reader:
         """End the thread."""
         with self._lock:
             self._takes.clear()
-            self._places.clear()
-            thread, client = self._thread, self._client
+            self.places.clear()
         try:
             self._relay.ring(self._wake)
         except RelayConnectionError:
             pass
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(_BLOCK + 1)
-        if client is not None:
-            client.close()
+        self._sleepers.sleep(lambda: self._thread is None, _BLOCK + 1)
 
     def _run(self) -> None:
         pause = 0.0
@@ -329,24 +336,22 @@ class _Reader:
             with self._lock:
                 if not self._takes:
                     self._thread = None
+                    self._sleepers.wake()
                     return
-                places = dict(self._places)
+                places = dict(self.places)
             begun = time.monotonic()
             try:
                 self._read(places)
                 pause = 0.0
             except (redis.RedisError, OSError, RelayConnectionError):
                 pause = min(max(2 * pause, 0.05), 1.0)
-                self._client = None
-            gap = _GAP - (time.monotonic() - begun) if len(places) > _MANY else 0.0
+            gap = _GAP * self._relay.watched - (time.monotonic() - begun)
             if max(gap, pause) > 0:
                 time.sleep(max(gap, pause))
 
     def _read(self, places: dict[str, str]) -> None:
-        if self._client is None:
-            self._client = self._relay.reading_client()
         wanted = cast("Any", {self._wake: self._wake_id, **places})
-        reply = self._client.xread(wanted, count=256, block=int(_BLOCK * 1000))
+        reply = self._relay.reading_client().xread(wanted, count=256, block=int(_BLOCK * 1000))
         for name, found in reply or ():
             self._take(name.decode(), places, found)
 
@@ -357,8 +362,8 @@ class _Reader:
             return
         with self._lock:
             takes = self._takes.get(name, ())
-            if self._places.get(name) == places[name]:  # else it is watched anew, from another place
-                self._places[name] = last
+            if self.places.get(name) == places[name]:  # else it is watched anew, from another place
+                self.places[name] = last
         for take in takes:
             take(found)
 

@@ -36,6 +36,7 @@ from rx_assistant.schedulers import LoopWaker, current_event_loop
 if TYPE_CHECKING:
     from rx_assistant.relay.base import Relay
     from rx_assistant.relay.entries import RelayState
+    from rx_assistant.schedulers import EventLoop
 
 Step: TypeAlias = Literal["wait", "load", "check", "take"]
 WAIT: Final = "wait"
@@ -139,17 +140,22 @@ class Tail:
         self._queue: deque[Entry] = deque()
         self._lock = threading.Lock()
         self._sleepers = Sleepers()
+        self._loop: EventLoop | None = None
         self._waker: LoopWaker | None = None
+        self._stop_alarm: Callable[[], None] | None = None
+        self._alarm_at = 0.0
         self._closed = False
         self._ended = False
         self._known = False  # whether the run was ever seen
+        self._is_dead = False  # whether the producer was dead at the last look
         self._due = 0.0  # when to look at the state of the run
         self._idle_until = 0.0  # until then it is no use to read a page
         self._since: float | None = None  # since when the run is unknown, its producer dead or the relay out of reach
 
-    def begin_at(self, position: int) -> None:
+    def begin_at(self, position: int, generation: int) -> None:
         """Begin at another place; before the first entry was asked for."""
         self.position = self._next = position
+        self.generation = generation
 
     # -- the hub's side ------------------------------------------------------------------------------------------
 
@@ -174,6 +180,26 @@ class Tail:
         self._closed = True
         self._hubs.leave(self)
         self._wake()
+        if self._loop is not None:
+            self._loop.call_soon(self._silence)
+
+    def _set_alarm(self, loop: EventLoop) -> None:
+        """Wake the task when `poll()` is due. One alarm serves many waits, so that a wait for an entry is cheap."""
+        at = time.monotonic() + self.seconds
+        if self._stop_alarm is not None and self._alarm_at > at + 0.001:
+            self._silence()
+        if self._stop_alarm is None:
+            self._alarm_at = at
+            self._stop_alarm = loop.call_later(self.seconds, self._alarm)
+
+    def _alarm(self) -> None:
+        self._stop_alarm = None
+        self._wake()
+
+    def _silence(self) -> None:
+        stop, self._stop_alarm = self._stop_alarm, None
+        if stop is not None:
+            stop()
 
     # -- the decision --------------------------------------------------------------------------------------------
 
@@ -185,18 +211,16 @@ class Tail:
             if self._queue:
                 return self._given(self._queue.popleft())
         now = time.monotonic()
-        if self._hub is None or now >= self._due:
-            return CHECK
-        if self._hub.latest > self._next and now >= self._idle_until:
+        if self._hub is not None and self._hub.latest > self._next and now >= self._idle_until:
             return LOAD
-        return WAIT
+        return CHECK if self._hub is None or now >= self._due else WAIT
 
     def _given(self, entry: Entry) -> Entry:
         entry = entry.after(self.position)
         self.position = entry.end
         self.generation = entry.generation
         self._known, self._since = True, None
-        self._due = time.monotonic() + self._relay.lease / 2
+        self._due = 0.0 if self._is_dead else time.monotonic() + self._relay.lease / 2
         if entry.is_last:
             self._ended = True
             self._hubs.leave(self)
@@ -274,9 +298,10 @@ class Tail:
             self.position = self._next = state.count - 1
         self._note(state.count)
         if state.is_alive or state.status in ("paused", "ended"):
-            self._since = None
+            self._since, self._is_dead = None, False
             self._due = time.monotonic() + lease / 2
             return None
+        self._is_dead = True
         if self._next < state.count:  # first what the dead producer has written
             self._due = time.monotonic() + lease / 4
             return None
@@ -345,14 +370,19 @@ class Tail:
 
     async def next_entry_async(self, take: Any = None) -> Entry | None:
         """The same on an event loop; `take` may be a coroutine function."""
-        if self._waker is None:
-            self._waker = LoopWaker(current_event_loop())
+        if self._loop is None or self._waker is None:
+            self._loop = current_event_loop()
+            self._waker = LoopWaker(self._loop)
         while True:
             step = self.poll()
-            if step is None or isinstance(step, Entry):
+            if step is None:
+                self._silence()
+                return None
+            if isinstance(step, Entry):
                 return step
             if step == WAIT:
-                await self._waker.sleep(self.seconds)
+                self._set_alarm(self._loop)
+                await self._waker.sleep(None)
                 continue
             wanted = await self._run(self.act, step)
             if wanted == TAKE and take is not None:

@@ -1,8 +1,8 @@
 """The events so far → as few events as possible that fold to an equal snapshot, also with all events that follow.
 
 Nine in ten events only append a text. All texts of one part or call that no other delta of its message or step divides
-become one delta, at the place of the first of them. The texts of a finished message or step are dropped, because its
-final object has them. Events that change no snapshot are left out, and so is a run event before one of the same name.
+become one delta, at the place of the first of them. Events that change no snapshot are left out, and so is a run event
+before one of the same name.
 All other events stay as they are, so that the order and the indices of objects are kept. What is held is bounded by the
 state of the run, and not by the number of events.
 """
@@ -33,12 +33,11 @@ _Owner: TypeAlias = tuple[bool, str]
 class _Texts:
     """The texts of one part or call that follow each other, as one delta."""
 
-    __slots__ = ("_fragment", "_owner", "begins", "text")
+    __slots__ = ("_fragment", "_owner", "text")
 
-    def __init__(self, owner: _Owner, fragment: tuple[Any, ...], begins: bool) -> None:
+    def __init__(self, owner: _Owner, fragment: tuple[Any, ...]) -> None:
         self._owner = owner
         self._fragment = fragment
-        self.begins = begins  # whether they are the first that is known of their part or call
         self.text = StringIO()
 
     def event(self) -> StreamEvent:
@@ -61,9 +60,7 @@ class Compactor:
     def __init__(self) -> None:
         self._kept: dict[int, StreamEvent | _Texts] = {}
         self._count = 0
-        self._open: dict[_Owner, dict[tuple[Any, ...], int]] = {}  # places of the texts that may grow
-        self._texts: dict[_Owner, dict[int, _Texts]] = {}
-        self._known: set[tuple[_Owner, int]] = set()  # parts and calls that texts have begun
+        self._open: dict[_Owner, dict[tuple[Any, ...], _Texts]] = {}  # the texts that may grow
         self._ended: set[_Owner] = set()
         self._runs: dict[type[StreamEvent], int] = {}
 
@@ -91,7 +88,8 @@ class Compactor:
             owner = (isinstance(event, RunStepEvent), key_of(event.data))
             self._keep(event)
             if isinstance(event, FINAL):
-                self._finish(owner)
+                self._ended.add(owner)  # later deltas change nothing
+                self._open.pop(owner, None)
         elif isinstance(event, ThreadCreated):
             event.data  # noqa: B018
             self._keep(event)
@@ -106,24 +104,11 @@ class Compactor:
             return
         fragment: tuple[Any, ...] = event.narrow[1][0]
         growing, place = self._open.setdefault(owner, {}), fragment[:-1]
-        at = growing.get(place)
-        if at is None:
-            begins = (owner, fragment[0]) not in self._known
-            self._known.add((owner, fragment[0]))
-            texts = _Texts(owner, fragment, begins)
-            at = growing[place] = self._keep(texts)
-            self._texts.setdefault(owner, {})[at] = texts
-        self._texts[owner][at].text.write(fragment[-1])
-
-    def _finish(self, owner: _Owner) -> None:
-        """The final object has all texts. Only what begins a part or call stays, because its place counts."""
-        self._ended.add(owner)
-        self._open.pop(owner, None)
-        for at, texts in self._texts.pop(owner, {}).items():
-            if texts.begins:
-                texts.text = StringIO()
-            else:
-                del self._kept[at]
+        texts = growing.get(place)
+        if texts is None:
+            texts = growing[place] = _Texts(owner, fragment)
+            self._keep(texts)
+        texts.text.write(fragment[-1])
 
     def _keep(self, event: StreamEvent | _Texts) -> int:
         self._count += 1

@@ -59,6 +59,9 @@ FIELDS: dict[str, Any] = {
     "rounds": 3,
     "call_id": "call_1",
     "name": "weather",
+    "key": "run-1",
+    "oldest": "7-1",
+    "remaining": b"event: done\ndata: [DONE]\n\n",
 }
 
 

@@ -101,6 +101,18 @@ print(rx_assistant.web.EventStream.__name__, hasattr(rx_assistant.web, "nothing"
     ]
 
 
+def test_a_relay_in_memory_needs_no_extra_and_one_in_redis_names_it() -> None:
+    code = """
+from rx_assistant import relay
+print(relay.MemoryRelay().state("k"))
+try:
+    relay.RedisRelay
+except ImportError as error:
+    print(error)
+"""
+    assert run(code) == "None\nRedisRelay needs the extra: pip install 'rx_assistant[redis]'\n"
+
+
 def test_the_lower_bounds_are_those_that_are_tested() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = [

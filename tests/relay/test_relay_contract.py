@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 from generated import generate
 from loopback import ended
@@ -23,7 +25,7 @@ from rx_assistant.errors import (
     StreamInterruptedError,
 )
 from rx_assistant.events import BY_NAME, DoneEvent, ErrorEvent, ThreadMessageDelta, frame
-from rx_assistant.relay import Command, Relay, Tail
+from rx_assistant.relay import Command, MemoryRelay, Relay, Tail
 
 MakeRelay = Callable[..., Relay]
 
@@ -135,20 +137,19 @@ def test_a_stream_goes_on_after_each_of_its_cursors(make_relay: MakeRelay, run: 
     assert state is not None
     relay.append("k", state.generation, 0, run.frames)  # one entry: every cursor is inside
     relay.seal("k", state.generation, len(run.frames), frame(DoneEvent()))
-    cursors = []
     with relay.follow("k") as stream:
-        for _ in stream:
-            cursors.append(stream.cursor)
+        cursors = [stream.cursor for _ in stream]
+    other = make_relay()
     for number, cursor in enumerate(cursors):
-        with make_relay().follow("k", after=cursor) as stream:
+        with other.follow("k", after=cursor) as stream:
             assert list(stream) == run.events[number + 1 :]
             assert stream.log.failure is None
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "1", "-1", "1-", "1-2-3", "٣-1", "1.5-1", " 1-1"])
-def test_what_is_no_cursor_is_refused(make_relay: MakeRelay, cursor: str) -> None:
+def test_what_is_no_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(ValueError, match="a cursor must be"):
-        make_relay().follow("k", after=cursor)
+        MemoryRelay().follow("k", after=cursor)
 
 
 def test_the_tail_of_an_entry_gives_the_cursors_of_whole_batches(make_relay: MakeRelay, run: Finished) -> None:
@@ -159,8 +160,9 @@ def test_the_tail_of_an_entry_gives_the_cursors_of_whole_batches(make_relay: Mak
     relay.seal("k", state.generation, state.count, frame(DoneEvent()))
     entries = list(make_relay().tail("k"))
     assert [entry.start for entry in entries[1:]] == [entry.end for entry in entries[:-1]]
+    other = make_relay()
     for at, entry in enumerate(entries):
-        rest = list(make_relay().tail("k", after=entry.cursor))
+        rest = list(other.tail("k", after=entry.cursor))
         assert rest == (entries[at + 1 :] or entries[-1:]), "after the last cursor the ending is told again"
 
 
@@ -240,16 +242,15 @@ def test_a_stream_that_breaks_off_interrupts_the_run_at_once(make_relay: MakeRel
     with make_relay(lease=1.0).follow("k", patience=GUARD) as followed:
         with pytest.raises(StreamInterruptedError, match="the source is gone") as caught:
             followed.until_done()
-        assert len(list(followed.log.peek(at) for at in range(6))) == 6
+        assert followed.log.length == 6
     assert caught.value.snapshot == folded(run.events[:6])
 
 
 def test_a_silent_producer_interrupts_its_followers_with_what_arrived(make_relay: MakeRelay, run: Finished) -> None:
     relay = make_relay(lease=0.3)
     written(relay, "k", run.frames[:7])
-    with make_relay(lease=0.3).follow("k") as stream:
-        with pytest.raises(StreamInterruptedError, match="no sign of life") as caught:
-            stream.until_done()
+    with make_relay(lease=0.3).follow("k") as stream, pytest.raises(StreamInterruptedError, match="no sign") as caught:
+        stream.until_done()
     assert caught.value.snapshot == folded(run.events[:7])
 
 
@@ -262,12 +263,12 @@ def test_a_run_that_had_ended_without_its_last_frame_ends_well(make_relay: MakeR
 
 
 def test_a_run_that_nobody_begins_is_not_waited_for_forever(make_relay: MakeRelay) -> None:
-    with make_relay().follow("nothing", patience=0.05) as stream:
-        with pytest.raises(StreamInterruptedError, match="no producer has begun it"):
-            stream.until_done()
-    with make_relay().follow("nothing", after="7-1", patience=0.05) as stream:
-        with pytest.raises(CursorExpiredError, match="no longer has any"):
-            stream.until_done()
+    relay = make_relay()
+    with relay.follow("nothing", patience=0.05) as stream, pytest.raises(StreamInterruptedError, match="has begun it"):
+        stream.until_done()
+    late = relay.follow("nothing", after="7-1", patience=0.05)
+    with late as stream, pytest.raises(CursorExpiredError, match="no longer has any"):
+        stream.until_done()
 
 
 # -- one producer ----------------------------------------------------------------------------------------------------
@@ -336,9 +337,8 @@ def test_a_cursor_that_is_older_than_the_log_expires(make_relay: MakeRelay) -> N
     run = generated(400)
     generation = written(relay, "k", list(map(frame, run)), batch=1)
     relay.seal("k", generation, len(run), frame(DoneEvent()))
-    with make_relay(max_entries=100).follow("k") as stream:
-        with pytest.raises(CursorExpiredError) as caught:
-            stream.until_done()
+    with make_relay(max_entries=100).follow("k") as stream, pytest.raises(CursorExpiredError) as caught:
+        stream.until_done()
     error = caught.value
     assert error.oldest is not None
     oldest = int(error.oldest.split("-")[0])
@@ -494,3 +494,88 @@ def test_generated_runs_come_through_unchanged(make_relay: MakeRelay) -> None:
         with other.follow(f"run {seed}", catch_up="snapshot") as stream:
             stream.until_done()
             assert stream.snapshot == folded(events)
+
+
+def test_inside_the_compacted_state_there_is_no_cursor_and_after_it_there_is(
+    make_relay: MakeRelay, run: Finished
+) -> None:
+    relay = make_relay()
+    published(relay, "k", run.events)
+    with make_relay().follow("k", catch_up="snapshot") as stream:
+        cursors = [stream.cursor for _ in stream]
+    assert cursors[:-1] == [None] * (len(cursors) - 1)
+    assert cursors[-1] == f"{len(run.events)}-1"
+    generation = written(relay, "live", run.frames[:9])
+    with relay.follow("live", catch_up="snapshot") as stream:
+        events = iter(stream)
+        while stream.cursor is None:
+            next(events)
+        relay.append("live", generation, 9, run.frames[9:11])
+        next(events)
+        assert stream.cursor == "10-1"
+    relay.seal("live", generation, 11, frame(DoneEvent()))
+    assert list(relay.follow("live", after="10-1")) == run.events[10:11]
+
+
+@pytest.mark.anyio
+async def test_a_stream_of_an_event_loop_is_published(make_relay: MakeRelay, run: Finished, anyio_backend: str) -> None:
+    async def source() -> Any:
+        for event in run.events:
+            yield event
+
+    relay = make_relay()
+    async with rx.from_events(source()) as stream:
+        publication = relay.publish(stream, "k")
+        await stream.until_done()
+    async with make_relay().follow_async("k", patience=GUARD) as followed:
+        assert [event async for event in followed] == run.events
+    assert publication.wait(GUARD)
+
+
+@pytest.mark.anyio
+async def test_many_followers_of_one_event_loop(make_relay: MakeRelay, run: Finished, anyio_backend: str) -> None:
+    relay, other = make_relay(), make_relay()
+    found: list[list[Any]] = []
+
+    async def follow() -> None:
+        async with other.follow_async("k", patience=GUARD) as stream:
+            found.append([event async for event in stream])
+
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(follow)
+        await anyio.to_thread.run_sync(published, relay, "k", run.events)
+    assert found == [run.events] * 20
+
+
+@pytest.mark.anyio
+async def test_entries_of_an_event_loop_hold_the_frames(
+    make_relay: MakeRelay, run: Finished, anyio_backend: str
+) -> None:
+    published(make_relay(), "k", run.events)
+    tail = make_relay().tail("k")
+    frames = [entry.frames async for entry in tail]
+    assert b"".join(frames) == b"".join([*run.frames, frame(DoneEvent())])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lease": 0}, "lease must be"),
+        ({"ttl": -1}, "ttl must be"),
+        ({"max_entries": 0}, "max_entries must be"),
+    ],
+)
+def test_limits_that_are_no_limits_are_refused(options: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MemoryRelay(**options)
+
+
+def test_what_cannot_be_published_or_followed_is_refused() -> None:
+    relay = MemoryRelay()
+    with pytest.raises(TypeError, match="a stream and a key"):
+        relay.publish(rx.from_events(iter([])), 7)  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="catch_up must be"):
+        relay.follow("k", catch_up="all")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a policy must be one of"):
+        relay.follow("k", reply="none")
