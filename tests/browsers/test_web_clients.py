@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 import reactivex
 from ag_ui.core import Event
+from browsers.test_web_encoders import items, read
+from browsers.web_readers import encoded, payloads
+from browsers.web_servers import asgi
 from generated import generate
 from pydantic import TypeAdapter
 from reference import RECORDINGS
@@ -22,9 +25,6 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from web.test_web_encoders import items, read
-from web.web_readers import encoded, payloads
-from web.web_servers import asgi
 
 from rx_assistant import AsyncAssistantClient, ProtocolError
 from rx_assistant.local import serve
