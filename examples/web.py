@@ -3,8 +3,7 @@
     pip install 'rx_assistant[local,redis]'
     python examples/web.py            then open http://127.0.0.1:8080 in several windows
 
-With REDIS_URL in the environment two processes serve the page, and the conversation goes through Redis; without it,
-one process and its memory. One process holds the conversation and publishes what happens: questions, the events of the
+With REDIS_URL two processes serve the page, and the conversation goes through Redis; else one process. One process holds the conversation and publishes what happens: questions, the events of the
 runs, calls that wait for approval. All processes follow that, and send what people do as commands. If the process that
 holds the conversation dies, another one takes it over.
 
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from anyio import to_thread
+from anyio import sleep, to_thread
 from concierge import Conversation, conversation, tools
 from reactivex import Observable
 from reactivex.subject import Subject
@@ -136,6 +135,8 @@ def application(talk: Conversation, shared: Relay | None = None) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
         holder.start()
+        while await to_thread.run_sync(relay.state, talk.thread_id) is None:
+            await sleep(0.05)  # a command to a conversation that no process has begun would be lost
         yield
         leaving.set()
         await to_thread.run_sync(holder.join)
