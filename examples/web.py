@@ -7,8 +7,7 @@ With REDIS_URL two processes serve the page, through Redis; else one. One proces
 what happens: questions, the events of the runs, calls that wait for approval. All processes follow that, and send what
 people do as commands. If the process that holds the conversation dies, another one takes it over.
 
-Each event has a number. A browser that comes late gets all of them, one that was offline goes on where it was.
-"""
+Each event has a number: a browser that comes late gets all, one that was offline goes on where it was."""
 
 from __future__ import annotations
 

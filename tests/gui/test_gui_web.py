@@ -314,7 +314,7 @@ def test_five_turns_by_keyboard_alone(look: Callable[[], Any], monkeypatch: pyte
     with look() as browser:
         browser._browser.call("Page.bringToFront", browser._session)
         browser.run(
-            "document.body.style.height = '400px'; navigator.clipboard.writeText = text => window.copied = text"
+            "document.body.style.height = '400px'; Clipboard.prototype.writeText = text => window.copied = text"
         )
         wait(browser, "source.readyState === 1 && document.activeElement === field")
         write(browser, calm)
@@ -331,7 +331,7 @@ def test_five_turns_by_keyboard_alone(look: Callable[[], Any], monkeypatch: pyte
         wait(browser, f"{READY} && page.querySelector('pre button')")
         tab_to(browser, "document.activeElement.textContent === 'copy'")
         press(browser, "Enter", "\r")
-        assert browser.run("window.copied") == "answer = 42"
+        wait(browser, "window.copied === 'answer = 42'")
         tab_to(browser, "document.activeElement === field")
         write(browser, calm)
         wait(browser, "page.scrollTop > 500")
