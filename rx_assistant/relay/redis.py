@@ -82,7 +82,7 @@ class RedisRelay(Relay):
         self._connecting = threading.Lock()
         self._client: Any = None
         self._blocking: Any = None
-        self._is_shut = False
+        self.is_shut = False
         self._is_cluster = False
         self._readers: dict[int, _Reader] = {}
         self._reading = threading.Lock()
@@ -92,7 +92,7 @@ class RedisRelay(Relay):
     def _connected(self) -> Any:
         """The client for everything that does not block."""
         with self._connecting:
-            if self._is_shut:
+            if self.is_shut:
                 raise RelayConnectionError("the relay was closed", "")
             if self._client is None:
                 client = self._single(_SOCKET_SECONDS)
@@ -274,7 +274,7 @@ class RedisRelay(Relay):
         for reader in tuple(self._readers.values()):
             reader.close()
         with self._connecting:
-            self._is_shut = True
+            self.is_shut = True
         for client in (self._blocking, self._client):
             if client is not None:
                 client.close()
@@ -350,6 +350,9 @@ class _Reader:
                 pause = 0.0
             except (redis.RedisError, OSError, RelayConnectionError):
                 pause = min(max(2 * pause, 0.05), 1.0)
+            except (ValueError, AttributeError):  # what redis-py raises when its connection is closed during a read
+                if not self._relay.is_shut:
+                    raise
             gap = _GAP * self._relay.watched - (time.monotonic() - begun)
             if max(gap, pause) > 0:
                 time.sleep(max(gap, pause))
