@@ -42,19 +42,30 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture(params=sorted(CHATS))
-def chat(request: pytest.FixtureRequest) -> Iterator[Chat]:
-    """Each chat example whose toolkit is installed."""
+def made(request: pytest.FixtureRequest) -> Iterator[Chat]:
+    """The chat of a fixture's parameter, if its toolkit is installed."""
     kind = CHATS[request.param]
     if kind.needs_display:
         request.getfixturevalue("display")
     for package in kind.packages:
         pytest.importorskip(package, reason=f"{package} is not installed")
-    made = kind()
-    yield made
-    made.__dict__.clear()
+    chat = kind()
+    yield chat
+    chat.__dict__.clear()
     if "tkinter" in kind.packages:
         gc.collect()  # a Tcl interpreter must not be collected on another thread later
+
+
+@pytest.fixture(params=sorted(CHATS))
+def chat(request: pytest.FixtureRequest) -> Iterator[Chat]:
+    """Each chat example."""
+    yield from made(request)
+
+
+@pytest.fixture(params=["qt", "tk"])
+def window(request: pytest.FixtureRequest) -> Iterator[Chat]:
+    """Each chat in a window."""
+    yield from made(request)
 
 
 def talk_in(chat: Chat, script: Callable[[Chat], Steps]) -> None:
@@ -63,7 +74,7 @@ def talk_in(chat: Chat, script: Callable[[Chat], Steps]) -> None:
     before = set(threading.enumerate())
     with conversation() as talk:
         chat.run(talk, script)
-    late = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("rx")]
+    late = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("rx-")]
     assert [thread.name for thread in late if not ended(thread)] == []
 
 
@@ -165,15 +176,7 @@ def test_everything_that_a_run_says_is_shown(chat: Chat, monkeypatch: pytest.Mon
         talk_in(chat, script)
 
 
-@pytest.mark.parametrize("name", ["qt", "tk"])
-def test_a_long_text_is_followed_unless_a_person_has_scrolled_back(
-    name: str, server: Server, request: pytest.FixtureRequest
-) -> None:
-    chat = CHATS[name]()
-    if chat.needs_display:
-        request.getfixturevalue("display")
-    pytest.importorskip(chat.packages[0], reason=f"{chat.packages[0]} is not installed")
-
+def test_a_long_text_is_followed_unless_a_person_has_scrolled_back(window: Chat, server: Server) -> None:
     def script(chat: Chat) -> Steps:
         for _ in range(2):
             chat.ask("Tell me a story")
@@ -185,9 +188,80 @@ def test_a_long_text_is_followed_unless_a_person_has_scrolled_back(
         yield lambda: not chat.busy
         assert chat.position() < 0.5
 
-    talk_in(chat, script)
-    chat.__dict__.clear()
-    gc.collect()
+    talk_in(window, script)
+
+
+def test_five_turns_by_keyboard_alone(window: Chat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from concierge import Concierge
+
+    class Coder(Concierge):
+        """Writes a program when it is asked for one, and a story that does not end by itself."""
+
+        async def run(self, context: RunContext) -> AsyncIterator[Action]:
+            if "program" in context.question:
+                yield Text("```python\nanswer = 42\n```\n")
+                return
+            async for action in super().run(context):
+                yield action
+            if "story" in context.question:
+                yield Text("\n\nMore of the story." * 40)
+                yield Gate("more of the story")
+                yield Text("\n\nMore of the story." * 40)
+                yield Gate("the end of the story")
+
+    (tmp_path / "notes.txt").write_text("The answer is 42.")
+
+    def script(chat: Chat) -> Steps:
+        chat.ask("Tell me a story,\nplease")
+        yield lambda: chat.text().count("More of the story.") == 40
+        assert "a story,\nplease" in chat.text()
+        assert chat.typed() == ""
+        # ask while it answers
+        chat.type("What time is it in Prague?")
+        chat.press("Return")
+        yield lambda: chat.note() == "1 waiting"
+        # scroll up, and stay there
+        yield lambda: chat.position() > 0.98
+        before = chat.position()
+        for _ in range(3):
+            chat.press("Prior")
+            yield lambda above=before: chat.position() < above  # type: ignore[misc]
+            before = chat.position()
+        server.release("more of the story")
+        yield lambda: chat.text().count("More of the story.") == 80
+        assert chat.position() <= before
+        chat.press("Next")
+        chat.type("Half a ques")
+        # stop
+        chat.press("Escape")
+        yield lambda: "Prague: " in chat.text() and not chat.busy
+        assert chat.typed() == "Half a ques"  # nothing of it is lost
+        chat.type("tion")
+        chat.press("Return")
+        yield lambda: "Half a question" in chat.text() and not chat.busy
+        # attach a file
+        chat.press("Control-o")
+        yield lambda: chat.focus() == "dialog"
+        chat.type(str(tmp_path / "notes.txt"))
+        chat.press("Return")
+        yield lambda: chat.focus() == "chat" and "notes.txt" in chat.note()
+        chat.type("What is in this file?")
+        chat.press("Return")
+        yield lambda: "with notes.txt" in chat.text() and not chat.busy
+        # copy code
+        chat.type("Write a program")
+        chat.press("Return")
+        yield lambda: "answer = 42" in chat.text() and not chat.busy
+        chat.press("Control-Shift-C")
+        yield lambda: chat.clipboard() == "answer = 42\n" and chat.note() == "copied"
+
+    with serve(engine=Coder(0)) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        talk_in(window, script)
+        asked = [request for request in server.requests if request.method == "POST"]
+    assert sum(request.path.endswith("/runs") for request in asked) == 5
+    assert sum(request.path.endswith("/cancel") for request in asked) == 1
+    assert sum(request.path.endswith("/files") for request in asked) == 1
 
 
 def test_errors_are_shown_in_the_window_and_the_conversation_goes_on(chat: Chat, server: Server) -> None:
