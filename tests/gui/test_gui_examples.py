@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gui_examples import CHATS, Chat
+from gui_examples import CHATS, Chat, conversation_with
 from loopback import ended
 
 from rx_assistant import AssistantClient
@@ -364,12 +364,72 @@ def test_the_page_about_windows_runs(server: Server, display: None) -> None:
         ("```python\nx = 1\n```", "x = 1\ncopy\n"),
         ("```\nunfinished **code**", "unfinished **code**\n"),
         ("2 * 3 ** 4", "2 * 3 ** 4\n"),
+        ("*a* _b_ __c__ snake_case_name", "a b c snake_case_name\n"),
+        ("a\\*b", "a*b\n"),
+        ("1. one\n   - two\n> three", "1. one\n• two\nthree\n"),
+        ("[name](https://a.example)", "name (https://a.example)\n"),
+        ("- a\n  ~~~\n  x = `1`\n  ~~~\nb", "• a\n\nx = `1`\ncopy\nb\n"),
+        ("````\n```\n````", "```\ncopy\n"),
+        ("a\n\n\n\nb", "a\n\nb\n"),
     ],
 )
 def test_a_little_markdown_is_styled(markdown: str, text: str) -> None:
     from transcript import styled
 
     assert "".join(part for part, _, _ in styled(markdown)) == text
+
+
+def test_every_piece_of_markdown_has_its_style() -> None:
+    from transcript import styled
+
+    text = "## T\n- **b** *i* `c`\n> q\n| a | b |\n"
+    shown = [(part, style) for part, style, _ in styled(text) if part.strip()]
+    assert ("T", "heading2") in shown
+    assert {("• ", "item0"), ("b", "item0 bold"), ("i", "item0 italic"), ("c", "item0 code")} <= set(shown)
+    assert ("q", "quote") in shown
+    assert ("| a | b |", "table") in shown
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the command is that of Linux")
+@pytest.mark.parametrize(("told", "dark"), [("(<<uint32 1>>,)", True), ("(<<uint32 2>>,)", False), ("", False)])
+def test_the_desktop_is_asked_for_its_colours(
+    told: str, dark: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from palette import prefers_dark
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not prefers_dark()  # there is no such command
+    command = tmp_path / "gdbus"
+    command.write_text(f"#!/bin/sh\necho '{told}'\n")
+    command.chmod(0o755)
+    assert prefers_dark() == dark
+
+
+def test_a_window_in_tk_is_not_larger_than_the_screen_and_grows_with_its_fonts(server: Server, display: None) -> None:
+    tkinter = pytest.importorskip("tkinter", reason="tkinter is not installed")
+    from tkinter import font
+
+    from chat_tk import ChatWindow
+    from concierge import conversation
+
+    with conversation() as talk, conversation_with(talk) as given:
+        root = tkinter.Tk()
+        real = font.Font.metrics
+        try:
+            font.Font.metrics = lambda self, *names: 4 * real(self, *names)  # type: ignore[method-assign, assignment]
+            window = ChatWindow(root, *given, dark=True)
+        finally:
+            font.Font.metrics = real  # type: ignore[method-assign]
+        root.update()
+        assert 3.5 < window.look.scale < 4.5
+        assert root.winfo_width() <= root.winfo_screenwidth()
+        assert root.winfo_height() <= root.winfo_screenheight()
+        bottom = window.entry.winfo_rooty() + window.entry.winfo_height()
+        assert bottom <= root.winfo_screenheight()
+        assert window.paper["bg"] == window.look.colours["paper"] != "#ffffff"
+        root.destroy()
+        del window, root
+    gc.collect()
 
 
 def test_every_example_is_short() -> None:
