@@ -52,8 +52,7 @@ def made(request: pytest.FixtureRequest) -> Iterator[Chat]:
     chat = kind()
     yield chat
     chat.__dict__.clear()
-    if "tkinter" in kind.packages:
-        gc.collect()  # a Tcl interpreter must not be collected on another thread later
+    gc.collect()  # neither a Tcl interpreter nor a widget of Qt may be collected on another thread later
 
 
 @pytest.fixture(params=sorted(CHATS))
