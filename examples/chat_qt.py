@@ -87,8 +87,12 @@ class ChatWindow(qt.QWidget):
     def attach(self) -> None:
         dialog = qt.QFileDialog(self, "Attach", fileMode=qt.QFileDialog.FileMode.ExistingFiles)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.filesSelected.connect(lambda names: [self.turns.attach(Path(name)) for name in names])
+        dialog.filesSelected.connect(self.upload)
         dialog.open()
+
+    def upload(self, names: list[str]) -> None:
+        for name in names:
+            self.turns.attach(Path(name))
 
     def copy_code(self) -> None:
         """Copy the last block of code."""
@@ -96,7 +100,7 @@ class ChatWindow(qt.QWidget):
             QGuiApplication.clipboard().setText(blocks[-1])
             self.show_copied()
 
-    def scroll(self, pages: int) -> None:
+    def turn_pages(self, pages: int) -> None:
         scrollbar = self.pane.verticalScrollBar()
         scrollbar.setValue(scrollbar.value() + pages * scrollbar.pageStep())
 
@@ -121,7 +125,7 @@ class ChatWindow(qt.QWidget):
     def bind_keys(self) -> None:
         self.button.clicked.connect(self.press)
         self.entry.asked.connect(self.send)
-        self.entry.scrolled.connect(self.scroll)
+        self.entry.scrolled.connect(self.turn_pages)
         keys = {"Esc": self.turns.stop, "Ctrl+O": self.attach, "Ctrl+Shift+C": self.copy_code}
         for key, action in keys.items():
             QShortcut(QKeySequence(key), self, action)
@@ -133,7 +137,8 @@ class ChatWindow(qt.QWidget):
         self.paint(hints.colorScheme())
         self.status, self.note = named("status", qt.QLabel("ready")), named("note", qt.QLabel(KEYS))
         self.note.setWordWrap(True)
-        self.entry, self.button = Entry(), qt.QPushButton("Send", focusPolicy=Qt.FocusPolicy.TabFocus)
+        self.entry, self.button = Entry(), qt.QPushButton("Send")
+        self.button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the focus where one writes
         page = named("page", qt.QWidget())
         self.lines = qt.QVBoxLayout(page)
         self.lines.setSpacing(10)

@@ -84,7 +84,7 @@ class Chat(App[None]):
 
     def on_mount(self) -> None:
         self.console.push_theme(Theme({"markdown.code": "bold"}))  # Rich's own is made for a black screen
-        self.turns = Turns(self, TextualHost(self), self.conversation)
+        self.turns = Turns(self, TextualHost(self), self.client, self.conversation)
         self.query_one("#page", VerticalScroll).anchor()
         self.query_one(Entry).focus()
         self.say("assistant", WELCOME)

@@ -10,7 +10,8 @@ BLUE, RED = "#3b5bfd", "#d5453b"
 NAMES = ["ink", "faint", "page", "paper", "card", "field", "line", "alarm", "red", "link"]
 _LIGHT = ("#1d2433", "#6b7487", "#eef1f6", "#ffffff", "#e3e8f1", "#f4f6fa", "#c9d0dd", "#fdecea", "#b3261e", "#2f4be0")
 _DARK = ("#e4e8f1", "#98a2b8", "#12151c", "#1c212c", "#2a3242", "#12151c", "#3a4358", "#3c1d1d", "#ff9d94", "#9db2ff")
-LIGHT, DARK = dict(zip(NAMES, _LIGHT, strict=True)), dict(zip(NAMES, _DARK, strict=True))
+LIGHT: dict[str, str] = dict(zip(NAMES, _LIGHT, strict=True))
+DARK: dict[str, str] = dict(zip(NAMES, _DARK, strict=True))
 
 _THEMES = r"HKCU\Software\Microsoft\Windows\CurrentVersion\Themes\Personalize"
 _PORTAL = "--dest org.freedesktop.portal.Desktop --object-path /org/freedesktop/portal/desktop"

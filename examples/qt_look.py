@@ -104,12 +104,14 @@ class Bubble(qt.QTextBrowser):
             self.copied.emit()
 
 
+PAGES = {Qt.Key.Key_PageUp: -1, Qt.Key.Key_PageDown: 1}
+
+
 class Entry(qt.QPlainTextEdit):
     """Some lines to write in, at most six to see. Enter asks, Shift+Enter begins a line."""
 
     asked = Signal()
     scrolled = Signal(int)  # by how many pages
-    PAGES = {Qt.Key.Key_PageUp: -1, Qt.Key.Key_PageDown: 1}
 
     def __init__(self) -> None:
         super().__init__(placeholderText="Write to the concierge", tabChangesFocus=True)
@@ -126,8 +128,8 @@ class Entry(qt.QPlainTextEdit):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         key = Qt.Key(event.key())
-        if key in self.PAGES:
-            self.scrolled.emit(self.PAGES[key])
+        if key in PAGES:
+            self.scrolled.emit(PAGES[key])
         elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
             self.asked.emit()
         else:

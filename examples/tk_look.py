@@ -23,7 +23,7 @@ class Look:
         self.style(root)
 
     def px(self, pixels: int) -> int:
-        """Pixels at 96 dpi, as those of this screen. Fonts may be scaled where Tk's own `1i` is not, so they measure."""
+        """Pixels at 96 dpi, as those of this screen. (A desktop may scale fonts where it does not scale Tk's `1i`.)"""
         return round(pixels * self.scale)
 
     def style(self, root: tk.Tk) -> None:

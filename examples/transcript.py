@@ -148,7 +148,7 @@ def prose(markdown: str) -> Iterator[tuple[str, str, str]]:
 
 def spans(text: str, style: str) -> Iterator[tuple[str, str, str]]:
     """What is bold, italic or code in a line, and the rest of it."""
-    for part in SPAN.split(text):
+    for part in filter(None, SPAN.split(text)):
         match part[:1], part[-1:]:
             case "`", "`":
                 yield part[1:-1], f"{style} code", ""
@@ -158,5 +158,5 @@ def spans(text: str, style: str) -> Iterator[tuple[str, str, str]]:
             case "[", ")" if SPAN.fullmatch(part):
                 name, _, address = part[1:-1].partition("](")
                 yield name if name == address else f"{name} ({address})", style, ""
-            case _ if part:
+            case _:
                 yield ESCAPED.sub(r"\1", part), style, ""

@@ -122,7 +122,7 @@ class Turns:
         self.window.show_waiting(self.busy, self.waiting)
 
     def stop(self) -> None:
-        """Cancel the run on the server; its stream goes on to the server's own ending. Without a run, drop the files."""
+        """Cancel the run on the server; its stream goes on to the server's ending. Without a run, drop the files."""
         if self.busy:
             self.conversation.settle().subscribe()
             self.window.show_status("cancelling …")

@@ -3,13 +3,11 @@
     pip install 'rx_assistant[local,redis]'
     python examples/web.py            then open http://127.0.0.1:8080 in several windows
 
-With REDIS_URL in the environment two processes serve the page, and the conversation goes through Redis; without it,
-one process and its memory. One process holds the conversation and publishes what happens: questions, the events of the
-runs, calls that wait for approval. All processes follow that, and send what people do as commands. If the process that
-holds the conversation dies, another one takes it over.
+With REDIS_URL two processes serve the page, through Redis; else one. One process holds the conversation and publishes
+what happens: questions, the events of the runs, calls that wait for approval. All processes follow that, and send what
+people do as commands. If the process that holds the conversation dies, another one takes it over.
 
-Each event has a number. A browser that comes late gets all of them, one that was offline goes on where it was.
-"""
+Each event has a number: a browser that comes late gets all, one that was offline goes on where it was."""
 
 from __future__ import annotations
 
@@ -98,10 +96,6 @@ class Host:
             decision.on_next(data["approved"])
             decision.on_completed()
 
-    def close(self) -> None:
-        self.conversation.close()
-        self.client.close()
-
 
 def hold(talk: Conversation, relay: Relay, leaving: threading.Event) -> None:
     """Hold the conversation whenever no other process does."""
@@ -117,7 +111,8 @@ def hold(talk: Conversation, relay: Relay, leaving: threading.Event) -> None:
         except RelayError:
             pass  # another process was faster
         finally:
-            host.close()
+            host.conversation.close()
+            host.client.close()
             publication.dispose()
 
 
@@ -128,14 +123,20 @@ def from_the_page(request: Request) -> bool:
     return request.headers.get("origin") in own and kind in ("application/json", "application/octet-stream")
 
 
-def application(talk: Conversation, relay: Relay) -> Starlette:
-    """The page, its events, and what people do."""
-    leaving = threading.Event()
+def application(talk: Conversation, shared: Relay | None = None) -> Starlette:
+    """The page, its events, and what people do. Without a shared relay it is the only process."""
+    relay, leaving = shared or MemoryRelay(), threading.Event()
     holder = threading.Thread(target=hold, args=(talk, relay, leaving))
+
+    def begun() -> None:
+        """Return once a process holds the conversation: an earlier command would be lost."""
+        while relay.state(talk.thread_id) is None:
+            leaving.wait(0.05)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
         holder.start()
+        await to_thread.run_sync(begun)
         yield
         leaving.set()
         await to_thread.run_sync(holder.join)
@@ -182,7 +183,7 @@ def worker() -> Starlette:
     """The application of one process."""
     url = os.environ.get("REDIS_URL")
     talk = Conversation(**json.loads(os.environ["CONCIERGE_TALK"]))
-    return application(talk, RedisRelay(url, lease=3) if url else MemoryRelay())
+    return application(talk, RedisRelay(url, lease=3) if url else None)
 
 
 def main() -> None:

@@ -311,7 +311,7 @@ class Conversation(_Conversation):
                     turn.stream.cancel_and_wait()
             except RxAssistantError as error:  # whether the run is over counts, not how its stream ended
                 _log.debug("the stream of a run that is to be settled: %s", error)
-        if self.thread_id is not None and not self._talk.is_free():
+        if self.thread_id is not None and self._talk.is_held():
             self._carry_out(cancelled(self.thread_id))
         return Polled(None)
 
@@ -533,7 +533,7 @@ class AsyncConversation(_Conversation):
                     await turn.stream.cancel_and_wait()
             except RxAssistantError as error:  # whether the run is over counts, not how its stream ended
                 _log.debug("the stream of a run that is to be settled: %s", error)
-        if self.thread_id is not None and not self._talk.is_free():
+        if self.thread_id is not None and self._talk.is_held():
             await self._carry_out(cancelled(self.thread_id))
         return Polled(None)
 

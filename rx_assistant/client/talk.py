@@ -110,6 +110,10 @@ class Talk:
             self._last = turn
         return turn.is_wanted
 
+    def is_held(self) -> bool:
+        """Whether the thread may have an active run, and none of a question that was asked after `withdraw`."""
+        return not self.is_free() and not any(turn.is_posted and turn.is_wanted for turn in self.turns)
+
     def _end(self, turn: Turn) -> None:
         turn.is_over = _is_over(turn)
         with self._mutex:

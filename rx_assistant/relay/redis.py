@@ -85,6 +85,7 @@ class RedisRelay(Relay):
         self._connecting = threading.Lock()
         self._client: Any = None
         self._blocking: Any = None
+        self.is_shut = False
         self._is_cluster = False
         self._readers: dict[int, _Reader] = {}
         self._reading = threading.Lock()
@@ -94,6 +95,8 @@ class RedisRelay(Relay):
     def _connected(self) -> Any:
         """The client for everything that does not block."""
         with self._connecting:
+            if self.is_shut:
+                raise RelayConnectionError("the relay was closed", "")
             if self._client is None:
                 client = self._single(_SOCKET_SECONDS)
                 self._is_cluster = bool(client.info("cluster").get("cluster_enabled"))
@@ -110,7 +113,7 @@ class RedisRelay(Relay):
             timeout=_SOCKET_SECONDS,
             **{"socket_timeout": timeout, "retry": Retry(NoBackoff(), 1), **self._options},
         )
-        return redis.Redis(connection_pool=pool)
+        return redis.Redis.from_pool(pool)  # closing the client closes the pool
 
     def _cluster(self, timeout: float) -> Any:
         from redis.cluster import RedisCluster
@@ -273,6 +276,8 @@ class RedisRelay(Relay):
         super().close()
         for reader in tuple(self._readers.values()):
             reader.close()
+        with self._connecting:
+            self.is_shut = True
         for client in (self._blocking, self._client):
             if client is not None:
                 client.close()
@@ -348,6 +353,9 @@ class _Reader:
                 pause = 0.0
             except (redis.RedisError, OSError, RelayConnectionError):
                 pause = min(max(2 * pause, 0.05), 1.0)
+            except (ValueError, AttributeError):  # what redis-py raises when its connection is closed during a read
+                if not self._relay.is_shut:
+                    raise
             gap = _GAP * self._relay.watched - (time.monotonic() - begun)
             if max(gap, pause) > 0:
                 time.sleep(max(gap, pause))

@@ -31,13 +31,15 @@ _Owner: TypeAlias = tuple[bool, str]
 
 
 class _Texts:
-    """The texts of one part or call that follow each other, as one delta."""
+    """The texts of one part or call that follow each other, as one delta. `label` is the role or the call's id."""
 
-    __slots__ = ("_fragment", "_owner", "text")
+    __slots__ = ("_fragment", "_owner", "is_kept", "label", "text")
 
-    def __init__(self, owner: _Owner, fragment: tuple[Any, ...]) -> None:
+    def __init__(self, owner: _Owner, fragment: tuple[Any, ...], label: str | None) -> None:
         self._owner = owner
         self._fragment = fragment
+        self.label = label
+        self.is_kept = False
         self.text = StringIO()
 
     def event(self) -> StreamEvent:
@@ -103,12 +105,27 @@ class Compactor:
             self._keep(event)
             return
         fragment: tuple[Any, ...] = event.narrow[1][0]
-        growing, place = self._open.setdefault(owner, {}), fragment[:-1]
-        texts = growing.get(place)
-        if texts is None:
-            texts = growing[place] = _Texts(owner, fragment)
+        place, label = fragment[:-1], event.narrow[-1]
+        texts = self._open.get(owner, {}).get(place)
+        if texts is None or label not in (None, texts.label):
+            self._begin(owner, fragment, label, event)
+            return
+        if not texts.is_kept:
+            texts.is_kept = True
             self._keep(texts)
         texts.text.write(fragment[-1])
+
+    def _begin(
+        self, owner: _Owner, fragment: tuple[Any, ...], label: str | None, event: ThreadMessageDelta | ThreadRunStepDelta
+    ) -> None:
+        """The first text of a part or call, whose delta stays as it is if it says anything else."""
+        texts = _Texts(owner, fragment, label)
+        texts.text.write(fragment[-1])
+        texts.is_kept = texts.event().json() == event.json()
+        if not texts.is_kept:
+            texts.text = StringIO()
+        self._open.setdefault(owner, {})[fragment[:-1]] = texts
+        self._keep(texts if texts.is_kept else event)
 
     def _keep(self, event: StreamEvent | _Texts) -> int:
         self._count += 1

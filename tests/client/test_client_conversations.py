@@ -7,6 +7,7 @@ import json
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -298,6 +299,43 @@ def test_settle_completes_when_the_thread_is_free(face: Any, server: Server, slo
         assert await text(conversation.ask("short b")) == "Answer to short b:"
         assert (requests(server, "POST", "/runs"), requests(server, "POST", "/cancel")) == (2, 1)
         assert events[-1].event == "thread.run.cancelled"
+
+    face(story)
+
+
+def test_settle_leaves_the_run_of_a_question_that_was_asked_after_it(
+    face: Any, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(client: Any) -> None:
+        conversation = client.conversation(await assistant(client))
+        before: list[Any] = []
+        after: list[Any] = []
+        done: list[str] = []
+        stream = conversation.answer("a")
+        stream.subscribe(before.append)
+        await until(lambda: len(before) > 5)
+        wait = type(stream).cancel_and_wait
+
+        def ask_now(self: Any) -> None:
+            wait(self)
+            conversation.answer("b").subscribe(after.append)
+            while len(after) < 5:
+                time.sleep(0.002)
+
+        async def ask_now_async(self: Any) -> None:
+            await wait(self)
+            conversation.answer("b").subscribe(after.append)
+            await until(lambda: len(after) > 4)
+
+        asking = ask_now_async if isinstance(client, AsyncAssistantClient) else ask_now
+        monkeypatch.setattr(type(stream), "cancel_and_wait", asking)
+        conversation.settle().subscribe(None, None, lambda: done.append("settled"))
+        await until(lambda: done)
+        monkeypatch.undo()
+        assert (requests(server, "POST", "/runs"), requests(server, "POST", "/cancel")) == (2, 1)
+        conversation.settle().subscribe(None, None, lambda: done.append("settled"))
+        await until(lambda: len(done) == 2)
+        assert requests(server, "POST", "/cancel") == 2
 
     face(story)
 

@@ -15,15 +15,15 @@ from rx_assistant import AssistantClient
 
 
 @contextmanager
-def conversation_with(talk: Any) -> Iterator[Any]:
-    """The conversation that a window is given."""
+def conversation_with(talk: Any) -> Iterator[tuple[Any, Any]]:
+    """The client and the conversation that a window is given."""
     from concierge import tools
 
     with (
         AssistantClient(base_url=talk.base_url) as client,
         client.conversation(talk.assistant_id, talk.thread_id, tools=tools) as conversation,
     ):
-        yield conversation
+        yield client, conversation
 
 
 Script = Callable[["Chat"], Generator[Callable[[], object], None, None]]
@@ -56,13 +56,17 @@ class Chat(ABC):
                 self._steps = self._script(self)
             while self._claim():
                 self._claim = next(self._steps)
-            assert time.monotonic() < self._until, f"stuck: {self.status()!r}\n{self.text()}"
+            assert time.monotonic() < self._until, f"stuck in line {self._line()}: {self.status()!r}\n{self.text()}"
         except StopIteration:
             return True
         except Exception as error:
             self._problem = error
             return True
         return False
+
+    def _line(self) -> int | None:
+        """Where the script waits."""
+        return self._steps.gi_frame.f_lineno if self._steps.gi_frame else None
 
     @property
     def busy(self) -> bool:
@@ -93,6 +97,26 @@ class Chat(ABC):
         """Scroll to the beginning."""
         raise NotImplementedError
 
+    def type(self, text: str) -> None:
+        """Press the keys of a text; Shift-Return for its new lines."""
+        raise NotImplementedError
+
+    def press(self, key: str) -> None:
+        """Press a key, by its name in Tk."""
+        raise NotImplementedError
+
+    def typed(self) -> str:
+        """What stands in the entry."""
+        raise NotImplementedError
+
+    def note(self) -> str:
+        """What stands below the entry."""
+        raise NotImplementedError
+
+    def focus(self) -> str:
+        """What has the focus: the chat, a dialog, or nothing."""
+        raise NotImplementedError
+
 
 class TkChat(Chat):
     packages = ("tkinter",)
@@ -103,9 +127,9 @@ class TkChat(Chat):
 
         from chat_tk import ChatWindow
 
-        with conversation_with(talk) as chat:
+        with conversation_with(talk) as given:
             self.root = tkinter.Tk()
-            self.window = ChatWindow(self.root, chat)
+            self.window = ChatWindow(self.root, *given)
             self.root.after(1, self._look)
             self.root.mainloop()
 
@@ -116,8 +140,23 @@ class TkChat(Chat):
             self.root.after(int(LOOK * 1000), self._look)
 
     def ask(self, text: str) -> None:
-        self.window.entry.insert(0, text)
-        self.window.send()
+        self.root.update()
+        self.root.focus_force()
+        self.window.entry.focus_force()
+        self.type(text)
+        self.press("Return")
+
+    def type(self, text: str) -> None:
+        names = {" ": "space", ",": "comma", ".": "period", "?": "question", "/": "slash", "-": "minus"}
+        names |= {"_": "underscore", "\n": "Shift-Return"}
+        for letter in text:
+            self.press(names.get(letter, letter))
+
+    def press(self, key: str) -> None:
+        """A key in the widget that has the focus, which may be one of Tk's own."""
+        *modifiers, name = key.rsplit("-", 1)
+        event = f"<{''.join(f'{modifier}-' for modifier in modifiers)}Key-{name}>"
+        self.root.tk.call("event", "generate", self.root.tk.call("focus") or ".", event, "-when", "tail")
 
     def stop(self) -> None:
         self.window.button.invoke()
@@ -128,8 +167,18 @@ class TkChat(Chat):
     def status(self) -> str:
         return str(self.window.status.get())
 
+    def note(self) -> str:
+        return str(self.window.note.get())
+
+    def typed(self) -> str:
+        return str(self.window.entry.get("1.0", "end-1c"))
+
     def copy_code(self) -> None:
-        self.root.event_generate("<Control-Shift-C>")
+        self.press("Control-Shift-C")
+
+    def focus(self) -> str:
+        name = str(self.root.tk.call("focus"))
+        return "dialog" if name.startswith(".__tk_filedialog") else "chat" if name else ""
 
     def clipboard(self) -> str:
         try:
@@ -157,8 +206,8 @@ class QtChat(Chat):
 
         self.app = QApplication.instance() or QApplication([])
         self.app.setQuitOnLastWindowClosed(False)
-        with conversation_with(talk) as chat:
-            self.window = ChatWindow(chat)
+        with conversation_with(talk) as given:
+            self.window = ChatWindow(*given)
             self.window.show()
             timer = QTimer()
             timer.timeout.connect(self._look)
@@ -172,8 +221,35 @@ class QtChat(Chat):
             self.app.exit()
 
     def ask(self, text: str) -> None:
-        self.window.entry.setText(text)
-        self.window.entry.returnPressed.emit()
+        self.window.activateWindow()
+        self.window.entry.setFocus()
+        self.type(text)
+        self.press("Return")
+
+    def type(self, text: str) -> None:
+        from PySide6.QtTest import QTest
+
+        for number, line in enumerate(text.split("\n")):
+            if number:
+                self.press("Shift-Return")
+            QTest.keyClicks(self.app.focusWidget(), line)
+
+    def press(self, key: str) -> None:
+        """A key in the widget that has the focus."""
+        from PySide6.QtCore import QEvent, QKeyCombination, Qt
+        from PySide6.QtGui import QKeyEvent, QKeySequence
+        from PySide6.QtTest import QTest
+
+        names = {"Prior": "PgUp", "Next": "PgDown", "Escape": "Esc"}
+        *modifiers, name = key.split("-")
+        sequence = QKeySequence("+".join([{"Control": "Ctrl"}.get(m, m) for m in modifiers] + [names.get(name, name)]))
+        pressed: QKeyCombination = sequence[0]
+        if self.app.focusWidget().window() is self.window:
+            QTest.keyClick(self.app.focusWidget(), Qt.Key(pressed.key()), pressed.keyboardModifiers())
+        else:  # a dialog that closes inside keyClick(), which holds the GIL, may wait for a thread that waits for it
+            for kind in (QEvent.Type.KeyPress, QEvent.Type.KeyRelease):
+                event = QKeyEvent(kind, pressed.key(), pressed.keyboardModifiers())
+                self.app.postEvent(self.app.focusWidget(), event)
 
     def stop(self) -> None:
         self.window.button.click()
@@ -183,6 +259,22 @@ class QtChat(Chat):
 
     def status(self) -> str:
         return str(self.window.status.text())
+
+    def note(self) -> str:
+        return str(self.window.note.text())
+
+    def typed(self) -> str:
+        return str(self.window.entry.toPlainText())
+
+    def focus(self) -> str:
+        from PySide6.QtWidgets import QFileDialog
+
+        dialogs = [dialog for dialog in self.window.findChildren(QFileDialog) if dialog.isVisible()]
+        shown = dialogs[0] if dialogs else self.window
+        shown.activateWindow()  # as a window manager does
+        if not shown.isAncestorOf(self.app.focusWidget()):
+            return ""
+        return "dialog" if dialogs else "chat"
 
     def copy_code(self) -> None:
         from PySide6.QtCore import QUrl

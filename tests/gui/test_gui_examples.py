@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gui_examples import CHATS, Chat
+from gui_examples import CHATS, Chat, conversation_with
 from loopback import ended
 
 from rx_assistant import AssistantClient
@@ -42,19 +42,30 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture(params=sorted(CHATS))
-def chat(request: pytest.FixtureRequest) -> Iterator[Chat]:
-    """Each chat example whose toolkit is installed."""
+def made(request: pytest.FixtureRequest) -> Iterator[Chat]:
+    """The chat of a fixture's parameter, if its toolkit is installed."""
     kind = CHATS[request.param]
     if kind.needs_display:
         request.getfixturevalue("display")
     for package in kind.packages:
         pytest.importorskip(package, reason=f"{package} is not installed")
-    made = kind()
-    yield made
-    made.__dict__.clear()
+    chat = kind()
+    yield chat
+    chat.__dict__.clear()
     if "tkinter" in kind.packages:
         gc.collect()  # a Tcl interpreter must not be collected on another thread later
+
+
+@pytest.fixture(params=sorted(CHATS))
+def chat(request: pytest.FixtureRequest) -> Iterator[Chat]:
+    """Each chat example."""
+    yield from made(request)
+
+
+@pytest.fixture(params=["qt", "tk"])
+def window(request: pytest.FixtureRequest) -> Iterator[Chat]:
+    """Each chat in a window."""
+    yield from made(request)
 
 
 def talk_in(chat: Chat, script: Callable[[Chat], Steps]) -> None:
@@ -63,7 +74,7 @@ def talk_in(chat: Chat, script: Callable[[Chat], Steps]) -> None:
     before = set(threading.enumerate())
     with conversation() as talk:
         chat.run(talk, script)
-    late = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("rx")]
+    late = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("rx-")]
     assert [thread.name for thread in late if not ended(thread)] == []
 
 
@@ -165,15 +176,7 @@ def test_everything_that_a_run_says_is_shown(chat: Chat, monkeypatch: pytest.Mon
         talk_in(chat, script)
 
 
-@pytest.mark.parametrize("name", ["qt", "tk"])
-def test_a_long_text_is_followed_unless_a_person_has_scrolled_back(
-    name: str, server: Server, request: pytest.FixtureRequest
-) -> None:
-    chat = CHATS[name]()
-    if chat.needs_display:
-        request.getfixturevalue("display")
-    pytest.importorskip(chat.packages[0], reason=f"{chat.packages[0]} is not installed")
-
+def test_a_long_text_is_followed_unless_a_person_has_scrolled_back(window: Chat, server: Server) -> None:
     def script(chat: Chat) -> Steps:
         for _ in range(2):
             chat.ask("Tell me a story")
@@ -185,9 +188,77 @@ def test_a_long_text_is_followed_unless_a_person_has_scrolled_back(
         yield lambda: not chat.busy
         assert chat.position() < 0.5
 
-    talk_in(chat, script)
-    chat.__dict__.clear()
-    gc.collect()
+    talk_in(window, script)
+
+
+def test_five_turns_by_keyboard_alone(window: Chat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from concierge import Concierge
+
+    class Coder(Concierge):
+        """Writes a program when it is asked for one, and a story that does not end by itself."""
+
+        async def run(self, context: RunContext) -> AsyncIterator[Action]:
+            if "program" in context.question:
+                yield Text("```python\nanswer = 42\n```\n")
+                return
+            async for action in super().run(context):
+                yield action
+            if "story" in context.question:
+                yield Text("\n\nMore of the story." * 80)
+                yield Gate("more of the story")
+                yield Text("\n\nMore of the story." * 80)
+                yield Gate("the end of the story")
+
+    (tmp_path / "notes.txt").write_text("The answer is 42.")
+
+    def script(chat: Chat) -> Steps:
+        chat.ask("Tell me a story,\nplease")
+        yield lambda: chat.text().count("More of the story.") == 80
+        assert "a story,\nplease" in chat.text()
+        assert chat.typed() == ""
+        # ask while it answers
+        chat.type("What time is it in Prague?")
+        chat.press("Return")
+        yield lambda: chat.note() == "1 waiting"
+        # scroll up, and stay there
+        yield lambda: chat.position() > 0.98
+        chat.press("Prior")
+        yield lambda: chat.position() < 0.98
+        server.release("more of the story")
+        yield lambda: chat.text().count("More of the story.") == 160
+        yield lambda: chat.position() < 0.9
+        chat.press("Next")
+        chat.type("Half a ques")
+        # stop
+        chat.press("Escape")
+        yield lambda: "Prague: " in chat.text() and not chat.busy
+        assert chat.typed() == "Half a ques"  # nothing of it is lost
+        chat.type("tion")
+        chat.press("Return")
+        yield lambda: "Half a question" in chat.text() and not chat.busy
+        # attach a file
+        chat.press("Control-o")
+        yield lambda: chat.focus() == "dialog"
+        chat.type(str(tmp_path / "notes.txt"))
+        chat.press("Return")
+        yield lambda: chat.focus() == "chat" and "notes.txt" in chat.note()
+        chat.type("What is in this file?")
+        chat.press("Return")
+        yield lambda: "with notes.txt" in chat.text() and not chat.busy
+        # copy code
+        chat.type("Write a program")
+        chat.press("Return")
+        yield lambda: "answer = 42" in chat.text() and not chat.busy
+        chat.press("Control-Shift-C")
+        yield lambda: chat.clipboard() == "answer = 42\n" and chat.note() == "copied"
+
+    with serve(engine=Coder(0)) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        talk_in(window, script)
+        asked = [request for request in server.requests if request.method == "POST"]
+    assert sum(request.path.endswith("/runs") for request in asked) == 5
+    assert sum(request.path.endswith("/cancel") for request in asked) == 1
+    assert sum(request.path.endswith("/files") for request in asked) == 1
 
 
 def test_errors_are_shown_in_the_window_and_the_conversation_goes_on(chat: Chat, server: Server) -> None:
@@ -293,12 +364,72 @@ def test_the_page_about_windows_runs(server: Server, display: None) -> None:
         ("```python\nx = 1\n```", "x = 1\ncopy\n"),
         ("```\nunfinished **code**", "unfinished **code**\n"),
         ("2 * 3 ** 4", "2 * 3 ** 4\n"),
+        ("*a* _b_ __c__ snake_case_name", "a b c snake_case_name\n"),
+        ("a\\*b", "a*b\n"),
+        ("1. one\n   - two\n> three", "1. one\n• two\nthree\n"),
+        ("[name](https://a.example)", "name (https://a.example)\n"),
+        ("- a\n  ~~~\n  x = `1`\n  ~~~\nb", "• a\n\nx = `1`\ncopy\nb\n"),
+        ("````\n```\n````", "```\ncopy\n"),
+        ("a\n\n\n\nb", "a\n\nb\n"),
     ],
 )
 def test_a_little_markdown_is_styled(markdown: str, text: str) -> None:
     from transcript import styled
 
     assert "".join(part for part, _, _ in styled(markdown)) == text
+
+
+def test_every_piece_of_markdown_has_its_style() -> None:
+    from transcript import styled
+
+    text = "## T\n- **b** *i* `c`\n> q\n| a | b |\n"
+    shown = [(part, style) for part, style, _ in styled(text) if part.strip()]
+    assert ("T", "heading2") in shown
+    assert {("• ", "item0"), ("b", "item0 bold"), ("i", "item0 italic"), ("c", "item0 code")} <= set(shown)
+    assert ("q", "quote") in shown
+    assert ("| a | b |", "table") in shown
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the command is that of Linux")
+@pytest.mark.parametrize(("told", "dark"), [("(<<uint32 1>>,)", True), ("(<<uint32 2>>,)", False), ("", False)])
+def test_the_desktop_is_asked_for_its_colours(
+    told: str, dark: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from palette import prefers_dark
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not prefers_dark()  # there is no such command
+    command = tmp_path / "gdbus"
+    command.write_text(f"#!/bin/sh\necho '{told}'\n")
+    command.chmod(0o755)
+    assert prefers_dark() == dark
+
+
+def test_a_window_in_tk_is_not_larger_than_the_screen_and_grows_with_its_fonts(server: Server, display: None) -> None:
+    tkinter = pytest.importorskip("tkinter", reason="tkinter is not installed")
+    from tkinter import font
+
+    from chat_tk import ChatWindow
+    from concierge import conversation
+
+    with conversation() as talk, conversation_with(talk) as given:
+        root = tkinter.Tk()
+        real = font.Font.metrics
+        try:
+            font.Font.metrics = lambda self, *names: 4 * real(self, *names)  # type: ignore[method-assign, assignment]
+            window = ChatWindow(root, *given, dark=True)
+        finally:
+            font.Font.metrics = real  # type: ignore[method-assign]
+        root.update()
+        assert 3.5 < window.look.scale < 4.5
+        assert root.winfo_width() <= root.winfo_screenwidth()
+        assert root.winfo_height() <= root.winfo_screenheight()
+        bottom = window.entry.winfo_rooty() + window.entry.winfo_height()
+        assert bottom <= root.winfo_screenheight()
+        assert window.paper["bg"] == window.look.colours["paper"] != "#ffffff"
+        root.destroy()
+        del window, root
+    gc.collect()
 
 
 def test_every_example_is_short() -> None:

@@ -377,6 +377,17 @@ def test_unconfined_code_has_limits_and_leaves_nothing(start) -> None:
     assert not Path(folder).exists()
 
 
+@unix
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_unconfined_code_ends_with_its_supervisor(start) -> None:
+    code = start("unconfined")
+    code("x = 1")
+    left = processes()
+    left[0].kill()
+    gone(left)
+    assert "its process has failed" in code("x")
+
+
 # -- ends ------------------------------------------------------------------------------------------------------------
 
 

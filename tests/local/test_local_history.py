@@ -138,9 +138,9 @@ def test_notes_of_a_step_are_stored_together_and_as_they_were(connect, monkeypat
     written: list[str] = []
     put = Store.put
 
-    def counted(store, kind, *args):
+    def counted(store, kind, *args, **more):
         written.append(kind)
-        put(store, kind, *args)
+        put(store, kind, *args, **more)
 
     monkeypatch.setattr(Store, "put", counted)
 

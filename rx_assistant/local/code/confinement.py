@@ -88,8 +88,9 @@ def enter() -> bool:
 
 
 def end_with_parent() -> None:
-    """The system kills this process when its parent ends."""
-    _call("prctl", _PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    """The system kills this process when its parent ends. Only Linux can do that."""
+    if sys.platform == "linux":
+        _call("prctl", _PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _exists(user: int) -> bool:

@@ -77,6 +77,7 @@ class Interpreter:
                 confinement.give_up(place.user)
             else:
                 limit(FSIZE=options["disk"])
+                confinement.end_with_parent()
             os.chdir(place.folder)
             pieces.serve(_CODE, _DONE, options["cpu"])
         except BaseException as error:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers.web_readers import UiMessage, encoded, payloads
 from generated import Generated, lossy_streams, messy_streams, streams
 from hypothesis import given
 from reference import RECORDINGS
-from web.web_readers import UiMessage, encoded, payloads
 
 import rx_assistant
 from rx_assistant import RunSnapshot, RxAssistantError, SSEDecoder, fold

@@ -12,9 +12,9 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+from browsers.web_servers import blocks_with_ids, frames, until
 from reactivex.subject import Subject
 from reference import RECORDINGS
-from web.web_servers import blocks_with_ids, frames, until
 
 import rx_assistant
 from rx_assistant import AssistantStream, operators as ax

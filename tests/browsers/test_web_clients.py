@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 import reactivex
 from ag_ui.core import Event
+from browsers.test_web_encoders import items, read
+from browsers.web_readers import encoded, payloads
+from browsers.web_servers import asgi
 from generated import generate
 from pydantic import TypeAdapter
 from reference import RECORDINGS
@@ -22,9 +25,6 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from web.test_web_encoders import items, read
-from web.web_readers import encoded, payloads
-from web.web_servers import asgi
 
 from rx_assistant import AsyncAssistantClient, ProtocolError
 from rx_assistant.local import serve
@@ -206,12 +206,12 @@ def complaint(events: list[Any]) -> str | None:
 
 
 def test_both_verifiers_agree_on_any_order() -> None:
-    orders = [any_order(Random(seed)) for seed in range(3000)]
+    orders = [any_order(Random(seed)) for seed in range(1000)]
     theirs = json.loads(node("ag_ui_client.cjs", "verify", given=orders))
     ours = [complaint(events) for events in orders]
     differing = [pair for pair in zip(orders, theirs, ours, strict=True) if (pair[1] is None) != (pair[2] is None)]
     assert differing == []
-    assert 100 < sum(each is None for each in ours) < 2900
+    assert 30 < sum(each is None for each in ours) < 970
 
 
 def test_both_compact_to_the_same_events() -> None:
@@ -241,6 +241,6 @@ def test_both_compact_to_the_same_events() -> None:
 
 def test_the_bytes_of_the_reference_encoder_are_read() -> None:
     runs = [events for events in runs_in_ag_ui() if events[-1]["type"] == "RUN_FINISHED"]
-    for events in runs[:3]:
+    for events in runs[:1]:
         body = node("ag_ui_client.cjs", "encode", given=events)
         assert as_json(list(decode(body).pipe(verify()))) == as_json([EVENT.validate_python(each) for each in events])

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from ag_ui.core import RunAgentInput, RunFinishedEvent, RunStartedEvent, TextMessageChunkEvent, UserMessage
 from ag_ui.encoder import EventEncoder
+from browsers.web_servers import asgi
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
-from web.web_servers import asgi
 
 from rx_assistant import (
     AsyncStream,

@@ -12,6 +12,8 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from browsers.test_web_bodies import RECORDING, Fed, events
+from browsers.web_servers import asgi, blocks_with_ids, until, wsgi
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -19,8 +21,6 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from web.test_web_bodies import RECORDING, Fed, events
-from web.web_servers import asgi, blocks_with_ids, until, wsgi
 
 import rx_assistant
 from rx_assistant import AssistantClient, AsyncAssistantClient
