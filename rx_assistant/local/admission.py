@@ -49,8 +49,16 @@ def allowed_origins(origins: Iterable[str]) -> frozenset[str]:
 
 
 def given_key(api_key: str | None) -> str | None:
-    """The key without surrounding spaces. None for an empty key, because it protects nothing."""
-    return (api_key or "").strip() or None
+    """The key without surrounding spaces. None for an empty key, because it protects nothing.
+
+    ConfigurationError for a key that no client can send, such as one of invisible characters.
+    """
+    if not isinstance(api_key, str | None):
+        raise ConfigurationError(f"api_key must be a str, got {type(api_key).__name__}")
+    key = (api_key or "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise ConfigurationError("api_key must be printable ASCII text: a request header cannot hold it")
+    return key or None
 
 
 def is_loopback(host: str) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, overload
 from reactivex import Observable
 
 from rx_assistant.hot import SyncBlock
-from rx_assistant.relay.entries import Command, Entry, RelayState, position_of
+from rx_assistant.relay.entries import Command, Entry, RelayState, checked_key, position_of
 from rx_assistant.relay.following import FollowedAsyncStream, FollowedStream, Follower
 from rx_assistant.relay.publishing import Publication, Sender, publishing
 from rx_assistant.relay.tailing import Hubs, Tail
@@ -161,10 +161,10 @@ class Relay(SyncBlock, ABC):
         commands, on a thread of its own.
         """
         if isinstance(stream, str):
-            return publishing(self._sender, stream, on_command)
+            return publishing(self._sender, checked_key(stream), on_command)
         if not isinstance(stream, Observable) or not isinstance(key, str):
             raise TypeError(f"publish() must be given a stream and a key, got {stream!r:.60} and {key!r}")
-        return Publication(self._sender, key, stream, on_command).begin()
+        return Publication(self._sender, checked_key(key), stream, on_command).begin()
 
     def follow(
         self,

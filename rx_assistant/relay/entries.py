@@ -63,6 +63,17 @@ class Command:
     data: object = None
 
 
+def checked_key(key: object) -> str:
+    """The key of a run. TypeError or ValueError for a value that not every relay can use as a key."""
+    if not isinstance(key, str):
+        raise TypeError(f"the key of a run must be a str, got {key!r:.60}")
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the key of a run must be text that UTF-8 can encode, got {key!r:.60}") from None
+    return key
+
+
 def cursor_at(position: int, generation: int) -> str:
     """The cursor before event number `position`."""
     return f"{position}-{generation}"

@@ -21,6 +21,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 from reactivex import Observable, abc
@@ -48,6 +49,7 @@ OnCommand: TypeAlias = Callable[[Command], object]
 
 _log = logging.getLogger("rx_assistant")
 _DONE: Final = frame(DoneEvent())
+_REASON: Final = 1000  # characters of the error that has interrupted a run
 _PAUSE: Final = 0.05  # seconds before the first new attempt to reach the relay; each later pause is twice as long
 _URGENT: Final = frozenset(
     name
@@ -150,7 +152,8 @@ class Publication:
         if isinstance(error, ServerErrorEvent) and error.event is not None:
             self._end(Write("seal", (frame(error.event),)))
         else:
-            self._end(Write("release", ("interrupted", f"{type(error).__name__}: {error}")))
+            reason = f"{type(error).__name__}: {error}"[:_REASON]
+            self._end(Write("release", ("interrupted", reason.encode("utf-8", "replace").decode())))
 
     def resume_at(self, last_run: str) -> None:
         """Note the run event that an earlier producer has published last."""
@@ -450,7 +453,7 @@ class Sender:
         try:
             for publication in tuple(left):
                 if not publication.generation and not publication.is_over:
-                    publication.claim()
+                    self._apart(publication, publication.claim)
             if time.monotonic() >= self._next_beat:
                 self._do([(one, beat) for one in tuple(self._active) if (beat := one.beat()) is not None])
                 self._next_beat = time.monotonic() + self.relay.lease / 3
@@ -467,12 +470,24 @@ class Sender:
             return
         broken: Exception | None = None
         for (publication, write), outcome in zip(writes, self.relay.write([one for _, one in writes]), strict=True):
-            if isinstance(outcome, Exception):
+            if isinstance(outcome, RelayConnectionError):
                 broken = outcome
+            elif isinstance(outcome, Exception):
+                publication._fail(outcome)
             else:
-                publication.written(write, outcome)
+                self._apart(publication, partial(publication.written, write, outcome))
         if broken is not None:
             raise broken
+
+    @staticmethod
+    def _apart(publication: Publication, action: Callable[[], None]) -> None:
+        """Do what concerns one publication. It fails alone, unless the relay cannot be reached."""
+        try:
+            action()
+        except RelayConnectionError:
+            raise
+        except Exception as error:
+            publication._fail(error)
 
 
 def publishing(sender: Sender, key: str, on_command: OnCommand | None) -> Callable[[Observable[Any]], Observable[Any]]:

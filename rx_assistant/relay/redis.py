@@ -8,6 +8,7 @@ runs are spread over, has a reading connection as soon as one of its runs is fol
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 import uuid
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from rx_assistant.errors import ConfigurationError, RelayConnectionError
+from rx_assistant.errors import ConfigurationError, RelayConnectionError, RelayError
 from rx_assistant.hot import Sleepers, start_thread
 from rx_assistant.relay import scripts
 from rx_assistant.relay.base import Relay
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from rx_assistant.relay.base import Outcome
     from rx_assistant.relay.publishing import Write
 
+_log = logging.getLogger("rx_assistant")
 _LAST: Final = str(2**64 - 1)  # the greatest second half of an entry's id
 _GAP: Final = 0.0001  # seconds for each run that is followed, from one read to the next, which costs Redis 4 µs a run
 _BLOCK: Final = 2.0  # seconds that one read waits for news at most
@@ -75,6 +77,7 @@ class RedisRelay(Relay):
             raise ConfigurationError(f"prefix must not contain braces, got {prefix!r}")
         if shards < 1:
             raise ConfigurationError(f"shards must be at least 1, got {shards!r}")
+        _check_url(url)
         self._url = url
         self._prefix = prefix
         self._shards = shards
@@ -129,6 +132,8 @@ class RedisRelay(Relay):
     def _reaching(self, key: str) -> Iterator[Any]:
         try:
             yield self._connected()
+        except redis.ResponseError as error:
+            raise _refused(error, key) from error
         except (redis.RedisError, OSError) as error:
             raise RelayConnectionError(f"the relay cannot be reached: {error}", key) from error
 
@@ -204,9 +209,7 @@ class RedisRelay(Relay):
                 pipe.execute_command("EVAL", script, 5, *self._names(key), *values)
             results = pipe.execute(raise_on_error=False)
         return [
-            RelayConnectionError(f"the relay refused: {result}", write.arguments[0])
-            if isinstance(result, Exception)
-            else _outcome(result)
+            _refused(result, write.arguments[0]) if isinstance(result, Exception) else _outcome(result)
             for write, result in zip(writes, results, strict=True)
         ]
 
@@ -229,7 +232,7 @@ class RedisRelay(Relay):
 
     def send(self, key: str, command: Command) -> None:
         name = self._name(key, "commands")
-        text = json.dumps({"type": command.type, "data": command.data}, ensure_ascii=False)
+        text = json.dumps({"type": command.type, "data": command.data})
         with self._reaching(key) as client:
             client.xadd(name, {"c": text.encode()}, maxlen=_COMMANDS_KEPT, approximate=True)
             client.pexpire(name, self._ttl_ms)
@@ -373,7 +376,28 @@ class _Reader:
             if self.places.get(name) == places[name]:  # else it is watched anew, from another place
                 self.places[name] = last
         for take in takes:
-            take(found)
+            try:
+                take(found)
+            except Exception:  # the thread serves other runs, too
+                _log.exception("news of the key %r cannot be read", name)
+
+
+def _check_url(url: str) -> None:
+    """ConfigurationError for a URL that the redis package refuses, without its message: it may hold the password."""
+    try:
+        redis.ConnectionPool.from_url(url)
+    except (ValueError, AttributeError, TypeError):
+        raise ConfigurationError(
+            "url must be redis://[user:password@]host:port/number, rediss://… or unix://…; "
+            "percent-encode special characters in the password"
+        ) from None
+
+
+def _refused(error: Exception, key: str) -> RelayError:
+    """The error for a refusal. A key that holds something else stays so; all other causes can go away."""
+    if str(error).startswith("WRONGTYPE"):
+        return RelayError(f"run {key!r}: another program uses a key of this run: {error}", key)
+    return RelayConnectionError(f"the relay refused: {error}", key)
 
 
 def _entry(number: bytes, fields: dict[bytes, bytes]) -> Entry:
@@ -386,8 +410,11 @@ def _entry(number: bytes, fields: dict[bytes, bytes]) -> Entry:
 def _commands(found: list[Any]) -> list[tuple[bytes, Command]]:
     commands = []
     for number, fields in found:
-        value = json.loads(fields[b"c"])
-        commands.append((number, Command(value["type"], value["data"])))
+        try:
+            value = json.loads(fields[b"c"])
+            commands.append((number, Command(value["type"], value["data"])))
+        except (KeyError, TypeError, ValueError) as error:
+            _log.warning("a command in the relay cannot be read: %r", error)
     return commands
 
 

@@ -30,7 +30,7 @@ import anyio.to_thread
 
 from rx_assistant.errors import CursorExpiredError, RelayConnectionError, StreamInterruptedError
 from rx_assistant.hot import Sleepers
-from rx_assistant.relay.entries import Entry, cursor_at
+from rx_assistant.relay.entries import Entry, checked_key, cursor_at
 from rx_assistant.schedulers import LoopWaker, current_event_loop
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Tail:
     def __init__(
         self, relay: Relay, hubs: Hubs, key: str, position: int, patience: float | None = None, takes: bool = False
     ) -> None:
-        self.key = key
+        self.key = checked_key(key)
         self.position = position  # the number of the next event to give
         self.generation = 0
         self._relay = relay
@@ -294,7 +294,9 @@ class Tail:
             self._miss()
             return None
         self._known = True
-        if state.status == "ended" and self.position >= state.count:  # the follower had the whole run
+        if state.status == "ended" and self.position > state.count:
+            raise CursorExpiredError(f"run {self.key!r} has {state.count} events, got a cursor after {self.position}")
+        if state.status == "ended" and self.position == state.count:  # the follower had the whole run
             self.position = self._next = state.count - 1
         self._note(state.count)
         if state.is_alive or state.status in ("paused", "ended"):

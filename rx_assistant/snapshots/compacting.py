@@ -116,7 +116,11 @@ class Compactor:
         texts.text.write(fragment[-1])
 
     def _begin(
-        self, owner: _Owner, fragment: tuple[Any, ...], label: str | None, event: ThreadMessageDelta | ThreadRunStepDelta
+        self,
+        owner: _Owner,
+        fragment: tuple[Any, ...],
+        label: str | None,
+        event: ThreadMessageDelta | ThreadRunStepDelta,
     ) -> None:
         """The first text of a part or call, whose delta stays as it is if it says anything else."""
         texts = _Texts(owner, fragment, label)

@@ -47,6 +47,9 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 """Headers of every event stream: no cache keeps it, no proxy compresses it, nginx does not collect it."""
 
+_DIGITS: Final = 18
+"""The digits of a number in a cursor, at most. Relays accept as many."""
+
 Number: TypeAlias = "Callable[[int], int | None]"
 """Of a stream: how many events of the run there are before an event of its log; None if that is not known."""
 
@@ -83,7 +86,7 @@ def place_of(cursor: str) -> Place:
     number, colon, blocks = cursor.partition(":")
     number, dash, generation = number.partition("-")
     digits = [number, *([generation] if dash else []), *([blocks] if colon and blocks != "end" else [])]
-    if len(cursor) > 60 or not all(each.isascii() and each.isdecimal() for each in digits):
+    if not all(len(each) <= _DIGITS and each.isascii() and each.isdecimal() for each in digits):
         raise Refused(400, f"Last-Event-ID and starting_after must be a cursor of this stream, got {cursor!r:.80}")
     return Place(int(number), int(blocks) if blocks and blocks != "end" else 0, blocks == "end")
 
@@ -112,7 +115,10 @@ class Reading:
         self._encoder = encoder
         self._place = place or Place()
         self.stream = _opened(source, self._place, encoder)
-        first = 0 if isinstance(source, (Stream, AsyncStream)) or encoder.remembers else self._place.events
+        is_shared = isinstance(source, (Stream, AsyncStream))
+        first = 0 if is_shared or encoder.remembers else self._place.events
+        follower = self.stream if isinstance(self.stream, (FollowedStream, FollowedAsyncStream)) else None
+        self._own = None if is_shared or follower is None or follower._is_sent() else follower
         self._log, self._number = _log_of(self.stream, first)
         self._start = self._start_in_log()
         self._cursor: Cursor[StreamEvent] | None = None
@@ -159,6 +165,8 @@ class Reading:
             self._held.dispose()
         self._log.unlisten(self._changed)
         cursor.close()
+        if self._own is not None and not self._log.holders:  # a follower without a reader serves nothing
+            self._own.close()
 
     @property
     def has_more(self) -> bool:

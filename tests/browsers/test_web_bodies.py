@@ -10,6 +10,7 @@ from contextlib import aclosing, closing
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 from browsers.web_servers import blocks_with_ids, frames, until
 from reactivex.subject import Subject
@@ -91,7 +92,7 @@ def test_a_late_browser_may_begin_with_the_state() -> None:
         assert found.get_final_run() == rx_assistant.replay(RECORDING).get_final_run()
 
 
-@pytest.mark.parametrize("after", ["x", "-1", "1:x", "5-", "٣", "1" * 100, "1 "])
+@pytest.mark.parametrize("after", ["x", "-1", "1:x", "5-", "٣", "1" * 100, "9" * 60, "1 "])
 def test_text_that_is_not_a_cursor_is_refused(after: str) -> None:
     body = EventStream(rx_assistant.replay(RECORDING), after=after)
     assert body.status == 400
@@ -176,6 +177,24 @@ def test_the_last_browser_that_leaves_closes_the_stream() -> None:
     assert until(lambda: stream.log.ended)
     relay.close()
     source.close()
+
+
+def test_a_browser_that_leaves_leaves_no_follower_behind() -> None:
+    with MemoryRelay() as relay:
+        stream = relay.follow("run", patience=60)
+        chunks = iter(EventStream(lambda _after: stream, heartbeat=0.01))
+        assert [next(chunks), next(chunks)][1] == b":\n\n"
+        chunks.close()  # type: ignore[attr-defined]
+        assert until(lambda: stream.log.ended)
+
+
+@pytest.mark.anyio
+async def test_a_browser_that_leaves_leaves_no_asynchronous_follower_behind() -> None:
+    with MemoryRelay() as relay:
+        stream = relay.follow_async("run", patience=60)
+        async with aclosing(aiter(AsyncEventStream(lambda _after: stream, heartbeat=0.01))) as chunks:  # type: ignore[type-var]
+            assert [await anext(chunks), await anext(chunks)][1] == b":\n\n"
+        assert await anyio.to_thread.run_sync(until, lambda: stream.log.ended)
 
 
 @pytest.mark.anyio

@@ -39,6 +39,14 @@ def test_an_empty_key_protects_nothing(key):
     assert run(["serve", "--host", "0.0.0.0", "--port", "0", "--api-key", key]) == 2
 
 
+@pytest.mark.parametrize("key", ["\u200b", "\ufeff", "k\nx", "\0", "clé", "k\ud800", b"", b"key", 0])
+def test_a_key_that_no_client_can_send_is_refused_without_its_value(key):
+    for start in (rx_assistant.local.serve, rx_assistant.local.app):
+        with pytest.raises(ConfigurationError, match="api_key must be") as caught:
+            start(api_key=key)
+        assert repr(key) not in str(caught.value)
+
+
 def test_an_empty_key_is_none_on_this_machine(connect):
     api = connect(api_key="")
     assert ask(api).status_code == 200
