@@ -281,7 +281,9 @@ class Loopback(_Server):
         except BaseException as error:
             self.errors.append(error)
         finally:
-            self.note(lambda: self.endings.setdefault(wire.number, time.monotonic()))
+            over = time.monotonic()
+            writer.close()  # the socket is closed in the loop's next turn; then the ending is known to tests
+            self._loop.call_soon(self.note, lambda: self.endings.setdefault(wire.number, over))
 
     async def _converse(self, wire: Wire) -> None:
         while wire.keep:

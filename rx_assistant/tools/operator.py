@@ -90,8 +90,8 @@ class _Rounds:
         if run is None or run.status != "requires_action":
             self._end(self._down.completed)
             return
-        self._waiting[0] = run
         self._answering.begin(run)
+        self._waiting[0] = run  # a call that has ended before, on the thread of the tools, resumes nothing
         self.resumed()
 
     def fail(self, error: Exception) -> None:

@@ -328,7 +328,7 @@ def test_five_turns_by_keyboard_alone(look: Callable[[], Any], monkeypatch: pyte
         write(browser, "lines")
         wait(browser, f"{READY} && {TEXT}.includes('Two\\nlines') && {TEXT}.includes('Good day')")
         write(browser, "Everything, please")
-        wait(browser, f"{READY} && page.querySelector('pre button')")
+        wait(browser, f"{READY} && {TEXT}.includes('max_completion_tokens')")  # all is drawn, and buttons stay
         tab_to(browser, "document.activeElement.textContent === 'copy'")
         press(browser, "Enter", "\r")
         wait(browser, "window.copied === 'answer = 42'")

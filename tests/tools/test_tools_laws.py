@@ -7,6 +7,7 @@ nothing is left. Over generated scenarios, played by a real server.
 from __future__ import annotations
 
 import gc
+import threading
 import time
 import weakref
 from collections import Counter
@@ -214,6 +215,37 @@ def test_the_operator_answers_in_the_same_way(face: str) -> None:
     with serve(SCENARIO) as server:
         again = ["requires_action", "queued", "in_progress"]
         assert run_story(face, server.base_url, story) == ["queued", "in_progress", *again, *again, "completed"]
+    assert all(ended(thread) for thread in ours())
+
+
+def test_calls_that_end_while_their_round_begins_are_submitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    end, called = Answering._end, Answering._called
+
+    def ends(self: Answering, *outcome: Any) -> None:
+        end(self, *outcome)
+        over.set()
+
+    def called_and_over(self: Answering, asked: Any, run: Run) -> Any:
+        started = called(self, asked, run)
+        assert over.wait(GUARD)
+        over.clear()
+        return started
+
+    monkeypatch.setattr(Answering, "_end", ends)
+    monkeypatch.setattr(Answering, "_called", called_and_over)
+    submitted: list[list[Any]] = []
+    with serve(SCENARIO) as server, AssistantClient(base_url=server.base_url) as client:
+        assistant = client.assistants.create(model="local", tools=TOOLS.definitions())
+        thread = client.threads.create(messages=[{"role": "user", "content": "Hello"}])
+
+        def submit(run: Run, outputs: list[Any]) -> Any:
+            submitted.append(outputs)
+            return client.threads.runs.submit_tool_outputs_stream(run.id, run.thread_id, tool_outputs=outputs)
+
+        with client.threads.runs.stream(thread.id, assistant_id=assistant.id) as stream:
+            stream.pipe(answering.answer_with(TOOLS, submit)).run()
+    assert [[output["output"] for output in outputs] for outputs in submitted] == [["2", "3"], ["1"]]
     assert all(ended(thread) for thread in ours())
 
 
