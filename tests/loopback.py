@@ -282,7 +282,8 @@ class Loopback(_Server):
             self.errors.append(error)
         finally:
             over = time.monotonic()
-            writer.close()  # the socket is closed in the loop's next turn; then the ending is known to tests
+            if self.tls is None:
+                writer.close()  # the socket is closed in the loop's next turn; then the ending is known to tests
             self._loop.call_soon(self.note, lambda: self.endings.setdefault(wire.number, over))
 
     async def _converse(self, wire: Wire) -> None:

@@ -313,10 +313,10 @@ def test_five_turns_by_keyboard_alone(look: Callable[[], Any], monkeypatch: pyte
     monkeypatch.setattr(Concierge, "run", answering)
     with look() as browser:
         browser._browser.call("Page.bringToFront", browser._session)
+        wait(browser, "source.readyState === 1 && document.activeElement === field")
         browser.run(
             "document.body.style.height = '400px'; Clipboard.prototype.writeText = text => window.copied = text"
         )
-        wait(browser, "source.readyState === 1 && document.activeElement === field")
         write(browser, calm)
         wait(browser, f"{TEXT}.includes('A stream of small events')")
         write(browser, "The time in Prague?")  # while it answers
