@@ -488,7 +488,7 @@ def test_everything_that_a_run_says_is_shown(
     monkeypatch.setattr(Concierge, "run", everything)
     with look() as browser:
         ask(browser, "Everything, please")
-        wait(browser, "form.className === '' && page.querySelector('.problem')")
+        wait(browser, f"{READY} && {TEXT}.includes('max_completion_tokens')")
         text = browser.run(TEXT)
         assert [said for said in SHOWN if said not in text] == []
         assert "**" not in text

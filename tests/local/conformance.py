@@ -84,7 +84,8 @@ DEVIATIONS = (
 @functools.cache
 def document() -> dict:
     """The document as it is."""
-    return yaml.safe_load(DOCUMENT.read_text(encoding="utf-8"))
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is seven times as fast
+    return yaml.load(DOCUMENT.read_text(encoding="utf-8"), loader)  # both are safe
 
 
 class Conformance:

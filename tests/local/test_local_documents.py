@@ -13,6 +13,7 @@ import threading
 import time
 import zipfile
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import docx
@@ -247,6 +248,7 @@ def test_without_the_extra_the_sentence_names_it(directory, monkeypatch):
         )
 
 
+@cache
 def bomb(member: str, size: int) -> bytes:
     target = io.BytesIO(raw_docx(b"<x/>"))
     with zipfile.ZipFile(target, "a", zipfile.ZIP_DEFLATED) as archive, archive.open(member, "w") as entry:
