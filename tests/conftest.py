@@ -27,6 +27,31 @@ def _leaks_are_told_where_they_arise() -> Iterator[None]:
     gc.collect()
 
 
+SLOW = (
+    "gui/test_gui_web.py",
+    "house/test_typing.py",
+    "gui/test_gui_examples.py",
+    "local/test_local_real_model.py",
+    "house/test_docs.py",
+    "local/test_local_stopping.py",
+    "cli/test_cli_chat.py",
+    "cli/test_cli.py",
+    "local/test_local_code.py",
+    "local/test_local_documents.py",
+    "relay/test_relay_faults.py",
+    "house/test_package.py",
+    "house/test_site.py",
+)
+"""Files that take long: they come first, so that no core is idle while the last one runs."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config.option, "loadscopereorder"):  # xdist would begin with the files that hold the most tests
+        config.option.loadscopereorder = False
+    ranks = {str(config.rootpath / "tests" / name): rank for rank, name in enumerate(SLOW)}
+    items.sort(key=lambda item: ranks.get(str(item.path), len(SLOW)))
+
+
 def pytest_configure() -> None:
     """A suite that was started in the background ignores Ctrl-C, and so would the programs that tests interrupt.
 
