@@ -3,11 +3,12 @@
     pip install 'rx_assistant[local,textual]' && python examples/chat_textual.py
 
 `Turns` brings the newest snapshot to the screen at most once a frame. Enter asks, also while an answer is written.
-Escape stops the run. Shift+Enter or Ctrl+J begins a new line, F2 copies the last block of code.
+Escape stops the run. Shift+Enter or Ctrl+J begins a new line, Ctrl+O attaches a file, F2 copies the last block of code.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from concierge import WELCOME, Conversation, conversation, tools
@@ -17,9 +18,10 @@ from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.events import Key
-from textual.widgets import Footer, Static, TextArea
+from textual.screen import ModalScreen
+from textual.widgets import Footer, Input, Static, TextArea
 from transcript import code_blocks
-from turns import Turns
+from turns import KEYS, Turns
 
 from rx_assistant import AsyncAssistantClient
 from rx_assistant.gui import TextualHost, printable
@@ -43,8 +45,24 @@ class Entry(TextArea):
         elif event.key in ("shift+enter", "ctrl+j"):
             event.prevent_default().stop()
             self.insert("\n")
+        elif event.key in ("pageup", "pagedown"):
+            event.prevent_default().stop()
+            page = self.app.query_one("#page", VerticalScroll)
+            page.scroll_page_up() if event.key == "pageup" else page.scroll_page_down()
         else:
             await super()._on_key(event)
+
+
+class FileName(ModalScreen[str]):
+    """Asks for the path of a file."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("escape", "dismiss('')", "Cancel")]
+
+    def compose(self) -> ComposeResult:
+        yield Input(placeholder="Path of the file to attach")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value)
 
 
 class Chat(App[None]):
@@ -53,6 +71,7 @@ class Chat(App[None]):
     TITLE = "Concierge"
     BINDINGS: ClassVar[list[BindingType]] = [
         ("escape", "stop", "Stop the run"),
+        ("ctrl+o", "attach", "Attach a file"),
         ("f2", "copy", "Copy the code"),
         ("ctrl+q", "quit", "Quit"),
     ]
@@ -67,6 +86,8 @@ class Chat(App[None]):
     #page .error { margin: 1 12 0 0; padding: 1 2; color: $text-error; border-left: outer $error; }
     Entry { margin: 1 2; height: auto; max-height: 8; border: round $panel; background: $background; }
     Entry:focus { border: round $primary; }
+    FileName { align: center middle; }
+    FileName Input { width: 60; max-width: 90%; }
     """
 
     def __init__(self, talk: Conversation) -> None:
@@ -103,6 +124,14 @@ class Chat(App[None]):
         blocks = [code for paper in self.papers.values() for code in code_blocks(paper.text)]
         if blocks:
             self.copy_to_clipboard(printable(blocks[-1]))
+            self.query_one(Entry).border_subtitle = "copied"
+
+    def action_attach(self) -> None:
+        self.push_screen(FileName(), self.attach)
+
+    def attach(self, path: str | None) -> None:
+        if path:
+            self.turns.attach(Path(path).expanduser())
 
     async def action_quit(self) -> None:
         await self.conversation.aclose()
@@ -126,7 +155,7 @@ class Chat(App[None]):
         self.query_one("#status", Static).update(printable(text))
 
     def show_waiting(self, running: bool, waiting: int) -> None:
-        self.query_one(Entry).border_subtitle = f"{waiting} waiting" if waiting else ""
+        self.query_one(Entry).border_subtitle = "" if self.turns.note == KEYS else printable(self.turns.note)
 
 
 def main() -> None:

@@ -296,6 +296,17 @@ class QtChat(Chat):
         """The script's end closes it."""
 
 
+TEXTUAL_KEYS = {
+    "Return": "enter",
+    "Prior": "pageup",
+    "Next": "pagedown",
+    "Escape": "escape",
+    "Control-o": "ctrl+o",
+    "Control-Shift-C": "f2",  # terminals keep that key for themselves
+    "\n": "ctrl+j",
+}
+
+
 class TextualChat(Chat):
     packages = ("textual",)
     no_link = "copy"
@@ -307,8 +318,12 @@ class TextualChat(Chat):
         from chat_textual import Chat as Window
 
         self.window = Window(talk)
+        self._keys: list[str] = []
         async with self.window.run_test() as pilot:
             while not self._advance():
+                keys, self._keys = self._keys, []
+                if keys:
+                    await pilot.press(*keys)
                 await pilot.pause(LOOK)
             await pilot.press("ctrl+q")
 
@@ -332,6 +347,32 @@ class TextualChat(Chat):
 
     def clipboard(self) -> str:
         return str(self.window.clipboard)
+
+    def position(self) -> float:
+        page = self.window.screen_stack[0].query_one("#page")
+        return float(page.scroll_y / (page.max_scroll_y or 1))
+
+    def scroll_up(self) -> None:
+        self.window.query_one("#page").scroll_home(animate=False)
+
+    def type(self, text: str) -> None:
+        self._keys += [TEXTUAL_KEYS.get(letter, letter) for letter in text]
+
+    def press(self, key: str) -> None:
+        self._keys.append(TEXTUAL_KEYS[key])
+
+    def typed(self) -> str:
+        return str(self._entry.text)
+
+    def note(self) -> str:
+        return str(self._entry.border_subtitle)
+
+    def focus(self) -> str:
+        return "chat" if len(self.window.screen_stack) == 1 else "dialog"
+
+    @property
+    def _entry(self) -> Any:
+        return self.window.screen_stack[0].query_one("Entry")
 
     def close(self) -> None:
         """The script's end closes it."""

@@ -190,7 +190,7 @@ def test_a_long_text_is_followed_unless_a_person_has_scrolled_back(window: Chat,
     talk_in(window, script)
 
 
-def test_five_turns_by_keyboard_alone(window: Chat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_five_turns_by_keyboard_alone(chat: Chat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from concierge import Concierge
 
     class Coder(Concierge):
@@ -253,7 +253,7 @@ def test_five_turns_by_keyboard_alone(window: Chat, tmp_path: Path, monkeypatch:
 
     with serve(engine=Coder(0)) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
-        talk_in(window, script)
+        talk_in(chat, script)
         asked = [request for request in server.requests if request.method == "POST"]
     assert sum(request.path.endswith("/runs") for request in asked) == 5
     assert sum(request.path.endswith("/cancel") for request in asked) == 1
