@@ -113,7 +113,10 @@ def new_root(hidden: Iterable[str], disk: int) -> None:
     _mount("none", "/", None, _REC | _PRIVATE)
     root = Path("/sys")  # a directory that holds nothing that is needed
     _mount("tmpfs", root, "tmpfs", _NOSUID | _NODEV, "size=1m,mode=755")
-    shown = _folders()
+    for folder, size in ((DATA, disk * 4 // 5), ("/tmp", disk // 5)):
+        _make(f"{root}{folder}")
+        _mount("tmpfs", f"{root}{folder}", "tmpfs", _NOSUID | _NODEV, f"size={size},nr_inodes=20000,mode=777")
+    shown = _folders()  # some may be inside /tmp
     for folder in shown:
         _show(folder, root)
     for path in hidden:
@@ -127,9 +130,6 @@ def new_root(hidden: Iterable[str], disk: int) -> None:
         if os.path.exists(f"/etc/{name}"):
             _show(f"/etc/{name}", root)
     (root / "dev/shm").symlink_to("/tmp")
-    for folder, size in ((DATA, disk * 4 // 5), ("/tmp", disk // 5)):
-        _make(f"{root}{folder}")
-        _mount("tmpfs", f"{root}{folder}", "tmpfs", _NOSUID | _NODEV, f"size={size},nr_inodes=20000,mode=777")
     _make(f"{root}/proc")
     _mount("proc", root / "proc", "proc", _NOSUID | _NODEV | _NOEXEC)
     _mount("none", root, None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
