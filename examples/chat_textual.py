@@ -47,7 +47,7 @@ class Entry(TextArea):
             self.insert("\n")
         elif event.key in ("pageup", "pagedown"):
             event.prevent_default().stop()
-            page = self.app.query_one("#page", VerticalScroll)
+            page = self.screen.query_one("#page", VerticalScroll)
             page.scroll_page_up() if event.key == "pageup" else page.scroll_page_down()
         else:
             await super()._on_key(event)
