@@ -30,9 +30,11 @@ from rx_assistant.gui import TextualHost, printable
 class Paper(Static):
     """A text of the transcript. (Textual's own Markdown widget flickers while a list grows.)"""
 
-    def write(self, text: str) -> None:
+    def write(self, text: str, code: str) -> None:
+        """Show a text, its code in a theme of Pygments."""
         self.text, shown = text, printable(text)
-        self.update(Markdown(shown) if self.has_class("assistant") or self.has_class("tool") else shown)
+        is_markdown = self.has_class("assistant") or self.has_class("tool")
+        self.update(Markdown(shown, code_theme=code) if is_markdown else shown)
 
 
 class Entry(TextArea):
@@ -70,9 +72,9 @@ class Chat(App[None]):
 
     TITLE = "Concierge"
     BINDINGS: ClassVar[list[BindingType]] = [
-        ("escape", "stop", "Stop the run"),
-        ("ctrl+o", "attach", "Attach a file"),
-        ("f2", "copy", "Copy the code"),
+        ("escape", "stop", "Stop"),
+        ("ctrl+o", "attach", "Attach"),
+        ("f2", "copy", "Copy code"),
         ("ctrl+q", "quit", "Quit"),
     ]
     CSS = """
@@ -84,14 +86,16 @@ class Chat(App[None]):
     #page .user { margin: 1 0 1 12; padding: 1 2; background: $primary 25%; border-right: outer $primary; }
     #page .tool { margin: 1 12 0 0; padding: 0 2; color: $text-muted; border-left: outer $warning; }
     #page .error { margin: 1 12 0 0; padding: 1 2; color: $text-error; border-left: outer $error; }
+    .-narrow #page Paper { margin: 1 0 0 0; padding: 0 1; }
     Entry { margin: 1 2; height: auto; max-height: 8; border: round $panel; background: $background; }
     Entry:focus { border: round $primary; }
-    FileName { align: center middle; }
+    FileName { align: center middle; background: $background 60%; }
     FileName Input { width: 60; max-width: 90%; }
     """
 
     def __init__(self, talk: Conversation) -> None:
         super().__init__()
+        self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (72, "-wide")]  # columns
         self.client = AsyncAssistantClient(base_url=talk.base_url)
         self.conversation = self.client.conversation(talk.assistant_id, talk.thread_id, tools=tools)
         self.papers: dict[str, Paper] = {}
@@ -107,6 +111,7 @@ class Chat(App[None]):
         self.console.push_theme(Theme({"markdown.code": "bold"}))  # Rich's own is made for a black screen
         self.turns = Turns(self, TextualHost(self), self.client, self.conversation)
         self.query_one("#page", VerticalScroll).anchor()
+        self.theme_changed_signal.subscribe(self, self.paint)
         self.query_one(Entry).focus()
         self.say("assistant", WELCOME)
 
@@ -140,6 +145,15 @@ class Chat(App[None]):
     async def on_unmount(self) -> None:
         await self.client.aclose()
 
+    @property
+    def code(self) -> str:
+        return "monokai" if self.current_theme.dark else "default"
+
+    def paint(self, _theme: object) -> None:
+        """The theme has changed."""
+        for paper in self.papers.values():
+            paper.write(paper.text, self.code)
+
     # -- what it shows ---------------------------------------------------------------------------------------------
 
     def say(self, kind: str, text: str, key: str = "") -> None:
@@ -149,7 +163,7 @@ class Chat(App[None]):
             self.papers[key].text = ""
             self.query_one("#page", VerticalScroll).mount(self.papers[key])
         if self.papers[key].text != text:
-            self.papers[key].write(text)
+            self.papers[key].write(text, self.code)
 
     def show_status(self, text: str) -> None:
         self.query_one("#status", Static).update(printable(text))

@@ -318,12 +318,8 @@ class TextualChat(Chat):
         from chat_textual import Chat as Window
 
         self.window = Window(talk)
-        self._keys: list[str] = []
         async with self.window.run_test() as pilot:
             while not self._advance():
-                keys, self._keys = self._keys, []
-                if keys:
-                    await pilot.press(*keys)
                 await pilot.pause(LOOK)
             await pilot.press("ctrl+q")
 
@@ -356,10 +352,17 @@ class TextualChat(Chat):
         self.window.query_one("#page").scroll_home(animate=False)
 
     def type(self, text: str) -> None:
-        self._keys += [TEXTUAL_KEYS.get(letter, letter) for letter in text]
+        for letter in text:
+            self._send(TEXTUAL_KEYS.get(letter, letter))
 
     def press(self, key: str) -> None:
-        self._keys.append(TEXTUAL_KEYS[key])
+        self._send(TEXTUAL_KEYS[key])
+
+    def _send(self, key: str) -> None:
+        """A key as the terminal sends it, without the pilot's pause after each."""
+        from textual.events import Key
+
+        self.window.post_message(Key(key, key if len(key) == 1 else None))
 
     def typed(self) -> str:
         return str(self._entry.text)

@@ -7,6 +7,7 @@ import re
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -440,6 +441,38 @@ def test_every_example_is_short() -> None:
         if (lines := len(path.read_text().splitlines())) >= most[path.suffix]
     }
     assert long == {}
+
+
+def test_a_narrow_terminal_shows_every_letter_in_the_colours_of_the_theme(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("textual", reason="textual is not installed")
+    import chat_textual
+    from concierge import Concierge
+    from everything import LONG, everything
+
+    monkeypatch.setattr(Concierge, "run", everything)
+
+    def lines(chat: Chat) -> list[Any]:
+        (paper,) = [paper for paper in chat.window.papers.values() if LONG in paper.text]
+        return [paper.render_line(line) for line in range(paper.size.height)]
+
+    def broken(chat: Chat) -> list[str]:
+        return [text for line in lines(chat) if set(text := line.text.strip()) == {"x"}]
+
+    def ground(chat: Chat) -> Any:
+        return next(part.style.bgcolor for line in lines(chat) for part in line if "answer" in part.text)
+
+    def script(chat: Chat) -> Steps:
+        chat.ask("Everything, please")
+        yield lambda: "max_completion_tokens" in chat.text() and not chat.busy
+        yield lambda: "".join(broken(chat)) == LONG  # once it is laid out
+        assert len(broken(chat)[0]) > 30  # of 44 columns
+        dark, chat.window.theme = ground(chat), "textual-light"
+        yield lambda: ground(chat) != dark
+
+    monkeypatch.setattr(chat_textual.Chat, "run_test", partialmethod(chat_textual.Chat.run_test, size=(44, 60)))
+    with serve(engine=Concierge(0)) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        talk_in(CHATS["textual"](), script)
 
 
 EVIL = "\x1b]52;c;cm0gLXJm\x07\x9b2J\u202e[/red]"
