@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from rx_assistant import operators as ax
 from rx_assistant.cli.ask import Where, follow, open_conversation, readable
 from rx_assistant.cli.failure import RunFailed
 from rx_assistant.cli.output import Output
-from rx_assistant.cli.show import describe_end, show
+from rx_assistant.cli.show import describe_end, show, text_of
 from rx_assistant.errors import RxAssistantError, StreamClosedError
 
 if TYPE_CHECKING:
@@ -29,10 +30,13 @@ SHOWN = 20
 HELP = """\
 /again        answer the last question again
 /edit TEXT    ask TEXT in place of the last question, in a new thread
+/copy         copy the last block of code, as F2
 /file PATH    attach a file to the next question
 /thread       show the id of the thread
 /quit         leave, as Ctrl-D
 Enter asks, also during an answer. Ctrl-J begins a new line. Esc or Ctrl-C stops the answer."""
+
+_CODE = re.compile(r"^ *(```+|~~~+)[^\n]*\n(.*?)^ *\1", re.MULTILINE | re.DOTALL)
 
 Ask = Callable[[], "AssistantStream"]
 """What gives the stream of one answer, when its turn has come."""
@@ -106,6 +110,8 @@ class Talk:
                     self._ask(lambda: self.conversation.regenerate(on_idle="cancel"))
                 case "/edit" if rest:
                     self._ask(lambda: self._edit(rest))
+                case "/copy":
+                    self.copy_code()
                 case "/file" if rest:
                     self._files.append(self._upload(Path(rest).expanduser()))
                 case "/thread":
@@ -121,6 +127,14 @@ class Talk:
     def stop(self) -> None:
         """Cancel the answer of the moment; the next question is asked after it."""
         self.conversation.settle().subscribe(None, self._failed)
+
+    def copy_code(self) -> None:
+        """Copy the last block of code of an answer."""
+        answers = [text_of(message) for message in self.earlier() if message.role == "assistant"]
+        blocks = [found[2] for answer in answers for found in _CODE.finditer(answer)]
+        if blocks:
+            self.output.copy(blocks[-1])
+        self.output.note("copied" if blocks else "there is no block of code yet")
 
     def question(self, text: str) -> Ask:
         """What asks a question, with the files that wait for one."""

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import threading
+from base64 import b64encode
 from typing import IO, TextIO
 
 from rich.console import Console
@@ -43,6 +44,7 @@ class Output:
         self._for_stdout = printable if self.in_terminal else str
         self._for_stderr = printable if self._live else str
         self._open = ""  # what the unfinished line belongs to: "text", a call's id, or nothing
+        self._part: object = None  # the part of a message that the text belongs to
         self._ends_line = True
         self._written: dict[str, str] = {}  # the arguments on the screen, of each call that was begun there
         self._lock = threading.RLock()
@@ -60,6 +62,14 @@ class Output:
                 raise
             self._ends_line = piece.endswith("\n")
             self._open = "" if self._ends_line else "text"
+
+    def part(self, key: object) -> None:
+        """Begin the text of a part: in a terminal on a line of its own."""
+        with self._lock:
+            if key != self._part:
+                self._part = key
+                if self.in_terminal and self._open == "text":
+                    self.text("\n")
 
     def note(self, message: str, style: str = "dim") -> None:
         """Write a line beside the text."""
@@ -96,6 +106,12 @@ class Output:
     def answer(self, text: str) -> None:
         """Show what a tool has answered."""
         self.note(f"  → {text}", "green")
+
+    def copy(self, text: str) -> None:
+        """Put a text on the terminal's clipboard (OSC 52), because a person asked for it."""
+        with self._lock:
+            self._stdout.write(f"\x1b]52;c;{b64encode(text.encode('utf-8', 'replace')).decode()}\x07")
+            self._stdout.flush()
 
     def finish(self) -> None:
         """End the last line; raise what kept the text from being written."""

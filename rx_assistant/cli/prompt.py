@@ -36,7 +36,10 @@ _BLOCK = re.compile(r"\n[ \t]*\n")
 
 
 class Live(Output):
-    """Output above a prompt: text as Markdown, block by block, and the unfinished block in `tail`."""
+    """Output above a prompt, in whole lines: text as Markdown, block by block. `tail` is what is being written.
+
+    An unfinished line above a prompt is lost when the prompt is drawn again.
+    """
 
     def __init__(self, changed: Callable[[], object]) -> None:
         super().__init__(console=Console(highlight=False, force_terminal=True))
@@ -46,9 +49,37 @@ class Live(Output):
     def text(self, piece: str) -> None:
         """Let the block grow; print those that are finished."""
         with self._lock:
-            self._ends_call()
+            if self._open:
+                self._break_line()
             done, self.tail = finished(self.tail + printable(piece))
             self._print(done)
+        self._changed()
+
+    def part(self, key: object) -> None:
+        """Begin the text of a part, in a block of its own."""
+        with self._lock:
+            if key != self._part:
+                self._part = key
+                self._break_line()
+
+    def call_begins(self, call_id: str, name: str) -> None:
+        """Show in the tail that a tool is being called, unless another call is there."""
+        with self._lock:
+            if not self._open:
+                self._break_line()
+                self._open, self.tail = call_id, f"⚙ {printable(name)}("
+        self._changed()
+
+    def call_goes_on(self, call_id: str, fragment: str) -> None:
+        """Show more of the arguments."""
+        with self._lock:
+            if self._open == call_id:
+                self.tail += printable(fragment)
+        self._changed()
+
+    def call_ends(self, call_id: str, name: str, arguments: str) -> None:
+        """Print the whole call."""
+        self.note(f"⚙ {name}({arguments})", "cyan")
         self._changed()
 
     def finish(self) -> None:
@@ -62,14 +93,10 @@ class Live(Output):
         self._print(printable(text))
 
     def _break_line(self) -> None:
-        self._ends_call()
-        done, self.tail = self.tail, ""
-        self._print(done)
-
-    def _ends_call(self) -> None:
-        if self._open:
-            self._console.print()
-            self._open = ""
+        """Print the block that is being written. A call is printed at its end instead."""
+        call, self._open, done, self.tail = self._open, "", self.tail, ""
+        if not call:
+            self._print(done)
 
     def _print(self, text: str) -> None:
         if text.strip():
@@ -148,6 +175,10 @@ class Prompt:
         def _(_event: KeyPressEvent) -> None:
             if self._is_busy:
                 self._talk.stop()
+
+        @keys.add("f2")
+        def _(_event: KeyPressEvent) -> None:
+            self._talk.enter("/copy")
 
         @keys.add("c-c")
         def _(event: KeyPressEvent) -> None:

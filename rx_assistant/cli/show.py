@@ -55,8 +55,13 @@ def show(stream: AssistantStream, output: Output) -> None:
             reason = inside(message.incomplete_details, "reason") or "no reason given"
             output.note(f"! the message is incomplete: {reason}", "yellow")
 
+    def refuse(piece: str) -> None:
+        output.part("refusal")
+        output.text(piece)
+
+    stream.pipe(ax.texts()).subscribe(lambda text: output.part((text.message_id, text.index)), complain)
     stream.pipe(ax.text_deltas(), ax.numbered_citations(sources.reference)).subscribe(output.text, complain)
-    stream.pipe(ax.refusal_deltas()).subscribe(output.text, complain)
+    stream.pipe(ax.refusal_deltas()).subscribe(refuse, complain)
     stream.pipe(ax.refusals()).subscribe(lambda _: output.note("! the assistant refuses", "yellow"), complain)
     stream.pipe(ax.images()).subscribe(lambda image: output.note(f"▣ image {_place(image)}"), complain)
     stream.pipe(ax.annotations()).subscribe(sources.add, complain, sources.show)

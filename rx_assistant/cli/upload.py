@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from shutil import get_terminal_size
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+from rich.table import Column
 
 from rx_assistant.cli.failure import RunFailed
-from rx_assistant.cli.watch import last_of
+from rx_assistant.cli.watch import bars, last_of
 from rx_assistant.client import AssistantClient
 from rx_assistant.gui import printable
 from rx_assistant.hot import Stream
@@ -17,6 +19,9 @@ from rx_assistant.lifecycle import FILE_BATCH
 from rx_assistant.polling import UploadProgress
 from rx_assistant.types import FileCounts, VectorStoreFileBatch
 from rx_assistant.types._inside import is_model, text_in
+
+_WIDE = 80
+"""The columns of a terminal that has room for a bar, the bytes and the time beside the text."""
 
 
 def upload(
@@ -60,14 +65,13 @@ def _in_lines(progress: Stream[UploadProgress]) -> UploadProgress:
 
 
 def _with_bars(progress: Stream[UploadProgress]) -> UploadProgress:
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns) as screen:
+    text, markup = "{task.description}", False
+    if get_terminal_size().columns < _WIDE:
+        shown = bars(TextColumn(text, markup=markup, table_column=Column()))  # which is wrapped
+    else:
+        bar, columns = BarColumn(None, table_column=Column(ratio=1)), (DownloadColumn(), TransferSpeedColumn())
+        shown = bars(TextColumn(text, markup=markup), bar, *columns, TimeElapsedColumn(), expand=True)
+    with shown as screen:
         sent = screen.add_task("uploading")
 
         def show(now: UploadProgress) -> None:
@@ -80,7 +84,7 @@ def _line(now: UploadProgress) -> str:
     if now.batch is None:
         return f"uploaded {now.files_done} of {now.files_total} files"
     counts = _counts(now.batch)
-    return f"{now.batch.status}: {counts.completed or 0} of {counts.total or now.files_total} files taken in"
+    return f"{now.batch.status}: {counts.completed or 0} of {counts.total or now.files_total} files indexed"
 
 
 def _refused(client: AssistantClient, batch: VectorStoreFileBatch, vector_store_id: str) -> Iterable[str]:

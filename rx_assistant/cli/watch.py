@@ -6,11 +6,12 @@ The states are a moving bar in a terminal, and a line each in a pipe.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from reactivex import operators as ops
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from rx_assistant.cli.failure import RunFailed
 from rx_assistant.cli.output import Output
@@ -65,6 +66,17 @@ def last_of(states: Stream[T], show: Callable[[T], object]) -> T:
     return states.pipe(ops.map(shown)).run()
 
 
+@contextmanager
+def bars(*columns: ProgressColumn, expand: bool = False) -> Iterator[Progress]:
+    """Give bars that vanish when the block fails, so that only the error is on the screen."""
+    with Progress(*columns, expand=expand) as progress:
+        try:
+            yield progress
+        except BaseException:
+            progress.live.transient = True
+            raise
+
+
 def _in_lines(states: Stream[Run]) -> Run:
     shown = ""
 
@@ -80,7 +92,7 @@ def _in_lines(states: Stream[Run]) -> Run:
 
 def _with_bar(states: Stream[Run]) -> Run:
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns) as progress:
+    with bars(*columns) as progress:
         bar = progress.add_task("asking", total=None)
         run = last_of(states, lambda state: progress.update(bar, description=printable(_line(state))))
         progress.update(bar, total=1, completed=1)

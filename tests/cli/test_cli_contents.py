@@ -102,7 +102,7 @@ def test_a_terminal_shows_numbers_for_citations_and_each_call_once(recording: Pa
     shown, exit_code = in_terminal("replay", str(recording))
     text = shown.decode()
     assert exit_code == 0
-    assert "Soup[1].I cannot." in text
+    assert "Soup[1].\r\nI cannot." in text
     assert text.count("print(a*7)") == text.count("code_interpreter(") == 1
     assert f"[1] {MARK} file_menu" in text
 

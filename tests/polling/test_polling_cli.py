@@ -142,7 +142,7 @@ class TestUpload:
             store = new_store(server.base_url)
             code, lines, err = command(capsys, "upload", "--vector-store", store, *paths, url=server.base_url)
         assert (code, err) == (0, "")
-        assert lines[-1] == "completed: 3 of 3 files taken in"
+        assert lines[-1] == "completed: 3 of 3 files indexed"
         assert "uploaded 3 of 3 files" in lines
         assert len(lines) == len(set(lines))
 
@@ -155,7 +155,7 @@ class TestUpload:
             store = new_store(server.base_url)
             code, lines, err = command(capsys, "upload", "--vector-store", store, *paths, url=server.base_url)
         assert code == 1
-        assert lines[-1] == "completed: 1 of 2 files taken in"
+        assert lines[-1] == "completed: 1 of 2 files indexed"
         assert re.search(r"file-\w+: \S+", err)
 
     def test_a_store_that_is_not_there_is_told_in_a_sentence(
@@ -182,7 +182,7 @@ class TestUpload:
         assert code == 0
         assert "━" in shown
         assert "900.0/900.0 kB" in shown
-        assert "completed: 3 of 3 files taken in" in shown
+        assert "completed: 3 of 3 files indexed" in shown
 
     def test_ctrl_c_stops_the_uploads(self, tmp_path: Path) -> None:
         async def hold(request: Received, wire: Wire) -> None:
