@@ -196,7 +196,7 @@ def check_thread(api: Api, thread: str, texts: dict[str, str]) -> None:
 
 
 def rounds(data: Path, number: int, seed: int) -> dict[str, int]:
-    """Kills the server `number` times; what was answered, counted."""
+    """Kills the server `number` times; what was answered, counted. Prints the counts after each tenth time."""
     dice, answered, total = random.Random(seed), Answered(), {}
     process = Process(data)
     try:
@@ -210,6 +210,7 @@ def rounds(data: Path, number: int, seed: int) -> dict[str, int]:
                 for what, count in answered.counts.items():
                     total[what] = total.get(what, 0) + count
                 answered = Answered()
+                print(f"{round + 1} of {number}: {total}", flush=True)
             while len(OPENED) > 1:
                 OPENED.pop(0).http.close()
     finally:
