@@ -55,23 +55,44 @@ class Decoding(Protocol):
         ...
 
 
-class AssistantsDecoding:
-    """Server-sent events of the Assistants protocol."""
+class FrameDecoding:
+    """The part of a decoding that all protocols of server-sent events share: bytes → frames."""
 
-    __slots__ = ("_decoder", "_max_event_bytes", "_warned")
+    __slots__ = ("_decoder", "_max_event_bytes")
 
     def __init__(self, max_event_bytes: int) -> None:
         self._max_event_bytes = max_event_bytes
         self._decoder = SSEDecoder(max_event_bytes=max_event_bytes)
-        self._warned = False
 
-    def push(self, chunk: bytes) -> Decoded:
+    def frames(self, chunk: bytes) -> tuple[list[Frame], EventTooLargeError | None]:
+        """The frames that `chunk` completes, and the error that came behind them, if any."""
         frames: list[Frame] = []
         overflow: EventTooLargeError | None = None
         try:
             self._decoder.push(chunk, frames.append)
         except EventTooLargeError as error:
             overflow = error.with_traceback(None)  # the traceback would keep the stream alive
+        return frames, overflow
+
+    def restart(self) -> None:
+        self._decoder = SSEDecoder(max_event_bytes=self._max_event_bytes)
+
+    @property
+    def unread(self) -> bytes:
+        return self._decoder.unread
+
+
+class AssistantsDecoding(FrameDecoding):
+    """Server-sent events of the Assistants protocol."""
+
+    __slots__ = ("_warned",)
+
+    def __init__(self, max_event_bytes: int) -> None:
+        super().__init__(max_event_bytes)
+        self._warned = False
+
+    def push(self, chunk: bytes) -> Decoded:
+        frames, overflow = self.frames(chunk)
         return *self._classified(frames), overflow
 
     def end(self) -> Decoded:
@@ -79,16 +100,9 @@ class AssistantsDecoding:
         kind, payload = self._begun()
         return ([], [], None) if kind is None else ([kind], [payload], None)
 
-    def restart(self) -> None:
-        self._decoder = SSEDecoder(max_event_bytes=self._max_event_bytes)
-
     @property
     def is_ending(self) -> bool:
         return self._begun()[0] is not None
-
-    @property
-    def unread(self) -> bytes:
-        return self._decoder.unread
 
     @property
     def rest(self) -> bytes:

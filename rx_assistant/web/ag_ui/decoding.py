@@ -14,12 +14,11 @@ from typing import Any, cast, overload
 
 from reactivex import Observable
 
-from rx_assistant.errors import EventDecodeError, EventTooLargeError, ServerErrorEvent, StreamTruncatedError
+from rx_assistant.errors import EventDecodeError, ServerErrorEvent, StreamTruncatedError
 from rx_assistant.events import DoneEvent, StreamEvent, UnknownEvent, unknown_kind
 from rx_assistant.hot import AsyncStream, Hooks, Scope, Sink, Stream, operator
-from rx_assistant.sse import Frame, SSEDecoder
 from rx_assistant.streams import MAX_EVENT_BYTES
-from rx_assistant.streams.decoding import Decoded
+from rx_assistant.streams.decoding import Decoded, FrameDecoding
 from rx_assistant.streams.factories import decoded_stream
 from rx_assistant.types import ErrorObject
 from rx_assistant.web.ag_ui.models import EVENT, core as ag
@@ -59,21 +58,15 @@ def decode(source: Any, /, *, max_event_bytes: int = MAX_EVENT_BYTES) -> Stream[
     return stream.pipe(read)
 
 
-class _AgUiDecoding:
+class _AgUiDecoding(FrameDecoding):
     """Frames as unknown events. The end of the body is a good one when the last run has ended."""
 
     def __init__(self, max_event_bytes: int) -> None:
-        self._max_event_bytes = max_event_bytes
-        self._decoder = SSEDecoder(max_event_bytes=max_event_bytes)
+        super().__init__(max_event_bytes)
         self._is_over = False
 
     def push(self, chunk: bytes) -> Decoded:
-        frames: list[Frame] = []
-        overflow: EventTooLargeError | None = None
-        try:
-            self._decoder.push(chunk, frames.append)
-        except EventTooLargeError as error:
-            overflow = error.with_traceback(None)
+        frames, overflow = self.frames(chunk)
         payloads = [data for _, data in frames]
         for payload in payloads:
             if b"RUN_" in payload:
@@ -83,20 +76,13 @@ class _AgUiDecoding:
     def end(self) -> Decoded:
         return ([DoneEvent], [DoneEvent().raw], None) if self._is_over else ([], [], None)
 
-    def restart(self) -> None:
-        self._decoder = SSEDecoder(max_event_bytes=self._max_event_bytes)
-
     @property
     def is_ending(self) -> bool:
         return self._is_over
 
     @property
-    def unread(self) -> bytes:
-        return self._decoder.unread
-
-    @property
     def rest(self) -> bytes:
-        return self._decoder.unread
+        return self.unread
 
 
 def _type_of(payload: bytes) -> object:
