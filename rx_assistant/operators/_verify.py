@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 from reactivex import Observable
 
@@ -18,6 +19,9 @@ from rx_assistant.events import (
 from rx_assistant.hot import Hooks, Scope, Sink, operator
 from rx_assistant.lifecycle import Grammar, VerifyMode
 from rx_assistant.operators._select import E, Event
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 
 
 def verify(mode: VerifyMode = "lenient") -> Callable[[Observable[E]], Observable[E]]:
@@ -41,21 +45,34 @@ def verify(mode: VerifyMode = "lenient") -> Callable[[Observable[E]], Observable
         ValueError: `mode` is unknown; at once.
     """
     Grammar(mode)
+    return in_order(lambda: _Assistants(Grammar(mode)))
 
-    def start(down: Sink[E], scope: Scope[E]) -> Hooks:
-        grammar = Grammar(mode)
 
-        def on_event(event: E) -> None:
-            try:
-                _feed(grammar, event)
-            except ProtocolError as error:
-                error.event = event
-                raise
+class Order(Protocol[T_contra]):
+    """The order of one protocol, for one stream. Both methods raise ProtocolError."""
+
+    def take(self, event: T_contra, /) -> None:
+        """Check the next event."""
+        ...
+
+    def finish(self) -> None:
+        """Check that the stream may end here."""
+        ...
+
+
+def in_order(begin: Callable[[], Order[Any]]) -> Callable[[Observable[T]], Observable[T]]:
+    """Emit the same events, or the error of an order that `begin` gives for each subscription."""
+
+    def start(down: Sink[T], scope: Scope[T]) -> Hooks:
+        order = begin()
+
+        def on_event(event: T) -> None:
+            order.take(event)
             down.next(event)
 
         def on_completed() -> None:
             try:
-                grammar.finish()
+                order.finish()
             except ProtocolError as error:
                 down.error(error)
             else:
@@ -64,6 +81,21 @@ def verify(mode: VerifyMode = "lenient") -> Callable[[Observable[E]], Observable
         return Hooks(on_event, completed=on_completed)
 
     return operator(start)
+
+
+class _Assistants:
+    """The grammar of the Assistants protocol, fed with events."""
+
+    def __init__(self, grammar: Grammar) -> None:
+        self._grammar = grammar
+        self.finish = grammar.finish
+
+    def take(self, event: Event) -> None:
+        try:
+            _feed(self._grammar, event)
+        except ProtocolError as error:
+            error.event = event
+            raise
 
 
 def _feed(grammar: Grammar, event: Event) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from reactivex import Observable
 
 from rx_assistant.errors import ProtocolError
-from rx_assistant.hot import Hooks, Scope, Sink, operator
+from rx_assistant.operators._verify import in_order
 from rx_assistant.web.ag_ui.models import core as ag
 
 
@@ -53,25 +53,7 @@ def verify() -> Callable[[Observable[ag.Event]], Observable[ag.Event]]:
     Raises:
         ProtocolError: says which event came, and what was expected; through on_error.
     """
-
-    def start(down: Sink[ag.Event], scope: Scope[ag.Event]) -> Hooks:
-        order = _Order()
-
-        def on_event(event: ag.Event) -> None:
-            order.take(event)
-            down.next(event)
-
-        def on_completed() -> None:
-            try:
-                order.finish()
-            except ProtocolError as error:
-                down.error(error)
-            else:
-                down.completed()
-
-        return Hooks(on_event, completed=on_completed)
-
-    return operator(start)
+    return in_order(_Order)
 
 
 class _Order:
