@@ -85,7 +85,7 @@ class Host:
         return decision
 
     def act(self, command: Command) -> None:
-        """Do what somebody has asked for."""
+        """Carry out a command of a browser."""
         data: Any = command.data
         if command.type == "ask":
             self.questions.on_next(json.dumps(data))

@@ -161,7 +161,7 @@ async def left(manager: Any) -> None:
 
 
 def with_client(face: str, base_url: str, story: Callable[[Any], Any], **settings: Any) -> Any:
-    """What a story gives that is told to a client of the face "sync", "asyncio" or "trio"; awaited where it can be."""
+    """Run a story with a client of the face "sync", "asyncio" or "trio"; return its result, awaited if it can be."""
     if face == "sync":
         with AssistantClient(base_url=base_url, **settings) as client:
             return driven(got(story(client)))

@@ -13,7 +13,7 @@ from rx_assistant import AssistantClient, RunSnapshot, fold, local
 from rx_assistant.events import StreamEvent, frame
 from rx_assistant.relay import Relay
 
-TEXT = "Grüße, 世界! 😀 It is all there, from the first word to the last, and nothing is told twice."
+TEXT = "Grüße, 世界! 😀 It is all there, from the first word to the last, and nothing comes twice."
 SCRIPT: Any = {
     "runs": [
         {

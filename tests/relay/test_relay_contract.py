@@ -163,7 +163,7 @@ def test_the_tail_of_an_entry_gives_the_cursors_of_whole_batches(make_relay: Mak
     other = make_relay()
     for at, entry in enumerate(entries):
         rest = list(other.tail("k", after=entry.cursor))
-        assert rest == (entries[at + 1 :] or entries[-1:]), "after the last cursor the ending is told again"
+        assert rest == (entries[at + 1 :] or entries[-1:]), "after the last cursor the ending comes again"
 
 
 # -- endings ---------------------------------------------------------------------------------------------------------

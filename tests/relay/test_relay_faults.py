@@ -96,8 +96,8 @@ def test_a_redis_server_that_is_down_while_the_run_ends(tmp_path: Path, run: Fin
             assert job.result(GUARD) == run.events
 
 
-def test_a_stream_that_keeps_nothing_tells_its_followers_of_the_gap(tmp_path: Path, run: Finished) -> None:
-    """Those that had everything go on; a late one is told, and can begin where the log does."""
+def test_followers_of_a_stream_that_keeps_nothing_get_an_error_at_the_gap(tmp_path: Path, run: Finished) -> None:
+    """A follower that had all events goes on. A late one gets an error, and can begin where the log does."""
     half = len(run.events) // 2
     with RedisServer(tmp_path) as server:
         with followed(server.url, run, replay="none") as (live, publication, other, jobs):
@@ -107,7 +107,7 @@ def test_a_stream_that_keeps_nothing_tells_its_followers_of_the_gap(tmp_path: Pa
             live.let(len(run.events))
             assert publication.wait(GUARD)
             for job in jobs:
-                error = job.exception(GUARD)  # a follower that had not read all when the server died is told
+                error = job.exception(GUARD)  # if it had not read all events when the server died
                 assert isinstance(error, CursorExpiredError) if error else job.result() == run.events
         with RedisRelay(server.url) as late, pytest.raises(CursorExpiredError) as caught:
             late.follow("k").until_done()

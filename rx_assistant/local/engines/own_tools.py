@@ -120,7 +120,7 @@ async def answered(
             yield CodeLogs(result.logs, index)
             for image in result.images:
                 yield CodeImage(image.id, index)
-            entry["output"] = _told(result)
+            entry["output"] = _result_text(result)
             entry["files"] = [[file.name, file.id] for file in (*result.files, *result.images)]
 
 
@@ -134,8 +134,8 @@ def _argument(call: OwnCall, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _told(result: CodeResult) -> str:
-    """What the model is told."""
+def _result_text(result: CodeResult) -> str:
+    """The result of code, as text for the model."""
     lines = [result.logs or "The code has printed nothing."]
     lines += [f"The user sees the image {image.name}." for image in result.images]
     lines += [f"The file {file.name} is ready: link to it as {link(file)}." for file in result.files]
