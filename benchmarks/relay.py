@@ -250,7 +250,7 @@ async def _browse(ports: list[int], prefix: str, ready: threading.Event, course:
     for number in range(FOLLOWERS):
         path = f"{prefix}-{number % RUNS}"
         browser = _Browser(path, course.late, crowd)
-        await loop.create_connection(lambda browser=browser: browser, "127.0.0.1", ports[number % len(ports)])  # type: ignore[misc]
+        await loop.create_connection(lambda browser=browser: browser, "127.0.0.1", ports[number % len(ports)])  # type: ignore[misc]  # mypy infers no type for a lambda with a default
     await crowd.all_here.wait()
     await asyncio.sleep(1)
     course.cost = -_used(ports)

@@ -60,7 +60,7 @@ class ChatWindow:
             self.paper.insert("insert", part, (kind, *style.split(), f"{number}_{place}"))
             if style == "copy":
                 self.code = code
-                self.paper.tag_bind(f"{number}_{place}", "<Button-1>", lambda _, code=code: self.copy(code))  # type: ignore[misc]
+                self.paper.tag_bind(f"{number}_{place}", "<Button-1>", lambda _, code=code: self.copy(code))  # type: ignore[misc]  # its default
         self.paper["state"] = "disabled"
         if at_end:
             self.paper.see("end")
