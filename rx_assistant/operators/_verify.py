@@ -14,7 +14,7 @@ from rx_assistant.events import (
     RunStepEvent,
     ThreadMessageDelta,
     ThreadRunStepDelta,
-    UnknownEvent,
+    misnamed,
 )
 from rx_assistant.hot import Hooks, Scope, Sink, operator
 from rx_assistant.lifecycle import Grammar, VerifyMode
@@ -100,6 +100,8 @@ class _Assistants:
 
 def _feed(grammar: Grammar, event: Event) -> None:
     name = event.event
+    if (word := misnamed(event)) is not None:
+        raise ProtocolError(f"event {name!r}: the payload must match the event's name, got a {word!r}")
     if isinstance(event, ThreadMessageDelta):
         grammar.feed(name, id=event.message_id or None)
     elif isinstance(event, ThreadRunStepDelta):
@@ -109,8 +111,6 @@ def _feed(grammar: Grammar, event: Event) -> None:
     elif isinstance(event, RunStepEvent | MessageEvent):
         data = event.data
         grammar.feed(name, id=_word(data.id), status=_word(data.status), run_id=_word(data.run_id))
-    elif isinstance(event, UnknownEvent) and event.misnamed is not None:
-        raise ProtocolError(f"event {name!r}: the payload must match the event's name, got a {event.misnamed!r}")
     else:
         grammar.feed(name)
 
