@@ -155,6 +155,9 @@ class Talk:
         Raises:
             InvalidArgumentError: there is neither text nor an image.
         """
+        for name, value in (("attachments", attachments), ("images", images)):
+            if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+                raise InvalidArgumentError(f"{name} must be a list, got {value!r:.80}")
         parts = [*map(_image, images)]
         if not isinstance(text, str) or not (text or parts):
             raise InvalidArgumentError(f"text must be a question, got {text!r}")

@@ -42,6 +42,8 @@ class DataDirectory:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise ConfigurationError(f"data must be the path of a directory, got {path!r:.80}")
         self.path = Path(path).expanduser().absolute()
         self.objects = self.path / "objects.sqlite"
         self.index = self.path / "index.sqlite"

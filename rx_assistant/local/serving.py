@@ -30,6 +30,10 @@ _log = logging.getLogger("rx_assistant.local")
 
 Script = str | Path | Mapping[str, object]
 
+_LAST_PORT = 65535
+_LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
+_NUMBERS = ("run_ttl", "poll_after_ms", "ingestion_delay", "max_body_bytes", "max_file_bytes", "write_timeout")
+
 
 def serve(
     host: str = "127.0.0.1",
@@ -109,6 +113,7 @@ def serve(
         embeddings=chosen_embeddings(embeddings, embeddings_model, embeddings_key_env),
         code=chosen_code(code),
     )
+    _check_address(host, port, log_level)
     return Server(_state(settings, engine, script, assistants), host, port, log_level)
 
 
@@ -145,6 +150,7 @@ def run(
     `assistants`, `embeddings…`, `code` and the options of the upstream are those of `serve`. Raises the errors of
     `serve`, and OSError if the port cannot be used. Only for the main thread.
     """
+    _check_address(host, port, log_level)
     logging.basicConfig(level=log_level.upper(), format="%(levelname)-8s %(message)s")
     settings = Settings(
         api_key=given_key(api_key),
@@ -251,9 +257,26 @@ def transport(
 def _state(
     settings: Settings, engine: Engine | str | None, script: Script | None, assistants: Mapping[str, Given] | None
 ) -> State:
+    _check_numbers(settings)
     state = _answering(settings, engine, script)
-    add_assistants(state, assistants or {})
+    add_assistants(state, {} if assistants is None else assistants)
     return state
+
+
+def _check_address(host: object, port: object, log_level: object) -> None:
+    if not isinstance(host, str):
+        raise ConfigurationError(f"host must be a name or an address, got {host!r:.80}")
+    if not (isinstance(port, int) and 0 <= port <= _LAST_PORT):
+        raise ConfigurationError(f"port must be a whole number from 0 to {_LAST_PORT}, got {port!r:.80}")
+    if log_level not in _LOG_LEVELS:
+        raise ConfigurationError(f"log_level must be one of {', '.join(_LOG_LEVELS)}, got {log_level!r:.80}")
+
+
+def _check_numbers(settings: Settings) -> None:
+    for name in _NUMBERS:
+        value = getattr(settings, name)
+        if not (isinstance(value, int | float) and value >= 0):
+            raise ConfigurationError(f"{name} must be a number, 0 or more, got {value!r:.80}")
 
 
 def _answering(settings: Settings, engine: Engine | str | None, script: Script | None) -> State:
@@ -269,7 +292,13 @@ def _answering(settings: Settings, engine: Engine | str | None, script: Script |
     if script is not None:
         if engine not in (None, "scripted"):
             raise ConfigurationError("only one of engine and script may be given, got both")
+        if not isinstance(script, str | os.PathLike | Mapping):
+            raise ConfigurationError(f"script must be a scenario or the path of one, got {script!r:.80}")
         scripted = ScriptedEngine(script)
         return State(settings, scripted, Faults(scripted.faults))
     answering = load_engine(engine or "builtin") if isinstance(engine, str | None) else engine
+    if not callable(getattr(answering, "run", None)):
+        raise ConfigurationError(
+            f"engine must be 'builtin', 'module:object' or an object with run(), got {engine!r:.80}"
+        )
     return State(settings, answering, Faults([]))

@@ -213,6 +213,8 @@ def key_of(owner: str, name: str) -> str:
 
 def checked_url(option: str, url: str) -> str:
     """The address that an option names, without a slash at its end."""
+    if not isinstance(url, str):
+        raise ConfigurationError(f"{option} must be an address such as 'http://127.0.0.1:11434/v1', got {url!r:.80}")
     try:
         parts = urlsplit(url.strip())
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

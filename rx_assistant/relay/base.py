@@ -61,13 +61,19 @@ class Relay(SyncBlock, ABC):
         max_pending: int,
     ) -> None:
         for name, value in (("lease", lease), ("ttl", ttl)):
-            if not value > 0:
+            if not (isinstance(value, int | float) and value > 0):
                 raise ValueError(f"{name} must be a number of seconds above 0, got {value!r}")
-        if not flush_interval >= 0:
+        if not (isinstance(flush_interval, int | float) and flush_interval >= 0):
             raise ValueError(f"flush_interval must be a number of seconds, 0 or more, got {flush_interval!r}")
-        for name, size in (("max_entries", max_entries), ("max_batch_bytes", max_batch_bytes)):
-            if not size >= 1:
-                raise ValueError(f"{name} must be at least 1, got {size!r}")
+        sizes = {
+            "max_entries": max_entries,
+            "max_batch_bytes": max_batch_bytes,
+            "max_event_bytes": max_event_bytes,
+            "max_pending": max_pending,
+        }
+        for name, size in sizes.items():
+            if not (isinstance(size, int) and size >= 1):
+                raise ValueError(f"{name} must be a whole number, at least 1, got {size!r}")
         self.lease = lease
         self.ttl = ttl
         self.max_entries = max_entries
@@ -160,6 +166,8 @@ class Relay(SyncBlock, ABC):
         published under the same key. A follower's cancel cancels the stream; `on_command` is called with all other
         commands, on a thread of its own.
         """
+        if on_command is not None and not callable(on_command):
+            raise TypeError(f"on_command must be a function of a command, got {on_command!r:.60}")
         if isinstance(stream, str):
             return publishing(self._sender, checked_key(stream), on_command)
         if not isinstance(stream, Observable) or not isinstance(key, str):
@@ -187,7 +195,9 @@ class Relay(SyncBlock, ABC):
             StreamInterruptedError: the producer has died, and no other process has taken over.
             CursorExpiredError: the relay has dropped the events after the cursor.
         """
-        return FollowedStream(Follower(self, key, position_of(after), catch_up, resumer, patience), policies)
+        return FollowedStream(
+            Follower(self, checked_key(key), position_of(after), catch_up, resumer, patience), policies
+        )
 
     def follow_async(
         self,
@@ -200,14 +210,16 @@ class Relay(SyncBlock, ABC):
         **policies: Any,
     ) -> FollowedAsyncStream:
         """The same for asyncio and trio."""
-        return FollowedAsyncStream(Follower(self, key, position_of(after), catch_up, resumer, patience), policies)
+        return FollowedAsyncStream(
+            Follower(self, checked_key(key), position_of(after), catch_up, resumer, patience), policies
+        )
 
     def tail(self, key: str, after: str | None = None, *, patience: float | None = None) -> Tail:
         """The entries of a run from the place `after` a cursor, as they are written: for a `for` or `async for` loop.
 
         An entry holds the bytes of whole frames, and its cursor. A server may pass both on without decoding them.
         """
-        return Tail(self, self._hubs, key, position_of(after), patience)
+        return Tail(self, self._hubs, checked_key(key), position_of(after), patience)
 
     def close(self) -> None:
         """Write what is pending, give up the runs that are being published, and end the followers."""

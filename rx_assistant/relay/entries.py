@@ -80,10 +80,12 @@ def cursor_at(position: int, generation: int) -> str:
 
 
 def position_of(cursor: str | None) -> int:
-    """The number of the event after the cursor; 0 without a cursor. ValueError for text that is not a cursor."""
+    """The number of the event after the cursor; 0 without a cursor. ValueError or TypeError for any other value."""
     if cursor is None:
         return 0
+    if not isinstance(cursor, str):
+        raise TypeError(f"after must be a cursor of the relay, a text such as '17-0', got {cursor!r:.60}")
     number, dash, generation = cursor.partition("-")
     if not (dash and number.isdecimal() and generation.isdecimal() and cursor.isascii() and len(cursor) <= 40):
-        raise ValueError(f"a cursor must be '<number>-<generation>', as a relay gives it, got {cursor!r:.60}")
+        raise ValueError(f"after must be a cursor of the relay, such as '17-0', got {cursor!r:.60}")
     return int(number)

@@ -86,7 +86,7 @@ class StreamBase:
     ) -> None:
         if replay not in ("all", "none"):
             raise ValueError(f"replay must be 'all' or 'none', got {replay!r}")
-        if on_idle not in IDLE_SECONDS:
+        if on_idle not in tuple(IDLE_SECONDS):
             raise ValueError(f"on_idle must be 'detach', 'close' or 'cancel', got {on_idle!r}")
         if on_subscribe not in (None, "wait", "connect"):
             raise ValueError(f"on_subscribe must be 'wait' or 'connect', got {on_subscribe!r}")

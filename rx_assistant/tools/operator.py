@@ -48,6 +48,8 @@ def answer_with(
         ToolRoundsError: the run required action once too often; through on_error.
         ToolFailedError: a tool failed, and failures end the stream; through on_error.
     """
+    if options is not None and not isinstance(options, Options):
+        raise TypeError(f"options must be an Options(…), got {options!r:.80}")
     toolset, chosen = ToolSet.of(tools), options or Options()
     chosen.check(toolset)
 

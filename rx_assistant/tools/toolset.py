@@ -52,9 +52,9 @@ class Tool:
         if not callable(function):
             raise TypeError(f"a tool must be callable, got {type(function).__name__}")
         self.name = name if name is not None else _name_of(function)
-        if _NAME.fullmatch(self.name) is None:
+        if not isinstance(self.name, str) or _NAME.fullmatch(self.name) is None:
             raise ValueError(f"the name of a tool must match {_NAME.pattern}, got {self.name!r}: pass name=")
-        if timeout is not None and not timeout > 0:
+        if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
             raise ValueError(f"timeout must be a number of seconds above 0, got {timeout!r}")
         self.function = function
         self.timeout = timeout

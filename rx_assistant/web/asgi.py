@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs
@@ -11,7 +12,7 @@ import anyio
 from starlette.responses import Response
 
 from rx_assistant.web.event_stream import HEARTBEAT, RETRY, AsyncEventStream
-from rx_assistant.web.reading import Protocol, Source, new_encoder
+from rx_assistant.web.reading import Protocol, Source, checked_source, new_encoder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -48,8 +49,11 @@ class EventStreamResponse(Response):
         headers: Mapping[str, str] | None = None,
         background: BackgroundTask | None = None,
     ) -> None:
-        if not send_timeout > 0:
+        if not (isinstance(send_timeout, int | float) and send_timeout > 0):
             raise ValueError(f"send_timeout must be a number of seconds above 0, got {send_timeout!r}")
+        if headers is not None and not isinstance(headers, Mapping):
+            raise TypeError(f"headers must be a mapping of names to texts, got {headers!r:.80}")
+        checked_source(stream)
         new_encoder(protocol)
         self.status_code = 200
         self.background = background

@@ -241,6 +241,14 @@ def _unnumbered(_position: int) -> None:
     """The events of an operator have no numbers: how many there are depends on the time."""
 
 
+def checked_source(source: object) -> None:
+    """TypeError for a value that is neither a stream nor a function that returns one."""
+    if not (isinstance(source, (Stream, AsyncStream)) or callable(source)):
+        raise TypeError(
+            f"stream must be a stream or a function that returns the stream after a cursor, got {source!r:.80}"
+        )
+
+
 def _opened(source: Source, place: Place, encoder: Encoder) -> Followable:
     if isinstance(source, (Stream, AsyncStream)):
         return source
