@@ -167,7 +167,8 @@ def _unpacked(method: Callable[..., Any], annotation: str) -> Iterator[inspect.P
     shape: Any = getattr(sys.modules[method.__module__], name, None)
     for name, kind in getattr(shape, "__annotations__", {}).items():
         default = inspect.Parameter.empty if name in shape.__required_keys__ else OMIT
-        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        text = getattr(kind, "__forward_arg__", kind)  # a module with deferred annotations has texts
+        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=text)
 
 
 def _place(parameter: inspect.Parameter) -> tuple[int, bool]:
