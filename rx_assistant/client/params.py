@@ -59,7 +59,7 @@ class RunStreamOptions(StreamOptions, total=False):
 
 
 class AnswerOptions(RunStreamOptions, total=False):
-    """… and the stream of a run whose tools it answers: how. See `tools.Options`."""
+    """The options of the stream of a run whose tool calls are answered. See `tools.Options`."""
 
     max_rounds: int | None
     max_concurrency: int
@@ -71,7 +71,7 @@ class AnswerOptions(RunStreamOptions, total=False):
 
 
 class ToolOptions(AnswerOptions, total=False):
-    """… and which tools."""
+    """The same, and the tools."""
 
     tools: Required[Tools]
 
@@ -228,9 +228,9 @@ _POLLING = ("poll_interval_ms", "max_wait_seconds", "backoff", "on_failure")
 class PollOptions(RequestOptions, total=False):
     """How to poll.
 
-    `poll_interval_ms` are the milliseconds between two requests. The default is what the server asks for, or 1 000.
-    `max_wait_seconds` counts from the first request, or from the reply to the request that creates the polled object.
-    0 sends no poll.
+    `poll_interval_ms` is the time between two requests in milliseconds. The default is what the server asks for, or 1
+    000. `max_wait_seconds` counts from the first request, or from the reply to the request that creates the polled
+    object. 0 sends no poll.
     """
 
     poll_interval_ms: float | None

@@ -35,9 +35,9 @@ class _Responses:
         Args:
             event_handler: `with` returns it instead of the stream.
             timeout: Seconds, or a `Timeout`.
-            on_disconnect: `"resume"` asks for the events behind the last one when the connection breaks, and is the
-                default with `background=True`; `"fail"` is the default without it. StreamTruncatedError if
-                the server keeps no events or does not number them.
+            on_disconnect: `"resume"` requests the events after the last one when the connection breaks, and is the
+                default with `background=True`; `"fail"` is the default without it. StreamTruncatedError if the server
+                keeps no events or does not number them.
             replay, on_idle, idle_grace, on_subscribe: As for `threads.runs.stream`.
         """
         raise NotImplementedError
