@@ -79,6 +79,7 @@ def test_events_are_values_and_read_only() -> None:
     with pytest.raises(AttributeError):
         event.data = "x"  # type: ignore[misc]  # this is what the test is about
     assert not hasattr(event, "__dict__")
-    assert event == ServerSentEvent("message", "", "", None) and len({event, ServerSentEvent()}) == 1
+    assert event == ServerSentEvent("message", "", "", None)
+    assert len({event, ServerSentEvent()}) == 1
     assert pickle.loads(pickle.dumps(event)) == event
     assert repr(event) == "ServerSentEvent(event='message', data='', id='', retry=None)"
