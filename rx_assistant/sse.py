@@ -26,6 +26,7 @@ Frame: TypeAlias = tuple[bytes, bytes]
 
 _BOM = b"\xef\xbb\xbf"
 _LF, _CR = b"\n\r"
+_SHORT = 1024  # bytes of a chunk that may be one event
 _SHOWN = 512  # bytes of what made no event that are kept for an error message
 _RETRY_DIGITS = 18  # `retry` counts milliseconds; int() itself refuses absurd lengths
 
@@ -116,7 +117,12 @@ class SSEDecoder:
         """
         events: list[ServerSentEvent] = []
         try:
-            if len(chunk) > self._limit:
+            if self._guarded:
+                chunk = self._unguarded(chunk)
+            frame = self._lone_frame(chunk) if len(chunk) < _SHORT else None
+            if frame is not None:
+                self._collect(events, frame)
+            elif len(chunk) > self._limit:
                 for start in range(0, len(chunk), self._limit):
                     events += self.feed(chunk[start : start + self._limit])
             else:
@@ -133,6 +139,12 @@ class SSEDecoder:
         empty where the block has no `event:` line; data lines are joined by LF. `emit` must not raise and must
         not push. `EventTooLargeError` is raised after all events before the large one have been emitted.
         """
+        if self._guarded:
+            chunk = self._unguarded(chunk)
+        frame = self._lone_frame(chunk) if len(chunk) < _SHORT else None
+        if frame is not None:
+            emit(frame)
+            return
         if len(chunk) > self._limit:
             for start in range(0, len(chunk), self._limit):
                 self.push(chunk[start : start + self._limit], emit)
@@ -149,6 +161,16 @@ class SSEDecoder:
                 emit((name, data))
             else:
                 self._dispatch(b"event: " + block, emit)
+
+    def _lone_frame(self, chunk: bytes) -> Frame | None:
+        """The frame of a chunk that is exactly one event of two lines, as a server sends it that flushes each event."""
+        if self._open or len(chunk) > self._limit:
+            return None
+        lines = chunk.splitlines()  # lines of bytes end with CRLF, LF or CR, as in the standard
+        if len(lines) != 3 or lines[2] or lines[0][:7] != b"event: " or lines[1][:6] != b"data: ":
+            return None
+        self._skipped = b""  # and an LF that follows a last CR is only one more blank line
+        return lines[0][7:], lines[1][6:]
 
     def _read(self, blocks: bytes, events: list[ServerSentEvent]) -> None:
         """Append the events of complete blocks. All are decoded at once: a line end also ends a broken character."""
@@ -178,13 +200,11 @@ class SSEDecoder:
 
         The chunk is within the limit, so a block inside it is too.
         """
-        if self._guarded:
-            chunk = self._unguarded(chunk)
         if _CR in chunk:
             last = chunk[-1]
             if last == _CR:
                 self._after_cr = self._guarded = True
-            chunk = b"\n".join(chunk.splitlines())  # lines of bytes end with CRLF, LF or CR, as in the standard
+            chunk = b"\n".join(chunk.splitlines())
             if last in (_CR, _LF):
                 chunk += b"\n"
         if self._open:
