@@ -33,8 +33,8 @@ def verify(mode: VerifyMode = "lenient") -> Callable[[Observable[E]], Observable
     `"strict"` is the order of events from OpenAI's servers. `"lenient"` checks each run, step and message
     separately: created once, no event after its last status, and so on; recorded streams of all servers pass.
     Both modes also check the end: a stream that completes in the middle of a run is an error. A stream that
-    fails keeps its error. An event with an unknown name passes, unless its payload is a delta: then the name was
-    corrupted on the way, and text is missing.
+    fails keeps its error. An event with an unknown name passes. A delta under another event name is an error: the name
+    was corrupted on the way, and text is missing.
 
     >>> stream.pipe(ax.verify()).run().event
     'thread.run.completed'

@@ -27,7 +27,7 @@ _POLICIES = ("replay", "on_idle", "idle_grace", "on_subscribe", "max_pending", "
 
 
 class Follower:
-    """One reader of a run: where it begins, what it gets first, and how it takes over."""
+    """One reader of a run: its first position, its first events, and how it takes over."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class AsyncFollowedBody:
 
 
 def _on_a_loop(follower: Follower) -> Any:
-    """The takeover as a coroutine function; the one of a synchronous client runs on a worker thread."""
+    """The takeover as a coroutine function. A synchronous client's takeover runs on a worker thread."""
     found = follower.takes()
     if found is None or follower.is_async:
         return found
