@@ -32,7 +32,7 @@ RETRY = 2.0
 
 
 class _Body:
-    """What both kinds share: the status and the headers, and what is sent first."""
+    """The common part of both kinds: the status, the headers and the first bytes."""
 
     def __init__(
         self,

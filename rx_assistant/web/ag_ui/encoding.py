@@ -2,7 +2,7 @@
 
     RUN_STARTED  STATE_SNAPSHOT  STEP_STARTED  TEXT_MESSAGE_START …  TOOL_CALL_START …  STATE_DELTA  …  RUN_FINISHED
 
-The state is `{"run": {…}}`: the run's ids and status, and what it says of its end. A run that requires action when the
+The state is `{"run": {…}}`: the run's ids, status, usage and the reason of its end. A run that requires action when the
 stream ends finishes with the outcome `interrupt`, with one interrupt for each call to answer.
 """
 
@@ -79,7 +79,7 @@ class AgUiEncoder:
                 yield ag.TextMessageEndEvent(message_id=message_id)
 
     def _changed(self, run: Run) -> ag.BaseEvent:
-        """The state with the run as it is now, or what has changed in it."""
+        """The state with the current run, or the changes in it."""
         now = {name: value for name, value in run.to_dict().items() if name in _SHOWN}
         before, self._state = self._state, now
         if before is None:
