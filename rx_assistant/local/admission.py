@@ -127,7 +127,7 @@ class Admission:
             await self._app(scope, receive, _marking(send, origin))
 
     def _check(self, scope: Scope, headers: Headers, origin: str) -> None:
-        """Raise Raise 403 for a request that may come from a page of another origin."""
+        """Raise 403 for a request that may come from a page of another origin."""
         hosts = headers.getlist("host")
         if self._settings.api_key is None and not (len(hosts) == 1 and self._knows(hosts[0], scope)):
             raise _forbidden(

@@ -77,9 +77,9 @@ def serve(
     With `adopt`, an unknown assistant or thread is created empty when a run or message names it. `assistants` creates
     assistants with given ids: their fields, or the path of a JSON file.
 
-    With `data`, a directory, everything outlives the server: a reply to a change is sent when the change is on disk,
-    and the next server on the directory goes on where this one stopped. Without it everything is in memory, and gone
-    when the server stops.
+    With `data`, a directory, all objects survive the server: a reply to a change is sent when the change is on disk,
+    and the next server on the directory continues from there. Without it all objects are in memory, and are lost when
+    the server stops.
 
     With `embeddings`, a search ranks by meaning as well as by words: the base URL of a server with OpenAI's
     `/embeddings`, which usually ends in `/v1`, or `local` for the model of the extra `embeddings-local`.

@@ -1,16 +1,19 @@
 """Streams for browsers: server-sent events that resume, in the protocols that web pages read.
 
-    return EventStreamResponse(stream) # Starlette, FastAPI: the unchanged Assistants events return
-    EventStreamResponse(stream, protocol="ui_message") # `useChat` of the Vercel AI SDK return
-    EventStreamResponse(stream, protocol="ag_ui") # AG-UI clients return EventStream(stream) # Flask, and other WSGI
-    frameworks
+    return EventStreamResponse(stream)                          # Starlette, FastAPI: the unchanged Assistants events
+    return EventStreamResponse(stream, protocol="ui_message")   # `useChat` of the Vercel AI SDK
+    return EventStreamResponse(stream, protocol="ag_ui")        # AG-UI clients
+    return EventStream(stream)                                  # Flask, and other WSGI frameworks
 
 `rx_assistant.web.ag_ui` reads AG-UI too. The names are loaded when they are first used: `EventStreamResponse` needs
 Starlette, AG-UI the package `ag-ui-protocol`.
 
-    pieces events → runs, steps, texts, calls: the content of every protocol encoder the Encoder protocol assistants,
-    ui_message, ag_ui the encoders reading a place in a stream → the next bytes; cursors event_stream bodies for threads
-    (WSGI) and tasks asgi EventStreamResponse
+    pieces        events → runs, steps, texts, calls: the content of every protocol
+    encoder       the Encoder protocol
+    assistants, ui_message, ag_ui      the encoders
+    reading       a place in a stream → the next bytes; cursors
+    event_stream  bodies for threads (WSGI) and tasks
+    asgi          EventStreamResponse
 """
 
 from __future__ import annotations

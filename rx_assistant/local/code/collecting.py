@@ -19,7 +19,7 @@ class Collected:
         self._known: dict[str, tuple[int, int, int]] = {}
 
     def forget(self) -> None:
-        """Pass over everything that is there now."""
+        """Ignore all present files from now on."""
         for _, file in self._new():
             os.close(file)
 
