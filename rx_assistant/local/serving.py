@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from starlette.types import ASGIApp
 from typing_extensions import Unpack
@@ -109,9 +110,7 @@ def serve(
         write_timeout=write_timeout,
         adopt=adopt,
         data=data,
-        upstream=chosen(upstream, engine),
-        embeddings=chosen_embeddings(embeddings, embeddings_model, embeddings_key_env),
-        code=chosen_code(code),
+        **_chosen(upstream, engine, (embeddings, embeddings_model, embeddings_key_env), code),
     )
     _check_address(host, port, log_level)
     return Server(_state(settings, engine, script, assistants), host, port, log_level)
@@ -160,16 +159,17 @@ def run(
         recorded_requests=0,
         adopt=adopt,
         data=data,
-        upstream=chosen(upstream, engine),
-        embeddings=chosen_embeddings(embeddings, embeddings_model, embeddings_key_env),
-        code=chosen_code(code),
+        **_chosen(upstream, engine, (embeddings, embeddings_model, embeddings_key_env), code),
     )
     refuse_open_host(host, settings.api_key)
     state = _state(settings, engine, script, assistants)
     if settings.upstream is not None:
         settings.upstream.check()
+    _serve(state, host, port, Listener(state, log_level, grace, access_log=True), on_listening)
+
+
+def _serve(state: State, host: str, port: int, listener: Listener, on_listening: Callable[[str], None] | None) -> None:
     with listening_socket(host, port) as bound:
-        listener = Listener(state, log_level, grace, access_log=True)
         url = base_url(host, bound.getsockname()[1])
         _log.info("the Assistants server listens on %s", url)
         if state.data is not None:
@@ -213,9 +213,7 @@ def app(
         recorded_requests=0,
         adopt=adopt,
         data=data,
-        upstream=chosen(upstream, engine),
-        embeddings=chosen_embeddings(embeddings, embeddings_model, embeddings_key_env),
-        code=chosen_code(code),
+        **_chosen(upstream, engine, (embeddings, embeddings_model, embeddings_key_env), code),
     )
     return build(_state(settings, engine, script, assistants))
 
@@ -247,11 +245,23 @@ def transport(
         recorded_requests=0,
         adopt=adopt,
         data=data,
-        upstream=chosen(upstream, engine),
-        embeddings=chosen_embeddings(embeddings, embeddings_model, embeddings_key_env),
-        code=chosen_code(code),
+        **_chosen(upstream, engine, (embeddings, embeddings_model, embeddings_key_env), code),
     )
     return Transport(_state(settings, engine, script, assistants), build)
+
+
+def _chosen(
+    upstream: UpstreamOptions,
+    engine: Engine | str | None,
+    embeddings: tuple[str | None, str | None, str | None],
+    code: CodePolicy | None,
+) -> dict[str, Any]:
+    """The settings that several options choose together."""
+    return {
+        "upstream": chosen(upstream, engine),
+        "embeddings": chosen_embeddings(*embeddings),
+        "code": chosen_code(code),
+    }
 
 
 def _state(
