@@ -145,7 +145,7 @@ class PumpState(Generic[B]):
         """Whether the stream waits for what it needs to ask for its next response: there is nothing to read."""
         return self._legs is not None and self._legs.busy
 
-    # -- what a read gave ----------------------------------------------------------------------------------------
+    # -- results of a read ----------------------------------------------------------------------------------------
 
     def hold(self, body: B) -> None:
         """Read from this body from now on."""
@@ -153,7 +153,7 @@ class PumpState(Generic[B]):
         self.body = OPEN[id(body)] = body
 
     def next_leg(self) -> None:
-        """Let the body go, which has ended; begin with what the next one needs."""
+        """Let the ended body go; begin the work that the next one needs."""
         self.forget()
         self.body = None
         run = self.feed.next_leg()
@@ -177,7 +177,7 @@ class PumpState(Generic[B]):
     def recovery(self, cause: RxAssistantError | None) -> Generator[Close[B] | Resume, Any, None]:
         """The body has ended, or broken with `cause`: end the log, or continue from another body.
 
-        Yields what is to be done, and receives the body that a `Resume` gave; an exception of it is thrown in.
+        Yields the next action, and receives the body that a `Resume` returned; its exception is thrown in.
         """
         feed, body = self.feed, self.body
         point = feed.resumable(cause) if self.resumes and body is not None else None
