@@ -95,7 +95,7 @@ class Sources:
         self._places: dict[str, str] = {}
 
     def reference(self, number: int, mark: str) -> str:
-        """Return the text for a mark: a number in a terminal; a pipe gets what the assistant wrote."""
+        """Return the text for a mark: a number in a terminal; the original mark in a pipe."""
         self._numbers[mark] = number
         return f"[{number}]" if self._output.in_terminal else mark
 
@@ -121,11 +121,11 @@ def show_json(stream: AssistantStream, output: Output) -> None:
         if error is output.failure:
             stream.close()
 
-    stream.subscribe(line, stop)  # the command that waits for the stream tells how it ended
+    stream.subscribe(line, stop)  # the command that waits for the stream prints its ending
 
 
 def payload(event: StreamEvent) -> Any:
-    """Give an event's payload as JSON; what is none, as the text that it is."""
+    """An event's payload as JSON, or as text if it is not JSON."""
     try:
         return event.json()
     except EventDecodeError:
@@ -133,7 +133,7 @@ def payload(event: StreamEvent) -> Any:
 
 
 def describe_end(run: Run) -> str | None:
-    """Say in a sentence why a run is no success; None when it is one."""
+    """Return a sentence about a run that did not complete; None if it completed."""
     if run.status in ("completed", "requires_action"):
         return None
     error, details = run.last_error, run.incomplete_details
@@ -172,5 +172,5 @@ def _outputs(call: ToolCall) -> list[str]:
 
 
 def _place(of: Any) -> str:
-    """Where an image or a source is: the id of its file, or its address."""
+    """The place of an image or a source: the id of its file, or its address."""
     return text_in(of, "file_id") or text_in(of, "url")
