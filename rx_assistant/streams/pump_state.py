@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeAl
 
 from rx_assistant.errors import RxAssistantError, StreamClosedError
 from rx_assistant.hot import ENDED
-from rx_assistant.streams.body import OPEN
+from rx_assistant.streams.body import OPEN_BODIES
 
 if TYPE_CHECKING:
     from rx_assistant.hot import HotLog
@@ -150,7 +150,7 @@ class PumpState(Generic[B]):
     def hold(self, body: B) -> None:
         """Read from this body from now on."""
         self._sent = True
-        self.body = OPEN[id(body)] = body
+        self.body = OPEN_BODIES[id(body)] = body
 
     def next_leg(self) -> None:
         """Let the ended body go; begin the work that the next one needs."""
@@ -162,7 +162,7 @@ class PumpState(Generic[B]):
 
     def forget(self) -> None:
         """The body was let go."""
-        OPEN.pop(id(self.body), None)
+        OPEN_BODIES.pop(id(self.body), None)
 
     @property
     def is_sent(self) -> bool:
