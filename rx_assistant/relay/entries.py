@@ -87,5 +87,5 @@ def position_of(cursor: str | None) -> int:
         raise TypeError(f"after must be a cursor of the relay, a text such as '17-0', got {cursor!r:.60}")
     number, dash, generation = cursor.partition("-")
     if not (dash and number.isdecimal() and generation.isdecimal() and cursor.isascii() and len(cursor) <= 40):
-        raise ValueError(f"after must be a cursor of the relay, such as '17-0', got {cursor!r:.60}")
+        raise ValueError(f"a cursor must be '<number>-<generation>', as a relay gives it, got {cursor!r:.60}")
     return int(number)

@@ -60,7 +60,7 @@ class RelayLog(ABC):
         }
         for name, size in sizes.items():
             if not (isinstance(size, int) and size >= 1):
-                raise ValueError(f"{name} must be a whole number, at least 1, got {size!r}")
+                raise ValueError(f"{name} must be at least 1, got {size!r}")
         self.lease = lease
         self.ttl = ttl
         self.max_entries = max_entries

@@ -74,9 +74,9 @@ class RedisRelay(Relay):
             max_pending=max_pending,
         )
         if not isinstance(prefix, str) or "{" in prefix or "}" in prefix:
-            raise ConfigurationError(f"prefix must be a text without braces, got {prefix!r}")
+            raise ConfigurationError(f"prefix must not contain braces, got {prefix!r}")
         if not (isinstance(shards, int) and shards >= 1):
-            raise ConfigurationError(f"shards must be a whole number, at least 1, got {shards!r}")
+            raise ConfigurationError(f"shards must be at least 1, got {shards!r}")
         _check_url(url)
         self._url = url
         self._prefix = prefix

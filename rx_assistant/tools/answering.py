@@ -79,9 +79,9 @@ class Options:
         """Raise ValueError or TypeError for an option that is out of range or of a wrong type."""
         rounds, seconds = self.max_rounds, self.tool_timeout
         if rounds is not None and not (isinstance(rounds, int) and rounds >= 0):
-            raise ValueError(f"max_rounds must be a whole number, 0 or more, got {rounds!r}")
+            raise ValueError(f"max_rounds must be 0 or more, got {rounds!r}")
         if not (isinstance(self.max_concurrency, int) and self.max_concurrency >= 1):
-            raise ValueError(f"max_concurrency must be a whole number, at least 1, got {self.max_concurrency!r}")
+            raise ValueError(f"max_concurrency must be at least 1, got {self.max_concurrency!r}")
         if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
             raise ValueError(f"tool_timeout must be a number of seconds above 0, got {self.tool_timeout!r}")
         if self.on_tool_error not in ("output", "raise"):

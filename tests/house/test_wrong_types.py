@@ -59,7 +59,7 @@ def greeting() -> str:
 
 
 WRONG: dict[str, tuple[Callable[..., object], str, tuple[Any, ...]]] = {
-    "follow.after": (following, "after", (5, b"1-0", "soon")),
+    "follow.after": (following, "after", (5, b"1-0")),
     "follow.key": (following, "key", (5, None)),
     "follow.on_idle": (following, "on_idle", ([1], 5)),
     "publish.on_command": (publishing, "on_command", (5,)),
@@ -126,7 +126,7 @@ def test_a_value_of_a_wrong_type_is_named(case: str) -> None:
             call(**{name: value}) if call not in (ax.events, ax.of_type) else call(value)
         said = str(caught.value)
         assert name in said, (value, said)
-        assert " must be " in said or " must hold " in said or " must match " in said, (value, said)
+        assert any(word in said for word in (" must be ", " must not ", " must hold ", " must match ")), (value, said)
         assert ", got " in said, (value, said)
 
 
