@@ -73,7 +73,9 @@ class RedisRelay(Relay):
             max_event_bytes=max_event_bytes,
             max_pending=max_pending,
         )
-        if not isinstance(prefix, str) or "{" in prefix or "}" in prefix:
+        if not isinstance(prefix, str):
+            raise ConfigurationError(f"prefix must be a text, got {prefix!r}")
+        if "{" in prefix or "}" in prefix:
             raise ConfigurationError(f"prefix must not contain braces, got {prefix!r}")
         if not (isinstance(shards, int) and shards >= 1):
             raise ConfigurationError(f"shards must be at least 1, got {shards!r}")
