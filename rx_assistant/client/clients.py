@@ -51,9 +51,8 @@ S = TypeVar("S", Session, AsyncSession)
 
 
 class ClientSettings(TypedDict, total=False):
-    """The settings of both clients, except their key. None means the default."""
+    """The settings of both clients, except their address and key. None means the default."""
 
-    base_url: str | None
     organization: str | None
     project: str | None
     timeout: TimeoutInput | Omit
@@ -68,6 +67,7 @@ class ClientSettings(TypedDict, total=False):
 class ClientOptions(ClientSettings, total=False):
     """The settings that `with_options` changes. Missing ones stay the same."""
 
+    base_url: str
     api_key: str | AsyncToken | None
 
 
@@ -152,11 +152,12 @@ class AssistantClient(_Client[Session], SyncBlock):
     def __init__(
         self,
         *,
+        base_url: str | None = None,
         api_key: str | SyncToken | None = None,
         http_client: SyncHTTP | None = None,
         **settings: Unpack[ClientSettings],
     ) -> None:
-        self._session = Session(_settings(api_key, settings, timeout_of(http_client)), http_client)
+        self._session = Session(_settings(base_url, api_key, settings, timeout_of(http_client)), http_client)
 
     @cached_property
     def assistants(self) -> Assistants:
@@ -248,11 +249,12 @@ class AsyncAssistantClient(_Client[AsyncSession], AsyncBlock):
     def __init__(
         self,
         *,
+        base_url: str | None = None,
         api_key: str | AsyncToken | None = None,
         http_client: AsyncHTTP | None = None,
         **settings: Unpack[ClientSettings],
     ) -> None:
-        self._session = AsyncSession(_settings(api_key, settings, timeout_of(http_client)), http_client)
+        self._session = AsyncSession(_settings(base_url, api_key, settings, timeout_of(http_client)), http_client)
 
     @cached_property
     def assistants(self) -> AsyncAssistants:
@@ -336,9 +338,11 @@ class AsyncAssistantClient(_Client[AsyncSession], AsyncBlock):
         await self.aclose()
 
 
-def _settings(api_key: str | AsyncToken | None, options: ClientSettings, timeout: Timeout) -> Settings:
+def _settings(
+    base_url: str | None, api_key: str | AsyncToken | None, options: ClientSettings, timeout: Timeout
+) -> Settings:
     """The settings of a new client. Variables of the environment replace missing ones."""
-    values = {"timeout": timeout, **_values({"base_url": None, **options})}
+    values = {"timeout": timeout, **_values(options), "base_url": base_url_or_environment(base_url)}
     values["api_key"] = api_key if callable(api_key) else from_environment(api_key, "OPENAI_API_KEY")
     values["organization"] = from_environment(values.get("organization"), "OPENAI_ORG_ID")
     values["project"] = from_environment(values.get("project"), "OPENAI_PROJECT_ID")
@@ -351,8 +355,6 @@ def _values(options: Mapping[str, object]) -> dict[str, Any]:
     values: dict[str, Any] = given(options)
     if "timeout" in values:
         values["timeout"] = as_timeout(values["timeout"])
-    if "base_url" in values:
-        values["base_url"] = base_url_or_environment(values["base_url"])
     for name, default in (("default_headers", {}), ("default_query", {}), ("dialect", OpenAI())):
         if name in values and values[name] is None:
             values[name] = default
