@@ -110,7 +110,7 @@ def test_an_unknown_setting_is_named_with_a_similar_one(kind: type[AssistantClie
         lambda: kind(base_url="http://x/v1", **wrong),
         lambda: kind(base_url="http://x/v1").with_options(**wrong),
     ):
-        with pytest.raises(TypeError, match="unexpected keyword argument 'max_retrys'; did you mean 'max_retries'?"):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'max_retrys'; did you mean 'max_retries'"):
             make()
 
 
