@@ -73,12 +73,7 @@ class RedisRelay(Relay):
             max_event_bytes=max_event_bytes,
             max_pending=max_pending,
         )
-        if not isinstance(prefix, str):
-            raise ConfigurationError(f"prefix must be a text, got {prefix!r}")
-        if "{" in prefix or "}" in prefix:
-            raise ConfigurationError(f"prefix must not contain braces, got {prefix!r}")
-        if not (isinstance(shards, int) and shards >= 1):
-            raise ConfigurationError(f"shards must be at least 1, got {shards!r}")
+        _check_keys(prefix, shards)
         _check_url(url)
         self._url = url
         self._prefix = prefix
@@ -386,6 +381,15 @@ class _Reader:
                 take(found)
             except Exception:  # the thread serves other runs, too
                 _log.exception("news of the key %r cannot be read", name)
+
+
+def _check_keys(prefix: object, shards: object) -> None:
+    if not isinstance(prefix, str):
+        raise ConfigurationError(f"prefix must be a text, got {prefix!r}")
+    if "{" in prefix or "}" in prefix:
+        raise ConfigurationError(f"prefix must not contain braces, got {prefix!r}")
+    if not (isinstance(shards, int) and shards >= 1):
+        raise ConfigurationError(f"shards must be at least 1, got {shards!r}")
 
 
 def _check_url(url: str) -> None:

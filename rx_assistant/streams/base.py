@@ -59,10 +59,11 @@ def log_uncancelled(error: Exception) -> None:
     _log.log(level, "the run of an abandoned stream could not be cancelled: %s", error)
 
 
-def check_seconds(name: str, value: float | None) -> None:
-    """Raise ValueError unless the value is None or a number of seconds, 0 or more."""
-    if value is not None and not (isinstance(value, int | float) and value >= 0):
-        raise ValueError(f"{name} must be a number of seconds, 0 or more, got {value!r}")
+def check_seconds(**waits: float | None) -> None:
+    """Raise ValueError unless each value is None or a number of seconds, 0 or more. Names are those of the error."""
+    for name, value in waits.items():
+        if value is not None and not (isinstance(value, int | float) and value >= 0):
+            raise ValueError(f"{name} must be a number of seconds, 0 or more, got {value!r}")
 
 
 def _check_policies(replay: object, on_idle: object, on_subscribe: object, max_pending: object) -> None:
@@ -96,8 +97,7 @@ class StreamBase:
         legs: Legs | None,
     ) -> None:
         _check_policies(replay, on_idle, on_subscribe, max_pending)
-        check_seconds("cancel_wait", cancel_wait)
-        check_seconds("idle_grace", idle_grace)
+        check_seconds(cancel_wait=cancel_wait, idle_grace=idle_grace)
         self.log: HotLog[Any] = HotLog(keep=replay == "all", max_pending=max_pending, on_idle=None)
         if on_idle != "detach":
             self.log.on_idle = self._idle  # keeps the stream alive: it must act when its last reader leaves
