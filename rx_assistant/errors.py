@@ -42,7 +42,7 @@
     ├── IngestionError                     a file or batch ended as failed or cancelled    .value
     └── PollTimeoutError                   not terminal before the deadline (also a TimeoutError)   .last
 
-Errors that the official SDK has too keep the SDK's names. An error of the transport is never raised as it is: it is the
+Errors that the official SDK has too keep the SDK's names. An error of the transport is never raised directly: it is the
 `__cause__` of one of these.
 
 Every error survives pickle, `copy` and `deepcopy` with its fields. The copy holds no live stream, and its `request` has

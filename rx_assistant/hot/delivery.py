@@ -16,10 +16,10 @@ other, to every seat (a live subscriber). Positions count items from the first o
     delivered                   wanted         stored, and not wanted yet
 
 One drainer. Each append, subscription, disposal and raised wish calls `drain()`. A thread only ever tries to take the
-delivery lock. The thread that gets it works until nothing is pending. A thread that does not get it may go on, because
-its wish is state (`wish`, an entry in the inbox, the ending) that the holder reads. A wish may be placed between the
-holder's last look and its release, so the holder looks again after releasing. Therefore delivery is serial and ordered,
-a callback that appends or subscribes does not recurse, and the stack stays bounded (C10–C14).
+delivery lock. The thread that gets it works until nothing is pending. A thread that does not get it may continue,
+because its wish is state (`wish`, an entry in the inbox, the ending) that the holder reads. A wish may be placed
+between the holder's last look and its release, so the holder looks again after releasing. Therefore delivery is serial
+and ordered, a callback that appends or subscribes does not recurse, and the stack stays bounded (C10–C14).
 
 Interrupts. KeyboardInterrupt may come after any call in the main thread. A lock that is acquired by a call and released
 in a `finally` can therefore stay locked: the call may have locked it without the result being stored. So the delivery

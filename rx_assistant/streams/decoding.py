@@ -42,7 +42,7 @@ class Decoding(Protocol):
         ...
 
     def end(self) -> Decoded:
-        """The events that only the end of the body completes. The last is `done` or `error` if the body proves it."""
+        """The events that the end of the body completes. The last is `done` or `error` if the body proves it."""
         ...
 
     def restart(self) -> None:
@@ -119,7 +119,7 @@ class AssistantsDecoding(FrameDecoding):
         return self._decoder.unread + b"\n" if pending is None else unfinished(*pending)
 
     def _classified(self, frames: list[Frame]) -> tuple[list[Kind], list[bytes]]:
-        """What `classify` makes of each frame; without a call for each where all names are known."""
+        """The result of `classify` for each frame; without a call for each if all names are known."""
         if len(frames) == 1:
             name, payload = frames[0]
             kind = _known(name)

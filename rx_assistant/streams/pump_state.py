@@ -126,7 +126,7 @@ class PumpState(Generic[B]):
         """The next step of a caller that needs everything delivered.
 
         `over`: everything is delivered. `behind`: there is something to deliver, and the caller may do so. `inside`:
-        the caller runs inside a delivery, which cannot go on before the caller returns.
+        the caller runs inside a delivery, which cannot continue before the caller returns.
         """
         if over:
             return END

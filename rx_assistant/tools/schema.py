@@ -74,7 +74,7 @@ def _docstring(function: Any, inner: Any) -> str | None:
 def _parameter(each: inspect.Parameter, annotation: Any, name: str) -> Parameter:
     if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
         stars = "*" if each.kind is each.VAR_POSITIONAL else "**"
-        raise TypeError(f"tool {name!r} must name its parameters, got {stars}{each.name}: a model cannot be told of it")
+        raise TypeError(f"tool {name!r} must name its parameters, got {stars}{each.name}: a model cannot know it")
     return Parameter(each.name, annotation, each.default, each.kind is each.POSITIONAL_ONLY)
 
 
