@@ -29,7 +29,7 @@ _EXPOSED = "idempotent-replayed, openai-poll-after-ms, openai-processing-ms, ope
 
 def _texts(option: str, given: Iterable[str]) -> list[str]:
     """The texts of an option; a text alone is a list of one. ConfigurationError for other values."""
-    texts = [given] if isinstance(given, str) else [*given] if isinstance(given, Iterable) else [given]
+    texts: list[str] = [given] if isinstance(given, str) or not isinstance(given, Iterable) else [*given]
     for text in texts:
         if not isinstance(text, str):
             raise ConfigurationError(f"{option} must be a list of texts, got {given!r:.80}")
