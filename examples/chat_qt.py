@@ -2,8 +2,8 @@
 
     pip install 'rx_assistant[local,qt]' && python examples/chat_qt.py
 
-`Turns` brings the newest snapshot to the window at most once a frame. Enter asks, also while an answer is written;
-the line below the entry tells the other keys.
+`Turns` brings the newest snapshot to the window at most once a frame. Enter asks, even while an answer is written; the
+line below the entry shows the other keys.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ W = TypeVar("W", bound=qt.QWidget)
 
 
 def named(name: str, widget: W) -> W:
-    """Give a widget the name that the style knows it by."""
+    """Give a widget the name that the style uses."""
     widget.setObjectName(name)
     return widget
 
@@ -105,7 +105,7 @@ class ChatWindow(qt.QWidget):
         scrollbar.setValue(scrollbar.value() + pages * scrollbar.pageStep())
 
     def follow_the_end(self, _low: int, high: int) -> None:
-        """Scroll with what is written, unless a person has scrolled back."""
+        """Scroll to new text, unless a person has scrolled back."""
         if (scrollbar := self.pane.verticalScrollBar()).value() >= self.end:
             scrollbar.setValue(high)
         self.end = high

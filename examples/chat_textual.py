@@ -2,7 +2,7 @@
 
     pip install 'rx_assistant[local,textual]' && python examples/chat_textual.py
 
-`Turns` brings the newest snapshot to the screen at most once a frame. Enter asks, also while an answer is written.
+`Turns` brings the newest snapshot to the screen at most once a frame. Enter asks, even while an answer is written.
 Escape stops the run. Shift+Enter or Ctrl+J begins a new line, Ctrl+O attaches a file, F2 copies the last block of code.
 """
 

@@ -2,8 +2,8 @@
 
     pip install 'rx_assistant[local]' && python examples/chat_tk.py
 
-`Turns` brings the newest snapshot to the window at most once a frame. Enter asks, also while an answer is written;
-the line below the entry tells the other keys. The colours are those of the desktop, or as `--dark` and `--light` say.
+`Turns` brings the newest snapshot to the window at most once a frame. Enter asks, even while an answer is written; the
+line below the entry shows the other keys. The colours are those of the desktop; `--dark` and `--light` override them.
 (Tk on X11 writes right-to-left text from left to right.)
 """
 
@@ -110,7 +110,7 @@ class ChatWindow:
         return "break"
 
     def fit_entry(self, _event: object = None) -> None:
-        """Show up to six lines of what is being written."""
+        """Show up to six lines of the text that is being written."""
         lines = int(self.root.tk.call(self.entry, "count", "-update", "-displaylines", "1.0", "end"))
         self.entry.configure(height=max(1, min(lines, 6)))
         self.entry.edit_modified(False)

@@ -1,4 +1,4 @@
-"""Streams are Observables: merge two runs, follow each tool call, give up on a slow one.
+"""Streams are Observables: merge two runs, follow each tool call, stop waiting for a slow run.
 
 python examples/compose.py
 """
@@ -67,7 +67,7 @@ def in_time(client: AssistantClient, assistant_id: str) -> None:
 
 
 def no_answer(client: AssistantClient, assistant_id: str) -> None:
-    """Another answer, when the first word does not come in time."""
+    """A different answer if the first word does not arrive in time."""
     print("\nAn answer, or an excuse:")
     with ask(client, assistant_id, "Good day!") as stream:
         first = stream.pipe(ax.text_deltas(), ops.first(), ops.timeout(0.0001, just("(no answer in time)")))

@@ -1,7 +1,7 @@
-"""What the chat examples talk to: an assistant with tools, on a local server unless OPENAI_BASE_URL names another.
+"""The assistant of the chat examples, with tools, on a local server unless OPENAI_BASE_URL names another.
 
-The local server is played by `Concierge`, an engine that writes at a readable pace and calls functions; the functions
-themselves, `tools`, run in the application, as they would with any model.
+On the local server, the engine `Concierge` writes at a readable pace and calls functions. The functions, `tools`, run
+in the application, as with any model.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def book_table(city: City) -> str:
 
 
 def status_line(snapshot: RunSnapshot) -> str:
-    """What the run is doing, in a line: its status, its latest step, what it has cost."""
+    """The run in one line: its status, its latest step, its tokens."""
     words = [(snapshot.status or "connecting").replace("_", " ")]
     if snapshot.steps:
         step = snapshot.steps[-1]
@@ -65,7 +65,7 @@ def status_line(snapshot: RunSnapshot) -> str:
 
 
 def complaint(run: Run | None) -> str | None:
-    """Why a run has not completed, if it says so."""
+    """Why a run has not completed, if the run has a reason."""
     if run and run.last_error:
         return f"The run {run.status}: {run.last_error.message}"
     if run and run.incomplete_details:

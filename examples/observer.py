@@ -15,7 +15,7 @@ from rx_assistant.types import Run
 
 
 class Teleprinter(Observer[str]):
-    """Prints what it is given, and how it ended."""
+    """Prints its items and its ending."""
 
     def _on_next_core(self, value: str) -> None:
         print(value, end="", flush=True)

@@ -23,11 +23,11 @@ _ASKING = {
         "org.freedesktop.appearance color-scheme",
         "uint32 1",
     ),
-}  # a command that tells, and what it prints on a dark desktop
+}  # a command, and its output on a dark desktop
 
 
 def prefers_dark() -> bool:
-    """Whether the desktop prefers dark colours, for toolkits that cannot tell; False if it has no preference."""
+    """Whether the desktop prefers dark colours, for toolkits that do not know it; False if it has no preference."""
     with suppress(KeyError, OSError, subprocess.TimeoutExpired):
         command, dark = _ASKING[sys.platform]
         return dark in subprocess.run(command.split(), capture_output=True, text=True, timeout=3).stdout

@@ -1,4 +1,4 @@
-"""What the chat in Qt is made of: its style, bubbles of Markdown, and a field that grows with what is written."""
+"""The parts of the chat in Qt: its style, bubbles of Markdown, and a field that grows with its text."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ PADDING = 10  # pixels
 
 
 def colours(scheme: Qt.ColorScheme) -> dict[str, str]:
-    """Those of a scheme; where the desktop has none, those that are like its own."""
+    """The colours of a scheme; if the desktop has no scheme, those most similar to its own colours."""
     if scheme == Qt.ColorScheme.Unknown:
         return DARK if QGuiApplication.palette().color(QPalette.ColorRole.Window).lightness() < 128 else LIGHT
     return DARK if scheme == Qt.ColorScheme.Dark else LIGHT

@@ -34,7 +34,7 @@ PACE = 0.01
 
 
 def is_telling(stream: AssistantStream | AsyncAssistantStream | None) -> bool:
-    """Whether the answer to the last question has got as far as a good picture wants."""
+    """Whether the answer to the last question is long enough for a good picture."""
     return stream is not None and stream.snapshot.text.count(":") >= 6
 
 
@@ -51,7 +51,7 @@ def talking() -> Generator[tuple[AssistantClient, Conversation]]:
 
 @dataclass(frozen=True)
 class Look:
-    """What the pictures look like, and where they go."""
+    """The look of the pictures, and their folder."""
 
     target: Path
     dark: bool = False
@@ -109,7 +109,7 @@ def qt(look: Look) -> None:
                 window.send()
             elif not questions and is_telling(window.turns.stream):
                 for _ in range(5):
-                    app.processEvents()  # what has been written is laid out, and the page scrolls with it
+                    app.processEvents()  # the new text gets its layout, and the page scrolls to it
                 window.grab().save(str(look.target / "chat_qt.png"))
                 window.close()
 
@@ -133,7 +133,7 @@ async def textual(look: Look) -> None:
                 app.action_ask()
             while not is_telling(app.turns.stream):
                 await pilot.pause(PACE)
-            await pilot.pause(5 * PACE)  # what has been written is painted
+            await pilot.pause(5 * PACE)  # the new text is painted
             picture = app.export_screenshot()
     page = base64.b64encode(picture.encode()).decode()
     with Browser() as browser, browser.open(f"data:text/html;charset=utf-8;base64,{page}", 1180, 1080) as shown:
@@ -196,7 +196,7 @@ class Browser:
         self._profile.cleanup()
 
     def open(self, url: str, width: int, height: int) -> Page:
-        """A page in a profile of its own, with connections of its own, as another person's browser would have them."""
+        """A page in its own profile with its own connections, like another person's browser."""
         context = self.call("Target.createBrowserContext")["browserContextId"]
         target = self.call("Target.createTarget", url=url, browserContextId=context, width=width, height=height)
         session = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
@@ -205,7 +205,7 @@ class Browser:
         return page
 
     def call(self, method: str, session: str | None = None, **params: object) -> dict[str, Any]:
-        """What a method of the DevTools protocol gives."""
+        """The result of a method of the DevTools protocol."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": params}
         if session is not None:

@@ -1,4 +1,4 @@
-"""What the chat in Tk looks like: fonts, colours and distances, whatever the resolution of the screen."""
+"""The look of the chat in Tk: fonts, colours and distances, for any resolution of the screen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a chat shows of a run: a snapshot → pieces of Markdown; Markdown → styled text, for toolkits that know none."""
+"""A run in a chat: a snapshot → pieces of Markdown; Markdown → styled text, for toolkits without Markdown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ESCAPED = re.compile(r"\\([\\`*_{}\[\]()#+.!|<>~-])")
 
 @dataclass(frozen=True)
 class Piece:
-    """One bubble: `key` tells which, `kind` is assistant or tool, `text` is Markdown."""
+    """One bubble: `key` identifies it, `kind` is assistant or tool, `text` is Markdown."""
 
     key: str
     kind: str
@@ -57,7 +57,7 @@ def content_text(content: MessageContent) -> str:
 
 
 def cited(text: Text) -> str:
-    """A text with numbers in place of its citation marks, and what they stand for below."""
+    """A text with numbers in place of its citation marks, and their sources below it."""
     value, sources = text.value or "", list[str]()
     for annotation in text.annotations or ():
         found = getattr(annotation, annotation.type, None)

@@ -1,4 +1,4 @@
-"""Questions from a window, answered one after the other: what `ax.answers` does with a conversation."""
+"""Questions from a window, answered one after the other by `ax.answers` and a conversation."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ KEYS = "Enter asks · Shift+Enter new line · Ctrl+O attach · Ctrl+Shift+C copy
 
 
 class Window(Protocol):
-    """What shows a conversation."""
+    """Shows a conversation."""
 
     def say(self, kind: str, text: str, key: str = "") -> None:
         """Show a text: in the place of its key, or at the end. `kind` is user, assistant, tool or error."""
 
     def show_status(self, text: str) -> None:
-        """Show what the run is doing."""
+        """Show the state of the run."""
 
     def show_waiting(self, running: bool, waiting: int) -> None:
-        """Show whether a run is going on, how many questions wait for its end, and the `note` of the turns."""
+        """Show whether a run is active, how many questions wait for its end, and the `note` of the turns."""
 
 
 class Question(str):
@@ -48,7 +48,7 @@ class Question(str):
 
 
 class Turns:
-    """The conversation of one window. It answers as `ax.answers` wants it, and shows each answer on the way."""
+    """The conversation of one window. It implements `Answering` for `ax.answers`, and shows each answer on the way."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Turns:
         conversation: Conversation | AsyncConversation,
     ) -> None:
         self.window, self.host, self.client, self.conversation = window, host, client, conversation
-        self.stream: Any = None  # the answer of the moment, or None
+        self.stream: Any = None  # the active answer, or None
         self.waiting = 0
         self.snapshot = RunSnapshot()
         self.uploads: dict[str, Observable[FileObject]] = {}  # by name: the files of the next question
@@ -68,7 +68,7 @@ class Turns:
 
     @property
     def busy(self) -> bool:
-        """Whether a run is going on, or about to begin."""
+        """Whether a run is active or about to begin."""
         return self.stream is not None or self.waiting > 0
 
     @property
@@ -80,7 +80,7 @@ class Turns:
         return " · ".join(notes) or KEYS
 
     def ask(self, text: str) -> None:
-        """Ask something: when its files have been uploaded and the run that is going on has ended."""
+        """Ask something, when its files have been uploaded and the active run has ended."""
         if not text.strip():
             return
         self.waiting += 1
@@ -122,7 +122,7 @@ class Turns:
         self.window.show_waiting(self.busy, self.waiting)
 
     def stop(self) -> None:
-        """Cancel the run on the server; its stream goes on to the server's ending. Without a run, drop the files."""
+        """Cancel the run on the server; its stream continues to the server's ending. Without a run, drop the files."""
         if self.busy:
             self.conversation.settle().subscribe()
             self.window.show_status("cancelling …")
@@ -131,7 +131,7 @@ class Turns:
             self.window.show_waiting(False, 0)
 
     def answer(self, text: str, /) -> Observable[Any]:
-        """Ask, and show the answer in the window: all that these examples are about."""
+        """Ask, and show the answer in the window: the main part of these examples."""
         files = text.files if isinstance(text, Question) else []
         ids = [file.id for file in files]
         stream = self.conversation.ask(text, attachments=ids, on_idle="cancel", on_subscribe="connect")
@@ -150,7 +150,7 @@ class Turns:
         self.window.show_waiting(True, self.waiting)
 
     def show(self, snapshot: RunSnapshot) -> None:
-        """Let the window show a state of the run."""
+        """Show a state of the run in the window."""
         self.snapshot = snapshot
         self.window.show_status(status_line(snapshot))
         for piece in pieces(snapshot):

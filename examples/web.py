@@ -4,10 +4,11 @@
     python examples/web.py            then open http://127.0.0.1:8080 in several windows
 
 With REDIS_URL two processes serve the page, through Redis; else one. One process holds the conversation and publishes
-what happens: questions, the events of the runs, calls that wait for approval. All processes follow that, and send what
-people do as commands. If the process that holds the conversation dies, another one takes it over.
+questions, the events of the runs, and calls that wait for approval. All processes follow them, and send the actions of
+people as commands. If the process that holds the conversation dies, another one takes it over.
 
-Each event has a number: a browser that comes late gets all, one that was offline goes on where it was."""
+Each event has a number: a browser that comes late gets all events, one that was offline continues after its last
+event."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ PAGE = Path(__file__).with_name("web.html")
 
 
 class Host:
-    """The conversation, in the process that holds it. It answers as `ax.answers` wants it."""
+    """The conversation, in the process that holds it. It implements `Answering` for `ax.answers`."""
 
     def __init__(self, talk: Conversation) -> None:
         self.client = AssistantClient(base_url=talk.base_url)
@@ -56,12 +57,12 @@ class Host:
         self.questions.pipe(ax.answers(self, on_failure=self.fail)).pipe(ax.coalesce()).subscribe(self.show)
 
     def show(self, event: StreamEvent) -> None:
-        """Let everybody see an event."""
+        """Show an event to all browsers."""
         with self.mutex:
             self.events.on_next(event)
 
     def notice(self, kind: str, data: object) -> None:
-        """Let everybody see something that is no event of a run."""
+        """Show all browsers something that is not an event of a run."""
         self.show(UnknownEvent(f"room.{kind}", json.dumps(data).encode()))
 
     def answer(self, question: str, /) -> AssistantStream:
@@ -124,7 +125,7 @@ def from_the_page(request: Request) -> bool:
 
 
 def application(talk: Conversation, shared: Relay | None = None) -> Starlette:
-    """The page, its events, and what people do. Without a shared relay it is the only process."""
+    """The page, its events, and the actions of people. Without a shared relay it is the only process."""
     relay, leaving = shared or MemoryRelay(), threading.Event()
     holder = threading.Thread(target=hold, args=(talk, relay, leaving))
 

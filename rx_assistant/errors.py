@@ -42,7 +42,7 @@
     ├── IngestionError                     a file or batch ended as failed or cancelled    .value
     └── PollTimeoutError                   not terminal before the deadline (also a TimeoutError)   .last
 
-Errors that the official SDK has too keep the SDK's names. An error of the transport is never raised as it is: it is the
+Errors that the official SDK has too keep the SDK's names. An error of the transport is never raised directly: it is the
 `__cause__` of one of these.
 
 Every error survives pickle, `copy` and `deepcopy` with its fields. The copy holds no live stream, and its `request` has
@@ -210,7 +210,7 @@ class StreamOverflowError(StreamError):
 
 
 class StreamInterruptedError(StreamError):
-    """The producer of a relayed run has stopped, and no other process has taken over. The run itself may go on."""
+    """The producer of a relayed run has stopped, and no other process has taken over. The run itself may continue."""
 
 
 class CursorExpiredError(StreamError):
@@ -269,11 +269,11 @@ class RelayError(RxAssistantError):
 
 
 class RelayFencedError(RelayError):
-    """Another producer has taken over the run while this one was silent. Nothing more of this one is published."""
+    """Another producer has taken over the run while this one was silent. This one publishes nothing more."""
 
 
 class RelayConnectionError(RelayError):
-    """The relay cannot be reached. Producers and followers try again, and fail only when that lasts too long."""
+    """The relay cannot be reached. Producers and followers try again, and fail only if this lasts too long."""
 
 
 class RunFailedError(RxAssistantError):

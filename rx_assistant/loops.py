@@ -101,7 +101,7 @@ class Background:
         return stream
 
     def call(self, function: Callable[P, Coroutine[Any, Any, R]], *args: P.args, **options: P.kwargs) -> Future[R]:
-        """Call an async function on the loop; returns its Future, whose `cancel()` cancels the task.
+        """Call an async function on the loop; returns its Future. `cancel()` of the Future cancels the task.
 
         Raises:
             RuntimeError: the block was not entered, or was left.

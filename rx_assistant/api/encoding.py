@@ -33,4 +33,4 @@ def _plain(value: object) -> object:
     if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray | memoryview):
         return list(value)
     hint = ": await it first" if hasattr(value, "__await__") else ""
-    raise TypeError(f"{type(value).__name__} has no place in a JSON body: {value!r}{hint}")
+    raise TypeError(f"the body of a request must hold JSON values, got {value!r:.80}{hint}")

@@ -102,7 +102,7 @@ def segment(name: str, value: str) -> str:
 
 
 def _hint(value: object) -> str:
-    """What to write instead of an object that is no id."""
+    """What to write instead of an object that is not an id."""
     if hasattr(value, "__await__"):
         return ": await it, and pass its `id`"
     return ": pass its `id`" if hasattr(value, "id") else ""

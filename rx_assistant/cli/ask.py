@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 LOCAL = ToolSet()
-"""The tools that `ask` and `chat` offer unless `--tools` names others."""
+"""The tools of `ask` and `chat`, unless `--tools` names others."""
 
 
 @LOCAL.tool(strict=False)
@@ -67,7 +67,7 @@ def tools_named(name: str | None) -> ToolSet:
 
 
 def _zone(name: str) -> ZoneInfo:
-    """Give the zone of an IANA name, or of a city that is the last part of one."""
+    """The zone of an IANA name, or of a city that is the last part of one."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
@@ -78,7 +78,7 @@ def _zone(name: str) -> ZoneInfo:
 
 @contextmanager
 def open_client(base_url: str | None, api_key: str | None, upstream: UpstreamOptions) -> Iterator[AssistantClient]:
-    """Give a client for the server named, or else for a local one that lives as long as the block."""
+    """A client for the named server, or else for a local server that lives as long as the block."""
     if base_url:
         with AssistantClient(base_url=base_url, api_key=api_key) as client:
             yield client
@@ -91,7 +91,7 @@ def open_client(base_url: str | None, api_key: str | None, upstream: UpstreamOpt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """Whom to ask: the options that `ask` and `chat` share."""
+    """The common options of `ask` and `chat`: the server, the assistant and the thread."""
 
     base_url: str | None
     api_key: str | None
@@ -103,15 +103,15 @@ class Where:
 
     @property
     def asks_model(self) -> bool:
-        """Whether the server is a local one that asks a model server."""
+        """Whether the server is a local one with a model server behind it."""
         return not self.base_url and any(self.upstream.get(name) for name in ("upstream", "model", "model_map"))
 
 
 @contextmanager
 def open_conversation(where: Where) -> Iterator[tuple[AssistantClient, Conversation]]:
-    """Give a client and a conversation with the assistant named, or else with a new one.
+    """A client, and a conversation with the named assistant or else with a new one.
 
-    A model server that the local server asks is offered no tool unless `--tools` names some: many models cannot call
+    A model server behind the local server gets no tools unless `--tools` names some, because many models cannot call
     one.
     """
     tools, upstream = tools_named(where.tools), where.upstream
@@ -134,7 +134,7 @@ def open_conversation(where: Where) -> Iterator[tuple[AssistantClient, Conversat
 
 
 def ask(text: str, *, where: Where, record: Path | None) -> None:
-    """Ask, print what comes, and answer the tool calls until the run needs nothing more.
+    """Ask, print the answer, and answer the tool calls until the run needs no more outputs.
 
     The ids are shown if the server keeps them.
     """
@@ -158,12 +158,12 @@ def ask(text: str, *, where: Where, record: Path | None) -> None:
 
 
 def readable(argument: str) -> str:
-    """A word of the command line as UTF-8, whatever the locale: in the C locale Python leaves its bytes undecoded."""
+    """A word of the command line as UTF-8, in any locale: in the C locale Python leaves its bytes undecoded."""
     return os.fsencode(argument).decode("utf-8", "replace")
 
 
 def follow(stream: AssistantStream, output: Output) -> Run:
-    """Print one stream to its end and give the run; on Ctrl-C cancel the run on the server first."""
+    """Print one stream to its end and return the run; on Ctrl-C cancel the run on the server first."""
     with stream:
         show(stream, output)
         try:

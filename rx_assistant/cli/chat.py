@@ -39,7 +39,7 @@ Enter asks, also during an answer. Ctrl-J begins a new line. Esc or Ctrl-C stops
 _CODE = re.compile(r"^ *(```+|~~~+)[^\n]*\n(.*?)^ *\1", re.MULTILINE | re.DOTALL)
 
 Ask = Callable[[], "AssistantStream"]
-"""What gives the stream of one answer, when its turn has come."""
+"""Returns the stream of one answer, when it is its turn."""
 
 
 def chat(where: Where, *, files: Sequence[Path]) -> None:
@@ -58,7 +58,7 @@ def chat(where: Where, *, files: Sequence[Path]) -> None:
 
 
 def _answer_lines(talk: Talk) -> None:
-    """Ask the lines of the standard input, each after the answer before. The last failure is that of the command."""
+    """Ask the lines of the standard input, each after the answer before. The command ends with the last failure."""
     failure: str | None = None
     for line in sys.stdin:
         if question := line.strip():
@@ -72,7 +72,7 @@ def _answer_lines(talk: Talk) -> None:
 
 
 class Talk:
-    """A conversation whose answers are printed: what `operators.answers` asks, one after the other."""
+    """A conversation that prints its answers, for `operators.answers`, which asks one question after the other."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Talk:
         """How many questions wait for the end of the answer."""
 
     def begin(self) -> None:
-        """Answer what `enter` is given."""
+        """Answer the questions that `enter` gets."""
         self._questions.pipe(ax.answers(self, on_failure=self._failed)).subscribe(None, self._failed)
 
     def enter(self, line: str) -> bool:
@@ -125,7 +125,7 @@ class Talk:
         return True
 
     def stop(self) -> None:
-        """Cancel the answer of the moment; the next question is asked after it."""
+        """Cancel the active answer; the next question is asked after it."""
         self.conversation.settle().subscribe(None, self._failed)
 
     def copy_code(self) -> None:
@@ -137,7 +137,7 @@ class Talk:
         self.output.note("copied" if blocks else "there is no block of code yet")
 
     def question(self, text: str) -> Ask:
-        """What asks a question, with the files that wait for one."""
+        """A function that asks a question, with the files that wait for one."""
         attachments, self._files = self._files, []
         return lambda: self.conversation.ask(readable(text), attachments=attachments, on_idle="cancel")
 
@@ -159,7 +159,7 @@ class Talk:
         return stream
 
     def settle(self) -> Observable[None]:
-        """Cancel the answer of the moment."""
+        """Cancel the active answer."""
         return self.conversation.settle()
 
     def _ask(self, ask: Ask) -> None:
@@ -185,7 +185,7 @@ class Talk:
         return self.conversation.edit(message_id, readable(text), on_idle="cancel")
 
     def _upload(self, path: Path) -> str:
-        """Upload a file that goes with the next question, and let an assistant of our own search it."""
+        """Upload a file for the next question, and allow a new assistant to search it."""
         if self._is_own:
             assistants = self._client.assistants
             tools: list[Any] = [each.to_dict() for each in assistants.retrieve(self.conversation.assistant_id).tools]
@@ -197,4 +197,4 @@ class Talk:
 
 
 def _ignore(_error: Exception) -> None:
-    """`_failed` hears of it."""
+    """An error goes to `_failed`."""

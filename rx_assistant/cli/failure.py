@@ -1,7 +1,7 @@
-"""What a command raises when everything worked but the run."""
+"""The error of a command whose run did not complete."""
 
 from __future__ import annotations
 
 
 class RunFailed(Exception):
-    """A run that ended other than well; the message says how."""
+    """A run has not completed; the message has the reason."""

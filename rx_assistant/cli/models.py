@@ -1,4 +1,4 @@
-"""`rx-assistant models`: which model servers answer on this machine, and with which models."""
+"""`rx-assistant models`: the model servers on this machine, and their models."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from rx_assistant.local.moving import Progress, Report, Tally, export, import_fi
 
 
 def move_in(files: Sequence[Path], data: Path) -> None:
-    """Import the files, and say what was imported, and what was not. RunFailed if something was skipped."""
+    """Import the files, and print a report. RunFailed if something was skipped."""
     report = _with_bar(lambda progress: import_files(data, files, progress))
     _say("imported", report)
     skipped = sum(tally.count for tally in report.skipped.values())
@@ -24,7 +24,7 @@ def move_in(files: Sequence[Path], data: Path) -> None:
 
 
 def move_out(out: Path | None, data: Path) -> None:
-    """Export the data directory to `out` or stdout, and say what was exported."""
+    """Export the data directory to `out` or stdout, and print a report."""
     if out is None:
         _say("exported", export(data, sys.stdout.buffer))
     else:

@@ -1,4 +1,4 @@
-"""What a command prints: the assistant's text on stdout as it comes, and notes beside it on stderr."""
+"""The output of a command: the assistant's text on stdout as it arrives, and notes on stderr."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from rx_assistant.gui import printable
 
 
 class PrintableFormatter(logging.Formatter):
-    """Log lines without control characters but line feeds and tabs: they can hold words of clients and servers."""
+    """Log lines without control characters, except line feeds and tabs: they can hold words of a server."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line or lines of one record."""
+        """The text of one record."""
         return printable(super().format(record))
 
 
 class Output:
-    """Two voices that never garble each other, readable live in a terminal and plain in a pipe.
+    """Text and notes that never mix, readable live in a terminal and plain in a pipe.
 
     A pipe gets exactly what the assistant wrote; a terminal gets it without control characters. Notes go to stderr, a
     line each. Where stdout and stderr are one place, a terminal or a file, each note starts on a line of its own. In a
     terminal the arguments of a tool call can be followed as they are written: one call at a time, so calls that are
-    written at once are shown one after the other. When stdout takes no more, a full disk or a closed pipe, that is kept
-    in `failure`.
+    written at once are shown one after the other. If stdout fails (a full disk, a closed pipe), `failure` holds the
+    error.
     """
 
     failure: OSError | None = None
@@ -43,10 +43,10 @@ class Output:
         self._shared = _are_one_place(self._stdout, self._console.file)
         self._for_stdout = printable if self.in_terminal else str
         self._for_stderr = printable if self._live else str
-        self._open = ""  # what the unfinished line belongs to: "text", a call's id, or nothing
+        self._open = ""  # the owner of the unfinished line: "text", a call's id, or nothing
         self._part: object = None  # the part of a message that the text belongs to
         self._ends_line = True
-        self._written: dict[str, str] = {}  # the arguments on the screen, of each call that was begun there
+        self._written: dict[str, str] = {}  # the arguments on the screen, of each call that began there
         self._lock = threading.RLock()
 
     def text(self, piece: str) -> None:
@@ -86,14 +86,14 @@ class Output:
                 self._open, self._written[call_id] = call_id, ""
 
     def call_goes_on(self, call_id: str, fragment: str) -> None:
-        """Show more of a call's arguments, as long as nothing else came in between."""
+        """Show more of a call's arguments, unless other output came in between."""
         with self._lock:
             if self._live and self._open == call_id:
                 self._console.print(Text(self._for_stderr(fragment), style="cyan"), end="")
                 self._written[call_id] += fragment
 
     def call_ends(self, call_id: str, name: str, arguments: str) -> None:
-        """Show what is not on the screen yet: the end of the line, of a line that was broken off, or the whole call."""
+        """Show the missing part of a call: the end of its line, of a line that was interrupted, or the whole call."""
         with self._lock:
             written = self._written.pop(call_id, "")
             rest = arguments.removeprefix(written)
@@ -104,7 +104,7 @@ class Output:
                 self.note(f"⚙ {name}({'… ' if written else ''}{rest})", "cyan")
 
     def answer(self, text: str) -> None:
-        """Show what a tool has answered."""
+        """Show the answer of a tool."""
         self.note(f"  → {text}", "green")
 
     def copy(self, text: str) -> None:
@@ -114,7 +114,7 @@ class Output:
             self._stdout.flush()
 
     def finish(self) -> None:
-        """End the last line; raise what kept the text from being written."""
+        """End the last line; raise the error that stopped the text, if any."""
         if self.failure is not None:
             raise self.failure
         with self._lock:
@@ -126,7 +126,7 @@ class Output:
             self._open, self._ends_line = "", True
 
     def _break_line(self) -> None:
-        """Let a note start on a line of its own, without putting a line break into the text of a pipe."""
+        """Start a note on its own line, without a line break in the text of a pipe."""
         if self._open == "text":
             if self._shared:
                 self._console.print()

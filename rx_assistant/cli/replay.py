@@ -13,7 +13,7 @@ from rx_assistant.cli.show import describe_end, show, show_json
 
 
 def replay(file: Path, *, as_json: bool, events_per_second: float | None) -> None:
-    """Print a recording, as text or as JSON lines; raise what ended it if it did not end well. `-` is stdin."""
+    """Print a recording, as text or as JSON lines. Raises its error if it did not end well. `-` is stdin."""
     output = Output()
     source = iter(partial(os.read, 0, 1 << 16), b"") if str(file) == "-" else file
     with rx_assistant.replay(source, events_per_second=events_per_second) as stream:

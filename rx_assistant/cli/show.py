@@ -17,59 +17,73 @@ if TYPE_CHECKING:
 
 
 def show(stream: AssistantStream, output: Output) -> None:
-    """Print what the stream brings, as it comes. Subscribes, and reads nothing by itself."""
+    """Print a stream while it is read. Subscribes, and reads nothing by itself."""
+    screen = _Screen(stream, output)
+    sources, note, failed = Sources(output), output.note, screen.failed
+    stream.pipe(ax.texts()).subscribe(lambda text: output.part((text.message_id, text.index)), failed)
+    stream.pipe(ax.text_deltas(), ax.numbered_citations(sources.reference)).subscribe(output.text, failed)
+    stream.pipe(ax.refusal_deltas()).subscribe(screen.refusal, failed)
+    stream.pipe(ax.refusals()).subscribe(lambda _: note("! the assistant refuses", "yellow"), failed)
+    stream.pipe(ax.images()).subscribe(lambda image: note(f"▣ image {_place(image)}"), failed)
+    stream.pipe(ax.annotations()).subscribe(sources.add, failed, sources.show)
+    stream.pipe(ax.messages()).subscribe(screen.message, failed)
+    stream.pipe(ax.tool_calls()).subscribe(screen.call, failed)
+    stream.pipe(ax.completed_tool_calls()).subscribe(screen.completed_call, failed)
+    stream.tool_events.subscribe(screen.tool, failed)
+    stream.pipe(ax.of_type(RunStepEvent)).subscribe(screen.step, failed)  # after the calls, which end with their step
 
-    shown: set[tuple[str, str]] = set()
-    sources = Sources(output)
 
-    def begin(call: Any) -> None:
-        output.call_begins(call.id, call.name or call.type)
-        call.argument_deltas.subscribe(lambda piece: output.call_goes_on(call.id, piece), complain)
+class _Screen:
+    """Prints the parts of one stream that need more than one line of code."""
 
-    def end(call: ToolCall) -> None:
-        output.call_ends(call.id, *_name_and_input(call))
-        for line in _outputs(call):
-            output.answer(line)
+    def __init__(self, stream: AssistantStream, output: Output) -> None:
+        self._stream = stream
+        self._output = output
+        self._steps: set[tuple[str, str]] = set()
 
-    def tool(event: ToolEvent) -> None:
-        if isinstance(event, ToolProgress):
-            output.note(f"  … {event.name}: {event.item}")
-        elif isinstance(event, ToolFinished):
-            output.answer(str(event.error) if event.output is None else event.output)
-            output.note(f"    {event.duration:.1f} s")
+    def refusal(self, piece: str) -> None:
+        """Print a piece of a refusal."""
+        self._output.part("refusal")
+        self._output.text(piece)
 
-    def step(event: RunStepEvent[Any]) -> None:
-        step = event.data
-        if (step.id, step.status) not in shown:
-            shown.add((step.id, step.status))
-            output.note(f"· {step.type} {step.status}")
-
-    def complain(error: Exception) -> None:
-        if error is output.failure:
-            stream.close()  # the output is closed, so nothing more can be shown
-        elif not isinstance(error, StreamError):  # how the stream itself ended, the command that waits for it tells
-            output.note(f"! {error}", "red")
-
-    def part(message: Message) -> None:
+    def message(self, message: Message) -> None:
+        """Print the reason of an incomplete message."""
         if message.status == "incomplete":
             reason = inside(message.incomplete_details, "reason") or "no reason given"
-            output.note(f"! the message is incomplete: {reason}", "yellow")
+            self._output.note(f"! the message is incomplete: {reason}", "yellow")
 
-    def refuse(piece: str) -> None:
-        output.part("refusal")
-        output.text(piece)
+    def call(self, call: Any) -> None:
+        """Print a tool call while it is written."""
+        self._output.call_begins(call.id, call.name or call.type)
+        call.argument_deltas.subscribe(lambda piece: self._output.call_goes_on(call.id, piece), self.failed)
 
-    stream.pipe(ax.texts()).subscribe(lambda text: output.part((text.message_id, text.index)), complain)
-    stream.pipe(ax.text_deltas(), ax.numbered_citations(sources.reference)).subscribe(output.text, complain)
-    stream.pipe(ax.refusal_deltas()).subscribe(refuse, complain)
-    stream.pipe(ax.refusals()).subscribe(lambda _: output.note("! the assistant refuses", "yellow"), complain)
-    stream.pipe(ax.images()).subscribe(lambda image: output.note(f"▣ image {_place(image)}"), complain)
-    stream.pipe(ax.annotations()).subscribe(sources.add, complain, sources.show)
-    stream.pipe(ax.messages()).subscribe(part, complain)
-    stream.pipe(ax.tool_calls()).subscribe(begin, complain)
-    stream.pipe(ax.completed_tool_calls()).subscribe(end, complain)
-    stream.tool_events.subscribe(tool, complain)
-    stream.pipe(ax.of_type(RunStepEvent)).subscribe(step, complain)  # after the calls, which end with their step
+    def completed_call(self, call: ToolCall) -> None:
+        """Print the end of a tool call, and its outputs."""
+        self._output.call_ends(call.id, *_name_and_input(call))
+        for line in _outputs(call):
+            self._output.answer(line)
+
+    def tool(self, event: ToolEvent) -> None:
+        """Print the progress and the result of a function."""
+        if isinstance(event, ToolProgress):
+            self._output.note(f"  … {event.name}: {event.item}")
+        elif isinstance(event, ToolFinished):
+            self._output.answer(str(event.error) if event.output is None else event.output)
+            self._output.note(f"    {event.duration:.1f} s")
+
+    def step(self, event: RunStepEvent[Any]) -> None:
+        """Print each new status of a step."""
+        step = event.data
+        if (step.id, step.status) not in self._steps:
+            self._steps.add((step.id, step.status))
+            self._output.note(f"· {step.type} {step.status}")
+
+    def failed(self, error: Exception) -> None:
+        """Print an error of one part. The command prints the error of the whole stream."""
+        if error is self._output.failure:
+            self._stream.close()  # the output is closed, so nothing more can be shown
+        elif not isinstance(error, StreamError):
+            self._output.note(f"! {error}", "red")
 
 
 class Sources:
@@ -81,7 +95,7 @@ class Sources:
         self._places: dict[str, str] = {}
 
     def reference(self, number: int, mark: str) -> str:
-        """Return the text for a mark: a number in a terminal; a pipe gets what the assistant wrote."""
+        """Return the text for a mark: a number in a terminal; the original mark in a pipe."""
         self._numbers[mark] = number
         return f"[{number}]" if self._output.in_terminal else mark
 
@@ -107,11 +121,11 @@ def show_json(stream: AssistantStream, output: Output) -> None:
         if error is output.failure:
             stream.close()
 
-    stream.subscribe(line, stop)  # the command that waits for the stream tells how it ended
+    stream.subscribe(line, stop)  # the command that waits for the stream prints its ending
 
 
 def payload(event: StreamEvent) -> Any:
-    """Give an event's payload as JSON; what is none, as the text that it is."""
+    """An event's payload as JSON, or as text if it is not JSON."""
     try:
         return event.json()
     except EventDecodeError:
@@ -119,7 +133,7 @@ def payload(event: StreamEvent) -> Any:
 
 
 def describe_end(run: Run) -> str | None:
-    """Say in a sentence why a run is no success; None when it is one."""
+    """Return a sentence about a run that did not complete; None if it completed."""
     if run.status in ("completed", "requires_action"):
         return None
     error, details = run.last_error, run.incomplete_details
@@ -158,5 +172,5 @@ def _outputs(call: ToolCall) -> list[str]:
 
 
 def _place(of: Any) -> str:
-    """Where an image or a source is: the id of its file, or its address."""
+    """The place of an image or a source: the id of its file, or its address."""
     return text_in(of, "file_id") or text_in(of, "url")

@@ -5,22 +5,22 @@ A resource is loaded when it is first used, and the wire models with it. So impo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from typing_extensions import TypedDict, Unpack
 
-from rx_assistant.api.request import OMIT, Omit, given
+from rx_assistant.api.request import Omit, given
+from rx_assistant.client.signatures import spelled_out
 from rx_assistant.hot import AsyncBlock, SyncBlock
 from rx_assistant.http.dialects import Dialect, OpenAI
+from rx_assistant.http.options import refuse_unknown
 from rx_assistant.http.redaction import redact
 from rx_assistant.http.session import AsyncSession, Session
 from rx_assistant.http.settings import (
-    MAX_REPLY_BYTES,
-    MAX_RETRIES,
     AsyncToken,
     Headers,
     LogPolicy,
@@ -50,20 +50,25 @@ if TYPE_CHECKING:
 S = TypeVar("S", Session, AsyncSession)
 
 
-class ClientOptions(TypedDict, total=False):
+class ClientSettings(TypedDict, total=False):
+    """The settings of both clients, except their address and key. None means the default."""
+
+    organization: str | None
+    project: str | None
+    timeout: TimeoutInput | Omit
+    max_retries: int
+    default_headers: Headers | None
+    default_query: Query | None
+    dialect: Dialect | None
+    log: LogPolicy
+    max_reply_bytes: int
+
+
+class ClientOptions(ClientSettings, total=False):
     """The settings that `with_options` changes. Missing ones stay the same."""
 
     base_url: str
     api_key: str | AsyncToken | None
-    organization: str | None
-    project: str | None
-    timeout: TimeoutInput
-    max_retries: int
-    default_headers: Headers
-    default_query: Query
-    dialect: Dialect
-    log: LogPolicy
-    max_reply_bytes: int
 
 
 class _Client(Generic[S]):
@@ -111,12 +116,15 @@ class _Client(Generic[S]):
     def with_options(self, **changes: Unpack[ClientOptions]) -> Self:
         """The same client with other settings, over the same connections. Closing it leaves them open."""
         copy = object.__new__(type(self))
-        copy._session = self._session.with_settings(_changed(self._session.settings, changes))
+        copy._session = self._with(changes)
         return copy
 
     def _change(self, changes: ClientOptions) -> None:
         """Change the settings of this client. Its resources share its session."""
-        self._session.settings = self._session.with_settings(_changed(self._session.settings, changes)).settings
+        self._session.settings = self._with(changes).settings
+
+    def _with(self, changes: ClientOptions) -> S:
+        return self._session.with_settings(replace(self._session.settings, **_values(changes)))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={redact(self.base_url)!r})"
@@ -133,44 +141,23 @@ class AssistantClient(_Client[Session], SyncBlock):
         with rx_assistant.local.serve() as server, AssistantClient(base_url=server.base_url) as client:
             assistant = client.assistants.create(model="local")
 
-    `timeout` is a number of seconds or a `Timeout`. The default are the limits of the `http_client`, unless it has
+    `timeout` is a number of seconds or a `Timeout`. The default is the limits of the `http_client`, unless it has
     httpx's default of 5 s; otherwise 5 s for connecting and 600 s without a byte. Replies that are not streams are read
-    up to `max_reply_bytes`. `close()` ends all active calls. After a connection error, 408, 409, 429 or 5xx a request
-    is sent again, up to `max_retries` times. `dialect` is `Azure(…)` or `Foundry(…)`. The logger `rx_assistant.http`
-    reports requests at DEBUG; `log="content"` adds their bodies.
+    up to `max_reply_bytes`, 64 MiB by default. `close()` ends all active calls. After a connection error, 408, 409, 429
+    or 5xx a request is sent again, up to `max_retries` times, 2 by default. `dialect` is `Azure(…)` or `Foundry(…)`.
+    The logger `rx_assistant.http` reports requests at DEBUG; `log="content"` adds their bodies.
     """
 
+    @spelled_out
     def __init__(
         self,
         *,
         base_url: str | None = None,
         api_key: str | SyncToken | None = None,
-        organization: str | None = None,
-        project: str | None = None,
-        timeout: TimeoutInput | Omit = OMIT,
-        max_retries: int = MAX_RETRIES,
-        default_headers: Headers | None = None,
-        default_query: Query | None = None,
         http_client: SyncHTTP | None = None,
-        dialect: Dialect | None = None,
-        log: LogPolicy = "requests",
-        max_reply_bytes: int = MAX_REPLY_BYTES,
+        **settings: Unpack[ClientSettings],
     ) -> None:
-        settings = _settings(
-            base_url,
-            api_key,
-            organization,
-            project,
-            timeout,
-            max_retries,
-            default_headers,
-            default_query,
-            dialect,
-            log,
-            max_reply_bytes,
-            http_client,
-        )
-        self._session = Session(settings, http_client)
+        self._session = Session(_settings(base_url, api_key, settings, timeout_of(http_client)), http_client)
 
     @cached_property
     def assistants(self) -> Assistants:
@@ -258,37 +245,16 @@ class AsyncAssistantClient(_Client[AsyncSession], AsyncBlock):
     streams on one asyncio loop, and is closed with this client.
     """
 
+    @spelled_out
     def __init__(
         self,
         *,
         base_url: str | None = None,
         api_key: str | AsyncToken | None = None,
-        organization: str | None = None,
-        project: str | None = None,
-        timeout: TimeoutInput | Omit = OMIT,
-        max_retries: int = MAX_RETRIES,
-        default_headers: Headers | None = None,
-        default_query: Query | None = None,
         http_client: AsyncHTTP | None = None,
-        dialect: Dialect | None = None,
-        log: LogPolicy = "requests",
-        max_reply_bytes: int = MAX_REPLY_BYTES,
+        **settings: Unpack[ClientSettings],
     ) -> None:
-        settings = _settings(
-            base_url,
-            api_key,
-            organization,
-            project,
-            timeout,
-            max_retries,
-            default_headers,
-            default_query,
-            dialect,
-            log,
-            max_reply_bytes,
-            http_client,
-        )
-        self._session = AsyncSession(settings, http_client)
+        self._session = AsyncSession(_settings(base_url, api_key, settings, timeout_of(http_client)), http_client)
 
     @cached_property
     def assistants(self) -> AsyncAssistants:
@@ -373,37 +339,23 @@ class AsyncAssistantClient(_Client[AsyncSession], AsyncBlock):
 
 
 def _settings(
-    base_url: str | None,
-    api_key: str | Callable[[], object] | None,
-    organization: str | None,
-    project: str | None,
-    timeout: TimeoutInput | Omit,
-    max_retries: int,
-    default_headers: Headers | None,
-    default_query: Query | None,
-    dialect: Dialect | None,
-    log: LogPolicy,
-    max_reply_bytes: int,
-    http_client: SyncHTTP | AsyncHTTP | None,
+    base_url: str | None, api_key: str | AsyncToken | None, options: ClientSettings, timeout: Timeout
 ) -> Settings:
-    return Settings(
-        base_url=base_url_or_environment(base_url),
-        # mypy thinks that a str could be callable
-        api_key=api_key if callable(api_key) else from_environment(api_key, "OPENAI_API_KEY"),  # type: ignore[arg-type]
-        organization=from_environment(organization, "OPENAI_ORG_ID"),
-        project=from_environment(project, "OPENAI_PROJECT_ID"),
-        timeout=timeout_of(http_client) if isinstance(timeout, Omit) else as_timeout(timeout),
-        max_retries=max_retries,
-        default_headers=default_headers or {},
-        default_query=default_query or {},
-        dialect=dialect or OpenAI(),
-        log=log,
-        max_reply_bytes=max_reply_bytes,
-    )
+    """The settings of a new client. Variables of the environment replace missing ones."""
+    values = {"timeout": timeout, **_values(options), "base_url": base_url_or_environment(base_url)}
+    values["api_key"] = api_key if callable(api_key) else from_environment(api_key, "OPENAI_API_KEY")
+    values["organization"] = from_environment(values.get("organization"), "OPENAI_ORG_ID")
+    values["project"] = from_environment(values.get("project"), "OPENAI_PROJECT_ID")
+    return Settings(**values)
 
 
-def _changed(settings: Settings, changes: ClientOptions) -> Settings:
-    values: dict[str, object] = given(changes)
-    if "timeout" in changes and "timeout" in values:
-        values["timeout"] = as_timeout(changes["timeout"])
-    return replace(settings, **values)  # type: ignore[arg-type]  # the TypedDict has checked them
+def _values(options: Mapping[str, object]) -> dict[str, Any]:
+    """The settings that were given, with their defaults in the place of None. TypeError for an unknown name."""
+    refuse_unknown(options, ClientOptions.__annotations__)
+    values: dict[str, Any] = given(options)
+    if "timeout" in values:
+        values["timeout"] = as_timeout(values["timeout"])
+    for name, default in (("default_headers", {}), ("default_query", {}), ("dialect", OpenAI())):
+        if name in values and values[name] is None:
+            values[name] = default
+    return values

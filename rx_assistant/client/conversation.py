@@ -1,4 +1,4 @@
-"""Conversations: one thread, question after question. `talk.py` knows what to send, the two faces send it."""
+"""Conversations: one thread, question after question. `talk.py` decides what to send, and the two faces send it."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ from rx_assistant.types import Message
 T = TypeVar("T")
 
 LEAVE = 4.0
-"""Seconds that leaving a conversation's block waits until the run that it cancels is over."""
+"""How many seconds leaving a conversation's block waits for the end of the run that it cancels."""
 
 _log = logging.getLogger("rx_assistant")
 
 
 class _Conversation:
-    """What both faces share."""
+    """The common part of both faces."""
 
     def __init__(
         self, assistant_id: str, thread_id: str | None, tools: Tools | None, params: Mapping[str, Any]
@@ -63,7 +63,7 @@ class _Conversation:
 
     @property
     def thread_id(self) -> str | None:
-        """The thread; None before the first question has made it. `edit()` moves on to another one."""
+        """The thread; None before the first question has created it. `edit()` replaces it with a new thread."""
         return self._talk.thread_id
 
     def __repr__(self) -> str:
@@ -101,12 +101,12 @@ class _Conversation:
         return self._talk.busy.subscribe(down)
 
     def _read_when_idle(self) -> None:
-        """A turn has ended: read its messages as the server lists them, if anybody looks on."""
+        """A turn has ended: if `messages` has subscribers, read the server's list of its messages."""
         if self._talk.ledger.is_watched and not self._talk.turns:
             self._read_soon()
 
     def _read_soon(self) -> None:
-        """Read what the server lists, and again if that is wanted meanwhile."""
+        """Read the server's list, and read it again if that was requested meanwhile."""
         self._reads_again = self._is_reading
         if self._is_reading:
             return
@@ -114,7 +114,7 @@ class _Conversation:
         self._start_reading()
 
     def _start_reading(self) -> None:
-        """Carry out `self._reading()` beside everything else, and tell `_was_read` or `_unread`."""
+        """Carry out `self._reading()` in the background, then call `_was_read` or `_unread`."""
         raise NotImplementedError
 
     def _reading(self) -> Course[None]:
@@ -134,10 +134,10 @@ class _Conversation:
 
 
 class Conversation(_Conversation):
-    """Question after question on one thread, for threads: made by `client.conversation(assistant_id)`.
+    """Questions and answers on one thread, for synchronous programs. `client.conversation(assistant_id)` creates it.
 
     It implements `operators.Answering`, so that `questions.pipe(ax.answers(conversation))` answers a stream of
-    questions. All methods work from any thread. As a `with` block it cancels, when it is left, the run that goes on.
+    questions. All methods may be called from any thread. Leaving its `with` block cancels the active run.
     """
 
     def __init__(
@@ -201,23 +201,23 @@ class Conversation(_Conversation):
         event_handler: H | None = None,
         **params: Unpack[TurnStream],
     ) -> HandledStream[H] | AssistantStream:
-        """Ask a question; gives the stream of its answer. It is sent when the stream is entered, or first read.
+        """Ask a question, and return the stream of its answer. The stream sends it when it is entered or first read.
 
-        The first question makes the thread. While another run is active on it, also one of another program, opening the
-        stream waits until that run is over. A question that cannot be asked is not added to the thread.
+        The first question creates the thread. While another run is active on it, even one of another program, opening
+        the stream waits until that run has ended. A question that fails before its run is not added to the thread.
 
         Args:
             text: The question.
             attachments: Ids of files to search, or the `attachments` of a message.
             images: Ids of files, addresses (`https:`, `data:`), or image parts of a message.
-            event_handler: The block gives it instead of the stream.
+            event_handler: `with` returns it instead of the stream.
             params: As for `threads.runs.stream`; they replace those of the conversation.
         """
         turn, added = self._asking(text, attachments, images, params)
         return self._stream(turn, added, handler=event_handler)
 
     def regenerate(self, **params: Unpack[TurnStream]) -> AssistantStream:
-        """Answer the last question again: deletes the messages of the assistant behind it, then runs once more.
+        """Answer the last question again: delete the assistant's messages after it, then start a new run.
 
         Raises, when the stream is opened:
             InvalidArgumentError: the thread holds no question.
@@ -225,11 +225,11 @@ class Conversation(_Conversation):
         return self._stream(Turn(None), params, self._talk.regeneration)
 
     def edit(self, message_id: str, text: str, **params: Unpack[TurnStream]) -> AssistantStream:
-        """Ask a question of the thread anew, with another text; its images and attachments stay.
+        """Ask an earlier question again with another text. Its images and attachments stay.
 
-        The protocol cannot change messages. So the conversation goes on in a new thread, with copies of the messages
-        before this one, the files and the metadata of the old thread. Copies have other ids and no annotations. The old
-        thread stays as it is.
+        The protocol cannot change messages. So the conversation continues in a new thread, with copies of the messages
+        before this one, and with the files and the metadata of the old thread. Copies have other ids and no
+        annotations. The old thread does not change.
 
         Raises, when the stream is opened:
             InvalidArgumentError: the thread has no such message, or the assistant wrote it.
@@ -237,9 +237,9 @@ class Conversation(_Conversation):
         return self._stream(Turn(None), params, partial(self._talk.edition, message_id, text))
 
     def answer(self, text: str, /) -> AssistantStream:
-        """`ask(text)` for `operators.answers`: the first subscription sends it, the last one that leaves cancels it.
+        """`ask(text)` for `operators.answers`: the first subscription sends the question, the last to leave cancels it.
 
-        `on_idle` of the conversation replaces that.
+        The `on_idle` of the conversation overrides this.
         """
         turn, added = self._asking(text, (), (), {})
         added = {"on_idle": "cancel", **self._params, **added, "on_subscribe": "connect"}
@@ -269,10 +269,10 @@ class Conversation(_Conversation):
     # -- stopping --------------------------------------------------------------------------------------------------
 
     def cancel(self) -> None:
-        """Cancel what is being answered, and ask no question that waits for the thread.
+        """Cancel the active run, and withdraw the questions that wait for the thread.
 
-        Returns once the server knows; the streams go on to the server's ending. A run that another program has started
-        on the thread is cancelled too.
+        Returns when the server has accepted the cancel. The streams continue to the server's ending. A run that another
+        program has started on the thread is cancelled too.
         """
         turns = self._talk.withdraw()
         for turn in turns:
@@ -285,17 +285,14 @@ class Conversation(_Conversation):
             self._carry_out(stopped(self.thread_id))
 
     def settle(self) -> Stream[None]:
-        """Cancel what is being answered, and complete once the thread takes the next question.
+        """Cancel the active run, and complete when the thread accepts the next question.
 
-        Begins at the subscription, on a thread of its own: `settle().subscribe()` waits for nothing, `settle().run()`
-        does.
+        Each subscription starts a thread: `settle().subscribe()` returns at once, `settle().run()` waits.
         """
         return watch(self._settled, until=_at_once)
 
     def close(self) -> None:
-        """Cancel what is being answered, and wait for the end of its run, at most some seconds. `messages` and `busy`
-        complete.
-        """
+        """Cancel the active run, and wait at most 2 seconds for its end. `messages` and `busy` complete."""
         try:
             if self._talk.withdraw():
                 watch(self._settled, until=_at_once, deadline=LEAVE).run()
@@ -309,27 +306,27 @@ class Conversation(_Conversation):
             try:
                 if turn.stream is not None:
                     turn.stream.cancel_and_wait()
-            except RxAssistantError as error:  # whether the run is over counts, not how its stream ended
+            except RxAssistantError as error:  # only the end of the run matters, not how its stream ended
                 _log.debug("the stream of a run that is to be settled: %s", error)
         if self.thread_id is not None and self._talk.is_held():
             self._carry_out(cancelled(self.thread_id))
         return Polled(None)
 
-    # -- looking on ------------------------------------------------------------------------------------------------
+    # -- observing -------------------------------------------------------------------------------------------------
 
     @property
     def messages(self) -> Stream[tuple[Message, ...]]:
-        """All messages of the thread, oldest first, after every change: what a window binds to.
+        """All messages of the thread, oldest first, after every change: a window can show them directly.
 
-        A subscription reads the thread, newest page first, and emits what is known after each page. Then it emits the
+        A subscription reads the thread, newest page first, and emits the list so far after each page. Then it emits the
         list again whenever a question is asked and whenever the answer grows; the growing answer is the last message.
-        A question has an id that begins with `local_` until the server's list has been read again, after the answer.
+        The id of a question begins with `local_` until the server's list is read again, after the answer.
         """
         return Stream(self._watch_messages, thread_origin())
 
     @property
     def busy(self) -> Stream[bool]:
-        """Whether a question is being answered or waits for the thread: the value of the moment, then each change."""
+        """Whether a question is being answered or waits for the thread: the current value, then each change."""
         return Stream(self._watch_busy, thread_origin())
 
     def _start_reading(self) -> None:
@@ -348,10 +345,10 @@ class Conversation(_Conversation):
 
 
 class AsyncConversation(_Conversation):
-    """The same for asyncio and trio, made by `AsyncAssistantClient.conversation(assistant_id)`.
+    """The same for asyncio and trio. `AsyncAssistantClient.conversation(assistant_id)` creates it.
 
-    `answer()`, `settle()` and `messages` work from any thread once the conversation has been used on its event loop:
-    made there, or entered as an `async with` block.
+    `answer()`, `settle()` and `messages` may be called from any thread after the conversation was created or entered on
+    its event loop.
     """
 
     def __init__(
@@ -365,7 +362,7 @@ class AsyncConversation(_Conversation):
     ) -> None:
         super().__init__(assistant_id, thread_id, tools, params)
         self._session = session
-        self._loop: EventLoop | None = None  # where it was used last
+        self._loop: EventLoop | None = None  # the loop that used it last
         self._elsewhere()
 
     async def __aenter__(self) -> Self:
@@ -373,7 +370,7 @@ class AsyncConversation(_Conversation):
         return self
 
     def _elsewhere(self) -> EventLoop | None:
-        """The event loop of the conversation, for a thread that runs none; None on an event loop."""
+        """The conversation's event loop, for a caller without a running loop; None for a caller on a loop."""
         try:
             self._loop = current_event_loop()
         except RuntimeError:
@@ -426,7 +423,7 @@ class AsyncConversation(_Conversation):
         event_handler: H | None = None,
         **params: Unpack[TurnStream],
     ) -> HandledAsyncStream[H] | AsyncAssistantStream:
-        """Ask a question; gives the stream of its answer. See `Conversation.ask`."""
+        """Ask a question, and return the stream of its answer. See `Conversation.ask`."""
         turn, added = self._asking(text, attachments, images, params)
         return self._stream(turn, added, handler=event_handler)
 
@@ -435,11 +432,12 @@ class AsyncConversation(_Conversation):
         return self._stream(Turn(None), params, self._talk.regeneration)
 
     def edit(self, message_id: str, text: str, **params: Unpack[TurnStream]) -> AsyncAssistantStream:
-        """Ask a question anew, with another text, in a new thread. See `Conversation.edit`."""
+        """Ask an earlier question again with another text, in a new thread. See `Conversation.edit`."""
         return self._stream(Turn(None), params, partial(self._talk.edition, message_id, text))
 
     def answer(self, text: str, /) -> AsyncAssistantStream:
-        """`ask(text)` for `operators.answers`: the first subscription sends it, the last one that leaves cancels it."""
+        """`ask(text)` for `operators.answers`: the first subscription sends the question, the last to leave cancels
+        it."""
         turn, added = self._asking(text, (), (), {})
         added = {"on_idle": "cancel", **self._params, **added, "on_subscribe": "connect"}
         self._talk.offer(turn)
@@ -472,10 +470,10 @@ class AsyncConversation(_Conversation):
     # -- stopping --------------------------------------------------------------------------------------------------
 
     async def cancel(self) -> None:
-        """Cancel what is being answered, and ask no question that waits for the thread.
+        """Cancel the active run, and withdraw the questions that wait for the thread.
 
-        Returns once the server knows; the streams go on to the server's ending. A run that another program has started
-        on the thread is cancelled too.
+        Returns when the server has accepted the cancel. The streams continue to the server's ending. A run that another
+        program has started on the thread is cancelled too.
         """
         turns = self._talk.withdraw()
         for turn in turns:
@@ -488,10 +486,9 @@ class AsyncConversation(_Conversation):
             await self._carry_out(stopped(self.thread_id))
 
     def settle(self) -> AsyncStream[None]:
-        """Cancel what is being answered, and complete once the thread takes the next question.
+        """Cancel the active run, and complete when the thread accepts the next question.
 
-        Begins at the subscription, in a task of its own: `settle().subscribe()` waits for nothing, `await settle()`
-        does.
+        Each subscription starts a task: `settle().subscribe()` returns at once, `await settle()` waits.
         """
         settled = watch_async(self._settled, until=_at_once)
 
@@ -514,9 +511,7 @@ class AsyncConversation(_Conversation):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Cancel what is being answered, and wait for the end of its run, at most some seconds. `messages` and `busy`
-        complete.
-        """
+        """Cancel the active run, and wait at most 2 seconds for its end. `messages` and `busy` complete."""
         try:
             if self._talk.withdraw():
                 await watch_async(self._settled, until=_at_once, deadline=LEAVE)
@@ -531,13 +526,13 @@ class AsyncConversation(_Conversation):
             try:
                 if turn.stream is not None:
                     await turn.stream.cancel_and_wait()
-            except RxAssistantError as error:  # whether the run is over counts, not how its stream ended
+            except RxAssistantError as error:  # only the end of the run matters, not how its stream ended
                 _log.debug("the stream of a run that is to be settled: %s", error)
         if self.thread_id is not None and self._talk.is_held():
             await self._carry_out(cancelled(self.thread_id))
         return Polled(None)
 
-    # -- looking on ------------------------------------------------------------------------------------------------
+    # -- observing -------------------------------------------------------------------------------------------------
 
     @property
     def messages(self) -> AsyncStream[tuple[Message, ...]]:
@@ -546,11 +541,11 @@ class AsyncConversation(_Conversation):
 
     @property
     def busy(self) -> AsyncStream[bool]:
-        """Whether a question is being answered or waits for the thread: the value of the moment, then each change."""
+        """Whether a question is being answered or waits for the thread: the current value, then each change."""
         return AsyncStream(self._watch_busy, loop_origin())
 
     def _read_soon(self) -> None:
-        """Read on the event loop of this thread, else on that of the conversation; from any thread."""
+        """Read on the event loop of this thread, or else on the conversation's loop. For any thread."""
         loop = self._elsewhere()
         if loop is None:
             super()._read_soon()
@@ -558,7 +553,7 @@ class AsyncConversation(_Conversation):
             loop.call_soon(super()._read_soon)
 
     def _start_reading(self) -> None:
-        current_event_loop().spawn(self._read)  # now: an action that runs while a loop of trio ends may start no task
+        current_event_loop().spawn(self._read)  # now: an action that runs while trio's loop ends may start no task
 
     async def _read(self) -> None:
         try:
@@ -576,7 +571,7 @@ class AsyncConversation(_Conversation):
 
 
 def _raise_unless_over(turn: Turn, error: RxAssistantError) -> None:
-    """Raise what a cancel came to, unless there was nothing left to cancel: the run, or its stream, was over."""
+    """Raise the error of a cancel, unless the run or its stream had already ended."""
     stream = turn.stream
     if isinstance(error, BadRequestError | ConflictError) or (stream is not None and error is stream.log.failure):
         _log.debug("a run of a conversation was not cancelled: %s", error)

@@ -1,4 +1,4 @@
-"""A value that changes, and the subscribers that see it: each gets the value of the moment, then every later one."""
+"""A value that changes, and its subscribers: each gets the current value, then every later one."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _NONE: Any = object()
 
 
 class Current(Generic[T]):
-    """One value for any number of subscribers, on any threads.
+    """One value for any number of subscribers, on any thread.
 
-    Every change is an entry of a queue that one thread at a time works off, and looks at again after it has left. So
-    subscribers are called serially and in order, also when one of them makes a change.
+    Every change is an entry of a queue. One thread at a time works through the queue, and looks at it again after
+    leaving. So subscribers are called serially and in order, even if one of them makes a change.
     """
 
     def __init__(self, value: T = _NONE) -> None:
@@ -38,15 +38,15 @@ class Current(Generic[T]):
         return bool(self._seats)
 
     def set(self, value: T) -> None:
-        """Let the value be this from now on. The same object is no change."""
+        """Set the value. Setting the same object changes nothing."""
         self._enter(partial(self._set, value))
 
     def end(self, error: Exception | None = None) -> None:
-        """Let all subscribers hear the end. After an error others may come, after the completion they complete."""
+        """End all subscriptions. After an error new subscribers may come; after completion they complete at once."""
         self._enter(partial(self._end, error))
 
     def subscribe(self, down: Subscriber[T]) -> abc.DisposableBase:
-        """Seat a subscriber; gives what unseats it."""
+        """Add a subscriber; returns the disposable that removes it."""
         self._enter(partial(self._admit, down))
         return Disposable(partial(self._enter, partial(self._leave, down)))
 

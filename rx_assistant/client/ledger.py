@@ -38,7 +38,7 @@ class Turn:
         self._kept: AnyStream | None = None
 
     def of(self, stream: AnyStream, *, keep: bool) -> None:
-        """This is the stream of the answer. With `keep` the turn keeps it alive while it goes on."""
+        """Set the stream of the answer. With `keep` the turn keeps it alive until it ends."""
         self._stream, self._keeps = weakref.ref(stream), keep
 
     def begin(self) -> None:
@@ -51,21 +51,21 @@ class Turn:
 
     @property
     def stream(self) -> Any:
-        """The stream of the answer; None when the program has dropped it."""
+        """The stream of the answer; None if the program has dropped it."""
         return self._stream()
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """What the turn has added to the thread so far."""
+        """The messages that the turn has added to the thread so far."""
         return (*([] if self.question is None else [self.question]), *self.snapshot.messages)
 
 
 class Ledger:
-    """Collects messages, and shows them all after each change.
+    """Collects the messages, and emits all of them after each change.
 
-    What the server lists replaces what the turns have shown, because only the list has the ids of the questions. A list
-    that was made during a turn may hold a part of that turn. So the first list leaves that part out, and a later one is
-    taken over only when no turn is going on.
+    The server's list replaces what the turns have shown, because only the list has the ids of the questions. A list
+    that was made during a turn may hold a part of that turn. So the first list leaves that part out, and a later list
+    is used only when no turn is active.
     """
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class Ledger:
         self._turns: list[Turn] = []
         self._mutex = threading.RLock()
 
-    # -- who looks on ----------------------------------------------------------------------------------------------
+    # -- subscribers -----------------------------------------------------------------------------------------------
 
     @property
     def is_watched(self) -> bool:
@@ -84,11 +84,11 @@ class Ledger:
 
     @property
     def is_known(self) -> bool:
-        """Whether the thread has been read."""
+        """Whether the thread was read."""
         return self._is_read
 
     def watch(self, down: Subscriber[tuple[Message, ...]]) -> abc.DisposableBase:
-        """Seat a subscriber, and read along what is being answered; gives what unseats it."""
+        """Add a subscriber, and follow the active turns; returns the disposable that removes it."""
         seat = self._shown.subscribe(down)
         with self._mutex:
             live = [turn for turn in self._turns if not turn.is_ended]
@@ -101,7 +101,7 @@ class Ledger:
         if self.is_watched:
             return
         with self._mutex:
-            self._is_read = False  # what others write from now on is not seen
+            self._is_read = False  # messages that other programs write from now on are not seen
             turns = [turn for turn in self._turns if turn.following is not None]
             self._turns = [turn for turn in self._turns if not turn.is_ended]
         for turn in turns:
@@ -111,7 +111,7 @@ class Ledger:
                 following.dispose()
 
     def end(self, error: Exception | None = None) -> None:
-        """Let the subscribers hear that the list could not be read, or that the conversation was closed."""
+        """End the subscriptions, because the list could not be read or the conversation was closed."""
         self._shown.end(error)
 
     # -- turns -----------------------------------------------------------------------------------------------------
@@ -125,25 +125,25 @@ class Ledger:
         self._show()
 
     def withdraw(self, turn: Turn) -> None:
-        """Show a turn no more: its question was not asked."""
+        """Stop showing a turn, because its question was not asked."""
         with self._mutex:
             self._turns = [kept for kept in self._turns if kept is not turn]
         self._show()
 
     def finish(self, turn: Turn) -> None:
-        """A turn has ended. It is shown until the server's list has it."""
+        """A turn has ended. It is shown until the server's list holds it."""
         if not self.is_watched:
             self.withdraw(turn)
             self._is_read = False
 
     def restart(self, messages: Iterable[Message], turn: Turn) -> None:
-        """Show these messages and this turn: the thread is another one, or has lost its end."""
+        """Show these messages and this turn, because the thread is a new one or its end was deleted."""
         with self._mutex:
             self._listed, self._is_read, self._turns = tuple(messages), False, [turn]
         self._show()
 
     def drop_answer(self, turn: Turn) -> None:
-        """Show no messages of the assistant behind the last question, but this turn."""
+        """Replace the assistant's messages after the last question by this turn."""
         with self._mutex:
             kept = [message for message in self._all() if message is not turn.question]
             while kept and kept[-1].role == "assistant":
@@ -151,7 +151,7 @@ class Ledger:
             self.restart(kept, turn)
 
     def _follow(self, turn: Turn) -> None:
-        """Read the stream of a turn along. That does not make it be read."""
+        """Follow the stream of a turn, without making it read."""
         stream = turn.stream
         if stream is None or turn.following is not None:
             return
@@ -166,7 +166,7 @@ class Ledger:
     # -- what the server lists -------------------------------------------------------------------------------------
 
     def read(self, thread_id: str | None) -> Course[None]:
-        """Take over what the server lists: the whole thread, shown page by page; or what is new in it."""
+        """Use the server's list: the whole thread, shown page by page; or only its new messages."""
         with self._mutex:
             known = self._listed if self._is_read else ()
             found: list[Message] = []
@@ -187,7 +187,7 @@ class Ledger:
                 self._take((*known, *found))
 
     def _take(self, listed: tuple[Message, ...]) -> None:
-        """Show these and the turns that go on; a part of such a turn at the end of the list is left out."""
+        """Show these messages and the active turns. A part of an active turn at the end of the list is left out."""
         with self._mutex:
             self._turns = [turn for turn in self._turns if not turn.is_ended]
             for turn in reversed(self._turns):
@@ -205,7 +205,7 @@ class Ledger:
 
 
 def _without(listed: tuple[Message, ...], turn: Turn) -> tuple[Message, ...]:
-    """The messages without what a turn that is going on has added at their end."""
+    """The messages without those that an active turn has added at their end."""
     run = turn.snapshot.run
     while (
         listed
@@ -223,4 +223,4 @@ def _says_the_same(one: Message, other: Message) -> bool:
 
 
 def _ignore(_error: Exception) -> None:
-    """How a stream ended is for its own readers."""
+    """Ignore how a stream ended: its own readers get the error."""

@@ -7,7 +7,6 @@ only one TypedDict. At run time, `taken` checks the names: an unknown name is a 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Literal, Required, TypeAlias
 
 from typing_extensions import TypedDict
@@ -15,7 +14,7 @@ from typing_extensions import TypedDict
 from rx_assistant import types as t
 from rx_assistant.api.request import is_omitted
 from rx_assistant.dialects.chat import ThinkingPolicy
-from rx_assistant.http.options import CallOptions, take_options
+from rx_assistant.http.options import CallOptions, refuse_unknown, take_options
 from rx_assistant.http.timeouts import TimeoutInput
 from rx_assistant.polling import Backoff, PollSettings, UploadProgress
 from rx_assistant.streams import OnIdle, OnSubscribe, Replay
@@ -60,7 +59,7 @@ class RunStreamOptions(StreamOptions, total=False):
 
 
 class AnswerOptions(RunStreamOptions, total=False):
-    """… and the stream of a run whose tools it answers: how. See `tools.Options`."""
+    """The options of the stream of a run whose tool calls are answered. See `tools.Options`."""
 
     max_rounds: int | None
     max_concurrency: int
@@ -72,7 +71,7 @@ class AnswerOptions(RunStreamOptions, total=False):
 
 
 class ToolOptions(AnswerOptions, total=False):
-    """… and which tools."""
+    """The same, and the tools."""
 
     tools: Required[Tools]
 
@@ -164,6 +163,7 @@ class StepRetrieve(t.StepRetrieveParams, RequestOptions, total=False):
 class ChatStream(t.ChatStreamParams, StreamOptions, total=False):
     """`chat.stream`."""
 
+    choice: int
     thinking: ThinkingPolicy
 
 
@@ -228,9 +228,9 @@ _POLLING = ("poll_interval_ms", "max_wait_seconds", "backoff", "on_failure")
 class PollOptions(RequestOptions, total=False):
     """How to poll.
 
-    `poll_interval_ms` are the milliseconds between two requests. The default is what the server asks for, or 1 000.
-    `max_wait_seconds` counts from the first request, or from the reply to the request that creates the polled object.
-    0 sends no poll.
+    `poll_interval_ms` is the time between two requests in milliseconds. The default is what the server asks for, or 1
+    000. `max_wait_seconds` counts from the first request, or from the reply to the request that creates the polled
+    object. 0 sends no poll.
     """
 
     poll_interval_ms: float | None
@@ -313,12 +313,7 @@ class BatchUploadAndPoll(_FileSettings, IngestionOptions, total=False):
 
 def taken(params: Mapping[str, Any], shape: Any) -> tuple[dict[str, Any], CallOptions]:
     """The parameters of the operation, and the options of the call. TypeError for an unknown or a missing name."""
-    known = shape.__annotations__
-    for name in params:
-        if name not in known:
-            likely = get_close_matches(name, known, 1)
-            hint = f"; did you mean {likely[0]!r}?" if likely else "; pass other fields in extra_body="
-            raise TypeError(f"unexpected keyword argument {name!r}{hint}")
+    refuse_unknown(params, shape.__annotations__, "; pass other fields in extra_body=")
     for name in shape.__required_keys__:
         if name not in params:
             raise TypeError(f"missing the keyword argument {name!r}")

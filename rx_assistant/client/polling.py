@@ -1,8 +1,8 @@
 """Polling: the requests of one fetch as a generator, and objects that are fetched until they are final.
 
-`Requests` yields each request with its options, receives the reply (or the APIError), and returns the state. So what to
-ask is written once. `SyncFetch` and `AsyncFetch` send the requests on threads and on event loops. A `PollTarget` is
-data: what to fetch, and what is final.
+`Requests` yields each request with its options, receives the reply (or the APIError), and returns the state. So each
+sequence of requests is written once. `SyncFetch` and `AsyncFetch` send the requests on threads and on event loops. A
+`PollTarget` is data: what to fetch, and what is final.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Countdown:
         self._end: float | None = None
 
     def send(self, request: Request, options: CallOptions) -> Sending:
-        """Send a request with no more time than is left. DeadlinePassed if the deadline comes before the reply."""
+        """Send a request within the remaining time. DeadlinePassed if the deadline comes before the reply."""
         limited = self.limit(options)
         try:
             return (yield request, limited)
@@ -54,7 +54,7 @@ class Countdown:
             raise
 
     def limit(self, options: CallOptions) -> CallOptions:
-        """The options with no more time than is left. DeadlinePassed if no time is left."""
+        """The options with the remaining time as their limit. DeadlinePassed if no time is left."""
         if self._seconds is None:
             return options
         if self._end is None:

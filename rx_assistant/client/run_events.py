@@ -42,7 +42,7 @@ _NEWEST = {"limit": 1, "order": "desc"}
 
 
 class Newest:
-    """The run that a request started on a thread although no event with the run's id arrived: the thread's newest.
+    """Finds the run that a request started on a thread when no event with its id arrived: the thread's newest run.
 
     A thread has one run at a time, and the server had begun to answer. So no other run is newer, unless another
     program started one.
@@ -55,7 +55,7 @@ class Newest:
 
     def of(self, reply: Reply) -> RunIdentity:
         """The run in a list of the thread's runs. APIConnectionError if it is missing; the stream then tries again."""
-        newest = max(page_of(Run, reply).data or (), key=_created_at, default=None)  # of equal ones the first
+        newest = max(page_of(Run, reply).data or (), key=_created_at, default=None)  # the first of equals
         if newest is None or (isinstance(self._assistant_id, str) and newest.assistant_id != self._assistant_id):
             raise self.lost()
         return RunIdentity(newest.id, self.thread_id)
@@ -72,7 +72,7 @@ class Newest:
 
 
 def _created_at(run: Run) -> float:
-    """The run's age; 0 where the server writes something else than a number."""
+    """The time at which the run was created; 0 if the server's value is not a number."""
     created: object = run.created_at
     return created if isinstance(created, int | float) else 0
 
@@ -166,7 +166,7 @@ def missing_async_body(session: AsyncSession, identity: RunIdentity, snapshot: R
     return AsyncPolledBody(AsyncFetch(session, requests), RunEventEncoder(snapshot), PollSettings())
 
 
-# -- events of a run whose stream has broken off -----------------------------------------------------------------------
+# -- events of a run whose stream has broken -----------------------------------------------------------------------
 
 
 class Resuming:
@@ -210,7 +210,7 @@ class Resuming:
         self.options = _with_key(self._given)
         self.begin()
 
-    # -- once the head had come ------------------------------------------------------------------------------------
+    # -- after the head arrived ------------------------------------------------------------------------------------
 
     def with_session(self, session: Session) -> Callable[[RunIdentity | None, RunSnapshot], Any]:
         """The `resume` of a synchronous stream."""

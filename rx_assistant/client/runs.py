@@ -73,7 +73,7 @@ class Runs(Resource):
         self, thread_id: str, *, stream: bool | None = None, **params: Unpack[RunCreate]
     ) -> Run | AssistantStream: ...
     def create(self, thread_id: str, *, stream: bool | None = None, **params: Any) -> Run | AssistantStream:
-        """Start a run, and give it as it is queued. With `stream=True`: its stream, as from `stream`."""
+        """Start a run and return it, usually `queued`. With `stream=True` returns its stream, as `stream` does."""
         if stream:
             events: AssistantStream = self.stream(thread_id, **params)
             return events
@@ -86,17 +86,17 @@ class Runs(Resource):
         return self._fetch(Run, runs.retrieve(run_id, thread_id), options)
 
     def update(self, run_id: str, thread_id: str, **params: Unpack[RunUpdate]) -> Run:
-        """Change the metadata, and give the run as it is now."""
+        """Change the metadata, and return the run."""
         body, options = taken(params, RunUpdate)
         return self._fetch(Run, runs.update(run_id, thread_id, body), options)
 
     def list(self, thread_id: str, **params: Unpack[RunList]) -> Page[Run]:
-        """The thread's runs; iterate to get those of further pages too."""
+        """The thread's runs. Iterating fetches further pages."""
         query, options = taken(params, RunList)
         return self._page(Run, runs.list(thread_id, query), options)
 
     def cancel(self, run_id: str, thread_id: str, **params: Unpack[RequestOptions]) -> Run:
-        """Ask for the run to be cancelled, and give it as it is now: usually `cancelling`."""
+        """Ask the server to cancel the run, and return the run, usually `cancelling`."""
         _, options = taken(params, RequestOptions)
         return self._fetch(Run, runs.cancel(run_id, thread_id), options)
 
@@ -125,10 +125,10 @@ class Runs(Resource):
     def submit_tool_outputs(
         self, run_id: str, thread_id: str, *, stream: bool | None = None, **params: Any
     ) -> Run | AssistantStream:
-        """Give the outputs of all calls that the run asks for, and get the run, which goes on.
+        """Submit the outputs of all calls that the run waits for, and return the run, which continues.
 
-        When it is unclear whether they arrived, the run is asked before they are sent again. With `stream=True`: the
-        rest of the run as a stream, as from `submit_tool_outputs_stream`.
+        If a reply is lost, the run is fetched before the outputs are sent again. With `stream=True` returns the rest of
+        the run as a stream, as `submit_tool_outputs_stream` does.
         """
         if stream:
             events: AssistantStream = self.submit_tool_outputs_stream(run_id, thread_id, **params)
@@ -147,21 +147,21 @@ class Runs(Resource):
     def stream(
         self, thread_id: str, *, event_handler: H | None = None, **params: Unpack[RunStream]
     ) -> HandledStream[H] | AssistantStream:
-        """Start a run and stream it. The request is sent when the stream is entered, or first asked for events.
+        """Start a run and stream it. The request is sent when the stream is entered or first read.
 
-        Beside the run's own parameters:
+        Besides the run's own parameters:
 
         Args:
             event_handler: `with` returns it instead of the stream.
             timeout: Seconds, or a `Timeout`.
-            on_disconnect: `"poll"` goes on by polling the run when the connection breaks; `"fail"` is the default.
-            on_idle: When the last reader has left, `"close"` the response, or `"cancel"` the run as well; `idle_grace`
-                seconds later.
-            cancel_wait: Seconds that leaving the block with `on_idle="cancel"` waits until the run is over and its
-                thread takes the next one; 2 by default.
+            on_disconnect: `"poll"` continues by polling the run when the connection breaks; `"fail"` is the default.
+            on_idle: What happens `idle_grace` seconds after the last reader has left: `"close"` closes the response,
+            `"cancel"` also cancels the run, `"detach"` (the default) does nothing.
+            cancel_wait: How many seconds leaving the block with `on_idle="cancel"` waits until the run has ended and
+            its thread accepts the next one; 2 by default.
             on_subscribe: `"connect"` reads in the background as soon as something subscribes; `"wait"` never does. By
-                default only a subscription that reactivex makes by itself connects.
-            replay: `"none"` gives late subscribers only what comes; `"all"` is the default.
+            default only a subscription that an operator of reactivex makes connects.
+            replay: `"none"` gives late subscribers only later events; `"all"`, the default, gives them all events.
         """
         given, options = taken(params, RunStream)
         body, policies = without_policies(given)
@@ -186,7 +186,7 @@ class Runs(Resource):
     def stream_with_tools(
         self, thread_id: str, *, event_handler: H | None = None, **params: Unpack[RunStreamWithTools]
     ) -> HandledStream[H] | AssistantStream:
-        """Start a run and stream it to its end, with its tool calls answered: one stream for all rounds.
+        """Start a run, answer its tool calls, and stream it to its end: one stream for all rounds.
 
         The assistant must know the tools: create it with `tools=toolset.definitions()`. Options as for `stream`, and:
 
@@ -196,14 +196,14 @@ class Runs(Resource):
             max_concurrency: How many calls run at a time, 8 by default.
             tool_timeout: Seconds that one call may take.
             eager: Start each call as soon as its arguments are complete.
-            expose_errors: What the model learns of an exception: its `"type"`, its `"message"`, or the text that a
-                function makes of it.
+            expose_errors: What the model learns about an exception: its `"type"`, its `"message"`, or the text that a
+            function of the exception returns.
             on_tool_error: `"raise"` ends the stream with ToolFailedError; `"output"` is the default.
-            approve: What decides which calls run: a function of the call, an async function, an Observable of
-                decisions, or an `Approval`.
+            approve: Decides which calls run: a function of the call, an async function, an Observable of decisions, or
+            an `Approval`.
 
         Raises:
-            ValueError: a tool needs approval and `approve` is missing, or an option has an impossible value.
+            ValueError: a tool needs approval and `approve` is missing, or an option is out of range.
         """
         call = tool_call(params, RunStreamWithTools)
         request = runs.create(thread_id, call.body)
@@ -224,7 +224,7 @@ class Runs(Resource):
     def submit_tool_outputs_stream(
         self, run_id: str, thread_id: str, *, event_handler: H | None = None, **params: Unpack[SubmitStream]
     ) -> HandledStream[H] | AssistantStream:
-        """Give the outputs of all calls that the run asks for, and stream the rest of the run. Options as for `stream`.
+        """Submit the outputs of all calls that the run waits for, and stream its rest. Options as for `stream`.
 
         `tool_outputs` are dicts with `tool_call_id` and `output`, one for each call.
         """
@@ -234,7 +234,7 @@ class Runs(Resource):
         return streamed(self._session, request, options, event_handler, policies, RunIdentity(run_id, thread_id))
 
     def watch(self, run_id: str, thread_id: str, **params: Unpack[PollOptions]) -> Stream[Run]:
-        """The run's states until it has ended or requires action, each subscription polling for itself.
+        """The run's states until it has ended or requires action. Each subscription sends its own requests.
 
         Raises:
             PollTimeoutError: `max_wait_seconds` have passed.
@@ -243,7 +243,7 @@ class Runs(Resource):
         return watch_object(self._session, existing_run(run_id, thread_id), call)
 
     def poll(self, run_id: str, thread_id: str, **params: Unpack[PollOptions]) -> Run:
-        """The run once it has ended or requires action: the last state of `watch`."""
+        """The run when it has ended or requires action: the last state of `watch`."""
         return self.watch(run_id, thread_id, **params).run()
 
     @overload
@@ -261,15 +261,15 @@ class Runs(Resource):
     def watch_events(
         self, run_id: str, thread_id: str, *, event_handler: H | None = None, **params: Unpack[WatchEvents]
     ) -> HandledStream[H] | AssistantStream:
-        """The run as the stream that the server would have sent, made from polled objects, from its beginning.
+        """The events of the run from its beginning, made from polled objects, as the server would have streamed them.
 
-        Polls while the stream is read, until the run has ended or requires action. Text comes in larger pieces: each
-        holds what was added between two polls. Everything else is as in any stream.
+        Polls while the stream is read, until the run has ended or requires action. Each piece of text is what was added
+        between two polls.
         """
         call = poll_params(params, WatchEvents)
         _, policies = without_policies(call.body)
         identity = RunIdentity(run_id, thread_id)
-        runs.retrieve(run_id, thread_id)  # an empty id is an error here and now
+        runs.retrieve(run_id, thread_id)  # an empty id is an error at once
 
         def open() -> PolledBody:
             return polled_body(self._session, identity, call)
@@ -277,10 +277,10 @@ class Runs(Resource):
         return made(self._session, open, event_handler, {**policies, "identity": identity})
 
     def create_and_poll(self, thread_id: str, **params: Unpack[RunCreateAndPoll]) -> Run:
-        """Start a run, and give it once it has ended or requires action.
+        """Start a run, and return it when it has ended or requires action.
 
         Polls every `poll_interval_ms`, else as the server asks, else every 1 000 ms. Check its `status`: a failed run
-        is given like any other.
+        is returned like any other.
 
         Raises:
             PollTimeoutError: `max_wait_seconds` have passed.
@@ -289,13 +289,13 @@ class Runs(Resource):
         return poll_object(self._session, started_run(runs.create(thread_id, call.body)), call)
 
     def submit_tool_outputs_and_poll(self, run_id: str, thread_id: str, **params: Unpack[SubmitAndPoll]) -> Run:
-        """Give the outputs that the run asks for, and give it once it has ended or requires action again."""
+        """Submit the outputs that the run waits for, and return the run when it has ended or requires action again."""
         call = poll_params(params, SubmitAndPoll)
         request = runs.submit_tool_outputs(run_id, thread_id, call.body)
         return poll_object(self._session, started_run(request), call)
 
     submit_tool_ouptputs_and_poll = submit_tool_outputs_and_poll
-    """As the published documentation spells it."""
+    """The name in the published documentation."""
 
 
 class AsyncRuns(AsyncResource):
@@ -322,7 +322,7 @@ class AsyncRuns(AsyncResource):
         self, thread_id: str, *, stream: bool | None = None, **params: Unpack[RunCreate]
     ) -> Run | AsyncAssistantStream: ...
     async def create(self, thread_id: str, *, stream: bool | None = None, **params: Any) -> Run | AsyncAssistantStream:
-        """Start a run, and give it as it is queued. With `stream=True`: its stream, as from `stream`."""
+        """Start a run and return it, usually `queued`. With `stream=True` returns its stream, as `stream` does."""
         if stream:
             events: AsyncAssistantStream = self.stream(thread_id, **params)
             return events
@@ -335,17 +335,17 @@ class AsyncRuns(AsyncResource):
         return await self._fetch(Run, runs.retrieve(run_id, thread_id), options)
 
     async def update(self, run_id: str, thread_id: str, **params: Unpack[RunUpdate]) -> Run:
-        """Change the metadata, and give the run as it is now."""
+        """Change the metadata, and return the run."""
         body, options = taken(params, RunUpdate)
         return await self._fetch(Run, runs.update(run_id, thread_id, body), options)
 
     def list(self, thread_id: str, **params: Unpack[RunList]) -> AsyncPaginator[Run]:
-        """The thread's runs; iterate to get those of further pages too."""
+        """The thread's runs. Iterating fetches further pages."""
         query, options = taken(params, RunList)
         return self._pages(Run, runs.list(thread_id, query), options)
 
     async def cancel(self, run_id: str, thread_id: str, **params: Unpack[RequestOptions]) -> Run:
-        """Ask for the run to be cancelled, and give it as it is now: usually `cancelling`."""
+        """Ask the server to cancel the run, and return the run, usually `cancelling`."""
         _, options = taken(params, RequestOptions)
         return await self._fetch(Run, runs.cancel(run_id, thread_id), options)
 
@@ -374,10 +374,10 @@ class AsyncRuns(AsyncResource):
     async def submit_tool_outputs(
         self, run_id: str, thread_id: str, *, stream: bool | None = None, **params: Any
     ) -> Run | AsyncAssistantStream:
-        """Give the outputs of all calls that the run asks for, and get the run, which goes on.
+        """Submit the outputs of all calls that the run waits for, and return the run, which continues.
 
-        When it is unclear whether they arrived, the run is asked before they are sent again. With `stream=True`: the
-        rest of the run as a stream, as from `submit_tool_outputs_stream`.
+        If a reply is lost, the run is fetched before the outputs are sent again. With `stream=True` returns the rest of
+        the run as a stream, as `submit_tool_outputs_stream` does.
         """
         if stream:
             events: AsyncAssistantStream = self.submit_tool_outputs_stream(run_id, thread_id, **params)
@@ -398,21 +398,21 @@ class AsyncRuns(AsyncResource):
     def stream(
         self, thread_id: str, *, event_handler: H | None = None, **params: Unpack[RunStream]
     ) -> HandledAsyncStream[H] | AsyncAssistantStream:
-        """Start a run and stream it. The request is sent when the stream is entered, or first asked for events.
+        """Start a run and stream it. The request is sent when the stream is entered or first read.
 
-        Beside the run's own parameters:
+        Besides the run's own parameters:
 
         Args:
             event_handler: `with` returns it instead of the stream.
             timeout: Seconds, or a `Timeout`.
-            on_disconnect: `"poll"` goes on by polling the run when the connection breaks; `"fail"` is the default.
-            on_idle: When the last reader has left, `"close"` the response, or `"cancel"` the run as well; `idle_grace`
-                seconds later.
-            cancel_wait: Seconds that leaving the block with `on_idle="cancel"` waits until the run is over and its
-                thread takes the next one; 2 by default.
+            on_disconnect: `"poll"` continues by polling the run when the connection breaks; `"fail"` is the default.
+            on_idle: What happens `idle_grace` seconds after the last reader has left: `"close"` closes the response,
+            `"cancel"` also cancels the run, `"detach"` (the default) does nothing.
+            cancel_wait: How many seconds leaving the block with `on_idle="cancel"` waits until the run has ended and
+            its thread accepts the next one; 2 by default.
             on_subscribe: `"connect"` reads in the background as soon as something subscribes; `"wait"` never does. By
-                default only a subscription that reactivex makes by itself connects.
-            replay: `"none"` gives late subscribers only what comes; `"all"` is the default.
+            default only a subscription that an operator of reactivex makes connects.
+            replay: `"none"` gives late subscribers only later events; `"all"`, the default, gives them all events.
         """
         given, options = taken(params, RunStream)
         body, policies = without_policies(given)
@@ -437,7 +437,7 @@ class AsyncRuns(AsyncResource):
     def stream_with_tools(
         self, thread_id: str, *, event_handler: H | None = None, **params: Unpack[RunStreamWithTools]
     ) -> HandledAsyncStream[H] | AsyncAssistantStream:
-        """Start a run and stream it to its end, with its tool calls answered: one stream for all rounds.
+        """Start a run, answer its tool calls, and stream it to its end: one stream for all rounds.
 
         The assistant must know the tools: create it with `tools=toolset.definitions()`. Options as for `stream`, and:
 
@@ -447,14 +447,14 @@ class AsyncRuns(AsyncResource):
             max_concurrency: How many calls run at a time, 8 by default.
             tool_timeout: Seconds that one call may take.
             eager: Start each call as soon as its arguments are complete.
-            expose_errors: What the model learns of an exception: its `"type"`, its `"message"`, or the text that a
-                function makes of it.
+            expose_errors: What the model learns about an exception: its `"type"`, its `"message"`, or the text that a
+            function of the exception returns.
             on_tool_error: `"raise"` ends the stream with ToolFailedError; `"output"` is the default.
-            approve: What decides which calls run: a function of the call, an async function, an Observable of
-                decisions, or an `Approval`.
+            approve: Decides which calls run: a function of the call, an async function, an Observable of decisions, or
+            an `Approval`.
 
         Raises:
-            ValueError: a tool needs approval and `approve` is missing, or an option has an impossible value.
+            ValueError: a tool needs approval and `approve` is missing, or an option is out of range.
         """
         call = tool_call(params, RunStreamWithTools)
         return async_streamed_with_tools(
@@ -476,7 +476,7 @@ class AsyncRuns(AsyncResource):
     def submit_tool_outputs_stream(
         self, run_id: str, thread_id: str, *, event_handler: H | None = None, **params: Unpack[SubmitStream]
     ) -> HandledAsyncStream[H] | AsyncAssistantStream:
-        """Give the outputs of all calls that the run asks for, and stream the rest of the run. Options as for `stream`.
+        """Submit the outputs of all calls that the run waits for, and stream its rest. Options as for `stream`.
 
         `tool_outputs` are dicts with `tool_call_id` and `output`, one for each call.
         """
@@ -486,7 +486,7 @@ class AsyncRuns(AsyncResource):
         return async_streamed(self._session, request, options, event_handler, policies, RunIdentity(run_id, thread_id))
 
     def watch(self, run_id: str, thread_id: str, **params: Unpack[PollOptions]) -> AsyncStream[Run]:
-        """The run's states until it has ended or requires action, each subscription polling for itself.
+        """The run's states until it has ended or requires action. Each subscription sends its own requests.
 
         Raises:
             PollTimeoutError: `max_wait_seconds` have passed.
@@ -495,7 +495,7 @@ class AsyncRuns(AsyncResource):
         return watch_object_async(self._session, existing_run(run_id, thread_id), call)
 
     async def poll(self, run_id: str, thread_id: str, **params: Unpack[PollOptions]) -> Run:
-        """The run once it has ended or requires action: the last state of `watch`."""
+        """The run when it has ended or requires action: the last state of `watch`."""
         return await self.watch(run_id, thread_id, **params)
 
     @overload
@@ -513,15 +513,15 @@ class AsyncRuns(AsyncResource):
     def watch_events(
         self, run_id: str, thread_id: str, *, event_handler: H | None = None, **params: Unpack[WatchEvents]
     ) -> HandledAsyncStream[H] | AsyncAssistantStream:
-        """The run as the stream that the server would have sent, made from polled objects, from its beginning.
+        """The events of the run from its beginning, made from polled objects, as the server would have streamed them.
 
-        Polls while the stream is read, until the run has ended or requires action. Text comes in larger pieces: each
-        holds what was added between two polls. Everything else is as in any stream.
+        Polls while the stream is read, until the run has ended or requires action. Each piece of text is what was added
+        between two polls.
         """
         call = poll_params(params, WatchEvents)
         _, policies = without_policies(call.body)
         identity = RunIdentity(run_id, thread_id)
-        runs.retrieve(run_id, thread_id)  # an empty id is an error here and now
+        runs.retrieve(run_id, thread_id)  # an empty id is an error at once
 
         async def open() -> AsyncPolledBody:
             return await polled_async_body(self._session, identity, call)
@@ -529,10 +529,10 @@ class AsyncRuns(AsyncResource):
         return async_made(self._session, open, event_handler, {**policies, "identity": identity})
 
     async def create_and_poll(self, thread_id: str, **params: Unpack[RunCreateAndPoll]) -> Run:
-        """Start a run, and give it once it has ended or requires action.
+        """Start a run, and return it when it has ended or requires action.
 
         Polls every `poll_interval_ms`, else as the server asks, else every 1 000 ms. Check its `status`: a failed run
-        is given like any other.
+        is returned like any other.
 
         Raises:
             PollTimeoutError: `max_wait_seconds` have passed.
@@ -541,13 +541,13 @@ class AsyncRuns(AsyncResource):
         return await poll_object_async(self._session, started_run(runs.create(thread_id, call.body)), call)
 
     async def submit_tool_outputs_and_poll(self, run_id: str, thread_id: str, **params: Unpack[SubmitAndPoll]) -> Run:
-        """Give the outputs that the run asks for, and give it once it has ended or requires action again."""
+        """Submit the outputs that the run waits for, and return the run when it has ended or requires action again."""
         call = poll_params(params, SubmitAndPoll)
         request = runs.submit_tool_outputs(run_id, thread_id, call.body)
         return await poll_object_async(self._session, started_run(request), call)
 
     submit_tool_ouptputs_and_poll = submit_tool_outputs_and_poll
-    """As the published documentation spells it."""
+    """The name in the published documentation."""
 
 
 def existing_run(run_id: str, thread_id: str) -> PollTarget[Run]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, Final, get_overloads
+from typing import Any, Final, TypeVar, get_overloads
 
 from rx_assistant.api.request import OMIT
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 PARAMETERS: Final = {
     "additional_instructions": "Instructions for this run, after the assistant's own.",
@@ -24,6 +26,7 @@ PARAMETERS: Final = {
     "backoff": "How the pauses between two requests grow: a `Backoff`.",
     "before": "An id: the list ends before it.",
     "cancel_wait": "Seconds that leaving the block waits for a run that it has cancelled; 2 by default.",
+    "choice": "With `n`, which choice becomes the run. The others are unknown events.",
     "chunking_strategy": "How a file is cut into passages; sizes are in tokens.",
     "content": "A text, or a list of parts.",
     "conversation": "The conversation that the response belongs to.",
@@ -118,26 +121,34 @@ PARAMETERS: Final = {
 
 
 def spell_out(resource: type) -> None:
-    """Give each public method of a resource its signature and the documentation of its parameters."""
+    """Give each public method of a resource its signature and the documentation of its parameters.
+
+    A method without a docstring has that of its base class.
+    """
     for name, method in vars(resource).items():
-        if inspect.isfunction(method) and not name.startswith("_"):
-            _spell_out(method)
+        is_alias = hasattr(method, "__signature__")
+        if inspect.isfunction(method) and not name.startswith("_") and not is_alias:
+            bases = (vars(each)[name].__doc__ for each in resource.__mro__ if name in vars(each))
+            _document(spelled_out(method), inspect.cleandoc(next(filter(None, bases), "")))
 
 
-def _spell_out(method: Callable[..., Any]) -> None:
-    if hasattr(method, "__signature__"):
-        return  # an alias of a method before it
+def spelled_out(method: F) -> F:
+    """Give a function the signature with each parameter that it unpacks."""
     signature = inspect.signature(method)
     parameters = {each.name: each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD}
     for each in _keywords(method):
         parameters.setdefault(each.name, each)
     vars(method)["__signature__"] = signature.replace(parameters=sorted(parameters.values(), key=_place))
-    told = inspect.getdoc(method) or ""
-    keywords = [each.name for each in parameters.values() if each.kind is each.KEYWORD_ONLY]
+    return method
+
+
+def _document(method: Callable[..., Any], text: str) -> None:
+    """Set the docstring: the text, and a line for each keyword parameter that the text leaves out."""
+    keywords = [each.name for each in inspect.signature(method).parameters.values() if each.kind is each.KEYWORD_ONLY]
     lines = [
-        f"    {each}: {PARAMETERS[each]}" for each in keywords if each in PARAMETERS and f"    {each}: " not in told
+        f"    {each}: {PARAMETERS[each]}" for each in keywords if each in PARAMETERS and f"    {each}: " not in text
     ]
-    method.__doc__ = "\n".join([told, "", "Parameters:", *lines]) if lines else told
+    method.__doc__ = "\n".join([text, "", "Parameters:", *lines]) if lines else text
 
 
 def _keywords(method: Callable[..., Any]) -> Iterator[inspect.Parameter]:
@@ -156,7 +167,8 @@ def _unpacked(method: Callable[..., Any], annotation: str) -> Iterator[inspect.P
     shape: Any = getattr(sys.modules[method.__module__], name, None)
     for name, kind in getattr(shape, "__annotations__", {}).items():
         default = inspect.Parameter.empty if name in shape.__required_keys__ else OMIT
-        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        text = getattr(kind, "__forward_arg__", kind)  # a module with deferred annotations has texts
+        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=text)
 
 
 def _place(parameter: inspect.Parameter) -> tuple[int, bool]:

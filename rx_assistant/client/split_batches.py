@@ -1,7 +1,7 @@
 """Batches of files that are started and then polled.
 
 Too many files for one batch become several batches, polled together. Only the status shows whether a batch is finished.
-Its counts may all be 0 before the server has looked at it, and in a cancelled batch one file may stay in progress for
+Its counts may all be 0 before the server has looked at it, and one file of a cancelled batch may stay in progress for
 ever.
 """
 

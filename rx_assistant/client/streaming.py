@@ -55,7 +55,7 @@ def without_policies(params: Mapping[str, Any], going_on: str = "poll") -> tuple
 
 
 class Leg:
-    """One response of a run's stream: the request for it, and how it goes on when its connection breaks.
+    """One response of a run's stream: its request, and how the stream continues when the connection breaks.
 
     `identity` is the run that the request continues with tool outputs. `thread_id` is the thread on which a new run
     starts, if it is known. `course` sends something before the request, and gives the open stream at its end.
@@ -146,7 +146,7 @@ def split_policies(policies: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
 
 
 def fetch_run(session: Session, run_id: str, thread_id: str) -> Run:
-    """The run as it is now."""
+    """Fetch the run."""
     return parsed(Run, session.send(runs.retrieve(run_id, thread_id)))
 
 
@@ -190,7 +190,7 @@ def async_streamed(
 
 
 def _have_arrived(session: Session, resuming: Resuming, question: Request) -> bool:
-    """Whether tool outputs have arrived although the reply was lost. False if the server does not tell."""
+    """Whether tool outputs have arrived although the reply was lost. False if the server does not show it."""
     for _ in range(ASKED):
         try:
             return resuming.have_arrived(session.send(question, resuming.asking))

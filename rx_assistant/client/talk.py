@@ -1,4 +1,4 @@
-"""The state of a conversation that both faces share: its thread, its turns, and what each turn sends.
+"""The state of a conversation, for both faces: its thread, its turns, and what each turn sends.
 
     ask ──► thread known? ──► thread free? ──► (edit: new thread · regenerate: answer deleted) ──► run, as a stream
               else made          else waited for
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from rx_assistant.client.run_events import Resuming
 
 Attachments: TypeAlias = Iterable[str | AttachmentParam]
-"""Files of a question: ids, which are searched, or what a message takes."""
+"""Files of a question: ids of files to search, or the `attachments` of a message."""
 
 Images: TypeAlias = Iterable[str | MessageContentPartParam]
-"""Pictures of a question: ids of files, addresses (`https:`, `data:`), or what a message takes."""
+"""Images of a question: ids of files, addresses (`https:`, `data:`), or image parts of a message."""
 
 Change: TypeAlias = "Callable[[Turn, dict[str, Any]], Course[None]]"
-"""What has to be done once the thread is free; it may change the parameters of the run."""
+"""The requests to send when the thread is free, before the run. They may change the parameters of the run."""
 
-_MOMENT = 0.05  # seconds between two looks at a thread that another turn is making
+_MOMENT = 0.05  # seconds between two looks at a thread that another turn is creating
 
 
 class Talk:
@@ -48,7 +48,7 @@ class Talk:
         self.busy = Current(False)
         self.ledger = Ledger()
         self.turns: list[Turn] = []
-        self._offered: weakref.WeakSet[Turn] = weakref.WeakSet()  # turns that `answer()` gave, and that may begin
+        self._offered: weakref.WeakSet[Turn] = weakref.WeakSet()  # turns that `answer()` returned, and that may begin
         self.ended: Callable[[], object] = lambda: None  # called after a turn has ended
         self._last: Turn | None = None
         self._is_fresh = False
@@ -58,7 +58,7 @@ class Talk:
     # -- turns -----------------------------------------------------------------------------------------------------
 
     def course(self, turn: Turn, body: dict[str, Any], change: Change | None, resuming: Resuming) -> Course[Any]:
-        """Everything up to the open stream of a turn."""
+        """Send everything that a turn needs, and return its open stream."""
         self._begin(turn)
         try:
             yield from self._thread()
@@ -75,11 +75,11 @@ class Talk:
             raise
 
     def is_free(self) -> bool:
-        """Whether it is known that the thread has no active run."""
+        """Whether the thread certainly has no active run."""
         return self._is_fresh if self._last is None else _is_over(self._last)
 
     def withdraw(self) -> list[Turn]:
-        """Let no turn be posted that is not yet; gives those that were, and may go on."""
+        """Withdraw the turns that were not posted yet; returns those that were posted and may still be active."""
         with self._mutex:
             turns = tuple(self.turns)
             for turn in (*turns, *self._offered):
@@ -87,7 +87,7 @@ class Talk:
         return [turn for turn in turns if turn.is_posted and not _is_over(turn)]
 
     def offer(self, turn: Turn) -> None:
-        """Let `withdraw` know of a turn before it begins."""
+        """Register a turn for `withdraw` before it begins."""
         with self._mutex:
             self._offered.add(turn)
 
@@ -104,14 +104,14 @@ class Talk:
             log.listen(lambda: self._end(turn) if log.released else None)
 
     def _post(self, turn: Turn) -> bool:
-        """Whether the run of a turn is to be posted now."""
+        """Whether the run of a turn may be posted now."""
         turn.is_posted = True
         if turn.is_wanted:
             self._last = turn
         return turn.is_wanted
 
     def is_held(self) -> bool:
-        """Whether the thread may have an active run, and none of a question that was asked after `withdraw`."""
+        """Whether the thread may have an active run that belongs to no question asked after `withdraw`."""
         return not self.is_free() and not any(turn.is_posted and turn.is_wanted for turn in self.turns)
 
     def _end(self, turn: Turn) -> None:
@@ -133,7 +133,7 @@ class Talk:
         return self.thread_id
 
     def _thread(self) -> Course[None]:
-        """Make the thread, unless there is one. Two first questions at the same time make one thread."""
+        """Create the thread if it is missing. Two first questions at the same time create one thread."""
         while self.thread_id is None:
             with self._mutex:
                 makes = not self._is_making
@@ -147,7 +147,7 @@ class Talk:
             finally:
                 self._is_making = False
 
-    # -- what is asked ---------------------------------------------------------------------------------------------
+    # -- questions -------------------------------------------------------------------------------------------------
 
     def question(self, text: str, attachments: Attachments, images: Images) -> dict[str, Any]:
         """The parameters of a question's message.
@@ -155,6 +155,9 @@ class Talk:
         Raises:
             InvalidArgumentError: there is neither text nor an image.
         """
+        for name, value in (("attachments", attachments), ("images", images)):
+            if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+                raise InvalidArgumentError(f"{name} must be a list, got {value!r:.80}")
         parts = [*map(_image, images)]
         if not isinstance(text, str) or not (text or parts):
             raise InvalidArgumentError(f"text must be a question, got {text!r}")
@@ -163,7 +166,7 @@ class Talk:
         return {"role": "user", "content": content if parts else text, **({"attachments": files} if files else {})}
 
     def shown(self, question: Mapping[str, Any]) -> Message:
-        """A question as a message, with an id of its own until the server's is known."""
+        """A question as a message, with a local id until the server's id is known."""
         content = question["content"]
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         return Message.model_validate(
@@ -183,7 +186,7 @@ class Talk:
         self.ledger.drop_answer(turn)
 
     def edition(self, message_id: str, text: str, turn: Turn, body: dict[str, Any]) -> Course[None]:
-        """Go on in a new thread, with this text in place of a question and of everything behind it."""
+        """Continue in a new thread, with this text in place of a question and of everything after it."""
         thread_id, before, message = yield from forked(self._known(), message_id)
         param = as_param(message)
         images = [part for part in param["content"] if part["type"] != "text"]
@@ -195,7 +198,7 @@ class Talk:
 
 
 def _is_over(turn: Turn) -> bool:
-    """Whether the turn keeps no run on the thread: it is over, or was never posted."""
+    """Whether the turn has no active run: the run has ended, or was never posted."""
     stream = turn.stream
     return turn.is_over or (stream is not None and stream._ended_run() is not None)
 
@@ -213,7 +216,7 @@ def _attachment(attachment: str | AttachmentParam) -> Any:
 
 
 def _written(part: Any) -> Any:
-    """A part of a message as the server writes it."""
+    """A part of a message in the form that the server returns."""
     if is_model(part) or part["type"] != "text":
         return part
     return {"type": "text", "text": {"value": part["text"], "annotations": []}}

@@ -1,7 +1,7 @@
 """A run and the answers to its tool calls as one stream: a leg for the run, then one for each submission of outputs.
 
-`Answering` runs the tools between two legs. When it has the outputs, the pump opens the next leg here. When the calls
-were given up, because the run was cancelled or has expired, the next leg is the run as polling shows it.
+`Answering` runs the tools between two legs. When it has the outputs, the pump opens the next leg here. If the calls
+were abandoned because the run was cancelled or has expired, the next leg polls the run.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def tool_call(params: Mapping[str, Any], shape: Any) -> ToolCallOptions:
 
 
 class _Legs(Generic[S, L]):
-    """What both faces share: the run, and the requests of the legs behind the first."""
+    """The common part of both faces: the run, and the requests of all legs after the first."""
 
     def __init__(
         self, session: S, kind: Callable[..., L], first: L, options: CallOptions, answering: Answering
@@ -77,12 +77,12 @@ class _Legs(Generic[S, L]):
         self._is_first = True
 
     def _begin(self) -> bool:
-        """Whether the first leg is to be opened now."""
+        """Whether the next leg to open is the first."""
         was_first, self._is_first = self._is_first, False
         return was_first
 
     def _next_leg(self) -> list[ToolOutput] | None:
-        """Make the leg that submits the outputs. None: there are no outputs, and the run goes on without them."""
+        """Make the leg that submits the outputs. None: there are no outputs, and the run continues without them."""
         outputs = self.answering.outputs()
         request = self._submission(self._asked() if outputs is None else outputs)
         self.leg = self._kind(self._session, request, self._options, self._identity)
@@ -128,11 +128,11 @@ class _SyncLegs(_Legs[Session, Leg]):
             return self.leg.resume(self._identity, self.answering.arrived())
 
     def resume(self, identity: RunIdentity | None, snapshot: RunSnapshot) -> Any:
-        """Go on with the leg that broke."""
+        """Continue the leg that broke."""
         return self.leg.resume(identity, snapshot)
 
     def cancel(self, run_id: str, thread_id: str) -> Run:
-        """Cancel the run, and the calls with it."""
+        """Cancel the run and its calls."""
         run = parsed(Run, self._session.send(runs.cancel(run_id, thread_id)))
         self.answering.give_up()
         return run
@@ -159,11 +159,11 @@ class _AsyncLegs(_Legs[AsyncSession, AsyncLeg]):
             return await self.leg.resume(self._identity, self.answering.arrived())
 
     async def resume(self, identity: RunIdentity | None, snapshot: RunSnapshot) -> Any:
-        """Go on with the leg that broke."""
+        """Continue the leg that broke."""
         return await self.leg.resume(identity, snapshot)
 
     async def cancel(self, run_id: str, thread_id: str) -> Run:
-        """Cancel the run, and the calls with it."""
+        """Cancel the run and its calls."""
         run = parsed(Run, await self._session.send(runs.cancel(run_id, thread_id)))
         self.answering.give_up()
         return run
@@ -177,7 +177,7 @@ def streamed_with_tools(
     thread_id: str | None = None,
     course: Opening | None = None,
 ) -> HandledStream[H] | AssistantStream:
-    """The stream that a request starts, whose tool calls are answered; with a handler, its block gives the handler."""
+    """The stream that a request starts, with its tool calls answered. With a handler, `with` returns the handler."""
     answering = Answering(call.tools, call.answers, LoopThread())
     legs = _SyncLegs(session, Leg(session, request, call.options, None, thread_id, course), call.options, answering)
     kept, polls = split_policies(call.policies)

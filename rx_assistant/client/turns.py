@@ -1,8 +1,8 @@
-"""What a conversation sends, without doing any of it: generators of requests and pauses, and what carries them out.
+"""What a conversation sends: generators of requests and pauses, and the functions that carry them out.
 
 A `Course` yields requests, with or without options of their own, and seconds to pause. A request for an event stream
-is opened, any other is sent. The course receives the open body, the reply, or the APIError. So what to ask is written
-once, for threads and for event loops.
+is opened, any other is sent. The course receives the open body, the reply, or the APIError. So each sequence of
+requests is written once, for threads and for event loops.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ T = TypeVar("T")
 Course: TypeAlias = Generator[Ask | Request | float, Any, T]
 
 PAUSE = 0.25
-"""Seconds between two looks at a run that keeps the thread busy, where the server asks for no other pause."""
+"""Seconds between two looks at a run that keeps the thread busy, unless the server asks for another pause."""
 
 LAGS = 40
-"""How often a run is tried again that the server refuses although its list of runs shows no active one."""
+"""How often a refused run is tried again when the server's list of runs shows no active run."""
 
 FIRST = 32
-"""The messages that a request for a new thread may hold; further ones are added one by one."""
+"""How many messages a request for a new thread may hold; further ones are added one by one."""
 
 _NEWEST = {"limit": 1, "order": "desc"}
 
@@ -57,7 +57,7 @@ _log = logging.getLogger("rx_assistant")
 
 
 def carry_out(course: Course[T], session: Session, options: CallOptions, abort: Abort) -> T:
-    """Send what a course asks for, on this thread. `abort` ends it from any thread."""
+    """Carry out a course on this thread. `abort` ends it from any thread."""
     error, result = None, None
     with closing(course):
         while True:
@@ -103,7 +103,7 @@ async def carry_out_async(course: Course[T], session: AsyncSession, options: Cal
 
 
 def active_run(thread_id: str) -> Course[Run | None]:
-    """The run that keeps the thread busy; None without one, or where the server lists no runs."""
+    """The run that keeps the thread busy; None without one, or if the server does not list runs."""
     try:
         page = page_of(Run, (yield runs.list(thread_id, _NEWEST)))
     except APIStatusError as error:
@@ -115,7 +115,7 @@ def active_run(thread_id: str) -> Course[Run | None]:
 
 
 def until_over(run: Run, thread_id: str, is_wanted: Callable[[], bool] = lambda: True) -> Course[None]:
-    """Poll a run until it is over, or until the result is not needed any more."""
+    """Poll a run until it has ended, or until the result is not needed any more."""
     told, wait = False, PAUSE
     while run.status not in RUN.terminal and is_wanted():
         if run.status == "requires_action" and not told:
@@ -131,18 +131,18 @@ def until_over(run: Run, thread_id: str, is_wanted: Callable[[], bool] = lambda:
 
 
 def stopped(thread_id: str) -> Course[Run | None]:
-    """Cancel the active run of a thread, whichever program has started it; gives the run as it was before."""
+    """Cancel the active run of a thread, even one of another program. Returns the run from before the cancel."""
     run = yield from active_run(thread_id)
     if run is not None and run.status != "cancelling":
         try:
             yield runs.cancel(run.id, thread_id)
         except (BadRequestError, ConflictError) as error:
-            _log.debug("run %s could not be cancelled: %s", run.id, error)  # it is being cancelled, or over already
+            _log.debug("run %s could not be cancelled: %s", run.id, error)  # it has ended, or soon will
     return run
 
 
 def cancelled(thread_id: str) -> Course[None]:
-    """Cancel the active run of a thread, and wait until it is over."""
+    """Cancel the active run of a thread, and wait until it has ended."""
     run = yield from stopped(thread_id)
     if run is not None:
         yield from until_over(run, thread_id)
@@ -161,8 +161,7 @@ def begun(
     body: Mapping[str, Any],
     is_wanted: Callable[[], bool],
 ) -> Course[Any]:
-    """The open stream of a new run. A thread that is busy all the same is waited for. `is_wanted` is asked before each
-    try.
+    """The open stream of a new run. If the thread is still busy, wait and try again while `is_wanted()` is true.
 
     Raises:
         StreamClosedError: the run is not wanted any more.
@@ -178,7 +177,7 @@ def begun(
             run = yield from active_run(thread_id)
             if run is not None:
                 yield from until_over(run, thread_id, is_wanted)
-            elif lags < LAGS and "active" in error.message:  # its list of runs is ahead of what the server checks
+            elif lags < LAGS and "active" in error.message:  # the list is newer than the check
                 lags += 1
                 yield PAUSE
             else:
@@ -201,7 +200,7 @@ def new_thread(params: Mapping[str, Any] | None = None) -> Course[str]:
 
 
 def history(thread_id: str, after: str | None, add: Callable[[list[Message]], object]) -> Course[None]:
-    """Hand over the messages of a thread, page by page and newest first; or those after a message, oldest first."""
+    """Pass on the messages of a thread, page by page and newest first; or those after a message, oldest first."""
     following: Request | None = _list(thread_id, "asc" if after else "desc", after)
     while following is not None:
         found, following = yield from _page(following)
@@ -228,7 +227,7 @@ def without_answer(thread_id: str) -> Course[None]:
 
 
 def forked(thread_id: str, message_id: str) -> Course[tuple[str, list[Message], Message]]:
-    """A new thread with the messages before this one; those messages; and this message.
+    """Return a new thread with copies of the messages before this one, those messages, and this message.
 
     Raises:
         InvalidArgumentError: the thread has no such message, or the assistant wrote it.
@@ -267,7 +266,7 @@ def _copied(thread_id: str, history: Iterable[Message]) -> Course[str]:
 
 
 def as_param(message: Message) -> dict[str, Any]:
-    """The parameters that create a message like this one. What only a server can write (annotations) is left out."""
+    """The parameters that create a copy of a message, without annotations, which only the server can write."""
     param: dict[str, Any] = {"role": message.role, "content": [*_parts(message)]}
     if message.attachments:
         param["attachments"] = [attachment.to_dict() for attachment in message.attachments]

@@ -1,8 +1,8 @@
 """Many files, uploaded a few at a time, on threads or in tasks → one stream of their progress, in order.
 
 Each worker takes the next file of the list, so the ids can be put in the order of the files. The first error stops all
-workers: files fail at their next read, and requests are aborted. The error is emitted when no upload is left. Uploaded
-files are not deleted; the notes of the error name them.
+workers: files fail at their next read, and requests are aborted. The error is emitted when all uploads have stopped.
+Uploaded files are not deleted; the notes of the error name them.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
 """A Chat Completions stream, read as the events of an Assistants run.
 
-Servers of this protocol agree on little, so fields are trusted by content, not by presence: null, missing and `""`
-are the same for role, id, name, type, content, delta, choices and usage. The rules, with who needs them:
+Servers of this protocol differ in many details. So only the content of a field counts: null, missing and `""` mean the
+same for role, id, name, type, content, delta, choices and usage. The rules, with the servers that need them:
 
 | what comes | what it means |
 |---|---|
 | `tool_calls` or `content` as one object (TGI) | a list of one |
 | name and arguments beside the call's id, without `function` | as if they stood in `function` |
 | `function_call` beside `tool_calls` (llama-cpp-python) | is ignored; alone, it is a call |
-| an index seen before, same or no id | the call goes on |
+| an index seen before, same or no id | the call continues |
 | the same index, another id (vLLM, LiteLLM) | a new call |
-| no index (Gemini, Mistral) | the call with that id; without an id the last call goes on, unless a new name comes |
-| an index never seen, no id, no name (Nebius, Cerebras) | the last call goes on |
+| no index (Gemini, Mistral) | the call with that id; without an id the last call continues, unless a new name comes |
+| an index never seen, no id, no name (Nebius, Cerebras) | the last call continues |
 | id and name in every fragment (SGLang) | the first that is not empty counts |
 | arguments before the name (SGLang) | they are held until the name is there |
 | arguments as an object (TGI), null, missing (Databricks, Writer) | serialised; nothing; `""` |
@@ -24,7 +24,7 @@ are the same for role, id, name, type, content, delta, choices and usage. The ru
 | a `<think>` that never closes | text |
 | `{"error": …}`, `{"object": "error", …}`, `[{"error": …}]` at status 200 | failed, unless `length` came before |
 | `{"detail": …}`, `{"message": …}` and no proper ending | failed, with these words |
-| bytes that are no UTF-8, numbers of any length | cost that member, not the chunk |
+| bytes that are not UTF-8, numbers of any length | only that member is lost |
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ _PLAIN_DELTA: Final = frozenset(
 class ChatTranslator(Translator):
     """Payloads of a Chat Completions stream → events of one run: `feed(payload)` for each, then `end()` once.
 
-    `run` holds what is known of the run (`thread_id`, `assistant_id`, `model` …). `new_id("msg_")` makes a fresh id
-    with that prefix, `now()` gives seconds since 1970. `choice` picks one of several choices; the chunks of others
-    are kept as unknown events. `thinking="text"` leaves `<think>…</think>` in the text.
+    `run` holds the known members of the run (`thread_id`, `assistant_id`, `model` …). `new_id("msg_")` returns a new id
+    with that prefix, `now()` returns seconds since 1970. `choice` selects one of several choices; the chunks of the
+    others become unknown events. `thinking="text"` leaves `<think>…</think>` in the text.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class ChatTranslator(Translator):
 
 
 class _OpenCall:
-    """A call that is being told: where it stands in the turn, and what its fragments said so far."""
+    """A call that is still being streamed: its place in the turn, and its fragments so far."""
 
     __slots__ = ("extra", "fragments", "given_id", "halves", "id", "index", "name", "told")
 
@@ -109,7 +109,7 @@ class _OpenCall:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the arguments are a whole JSON value by now."""
+        """Whether the arguments are a complete JSON value."""
         try:
             from_json(self.arguments)
         except ValueError:
@@ -124,7 +124,7 @@ class ChatReader:
         self, new_id: Callable[[str], str], *, choice: int = 0, thinking: ThinkingPolicy = "reasoning"
     ) -> None:
         self.model = ""
-        self.run_id = ""  # chunks have ids, but nothing can be asked for by them
+        self.run_id = ""  # chunks have ids, but no request takes them
         self._new_id = new_id
         self._choice = choice
         self._thinking = Thinking() if thinking == "reasoning" else None
@@ -143,15 +143,15 @@ class ChatReader:
         self._error: dict[str, Any] | None = None
         self._usage: Usage | None = None
         self._broken = Broken()
-        self._stray = ""  # the words of a payload that is no chunk
+        self._stray = ""  # the message of a payload that is not a chunk
         self._odd = False  # whether a payload held escapes that are not Unicode: texts may hold halves of pairs
         self._halves = {kind: Halves() for kind in (Text, Reasoning, Refusal)}
 
-    # -- what the caller asks ------------------------------------------------------------------------------------
+    # -- state, for the caller -----------------------------------------------------------------------------------
 
     @property
     def is_over(self) -> bool:
-        """Whether the stream said how it ends: by a finish_reason, `[DONE]` or an error."""
+        """Whether the stream has stated its ending: by a finish_reason, `[DONE]` or an error."""
         return self._done or bool(self._finish) or self._error is not None
 
     @property
@@ -161,13 +161,13 @@ class ChatReader:
 
     @property
     def unread(self) -> bytes:
-        """Payloads that were not JSON, as far as they are kept."""
+        """The beginning of the payloads that were not JSON."""
         return self._broken.unread
 
     def turn(self) -> dict[str, Any]:
-        """The turn as an assistant message of this protocol, to be sent back to the same server.
+        """The turn as an assistant message of this protocol, for the next request to the same server.
 
-        It holds the server's own ids of the calls, its reasoning, and the extra members that it wants to see again.
+        It holds the server's own ids of the calls, its reasoning, and the extra members that it expects to get back.
         """
         message: dict[str, Any] = {"role": "assistant", "content": "".join([*self._texts, *self._late])}
         if self._calls:
@@ -179,7 +179,7 @@ class ChatReader:
         return message
 
     def read(self, payload: bytes, name: bytes = b"") -> list[Part]:
-        """What a payload says. `name` is the event's name in its frame; `error` marks any payload as an error."""
+        """The parts in a payload. `name` is the event's name in its frame; `error` marks any payload as an error."""
         if self._done:
             return []
         if payload[:1] in b"[ " and payload.strip() == _DONE:
@@ -207,7 +207,7 @@ class ChatReader:
         return parts
 
     def end(self) -> tuple[list[Part], Ending]:
-        """What was held back until now, and how the turn ended."""
+        """The parts that were held back, and the ending of the turn."""
         parts: list[Part] = []
         if self._broken.unread:
             parts.append(Unknown("message"))
@@ -248,7 +248,7 @@ class ChatReader:
             parts.append(Unknown(str(chunk.get("object") or "chat.completion.chunk")))
 
     def _read_choice(self, choice: dict[str, Any], parts: list[Part]) -> bool:
-        """Read one choice. True if it holds something that no part says."""
+        """Read one choice. True if it holds something that no part can express."""
         delta = choice.get("delta") or choice.get("message") if not self._began else choice.get("delta")
         kept = False
         if type(delta) is dict:
@@ -263,7 +263,7 @@ class ChatReader:
 
     @property
     def _began(self) -> bool:
-        """Whether anything was read: from then on a `message` repeats what the deltas said."""
+        """Whether anything was read. After that, a `message` only repeats the deltas."""
         return bool(self._texts or self._calls or self._refused or self._reasoning)
 
     def _read_delta(self, delta: dict[str, Any], parts: list[Part]) -> None:
@@ -334,7 +334,7 @@ class ChatReader:
             parts.append(Refusal(value))
 
     def _keep_details(self, details: list[Any]) -> None:
-        """Join the fragments of one detail, as they have to be sent back."""
+        """Join the fragments of one detail, in the form in which it must be sent back."""
         for item in details:
             if type(item) is not dict:
                 continue
@@ -372,7 +372,7 @@ class ChatReader:
             parts.append(LateText(value))
 
     def _flush_thinking(self, parts: list[Part]) -> None:
-        """What was held is text: its second tag did not come."""
+        """Emit the held text as text, because its second tag is missing."""
         if self._thinking is not None:
             self._put_text(self._thinking.end(), parts)
             self._thinking = None
@@ -399,7 +399,7 @@ class ChatReader:
             self._tell(call, parts)
 
     def _call_for(self, index: int | None, given_id: str, name: str) -> _OpenCall:
-        """The call that a fragment belongs to; a new one where it begins one."""
+        """The call that a fragment belongs to. A fragment may begin a new call."""
         last = self._calls[-1] if self._calls else None
         if index is not None and index in self._by_index:
             known = self._by_index[index]
@@ -432,7 +432,7 @@ class ChatReader:
                 parts.append(Arguments(call.index, value))
 
     def _tell(self, call: _OpenCall, parts: list[Part]) -> None:
-        """The call begins, with the arguments that were held until its name was there."""
+        """Begin the call, with the arguments that were held until its name arrived."""
         call.told = True
         call.id = call.given_id if call.given_id and call.given_id not in self._ids else self._new_id("call_")
         self._ids.add(call.id)
@@ -482,7 +482,7 @@ _FINISHES: Final = {
     **dict.fromkeys(("content_filter", "safety"), "content_filter"),
     "error": "error",
 }
-"""Words that decide, in any case of letters: gateways pass on the words of other protocols."""
+"""The deciding words, in upper or lower case, because gateways pass on the words of other protocols."""
 
 
 def _usage(told: dict[str, Any]) -> Usage:

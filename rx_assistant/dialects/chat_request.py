@@ -1,4 +1,4 @@
-"""A `Question` → the body of a Chat Completions request, in the `Form` that the upstream takes."""
+"""A `Question` → the body of a Chat Completions request, in the `Form` that the upstream accepts."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from rx_assistant.dialects.history import (
 Json: TypeAlias = dict[str, Any]
 
 ECHO: Final = "chat"
-"""The key of a note under which an engine keeps a turn as the upstream wrote it."""
+"""The key of the note in which an engine keeps a turn in the upstream's own form."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a request is written. The default is the form whose refusal is loud: another is taken when it is refused."""
+    """How a request is written. A server that refuses the default form gets another one."""
 
     usage: bool = True
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
@@ -43,7 +43,7 @@ class Form:
 
 
 def chat_body(question: Question, form: Form, *, upstream: str = "") -> Json:
-    """The request's body. A note of this run and `upstream` gives that turn back as the upstream wrote it."""
+    """The request's body. A note of this run and `upstream` restores a turn in the upstream's own form."""
     body: Json = {"model": question.model, "messages": _messages(question, form, upstream), "stream": True}
     if form.usage:
         body["stream_options"] = {"include_usage": True}
@@ -53,7 +53,7 @@ def chat_body(question: Question, form: Form, *, upstream: str = "") -> Json:
     body |= _response_format(question.response_format, form)
     for name in ("temperature", "top_p"):
         value = getattr(question, name)
-        if getattr(form, name) and value not in (None, 1.0):  # a run holds 1 where the application set nothing
+        if getattr(form, name) and value not in (None, 1.0):  # a run holds 1 if the application set nothing
             body[name] = value
     if form.reasoning_effort and question.reasoning_effort:
         body["reasoning_effort"] = question.reasoning_effort
@@ -61,7 +61,7 @@ def chat_body(question: Question, form: Form, *, upstream: str = "") -> Json:
 
 
 def chosen(question: Question) -> tuple[Function, ...]:
-    """The functions that the request offers: the forced one alone, if there is one."""
+    """The functions that the request offers: only the forced one, if a function is forced."""
     named = tuple(function for function in question.functions if function.name == question.tool_choice)
     return named or question.functions
 
@@ -143,7 +143,7 @@ def _told(question: Question, form: Form, upstream: str) -> Iterator[Json]:
 
 
 def _same_turn(message: HistoryMessage, calls: CallRound) -> bool:
-    """Whether a message and the calls behind it are one turn of the model: one message in this protocol."""
+    """Whether a message and the calls after it are one turn of the model, which is one message in this protocol."""
     return message.role == "assistant" and message.run_id == calls.run_id
 
 
@@ -166,7 +166,7 @@ def _round(
 
 
 def _echo(item: CallRound, upstream: str) -> Json | None:
-    """The turn as the upstream wrote it, if a note of that upstream has it whole."""
+    """The turn in the upstream's own form, if a note of that upstream holds all of it."""
     for note in item.notes:
         told = note.get(ECHO) if isinstance(note, Mapping) and note.get("upstream") == upstream else None
         if isinstance(told, Mapping) and len(told.get("tool_calls") or ()) == len(item.calls):
@@ -196,7 +196,7 @@ def _part(part: MessagePart, question: Question) -> Json:
 
 
 def _merged(system: str, messages: list[Json]) -> list[Json]:
-    """No system message, and no two neighbours of one role, for templates that know only user and assistant."""
+    """Remove system messages and join neighbours of one role, for templates that know only user and assistant."""
     merged: list[Json] = []
     for message in messages:
         if merged and _mergeable(merged[-1], message):

@@ -1,4 +1,4 @@
-"""The payload of a Chat Completions chunk → its text, if it holds nothing else: the narrow reading, as types.
+"""The payload of a Chat Completions chunk → its text, if it holds only text: a narrow reading, described by types.
 
 Nine in ten chunks only append a text. A chunk of another shape gives "", and `ChatReader` reads all of it. Members of
 a chunk and a choice that are not listed are skipped, as `ChatReader` skips them beside a text.

@@ -1,6 +1,6 @@
-"""Marks in a text that comes in pieces, found wherever the pieces are cut: `【3】`, `【3†notes.txt】`, links to files.
+"""Finds marks in a text that arrives in pieces cut anywhere: `【3】`, `【3†notes.txt】`, links to files.
 
-A model that was given numbered passages cites them so. The mark stays in the text; what it stands for becomes an
+A model that got numbered passages cites them by such marks. The mark stays in the text; its passage becomes an
 annotation. Text is held back only while it may be the beginning of a mark, 40 characters at most.
 """
 
@@ -23,7 +23,7 @@ class Cited(NamedTuple):
 
 
 class Citations:
-    """Takes a text piece by piece and gives it back with its marks apart. Numbers that are not `known` stay text."""
+    """Splits a text, piece by piece, into text and marks. Numbers that are not `known` stay text."""
 
     __slots__ = ("_held", "_known")
 
@@ -42,7 +42,7 @@ class Citations:
         return self._split(text[:at])
 
     def end(self) -> Iterator[Cited]:
-        """The text that was held back: no mark has come of it."""
+        """The text that was held back and did not become a mark."""
         held, self._held = self._held, ""
         return self._split(held)
 
@@ -60,9 +60,10 @@ class Citations:
 
 
 class Links:
-    """Takes a text piece by piece and gives it back with these links apart, each with its value.
+    """Splits a text, piece by piece, into text and these links, each with its value.
 
-    Text is held back while it may be the beginning of a link. Of two links that begin equally, the longer one counts.
+    Text is held back while it may be the beginning of a link. If two links have the same beginning, the longer one is
+    found.
     """
 
     __slots__ = ("_held", "_links", "_pattern")
@@ -89,7 +90,7 @@ class Links:
         return self._split(held)
 
     def _undecided(self, text: str) -> int:
-        """Where the end of the text begins that may become a link, or a longer one."""
+        """The position from which the end of the text may become a link, or a longer link."""
         longest = max(map(len, self._links))
         starts = range(max(len(text) - longest + 1, 0), len(text))
         return next((at for at in starts if self._may_grow(text[at:])), len(text))

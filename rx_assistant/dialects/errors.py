@@ -1,4 +1,4 @@
-"""The errors of models' servers, whose bodies have many shapes: the words in them."""
+"""Finds the message in an error of a model server. The bodies of such errors have many shapes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rx_assistant.dialects.reading import json_text
 
 
 def error_text(error: Any) -> str:
-    """The words of an error in any of the shapes that servers use, without the shape around them."""
+    """The message of an error, in any of the shapes that servers use."""
     if isinstance(error, str):
         return error
     if isinstance(error, dict):

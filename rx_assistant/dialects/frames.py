@@ -1,8 +1,8 @@
-"""Bytes of a Chat Completions or Responses body → payloads, one for each `data:` line, whatever stands between them.
+"""Bytes of a Chat Completions or Responses body → payloads, one for each `data:` line.
 
-Each payload of these protocols is one line, so blank lines need not be trusted: some servers leave them out. CRLF and
-lone CR, comments, `id:` and `retry:` lines and blanks before a field are taken as well. A body that is JSON instead of
-a stream is one payload; lines of JSON are one payload each. A field `error:` (GPUStack) is an error.
+Each payload of these protocols is one line, so blank lines are not needed: some servers leave them out. CRLF, a lone
+CR, comments, `id:` and `retry:` lines and blanks before a field are accepted. A body that is JSON instead of a stream
+is one payload; lines of JSON are one payload each. A field `error:` (GPUStack) is an error.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _JSON: Final = (b"{", b"[")
 
 
 class ChatFrames:
-    """Takes a body in chunks of any size and gives its payloads, each as (name, bytes).
+    """Turns the chunks of a body, of any size, into payloads, each as (name, bytes).
 
-    Raises EventTooLargeError when one line, or a body of JSON, is larger than `max_event_bytes`. When one chunk holds
-    payloads before that line, they are given first, and the next call raises.
+    Raises EventTooLargeError when one line, or a body of JSON, is larger than `max_event_bytes`. If the same chunk
+    holds payloads before that line, they are returned first, and the next call raises.
     """
 
     def __init__(self, *, max_event_bytes: int = 16 * 2**20) -> None:
@@ -43,7 +43,7 @@ class ChatFrames:
         if not chunk:
             return []
         if b"\r" in chunk:
-            chunk = chunk.replace(b"\r", b"\n")  # the blank line that a CRLF leaves says nothing here
+            chunk = chunk.replace(b"\r", b"\n")  # ignore the blank line that a CRLF leaves here
         if not self._begun:
             chunk = self._begin(chunk)
         if self._is_json or b"\n" not in chunk:
@@ -66,7 +66,7 @@ class ChatFrames:
 
     @property
     def pending(self) -> list[Payload]:
-        """What `end()` would give now."""
+        """The payloads that `end()` would return now."""
         rest, name = b"".join(self._rest), self._name
         payloads: list[Payload] = []
         if not self._is_json:
@@ -79,13 +79,13 @@ class ChatFrames:
         return payloads
 
     def end(self) -> list[Payload]:
-        """The payloads of what has come without a line end: the last line, or a body of JSON."""
+        """The payloads in the rest without a line end: the last line, or a body of JSON."""
         payloads = self.pending
         self._taken()
         return payloads
 
     def _begin(self, chunk: bytes) -> bytes:
-        """The body so far, once its first byte that counts is there: that byte tells a stream from JSON."""
+        """The body so far, if its first byte that is not blank has arrived, which shows a stream or JSON."""
         start = (self._taken() + chunk).removeprefix(_BOM).lstrip()
         self._begun = bool(start) and not _BOM.startswith(start)
         self._is_json = start.startswith(_JSON)
@@ -106,7 +106,7 @@ class ChatFrames:
         elif field == b"event":
             self._name = value.strip()
         elif field and field not in (b"data", b"id", b"retry"):
-            payloads.append((b"", line))  # no field of a stream: the reader keeps it for the error's text
+            payloads.append((b"", line))  # not a field of a stream: the reader keeps it for the error's text
 
     def _hold(self, piece: bytes) -> None:
         self._size += len(piece)
@@ -122,7 +122,7 @@ class ChatFrames:
 
 
 def is_value(text: bytes) -> bool:
-    """Whether this is JSON, and whole."""
+    """Whether this is complete JSON."""
     try:
         from_json(text)
     except ValueError:

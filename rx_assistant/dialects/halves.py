@@ -1,14 +1,14 @@
-"""Texts that a server cut in the middle of a surrogate pair, put together again.
+"""Joins texts that a server has cut in the middle of a surrogate pair.
 
 A server that cuts UTF-16 sends one character as two halves in two pieces, each escaped by itself (`\\ud83d`). A half at
-the end of a piece waits for the next piece; a half that stays alone is U+FFFD.
+the end of a piece waits for the next piece; a half without its other half becomes U+FFFD.
 """
 
 from __future__ import annotations
 
 
 class Halves:
-    """Takes the pieces of one text and gives them back so that no piece holds half a pair."""
+    """Moves halves between the pieces of one text, so that no piece holds half a pair."""
 
     __slots__ = ("_half",)
 
@@ -24,13 +24,13 @@ class Halves:
         return whole(joined[:-1] if self._half else joined)
 
     def end(self) -> str:
-        """What is left of the text: U+FFFD for a half that stayed alone, else nothing."""
+        """The rest of the text: U+FFFD for a half without its other half, otherwise nothing."""
         left, self._half = ("\ufffd" if self._half else ""), ""
         return left
 
 
 def whole(text: str) -> str:
-    """The text with two halves joined to one character, and U+FFFD for each half that stands alone."""
+    """The text with two halves joined to one character, and U+FFFD for each single half."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,6 +1,6 @@
-"""What a model is asked with: the thread in order, the calls of earlier rounds in their places, and the settings.
+"""The input of a model: the thread in order, with the calls of earlier rounds in their places, and the settings.
 
-Plain values between the local server, which knows them from its store, and the requests of each protocol.
+Plain values. The local server makes them from its store; each protocol makes a request from them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MessagePart: TypeAlias = TextPart | ImageFilePart | ImageUrlPart
 class HistoryMessage:
     """A message with its parts in order; `run_id` is the run that wrote it, `file_ids` are its attachments.
 
-    `notes` are what the engine left with that message, for itself.
+    `notes` are values that the engine has stored with the message, for its own use.
     """
 
     role: Literal["user", "assistant"]
@@ -57,7 +57,7 @@ class HistoryMessage:
 
 @dataclass(frozen=True, slots=True)
 class AnsweredCall:
-    """A function call and what the application answered."""
+    """A function call with the application's output."""
 
     id: str
     name: str
@@ -67,10 +67,10 @@ class AnsweredCall:
 
 @dataclass(frozen=True, slots=True)
 class CallRound:
-    """The calls of one turn with their outputs. They belong together: none may be sent without the others.
+    """The calls of one turn with their outputs. They must be sent together.
 
-    `notes` are what the engine left with that turn, for itself. A step of other tools than functions has no `calls`,
-    and is in the history only if the engine left a note with it.
+    `notes` are values that the engine has stored with the turn, for its own use. A step of other tools than functions
+    has no `calls`. It is in the history only if the engine has stored a note with it.
     """
 
     calls: tuple[AnsweredCall, ...]
@@ -79,7 +79,7 @@ class CallRound:
 
 
 LATE: Final = "late"
-"""The key of a note under which an engine keeps text that came after a turn's calls, where a message has no place."""
+"""The key of the note in which an engine keeps text that came after a turn's calls, where no message may follow."""
 
 
 def late_text(calls: CallRound) -> str:
@@ -102,7 +102,7 @@ class Function:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """Everything of one request to a model, but for the form in which its server wants it.
+    """Everything in one request to a model, independent of the form that its server expects.
 
     `tool_choice` is `auto`, `none`, `required` or the name of a function; `images` gives the data URL of each image
     file; `system` is the text that stands before the history.

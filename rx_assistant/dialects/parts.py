@@ -1,4 +1,4 @@
-"""What a model says in one turn, whatever its protocol: the vocabulary between the readers and their users."""
+"""The parts of a model's turn, the same for all protocols: readers make them, writers and engines use them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Usage: TypeAlias = dict[str, Any]
 
 
 class Text(NamedTuple):
-    """More of the answer's text. `message` tells several messages of one turn apart, `part` the parts of one."""
+    """More of the answer's text. `message` numbers the messages of a turn, `part` the parts of a message."""
 
     value: str
     message: str = ""
@@ -19,7 +19,7 @@ class Text(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """More of the text with which the model refuses."""
+    """More of the text of the model's refusal."""
 
     value: str
     message: str = ""
@@ -27,7 +27,7 @@ class Refusal(NamedTuple):
 
 
 class Annotation(NamedTuple):
-    """An annotation of the answer's text, in the members that the Assistants API gives it."""
+    """An annotation of the answer's text, with the members of the Assistants API."""
 
     value: dict[str, Any]
     message: str = ""
@@ -35,13 +35,13 @@ class Annotation(NamedTuple):
 
 
 class MessageDone(NamedTuple):
-    """A message is finished, though the turn may go on."""
+    """A message is finished. The turn may continue."""
 
     message: str = ""
 
 
 class Reasoning(NamedTuple):
-    """More of what the model thinks before it answers."""
+    """More of the model's reasoning."""
 
     value: str
 
@@ -49,7 +49,7 @@ class Reasoning(NamedTuple):
 class Call(NamedTuple):
     """The model begins to call a function. `number` counts the turn's calls from 0, in order of appearance.
 
-    `id` is unique within the run. `given_id` is what the model's server wrote, "" if it wrote none.
+    `id` is unique within the run. `given_id` is the id from the model's server, "" if it sent none.
     """
 
     number: int
@@ -59,14 +59,14 @@ class Call(NamedTuple):
 
 
 class Arguments(NamedTuple):
-    """More of a call's arguments, which are JSON once all of them are there."""
+    """More of a call's arguments, which are JSON when they are complete."""
 
     number: int
     value: str
 
 
 class HostedCall(NamedTuple):
-    """The model's server begins to run a tool of its own: `code_interpreter` or `file_search`."""
+    """The model's server begins to run one of its own tools: `code_interpreter` or `file_search`."""
 
     key: str
     id: str
@@ -81,7 +81,7 @@ class HostedInput(NamedTuple):
 
 
 class HostedDone(NamedTuple):
-    """A tool of the model's server is finished; `call` is the tool call as the Assistants API writes it."""
+    """A tool of the model's server is finished; `call` is the tool call in the form of the Assistants API."""
 
     key: str
     call: dict[str, Any]
@@ -95,7 +95,7 @@ class LateText(NamedTuple):
 
 
 class Unknown(NamedTuple):
-    """A payload that holds something, but nothing that an Assistants run could say."""
+    """A payload whose content has no counterpart in an Assistants run."""
 
     name: str
 

@@ -1,6 +1,6 @@
-"""How a payload of a model's server is read: any JSON value may stand anywhere, and costs only itself.
+"""Reads payloads of model servers. Any value may have a wrong type; then only this value is lost.
 
-Each function takes a value of any type and gives what it says as one type; what is of another type says nothing.
+Each function takes a value of any type and returns one type. A value of another type counts as missing.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from rx_assistant.dialects.halves import whole
 Json = dict[str, Any]
 
 SHOWN: Final = 300
-"""How many characters of an odd body an error message shows."""
+"""How many characters of an unexpected body an error message shows."""
 
 _UNREAD: Final = 1 << 20
-_DIGITS: Final = 300  # a longer number is no count; Python converts up to 4,300
+_DIGITS: Final = 300  # a longer number is not a count; Python converts up to 4,300
 _NO_OBJECT: Final[Json] = {}
 _NO_LIST: Final[list[Any]] = []
 
 
 class Broken:
-    """Payloads that are not JSON by themselves: the rest of an earlier one, or text that is not Unicode."""
+    """Payloads that are not JSON alone: the rest of an earlier payload, or text that is not Unicode."""
 
     __slots__ = ("found", "unread")
 
     def __init__(self) -> None:
         self.unread = b""
-        """What could not be read so far, at most a MiB of it."""
+        """The bytes that could not be read, at most 1 MiB."""
         self.found = False
-        """Whether such a payload was read: from then on texts may hold halves of surrogate pairs."""
+        """Whether such a payload was read. After that, texts may hold halves of surrogate pairs."""
 
     def read(self, payload: bytes) -> Any:
-        """The payload's value; None if it has none, also together with what was left of earlier ones."""
+        """The payload's value, if necessary joined with the rest of earlier payloads; None if they are not JSON."""
         for text in (payload, self.unread + b"\n" + payload if self.unread else b""):
             try:
                 value = json.loads(text.decode("utf-8-sig", "replace"), parse_int=_any_int)
@@ -48,7 +48,7 @@ class Broken:
         return None
 
     def said(self) -> str:
-        """The beginning of what could not be read, as text for an error message."""
+        """The beginning of the bytes that could not be read, as text for an error message."""
         return self.unread[:SHOWN].decode("utf-8", "replace").strip()
 
 
@@ -68,7 +68,7 @@ def text_in(value: Any) -> str:
 
 
 def word_in(value: Any) -> str:
-    """A short text such as an id, a name or a status; a number is one too. It holds no half of a surrogate pair."""
+    """A short text such as an id, a name or a status, without halves of surrogate pairs; a number becomes text."""
     if type(value) is not str:
         return "" if value is None else str(value)
     return value if value.isascii() else whole(value)
@@ -89,7 +89,7 @@ def count_in(value: Any) -> int:
 
 
 def json_text(value: Any) -> str:
-    """A value as JSON text, also where it holds what JSON or Unicode has no place for."""
+    """A value as JSON text, even if it holds something that JSON or Unicode cannot express."""
     return json_bytes(value).decode()
 
 

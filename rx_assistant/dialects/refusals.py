@@ -1,4 +1,4 @@
-"""What an upstream's error says, and which other form of the request it may take instead.
+"""Reads an upstream's error, and finds another form of the request that it may accept.
 
 A server that does not know a member of the request says so with 400, 422, or even 500, and names it in `param`, in
 `code` or in its text. Each row of `CHAT_BENDS` and `RESPONSES_BENDS` is one such member and the form without it.
@@ -36,18 +36,18 @@ class Refusal:
     code: str = ""
     param: str = ""
     context: int | None = None
-    """How many tokens the model takes in all, where the upstream says it."""
+    """The model's context length in tokens, if the upstream states it."""
     text: str = ""
-    """All of the body, in lower case: where names are looked for."""
+    """The whole body in lower case, for the search of names."""
 
     @property
     def is_too_long(self) -> bool:
-        """Whether the prompt is longer than the model takes."""
+        """Whether the prompt is longer than the model's context."""
         return self.status == 413 or bool(_TOO_LONG.search(self.text))
 
     @property
     def may_pass(self) -> bool:
-        """Whether the same request may be taken a moment later."""
+        """Whether the same request may succeed a moment later."""
         return self.status in {408, 409, 429} or self.status >= 500
 
     @property
@@ -75,7 +75,7 @@ def read_refusal(status: int, content: bytes) -> Refusal:
     words = error_text(error) if error else raw.strip()
     upstream = fields.get("metadata")
     if isinstance(upstream, dict) and isinstance(upstream.get("raw"), str):
-        words = f"{words}: {upstream['raw']}"  # OpenRouter: what the provider behind it said
+        words = f"{words}: {upstream['raw']}"  # OpenRouter: the message of the provider behind it
     return Refusal(
         status=status,
         message=masked(words or "no explanation")[:_SHOWN],
@@ -87,7 +87,7 @@ def read_refusal(status: int, content: bytes) -> Refusal:
 
 
 def masked(text: str) -> str:
-    """The text without anything that looks like a key."""
+    """The text with everything that looks like a key masked."""
     return _KEY.sub(lambda found: found["head"] + "***", text)
 
 
@@ -206,9 +206,10 @@ RESPONSES_BENDS: Final[tuple[Bend[ResponsesForm], ...]] = (
 def bend(
     rows: Sequence[Bend[F]], form: F, body: dict[str, Any], refusal: Refusal, taken: Container[str] = ()
 ) -> tuple[str, F] | None:
-    """The member that was refused and the form without it; None if the refusal names nothing that can be left out.
+    """The refused member, and the form without it; None if the refusal names no member that can be left out.
 
-    `param` says it best, then `code`, then the text. Each bend is taken once: `taken` holds the names of those before.
+    `param` is the best evidence, then `code`, then the text. Each bend is used once: `taken` holds the names of the
+    used ones.
     """
     for words in (refusal.param.lower(), refusal.code.lower(), refusal.text):
         for row in rows:

@@ -11,8 +11,8 @@
 | response.cancelled | cancelling, cancelled |
 | everything else: web search, MCP, images, shells, url_citation … | an unknown event under its own name |
 
-Items are told apart by `output_index`, since some servers change an item's id between its events; by `item_id` where
-there is no index (llama.cpp). What the deltas left out is taken from the `done` events.
+The key of an item is its `output_index`, because some servers change an item's id between its events; without an index
+(llama.cpp) it is the `item_id`. Text that the deltas left out is taken from the `done` events.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ _SILENT: Final = frozenset(
 class ResponsesTranslator(Translator):
     """Payloads of a Responses stream → events of one run: `feed(payload)` for each, then `end()` once.
 
-    `run` holds what is known of the run (`thread_id`, `assistant_id`, `model` …). `new_id("msg_")` makes a fresh id
-    with that prefix, `now()` gives seconds since 1970.
+    `run` holds the known members of the run (`thread_id`, `assistant_id`, `model` …). `new_id("msg_")` returns a new id
+    with that prefix, `now()` returns seconds since 1970.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class ResponsesTranslator(Translator):
 
 
 class _Item:
-    """An item of the output: its type, and what was told of it so far."""
+    """An item of the output: its type, and what was already emitted for it."""
 
     __slots__ = ("begun", "call", "done", "halves", "id", "key", "texts", "type")
 
@@ -110,9 +110,9 @@ class _Item:
         self.key = key
         self.type = type
         self.call: int | None = None  # the number of a function call
-        self.begun = False  # whether a call of a hosted tool was told
+        self.begun = False  # whether a call of a hosted tool was emitted
         self.id = ""  # and under which id
-        self.texts: dict[tuple[str, int], str] = {}  # what was told, by kind and part
+        self.texts: dict[tuple[str, int], str] = {}  # the emitted text, by kind and part
         self.halves: dict[tuple[str, int], Halves] = {}
         self.done = False
 
@@ -124,10 +124,10 @@ class ResponsesReader:
         self.model = ""
         self.response_id = ""
         self.sequence_number: int | None = None
-        """The last number that the server gave; a background response is resumed behind it."""
+        """The last sequence number of the server. A background response is resumed after it."""
         self.output: list[Json] = []
-        """The finished items, as the same server wants to see them again as input."""
-        self._told = -1  # the last number that an earlier body of this response gave
+        """The finished items, in the form that the same server expects as input."""
+        self._told = -1  # the last number of an earlier body of this response
         self._new_id = new_id
         self._items: dict[str, _Item] = {}
         self._ids: set[str] = set()
@@ -141,7 +141,7 @@ class ResponsesReader:
 
     @property
     def is_over(self) -> bool:
-        """Whether the stream said how it ends: by a terminal event or an error."""
+        """Whether the stream has stated its ending: by a terminal event or an error."""
         return bool(self._status) or self._error is not None
 
     @property
@@ -156,15 +156,15 @@ class ResponsesReader:
 
     @property
     def unread(self) -> bytes:
-        """Payloads that were not JSON, as far as they are kept."""
+        """The beginning of the payloads that were not JSON."""
         return self._broken.unread
 
     def resume(self) -> None:
-        """Take another body of the same response. Events that come again, by their number, are left out."""
+        """Read another body of the same response. Events whose number was seen before are left out."""
         self._told = -1 if self.sequence_number is None else self.sequence_number
 
     def read(self, payload: bytes, name: bytes = b"") -> list[Part]:
-        """What a payload says. `name` is the event's name in its frame, for payloads without `type`."""
+        """The parts in a payload. `name` is the event's name in its frame, for payloads without `type`."""
         if payload.strip() == b"[DONE]":
             return []
         try:
@@ -179,7 +179,7 @@ class ResponsesReader:
         return parts
 
     def end(self) -> tuple[list[Part], Ending]:
-        """What was held back until now, and how the response ended."""
+        """The parts that were held back, and the ending of the response."""
         parts: list[Part] = []
         for item in self._items.values():
             for (kind, part), halves in item.halves.items():
@@ -373,7 +373,7 @@ class ResponsesReader:
         return item
 
     def _fill(self, item: _Item, kind: str, part: int, whole: Any, parts: list[Part]) -> None:
-        """Tell what the deltas left out of a text that is known as a whole now."""
+        """Emit the end of a text that the deltas left out; the whole text is known now."""
         told = item.texts.get((kind, part), "")
         if isinstance(whole, str) and len(whole) > len(told) and whole.startswith(told):
             self._put(item, kind, part, whole[len(told) :], parts)
@@ -447,14 +447,14 @@ _READERS: Final[Mapping[str, Callable[[ResponsesReader, Json, list[Part]], None]
 
 
 def tells_the_end(payload: bytes, name: bytes = b"") -> bool:
-    """Whether a payload is whole, and such that nothing comes after it."""
+    """Whether a payload is complete, and the last one."""
     reader = ResponsesReader(lambda prefix: prefix)
     reader.read(payload, name)
     return reader.is_over
 
 
 def _citation(annotation: Json) -> Json | None:
-    """The annotation in Assistants' members; None if there is no such kind."""
+    """The annotation in the members of the Assistants API; None if that API has no such kind."""
     kind, file_id = annotation.get("type"), annotation.get("file_id")
     if kind not in ("file_citation", "file_path") or not isinstance(file_id, str):
         return None
@@ -463,7 +463,7 @@ def _citation(annotation: Json) -> Json | None:
 
 
 def _arguments_in(told: Json) -> str:
-    """A call's arguments, which some servers send as the object that they are."""
+    """A call's arguments as text. Some servers send them as an object."""
     arguments = told.get("arguments")
     return arguments if isinstance(arguments, str) else "" if arguments is None else json_text(arguments)
 

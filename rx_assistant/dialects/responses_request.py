@@ -24,12 +24,12 @@ from rx_assistant.dialects.history import (
 Json = dict[str, Any]
 
 ECHO: Final = "responses"
-"""The key of a note under which an engine keeps a turn's items as the upstream wrote them."""
+"""The key of the note in which an engine keeps a turn's items in the upstream's own form."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResponsesForm:
-    """How a request is written; each member may be refused, and is left out then."""
+    """How a request is written. A member that the server refuses is left out."""
 
     include: bool = True
     store: bool = True
@@ -59,7 +59,7 @@ def responses_body(question: Question, form: ResponsesForm, *, upstream: str = "
         body["reasoning"] = {"effort": question.reasoning_effort}
     for name in ("temperature", "top_p"):
         value = getattr(question, name)
-        if getattr(form, name) and value not in (None, 1.0):  # a run holds 1 where the application set nothing
+        if getattr(form, name) and value not in (None, 1.0):  # a run holds 1 if the application set nothing
             body[name] = value
     return body
 
@@ -73,7 +73,7 @@ def _tools(question: Question, form: ResponsesForm) -> Json:
     for function in functions:
         parameters = dict(function.parameters) or {"type": "object", "properties": {}}
         tool = {"type": "function", "name": function.name, "description": function.description}
-        strict = {"strict": bool(function.strict)} if form.strict else {}  # left out, it would be true
+        strict = {"strict": bool(function.strict)} if form.strict else {}  # the default is true
         body["tools"].append({**tool, "parameters": parameters, **strict})
     if form.parallel and not question.parallel_tool_calls:
         body["parallel_tool_calls"] = False
@@ -119,7 +119,7 @@ def _round(item: CallRound, question: Question, upstream: str) -> Iterator[Json]
 
 
 def _echo(item: CallRound, upstream: str) -> list[Json] | None:
-    """The turn's items but for its messages, which stand in the history already."""
+    """The turn's items without its messages, which are already in the history."""
     for note in item.notes:
         told = note.get(ECHO) if isinstance(note, Mapping) and note.get("upstream") == upstream else None
         if isinstance(told, list):
@@ -130,7 +130,7 @@ def _echo(item: CallRound, upstream: str) -> list[Json] | None:
 
 
 def _said(text: str) -> Json:
-    """A message of the model. llama.cpp takes only this form of the several that there are."""
+    """A message of the model. llama.cpp accepts only this one of several forms."""
     return {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
 
 

@@ -1,7 +1,7 @@
-"""A leading `<think>…</think>` in a text that comes in pieces, told apart from the text behind it.
+"""Separates a leading `<think>…</think>` from the text after it, in a text that arrives in pieces.
 
-Some servers send what a model thinks as the beginning of its answer. The tags may be split anywhere, with blanks
-around them. All is held until the second tag has come: without it there was no thinking, and the whole is text.
+Some servers send a model's reasoning as the beginning of its answer. The tags may be split anywhere, with blanks around
+them. The text is held until the second tag arrives. Without a second tag there was no reasoning, and all of it is text.
 
     start ──"<think>" ──► inside ──"</think>"──► behind ──not blank──► over
       └──anything else──────────────────────────────────────────────────▲
@@ -16,18 +16,18 @@ _CLOSE: Final = "</think>"
 
 
 class Thinking:
-    """Takes a text piece by piece. Once `is_over`, all that follows is text and need not be pushed."""
+    """Takes a text piece by piece. When `is_over`, everything that follows is text and need not be pushed."""
 
     __slots__ = ("_held", "_inside", "_tail", "is_over")
 
     def __init__(self) -> None:
         self.is_over = False
-        self._held: list[str] | None = []  # None behind the second tag
+        self._held: list[str] | None = []  # None after the second tag
         self._inside = False
         self._tail = ""  # the last characters, in which the second tag may have begun
 
     def push(self, piece: str) -> tuple[str, str]:
-        """What is known after this piece: (reasoning, text). Both are empty while the tags are not decided."""
+        """The (reasoning, text) that this piece decides. Both are empty while the tags are not decided."""
         if self.is_over:
             return "", piece
         if self._held is None:
@@ -44,7 +44,7 @@ class Thinking:
         return self._closed() if _CLOSE in seen else ("", "")
 
     def end(self) -> str:
-        """The text that was held because no second tag had come."""
+        """The text that was held because the second tag is missing."""
         self.is_over = True
         text, self._held = "".join(self._held or ()), None
         return text

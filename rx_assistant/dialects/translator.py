@@ -1,4 +1,4 @@
-"""A reader of one protocol and the writer of a run, put together: payloads in, events out."""
+"""Combines a reader of one protocol with the writer of a run: payloads in, events out."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from rx_assistant.events import StreamEvent
 
 
 class Reader(Protocol):
-    """What reads the payloads of one protocol."""
+    """Reads the payloads of one protocol."""
 
     model: str
-    """The model's name as the stream gives it, "" until it does."""
+    """The model's name in the stream, "" until it is known."""
 
     @property
     def run_id(self) -> str:
-        """The server's id of the turn, by which it can be asked for; "" where there is none."""
+        """The server's id of the turn, for later requests; "" if the turn has none."""
         ...
 
     @property
     def is_over(self) -> bool:
-        """Whether the stream said how it ends."""
+        """Whether the stream has stated its ending."""
         ...
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether no more payloads will come."""
         ...
 
     @property
     def unread(self) -> bytes:
-        """The beginning of what could not be read; empty if all could."""
+        """The beginning of the bytes that could not be read; empty if all could."""
         ...
 
     def read(self, payload: bytes, name: bytes = b"") -> list[Part]:
-        """What a payload says."""
+        """The parts in a payload."""
         ...
 
     def end(self) -> tuple[list[Part], Ending]:
-        """What was held back, and how the turn ended."""
+        """The parts that were held back, and the ending of the turn."""
         ...
 
 
@@ -54,29 +54,29 @@ class Translator:
 
     @property
     def is_over(self) -> bool:
-        """Whether the stream said how it ends. If its body ends before that, it was cut."""
+        """Whether the stream has stated its ending. If its body ends before that, it was cut."""
         return self._reader.is_over
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing more will come, although the body may stay open."""
+        """Whether no more payloads will come, although the body may stay open."""
         return self._reader.is_done
 
     @property
     def unread(self) -> bytes:
-        """The beginning of what could not be read; empty if all could."""
+        """The beginning of the bytes that could not be read; empty if all could."""
         return self._reader.unread
 
     def feed(self, payload: bytes, name: bytes = b"") -> list[StreamEvent]:
-        """The events that the payload gives; the first one begins the run."""
+        """The events for a payload; the first one begins the run."""
         return [kind(raw) for kind, raw in self.feed_pairs(payload, name)]
 
     def end(self) -> list[StreamEvent]:
-        """The events that close what is open, the run last. A stream that was cut gives a failed run."""
+        """The events that close what is open, the run last. A stream that was cut becomes a failed run."""
         return [kind(raw) for kind, raw in self.end_pairs()]
 
     def feed_pairs(self, payload: bytes, name: bytes = b"") -> list[Pair]:
-        """The same as `feed`, as a hot log takes them: event class and bytes."""
+        """The same as `feed`, in the form of a hot log: event class and bytes."""
         if payload[:1] == b"{":
             self._last = payload
         parts = self._reader.read(payload, name)
@@ -85,11 +85,11 @@ class Translator:
         return self._writer.write(parts, payload)
 
     def end_pairs(self) -> list[Pair]:
-        """The same as `end`, as a hot log takes them."""
+        """The same as `end`, in the form of a hot log."""
         parts, ending = self._reader.end()
         return [*self._writer.write(parts, b""), *self._writer.end(ending, self._last)]
 
     def cut_pairs(self) -> list[Pair]:
-        """What was held back when the stream was cut, in place of `end_pairs`: nothing is closed, the run goes on."""
+        """The parts that were held back, for a stream that was cut: nothing is closed, because the run continues."""
         parts: list[Part] = [part for part in self._reader.end()[0] if not isinstance(part, Unknown)]
         return self._writer.write(parts, b"") if parts else []

@@ -1,4 +1,4 @@
-"""One turn of a model, written as the events of one Assistants run, in the order of the protocol's grammar.
+"""Writes one turn of a model as the events of one Assistants run, in the order of the protocol's grammar.
 
     run.created  run.queued  run.in_progress
     [ step.created  step.in_progress  message.created  message.in_progress  message.delta*  message.completed
@@ -6,9 +6,9 @@
     [ step.created  step.in_progress  step.delta* ]        the calls that the run waits for
     run.requires_action | run.completed | run.incomplete | run.failed | run.cancelling run.cancelled
 
-The grammar knows one open message or call at a time. What is open is closed when the next one begins; text of a message
-that was closed goes on in a new message, and what comes for a closed call of a hosted tool is kept as an unknown event.
-After the first function call the run can only wait for outputs.
+The grammar allows one open message or call at a time, so the open one is closed when the next one begins. More text for
+a closed message begins a new message. More input for a closed call of a hosted tool becomes an unknown event. After the
+first function call the run can only wait for outputs.
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ _RUN_DEFAULTS: Final[Json] = {
 
 
 class RunWriter:
-    """Takes parts and gives events, as pairs of an event class and the bytes of its payload.
+    """Turns parts into events, as pairs of an event class and the bytes of its payload.
 
-    `run` holds what is known of the run: `id`, `thread_id`, `assistant_id`, `model`, and any other member of a Run.
-    `new_id("msg_")` makes a fresh id with that prefix, `now()` gives seconds since 1970.
+    `run` holds the known members of the run: `id`, `thread_id`, `assistant_id`, `model`, and any other member of a Run.
+    `new_id("msg_")` returns a new id with that prefix, `now()` returns seconds since 1970.
     """
 
     def __init__(self, run: Mapping[str, Any], *, new_id: Callable[[str], str], now: Callable[[], int]) -> None:
@@ -98,11 +98,11 @@ class RunWriter:
 
     @property
     def run(self) -> Json:
-        """The run as it stands, in the members of a Run; not to be changed."""
+        """The current run, with the members of a Run. Callers must not change it."""
         return self._run
 
     def write(self, parts: list[Part], source: bytes) -> list[Pair]:
-        """The events for what one payload said. Each event keeps `source`, the payload, as `event.source`."""
+        """The events for the parts of one payload. `event.source` of each is `source`, the payload."""
         self._source = source
         if not self.has_started:
             self._start()
@@ -122,7 +122,7 @@ class RunWriter:
         return pairs
 
     def name(self, *, model: str, run_id: str) -> None:
-        """Take the model's name and the run's id from the stream where the caller gave none. Before the first event."""
+        """Before the first event: take the model's name and the run's id from the stream, unless they were given."""
         self._run["model"] = self._run["model"] or model
         if run_id and not self._is_named:
             self._run["id"] = run_id
@@ -290,7 +290,7 @@ class RunWriter:
 
     def _arguments(self, part: Arguments) -> None:
         step = self._calls
-        assert step is not None  # a reader tells a call before its arguments
+        assert step is not None  # a reader emits a call before its arguments
         step.calls[part.number][1].append(part.value)
         self._step_delta(step, {"index": part.number, "type": "function", "function": {"arguments": part.value}})
 
@@ -329,7 +329,8 @@ class RunWriter:
         value = {"id": step.value["id"], "object": "thread.run.step.delta", "delta": {"step_details": details}}
         self._put(ThreadRunStepDelta, json_bytes(value))
 
-    # -- what has no twin ----------------------------------------------------------------------------------------
+    # -- payloads without a counterpart
+    # ----------------------------------------------------------------------------------------
 
     def _reasoning(self, part: Reasoning) -> None:
         value = {"run_id": self._run["id"], "object": "thread.run.reasoning.delta", "delta": part.value}
@@ -342,7 +343,7 @@ class RunWriter:
         known = part.name in BY_NAME or not part.name or not part.name.isprintable()
         self._put(unknown_kind(b"model.payload" if known else part.name.encode("utf-8", "replace")), self._source)
 
-    # -- out -----------------------------------------------------------------------------------------------------
+    # -- output -----------------------------------------------------------------------------------------------------
 
     def _emit(self, name: str, value: Json) -> None:
         self._put(BY_NAME[name], json_bytes(value))
@@ -352,7 +353,7 @@ class RunWriter:
 
 
 class _Step:
-    """A step as it was created, and its calls by index: each with the fragments of its arguments or code."""
+    """A created step, and its calls by index, each with the fragments of its arguments or code."""
 
     __slots__ = ("calls", "value")
 
@@ -366,7 +367,7 @@ class _Step:
 
 
 class _Place:
-    """A content part that is being written: its index, its fragments, and the head of each further delta."""
+    """A content part that is being written: its index, its fragments, and the beginning of each further delta."""
 
     __slots__ = ("annotations", "fragments", "index", "is_refusal", "prefix")
 
@@ -378,7 +379,7 @@ class _Place:
         self.annotations: list[Json] = []
 
     def finished(self) -> Json:
-        """The part as the final message holds it."""
+        """The part in the form of the final message."""
         value = "".join(self.fragments)
         if self.is_refusal:
             return {"type": "refusal", "refusal": value}
@@ -416,18 +417,18 @@ class _Message:
         return place
 
     def content(self) -> list[Json]:
-        """The parts, finished."""
+        """The finished parts."""
         return [place.finished() for place in self._order]
 
 
 def _text_prefix(message_id: str, index: int) -> bytes:
-    """What stands before the text in each further delta of a text part."""
+    """The JSON before the text in each further delta of a text part."""
     head = b'{"id":' + json_bytes(message_id) + b',"object":"thread.message.delta","delta":{"content":[{"index":'
     return head + str(index).encode() + b',"type":"text","text":{"value":'
 
 
 def _unfinished(ending: Ending) -> str:
-    """How a step ends that the end of the run has stopped."""
+    """The ending of a step that was stopped by the end of the run."""
     return "cancelled" if ending.status == "cancelled" else "failed"
 
 

@@ -38,6 +38,7 @@ from rx_assistant.events._kinds import (
     ThreadRunStepFailed,
     ThreadRunStepInProgress,
     UnknownEvent,
+    misnamed,
 )
 from rx_assistant.events._narrow import InputFragment, NarrowMessage, NarrowStep, TextFragment
 from rx_assistant.events._tools import ToolEvent, ToolFinished, ToolProgress, ToolStarted
@@ -94,6 +95,7 @@ __all__ = [
     "classify",
     "frame",
     "mended",
+    "misnamed",
     "proves_done",
     "unknown_kind",
     "whole",

@@ -206,7 +206,20 @@ class DoneEvent(StreamEvent[Literal["done"], str]):
         return self._raw
 
 
-_DELTAS: Final = frozenset(("thread.message.delta", "thread.run.step.delta"))
+_DELTAS: Final = ("thread.message.delta", "thread.run.step.delta")
+
+
+def misnamed(event: StreamEvent) -> str | None:
+    """The `object` in the payload if it is a delta and the event has another name, known or not; None otherwise."""
+    others = [word for word in _DELTAS if word != event.event and word.encode() in event.raw]
+    if not others:
+        return None
+    try:
+        payload = event.json()
+    except EventDecodeError:
+        return None
+    word = payload.get("object") if isinstance(payload, dict) else None
+    return word if word in others else None
 
 
 class UnknownEvent(StreamEvent[Literal["<unknown>"], object]):
@@ -244,14 +257,7 @@ class UnknownEvent(StreamEvent[Literal["<unknown>"], object]):
     @property
     def misnamed(self) -> str | None:
         """The payload's `object` if it is a delta, so that the event's name was lost on the way; None otherwise."""
-        if b".delta" not in self._raw:
-            return None
-        try:
-            payload = self.json()
-        except EventDecodeError:
-            return None
-        word = payload.get("object") if isinstance(payload, dict) else None
-        return word if isinstance(word, str) and word in _DELTAS else None
+        return misnamed(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._name, self._raw)

@@ -1,4 +1,4 @@
-"""GTK as a host, by PyGObject: GTK 3 and GTK 4 alike, since only GLib's main loop is used."""
+"""GTK as a host, by PyGObject: GTK 3 and GTK 4, because only GLib's main loop is used."""
 
 from __future__ import annotations
 

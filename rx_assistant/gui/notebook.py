@@ -51,7 +51,7 @@ def live(stream: Text) -> str: ...
 @overload
 def live(stream: AsyncText) -> Awaitable[str]: ...
 def live(stream: Any) -> Any:
-    """Show a stream in a notebook while it is read, and return what it adds up to.
+    """Show a stream in a notebook while it is read, and return its result.
 
     A run is shown with its status, tool calls and messages, and returns its RunSnapshot; a stream of texts, such as
     `stream.text_deltas`, is shown as Markdown and returns the whole text. The output is updated ten times a second at
@@ -63,7 +63,7 @@ def live(stream: Any) -> Any:
         TypeError: the argument is not a stream of events or texts.
     """
     if not isinstance(stream, Stream | AsyncStream):
-        raise TypeError(f"live() needs a stream of rx_assistant, got {stream!r}")
+        raise TypeError(f"live() must be given a stream of rx_assistant, got {stream!r}")
     of_a_run = isinstance(stream, AssistantStream | AsyncAssistantStream)
     states: Any = stream.pipe(ax.snapshots() if of_a_run else _so_far, ax.latest(UPDATES))
     last: Any = RunSnapshot() if of_a_run else ""
@@ -91,7 +91,9 @@ def _so_far(texts: Observable[Any]) -> Observable[str]:
 
 def _longer(text: str, piece: Any) -> str:
     if not isinstance(piece, str):
-        raise TypeError(f"live() needs a stream of events or texts, got an item {piece!r}: use stream.text_deltas")
+        raise TypeError(
+            f"live() must be given a stream of events or texts, got an item {piece!r}: use stream.text_deltas"
+        )
     return text + piece
 
 
@@ -110,7 +112,7 @@ def _output() -> _Shown:
 
 
 class _Nowhere:
-    """Outside of a running IPython there is no output to update."""
+    """Stands for the output outside of a running IPython."""
 
     def update(self, obj: object) -> None:
         """Show nothing."""

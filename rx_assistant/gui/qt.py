@@ -34,11 +34,12 @@ class QtHost(QueueHost):
     """The event loop of a Qt application, as long as the user can see or restore `owner`: a widget, window or dialog.
 
     The subscriptions end when the owner, its window or a parent window is closed; when a dialog is hidden by
-    `accept()`, `reject()`, Escape or `hide()`; when the owner is destroyed; and when the application quits. A window
-    that refuses its close event, is minimised, or is hidden to the tray goes on, and so does a tab that is not shown.
-    A window that is shown again takes new subscriptions. With the application as `owner`, the host ends when it quits.
+    `accept()`, `reject()`, Escape or `hide()`; when the owner is destroyed; and when the application quits. The
+    subscriptions continue in a window that refuses its close event, is minimised or is hidden to the tray, and in a tab
+    that is not shown. A window that is shown again accepts new subscriptions. With the application as `owner`, the host
+    ends when it quits.
 
-    To be made on the GUI thread.
+    Create it on the GUI thread.
 
     Raises:
         TypeError: `owner` is not a QObject of PySide6 or PyQt6.

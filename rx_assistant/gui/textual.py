@@ -17,7 +17,7 @@ class TextualHost(ClosingHost):
     """The event loop of a Textual application, as long as `owner` runs: the App, a Screen or a Widget.
 
     A screen that is popped or dismissed and a widget that is removed have ended; a screen below another one, a screen
-    that was installed by name, and a tab that is not shown go on.
+    that was installed by name, and a tab that is not shown continue.
 
     Create it in a handler or a worker of the application, because only there the loop and the context are known.
 

@@ -27,8 +27,8 @@ _READABLE = 2  # tkinter.READABLE
 class TkHost(QueueHost):
     """The event loop of a Tk window, which closes with that window. Create it on the GUI thread.
 
-    `window` is the root or any other widget; with its destruction the subscriptions end. A window that is only
-    withdrawn or iconified goes on.
+    `window` is the root or any other widget; with its destruction the subscriptions end. In a window that is only
+    withdrawn or iconified they continue.
 
     Raises:
         TypeError: `window` is not a widget of tkinter.

@@ -13,8 +13,8 @@ from rx_assistant.gui._host import Action, ClosingHost, nothing
 class WxHost(ClosingHost):
     """The event loop of a wxPython application, as long as `window` exists. Create it on the GUI thread.
 
-    A window ends with its destruction, a dialog when it is hidden, as `EndModal()` does; a frame that is only hidden
-    or minimised goes on.
+    A window ends with its destruction, a dialog when it is hidden, as `EndModal()` does; a frame that is only hidden or
+    minimised continues.
 
     Raises:
         TypeError: `window` is not a window of wxPython.

@@ -16,10 +16,10 @@ other, to every seat (a live subscriber). Positions count items from the first o
     delivered                   wanted         stored, and not wanted yet
 
 One drainer. Each append, subscription, disposal and raised wish calls `drain()`. A thread only ever tries to take the
-delivery lock. The thread that gets it works until nothing is pending. A thread that does not get it may go on, because
-its wish is state (`wish`, an entry in the inbox, the ending) that the holder reads. A wish may be placed between the
-holder's last look and its release, so the holder looks again after releasing. Therefore delivery is serial and ordered,
-a callback that appends or subscribes does not recurse, and the stack stays bounded (C10–C14).
+delivery lock. The thread that gets it works until nothing is pending. A thread that does not get it may continue,
+because its wish is state (`wish`, an entry in the inbox, the ending) that the holder reads. A wish may be placed
+between the holder's last look and its release, so the holder looks again after releasing. Therefore delivery is serial
+and ordered, a callback that appends or subscribes does not recurse, and the stack stays bounded (C10–C14).
 
 Interrupts. KeyboardInterrupt may come after any call in the main thread. A lock that is acquired by a call and released
 in a `finally` can therefore stay locked: the call may have locked it without the result being stored. So the delivery
@@ -97,13 +97,13 @@ class HotLog(Generic[T]):
         self.storage: Storage[T] = Storage(keep=keep, max_pending=max_pending)
         self.handlers = HandlerState()
         self.on_idle = on_idle
-        self.watch: Callable[[T], None] | None = None  # gets each item before the seats do
+        self.watch: Callable[[T], None] | None = None  # gets each item before the seats: it folds snapshots
         self.wish = 0  # items before this position may be delivered
         self.shown: tuple[int, T] = (-1, NOTHING)  # the item last given to any reader, and its position
-        self.emitting = -1  # the position that the drainer is handing out
-        self.delivering: int | None = None  # the thread that drains
-        self.drainer: threading.Thread | None = None  # drains whatever comes, so that other threads need not
-        self.read_out = False  # a loop has come to the end
+        self.emitting = -1  # the position of the item that the drainer passes to the seats now
+        self.delivering: int | None = None  # the ident of the thread that drains now
+        self.drainer: threading.Thread | None = None  # a background thread that drains all items, if there is one
+        self.read_out = False  # a loop has read to the end: closing then delivers the rest to the seats
         self._seats: tuple[Subscriber[T], ...] = ()
         self._inbox: deque[Callable[[], None]] = deque()
         self._holders: dict[object, None] = {}

@@ -2,9 +2,9 @@
 
 Theory of operation
 
-A loop subscribes to its stream with a scheduler of its own, by which `loop_for` recognises it. A root (a stream that
-owns a log) gives such a subscription no seat in its log, but a private cursor. So the same operators run a second time,
-over the same log, at the pace of the loop, and other subscribers do not notice.
+A loop subscribes to its stream with its own scheduler, by which `loop_for` recognises it. A root (a stream that owns a
+log) gives such a subscription no seat in its log, but a private cursor. So the same operators run a second time, over
+the same log, at the pace of the loop, without an effect on other subscribers.
 
     root's log ──cursor──▶ the loop's own operators ──▶ items ──▶ `for`
                   ▲                  ▲
@@ -95,11 +95,11 @@ class _Pull(abc.DisposableBase):
 
 
 class Loop(Generic[T]):
-    """The base of both kinds of loop: the cursors, the timers and the items that came out."""
+    """The base of both kinds of loop: the cursors, the timers and the results that wait."""
 
     def __init__(self, source: Source) -> None:
         self.pulls: tuple[_Pull, ...] = ()
-        self.direct: _Pull | None = None  # set if the loop iterates a root itself: its items need no step
+        self.direct: _Pull | None = None  # set if the loop iterates a root directly: its items need no step
         self.items: deque[T] = deque()
         self.over = False
         self._source = source
@@ -130,7 +130,7 @@ class Loop(Generic[T]):
         return pull
 
     def start_at(self, root: Root, position: int) -> None:
-        """Let the next cursor on `root` start at `position`."""
+        """Make the next cursor on `root` start at `position`."""
         self._starts[id(root)] = position
 
     def position_of(self, root: Root) -> int | None:

@@ -15,11 +15,11 @@ class Driver(Protocol):
     def advance(self, position: int) -> None:
         """Return once the log holds more than `position` items, or has ended; read here if no other thread does.
 
-        Raises what a handler of the stream raised meanwhile.
+        Raises an exception that a handler of the stream raised meanwhile.
         """
 
     def connect(self) -> None:
-        """Let a background thread read from now on. Idempotent."""
+        """Make a background thread read from now on. Idempotent."""
 
     def leave_if_cancelled(self) -> None:
         """Raise the cancellation of the task that waits for the calling thread, if it was cancelled."""
@@ -32,7 +32,7 @@ class AsyncDriver(Protocol):
         """Return once the log holds more than `position` items, or has ended; read here if no other task does."""
 
     async def connect(self) -> None:
-        """Let a background task read from now on. Idempotent."""
+        """Make a background task read from now on. Idempotent."""
 
     @property
     def gated(self) -> bool:

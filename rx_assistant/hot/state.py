@@ -9,7 +9,7 @@
     ENDED       The ending is decided, and nothing is appended any more. Items, and the ending itself, may still have to
                 be delivered.
     DELIVERED   Every seat has had the ending. The thread that delivered it still holds the delivery lock.
-    RELEASED    That thread has given the lock back. Waiters go on, and a late subscriber is served on its own thread.
+    RELEASED    That thread has given the lock back. Waiters continue; a late subscriber is served on its own thread.
 
     signal      sent by
     end, cut    the reader of the stream, or `close()`, on any thread, under the storage's mutex

@@ -53,7 +53,7 @@ class Sleepers:
                 del self._alarms[alarm]
 
     def wake(self) -> None:
-        """Let every sleeper look again."""
+        """Make every sleeper look again."""
         if self._alarms:
             for alarm in tuple(self._alarms):
                 alarm.wake()

@@ -103,7 +103,9 @@ def _decoder(encoding: str | None) -> _Decoder:
     for name in reversed((encoding or "").lower().split(",")):
         name = name.strip()
         if name in _REFUSED:
-            raise APIConnectionError(f"the event stream must not be compressed as {name!r}; it was asked for as it is")
+            raise APIConnectionError(
+                f"the event stream must not be compressed as {name!r}; it was requested without compression"
+            )
         if name in ("gzip", "x-gzip"):
             decoders.append(_Gzip().feed)
         elif name == "deflate":

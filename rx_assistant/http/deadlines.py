@@ -36,7 +36,7 @@ class Limit(NamedTuple):
 
 
 class Deadlines:
-    """Learns how long reads have waited, and knows by when the present one has to end. Not thread-safe by itself.
+    """Measures the waits of reads, and knows when the present one must end. Not thread-safe by itself.
 
     `since` is when the present wait began; None asks for one that began now. `read` is the limit on a wait without a
     byte, where the transport does not watch over it: None leaves it out. `counts`: whether a limit can pass between two
@@ -133,7 +133,7 @@ class Alarm:
             self._cancel = self._call_later(max(left, 0.0), self.look)
 
     def look(self) -> None:
-        """Ring if the limit has passed; else go on, if there still is a wait."""
+        """Ring if the limit has passed; otherwise set the alarm again, if a wait is still active."""
         self._cancel = None
         left = self._left()
         if left is None:
@@ -144,7 +144,7 @@ class Alarm:
             self._cancel = self._call_later(left, self.look)
 
     def stop(self) -> None:
-        """Ring no more, until it is set again."""
+        """Do not ring until it is set again."""
         self.is_set = False
         if self._cancel is not None:
             self._cancel()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from rx_assistant.api.request import OMIT, Omit, Params, is_omitted
 from rx_assistant.errors import InvalidArgumentError
@@ -42,3 +43,12 @@ def take_options(params: Params) -> tuple[dict[str, object], CallOptions]:
         if name in params and not is_omitted(params[name]) and (params[name] is not None or name == "timeout")
     }
     return own, CallOptions(**options)  # type: ignore[arg-type]  # the TypedDict of the call has checked them
+
+
+def refuse_unknown(names: Iterable[str], known: Collection[str], otherwise: str = "") -> None:
+    """TypeError for a keyword argument that a method does not have. The message names a similar one, or `otherwise`."""
+    for name in names:
+        if name not in known:
+            likely = get_close_matches(name, known, 1)
+            hint = f"; did you mean {likely[0]!r}?" if likely else otherwise
+            raise TypeError(f"unexpected keyword argument {name!r}{hint}")

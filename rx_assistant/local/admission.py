@@ -27,9 +27,18 @@ from rx_assistant.local.state import Settings
 _EXPOSED = "idempotent-replayed, openai-poll-after-ms, openai-processing-ms, openai-version, retry-after, x-request-id"
 
 
+def _texts(option: str, given: Iterable[str]) -> list[str]:
+    """The texts of an option; a text alone is a list of one. ConfigurationError for other values."""
+    texts: list[str] = [given] if isinstance(given, str) or not isinstance(given, Iterable) else [*given]
+    for text in texts:
+        if not isinstance(text, str):
+            raise ConfigurationError(f"{option} must be a list of texts, got {given!r:.80}")
+    return texts
+
+
 def allowed_hosts(names: Iterable[str]) -> frozenset[str]:
     """The names for `Settings.allow_hosts`. ConfigurationError if one is not a plain host name."""
-    found = frozenset(name.strip().lower() for name in ([names] if isinstance(names, str) else names))
+    found = frozenset(name.strip().lower() for name in _texts("allow_hosts", names))
     for name in found:
         if not name or set(name) & set("*/@ ") or _host_name(name) != name.strip("[]"):
             raise ConfigurationError(f"allow_hosts must hold host names without a port, such as 'web', got {name!r}")
@@ -38,7 +47,7 @@ def allowed_hosts(names: Iterable[str]) -> frozenset[str]:
 
 def allowed_origins(origins: Iterable[str]) -> frozenset[str]:
     """The origins for `Settings.allow_origins`. ConfigurationError if one is not a scheme with a host and a port."""
-    found = [origin.strip().lower() for origin in ([origins] if isinstance(origins, str) else origins)]
+    found = [origin.strip().lower() for origin in _texts("allow_origins", origins)]
     for origin in found:
         scheme, _, host = origin.partition("://")
         if not scheme or not host or set(host) & set("*/?#@ "):
@@ -118,7 +127,7 @@ class Admission:
             await self._app(scope, receive, _marking(send, origin))
 
     def _check(self, scope: Scope, headers: Headers, origin: str) -> None:
-        """Raise Raise 403 for a request that may come from a page of another origin."""
+        """Raise 403 for a request that may come from a page of another origin."""
         hosts = headers.getlist("host")
         if self._settings.api_key is None and not (len(hosts) == 1 and self._knows(hosts[0], scope)):
             raise _forbidden(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
@@ -56,9 +57,15 @@ def _is_new(state: State, kind: str, id: str) -> bool:
 
 def add_assistants(state: State, given: Mapping[str, Given]) -> None:
     """Store assistants with their ids. ConfigurationError if a file or the fields do not describe an assistant."""
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"assistants must be a mapping from ids to fields or files, got {given!r:.80}")
     for id, described in given.items():
-        if not id:
-            raise ConfigurationError("the id of an assistant must not be empty")
+        if not (id and isinstance(id, str)):
+            raise ConfigurationError(f"the id of an assistant must be a text that is not empty, got {id!r:.80}")
+        if not isinstance(described, Mapping | str | PathLike):
+            raise ConfigurationError(
+                f"assistant {id!r} must be its fields or the path of a file, got {described!r:.80}"
+            )
         fields = dict(described) if isinstance(described, Mapping) else _read(id, Path(described))
         for name in _OF_THE_SERVER:
             fields.pop(name, None)

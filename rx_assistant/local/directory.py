@@ -6,12 +6,11 @@
     DIR/files/            uploaded bytes, one file per id
     DIR/streams/          the frames of runs that are being streamed
 
-What is promised at which moment. A write is in the operating system when the call that made it returns, so that the
-end of the process loses nothing that a reader saw. A write is on disk when `synced()` returns, and no reply to a
-request that changes something is sent before that. Many requests share one sync: SQLite writes without syncing
-(`synchronous = NORMAL`), and one thread syncs the write-ahead logs that hold the changes, as `synchronous = FULL` would
-after each of them. The logs are copied into the databases in the same thread, so that the event loop never waits for
-the disk.
+The promises. A write is in the operating system when its call returns, so the end of the process loses nothing that a
+reader saw. A write is on disk when `synced()` returns, and no reply to a request that changes something is sent before
+that. Many requests share one sync: SQLite writes without syncing (`synchronous = NORMAL`), and one thread syncs the
+write-ahead logs that hold the changes, as `synchronous = FULL` would after each of them. The logs are copied into the
+databases in the same thread, so that the event loop never waits for the disk.
 """
 
 from __future__ import annotations
@@ -42,6 +41,8 @@ class DataDirectory:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise ConfigurationError(f"data must be the path of a directory, got {path!r:.80}")
         self.path = Path(path).expanduser().absolute()
         self.objects = self.path / "objects.sqlite"
         self.index = self.path / "index.sqlite"

@@ -80,7 +80,7 @@ class CodeFile:
 
 @dataclass(frozen=True, slots=True)
 class CodeResult:
-    """What a piece of code printed, the image files that it made, and its other files."""
+    """The output of a piece of code, the image files that it made, and its other files."""
 
     logs: str
     images: tuple[CodeFile, ...] = ()
@@ -275,7 +275,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A JSON object that the engine wants back.
+    """A JSON object for later turns of the engine.
 
     The server keeps it with the open step, or with the next step if none is open, and never sends it to clients. Later
     turns and runs find it in `context.history`, in the `notes` of the step's message or calls.
@@ -364,7 +364,7 @@ Action: TypeAlias = (
 
 @runtime_checkable
 class Engine(Protocol):
-    """Answers runs: one of the built-in engines, or yours.
+    """Answers runs. Implement it, or use a built-in engine.
 
     The server cuts a run's answer at `max_completion_tokens`, by its own estimate. An engine with the attribute
     `limits_itself = True` obeys `context.max_completion_tokens` itself and is not cut.

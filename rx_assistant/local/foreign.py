@@ -30,7 +30,7 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in left:
         _close(task)
     for task in await _cancelled(left):
-        _log.warning("%s goes on: its code swallows every attempt to stop it", task.get_name())
+        _log.warning("%s continues: its code swallows every attempt to stop it", task.get_name())
         _abandon(task)
 
 
@@ -64,7 +64,7 @@ def failure(task: asyncio.Task[Any]) -> BaseException | None:
 
 
 def _abandon(task: asyncio.Task[Any]) -> None:
-    """Make sure that nothing waits for a task that does not end.
+    """Ensure that no code waits for a task that does not end.
 
     `asyncio.run` would wait for a registered task. The coroutine must never be garbage-collected, even when the
     interpreter ends: this would raise GeneratorExit in code that swallows it, and might never return.

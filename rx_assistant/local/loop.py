@@ -44,11 +44,11 @@ def _go_on(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
     except KeyboardInterrupt:
         if task.done() or threading.current_thread() is threading.main_thread():
             raise
-        _log.exception("foreign code interrupted the event loop, which goes on")
+        _log.exception("foreign code interrupted the event loop, which continues")
     except (SystemExit, RuntimeError):
         if task.done():
             raise
-        _log.exception("foreign code tried to end the event loop, which goes on")
+        _log.exception("foreign code tried to end the event loop, which continues")
 
 
 def _clear(loop: asyncio.AbstractEventLoop) -> None:
@@ -67,7 +67,7 @@ class _Daemons(ThreadPoolExecutor):
     """An executor that starts a daemon thread for each call. asyncio asks for a ThreadPoolExecutor."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Calls the function on a thread of its own."""
+        """Calls the function on a new thread."""
         future: Future[T] = Future()
 
         def call() -> None:

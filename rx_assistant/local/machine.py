@@ -1,7 +1,7 @@
-"""Which model servers run on this machine: six well-known ports are asked for their models, all at once.
+"""Finds the model servers on this machine: requests the models from six well-known ports, all at once.
 
-Only loopback is asked, no key is sent, and a proxy of the environment is not used. A server that has not answered after
-`PATIENCE` seconds counts as one that does not answer.
+The requests only go to loopback, without a key and without a proxy of the environment. A server that has not answered
+after `PATIENCE` seconds counts as absent.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import httpx
 PATIENCE = 0.3
 """Seconds that each server has for its answer."""
 OWN_SERVER = "rx_assistant"
-"""The `server` header of this library's own server, which is never taken for a model server."""
+"""The `server` header of this library's own server, which is not a model server."""
 _SILENT = "no answer in time"
 _LONGEST = 16 * 2**20
 _CONTEXT = ("n_ctx", "max_model_len", "context_length", "context_window", "max_context_length", "n_ctx_train")
@@ -51,7 +51,7 @@ _BY_OWNER = {"llamacpp": "llama.cpp", "vllm": "vLLM", "sglang": "SGLang"}
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that a server lists; `context` is its length in tokens where the server tells it."""
+    """A model that a server lists; `context` is its length in tokens if the server states it."""
 
     name: str
     context: int | None = None
@@ -64,7 +64,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one port answered: its models, or in words why there are none."""
+    """The answer of one port: its models, or the reason why there are none."""
 
     place: Place
     server: str
@@ -73,11 +73,11 @@ class Found:
     own: bool = False
 
     def has(self, name: str) -> bool:
-        """Whether a run can be answered by that model of the server."""
+        """Whether that model of the server can answer a run."""
         return not self.own and any(model.is_called(name) for model in self.models)
 
     def __str__(self) -> str:
-        """One line: the port, what was found, and how to start a server where there is none."""
+        """One line: the port, the result, and how to start a server if none answers."""
         where = f"port {self.place.port}"
         if self.own:
             return f"{where}: this library's own server"
@@ -95,7 +95,7 @@ def listed(names: Sequence[str], most: int = 8) -> str:
 
 
 def ask_all(places: Sequence[Place] | None = None) -> list[Found]:
-    """What each place answers, in their order; takes at most `PATIENCE` seconds."""
+    """The answer of each place, in their order; takes at most `PATIENCE` seconds."""
     places = PLACES if places is None else places
     found = {place: Found(place, place.server, problem=_SILENT) for place in places}
 
@@ -132,7 +132,7 @@ def _ask(client: httpx.Client, place: Place) -> Found:
 
 
 def bends_of(found: Found) -> dict[str, list[str]]:
-    """What the upstream of this library's own server has refused of its requests so far, by the model's name."""
+    """The members of requests that the upstream of this library's own server has refused so far, by model."""
     try:
         with httpx.Client(trust_env=False, verify=False, timeout=PATIENCE) as client:
             value = client.get(f"{found.place.base_url.removesuffix('/v1')}/healthz").json()
@@ -166,7 +166,7 @@ def _model(item: Mapping[str, object]) -> Model:
 
 
 def _server(body: bytes, place: Place) -> str:
-    """The server's name: what its models tell, else what usually listens there."""
+    """The server's name: from its models, or else the usual server of the port."""
     value = json.loads(body)
     items = value.get("data") if isinstance(value, dict) else value
     owners = {item.get("owned_by") for item in items or () if isinstance(item, dict)}

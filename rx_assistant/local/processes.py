@@ -1,6 +1,6 @@
-"""Separate processes of this program, for work that must not harm the server: both ends of what they share.
+"""Separate processes of this program, for work that must not harm the server: the code for both ends.
 
-The server holds a `SeparateProcess`; the module that it runs calls `limit`, so that the system ends it in time.
+The server holds a `SeparateProcess`. The module in the process calls `limit`, so that the system ends it in time.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class SeparateProcess:
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """Kill the process if the block takes longer; `late` says so."""
+        """Kill the process if the block takes longer; then `late` is true."""
         timer = threading.Timer(seconds, self._be_late)
         timer.daemon = True
         timer.start()

@@ -1,4 +1,4 @@
-"""What a handler returns: an object, the event stream of a run, or a file."""
+"""The results of a handler: an object, the event stream of a run, or a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rx_assistant.local.json_text import JsonObject
 
 @dataclass(frozen=True, slots=True)
 class EventStream:
-    """A reply that sends the frames of a log as they come."""
+    """A reply that sends the frames of a log as they arrive."""
 
     frames: FrameLog
 

@@ -246,7 +246,7 @@ class Record:
 
 
 def missing(path: str) -> ApiError:
-    """A A 400 `missing_required_parameter`."""
+    """A 400 `missing_required_parameter`."""
     return bad_request(f"Missing required parameter: '{path}'.", path, "missing_required_parameter")
 
 

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from starlette.types import ASGIApp
 from typing_extensions import Unpack
@@ -29,6 +30,10 @@ from rx_assistant.local.upstreams import PROTOCOLS, UpstreamOptions, chosen
 _log = logging.getLogger("rx_assistant.local")
 
 Script = str | Path | Mapping[str, object]
+
+_LAST_PORT = 65535
+_LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
+_NUMBERS = ("run_ttl", "poll_after_ms", "ingestion_delay", "max_body_bytes", "max_file_bytes", "write_timeout")
 
 
 def serve(
@@ -73,9 +78,9 @@ def serve(
     With `adopt`, an unknown assistant or thread is created empty when a run or message names it. `assistants` creates
     assistants with given ids: their fields, or the path of a JSON file.
 
-    With `data`, a directory, everything outlives the server: a reply to a change is sent when the change is on disk,
-    and the next server on the directory goes on where this one stopped. Without it everything is in memory, and gone
-    when the server stops.
+    With `data`, a directory, all objects survive the server: a reply to a change is sent when the change is on disk,
+    and the next server on the directory continues from there. Without it all objects are in memory, and are lost when
+    the server stops.
 
     With `embeddings`, a search ranks by meaning as well as by words: the base URL of a server with OpenAI's
     `/embeddings`, which usually ends in `/v1`, or `local` for the model of the extra `embeddings-local`.
@@ -105,10 +110,9 @@ def serve(
         write_timeout=write_timeout,
         adopt=adopt,
         data=data,
-        upstream=chosen(upstream, engine),
-        embeddings=chosen_embeddings(embeddings, embeddings_model, embeddings_key_env),
-        code=chosen_code(code),
+        **_chosen(upstream, engine, (embeddings, embeddings_model, embeddings_key_env), code),
     )
+    _check_address(host, port, log_level)
     return Server(_state(settings, engine, script, assistants), host, port, log_level)
 
 
@@ -145,6 +149,7 @@ def run(
     `assistants`, `embeddings…`, `code` and the options of the upstream are those of `serve`. Raises the errors of
     `serve`, and OSError if the port cannot be used. Only for the main thread.
     """
+    _check_address(host, port, log_level)
     logging.basicConfig(level=log_level.upper(), format="%(levelname)-8s %(message)s")
     settings = Settings(
         api_key=given_key(api_key),
@@ -154,16 +159,17 @@ def run(
         recorded_requests=0,
         adopt=adopt,
         data=data,
-        upstream=chosen(upstream, engine),
-        embeddings=chosen_embeddings(embeddings, embeddings_model, embeddings_key_env),
-        code=chosen_code(code),
+        **_chosen(upstream, engine, (embeddings, embeddings_model, embeddings_key_env), code),
     )
     refuse_open_host(host, settings.api_key)
     state = _state(settings, engine, script, assistants)
     if settings.upstream is not None:
         settings.upstream.check()
+    _serve(state, host, port, Listener(state, log_level, grace, access_log=True), on_listening)
+
+
+def _serve(state: State, host: str, port: int, listener: Listener, on_listening: Callable[[str], None] | None) -> None:
     with listening_socket(host, port) as bound:
-        listener = Listener(state, log_level, grace, access_log=True)
         url = base_url(host, bound.getsockname()[1])
         _log.info("the Assistants server listens on %s", url)
         if state.data is not None:
@@ -207,9 +213,7 @@ def app(
         recorded_requests=0,
         adopt=adopt,
         data=data,
-        upstream=chosen(upstream, engine),
-        embeddings=chosen_embeddings(embeddings, embeddings_model, embeddings_key_env),
-        code=chosen_code(code),
+        **_chosen(upstream, engine, (embeddings, embeddings_model, embeddings_key_env), code),
     )
     return build(_state(settings, engine, script, assistants))
 
@@ -241,19 +245,48 @@ def transport(
         recorded_requests=0,
         adopt=adopt,
         data=data,
-        upstream=chosen(upstream, engine),
-        embeddings=chosen_embeddings(embeddings, embeddings_model, embeddings_key_env),
-        code=chosen_code(code),
+        **_chosen(upstream, engine, (embeddings, embeddings_model, embeddings_key_env), code),
     )
     return Transport(_state(settings, engine, script, assistants), build)
+
+
+def _chosen(
+    upstream: UpstreamOptions,
+    engine: Engine | str | None,
+    embeddings: tuple[str | None, str | None, str | None],
+    code: CodePolicy | None,
+) -> dict[str, Any]:
+    """The settings that several options choose together."""
+    return {
+        "upstream": chosen(upstream, engine),
+        "embeddings": chosen_embeddings(*embeddings),
+        "code": chosen_code(code),
+    }
 
 
 def _state(
     settings: Settings, engine: Engine | str | None, script: Script | None, assistants: Mapping[str, Given] | None
 ) -> State:
+    _check_numbers(settings)
     state = _answering(settings, engine, script)
-    add_assistants(state, assistants or {})
+    add_assistants(state, {} if assistants is None else assistants)
     return state
+
+
+def _check_address(host: object, port: object, log_level: object) -> None:
+    if not isinstance(host, str):
+        raise ConfigurationError(f"host must be a name or an address, got {host!r:.80}")
+    if not (isinstance(port, int) and 0 <= port <= _LAST_PORT):
+        raise ConfigurationError(f"port must be a whole number from 0 to {_LAST_PORT}, got {port!r:.80}")
+    if log_level not in _LOG_LEVELS:
+        raise ConfigurationError(f"log_level must be one of {', '.join(_LOG_LEVELS)}, got {log_level!r:.80}")
+
+
+def _check_numbers(settings: Settings) -> None:
+    for name in _NUMBERS:
+        value = getattr(settings, name)
+        if not (isinstance(value, int | float) and value >= 0):
+            raise ConfigurationError(f"{name} must be a number, 0 or more, got {value!r:.80}")
 
 
 def _answering(settings: Settings, engine: Engine | str | None, script: Script | None) -> State:
@@ -269,7 +302,13 @@ def _answering(settings: Settings, engine: Engine | str | None, script: Script |
     if script is not None:
         if engine not in (None, "scripted"):
             raise ConfigurationError("only one of engine and script may be given, got both")
+        if not isinstance(script, str | os.PathLike | Mapping):
+            raise ConfigurationError(f"script must be a scenario or the path of one, got {script!r:.80}")
         scripted = ScriptedEngine(script)
         return State(settings, scripted, Faults(scripted.faults))
     answering = load_engine(engine or "builtin") if isinstance(engine, str | None) else engine
+    if not callable(getattr(answering, "run", None)):
+        raise ConfigurationError(
+            f"engine must be 'builtin', 'module:object' or an object with run(), got {engine!r:.80}"
+        )
     return State(settings, answering, Faults([]))

@@ -1,4 +1,4 @@
-"""The model server that answers the runs: its settings, how it is found on this machine, and the check at the start.
+"""The model server that answers the runs: its settings, the search on this machine, and the check at the start.
 
 The key comes from the environment, under a name that the program gives. It is kept out of every repr and message.
 """
@@ -37,13 +37,12 @@ _ENDPOINTS = ("/chat/completions", "/responses", "/completions", "/models", "/em
 class UpstreamOptions(TypedDict, total=False):
     """The settings of `local.serve`, `run`, `app` and `transport` that choose a model server.
 
-    `upstream` is its base URL, which usually ends in `/v1`. `model` is the model that answers every run; without
-    `upstream` it is looked for on the ports of well-known servers on this machine. `upstream_key_env` names the
-    environment variable that holds the server's key. `model_map` gives a model for each name of the application.
-    `thinking`: whether a model's reasoning is kept apart
-    (`reasoning`) or stays in the text (`text`). `file_search`: whether passages are given to the model (`context`), or
-    the search is offered to it as a function (`tool`). `upstream_timeout` (seconds) is how long the server may be
-    silent.
+    `upstream` is its base URL, which usually ends in `/v1`. `model` answers every run; without `upstream`, the ports of
+    well-known servers on this machine are searched for it. `upstream_key_env` names the environment variable that holds
+    the server's key. `model_map` has a model for each name of the application. `thinking`: whether a model's reasoning
+    is kept apart (`reasoning`) or stays in the text (`text`). `file_search`: whether passages are given to the model
+    (`context`), or the search is offered to it as a function (`tool`). `upstream_timeout` (seconds) is how long the
+    server may be silent.
     """
 
     upstream: str | None
@@ -98,7 +97,7 @@ class Upstream:
         return redact(text, [self.api_key] if self.api_key else [])
 
     def check(self) -> None:
-        """Asks the server for its models, once, and logs a note where it has no list.
+        """Request the server's models once, and log a note if it has no list.
 
         ConfigurationError: nothing answers, the address lacks its `/v1`, the key is wrong, or the model is unknown.
         """
@@ -143,7 +142,7 @@ class Upstream:
                 raise ConfigurationError(f"upstream must be {other!r}, got {self.base_url!r}")
 
     def _models_reply(self, base_url: str) -> httpx.Response | None:
-        """The reply to `GET /models`, None if it did not come in time."""
+        """The reply to `GET /models`; None if it did not arrive in time."""
         try:
             with httpx.Client(timeout=_PATIENCE, follow_redirects=False, trust_env=not self.is_local) as client:
                 return client.get(f"{base_url}/models", headers=self.headers())
@@ -159,7 +158,7 @@ class Upstream:
 def chosen(options: UpstreamOptions, engine: object = None) -> Upstream | None:
     """The server that the options choose; None if they choose none.
 
-    The engine `chat` or `responses` names the protocol that the server is asked in.
+    The engine `chat` or `responses` is the protocol of the requests to the server.
 
     ConfigurationError: an option that is malformed or needs another one; no server on this machine has the model.
     """
@@ -213,6 +212,8 @@ def key_of(owner: str, name: str) -> str:
 
 def checked_url(option: str, url: str) -> str:
     """The address that an option names, without a slash at its end."""
+    if not isinstance(url, str):
+        raise ConfigurationError(f"{option} must be an address such as 'http://127.0.0.1:11434/v1', got {url!r:.80}")
     try:
         parts = urlsplit(url.strip())
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -243,7 +244,7 @@ def _found(models: list[str]) -> str:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    """The names that are most like the given one, or the first few."""
+    """The names that are most similar to the given one, or the first few."""
     by_folded = {model.casefold(): model for model in known}
     if not by_folded:
         return "it lists none"
@@ -256,7 +257,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _other_addresses(base_url: str) -> list[str]:
-    """What a user may have meant: without an operation's path, with `/v1`, with it once."""
+    """The addresses that a user may have meant: without an operation's path, with `/v1`, with one `/v1`."""
     whole = base_url
     for endpoint in _ENDPOINTS:
         whole = whole.removesuffix(endpoint)

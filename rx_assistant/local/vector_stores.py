@@ -344,7 +344,7 @@ class VectorStores:
         if tasks:
             await asyncio.wait(tasks)
 
-    # Inside
+    # Internals
 
     def _for_adding(self, store_id: str, more: int) -> None:
         value = self.find(store_id)

@@ -2,8 +2,8 @@
 
 Theory of operation
 
-`Answering` gives an answer for each question, and can settle what is being answered. The operator has one answer at a
-time, and three policies for a question that comes during it:
+`Answering` returns an answer for each question, and can stop the active answer. The operator has one answer at a time,
+and three policies for a question that comes during it:
 
     questions             --a-----b---------|
     answers of a, b          1 2 3 4|   5 6|
@@ -11,10 +11,10 @@ time, and three policies for a question that comes during it:
     switch                ---1-2-c-----5-6|             a is settled (c: how it ends), then b is asked
     reject                ---1-2-3-4------|             b is dropped
 
-An answer's items are emitted by the thread that delivers them. The next answer is asked after the ending of the one
-before, so items are serial without a lock around them (C10). The ending of the questions waits for the last answer for
-the same reason. One thread at a time asks (`_going`). Others leave their question as state, and the thread looks again
-under the mutex before it leaves. So an answer that ends inside `subscribe()` needs no deeper stack.
+An answer's items are emitted by the thread that delivers them. The next question is asked after the ending of the
+answer before, so items are serial without a lock around them (C10). The ending of the questions waits for the last
+answer for the same reason. One thread at a time asks (`_going`). Other threads leave their question as state, and that
+thread looks again under the mutex before it leaves. So an answer that ends inside `subscribe()` needs no deeper stack.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ OnNew: TypeAlias = Literal["queue", "switch", "reject"]
 """What happens to a question that comes during an answer: it waits, replaces the answer, or is dropped."""
 
 OnFailure: TypeAlias = Literal["raise"] | Callable[[Exception], object]
-"""What happens when an answer fails: the stream of answers fails, or the error is handed over and it goes on."""
+"""What happens when an answer fails: the stream fails, or a function gets the error and the stream continues."""
 
 
 class Answering(Protocol[T_co]):
-    """Answers questions: a conversation, or anything that does what a conversation does."""
+    """Answers questions: a conversation, or another object with these two methods."""
 
     def answer(self, text: str, /) -> Observable[T_co]:
-        """The answer to a question, which is asked at the subscription and withdrawn when that is disposed.
+        """The answer to a question. Subscribing asks it, disposing withdraws it.
 
-        From this call on `settle()` covers it: one that is settled before its subscription is not asked any more.
+        `settle()` covers it from this call on: a question that is settled before its subscription is never asked.
         """
         ...
 
     def settle(self) -> Observable[None]:
-        """Stop what is being answered: completes once another question can be asked. Begins at the subscription."""
+        """Stop the active answer: completes when another question can be asked. Starts at the subscription."""
         ...
 
 
@@ -74,11 +74,11 @@ def answers(
     ['It is', ' 12°C in Paris', '.', 'It is', ' 12°C in Paris', '.']
 
     Args:
-        conversation: What answers, such as `client.conversation(assistant_id)`.
+        conversation: Answers the questions, such as `client.conversation(assistant_id)`.
         on_new: What happens to a question that comes during an answer. `"queue"` asks it after the answer. `"switch"`
-            stops the answer (a conversation cancels its run on the server and waits until it is over), then asks the
-            newest question; older ones that were not asked yet are dropped. The stopped answer still emits its end.
-            `"reject"` drops the question.
+            stops the answer (a conversation cancels its run on the server and waits until it has ended), then asks the
+            newest question; older waiting questions are dropped. The stopped answer still emits its end. `"reject"`
+            drops the question.
         on_failure: `"raise"` ends with the error of the answer that failed. A function gets that error, and the next
             question is asked.
         on_reject: Called with each question that `"reject"` drops.
@@ -104,13 +104,13 @@ def answers(
         result, like = lift(source), getattr(conversation, "busy", None)
         if isinstance(source, Stream | AsyncStream) or not isinstance(like, AsyncStream):
             return result
-        return AsyncStream(cast("Stream[T]", result).link, like.origin)  # as what an asynchronous conversation gives
+        return AsyncStream(cast("Stream[T]", result).link, like.origin)  # as for an asynchronous conversation
 
     return answered
 
 
 class _Answers(Generic[T]):
-    """One subscription: the answer of the moment, and the questions that wait."""
+    """One subscription: the active answer, and the questions that wait."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class _Answers(Generic[T]):
         self._answering = False
         self._asking = False  # `answer()` has not returned yet, so `settle()` would not cover it
         self._settling = False
-        self._is_replaced = False  # the answer of the moment; it may end after the settlement, and in any way
+        self._is_replaced = False  # the active answer; it may end after `settle()` completes, in any way
         self._going = False
         self._ending: tuple[Exception | None] | None = None  # how the questions ended
         self._over = False
@@ -165,7 +165,7 @@ class _Answers(Generic[T]):
         self._go_on()
 
     def dispose(self) -> None:
-        """Leave the answer of the moment."""
+        """Dispose the active answer."""
         with self._mutex:
             self._over = True
             self._waiting.clear()
@@ -175,7 +175,7 @@ class _Answers(Generic[T]):
     # -- one step after the other ----------------------------------------------------------------------------------
 
     def _go_on(self) -> None:
-        """Ask or end, as far as that is possible now, unless another thread or a caller further up does so."""
+        """Ask the next question or end, unless another thread or a caller further up this stack does so."""
         with self._mutex:
             if self._going:
                 return
@@ -217,7 +217,7 @@ class _Answers(Generic[T]):
         self._answer.disposable = subscription
 
     def _is_to_settle(self) -> bool:
-        """Whether the caller has to settle the answer for a question that replaces it. Under the mutex."""
+        """Whether the caller must stop the answer for a question that replaces it. Under the mutex."""
         if self._on_new != "switch" or not (self._waiting and self._answering) or self._asking or self._is_replaced:
             return False
         self._settling = self._is_replaced = True
@@ -237,7 +237,7 @@ class _Answers(Generic[T]):
         else:
             self._down.error(error)
 
-    # -- what comes of it ------------------------------------------------------------------------------------------
+    # -- results ---------------------------------------------------------------------------------------------------
 
     def _emit(self, item: T) -> None:
         self._down.next(item)
@@ -248,7 +248,7 @@ class _Answers(Generic[T]):
         self._go_on()
 
     def _fail(self, error: Exception) -> None:
-        """The answer has failed. One that is replaced may fail in any way: `settle()` says what counts."""
+        """The answer has failed. The failure of a replaced answer is ignored: only that of `settle()` counts."""
         with self._mutex:
             self._answering = False
             raises = not (self._over or self._is_replaced)

@@ -69,7 +69,10 @@ def coalesce(
         on_drop: Called with each item that is dropped.
         scheduler: The scheduler for timers; by default the one given to `subscribe()`, or the stream's own.
     """
-    _check(interval=interval, capacity=max_pending, overflow=overflow)
+    _check(scheduler, interval=interval, capacity=max_pending, overflow=overflow)
+    for name, function in (("adjacent", adjacent), ("join", join)):
+        if not callable(function):
+            raise TypeError(f"{name} must be a function of two items, got {function!r:.80}")
 
     def start(down: Sink[T], scope: Scope[T]) -> Hooks:
         backlog = Backlog(adjacent, join, capacity=max_pending, overflow=overflow, on_drop=on_drop)
@@ -91,7 +94,7 @@ def latest(
     >>> [text.value for text in stream.pipe(ax.text_snapshots(), ax.latest(interval=60))]
     ['It is', 'It is 12°C in Paris.']
     """
-    _check(interval=interval)
+    _check(scheduler, interval=interval)
 
     def start(down: Sink[T], scope: Scope[T]) -> Hooks:
         return _Coalescing(down, Newest(), interval, leading, scheduler or timing(scope)).hooks
@@ -123,7 +126,7 @@ def buffer_bounded(
         on_drop: Called with each item that is dropped.
         scheduler: Runs the observer; by default the scheduler given to `subscribe()`, or the stream's own.
     """
-    _check(capacity=capacity, overflow=overflow)
+    _check(scheduler, capacity=capacity, overflow=overflow)
 
     def start(down: Sink[T], scope: Scope[T]) -> Hooks:
         backlog = Backlog(_never, joined, capacity=capacity, overflow=overflow, on_drop=on_drop)
@@ -145,7 +148,9 @@ def _never(_earlier: object, _later: object) -> bool:
     return False
 
 
-def _check(*, interval: object = FRAME, capacity: object = None, overflow: str = "error") -> None:
+def _check(scheduler: object, *, interval: object = FRAME, capacity: object = None, overflow: str = "error") -> None:
+    if not isinstance(scheduler, abc.SchedulerBase | None):
+        raise TypeError(f"scheduler must be a scheduler of reactivex, got {scheduler!r:.80}")
     if not isinstance(interval, int | float):  # got a stream: the parentheses are missing in a pipe
         raise TypeError(f"interval must be a number of seconds, got {interval!r}")
     if not interval > 0:

@@ -35,9 +35,7 @@ def of_type(kind: type[E]) -> Callable[[Observable[Event]], Observable[E]]:
         TypeError: `kind` is not an event class; at once.
     """
     if not (isinstance(kind, type) and issubclass(kind, StreamEvent)):
-        raise TypeError(
-            f"of_type() needs an event class such as ThreadMessageDelta, got {kind!r}: for names use events()"
-        )
+        raise TypeError(f"kind must be an event class such as ThreadMessageDelta, got {kind!r}: for names use events()")
 
     def start(down: Sink[E], scope: Scope[Event]) -> Callable[[Event], object]:
         def on_event(event: Any) -> None:
@@ -63,6 +61,7 @@ def events(pattern: str) -> Callable[[Observable[E]], Observable[E]]:
     ['thread.message.created', 'thread.message.in_progress']
 
     Raises:
+        TypeError: `pattern` is not a text; at once.
         ValueError: a segment is empty, or contains a star and other characters; at once.
     """
     fits = _compiled(pattern)
@@ -81,6 +80,10 @@ def events(pattern: str) -> Callable[[Observable[E]], Observable[E]]:
 
 def _compiled(pattern: str) -> Callable[[str], object]:
     """Return a function that tests whether a name matches."""
+    if not isinstance(pattern, str):
+        raise TypeError(
+            f"pattern must be a text such as 'thread.run.*', got {pattern!r:.60}: for classes use of_type()"
+        )
     segments = pattern.split(".")
     for segment in segments:
         if not segment or ("*" in segment and segment not in ("*", "**")):

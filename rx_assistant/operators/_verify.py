@@ -14,7 +14,7 @@ from rx_assistant.events import (
     RunStepEvent,
     ThreadMessageDelta,
     ThreadRunStepDelta,
-    UnknownEvent,
+    misnamed,
 )
 from rx_assistant.hot import Hooks, Scope, Sink, operator
 from rx_assistant.lifecycle import Grammar, VerifyMode
@@ -33,8 +33,8 @@ def verify(mode: VerifyMode = "lenient") -> Callable[[Observable[E]], Observable
     `"strict"` is the order of events from OpenAI's servers. `"lenient"` checks each run, step and message
     separately: created once, no event after its last status, and so on; recorded streams of all servers pass.
     Both modes also check the end: a stream that completes in the middle of a run is an error. A stream that
-    fails keeps its error. An event with an unknown name passes, unless its payload is a delta: then the name was
-    corrupted on the way, and text is missing.
+    fails keeps its error. An event with an unknown name passes. A delta under another event name is an error: the name
+    was corrupted on the way, and text is missing.
 
     >>> stream.pipe(ax.verify()).run().event
     'thread.run.completed'
@@ -100,6 +100,8 @@ class _Assistants:
 
 def _feed(grammar: Grammar, event: Event) -> None:
     name = event.event
+    if (word := misnamed(event)) is not None:
+        raise ProtocolError(f"event {name!r}: the payload must match the event's name, got a {word!r}")
     if isinstance(event, ThreadMessageDelta):
         grammar.feed(name, id=event.message_id or None)
     elif isinstance(event, ThreadRunStepDelta):
@@ -109,8 +111,6 @@ def _feed(grammar: Grammar, event: Event) -> None:
     elif isinstance(event, RunStepEvent | MessageEvent):
         data = event.data
         grammar.feed(name, id=_word(data.id), status=_word(data.status), run_id=_word(data.run_id))
-    elif isinstance(event, UnknownEvent) and event.misnamed is not None:
-        raise ProtocolError(f"event {name!r}: the payload must match the event's name, got a {event.misnamed!r}")
     else:
         grammar.feed(name)
 

@@ -20,30 +20,30 @@ from rx_assistant.polling.run_events import RunEventEncoder, RunObjects
 from rx_assistant.types import Run
 
 LateError = Callable[[Run | None], RxAssistantError]
-"""Makes the error for a deadline that has passed, from the run as it was fetched last."""
+"""Makes the error for a deadline that has passed, from the last fetched state of the run."""
 
 
 class RunFetch(Protocol):
     """Fetches a run with its steps and messages."""
 
     def __call__(self) -> Polled[RunObjects]:
-        """Fetch them as they are now."""
+        """Fetch their current state."""
         ...
 
     def close(self) -> None:
-        """Break off a fetch under way; from any thread, idempotent, without waiting."""
+        """Stop an active fetch; from any thread, idempotent, without waiting."""
 
 
 class AsyncRunFetch(Protocol):
-    """The same for event loops, where cancelling the task breaks off a fetch."""
+    """The same for event loops, where cancelling the task stops a fetch."""
 
     async def __call__(self) -> Polled[RunObjects]:
-        """Fetch them as they are now."""
+        """Fetch their current state."""
         ...
 
 
 class _Body:
-    """The state that both faces share: the loop, the deadline, and the frames that were not read yet."""
+    """The common state of both faces: the loop, the deadline, and the frames that were not read yet."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class _Body:
 
 
 class PolledBody(_Body):
-    """The new frames of a run that `fetch` gives. It sends no request before `begin()` or the first `read()`."""
+    """The new frames of a run that `fetch` returns. No request is sent before `begin()` or the first `read()`."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class PolledBody(_Body):
         self.close()
 
     def close(self) -> None:
-        """End the read under way; from any thread, idempotent."""
+        """End the active read; from any thread, idempotent."""
         self._closed = True
         self._sleepers.wake()
         self._fetch.close()
@@ -170,7 +170,7 @@ class AsyncPolledBody(_Body):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the read under way."""
+        """End the active read."""
         self._closed = True
         if self._scope is not None:
             self._scope.cancel()

@@ -1,11 +1,11 @@
-"""The polling loop, without doing any of it: a fetched state → whether it is final, and the wait before the next fetch.
+"""The decisions of the polling loop: a fetched state → whether it is final, and the wait before the next fetch.
 
     fetch ── Polled(value) ──► take() ──┬── seconds ──► emit value, wait, fetch again
                                         └── None ─────► emit value, end
 
 `PollLoop` is the state of one such loop. It reads no clock and waits for nothing. Four small drivers share it:
-`subscription.py` pushes values on an Rx scheduler (on threads, on event loops), `body.py` gives frames to the pump that
-reads them (on threads, on event loops).
+`subscription.py` pushes values on an Rx scheduler (on threads, on event loops), `body.py` passes frames to the pump
+that reads them (on threads, on event loops).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Fetch(Protocol[R_co]):
     """Fetches for one loop. Its result is a Polled, or an awaitable of one."""
 
     def __call__(self) -> R_co:
-        """Fetch the state as it is now. An error ends the loop, so retries belong inside the fetch."""
+        """Fetch the current state. An error ends the loop, so retries belong inside the fetch."""
         ...
 
     def close(self) -> None:
-        """Break off the fetch under way, if that is possible. From any thread, idempotent, without waiting."""
+        """Stop the active fetch, if that is possible. From any thread, idempotent, without waiting."""
 
 
 class DeadlinePassed(Exception):
@@ -38,11 +38,11 @@ class DeadlinePassed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan(Generic[T, R_co]):
-    """What to poll and how.
+    """How to poll: the fetch, the end, and the settings.
 
-    `open(reachable)` gives each subscription its Fetch. `reachable` says whether another thread may end the
-    subscription while it fetches. With `begins` the first fetch starts the polled work: it is always sent, and the
-    deadline counts from its reply.
+    `open(reachable)` gives each subscription its Fetch. `reachable`: whether another thread may end the subscription
+    while it fetches. With `begins` the first fetch starts the polled work: it is always sent, and the deadline counts
+    from its reply.
     """
 
     open: Callable[[bool], Fetch[R_co]]

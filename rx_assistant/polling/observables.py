@@ -1,4 +1,4 @@
-"""watch() and poll(): a fetch that is repeated until its result is final → a cold stream of states, or the last one."""
+"""watch() and poll(): a fetch, repeated until its result is final → a cold stream of states, or the last state."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ def watch(
     backoff: Backoff | None = None,
     scheduler: abc.SchedulerBase | None = None,
 ) -> Stream[T]:
-    """Give the states that `fetch` finds, the last one being the first for which `until` is true.
+    """Emit the states that `fetch` returns, up to the first one for which `until` is true.
 
         fetch      f---f---f---f|
         watch      a---a---b---C|       until(C)
 
-    Cold: every subscription and every loop polls for itself. The first fetch comes at once, each further one an
+    Cold: every subscription and every loop sends its own fetches. The first fetch is sent at once, each further one an
     interval after the reply before it, so two never overlap. Fetches run on `scheduler`, or on the scheduler given to
-    `subscribe()`. Without either they run on the thread that iterates or waits in `run()`, and for `subscribe()` on a
-    daemon thread of the subscription's own. Disposing stops at once.
+    `subscribe()`. Without a scheduler they run on the thread that iterates or waits in `run()`, and each `subscribe()`
+    starts a daemon thread. Disposing stops at once.
 
     Args:
-        fetch: Gives `Polled(value, poll_after)`. Its error ends the stream, so retries belong inside it.
+        fetch: Returns `Polled(value, poll_after)`. Its error ends the stream, so retries belong inside it.
         until: Whether a state is final.
-        interval: Seconds. By default each reply's `poll_after` says when to fetch again, and 1 s where it does not.
+        interval: Seconds. By default each reply's `poll_after` decides, or 1 s if it is missing.
         deadline: Seconds from the subscription to PollTimeoutError; 0 raises it without a fetch.
-        backoff: Lets the interval grow.
+        backoff: Makes the interval grow.
         scheduler: Runs the fetches and keeps the time.
 
     Raises:
@@ -63,10 +63,10 @@ def watch_async(
     backoff: Backoff | None = None,
     scheduler: abc.SchedulerBase | None = None,
 ) -> AsyncStream[T]:
-    """Give the states that an async `fetch` finds: `watch`, on asyncio and trio.
+    """Emit the states that an async `fetch` returns: `watch`, on asyncio and trio.
 
-    Fetches run in tasks on the subscriber's event loop. Disposing cancels the fetch under way. `scheduler` only keeps
-    the time.
+    Fetches run in tasks on the subscriber's event loop. Disposing cancels the active fetch. `scheduler` is only used
+    for the time.
     """
 
     async def fetched() -> Polled[T]:
@@ -89,7 +89,7 @@ def poll(
     deadline: float | None = None,
     backoff: Backoff | None = None,
 ) -> T:
-    """Give the final state, the last value of `watch`. Fetches run on this thread.
+    """Return the final state, the last value of `watch`. Fetches run on this thread.
 
     Raises:
         PollTimeoutError: the deadline passed; `last` is the last state.
@@ -105,7 +105,7 @@ async def poll_async(
     deadline: float | None = None,
     backoff: Backoff | None = None,
 ) -> T:
-    """Give the final state: `poll`, on asyncio and trio."""
+    """Return the final state: `poll`, on asyncio and trio."""
     return await watch_async(fetch, until=until, interval=interval, deadline=deadline, backoff=backoff)
 
 
@@ -137,17 +137,17 @@ def observe_async(
 
 
 def thread_origin() -> Root:
-    """The origin of a cold stream whose subscriptions each get a thread of their own."""
+    """The origin of a cold stream. Each subscription gets its own thread."""
     return _ThreadOrigin()
 
 
 def loop_origin() -> Root:
-    """The origin of a cold stream whose subscriptions live on the event loop that runs where they are made."""
+    """The origin of a cold stream. Each subscription lives on the event loop that runs when it is made."""
     return _LoopOrigin()
 
 
 class _Function(Generic[R]):
-    """A function as a Fetch. All subscriptions share it, and nothing can break it off."""
+    """A function as a Fetch. All subscriptions share it, and it cannot be stopped."""
 
     def __init__(self, fetch: Callable[[], R]) -> None:
         self._fetch = fetch
@@ -156,11 +156,11 @@ class _Function(Generic[R]):
         return self._fetch()
 
     def close(self) -> None:
-        """Nothing to break off."""
+        """Do nothing: a function cannot be stopped."""
 
 
 class _Origin:
-    """The origin of a watch. Its log stays empty, because each subscription polls for itself."""
+    """The origin of a watch. Its log stays empty, because each subscription sends its own fetches."""
 
     def __init__(self) -> None:
         self.log: HotLog[Any] = HotLog()
@@ -177,7 +177,7 @@ class _ThreadOrigin(_Origin):
 
 
 class _LoopOrigin(_Origin):
-    """Subscriptions live on the event loop that runs where they are made."""
+    """Subscriptions live on the event loop that runs when they are made."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -187,26 +187,26 @@ class _LoopOrigin(_Origin):
     def scheduler(self) -> abc.SchedulerBase | None:
         try:
             return loop_scheduler(current_event_loop())
-        except RuntimeError:  # a stream that needs a loop says so itself
+        except RuntimeError:  # a stream that needs a loop raises its own error
             return None
 
 
 class _Driver:
-    """What a loop over an asynchronous watch asks of its event loop. The subscription drives itself."""
+    """The driver of a loop over an asynchronous watch. It does nothing, because the subscription drives itself."""
 
     gated = False
 
     async def advance(self, position: int) -> None:
-        """Nothing to read."""
+        """Do nothing: there is nothing to read."""
 
     async def connect(self) -> None:
-        """Nothing to read."""
+        """Do nothing: there is nothing to read."""
 
     async def deliver(self, upto: int) -> None:
-        """No handlers to serve."""
+        """Do nothing: there are no handlers."""
 
     async def settle(self) -> None:
-        """No connection to give back."""
+        """Do nothing: there is no connection."""
 
     def waker(self) -> LoopWaker:
         """An alarm that any thread can set off."""

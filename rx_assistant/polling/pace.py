@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 DEFAULT = 1.0
-"""Seconds, where neither the caller nor the server says anything."""
+"""Seconds, if neither the caller nor the server sets an interval."""
 
 HEADER = "openai-poll-after-ms"
 
@@ -29,9 +29,9 @@ class Polled(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Intervals that grow by `factor` after each reply up to `cap` seconds, each shortened by up to `jitter` of it.
+    """Intervals that grow by `factor` after each reply, up to `cap` seconds.
 
-    `jitter` is a share, 0 to 1; `random` gives [0, 1).
+    Each interval is shortened by a random part, at most `jitter` of it (0 to 1). `random` returns a number in [0, 1).
     """
 
     factor: float = 1.5
@@ -52,7 +52,7 @@ class Backoff:
 class PollSettings:
     """How to poll: seconds between two fetches, how that interval grows, and seconds until PollTimeoutError.
 
-    `interval=None` follows the server, and uses 1 s where the server says nothing. `deadline=None` has no limit.
+    `interval=None` follows the server, and uses 1 s if the server sets no interval. `deadline=None` has no limit.
     """
 
     interval: float | None = None
@@ -80,7 +80,7 @@ class Pace:
         self._next = DEFAULT if settings.interval is None else settings.interval
 
     def after(self, polled: Polled[Any]) -> float:
-        """Seconds from this reply to the next fetch. An interval in the settings wins over the server's wish."""
+        """Seconds from this reply to the next fetch. An interval in the settings takes precedence over the server's."""
         asked = polled.poll_after if self._follows_server else None
         if asked is not None and _is_wait(asked):
             return float(asked)

@@ -1,4 +1,4 @@
-"""Fetched objects of a run → the frames that its stream would have sent since the fetch before."""
+"""Fetched objects of a run → the frames that its stream would have sent since the previous fetch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _T = TypeVar("_T", RunStep, Message)
 
 @dataclass(frozen=True, slots=True)
 class RunObjects:
-    """A run with its steps and messages, oldest first; the run was fetched first, so that the others are no older."""
+    """A run with its steps and messages, oldest first. The run was fetched first, so the others are not older."""
 
     run: Run
     steps: Sequence[RunStep] = ()
@@ -33,7 +33,7 @@ class RunObjects:
 
 
 class RunEventEncoder:
-    """Encodes what is new in the objects of a run, fetch after fetch, beginning after `snapshot`.
+    """Encodes the changes between two fetches of a run's objects, beginning after `snapshot`.
 
     With `answered`, the ids of the calls whose outputs were submitted, the events begin at that submission. Steps
     before the step with those calls belong to an earlier stream. So do steps before the first step in the snapshot.
@@ -46,7 +46,7 @@ class RunEventEncoder:
         self._answered_step: str | None = None
 
     def encode(self, found: RunObjects) -> bytes:
-        """The frames of what is new, empty if nothing is. The frames of a final state end with `done`."""
+        """The frames of the changes, empty if nothing has changed. The frames of a final state end with `done`."""
         steps = self._of_this_stream(_ascending(found.steps))
         events = self._events(found.run, steps, _messages_of(found, steps))
         for event in events:
@@ -78,7 +78,7 @@ class RunEventEncoder:
         return event
 
     def _is_stale(self, run: Run) -> bool:
-        """Whether the server still shows the run as it was before it received the submitted outputs."""
+        """Whether the server still shows the state before it received the submitted outputs."""
         action = run.required_action if run.status == "requires_action" else None
         calls = models_in(inside(action, "submit_tool_outputs", "tool_calls"))
         return any(call.id in self._answered for call in calls)
@@ -101,7 +101,7 @@ def _calls_of(step: RunStep) -> set[str]:
 
 
 def _messages_of(found: RunObjects, steps: Sequence[RunStep]) -> list[Message]:
-    """The messages of these steps, and the messages of the run that no step names."""
+    """The messages that these steps name, and the messages of the run that no step names."""
     theirs, all_steps = _message_ids(steps), _message_ids(found.steps)
     messages = _ascending(found.messages)
     return [
@@ -116,7 +116,7 @@ def _message_ids(steps: Iterable[RunStep]) -> set[str]:
 
 
 def _ascending(items: Sequence[_T]) -> Sequence[_T]:
-    """Oldest first, also from servers that ignore `order`."""
+    """Oldest first, even from servers that ignore `order`."""
     ends = (items[0].created_at, items[-1].created_at) if len(items) > 1 else ()
     newest_first = len(ends) > 1 and all(isinstance(end, int | float) for end in ends) and ends[0] > ends[1]
     return items[::-1] if newest_first else items

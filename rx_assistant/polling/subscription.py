@@ -10,9 +10,9 @@ There is at most one timer and at most one fetch, because each reply schedules t
 own, and nothing is compared with the time of day. The scheduler gets every wait as a duration, so a virtual clock
 makes it exact, and setting the wall clock changes nothing.
 
-The deadline is a timer of its own. It is set before the first fetch, so that it wins a tie. It may fire during a fetch:
-then the fetch is broken off. It may fire while an observer receives a state on another thread: then the error waits
-until the observer returns (`_late`), so that signals stay serial (C10, C11).
+The deadline is a separate timer. It is set before the first fetch, so that it wins a tie. It may fire during a fetch:
+then the fetch is stopped. It may fire while an observer receives a state on another thread: then the error waits until
+the observer returns (`_late`), so that signals stay serial (C10, C11).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class OwnThreadScheduler(StreamScheduler):
-    """Runs its actions on one daemon thread of its own, which lives only while an action is pending."""
+    """Runs its actions on its own daemon thread, which lives only while an action is pending."""
 
     def __init__(self) -> None:
         timers = Timers()
@@ -50,7 +50,7 @@ def _drop(_: object) -> None:
 
 
 class PollSubscription(abc.DisposableBase, Generic[T]):
-    """What both faces share. They differ in how they fetch."""
+    """The common part of both faces. They differ in how they fetch."""
 
     def __init__(
         self, plan: Plan[T, Any], down: Subscriber[T], scheduler: abc.SchedulerBase, *, reachable: bool
@@ -85,7 +85,7 @@ class PollSubscription(abc.DisposableBase, Generic[T]):
         return True
 
     def dispose(self) -> None:
-        """Stop at once: no further fetch, and the one under way is broken off. Idempotent, from any thread."""
+        """Stop at once: end the active fetch, and start no other one. Idempotent, from any thread."""
         with self._mutex:
             over, self._over = self._over, True
         if not over:
@@ -98,7 +98,7 @@ class PollSubscription(abc.DisposableBase, Generic[T]):
             self._timer.disposable = self._scheduler.schedule_relative(max(seconds, 0.0), self._due)
 
     def _due(self, *_: object) -> abc.DisposableBase | None:
-        """It is time to fetch."""
+        """Fetch now."""
         raise NotImplementedError  # each face fetches in its own way
 
     def _take(self, polled: Polled[T], came: datetime) -> None:
@@ -119,7 +119,7 @@ class PollSubscription(abc.DisposableBase, Generic[T]):
             self._schedule(wait - min(max(took, 0.0), wait))
 
     def _deliver(self, value: T) -> bool:
-        """Give the observer a state; True if it is still subscribed. Its own exception unsubscribes it (C5, C7)."""
+        """Pass a state to the observer; True if it is still subscribed. Its own exception unsubscribes it (C5, C7)."""
         down = self._down
         with self._mutex:
             if self._over:
@@ -219,12 +219,12 @@ class SyncPollSubscription(PollSubscription[T]):
         return Disposable(TIMERS.call_later(seconds, self._expire_on_a_thread))
 
     def _expire_on_a_thread(self) -> None:
-        """Use a fresh thread: our own may be stuck in a fetch, and observers must not run on the timer thread."""
+        """Use a new thread: the other may be blocked in a fetch, and observers must not run on the timer thread."""
         threading.Thread(target=self._expire, name="rx-assistant-deadline", daemon=True).start()
 
 
 class AsyncPollSubscription(PollSubscription[T]):
-    """Fetches in a task of its own, on the subscriber's event loop."""
+    """Fetches in its own task, on the subscriber's event loop."""
 
     def __init__(
         self,

@@ -51,7 +51,7 @@ class UploadCounter:
 
     @property
     def progress(self) -> UploadProgress:
-        """The counts as they are now."""
+        """The current counts."""
         with self._lock:
             return UploadProgress(self._done, len(self._sent), sum(self._sent), self._total)
 
@@ -69,14 +69,14 @@ class UploadCounter:
         self._changed()
 
     def stop(self) -> None:
-        """Let the next read of every file fail."""
+        """Make the next read of every file fail."""
         self._stopped = True
 
     def _read_to(self, number: int, position: int) -> None:
         if self._stopped:
             raise UploadStopped
         with self._lock:
-            if position <= self._sent[number]:  # a retry sends bytes that were counted already
+            if position <= self._sent[number]:  # a retry sends bytes that were already counted
                 return
             self._sent[number] = position
         self._changed()

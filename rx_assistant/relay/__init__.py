@@ -5,7 +5,7 @@
     late:       relay ──▶ catching_up ──▶ one compacted state, then tailing
     the producer dies: tailing ──▶ takeover ──▶ publishing
 
-`entries` are the units of a log and their cursors, `base` is what all relays have in common. Only `redis` imports the
+`entries` are the units of a log and their cursors, `base` is the common part of all relays. Only `redis` imports the
 redis package.
 """
 

@@ -1,4 +1,4 @@
-"""Relay: what producers and followers do with the log of runs that several processes share. It is the same for all."""
+"""Relay: the operations of producers and followers on a log of runs, the same for all kinds of relays."""
 
 from __future__ import annotations
 
@@ -60,8 +60,10 @@ class Relay(SyncBlock, RelayLog):
         The first subscribes to the stream and returns a Publication, which can be waited for. The second is an operator
         that publishes the events on their way. A run that requires action is paused: the stream of its next leg is
         published under the same key. A follower's cancel cancels the stream; `on_command` is called with all other
-        commands, on a thread of its own.
+        commands, each time on a new thread.
         """
+        if on_command is not None and not callable(on_command):
+            raise TypeError(f"on_command must be a function of a command, got {on_command!r:.60}")
         if isinstance(stream, str):
             return publishing(self._sender, checked_key(stream), on_command)
         if not isinstance(stream, Observable) or not isinstance(key, str):
@@ -112,18 +114,18 @@ class Relay(SyncBlock, RelayLog):
         resumer: Resumer | AsyncResumer | None,
         patience: float | None,
     ) -> Follower:
-        tail = Tail(self, self._hubs, key, position_of(after), patience, takes=resumer is not None)
+        tail = Tail(self, self._hubs, checked_key(key), position_of(after), patience, takes=resumer is not None)
         return Follower(self, self._sender, tail, catch_up, resumer)
 
     def tail(self, key: str, after: str | None = None, *, patience: float | None = None) -> Tail:
-        """The entries of a run from the place `after` a cursor, as they are written: for a `for` or `async for` loop.
+        """The entries of a run after a cursor, as they are written: for a `for` or `async for` loop.
 
         An entry holds the bytes of whole frames, and its cursor. A server may pass both on without decoding them.
         """
-        return Tail(self, self._hubs, key, position_of(after), patience)
+        return Tail(self, self._hubs, checked_key(key), position_of(after), patience)
 
     def close(self) -> None:
-        """Write what is pending, give up the runs that are being published, and end the followers."""
+        """Write all pending events, stop publishing, and end the followers."""
         self._closed.set()
         self._sender.close()
         self._hubs.close()

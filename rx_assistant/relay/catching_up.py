@@ -17,7 +17,7 @@ _PAGE = 128  # entries that are read at a time
 
 
 def caught_up(relay: RelayLog, key: str, end: int | None = None) -> tuple[list[StreamEvent], int]:
-    """The compacted events of what the relay has of a run, up to event number `end`; and the number of the next event.
+    """The events of a run in the relay, compacted, and the number of the next event.
 
     Raises:
         CursorExpiredError: the relay has dropped events that are not in the stored snapshot.

@@ -1,8 +1,8 @@
-"""What the log of a relay holds: entries of whole frames, numbered by the events before them.
+"""Entries of a relay's log: whole frames, numbered by the events before them.
 
 An event's number is its place in the run, counted from 0 over all legs and all producers. The id of an entry is
-`<number after its last event>-<generation>`: it does not depend on any clock. It is the cursor, too, from which a
-follower goes on. A cursor inside an entry is allowed.
+`<number after its last event>-<generation>`: it does not depend on any clock. It is also the cursor after which a
+follower continues. A cursor inside an entry is allowed.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Status: TypeAlias = Literal["open", "paused", "interrupted", "ended"]
-"""`paused`: the run requires action, and its next leg goes on. `interrupted`: the producer gave up."""
+"""`paused`: the run requires action, and its next leg will follow. `interrupted`: the producer has stopped early."""
 
 END_OF_FRAME = b"\n\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Some frames, one after the other: the events from number `start` to before number `end`.
+    """Some frames, one after the other: the events from number `start` up to, but without, number `end`.
 
     An entry without frames says that the state of the run has changed. `is_last`: the frame is `done` or an `error`.
     """
@@ -57,7 +57,7 @@ class RelayState:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What a follower asks the producer to do, such as `Command("cancel")`; `data` is plain JSON."""
+    """A request of a follower to the producer, such as `Command("cancel")`; `data` is plain JSON."""
 
     type: str
     data: object = None
@@ -80,9 +80,11 @@ def cursor_at(position: int, generation: int) -> str:
 
 
 def position_of(cursor: str | None) -> int:
-    """The number of the event after the cursor; 0 without a cursor. ValueError for text that is not a cursor."""
+    """The number of the event after the cursor; 0 without a cursor. ValueError or TypeError for any other value."""
     if cursor is None:
         return 0
+    if not isinstance(cursor, str):
+        raise TypeError(f"after must be a cursor of the relay, a text such as '17-0', got {cursor!r:.60}")
     number, dash, generation = cursor.partition("-")
     if not (dash and number.isdecimal() and generation.isdecimal() and cursor.isascii() and len(cursor) <= 40):
         raise ValueError(f"a cursor must be '<number>-<generation>', as a relay gives it, got {cursor!r:.60}")

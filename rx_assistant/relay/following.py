@@ -10,6 +10,7 @@ import anyio
 import anyio.to_thread
 
 from rx_assistant.events import frame
+from rx_assistant.hot import HotLog
 from rx_assistant.relay.catching_up import caught_up
 from rx_assistant.relay.entries import Command, cursor_at
 from rx_assistant.relay.takeover import is_async, take, take_async
@@ -26,7 +27,7 @@ _POLICIES = ("replay", "on_idle", "idle_grace", "on_subscribe", "max_pending", "
 
 
 class Follower:
-    """One reader of a run: where it begins, what it gets first, and how it takes over."""
+    """One reader of a run: its first position, its first events, and how it takes over."""
 
     def __init__(
         self,
@@ -141,7 +142,7 @@ class AsyncFollowedBody:
 
 
 def _on_a_loop(follower: Follower) -> Any:
-    """The takeover as a coroutine function; the one of a synchronous client runs on a worker thread."""
+    """The takeover as a coroutine function. A synchronous client's takeover runs on a worker thread."""
     found = follower.takes()
     if found is None or follower.is_async:
         return found
@@ -159,18 +160,17 @@ def _checked(policies: dict[str, Any]) -> dict[str, Any]:
     return policies
 
 
-class FollowedStream(AssistantStream):
-    """The stream of a run that another process publishes. `cancel()` asks the producer to cancel the run."""
+class _Followed:
+    """The places in a followed run, on threads and on event loops."""
 
-    def __init__(self, follower: Follower, policies: dict[str, Any]) -> None:
-        super().__init__(lambda: FollowedBody(follower), post_cancel=self._ask_to_cancel, **_checked(policies))
-        self._follower = follower
+    log: HotLog[Any]
+    _follower: Follower
 
     @property
     def cursor(self) -> str | None:
-        """The place after the current event: `relay.follow(key, after=cursor)` goes on there.
+        """The place after the current event: `relay.follow(key, after=cursor)` continues there.
 
-        None inside the compacted state that `catch_up="snapshot"` begins with: such a follower begins anew.
+        None inside the compacted state that `catch_up="snapshot"` begins with: such a follower begins again.
         """
         return self._follower.cursor_after(self.log.shown[0] + 1)
 
@@ -181,12 +181,20 @@ class FollowedStream(AssistantStream):
         """
         return self._follower.number_after(events)
 
+
+class FollowedStream(_Followed, AssistantStream):
+    """The stream of a run that another process publishes. `cancel()` asks the producer to cancel the run."""
+
+    def __init__(self, follower: Follower, policies: dict[str, Any]) -> None:
+        super().__init__(lambda: FollowedBody(follower), post_cancel=self._ask_to_cancel, **_checked(policies))
+        self._follower = follower
+
     def _ask_to_cancel(self, _run_id: str, _thread_id: str) -> Run:
         self._follower.relay.send(self._follower.key, Command("cancel"))
         return cast("Run", self._arrived().run)
 
 
-class FollowedAsyncStream(AsyncAssistantStream):
+class FollowedAsyncStream(_Followed, AsyncAssistantStream):
     """The same for asyncio and trio."""
 
     def __init__(self, follower: Follower, policies: dict[str, Any]) -> None:
@@ -195,21 +203,6 @@ class FollowedAsyncStream(AsyncAssistantStream):
 
         super().__init__(open, post_cancel=self._ask_to_cancel, **_checked(policies))
         self._follower = follower
-
-    @property
-    def cursor(self) -> str | None:
-        """The place after the current event: `relay.follow_async(key, after=cursor)` goes on there.
-
-        None inside the compacted state that `catch_up="snapshot"` begins with: such a follower begins anew.
-        """
-        return self._follower.cursor_after(self.log.shown[0] + 1)
-
-    def number_after(self, events: int) -> int | None:
-        """How many events of the run there are before event number `events` of this stream; None if it has no number.
-
-        The events of the compacted state have none.
-        """
-        return self._follower.number_after(events)
 
     async def _ask_to_cancel(self, _run_id: str, _thread_id: str) -> Run:
         relay, key = self._follower.relay, self._follower.key

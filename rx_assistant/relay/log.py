@@ -1,4 +1,4 @@
-"""The operations on the log of runs that each kind of relay has in its own way, and its settings.
+"""The operations on a log of runs, which each kind of relay implements, and their settings.
 
 They are called from any thread. Those of a relay over a network wait for the network, and raise RelayError.
 """
@@ -13,7 +13,7 @@ from rx_assistant.errors import RelayError
 from rx_assistant.relay.entries import Command, Entry, RelayState
 
 Outcome: TypeAlias = Literal["ok", "fenced", "ended", "behind", "lost"]
-"""What became of a write. `behind`: the relay lacks events before it. `lost`: it has no such run any more."""
+"""The outcome of a write. `behind`: the relay lacks events before it. `lost`: the relay has lost the run."""
 
 
 class Write(NamedTuple):
@@ -32,7 +32,7 @@ class Write(NamedTuple):
 
 
 class RelayLog(ABC):
-    """The log of runs that several processes share. `Relay` says what the settings mean."""
+    """The log of runs that several processes share. `Relay` documents the settings."""
 
     is_remote: bool = True
 
@@ -48,12 +48,18 @@ class RelayLog(ABC):
         max_pending: int,
     ) -> None:
         for name, value in (("lease", lease), ("ttl", ttl)):
-            if not value > 0:
+            if not (isinstance(value, int | float) and value > 0):
                 raise ValueError(f"{name} must be a number of seconds above 0, got {value!r}")
-        if not flush_interval >= 0:
+        if not (isinstance(flush_interval, int | float) and flush_interval >= 0):
             raise ValueError(f"flush_interval must be a number of seconds, 0 or more, got {flush_interval!r}")
-        for name, size in (("max_entries", max_entries), ("max_batch_bytes", max_batch_bytes)):
-            if not size >= 1:
+        sizes = {
+            "max_entries": max_entries,
+            "max_batch_bytes": max_batch_bytes,
+            "max_event_bytes": max_event_bytes,
+            "max_pending": max_pending,
+        }
+        for name, size in sizes.items():
+            if not (isinstance(size, int) and size >= 1):
                 raise ValueError(f"{name} must be at least 1, got {size!r}")
         self.lease = lease
         self.ttl = ttl
@@ -81,7 +87,7 @@ class RelayLog(ABC):
 
     @abstractmethod
     def release(self, key: str, generation: int, status: Literal["paused", "interrupted"], reason: str = "") -> Outcome:
-        """Stop to be the producer of a run that has not ended."""
+        """Stop being the producer of a run that has not ended."""
 
     @abstractmethod
     def beat(self, key: str, generation: int) -> Outcome:
@@ -101,7 +107,7 @@ class RelayLog(ABC):
 
     @abstractmethod
     def accept(self, key: str, number: object) -> bool:
-        """Take a command away, to carry it out; False if it was taken before."""
+        """Take a command in order to carry it out; False if it was already taken."""
 
     @abstractmethod
     def store_snapshot(self, key: str, generation: int, position: int, frames: bytes) -> Outcome:
@@ -115,7 +121,7 @@ class RelayLog(ABC):
     def listen(self, key: str, position: int | None, take: Callable[[list[Any]], None]) -> Callable[[], None]:
         """Call `take` with each new entry of a run from `position` on; without one, with its commands.
 
-        A command comes as a pair: what `accept` wants, and the command.
+        A command comes as a pair: its number, for `accept`, and the command.
 
         Returns the function that stops it.
         """

@@ -56,8 +56,9 @@ class MemoryRelay(Relay):
             flush_interval=0.0,
             max_batch_bytes=64 * 1024,
             max_event_bytes=max_event_bytes,
-            max_pending=max(16 * 2**20, max_event_bytes),
+            max_pending=16 * 2**20,
         )
+        self.max_pending = max(self.max_pending, max_event_bytes)
         self._runs: dict[str, _Run] = {}
         self._mutex = threading.RLock()
         self._listeners: dict[tuple[str, bool], list[Callable[[list[Any]], None]]] = {}

@@ -4,9 +4,9 @@
                           ▲                                                 │
                           └────────────────── commands ◀────────────────────┘
 
-A Publication never blocks its stream: it stores frames, and the one thread of the Sender writes what all publications
-of the relay hold. Every write names the number of its first event, so that writing again after a broken connection
-changes nothing. A relay in memory is written to at once.
+A Publication never blocks its stream: it stores frames, and the one thread of the Sender writes the frames of all
+publications. Every write names the number of its first event, so that writing again after a broken connection changes
+nothing. A relay in memory is written to at once.
 
     claim ──▶ append … ──▶ seal       the stream has ended well, or with the server's `error` event
                       ├──▶ release    the run requires action (paused), or the stream broke off (interrupted)
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from rx_assistant.relay.log import Outcome, RelayLog
 
 OnCommand: TypeAlias = Callable[[Command], object]
-"""Is called with each command of a follower, on a thread of its own."""
+"""A function that is called with each command of a follower, on a new thread."""
 
 _log = logging.getLogger("rx_assistant")
 _DONE: Final = frame(DoneEvent())
@@ -61,9 +61,9 @@ _URGENT: Final = frozenset(
 
 
 class Publication:
-    """One stream that is being published: an observer of it, and a disposable that gives the run up.
+    """One stream that is being published: an observer of it, and a disposable that stops publishing.
 
-    `generation` is 0 until the relay has accepted the stream. `error` says why publishing has failed.
+    `generation` is 0 until the relay has accepted the stream. `error` is the reason if publishing has failed.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Publication:
         self._sender = sender
         self._relay = sender.relay
         self._source = None if source is None else weakref.ref(source)
-        self._keep: object = None  # a stream that nothing else refers to
+        self._keep: object = None  # keeps a stream alive that nothing else refers to
         self._on_command = on_command
         self._base: int | None = None  # the number of the stream's first event
         self._written = 0  # how many events of the stream are in the relay
@@ -101,7 +101,7 @@ class Publication:
         return self
 
     def join(self) -> Publication:
-        """Let the sender write what this observer is given."""
+        """Write the events that this observer gets."""
         self._sender.add(self)
         return self
 
@@ -134,7 +134,7 @@ class Publication:
             self._end(Write("seal", (_DONE,)))
 
     def on_error(self, error: Exception) -> None:
-        """The server has ended the run with an `error` event, or the stream has broken off: another may take over."""
+        """The server has ended the run with an `error` event; or the stream has broken, so another may take over."""
         if isinstance(error, ServerErrorEvent) and error.event is not None:
             self._end(Write("seal", (frame(error.event),)))
         else:
@@ -146,7 +146,7 @@ class Publication:
         self._last_run = self._last_run or last_run
 
     def dispose(self) -> None:
-        """Stop publishing. What is pending is written; then another process may take over."""
+        """Stop publishing. Pending events are written; then another process may take over."""
         self._unsubscribe()
         self._end(Write("release", ("interrupted", "the producer has stopped publishing")))
         self._stop_commands()
@@ -175,13 +175,13 @@ class Publication:
             self._sender.wake(self, urgent=True)
 
     def _give_up(self, error: Exception) -> None:
-        """Stop with an error of this stream's. The relay can be told."""
+        """Stop because of an error of this stream. The relay gets the reason."""
         self.error = error
         self._unsubscribe()
         self.on_error(error)
 
     def _fail(self, error: Exception) -> None:
-        """Stop at once. The relay cannot be told."""
+        """Stop at once, without writing the reason to the relay."""
         if self._over:
             return
         self.error = error
@@ -221,7 +221,7 @@ class Publication:
         self._listen()
 
     def next_write(self) -> Write | None:
-        """What is to be written next; None if nothing is."""
+        """The next write; None if nothing is pending."""
         if self._over or self._base is None:
             return None
         batch: list[bytes] = []
@@ -241,7 +241,7 @@ class Publication:
         return Write(ending.operation, (self.key, self.generation, *place, *ending.arguments))
 
     def written(self, write: Write, outcome: Outcome) -> None:
-        """Take the outcome of a write."""
+        """Process the outcome of a write."""
         if outcome in ("lost", "behind"):
             self._restore()
         elif outcome == "fenced" and write.operation != "release":
@@ -262,7 +262,7 @@ class Publication:
         return (self._base or 0) + self._written
 
     def beat(self) -> Write | None:
-        """A sign of life; None before the relay has accepted the stream."""
+        """A write that gives a sign of life; None before the relay has accepted the stream."""
         return Write("beat", (self.key, self.generation)) if self.generation and not self._over else None
 
     def _restore(self) -> None:
@@ -320,7 +320,7 @@ class Publication:
             stop()
 
     def _take_commands(self, commands: list[Any]) -> None:
-        """Carry out commands, each on a thread of its own, if this is still the producer."""
+        """Carry out commands, each on a new thread, if this is still the producer."""
         for number, command in commands:
             thread = threading.Thread(
                 target=self._obey, args=(number, command), name="rx-assistant-command", daemon=True
@@ -343,7 +343,7 @@ class Publication:
 
 
 class Sender:
-    """The thread that writes for all publications of a relay, and gives their signs of life. It ends with the last."""
+    """The thread that writes for all publications of a relay, and gives their signs of life, until the last ends."""
 
     def __init__(self, relay: RelayLog) -> None:
         self.relay = relay
@@ -369,7 +369,7 @@ class Sender:
         self.wake(publication, urgent=True)
 
     def remove(self, publication: Publication) -> None:
-        """A publication is over."""
+        """A publication has ended."""
         self._active.pop(publication, None)
         self._dirty.pop(publication, None)
         if not self._active:
@@ -388,7 +388,7 @@ class Sender:
             self._sleepers.wake()
 
     def close(self) -> None:
-        """Write what is pending, and give up every run."""
+        """Write all pending events, and stop publishing every run."""
         self._closing = True
         publications = tuple(self._active)
         for publication in publications:
@@ -431,7 +431,7 @@ class Sender:
             return False
 
     def _round(self) -> None:
-        """Claim what is new, give the signs of life that are due, and write until nothing is pending."""
+        """Claim new runs, give the signs of life that are due, and write until nothing is pending."""
         left: dict[Publication, None] = {}
         for publication in tuple(self._dirty):  # taken out before their frames are looked at, so that none is missed
             self._dirty.pop(publication, None)
@@ -467,7 +467,7 @@ class Sender:
 
     @staticmethod
     def _apart(publication: Publication, action: Callable[[], None]) -> None:
-        """Do what concerns one publication. It fails alone, unless the relay cannot be reached."""
+        """Do the work of one publication. An error ends only this publication, unless the relay cannot be reached."""
         try:
             action()
         except RelayConnectionError:

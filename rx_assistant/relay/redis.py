@@ -1,8 +1,8 @@
-"""The relay of many processes: Redis Streams, on one server or a cluster; Valkey has all that is used.
+"""The relay of many processes: Redis Streams, on one server or a cluster. Valkey works too.
 
 Two connections in each process, however many runs and followers: one reads the news of all runs in one blocking XREAD,
-the other does everything else. XREAD cannot read keys of several slots, so in a cluster each shard, a hash tag that the
-runs are spread over, has a reading connection as soon as one of its runs is followed.
+the other does everything else. XREAD cannot read keys of several slots, so in a cluster each shard has a reading
+connection while one of its runs is followed. A shard is one of the hash tags that the runs are spread over.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class RedisRelay(Relay):
     """Runs that any process with access to the Redis server or cluster at `url` can follow. See `Relay`.
 
     Needs `pip install 'rx_assistant[redis]'`. The keys begin with `prefix`. In a cluster, runs are spread over `shards`
-    hash tags. `redis_options` go to the redis package's client. Make a relay in each process, after it was forked.
+    hash tags. `redis_options` go to the redis package's client. Create a relay in each process, after the fork.
     """
 
     def __init__(
@@ -73,10 +73,7 @@ class RedisRelay(Relay):
             max_event_bytes=max_event_bytes,
             max_pending=max_pending,
         )
-        if "{" in prefix or "}" in prefix:
-            raise ConfigurationError(f"prefix must not contain braces, got {prefix!r}")
-        if shards < 1:
-            raise ConfigurationError(f"shards must be at least 1, got {shards!r}")
+        _check_keys(prefix, shards)
         _check_url(url)
         self._url = url
         self._prefix = prefix
@@ -377,13 +374,22 @@ class _Reader:
             return
         with self._lock:
             takes = self._takes.get(name, ())
-            if self.places.get(name) == places[name]:  # else it is watched anew, from another place
+            if self.places.get(name) == places[name]:  # otherwise it is watched again, from another place
                 self.places[name] = last
         for take in takes:
             try:
                 take(found)
             except Exception:  # the thread serves other runs, too
                 _log.exception("news of the key %r cannot be read", name)
+
+
+def _check_keys(prefix: object, shards: object) -> None:
+    if not isinstance(prefix, str):
+        raise ConfigurationError(f"prefix must be a text, got {prefix!r}")
+    if "{" in prefix or "}" in prefix:
+        raise ConfigurationError(f"prefix must not contain braces, got {prefix!r}")
+    if not (isinstance(shards, int) and shards >= 1):
+        raise ConfigurationError(f"shards must be at least 1, got {shards!r}")
 
 
 def _check_url(url: str) -> None:
@@ -398,7 +404,7 @@ def _check_url(url: str) -> None:
 
 
 def _refused(error: Exception, key: str) -> RelayError:
-    """The error for a refusal. A key that holds something else stays so; all other causes can go away."""
+    """The error for a refusal. A key that another program uses is a permanent cause; all others are temporary."""
     if str(error).startswith("WRONGTYPE"):
         return RelayError(f"run {key!r}: another program uses a key of this run: {error}", key)
     return RelayConnectionError(f"the relay refused: {error}", key)

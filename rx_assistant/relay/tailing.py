@@ -1,12 +1,12 @@
-"""Following the log of a run: the entries as they are written, and the question whether the producer is alive.
+"""Follows the log of a run: gives its entries as they are written, and watches whether the producer is alive.
 
     relay ──new entries──▶ Hub ──offer──▶ Tail ──▶ one follower
                             one per run    │
                             and process    └── reads the entries itself where it is behind
 
 A relay listens once for each run, whatever the number of followers in the process. A Tail holds a few entries at most:
-a slow follower falls behind and later reads from the relay at its own pace. Entries are numbered, so that a Tail sees
-every gap: what the relay has dropped ends it with CursorExpiredError.
+a slow follower falls behind and later reads from the relay at its own pace. Entries are numbered, so a Tail sees every
+gap: if the relay has dropped entries, it ends with CursorExpiredError.
 
 Several drivers may be needed (threads, event loops). `poll()` decides, and the drivers act and wait:
 
@@ -67,7 +67,7 @@ class Hubs:
         return hub
 
     def leave(self, tail: Tail) -> None:
-        """A tail needs nothing more. The last one stops the hub."""
+        """A tail has ended. The last one stops the hub."""
         with self._lock:
             hub = self._hubs.get(tail.key)
             if hub is None:
@@ -87,7 +87,7 @@ class Hubs:
 
 
 class Hub:
-    """What the tails of one run in one process share."""
+    """The common part of all tails of one run in one process."""
 
     def __init__(self, relay: RelayLog, key: str, latest: int) -> None:
         self.latest = latest  # the number of events that are known to be in the log
@@ -99,14 +99,14 @@ class Hub:
         self.stop = relay.listen(key, latest, self._take)
 
     def state(self) -> RelayState | None:
-        """The state of the run, as one of the tails has asked for it a short time ago."""
+        """The state of the run, which one of the tails has read a short time ago."""
         now = time.monotonic()
         if now - self._asked > self._relay.lease / 8:
             self._state, self._asked = self._relay.state(self._key), now
         return self._state
 
     def forget(self) -> None:
-        """Ask for the state again."""
+        """Read the state again."""
         self._asked = -1e9
 
     def _take(self, entries: list[Entry]) -> None:
@@ -149,11 +149,11 @@ class Tail:
         self._known = False  # whether the run was ever seen
         self._is_dead = False  # whether the producer was dead at the last look
         self._due = 0.0  # when to look at the state of the run
-        self._idle_until = 0.0  # until then it is no use to read a page
+        self._idle_until = 0.0  # until then reading a page is useless
         self._since: float | None = None  # since when the run is unknown, its producer dead or the relay out of reach
 
     def begin_at(self, position: int, generation: int) -> None:
-        """Begin at another place; before the first entry was asked for."""
+        """Begin at another place. Only before the first entry is requested."""
         self.position = self._next = position
         self.generation = generation
 
@@ -204,7 +204,7 @@ class Tail:
     # -- the decision --------------------------------------------------------------------------------------------
 
     def poll(self) -> Entry | Step | None:
-        """What comes next; see the module's text."""
+        """The next step; see the module's text."""
         if self._closed or self._ended:
             return None
         with self._lock:
@@ -234,7 +234,7 @@ class Tail:
         return max(due - now, 0.001)
 
     def act(self, step: Step) -> Step | None:
-        """Do a LOAD or CHECK, which may wait for the relay. Returns TAKE if a takeover is to be tried."""
+        """Do a LOAD or CHECK, which may wait for the relay. Returns TAKE if this follower should try to take over."""
         try:
             if step == LOAD:
                 self._load()
@@ -281,7 +281,7 @@ class Tail:
         )
 
     def _check(self) -> Step | None:
-        """Ask for the state of the run, and act on it."""
+        """Read the state of the run, and act on it."""
         if self._hub is None:
             state = self._relay.state(self.key)
             self._hub = self._hubs.join(self, self.position if state is None else state.count)
@@ -304,7 +304,7 @@ class Tail:
             self._due = time.monotonic() + lease / 2
             return None
         self._is_dead = True
-        if self._next < state.count:  # first what the dead producer has written
+        if self._next < state.count:  # first the entries that the dead producer has written
             self._due = time.monotonic() + lease / 4
             return None
         if self._attempts:
@@ -318,7 +318,7 @@ class Tail:
     def _note(self, count: int) -> None:
         assert self._hub is not None
         if self._idle_until > time.monotonic():
-            self._hub.latest = count  # the log was lost: what was known of it is no longer true
+            self._hub.latest = count  # the log was lost, so the known positions are no longer valid
         self._hub.latest = max(self._hub.latest, count)
 
     def _miss(self) -> None:
@@ -338,12 +338,12 @@ class Tail:
         return now - self._since >= limit
 
     def _suffer(self, what: str, limit: float, cause: Exception | None = None) -> None:
-        """Wait for a change for the better, for `limit` seconds at most."""
+        """Wait at most `limit` seconds for the producer or the relay to return."""
         if self._patience_is_over(limit):
             raise StreamInterruptedError(f"run {self.key!r} was interrupted: {what}") from cause
 
     def take_over(self, take: Callable[[int], bool]) -> None:
-        """Try to become the producer, after the one that has died."""
+        """Try to become the producer in place of the dead one."""
         assert self._hub is not None
         take(self._generation_of_dead)
         self._hub.forget()
@@ -365,7 +365,7 @@ class Tail:
 
     @property
     def poll_is_due(self) -> bool:
-        """Whether `poll()` would say something else than WAIT."""
+        """Whether `poll()` would return anything but WAIT."""
         if self._closed or self._queue or self._due <= time.monotonic():
             return True
         return self._hub is not None and self._hub.latest > self._next and time.monotonic() >= self._idle_until

@@ -1,7 +1,7 @@
-"""Taking over the run of a producer that has died: ask the server for the run, and publish only what is missing.
+"""Takes over the run of a dead producer: fetches the run from the server, and publishes only the missing events.
 
-Exactly one of all followers takes over, because the relay gives a generation to one claim only. What it publishes are
-the events between the state that the log shows and the objects on the server, as for a stream that resumes by polling.
+Exactly one of all followers takes over, because the relay gives a generation to one claim only. It publishes the events
+that lead from the state in the log to the objects on the server, as a stream that resumes by polling does.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Resumer(Protocol):
-    """Asks the server of a run what a snapshot does not show yet. `AssistantClient` does."""
+    """Fetches the events of a run that a snapshot does not show yet. `AssistantClient` implements it."""
 
     def missing_events(self, run_id: str, thread_id: str, snapshot: RunSnapshot) -> Body:
         """The frames of the events after `snapshot`, until the run has ended or requires action."""
@@ -36,7 +36,7 @@ class Resumer(Protocol):
 
 
 class AsyncResumer(Protocol):
-    """The same for event loops. `AsyncAssistantClient` does."""
+    """The same for event loops. `AsyncAssistantClient` implements it."""
 
     async def missing_events(self, run_id: str, thread_id: str, snapshot: RunSnapshot) -> AsyncBody:
         """The frames of the events after `snapshot`, until the run has ended or requires action."""
@@ -49,7 +49,7 @@ def is_async(resumer: Resumer | AsyncResumer) -> bool:
 
 
 def take(relay: RelayLog, sender: Sender, key: str, resumer: Resumer, generation: int) -> bool:
-    """Take over after the producer of that generation, on a thread of its own; False if another follower does."""
+    """Take over from the producer of that generation, on a new thread; False if another follower does."""
     state = relay.claim(key, taking=generation)
     if state is None:
         return False

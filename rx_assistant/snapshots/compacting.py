@@ -122,7 +122,7 @@ class Compactor:
         label: str | None,
         event: ThreadMessageDelta | ThreadRunStepDelta,
     ) -> None:
-        """The first text of a part or call, whose delta stays as it is if it says anything else."""
+        """The first text of a part or call, whose delta stays unchanged if it holds anything else."""
         texts = _Texts(owner, fragment, label)
         texts.text.write(fragment[-1])
         texts.is_kept = texts.event().json() == event.json()

@@ -263,7 +263,7 @@ class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEv
             PollTimeoutError: the run did not end in time. `last` is its last known state.
             RuntimeError: the stream did not come from a client, so no server can be asked.
         """
-        check_seconds("timeout", timeout)
+        check_seconds(timeout=timeout)
         wanted = [True]
         run: Run | None = None
         try:

@@ -59,10 +59,22 @@ def log_uncancelled(error: Exception) -> None:
     _log.log(level, "the run of an abandoned stream could not be cancelled: %s", error)
 
 
-def check_seconds(name: str, value: float | None) -> None:
-    """Raise ValueError for a wait that is not a number of seconds; None is none."""
-    if value is not None and not (isinstance(value, int | float) and value >= 0):
-        raise ValueError(f"{name} must be a number of seconds, 0 or more, got {value!r}")
+def check_seconds(**waits: float | None) -> None:
+    """Raise ValueError unless each value is None or a number of seconds, 0 or more. Names are those of the error."""
+    for name, value in waits.items():
+        if value is not None and not (isinstance(value, int | float) and value >= 0):
+            raise ValueError(f"{name} must be a number of seconds, 0 or more, got {value!r}")
+
+
+def _check_policies(replay: object, on_idle: object, on_subscribe: object, max_pending: object) -> None:
+    if replay not in ("all", "none"):
+        raise ValueError(f"replay must be 'all' or 'none', got {replay!r}")
+    if on_idle not in tuple(IDLE_SECONDS):
+        raise ValueError(f"on_idle must be 'detach', 'close' or 'cancel', got {on_idle!r}")
+    if on_subscribe not in (None, "wait", "connect"):
+        raise ValueError(f"on_subscribe must be 'wait' or 'connect', got {on_subscribe!r}")
+    if not isinstance(max_pending, int):
+        raise ValueError(f"max_pending must be a number of bytes, got {max_pending!r}")
 
 
 class StreamBase:
@@ -84,16 +96,8 @@ class StreamBase:
         decoding: Decoding | None,
         legs: Legs | None,
     ) -> None:
-        if replay not in ("all", "none"):
-            raise ValueError(f"replay must be 'all' or 'none', got {replay!r}")
-        if on_idle not in IDLE_SECONDS:
-            raise ValueError(f"on_idle must be 'detach', 'close' or 'cancel', got {on_idle!r}")
-        if on_subscribe not in (None, "wait", "connect"):
-            raise ValueError(f"on_subscribe must be 'wait' or 'connect', got {on_subscribe!r}")
-        check_seconds("cancel_wait", cancel_wait)
-        check_seconds("idle_grace", idle_grace)
-        if not isinstance(max_pending, int):
-            raise ValueError(f"max_pending must be a number of bytes, got {max_pending!r}")
+        _check_policies(replay, on_idle, on_subscribe, max_pending)
+        check_seconds(cancel_wait=cancel_wait, idle_grace=idle_grace)
         self.log: HotLog[Any] = HotLog(keep=replay == "all", max_pending=max_pending, on_idle=None)
         if on_idle != "detach":
             self.log.on_idle = self._idle  # keeps the stream alive: it must act when its last reader leaves

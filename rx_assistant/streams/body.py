@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-OPEN: Final[dict[int, object]] = {}
+OPEN_BODIES: Final[dict[int, object]] = {}
 """The open bodies, by `id()`. A stream that is collected closes its body. The stream must be finalised before the
 body's socket, which would warn too. So this reference keeps the body alive until it is closed."""
 

@@ -10,7 +10,15 @@ import logging
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from rx_assistant.errors import EventTooLargeError
-from rx_assistant.events import KINDS, DoneEvent, ErrorEvent, UnknownEvent, classify
+from rx_assistant.events import (
+    KINDS,
+    DoneEvent,
+    ErrorEvent,
+    ThreadMessageDelta,
+    ThreadRunStepDelta,
+    classify,
+    misnamed,
+)
 from rx_assistant.sse import Frame, SSEDecoder
 from rx_assistant.streams.recording import unfinished
 
@@ -19,6 +27,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("rx_assistant")
 _known = KINDS.get
+_DELTAS = frozenset((ThreadMessageDelta, ThreadRunStepDelta))
 
 
 Decoded: TypeAlias = "tuple[list[Kind], list[bytes], EventTooLargeError | None]"
@@ -33,7 +42,7 @@ class Decoding(Protocol):
         ...
 
     def end(self) -> Decoded:
-        """The events that only the end of the body completes. The last is `done` or `error` if the body proves it."""
+        """The events that the end of the body completes. The last is `done` or `error` if the body proves it."""
         ...
 
     def restart(self) -> None:
@@ -110,15 +119,19 @@ class AssistantsDecoding(FrameDecoding):
         return self._decoder.unread + b"\n" if pending is None else unfinished(*pending)
 
     def _classified(self, frames: list[Frame]) -> tuple[list[Kind], list[bytes]]:
-        """What `classify` makes of each frame; without a call for each where all names are known."""
+        """The result of `classify` for each frame; without a call for each if all names are known."""
         if len(frames) == 1:
             name, payload = frames[0]
             kind = _known(name)
             if kind is not None and b"\n" not in payload:
+                if kind not in _DELTAS and b".delta" in payload:
+                    self._warn_of_misnamed([kind], [payload])
                 return [kind], [payload]
         known = [_known(name) for name, _ in frames]
         payloads = [payload for _, payload in frames]
         if None not in known and b"\n" not in b"".join(payloads):
+            if not _DELTAS.issuperset(known):
+                self._warn_of_misnamed(cast("list[Kind]", known), payloads)
             return cast("list[Kind]", known), payloads
         pairs = [classify(*frame) for frame in frames]
         kinds, payloads = [kind for kind, _ in pairs], [payload for _, payload in pairs]
@@ -126,15 +139,18 @@ class AssistantsDecoding(FrameDecoding):
         return kinds, payloads
 
     def _warn_of_misnamed(self, kinds: list[Kind], payloads: list[bytes]) -> None:
-        """Log the first delta that came under an unknown name."""
+        """Log the first delta that came under another name."""
         for kind, payload in zip(kinds, payloads, strict=True):
+            if self._warned or kind in _DELTAS or b".delta" not in payload:
+                continue
             event = kind(payload)
-            if isinstance(event, UnknownEvent) and event.misnamed is not None and not self._warned:
+            word = misnamed(event)
+            if word is not None:
                 self._warned = True
                 _log.warning(
                     "event %r holds a %r: its name was corrupted on the way, and its content is missing from the text",
                     event.event,
-                    event.misnamed,
+                    word,
                 )
 
     def _begun(self) -> tuple[Kind | None, bytes]:

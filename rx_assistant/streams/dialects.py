@@ -99,7 +99,7 @@ class _Translating:
 
 
 class ChatDecoding(_Translating):
-    """A Chat Completions stream. `run` holds what is known of the run; `choice` is the one that becomes the run.
+    """A Chat Completions stream. `run` holds the known members of the run; `choice` is the one that becomes the run.
 
     `thinking="text"` leaves `<think>…</think>` in the text.
     """
@@ -124,7 +124,7 @@ class ChatDecoding(_Translating):
 
 
 class ResponsesDecoding(_Translating):
-    """A Responses stream, which another body may continue behind `sequence_number`."""
+    """A Responses stream. Another body may continue it after `sequence_number`."""
 
     def __init__(
         self,

@@ -45,13 +45,13 @@ class Legs(Protocol):
         """Belong to the stream with that log. Call `changed` when `busy` may have changed; from any thread."""
 
     def take(self, kinds: Sequence[Kind], payloads: Sequence[bytes]) -> None:
-        """See events at their arrival."""
+        """Receive the events when they arrive."""
 
     def begin(self, run: Run) -> None:
         """The response has ended, and the run requires action."""
 
     def join(self, seconds: float) -> None:
-        """Wait until nothing of the work is left, for so long at most. The stream has ended."""
+        """Wait at most this long for the end of the work. The stream has ended."""
 
     async def stopped(self, seconds: float) -> None:
         """The same for event loops."""

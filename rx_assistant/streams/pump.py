@@ -34,13 +34,13 @@ Open = Callable[[], "Body"]
 """Sends the request and returns the body. Raises only errors of this package. With `Legs`, called once for each leg."""
 
 Resume = Callable[["RunIdentity | None", "RunSnapshot"], "Body | None"]
-"""Gives a body that goes on where a broken one stopped, from what has been folded so far.
+"""Returns a body that continues after the events in the snapshot, when a body broke.
 
-The identity is None where no event had told it. So is the body, where the run cannot be found.
+The identity is None if no event has named the run. The body is None if the run cannot be found.
 """
 
 Abort = Callable[[RxAssistantError], object]
-"""Ends an `Open` that is under way on another thread: it raises the error given. Returns at once."""
+"""Ends an active `Open` on another thread, which then raises this error. Returns at once."""
 
 _logger = logging.getLogger("rx_assistant")
 
@@ -73,13 +73,13 @@ class Pump:
         self._sleepers = Sleepers()
         self._plain: threading.Thread | None = None  # the thread that read last, if it is not a worker thread of anyio
         self._thread: threading.Thread | None = None
-        self._thread_over = False  # the background thread has read all that it will read
+        self._thread_over = False  # the background thread has finished reading
         log.listen(self._notify)
 
     # -- reading -------------------------------------------------------------------------------------------------
 
     def enter(self) -> None:
-        """Send the request, if it was not sent yet; raise what comes of it."""
+        """Send the request, if it was not sent yet. Raises its error."""
         log, state = self._log, self._state
         while (step := state.opening(self._may_read())) is not END:
             try:
@@ -130,7 +130,7 @@ class Pump:
                 log.check()
                 if step is READ:
                     self._take_turn(self._read)
-                    log.drain()  # what was wanted before is delivered without asking for the step
+                    log.drain()  # earlier wishes are delivered without asking for the step
                     self.leave_if_cancelled()
                 elif step is DELIVER:
                     log.want(FOREVER)
@@ -160,7 +160,7 @@ class Pump:
         self._connect(self._run_for_subscribers)
 
     def prepare(self) -> None:
-        """Nothing has to be there before `connect_soon()`: a thread can always be started."""
+        """Do nothing: `connect_soon()` can always start a thread."""
 
     def _connect(self, main: Callable[[], None]) -> None:
         if self._thread is not None or self._log.delivered:
@@ -177,7 +177,7 @@ class Pump:
         if self._log.holders or self._state.body is not None:
             self._run()
             return
-        self._thread = self._log.drainer = None  # the subscriber has left: there is no request to send (C29)
+        self._thread = self._log.drainer = None  # the subscriber has left, so no request is sent (C29)
         self._sleepers.wake()
         self._log.drain()
 
@@ -243,7 +243,7 @@ class Pump:
         self._feed.request_id = body.request_id
 
     def _read(self) -> None:
-        """Read one chunk into the log. What goes wrong is the stream's ending, not the caller's exception."""
+        """Read one chunk into the log. A failure becomes the stream's ending, not the caller's exception."""
         if not self.unread.was_read:
             self.unread.read()
         state = self._state
@@ -261,7 +261,7 @@ class Pump:
         except RxAssistantError as error:
             self._recover(error)
             return
-        except Exception as error:  # no error of a transport's: a source that is not what it should be
+        except Exception as error:  # not an error of a transport: the source has a wrong type
             self._feed.fail(error)
             return
         if not chunk:
@@ -301,17 +301,17 @@ class Pump:
 
     @property
     def is_left_open(self) -> bool:
-        """Whether there is something to close that only readers of the stream would close, and they are gone."""
+        """Whether something is still open although all readers of the stream have gone."""
         left = self._state.body is not None or self._state.is_between
         return left and not self._settled and self._thread is None
 
     @property
     def holds_connection(self) -> bool:
-        """Whether what is read from holds a connection. A recording does not."""
+        """Whether the body holds a connection. A recording does not."""
         return getattr(self._state.body, "holds_connection", True)
 
     def drop(self) -> None:
-        """Close what a stream has left open that was collected."""
+        """Close the body of a stream that was garbage-collected."""
         self.close()
 
     def close(self) -> None:
@@ -333,9 +333,9 @@ class Pump:
     def leave(self, *, patient: bool) -> None:
         """Close, and return once the ending was delivered.
 
-        A stream that a loop has read to its end is delivered in full: a slow subscriber on another thread gets the rest
-        of it, and its ending. Any other stream is cut, and a callback that is running gets a second. If not `patient`,
-        every stream is cut.
+        If a loop has read the stream to its end, everything is delivered: a slow subscriber on another thread gets the
+        rest and the ending. Any other stream is cut, and a running callback gets one second to finish. If not
+        `patient`, every stream is cut.
         """
         try:
             if self._log.read_out and patient:

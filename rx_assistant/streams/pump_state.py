@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeAl
 
 from rx_assistant.errors import RxAssistantError, StreamClosedError
 from rx_assistant.hot import ENDED
-from rx_assistant.streams.body import OPEN
+from rx_assistant.streams.body import OPEN_BODIES
 
 if TYPE_CHECKING:
     from rx_assistant.hot import HotLog
@@ -126,7 +126,7 @@ class PumpState(Generic[B]):
         """The next step of a caller that needs everything delivered.
 
         `over`: everything is delivered. `behind`: there is something to deliver, and the caller may do so. `inside`:
-        the caller runs inside a delivery, which cannot go on before the caller returns.
+        the caller runs inside a delivery, which cannot continue before the caller returns.
         """
         if over:
             return END
@@ -145,15 +145,15 @@ class PumpState(Generic[B]):
         """Whether the stream waits for what it needs to ask for its next response: there is nothing to read."""
         return self._legs is not None and self._legs.busy
 
-    # -- what a read gave ----------------------------------------------------------------------------------------
+    # -- results of a read ----------------------------------------------------------------------------------------
 
     def hold(self, body: B) -> None:
         """Read from this body from now on."""
         self._sent = True
-        self.body = OPEN[id(body)] = body
+        self.body = OPEN_BODIES[id(body)] = body
 
     def next_leg(self) -> None:
-        """Let the body go, which has ended; begin with what the next one needs."""
+        """Let the ended body go; begin the work that the next one needs."""
         self.forget()
         self.body = None
         run = self.feed.next_leg()
@@ -162,7 +162,7 @@ class PumpState(Generic[B]):
 
     def forget(self) -> None:
         """The body was let go."""
-        OPEN.pop(id(self.body), None)
+        OPEN_BODIES.pop(id(self.body), None)
 
     @property
     def is_sent(self) -> bool:
@@ -177,7 +177,7 @@ class PumpState(Generic[B]):
     def recovery(self, cause: RxAssistantError | None) -> Generator[Close[B] | Resume, Any, None]:
         """The body has ended, or broken with `cause`: end the log, or continue from another body.
 
-        Yields what is to be done, and receives the body that a `Resume` gave; an exception of it is thrown in.
+        Yields the next action, and receives the body that a `Resume` returned; its exception is thrown in.
         """
         feed, body = self.feed, self.body
         point = feed.resumable(cause) if self.resumes and body is not None else None

@@ -23,6 +23,8 @@ class Recording:
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
+        if not isinstance(path, str | PathLike):
+            raise TypeError(f"a recording must be the path of a file, got {path!r:.80}")
         self.path = Path(path)
         self.error: OSError | None = None
         self._file = self.path.open("wb", buffering=0)

@@ -127,6 +127,8 @@ class ReplayBody:
         if isinstance(source, (str, PathLike)):
             self._file = Path(source).open("rb")  # noqa: SIM115  # closed by _release()
             return iter(self._read_file, b"")
+        if not isinstance(source, Iterable):
+            raise TypeError(f"a recording must be a path, bytes or an iterable of bytes, got {source!r:.80}")
         return iter(source)
 
     def _read_file(self) -> bytes:

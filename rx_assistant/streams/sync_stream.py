@@ -222,7 +222,7 @@ class AssistantStream(StreamBase, SyncBlock, Stream[AssistantStreamEvent]):
             PollTimeoutError: the run did not end in time. `last` is its last known state.
             RuntimeError: the stream did not come from a client, so no server can be asked.
         """
-        check_seconds("timeout", timeout)
+        check_seconds(timeout=timeout)
         if timeout is None or self.log.delivering == threading.get_ident():
             return self._end_run(lambda: True)
         leaving = _Leaving(self)

@@ -1,4 +1,4 @@
-"""Calls of a run → their outputs, round after round. It knows neither HTTP nor which stream it works for.
+"""Calls of a run → their outputs, round after round. It knows neither HTTP nor the stream that it works for.
 
 Theory of operation
 
@@ -11,9 +11,9 @@ Theory of operation
 and ends with a text for the model, or with `failure`, which ends the stream. `busy` is true until each call of the
 round has ended. Then `outputs()` gives the texts in the order of the calls, once.
 
-`give_up()` cancels what runs, because the run was cancelled or has expired; `outputs()` is then None, and the stream
-shows how the run goes on. `stop()` cancels too: the stream is over. Both may be called on any thread. A call that was
-given up has had its ToolFinished at that moment; what it does later is ignored.
+`give_up()` cancels the calls, because the run was cancelled or has expired; `outputs()` is then None, and the stream
+shows the rest of the run. `stop()` cancels too, because the stream has ended. Both may be called on any thread. A
+cancelled call gets its ToolFinished at that moment; its later result is ignored.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ class Options:
     """How calls are answered.
 
     Args:
-        max_rounds: How often the run may require action; the next time the stream ends with ToolRoundsError.
+        max_rounds: How often the run may require action. One more time ends the stream with ToolRoundsError.
         max_concurrency: How many calls run at a time.
         tool_timeout: Seconds that one call may take, without the wait for its approval.
         eager: Start a call as soon as its arguments are complete, before the run asks for it.
-        expose_errors: What the model learns of an exception.
+        expose_errors: What the model learns about an exception.
         on_tool_error: `"output"` gives it to the model; `"raise"` ends the stream with ToolFailedError.
-        approve: What decides which calls may run.
+        approve: Decides which calls may run.
     """
 
     max_rounds: int | None = MAX_ROUNDS
@@ -76,12 +76,13 @@ class Options:
     approve: Approval | Decide | None = None
 
     def check(self, toolset: ToolSet) -> None:
-        """Raise ValueError or TypeError for options that make no sense."""
-        if self.max_rounds is not None and self.max_rounds < 0:
-            raise ValueError(f"max_rounds must be 0 or more, got {self.max_rounds!r}")
-        if self.max_concurrency < 1:
+        """Raise ValueError or TypeError for an option that is out of range or of a wrong type."""
+        rounds, seconds = self.max_rounds, self.tool_timeout
+        if rounds is not None and not (isinstance(rounds, int) and rounds >= 0):
+            raise ValueError(f"max_rounds must be 0 or more, got {rounds!r}")
+        if not (isinstance(self.max_concurrency, int) and self.max_concurrency >= 1):
             raise ValueError(f"max_concurrency must be at least 1, got {self.max_concurrency!r}")
-        if self.tool_timeout is not None and not self.tool_timeout > 0:
+        if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
             raise ValueError(f"tool_timeout must be a number of seconds above 0, got {self.tool_timeout!r}")
         if self.on_tool_error not in ("output", "raise"):
             raise ValueError(f"on_tool_error must be 'output' or 'raise', got {self.on_tool_error!r}")
@@ -92,7 +93,7 @@ class Options:
 
 
 class _Call:
-    """One call and what became of it."""
+    """One call and its result."""
 
     __slots__ = ("asked", "context", "error", "is_over", "output", "started", "task", "task_id")
 
@@ -124,7 +125,7 @@ class Answering:
         self._rounds = 0
         self._failure: Exception | None = None
         self._given_up = self._stopped = False
-        self._writing = Writing()  # what is being written, for `eager`
+        self._writing = Writing()  # the calls that are being written, for `eager`
         self._born: float | None = None
         self._limiter: anyio.CapacityLimiter | None = None
         self._stop_expiry: Callable[[], None] | None = None
@@ -134,7 +135,7 @@ class Answering:
         self._changed: Callable[[], None] = _nothing
         self._hand_over: Callable[[Callable[[], None]], None] = _at_once
 
-    # -- what the stream asks for --------------------------------------------------------------------------------
+    # -- for the stream ------------------------------------------------------------------------------------------
 
     def bind(
         self,
@@ -160,7 +161,7 @@ class Answering:
         return not all(call.is_over for call in self._round)
 
     def take(self, kinds: Sequence[Kind], payloads: Sequence[bytes]) -> None:
-        """Start calls whose arguments are complete, if that is wanted."""
+        """With `eager`, start the calls whose arguments are complete."""
         if self._born is None:
             self._born = time.monotonic()
         if not self._options.eager or self._is_last_round or self._given_up or self._stopped:
@@ -181,7 +182,7 @@ class Answering:
                     self._start(self._context(*written, self.run))
 
     def begin(self, run: Run) -> None:
-        """Start a round: the calls that the run asks for."""
+        """Start a round: the calls that the run waits for."""
         self.run = run
         if self._is_last_round:
             self._failure = ToolRoundsError(
@@ -194,10 +195,10 @@ class Answering:
         self._await_expiry(run)
 
     def outputs(self) -> list[ToolOutput] | None:
-        """The outputs of the round, which ends here; None if the calls were given up.
+        """End the round, and return its outputs; None if the calls were cancelled.
 
         Raises:
-            ToolRoundsError: this round was one too many.
+            ToolRoundsError: the run has required action more than `max_rounds` times.
             ToolFailedError: a call failed, and failures end the stream.
         """
         if self._failure is not None:
@@ -212,18 +213,18 @@ class Answering:
         return [{"tool_call_id": call.context.call_id, "output": call.output or ""} for call in finished]
 
     def asked(self) -> list[str]:
-        """The ids of the calls that the run asks for."""
+        """The ids of the calls that the run waits for."""
         action = None if self.run is None else self.run.required_action
         return [text_in(call, "id") for call in models_in(inside(action, "submit_tool_outputs", "tool_calls"))]
 
     def give_up(self) -> None:
-        """Cancel what runs: no outputs are wanted any more. From any thread."""
+        """Cancel the calls, because no outputs are needed any more. From any thread."""
         self._given_up = True
         self._cancel("the run was cancelled or has expired")
         self._changed()
 
     def stop(self) -> None:
-        """Cancel what runs: the stream is over. From any thread."""
+        """Cancel the calls, because the stream has ended. From any thread."""
         if self._stopped:
             return
         self._stopped = True
@@ -252,7 +253,7 @@ class Answering:
         return self._options.max_rounds is not None and self._rounds >= self._options.max_rounds
 
     def _called(self, asked: Any, run: Run) -> _Call:
-        """The call that the run asks for, which may have been started before."""
+        """The call that the run waits for. It may have been started before."""
         call_id, arguments = text_in(asked, "id"), _json_text(inside(asked, "function", "arguments"))
         begun = self._calls.get(call_id)
         if begun is not None and _same(begun.asked, arguments):
@@ -299,14 +300,14 @@ class Answering:
                 text = output_text(await run_call(bound, context, timeout))
         except (Exception, SystemExit) as error:
             self._fail(call, error)
-        except BaseException:  # a cancellation; if it is not of this loop's making, the tool has cancelled itself
+        except BaseException:  # a cancellation; if this loop did not cancel the call, the tool has cancelled itself
             self._fail(call, ToolCancelledError(f"the tool {context.name!r} was cancelled"))
             raise
         else:
             self._end(call, None, text)
 
     async def _approved(self, tool: Tool, call: _Call, loop: EventLoop) -> str | Mapping[str, Any]:
-        """The arguments to call the tool with, once that is allowed."""
+        """Wait for the approval, and return the arguments for the tool."""
         context, approval = call.context, self._approval
         if approval is None or tool.needs_approval is False:
             return context.arguments
@@ -339,7 +340,7 @@ class Answering:
         self._end(call, error, text)
 
     def _end(self, call: _Call, error: BaseException | None, output: str | None = None) -> None:
-        """A call is over. Only the first ending counts."""
+        """A call has ended. Only the first ending counts."""
         if call.is_over:
             return
         self._report_start(call)
@@ -369,10 +370,10 @@ class Answering:
     def _emit(self, event: ToolEvent) -> None:
         self._hand_over(partial(self.logs["tool_events"].push, event))
 
-    # -- the end of the run's life -------------------------------------------------------------------------------
+    # -- the expiry of the run -----------------------------------------------------------------------------------
 
     def _await_expiry(self, run: Run) -> None:
-        """Give up when the run has expired. Its life is measured here, because clocks differ."""
+        """Cancel the calls when the run has expired. Its lifetime is measured here, because clocks differ."""
         created, expires = run.created_at, run.expires_at
         if not (isinstance(created, int | float) and isinstance(expires, int | float) and self.busy):
             return
@@ -399,7 +400,7 @@ def _json_text(arguments: object) -> str:
 
 
 def _same(left: str, right: str) -> bool:
-    """Whether two JSON texts say the same."""
+    """Whether two JSON texts have the same value."""
     if left == right:
         return True
     try:
@@ -409,9 +410,9 @@ def _same(left: str, right: str) -> bool:
 
 
 def _nothing() -> None:
-    """Nothing waits for the calls."""
+    """Do nothing: no stream waits for the calls."""
 
 
 def _at_once(entry: Callable[[], None]) -> None:
-    """No deliveries of a stream to wait for."""
+    """Do nothing: there are no deliveries to wait for."""
     entry()

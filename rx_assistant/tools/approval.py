@@ -1,4 +1,4 @@
-"""Which calls may run: decided by a function, a person, or a rule, and where nothing decides in time, by a default."""
+"""Which calls may run: a function, a person or a rule decides; if none decides in time, a default does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Decision:
     """Whether a call may run. `arguments` replace those of the model; the model reads the `reason` of a denial.
 
-    `call_id` says which call an item of an Observable of decisions is about; without it, every call that waits.
+    In an Observable of decisions, `call_id` names the call; a decision without it is for every call that waits.
     """
 
     approved: bool
@@ -53,7 +53,7 @@ class PendingCall:
         return not (self._is_over or self._decisions)
 
     def approve(self, arguments: Mapping[str, Any] | str | None = None) -> bool:
-        """Let the call run, with other arguments if they are given. Returns False if it was too late."""
+        """Allow the call, with other arguments if they are given. Returns False if it was too late."""
         return self.decide(Decision(True, arguments))
 
     def deny(self, reason: str | None = None) -> bool:
@@ -75,7 +75,7 @@ class PendingCall:
         return self._decisions[0]
 
     def close(self) -> None:
-        """Take no decision any more."""
+        """Ignore later decisions."""
         self._is_over = True
 
 
@@ -85,7 +85,7 @@ Decide: TypeAlias = (
     | Observable[bool]
     | Observable[Decision]
 )
-"""What decides: a function or an async function of the call, a function that gives an Observable, or an Observable."""
+"""Decides: a function or an async function of the call, a function that returns an Observable, or an Observable."""
 
 
 class Approval:
@@ -97,7 +97,7 @@ class Approval:
         default: The decision after the timeout, and of an Observable that completes without one.
 
     Raises:
-        TypeError: `decide` is nothing of the kind.
+        TypeError: `decide` has another type.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Approval:
         return approve if isinstance(approve, Approval) else cls(approve)
 
     async def settle(self, call: PendingCall) -> Mapping[str, Any] | str:
-        """Wait for the decision; gives the arguments to call the tool with.
+        """Wait for the decision, and return the arguments for the tool.
 
         Raises:
             ToolDeniedError: the call may not run.

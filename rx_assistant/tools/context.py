@@ -1,4 +1,4 @@
-"""What a tool may ask about the call that it answers."""
+"""What a tool can know about its call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class ToolContext:
-    """The call that a tool answers. A parameter with this annotation gets it, and the model does not see it."""
+    """The call that a tool answers. A parameter with this annotation gets it; the model does not see the parameter."""
 
     __slots__ = ("_report", "_wake", "arguments", "call_id", "cancelled", "name", "run_id", "thread_id")
 
@@ -27,7 +27,7 @@ class ToolContext:
         self.run_id = run_id
         self.thread_id = thread_id
         self.cancelled = False
-        """Whether the call was given up. A function in a thread goes on, and its output is not used."""
+        """Whether the call was cancelled. A function in a thread continues, but its output is not used."""
         self._report = report
         self._wake: Callable[[], None] | None = None
 
@@ -35,13 +35,13 @@ class ToolContext:
         return f"ToolContext(call_id={self.call_id!r}, name={self.name!r}, arguments={self.arguments!r})"
 
     def give_up(self) -> None:
-        """The output is not wanted any more."""
+        """Cancel the call: its output is not needed any more."""
         self.cancelled = True
         if self._wake is not None:
             self._wake()
 
     def when_given_up(self, wake: Callable[[], None]) -> None:
-        """Call `wake` when the call is given up."""
+        """Call `wake` when the call is cancelled."""
         self._wake = wake
 
     def report(self, item: Any) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Written(NamedTuple):
-    """A call whose arguments are a whole JSON object."""
+    """A call whose arguments are a complete JSON object."""
 
     call_id: str
     name: str
@@ -35,7 +35,7 @@ class _Growing:
         return "".join(self._pieces)
 
     def add(self, piece: str) -> None:
-        """Append a piece; `is_written` tells whether the object is closed now. Each character is looked at once."""
+        """Append a piece; `is_written` is true when the object is closed. Each character is read once."""
         self._pieces.append(piece)
         for character in piece:
             if self._skip:

@@ -1,4 +1,4 @@
-"""What the model reads in place of the output of a call that failed."""
+"""The text that the model gets in place of the output of a failed call."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Literal, TypeAlias
 from rx_assistant.errors import ToolError
 
 ExposeErrors: TypeAlias = Literal["type", "message"] | Callable[[BaseException], str]
-"""What the model learns of an exception: its type, its type and message, or what a function makes of it."""
+"""What the model learns about an exception: its type, also its message, or the text that a function returns."""
 
 
 def checked(expose: ExposeErrors) -> ExposeErrors:
-    """The option, if it is one."""
+    """Return the option if it is valid; otherwise raise TypeError or ValueError."""
     if not (expose in ("type", "message") or callable(expose)):
         raise ValueError(f"expose_errors must be 'type', 'message' or a function, got {expose!r}")
     return expose

@@ -18,11 +18,11 @@ class Host(Protocol):
     """Runs tasks on an event loop."""
 
     def start(self) -> EventLoop:
-        """The event loop; it runs from now on."""
+        """The event loop. It is started if necessary."""
         ...
 
     def stop(self) -> None:
-        """The tasks are being cancelled: the loop is needed no more."""
+        """The tasks are being cancelled: the loop is not needed any more."""
 
     def join(self, seconds: float) -> None:
         """Wait until the loop has ended, if it ends with the tasks."""
@@ -40,10 +40,10 @@ class RunningLoop:
         return self._loop
 
     def stop(self) -> None:
-        """The loop goes on: it belongs to the program."""
+        """Do nothing: the loop belongs to the program."""
 
     def join(self, seconds: float) -> None:
-        """Nothing ends here."""
+        """Do nothing: the loop belongs to the program."""
 
 
 class LoopThread:

@@ -1,4 +1,4 @@
-"""A stream that stops for tool outputs → one that goes on, by submitting them and continuing with what that gives."""
+"""A stream that stops for tool outputs → a stream that submits them, and continues with the events that follow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rx_assistant.types import Run, ToolOutput
 
 Submit: TypeAlias = "Callable[[Run, list[ToolOutput]], Observable[Any]]"
-"""Submits the outputs of a round, and gives the events behind it."""
+"""Submits the outputs of a round, and returns the events that follow."""
 
 
 def answer_with(
@@ -37,17 +37,19 @@ def answer_with(
         answer_with  run.requires_action   run.queued  run.completed |
 
     When a source that has stopped for tool outputs completes, the tools run, `submit(run, outputs)` is called once, and
-    its events follow; so on until the run needs nothing more. `on_tool_event` gets ToolStarted, ToolProgress and
-    ToolFinished.
+    its events follow. This repeats until the run needs no more outputs. `on_tool_event` gets ToolStarted, ToolProgress
+    and ToolFinished.
 
     >>> def submit(run, outputs):
     ...     return runs.submit_tool_outputs_stream(run.id, run.thread_id, tool_outputs=outputs)
     >>> stream.pipe(tools.answer_with([get_weather], submit)).subscribe(show)
 
     Raises:
-        ToolRoundsError: the run required action once too often; through on_error.
+        ToolRoundsError: the run required action more than `max_rounds` times; through on_error.
         ToolFailedError: a tool failed, and failures end the stream; through on_error.
     """
+    if options is not None and not isinstance(options, Options):
+        raise TypeError(f"options must be an Options(…), got {options!r:.80}")
     toolset, chosen = ToolSet.of(tools), options or Options()
     chosen.check(toolset)
 
@@ -71,7 +73,7 @@ class _Rounds:
         self._answering = answering
         self._submit = submit
         self._down = down
-        # a loop is not to pump what follows: the tools run on another thread or task than the loop
+        # a loop must not read what follows, because the tools run on another thread or task
         self._scheduler = None if isinstance(scheduler, StreamScheduler) else scheduler
         self._following = SerialDisposable()
         self._run: Run | None = None
@@ -85,13 +87,13 @@ class _Rounds:
         self._down.next(event)
 
     def source_ended(self) -> None:
-        """Begin a round, if the run requires action; else this is the end."""
+        """Begin a round if the run requires action; otherwise complete."""
         run, self._run = self._run, None
         if run is None or run.status != "requires_action":
             self._end(self._down.completed)
             return
         self._answering.begin(run)
-        self._waiting[0] = run  # a call that has ended before, on the thread of the tools, resumes nothing
+        self._waiting[0] = run  # a call that ended before, on the thread of the tools, must not resume anything
         self.resumed()
 
     def fail(self, error: Exception) -> None:
@@ -99,7 +101,7 @@ class _Rounds:
         self._end(lambda: self._down.error(error))
 
     def resumed(self) -> None:
-        """Submit the outputs, once they are there."""
+        """Submit the outputs when they are complete."""
         if self._answering.busy or self._waiting.pop(0, None) is None:
             return
         run = self._answering.run
@@ -120,6 +122,6 @@ class _Rounds:
         self._answering.stop()
 
     def dispose(self) -> None:
-        """Leave the following source, and cancel the tools."""
+        """Dispose the following source, and cancel the tools."""
         self._answering.stop()
         self._following.dispose()

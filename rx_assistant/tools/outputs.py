@@ -6,7 +6,7 @@ from typing import Any
 
 
 def output_text(value: Any) -> str:
-    """A text as it is; everything else as JSON, None as `null`.
+    """A text unchanged; everything else as JSON, None as `null`.
 
     pydantic writes the JSON: models, dataclasses, dates, enums, sets and bytes too.
 

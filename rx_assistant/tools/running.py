@@ -1,7 +1,7 @@
-"""One call of a function, of whatever kind, on an event loop: plain, async, generating, or giving an Observable.
+"""One call of a function on an event loop: plain or async, a generator, or with an Observable as its result.
 
-A synchronous function runs in a thread of its own, with its generator or Observable. Python cannot end a thread, so a
-call that is given up is abandoned: `ToolContext.cancelled` becomes true, its generator is closed and its Observable is
+A synchronous function runs in a new thread, with its generator or Observable. Python cannot end a thread, so a
+cancelled call is abandoned: `ToolContext.cancelled` becomes true, its generator is closed and its Observable is
 disposed at the next item, and its result is dropped. The threads are daemons, so they do not keep a program alive.
 """
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 def is_async(function: Any) -> bool:
-    """Whether a call of the function gives something to await or to iterate on an event loop."""
+    """Whether the result of the function must be awaited or iterated on an event loop."""
     return (deferred(function) or "").startswith("an async")
 
 
 async def run_call(call: Callable[[], Any], context: ToolContext, timeout: float | None) -> Any:
-    """Call the function and give its value: what it returns, or the last of the items that it emits.
+    """Call the function and return its value: its result, or the last item that it emits.
 
     Raises:
         ToolTimeoutError: it took longer than `timeout` seconds.
@@ -86,7 +86,7 @@ def _value_in_thread(value: Any, context: ToolContext) -> Any:
 
 
 async def _value_of(value: Any, context: ToolContext) -> Any:
-    """Await, iterate or subscribe, until there is a plain value."""
+    """Await, iterate or subscribe until the value is a plain one."""
     if isinstance(value, Observable):
         return await Collector(context.report).collect(value)
     if inspect.isawaitable(value):
@@ -112,7 +112,7 @@ async def _last_of(items: Any, context: ToolContext) -> Any:
 
 
 class Collector:
-    """Subscribes to an Observable, hands on its items, and keeps the last one."""
+    """Subscribes to an Observable, passes on its items, and keeps the last one."""
 
     def __init__(self, take: Callable[[Any], None]) -> None:
         self._take = take
@@ -122,7 +122,7 @@ class Collector:
         self._wake: Callable[[], None] = _nothing
 
     async def collect(self, source: Observable[Any], enough: Callable[[], bool] = lambda: False) -> Any:
-        """Wait for the end, or until it is enough, on an event loop; gives the last item."""
+        """Wait for the end or for the cancellation on an event loop; returns the last item."""
         waker = LoopWaker(current_event_loop())
         self._wake = waker.wake
         subscription = self._subscribe(source)
@@ -134,7 +134,7 @@ class Collector:
         return self._result()
 
     def wait(self, source: Observable[Any], context: ToolContext) -> Any:
-        """The same on a thread, until the call is given up."""
+        """The same on a thread, until the call is cancelled."""
         sleepers = Sleepers()
         self._wake = sleepers.wake
         context.when_given_up(sleepers.wake)
@@ -146,7 +146,7 @@ class Collector:
         return self._result()
 
     def _subscribe(self, source: Observable[Any]) -> Any:
-        # with a scheduler, as reactivex subscribes: a stream of this library then reads itself in the background
+        # with a scheduler, as reactivex does it, so that a stream of this library connects in the background
         return source.subscribe(self._on_next, self._on_error, self._on_completed, scheduler=None)
 
     def _on_next(self, item: Any) -> None:
@@ -172,4 +172,4 @@ class Collector:
 
 
 def _nothing() -> None:
-    """Wake nothing: nothing sleeps yet."""
+    """Do nothing: nothing sleeps yet."""

@@ -20,14 +20,14 @@ from rx_assistant.tools.context import ToolContext
 from rx_assistant.tools.docstrings import Docstring, parsed
 
 _UNSUPPORTED: Final = ("default", "discriminator", "maxLength", "minLength", "uniqueItems", "minProperties")
-"""Keywords that strict mode does not allow. pydantic still validates what they say."""
+"""Keywords that strict mode does not allow. pydantic still checks them."""
 
 _NOT_STRICT: Final = ("patternProperties", "prefixItems", "not", "if", "dependentRequired", "propertyNames")
 """Keywords for which strict mode has no replacement."""
 
 
 class Parameter(NamedTuple):
-    """One parameter that the model gives."""
+    """One parameter that the model sets."""
 
     name: str
     annotation: Any
@@ -36,7 +36,7 @@ class Parameter(NamedTuple):
 
 
 class Signature(NamedTuple):
-    """The parameters that the model gives, those for the context, and the docstring."""
+    """The parameters that the model sets, the parameters for the context, and the docstring."""
 
     parameters: tuple[Parameter, ...]
     contexts: tuple[str, ...]
@@ -65,7 +65,7 @@ def signature_of(function: Callable[..., Any], name: str) -> Signature:
 
 
 def _docstring(function: Any, inner: Any) -> str | None:
-    """A callable object is described by its `__call__`, else by its class."""
+    """The docstring of a callable object is that of its `__call__`, or else of its class."""
     if inspect.isroutine(function) or inspect.isclass(function):
         return inspect.getdoc(function)
     return inspect.getdoc(inner) or (None if isinstance(function, functools.partial) else inspect.getdoc(function))
@@ -74,12 +74,12 @@ def _docstring(function: Any, inner: Any) -> str | None:
 def _parameter(each: inspect.Parameter, annotation: Any, name: str) -> Parameter:
     if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
         stars = "*" if each.kind is each.VAR_POSITIONAL else "**"
-        raise TypeError(f"tool {name!r} must name its parameters, got {stars}{each.name}: a model cannot be told of it")
+        raise TypeError(f"tool {name!r} must name its parameters, got {stars}{each.name}: a model cannot know it")
     return Parameter(each.name, annotation, each.default, each.kind is each.POSITIONAL_ONLY)
 
 
 def _hints(function: Any, name: str) -> dict[str, Any]:
-    """The annotations, those in quotes too; names of a calling function are found as well."""
+    """The annotations, including those in quotes. Names that are local to the calling function are found."""
     while isinstance(function, functools.partial):
         function = function.func
     try:
@@ -119,7 +119,7 @@ class Arguments:
         self.schema: dict[str, Any] = strictly if self.strict and strictly is not None else schema
 
     def bind(self, text: str | Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Validate arguments, and give what to call the function with.
+        """Validate the arguments, and return them as the function takes them.
 
         Raises:
             ToolArgumentsError: they are not JSON, or do not match the parameters.
@@ -167,7 +167,7 @@ class Arguments:
 
 
 def _fields(signature: Signature) -> Iterator[tuple[str, Parameter]]:
-    """A name for each field. Parameters may have names that fields of pydantic cannot have."""
+    """A field name for each parameter. Some parameter names are not allowed for fields of pydantic."""
     for index, parameter in enumerate(signature.parameters):
         yield f"p{index}", parameter
 
@@ -197,7 +197,7 @@ def _given(value: Any) -> Any:
 
 
 def _is_described(annotation: Any) -> bool:
-    """Whether `Annotated[…, Field(description=…)]` says what the parameter means."""
+    """Whether `Annotated[…, Field(description=…)]` describes the parameter."""
     return any(getattr(extra, "description", None) for extra in getattr(annotation, "__metadata__", ()))
 
 
@@ -214,7 +214,7 @@ def _kind(value: object) -> str:
 
 
 def _told(error: Any) -> str:
-    """What is wrong with which argument. The values are left out: the model has sent them."""
+    """The error of each argument, without the values, because the model has sent them."""
     faults = [
         f"{'.'.join(str(part) for part in fault['loc']) or 'arguments'}: {fault['msg']}"
         for fault in error.errors(include_url=False, include_context=False, include_input=False)
@@ -251,7 +251,7 @@ def _remove(value: Any, path: tuple[int | str, ...]) -> bool:
 
 
 def _untitled(schema: Any, names: bool = False) -> Any:
-    """The schema without the titles that pydantic makes up. `names`: the keys are names of properties."""
+    """The schema without pydantic's generated titles. `names`: the keys are names of properties."""
     if isinstance(schema, list):
         return [_untitled(item) for item in schema]
     if not isinstance(schema, dict):
@@ -264,7 +264,7 @@ def _untitled(schema: Any, names: bool = False) -> Any:
 
 
 class _NotStrictError(Exception):
-    """Strict mode does not allow this schema."""
+    """The error for a schema that strict mode does not allow."""
 
 
 def _strict(schema: dict[str, Any]) -> dict[str, Any] | None:
@@ -302,7 +302,7 @@ def _strictly(schema: Any, root: dict[str, Any]) -> dict[str, Any]:
 
 
 def _close(schema: dict[str, Any], root: dict[str, Any]) -> None:
-    """Let an object have its properties, all of them, and no others."""
+    """Require all properties of an object, and allow no others."""
     properties = schema.get("properties")
     if schema.get("additionalProperties") or properties is None:
         raise _NotStrictError

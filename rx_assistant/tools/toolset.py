@@ -31,12 +31,12 @@ class Tool:
         description: By default the docstring, without its sections.
         strict: Whether the model must follow the schema exactly. By default it must if strict mode allows the schema.
         timeout: Seconds that one call may take; it replaces the `tool_timeout` of the stream.
-        needs_approval: True: a stream must have `approve=`. False: this tool is never asked for. None: it is asked
-            for where a stream has `approve=`.
+        needs_approval: True: every call needs approval, so a stream must have `approve=`. False: no call needs it.
+        None: calls need it if the stream has `approve=`.
 
     Raises:
         TypeError: a parameter cannot be described to a model.
-        ValueError: the name is not one that the protocol allows.
+        ValueError: the protocol does not allow the name.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class Tool:
         if not callable(function):
             raise TypeError(f"a tool must be callable, got {type(function).__name__}")
         self.name = name if name is not None else _name_of(function)
-        if _NAME.fullmatch(self.name) is None:
+        if not isinstance(self.name, str) or _NAME.fullmatch(self.name) is None:
             raise ValueError(f"the name of a tool must match {_NAME.pattern}, got {self.name!r}: pass name=")
-        if timeout is not None and not timeout > 0:
+        if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
             raise ValueError(f"timeout must be a number of seconds above 0, got {timeout!r}")
         self.function = function
         self.timeout = timeout
@@ -78,7 +78,7 @@ class Tool:
         return self._arguments.strict
 
     def definition(self) -> FunctionToolParam:
-        """What `tools=` of an assistant or a run takes."""
+        """The definition for `tools=` of an assistant or a run."""
         return {
             "type": "function",
             "function": {
@@ -90,7 +90,7 @@ class Tool:
         }
 
     def bind(self, arguments: str | Mapping[str, Any], context: ToolContext) -> Callable[[], Any]:
-        """Validate the arguments of one call, and give the call.
+        """Validate the arguments of one call, and return the call.
 
         Raises:
             ToolArgumentsError: they are not JSON, or do not match the parameters.
@@ -130,11 +130,11 @@ class ToolSet:
 
     @classmethod
     def of(cls, tools: Tools) -> ToolSet:
-        """The set itself, or a set of what is given; TypeError for anything else."""
+        """The set itself, or a new set of these functions; TypeError for another type."""
         return tools if isinstance(tools, ToolSet) else cls(tools)
 
     def add(self, tool: Tool | Callable[..., Any]) -> Tool:
-        """Add a tool, or a function as a tool; gives the tool."""
+        """Add a tool, or a function as a tool; returns the tool."""
         made = tool if isinstance(tool, Tool) else Tool(tool)
         if made.name in self._tools:
             raise ValueError(f"the names of tools must differ, got {made.name!r} twice: pass name=")
@@ -155,7 +155,7 @@ class ToolSet:
         needs_approval: bool | None = None,
     ) -> Callable[[F], F]: ...
     def tool(self, function: Any = None, /, **options: Any) -> Any:
-        """Add the decorated function, which stays as it is. Options as for `Tool`: `@tools.tool(timeout=5)`."""
+        """Add the decorated function, and return it unchanged. Options as for `Tool`: `@tools.tool(timeout=5)`."""
 
         def add(function: Any) -> Any:
             self.add(Tool(function, **options))
@@ -167,7 +167,7 @@ class ToolSet:
         """The tool with that name.
 
         Raises:
-            UnknownToolError: there is none.
+            UnknownToolError: the set has no such tool.
         """
         tool = self._tools.get(name)
         if tool is None:
@@ -188,9 +188,9 @@ class ToolSet:
         return f"ToolSet({', '.join(self._tools)})"
 
     def definitions(self) -> list[FunctionToolParam]:
-        """What `tools=` of an assistant or a run takes."""
+        """The definition for `tools=` of an assistant or a run."""
         return [tool.definition() for tool in self]
 
 
 Tools: TypeAlias = ToolSet | Iterable[Tool | ToolSet | Callable[..., Any]]
-"""What `tools=` of a stream takes: a set, or functions, tools and sets."""
+"""The type of `tools=` of a stream: a set, or functions, tools and sets."""

@@ -121,7 +121,7 @@ Table: TypeAlias = Annotated[dict[_K, _V], _ReadOnlyTable()]
 """A read-only dict."""
 
 Json: TypeAlias = Annotated[_T, _AnyJson()]
-"""A JSON value as it is, an object where a dict is annotated, read-only to any depth."""
+"""An unchanged JSON value, an object where a dict is annotated, read-only to any depth."""
 
 UnknownWord: TypeAlias = Literal["<unknown>"]
 """The `type` of an Unknown… model for type checkers: a literal that no other member of a union has, so comparing `type`

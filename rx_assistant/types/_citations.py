@@ -1,7 +1,7 @@
 """Marks of citations in text, such as 【4:0†source】 → numbered references, also in pieces cut anywhere.
 
-A mark is 【, a number, perhaps a colon and a second number, †, a name, 】. Other text in these brackets, as it is
-written in Chinese and Japanese, passes at once. Equal marks get the same number, counted from 1 in order of appearance.
+A mark is 【, a number, perhaps a colon and a second number, †, a name, 】. Other text in these brackets, as in Chinese
+and Japanese, passes at once. Equal marks get the same number, counted from 1 in order of appearance.
 """
 
 from __future__ import annotations

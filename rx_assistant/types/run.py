@@ -64,7 +64,7 @@ class RequiredActionSubmitToolOutputs(WireModel):
 
 
 class RequiredAction(WireModel):
-    """What has to be done before the run goes on."""
+    """The action that the run waits for."""
 
     type: Word[Literal["submit_tool_outputs"]] = "submit_tool_outputs"
     submit_tool_outputs: Wire[RequiredActionSubmitToolOutputs] = ABSENT

@@ -1,6 +1,6 @@
 """Streams for browsers: server-sent events that resume, in the protocols that web pages read.
 
-    return EventStreamResponse(stream)                          # Starlette, FastAPI: the Assistants events as they are
+    return EventStreamResponse(stream)                          # Starlette, FastAPI: the unchanged Assistants events
     return EventStreamResponse(stream, protocol="ui_message")   # `useChat` of the Vercel AI SDK
     return EventStreamResponse(stream, protocol="ag_ui")        # AG-UI clients
     return EventStream(stream)                                  # Flask, and other WSGI frameworks
@@ -8,7 +8,7 @@
 `rx_assistant.web.ag_ui` reads AG-UI too. The names are loaded when they are first used: `EventStreamResponse` needs
 Starlette, AG-UI the package `ag-ui-protocol`.
 
-    pieces        events → runs, steps, texts, calls: what every protocol shows
+    pieces        events → runs, steps, texts, calls: the content of every protocol
     encoder       the Encoder protocol
     assistants, ui_message, ag_ui      the encoders
     reading       a place in a stream → the next bytes; cursors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs
@@ -11,7 +12,7 @@ import anyio
 from starlette.responses import Response
 
 from rx_assistant.web.event_stream import HEARTBEAT, RETRY, AsyncEventStream
-from rx_assistant.web.reading import Protocol, Source, new_encoder
+from rx_assistant.web.reading import Protocol, Source, checked_source, new_encoder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -29,9 +30,10 @@ class EventStreamResponse(Response):
         async def events(key: str) -> Response:
             return EventStreamResponse(streams[key], protocol="ag_ui")
 
-    A browser that reconnects goes on behind its `Last-Event-ID`, or behind `?starting_after=`; one that has everything
-    gets 204, which stops it. `stream` is of either kind, or a function that returns the stream after a cursor. The
-    stream is read for as long as it has browsers or other readers: when the last one has left, its `on_idle` applies.
+    A browser that reconnects continues after its `Last-Event-ID`, or after `?starting_after=`. A browser that has
+    everything gets 204, so it stops. `stream` is of either kind, or a function that returns the stream after a cursor.
+    The stream is read for as long as it has browsers or other readers: when the last one has left, its `on_idle`
+    applies.
 
     A comment is sent after `heartbeat` seconds of silence. `retry` seconds after a break a browser reconnects. A
     browser that takes nothing for `send_timeout` seconds is dropped, and the reason is logged. `headers` are added.
@@ -48,8 +50,11 @@ class EventStreamResponse(Response):
         headers: Mapping[str, str] | None = None,
         background: BackgroundTask | None = None,
     ) -> None:
-        if not send_timeout > 0:
+        if not (isinstance(send_timeout, int | float) and send_timeout > 0):
             raise ValueError(f"send_timeout must be a number of seconds above 0, got {send_timeout!r}")
+        if headers is not None and not isinstance(headers, Mapping):
+            raise TypeError(f"headers must be a mapping of names to texts, got {headers!r:.80}")
+        checked_source(stream)
         new_encoder(protocol)
         self.status_code = 200
         self.background = background
@@ -60,7 +65,7 @@ class EventStreamResponse(Response):
         self._send_timeout = send_timeout
 
     def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
-        """Keep the given headers; those of the stream are added with its status."""
+        """Store the given headers; the headers of the stream are added with its status."""
         self.raw_headers = [
             (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()
         ]
@@ -104,7 +109,7 @@ class EventStreamResponse(Response):
                 tasks.cancel_scope.cancel()
 
     async def _sent(self, message: dict[str, Any], send: Send) -> bool:
-        """Send, unless the browser takes nothing for too long. Then the connection is given up."""
+        """Send, but close the connection if the browser takes nothing for too long."""
         with anyio.move_on_after(self._send_timeout) as waiting:
             await send({"type": "http.response.body", **message})
         if waiting.cancelled_caught:

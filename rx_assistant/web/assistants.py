@@ -1,4 +1,4 @@
-"""The events of the Assistants API, as they are."""
+"""The unchanged events of the Assistants API."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class AssistantsEncoder:
         return [frame(event)[:-1]]
 
     def end(self, error: Exception | None) -> list[bytes]:
-        """`done`; the server's own `error` event; or one with the message of another error, and its class as `type`."""
+        """`done`; the server's `error` event; or an `error` event made from another error, with its class as `type`."""
         if error is None:
             return [frame(DoneEvent())[:-1]]
         event = getattr(error, "event", None)

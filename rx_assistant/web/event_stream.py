@@ -11,7 +11,18 @@ import anyio
 
 from rx_assistant.hot import AsyncStream, Sleepers
 from rx_assistant.schedulers import LoopWaker, current_event_loop
-from rx_assistant.web.reading import HEADERS, PING, Place, Protocol, Reading, Refused, Source, new_encoder, place_of
+from rx_assistant.web.reading import (
+    HEADERS,
+    PING,
+    Place,
+    Protocol,
+    Reading,
+    Refused,
+    Source,
+    checked_source,
+    new_encoder,
+    place_of,
+)
 
 HEARTBEAT = 15.0
 """Seconds of silence after which a comment is sent: proxies close connections that are silent for a minute."""
@@ -21,7 +32,7 @@ RETRY = 2.0
 
 
 class _Body:
-    """What both kinds share: the status and the headers, and what is sent first."""
+    """The common part of both kinds: the status, the headers and the first bytes."""
 
     def __init__(
         self,
@@ -32,10 +43,13 @@ class _Body:
         heartbeat: float = HEARTBEAT,
         retry: float | None = RETRY,
     ) -> None:
-        if not heartbeat > 0:
+        if not (isinstance(heartbeat, int | float) and heartbeat > 0):
             raise ValueError(f"heartbeat must be a number of seconds above 0, got {heartbeat!r}")
-        if retry is not None and not retry >= 0:
+        if retry is not None and not (isinstance(retry, int | float) and retry >= 0):
             raise ValueError(f"retry must be a number of seconds, 0 or more, got {retry!r}")
+        if after is not None and not isinstance(after, str):
+            raise TypeError(f"after must be a text, the browser's Last-Event-ID, got {after!r:.80}")
+        checked_source(stream)
         self._heartbeat = heartbeat
         self._greeting = PING if retry is None else b"retry: %d\n\n" % (retry * 1000)
         self._reading: Reading | None = None

@@ -1,4 +1,4 @@
-"""Events of a run → pieces: what a protocol for browsers shows of it, in an order that every such protocol accepts.
+"""Events of a run → pieces that protocols for browsers show, in an order that every such protocol accepts.
 
 A `Pieces` belongs to one reader of one stream. It is pure. `snapshots.advance` decides what an event opens, changes and
 closes; this module adds what those protocols require: a run begins before anything else, each text and call begins once
@@ -30,20 +30,20 @@ from rx_assistant.types._inside import inside, models_in, text_in
 
 
 class RunBegan(NamedTuple):
-    """A run has shown itself; everything else comes later."""
+    """A run began; all other pieces follow."""
 
     run_id: str
     thread_id: str
 
 
 class RunChanged(NamedTuple):
-    """The run has another status than before."""
+    """The status of the run has changed."""
 
     run: Run
 
 
 class RunStopped(NamedTuple):
-    """The run is over, or the stream has ended well before that; `run` is its last state, if one was sent."""
+    """The run has ended, or the stream has ended well before it; `run` is its last known state, if any."""
 
     run_id: str
     thread_id: str
@@ -69,7 +69,7 @@ class StepEnded(NamedTuple):
 
 
 class TextBegan(NamedTuple):
-    """A text or refusal of a message began, or goes on: the end of a step ends its texts. Each time the id is new."""
+    """A text or refusal of a message began. The end of a step ends its texts; more of a text gets a new id."""
 
     id: str
     message_id: str

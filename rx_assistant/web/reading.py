@@ -1,4 +1,4 @@
-"""One browser's reading of a stream: events from a place on → bytes to send, and nothing waits here.
+"""One browser's reading of a stream: events after a cursor → bytes to send. This module never waits.
 
     stream's log ──position──▶ encoder ──blocks──▶ `id:` lines, at most CHUNK bytes at a time ──▶ the response
 
@@ -62,11 +62,11 @@ Protocol: TypeAlias = "str | NewEncoder"
 
 
 _PASSING: Final = (StreamOverflowError, StreamInterruptedError, StreamClosedError, StreamCancelledError)
-"""Errors that end a reading, not the run: their blocks have no cursor, so a browser reconnects and goes on."""
+"""Errors that end a reading, but not the run: their blocks have no cursor, so a browser reconnects and continues."""
 
 
 class Place(NamedTuple):
-    """How much a browser has: `events` events, and `blocks` blocks of the next one."""
+    """The place of a browser: it has `events` events, and `blocks` blocks of the next one."""
 
     events: int = 0
     blocks: int = 0
@@ -107,7 +107,7 @@ def new_encoder(protocol: Protocol) -> Encoder:
 
 
 class Reading:
-    """What one browser gets. `changed` is called, from any thread, when there may be more of it."""
+    """The bytes for one browser. `changed` is called, from any thread, when there may be more."""
 
     def __init__(self, source: Source, encoder: Encoder, place: Place | None) -> None:
         if place is not None and place.is_end:
@@ -127,7 +127,7 @@ class Reading:
         self.is_over = False
 
     def _start_in_log(self) -> int:
-        """Where to begin: at the browser's place, or before it if the encoder or the numbering needs that."""
+        """The first position: the browser's place, or an earlier one if the encoder or the numbering needs it."""
         log, place = self._log, self._place
         if place == Place():
             return 0
@@ -143,7 +143,7 @@ class Reading:
         return 0 if self._encoder.remembers else start
 
     def open(self, changed: Callable[[], None]) -> None:
-        """Take a place at the stream, and let it be read."""
+        """Count as a reader of the stream, and start its reading."""
         log, stream = self._log, self.stream
         self._cursor = Cursor(log, self._start)
         self._changed = changed
@@ -156,7 +156,7 @@ class Reading:
             origin.driver.connect_soon()
 
     def close(self) -> None:
-        """Give the place back. Idempotent."""
+        """Stop counting as a reader. Idempotent."""
         cursor, self._cursor = self._cursor, None
         self.is_over = True
         if cursor is None:
@@ -238,7 +238,15 @@ def _nothing() -> None:
 
 
 def _unnumbered(_position: int) -> None:
-    """The events of an operator have no numbers: how many there are depends on the time."""
+    """The events of an operator have no numbers, because their count depends on the time."""
+
+
+def checked_source(source: object) -> None:
+    """TypeError for a value that is neither a stream nor a function that returns one."""
+    if not (isinstance(source, (Stream, AsyncStream)) or callable(source)):
+        raise TypeError(
+            f"stream must be a stream or a function that returns the stream after a cursor, got {source!r:.80}"
+        )
 
 
 def _opened(source: Source, place: Place, encoder: Encoder) -> Followable:

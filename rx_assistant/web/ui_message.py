@@ -14,28 +14,7 @@ from typing import Any, ClassVar, Final
 
 from rx_assistant.events import StreamEvent
 from rx_assistant.types._inside import text_in
-from rx_assistant.web.pieces import (
-    CallAnswered,
-    CallBegan,
-    CallEnded,
-    CallGrew,
-    Cited,
-    Failed,
-    Picture,
-    Piece,
-    Pieces,
-    RunBegan,
-    RunStopped,
-    StepBegan,
-    StepEnded,
-    TextBegan,
-    TextEnded,
-    TextGrew,
-    ThoughtBegan,
-    ThoughtEnded,
-    ThoughtGrew,
-    readable,
-)
+from rx_assistant.web import pieces
 
 _REASONS: Final = {"completed": "stop", "requires_action": "tool-calls"}
 _Chunk = dict[str, Any]
@@ -48,52 +27,52 @@ class UiMessageEncoder:
     remembers: ClassVar[bool] = True
 
     def __init__(self) -> None:
-        self._pieces = Pieces()
+        self._pieces = pieces.Pieces()
         self._sources: set[str] = set()
 
     def encode(self, event: StreamEvent) -> list[bytes]:
         """The chunks of one event."""
-        return self._blocks(readable(self._pieces, event))
+        return self._blocks(pieces.readable(self._pieces, event))
 
     def end(self, error: Exception | None) -> list[bytes]:
         """The chunks of the ending, then `[DONE]`."""
         return [*self._blocks(self._pieces.finish(error)), b"data: [DONE]\n"]
 
-    def _blocks(self, pieces: list[Piece]) -> list[bytes]:
+    def _blocks(self, found: list[pieces.Piece]) -> list[bytes]:
         return [
             b"data: " + json.dumps(chunk, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-            for piece in pieces
+            for piece in found
             for chunk in self._chunks(piece)
         ]
 
-    def _chunks(self, piece: Piece) -> Iterator[_Chunk]:
+    def _chunks(self, piece: pieces.Piece) -> Iterator[_Chunk]:
         match piece:
-            case RunBegan(run_id, thread_id):
+            case pieces.RunBegan(run_id, thread_id):
                 named = {"messageId": run_id} if run_id else {}
                 yield {"type": "start", **named, "messageMetadata": {"runId": run_id, "threadId": thread_id}}
-            case StepBegan():
+            case pieces.StepBegan():
                 yield {"type": "start-step"}
-            case StepEnded():
+            case pieces.StepEnded():
                 yield {"type": "finish-step"}
-            case TextBegan(id):
+            case pieces.TextBegan(id):
                 yield {"type": "text-start", "id": id}
-            case TextGrew(id, _, text):
+            case pieces.TextGrew(id, _, text):
                 yield {"type": "text-delta", "id": id, "delta": text}
-            case TextEnded(id):
+            case pieces.TextEnded(id):
                 yield {"type": "text-end", "id": id}
-            case ThoughtBegan(id):
+            case pieces.ThoughtBegan(id):
                 yield {"type": "reasoning-start", "id": id}
-            case ThoughtGrew(id, text):
+            case pieces.ThoughtGrew(id, text):
                 yield {"type": "reasoning-delta", "id": id, "delta": text}
-            case ThoughtEnded(id):
+            case pieces.ThoughtEnded(id):
                 yield {"type": "reasoning-end", "id": id}
-            case CallBegan() | CallGrew() | CallEnded() | CallAnswered():
+            case pieces.CallBegan() | pieces.CallGrew() | pieces.CallEnded() | pieces.CallAnswered():
                 yield _call(piece)
-            case Picture(_, part):
+            case pieces.Picture(_, part):
                 yield _picture(part)
-            case Cited(_, annotation):
+            case pieces.Cited(_, annotation):
                 yield from self._source(annotation)
-            case RunStopped() | Failed():
+            case pieces.RunStopped() | pieces.Failed():
                 yield from _ending(piece)
 
     def _source(self, annotation: _Chunk) -> Iterator[_Chunk]:
@@ -110,15 +89,15 @@ class UiMessageEncoder:
             }
 
 
-def _call(piece: CallBegan | CallGrew | CallEnded | CallAnswered) -> _Chunk:
+def _call(piece: pieces.CallBegan | pieces.CallGrew | pieces.CallEnded | pieces.CallAnswered) -> _Chunk:
     match piece:
-        case CallBegan(id, name, on_server):
+        case pieces.CallBegan(id, name, on_server):
             return {"type": "tool-input-start", "toolCallId": id, "toolName": name, **_executed(on_server)}
-        case CallGrew(id, text):
+        case pieces.CallGrew(id, text):
             return {"type": "tool-input-delta", "toolCallId": id, "inputTextDelta": text}
-        case CallAnswered(id, output):
+        case pieces.CallAnswered(id, output):
             return {"type": "tool-output-available", "toolCallId": id, "output": output}
-        case CallEnded(id, name, arguments, on_server):
+        case pieces.CallEnded(id, name, arguments, on_server):
             known = {"toolCallId": id, "toolName": name, **_executed(on_server)}
             try:
                 return {"type": "tool-input-available", **known, "input": json.loads(arguments or "{}")}
@@ -142,8 +121,8 @@ def _picture(part: _Chunk) -> _Chunk:
     return {"type": "data-image-file", "data": part.get("image_file")}
 
 
-def _ending(piece: RunStopped | Failed) -> Iterator[_Chunk]:
-    if isinstance(piece, Failed):
+def _ending(piece: pieces.RunStopped | pieces.Failed) -> Iterator[_Chunk]:
+    if isinstance(piece, pieces.Failed):
         yield {"type": "error", "errorText": str(piece.error)}
         yield {"type": "finish", "finishReason": "error"}
         return

@@ -239,7 +239,7 @@ def test_a_reader_that_is_too_slow_gets_the_reason(derived: bool) -> None:
         *_, last = frames(b"".join(chunks))
     assert last.event == "error"
     assert json.loads(last.data)["type"] == "StreamOverflowError"
-    assert last.id == ""  # no cursor: it reconnects, and goes on after the last event that it has
+    assert last.id == ""  # no cursor: it reconnects, and continues after the last event that it has
 
 
 def test_a_browser_goes_on_after_the_producer_has_died() -> None:

@@ -18,7 +18,7 @@ def encoded(encoder: Encoder, events: Iterable[StreamEvent], error: Exception | 
 
 
 def payloads(blocks: Iterable[bytes]) -> list[Any]:
-    """The JSON of each block, but for `[DONE]`."""
+    """The JSON of each block, except for `[DONE]`."""
     decoder = SSEDecoder()
     found = decoder.feed(b"".join(block + b"\n" for block in blocks))
     return [json.loads(event.data) for event in found if event.data != "[DONE]"]

@@ -1,4 +1,4 @@
-"""What a model, a tool or a server says never commands the terminal that shows it; pipes get it as it is."""
+"""What a model, a tool or a server says never commands the terminal that shows it; pipes get it unchanged."""
 
 from __future__ import annotations
 

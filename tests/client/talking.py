@@ -51,7 +51,7 @@ async def until(claim: Callable[[], object]) -> None:
 
 
 class Slow:
-    """Answers word by word without an end, unless the question says `short`; a cancelled run goes on for a while.
+    """Answers word by word without an end, unless the question says `short`; a cancelled run continues for a while.
 
     A question with `gate` in it waits for that gate.
     """

@@ -24,7 +24,7 @@ from rx_assistant.http.timeouts import Timeout
 
 COUNT = int(os.environ.get("RX_ASSISTANT_STREAMS", "240"))
 LIMITS = Timeout(connect=30, read=30)
-"""A crowd is slow: silence has to be told from queueing by a wide margin."""
+"""A crowd is slow: silence must be distinguished from queueing by a wide margin."""
 
 TIMED = {name for name, fault in FAULTS.items() if "timeout" in fault.options or fault.stream}
 POISON = {"content-length shorter than the body"}

@@ -1,8 +1,10 @@
-"""Making clients, changing their options, and being told at once what is wrong with a call."""
+"""Clients: their settings, changes of them, and errors that name a wrong argument at once."""
 
 from __future__ import annotations
 
+import inspect
 import json
+from dataclasses import fields
 from typing import Any
 
 import anyio
@@ -14,6 +16,7 @@ from rx_assistant import errors
 from rx_assistant.api.request import OMIT
 from rx_assistant.client import AssistantClient, AsyncAssistantClient
 from rx_assistant.http import Azure, Foundry
+from rx_assistant.http.settings import Settings
 from rx_assistant.http.timeouts import Timeout
 
 KEY = "sk-secret-0123456789"
@@ -98,6 +101,30 @@ def test_a_setting_of_a_wrong_type_is_named_at_once(kind: type[AssistantClient],
         with pytest.raises(errors.ConfigurationError, match=f"^{name} must be .*, got ") as caught:
             make()
         assert KEY not in str(caught.value)
+
+
+@CLIENTS
+def test_an_unknown_setting_is_named_with_a_similar_one(kind: type[AssistantClient]) -> None:
+    wrong: dict[str, Any] = {"max_retrys": 3}
+    for make in (
+        lambda: kind(base_url="http://x/v1", **wrong),
+        lambda: kind(base_url="http://x/v1").with_options(**wrong),
+    ):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'max_retrys'; did you mean 'max_retries'"):
+            make()
+
+
+@CLIENTS
+def test_a_setting_that_is_none_has_its_default(kind: type[AssistantClient]) -> None:
+    client = kind(base_url="http://x/v1", default_headers={"X-A": "1"}, default_query={"a": "1"})
+    changed = client.with_options(default_headers=None, default_query=None, dialect=None)
+    assert changed._session.settings == kind(base_url="http://x/v1")._session.settings
+
+
+@CLIENTS
+def test_help_shows_each_setting(kind: type[AssistantClient]) -> None:
+    names = {field.name for field in fields(Settings)} | {"http_client"}
+    assert set(inspect.signature(kind).parameters) == names
 
 
 @pytest.mark.parametrize(

@@ -369,7 +369,7 @@ def test_stopping_after_any_event_closes_the_connection_in_an_event_loop(way: st
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
 @pytest.mark.parametrize("kind", ["plain", "tls", "tls through a proxy", "http2"])
 class TestEveryTransport:
-    """Closing from another thread, while somebody waits (C26, C27)."""
+    """Closing from another thread, while a reader waits (C26, C27)."""
 
     def server(self, kind: str) -> Loopback:
         async def h2(request: Received, wire: H2Wire) -> None:

@@ -22,7 +22,7 @@ class Told:
 
 
 def turn(random: Random) -> tuple[Told, bytes]:
-    """A random turn, and a body that tells it."""
+    """A random turn, and a body that holds it."""
     told = Told(
         text=random.choice(["", "Hello", "Grüße 😀, wie geht's?", 'line\n"quoted" \\ and <b>more</b>', " blank ahead"]),
         reasoning=random.choice(["", "", "first I think", "hm 🤔 …"]),

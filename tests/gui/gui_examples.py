@@ -27,7 +27,7 @@ def conversation_with(talk: Any) -> Iterator[tuple[Any, Any]]:
 
 
 Script = Callable[["Chat"], Generator[Callable[[], object], None, None]]
-"""Does things to a chat, and yields what has to come true before it goes on."""
+"""Does things to a chat, and yields what has to come true before it continues."""
 
 
 class Chat(ABC):

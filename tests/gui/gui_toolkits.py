@@ -112,7 +112,7 @@ class Tk(Toolkit):
         self.root.mainloop()
         if self._open:
             self.close_window()
-        while not self._is_over():  # the application is gone, what it has left behind goes on
+        while not self._is_over():  # the application is gone, what it has left behind continues
             time.sleep(LOOK)
 
     def _look(self) -> None:
@@ -138,7 +138,7 @@ class Tk(Toolkit):
 
 
 class TkToplevel(Tk):
-    """A second window of an application that goes on without it."""
+    """A second window of an application that continues without it."""
 
     def _loop(self, start: Start) -> None:
         import tkinter

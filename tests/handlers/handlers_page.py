@@ -23,7 +23,7 @@ PROSE = (EVENTS[0], TEXTS[0])
 
 
 def page(shared: Path) -> str:
-    """The page as it is."""
+    """The unchanged page."""
     return (shared / "seed" / "assistant-streaming-helpers.txt").read_text("utf-8")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 Json = dict[str, Any]
 Told = tuple[Any, ...]
-"""A callback, and what was told in it."""
+"""A callback, and its arguments."""
 
 FINAL = {
     "thread.message.completed",

@@ -16,7 +16,7 @@ def frame(name: str, data: Any) -> bytes:
 
 
 def run(status: str, *, required: list[dict[str, Any]] | None = None, run_id: str = RUN, **more: Any) -> bytes:
-    """A run event; its name is the status but for `created`, whose status is `queued`."""
+    """A run event; its name is the status, except for `created`, whose status is `queued`."""
     action = None
     if required is not None:
         action = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": required}}

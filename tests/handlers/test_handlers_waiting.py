@@ -163,7 +163,7 @@ async def test_a_loop_inside_a_callback_leaves_what_is_current(face: Face) -> No
 
 
 class Waiting:
-    """Waits for its own stream in a callback, then goes on."""
+    """Waits for its own stream in a callback, then continues."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -25,7 +25,7 @@ def is_test(block: str) -> bool:
 
 
 def program(page: Path) -> str:
-    """The blocks of a page, but for its tests."""
+    """The blocks of a page, except for its tests."""
     return "\n".join(block for block in blocks(page) if not is_test(block))
 
 

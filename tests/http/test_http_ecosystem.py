@@ -50,20 +50,20 @@ async def whole(request: Received, wire: Wire) -> None:
     await wire.end()
 
 
-def on_threads(url: str, http: Any = None) -> int:
+def on_threads(url: str, http: Any = None, max_retries: int = 0) -> int:
     """How many events a stream has."""
     with (
-        AssistantClient(base_url=url, http_client=http, max_retries=0) as client,
+        AssistantClient(base_url=url, http_client=http, max_retries=max_retries) as client,
         client.threads.runs.stream("t", assistant_id="a") as stream,
     ):
         return sum(1 for _ in stream)
 
 
 def on_loop(backend: str) -> Callable[..., int]:
-    def count(url: str, http: Any = None) -> int:
+    def count(url: str, http: Any = None, max_retries: int = 0) -> int:
         async def main() -> int:
             async with (
-                AsyncAssistantClient(base_url=url, http_client=http, max_retries=0) as client,
+                AsyncAssistantClient(base_url=url, http_client=http, max_retries=max_retries) as client,
                 client.threads.runs.stream("t", assistant_id="a") as stream,
             ):
                 return len([event async for event in stream])
@@ -159,26 +159,9 @@ def test_a_proxy_that_wants_a_password_is_asked_once(face: Callable[..., int]) -
 
     with Loopback(refuses) as proxy, environment(proxy.url.removesuffix("/v1").replace("//", "//me:hunter2@")):
         with pytest.raises(APIConnectionError, match="407") as caught:
-            retrying(face)("https://elsewhere.test/v1")
+            face("https://elsewhere.test/v1", max_retries=2)
         assert "hunter2" not in str(caught.value)
         assert len(proxy.requests) == 1
-
-
-def retrying(face: Callable[..., int]) -> Callable[[str], int]:
-    """The same with retries."""
-
-    def count(url: str) -> int:
-        with (
-            mock.patch.object(AssistantClient.__init__, "__kwdefaults__", _retries(AssistantClient)),
-            mock.patch.object(AsyncAssistantClient.__init__, "__kwdefaults__", _retries(AsyncAssistantClient)),
-        ):
-            return face(url)
-
-    return count
-
-
-def _retries(kind: Any) -> dict[str, Any]:
-    return {**kind.__init__.__kwdefaults__, "max_retries": 2}
 
 
 def test_a_proxy_that_httpx_refuses_is_a_configuration_error_without_its_password() -> None:

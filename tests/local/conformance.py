@@ -1,4 +1,4 @@
-"""Replies and events against the published OpenAPI document, but for what the recordings prove it gets wrong.
+"""Replies and events against the published OpenAPI document, except for what the recordings prove it gets wrong.
 
 A `Deviation` mends one spot of the document. `test_local_conformance.py` shows for each that recordings of the real
 service do not fit the document without it.
@@ -83,7 +83,7 @@ DEVIATIONS = (
 
 @functools.cache
 def document() -> dict:
-    """The document as it is."""
+    """The unchanged document."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is seven times as fast
     return yaml.load(DOCUMENT.read_text(encoding="utf-8"), loader)  # both are safe
 

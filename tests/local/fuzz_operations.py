@@ -1,7 +1,7 @@
 """`python tests/local/fuzz_operations.py [EXAMPLES]`: schemathesis asks all 44 operations; no reply may be a 5xx.
 
 Needs the command `schemathesis` (`pip install 'rx_assistant[fuzz]'`) and the published document. There are two passes:
-the document as it is, whose ids are mostly unknown to the server, and the document with ids of objects that exist,
+the unchanged document, whose ids are mostly unknown to the server, and the document with ids of objects that exist,
 without the operations that delete them. The server is asked over a socket and counts its replies itself. Prints the
 counts; the exit code is 1 if there was a 5xx or an operation was never asked.
 """

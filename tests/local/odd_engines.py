@@ -44,7 +44,7 @@ from rx_assistant.local.engine import (
 class Odd:
     """An engine's `run`, the status in which its run must rest, and words of its `last_error`.
 
-    `endless`: the run goes on until it is cancelled.
+    `endless`: the run continues until it is cancelled.
     """
 
     run: Callable[[RunContext], object]

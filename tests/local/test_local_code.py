@@ -24,6 +24,7 @@ from rx_assistant.cli.app import run as command
 from rx_assistant.dialects.citing import Links
 from rx_assistant.errors import ConfigurationError
 from rx_assistant.local.code import confinement, interpreters
+from rx_assistant.local.code.collecting import Collected
 from rx_assistant.local.code.interpreters import Executed, GivenFile, Interpreters, Limits
 from rx_assistant.local.engine import CodeCall, CodeInput, CodeLogs, CodeResult, EndStep, RunContext, Text
 from rx_assistant.local.engines.upstream import UpstreamEngine
@@ -153,6 +154,14 @@ def test_new_and_changed_files_come_back_once(code, tmp_path) -> None:
     assert dict(code.run(made, files=given).files) == {"sub/b.txt": b"b"}
     assert code.run("1").files == ()
     assert dict(code.run("open('a.txt', 'a').write('er')").files) == {"a.txt": b"older"}
+
+
+def test_names_of_files_have_no_control_characters(tmp_path) -> None:
+    for name in ("a\x1b[2J.txt", "b\u202etxt.exe", "c\nd.txt", "é 文.txt", os.fsdecode(b"e\xff.txt")):
+        (tmp_path / name).write_text("x")
+    files, left_out = Collected(str(tmp_path), 4, 100).take()
+    names = sorted([name for name, _ in files] + left_out)
+    assert names == ["a\ufffd[2J.txt", "b\ufffdtxt.exe", "c\ufffdd.txt", "e\ufffd.txt", "é 文.txt"]
 
 
 @confined

@@ -1,4 +1,4 @@
-"""Document, recordings and our table of operations agree, but for deviations of which none is needless."""
+"""Document, recordings and our table of operations agree, except for deviations of which none is needless."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def shared_or_skip(conformance: Conformance | None) -> None:
 
 @pytest.fixture(scope="module")
 def misfits(shared_or_skip: None) -> list[Judgement]:
-    """One recorded value of each kind that does not fit the document as it is."""
+    """One recorded value of each kind that does not fit the unchanged document."""
     strict = Conformance(())
     found: dict[object, Judgement] = {}
 

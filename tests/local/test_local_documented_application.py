@@ -1,4 +1,4 @@
-"""The application of OpenAI's guides, unchanged but for its base URL, answered by a model server."""
+"""The application of OpenAI's guides, unchanged except for its base URL, answered by a model server."""
 
 from __future__ import annotations
 

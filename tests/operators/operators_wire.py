@@ -91,7 +91,7 @@ def cut(*events: StreamEvent) -> AssistantStream:
 
 
 class Seen:
-    """What one subscriber was told."""
+    """What one subscriber got."""
 
     def __init__(self) -> None:
         self.items: list[Any] = []

@@ -20,7 +20,7 @@ on_next, on_completed, on_error = ReactiveTest.on_next, ReactiveTest.on_complete
 
 
 class Talk:
-    """A conversation on virtual time. Its server has one run at a time, and a cancelled run goes on for a while."""
+    """A conversation on virtual time. Its server has one run at a time, and a cancelled run continues for a while."""
 
     def __init__(self, scheduler: TestScheduler, *, words: int = 3, cancelling: Any = lambda: 15.0) -> None:
         self.scheduler = scheduler

@@ -78,7 +78,7 @@ def test_of_type_gives_the_events_of_a_class_or_a_family() -> None:
 
 @pytest.mark.parametrize("wrong", ["thread.run.created", str, None, ThreadRunCompleted(b"{}")])
 def test_of_type_takes_nothing_but_event_classes(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="of_type\\(\\) needs an event class such as ThreadMessageDelta"):
+    with pytest.raises(TypeError, match="kind must be an event class such as ThreadMessageDelta"):
         ax.of_type(wrong)
 
 

@@ -83,7 +83,7 @@ class TestDefect21:
 
 
 class TestDefect22:
-    """A batch is left early, or never; an upload's error comes late, and orphans go on."""
+    """A batch is left early, or never; an upload's error comes late, and orphans continue."""
 
     def test_a_batch_whose_counts_are_still_0_is_not_finished(self) -> None:
         states = [batch("in_progress", 0), batch("in_progress", 2), batch("completed", 0, 2)]

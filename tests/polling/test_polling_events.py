@@ -86,7 +86,7 @@ HALVES = [
 
 
 def test_a_run_that_is_watched_while_it_works_is_told_piece_by_piece(face: str) -> None:
-    """The run goes on when the first half of a message, and then a call, has been told."""
+    """The run continues when the first half of a message, and then a call, was emitted."""
     with serving([HALVES]) as server:
 
         def go_on(event: Any) -> None:

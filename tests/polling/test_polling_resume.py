@@ -92,7 +92,7 @@ KINDS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 
 
 class Reader:
-    """What one subscriber was told of each substream: what is appended, what was done, how it ended."""
+    """What one subscriber got of each substream: what is appended, what was done, how it ended."""
 
     def __init__(self, stream: Any, kind: str) -> None:
         self.told: dict[Any, dict[str, list[Any]]] = defaultdict(lambda: {"items": [], "done": [], "endings": []})

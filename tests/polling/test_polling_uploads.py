@@ -51,7 +51,7 @@ def test_five_at_once_is_the_default() -> None:
 
 @pytest.mark.parametrize("given", [True, False], ids=["given-client", "own-client"])
 def test_the_first_error_stops_all_uploads_and_leaves_none_running(face: str, given: bool) -> None:
-    """Defect 22: in the SDK it comes out after all uploads, and orphans go on."""
+    """Defect 22: in the SDK it comes out after all uploads, and orphans continue."""
     store = Store(hold="0[2-9]", refuse="01", together=4)
     with Loopback(store) as server:
         begin = upload if given else upload_with_own_client

@@ -26,7 +26,7 @@ AOF = {"off": (), "on": ("--appendonly", "yes", "--appendfsync", "always")}
 
 
 class Live:
-    """A stream that goes on only as far as the test lets it."""
+    """A stream that continues only as far as the test lets it."""
 
     def __init__(self, events: list[StreamEvent], **options: Any) -> None:
         self._events = events
@@ -97,7 +97,7 @@ def test_a_redis_server_that_is_down_while_the_run_ends(tmp_path: Path, run: Fin
 
 
 def test_followers_of_a_stream_that_keeps_nothing_get_an_error_at_the_gap(tmp_path: Path, run: Finished) -> None:
-    """A follower that had all events goes on. A late one gets an error, and can begin where the log does."""
+    """A follower that had all events continues. A late one gets an error, and can begin where the log does."""
     half = len(run.events) // 2
     with RedisServer(tmp_path) as server:
         with followed(server.url, run, replay="none") as (live, publication, other, jobs):

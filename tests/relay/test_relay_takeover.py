@@ -20,7 +20,7 @@ MakeRelay = Callable[..., Relay]
 
 
 class Counting:
-    """A client that counts how often a follower has asked it to go on."""
+    """A client that counts how often a follower has asked it to continue."""
 
     def __init__(self, client: Any) -> None:
         self.client = client

@@ -83,7 +83,7 @@ class FedBody:
         self._changed = threading.Condition()
         self.reads = 0
         self.readers: set[int] = set()
-        self.waiting = threading.Event()  # somebody waits in read()
+        self.waiting = threading.Event()  # a reader waits in read()
         self.seen = 0
         self.endings: list[str] = []
 
@@ -235,7 +235,7 @@ def until(done: Callable[[], Any]) -> None:
 
 
 async def until_async(done: Callable[[], Any]) -> None:
-    """Return when what goes on in another task or thread has happened."""
+    """Return when something in another task or thread has happened."""
     with anyio.fail_after(GUARD):
         while not done():  # noqa: ASYNC110  # what is waited for knows of no event
             await anyio.sleep(0.0005)

@@ -19,7 +19,7 @@ from rx_assistant.errors import StreamClosedError
 
 
 async def half(_: Received, wire: Wire) -> None:
-    """A run that begins to answer, and goes on as long as the client reads."""
+    """A run that begins to answer, and continues as long as the client reads."""
     await wire.events()
     for frame in answer("a", "b")[:4]:
         await wire.chunk(frame)

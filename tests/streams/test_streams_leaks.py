@@ -126,7 +126,7 @@ BREAKS = {
 
 
 def break_a_stream(name: str, errors: list[Any]) -> weakref.ref[Any]:
-    """Let a stream end badly; give what tells whether its log is still there."""
+    """Let a stream end badly; return a function that says whether its log is still there."""
     with sync_stream(FedBody(*BREAKS[name]), max_event_bytes=3000) as stream:
         stream.subscribe(lambda _: None, errors.append)
         stream.connect()

@@ -11,7 +11,7 @@ from rx_assistant.errors import APIConnectionError, StreamClosedError, StreamTru
 from rx_assistant.hot import FOREVER
 from rx_assistant.snapshots import RunSnapshot
 from rx_assistant.streams import AssistantStream
-from rx_assistant.streams.body import OPEN
+from rx_assistant.streams.body import OPEN_BODIES
 from rx_assistant.streams.pump_state import DELIVER, END, READ, WAIT, Close, PumpState, Resume
 
 
@@ -78,7 +78,7 @@ def test_a_broken_body_is_closed_and_the_next_one_is_held() -> None:
     with pytest.raises(StopIteration):
         steps.send(following)
     assert state.body is following
-    assert OPEN[id(following)] is following
+    assert OPEN_BODIES[id(following)] is following
     assert not state.log.ended
     state.forget()
 

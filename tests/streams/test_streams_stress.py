@@ -113,7 +113,7 @@ def test_threads_that_do_what_they_like_all_come_to_an_end(closing: bool) -> Non
         assert all(map(is_gapless, play.got)), seed
         assert all(isinstance(error, StreamClosedError) for error in errors)
         assert closing or errors == []
-        until(lambda stream=stream: stream.log.delivered)  # a thread that was in a callback goes on after close()
+        until(lambda stream=stream: stream.log.delivered)  # a thread that was in a callback continues after close()
         assert len(body.endings) <= 1
 
 

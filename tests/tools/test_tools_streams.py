@@ -423,7 +423,7 @@ def test_calls_run_at_the_same_time_up_to_the_limit(face: str, kind: str) -> Non
 
 @EVERY_FACE
 def test_an_eager_tool_runs_before_the_run_asks(face: str) -> None:
-    """The server waits behind the first call until the tool has run: only then does it go on to the second."""
+    """The server waits behind the first call until the tool has run: only then does it continue to the second."""
     ran = threading.Event()
     steps: list[Any] = [
         {"calls": [call("f", "a", n=1), call("f", "b", n=2)]},
@@ -539,7 +539,7 @@ def test_a_tool_may_need_approval_or_never_need_it() -> None:
 
 @EVERY_FACE
 def test_cancel_in_the_middle_of_a_tool(face: str) -> None:
-    """The stream goes on to the server's own ending, and the tools are cancelled with the run."""
+    """The stream continues to the server's own ending, and the tools are cancelled with the run."""
     cancelled: list[str] = []
 
     async def waits(n: int) -> int:

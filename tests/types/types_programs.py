@@ -80,7 +80,7 @@ WRONG = {
 def narrowing() -> Iterator[str]:
     """For every union, a function that asks for each `type` in turn and states what it then is.
 
-    A member of several types can be told by its class only.
+    A member of several types is known by its class only.
     """
     for name, union in UNIONS.items():
         yield f"def narrows_{name}(value: t.{name}) -> None:"

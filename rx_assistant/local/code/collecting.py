@@ -19,7 +19,7 @@ class Collected:
         self._known: dict[str, tuple[int, int, int]] = {}
 
     def forget(self) -> None:
-        """Pass over everything that is there now."""
+        """Ignore all present files from now on."""
         for _, file in self._new():
             os.close(file)
 
@@ -51,4 +51,10 @@ class Collected:
                     mark = (found.st_ino, found.st_size, found.st_mtime_ns)
                     if name[0] != "." and S_ISREG(found.st_mode) and self._known.get(place) != mark:
                         self._known[place] = mark
-                        yield os.fsencode(place).decode("utf-8", "replace"), os.open(name, _FLAGS, dir_fd=at)
+                        yield _printable(place), os.open(name, _FLAGS, dir_fd=at)
+
+
+def _printable(name: str) -> str:
+    """The name with U+FFFD in the place of control characters and of bytes that are not UTF-8."""
+    text = os.fsencode(name).decode("utf-8", "replace")
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -1,4 +1,4 @@
-"""Confines a process on Linux: no network, a file system of its own, no other processes, no privileges.
+"""Confines a process on Linux: no network, a separate file system, no other processes, no privileges.
 
     namespaces   mount, process ids, network, IPC, host name (and user ids, unless the server is root)
     root         a new, read-only file system: the interpreter's folders and a few devices; /mnt/data and /tmp in memory
@@ -88,7 +88,7 @@ def enter() -> bool:
 
 
 def end_with_parent() -> None:
-    """The system kills this process when its parent ends. Only Linux can do that."""
+    """Make the system kill this process when its parent ends. Only Linux can do that."""
     if sys.platform == "linux":
         _call("prctl", _PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
@@ -100,7 +100,7 @@ def _exists(user: int) -> bool:
 
 
 def adopt_orphans() -> None:
-    """Processes below this one that lose their parent become its children. Only Linux can do that."""
+    """Adopt the descendants of this process that lose their parent. Only Linux can do that."""
     if sys.platform == "linux":
         _call("prctl", _CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -141,13 +141,13 @@ def new_root(hidden: Iterable[str], disk: int) -> None:
 
 
 def keep_little(is_root: bool) -> None:
-    """Give up the supervisor's capabilities, except those that it uses. Others cannot read its memory then, either."""
+    """Give up the supervisor's capabilities, except those that it uses. Then other processes cannot read its memory."""
     if is_root:
         _set_capabilities(_KEPT)
 
 
 def give_up(user: int | None) -> None:
-    """Give up every privilege, for ever. With `user`, a number, the process becomes a user of its own first."""
+    """Give up every privilege for ever. With `user`, a number, the process first becomes that user."""
     if user is not None:
         os.setgroups([])
         own = _FIRST_ID + user

@@ -2,7 +2,8 @@
 
 A process starts with the run's first code. At most `Limits.at_once` pieces run at the same time; the others wait. At
 most `Limits.kept` processes wait for more code; past that, the one that has waited longest ends, and its run continues
-without its variables and files. What the code did is always told to the run, so no code makes a run fail.
+without its variables and files. The run always gets the result of the code, even a failure, so no code makes a run
+fail.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from rx_assistant.local.code import confinement
 from rx_assistant.local.processes import KilledError, SeparateProcess
 
 CodePolicy: TypeAlias = Literal["confined", "unconfined"]
-"""Whether code is confined, or has the rights of the server."""
+"""Whether code is confined or has the rights of the server."""
 
 _log = logging.getLogger("rx_assistant.local")
 
@@ -124,7 +125,7 @@ class Interpreters:
         return done
 
     def end(self, run_id: str) -> None:
-        """The run is over: end its process."""
+        """The run has ended: end its process."""
         self._lost.discard(run_id)
         session = self._sessions.pop(run_id, None)
         if session is not None:
@@ -149,11 +150,11 @@ class Interpreters:
                 self.end(waiting[0])
                 self._lost.add(waiting[0])
             session = _Session(self._options, self._limits)
-        self._sessions[run_id] = session  # as the one that was used last
+        self._sessions[run_id] = session  # as the most recently used one
         return session
 
     def _limits_that_hold(self) -> list[str]:
-        """What a process finds that it cannot do. ConfigurationError if that is not enough."""
+        """Check the limits that a process reports. ConfigurationError if one is missing."""
         confined = bool(self._options["confined"])
         reason = confinement.impossible(confined)
         told = {} if reason else self._first_reply()
@@ -252,7 +253,7 @@ def _reply(replies: IO[bytes]) -> tuple[dict[str, Any], list[tuple[str, bytes]]]
 
 
 def named(files: Sequence[GivenFile]) -> list[tuple[str, GivenFile]]:
-    """Each file with the name that it has for the code: its own, or its id if that is not a good name or is taken."""
+    """Each file with its name for the code: its own name, or its id if that name is unsuitable or taken."""
     found: list[tuple[str, GivenFile]] = []
     taken = {given.id for given in files}
     for given in files:
@@ -271,7 +272,7 @@ def is_image(content: bytes) -> bool:
 
 
 def _contents(files: Sequence[GivenFile], room: int) -> tuple[list[tuple[list[str | int], bytes]], list[str]]:
-    """Name, size, id and content of the files that fit, and what is to say about the others."""
+    """Name, size, id and content of the files that fit, and a note about each of the others."""
     found: list[tuple[list[str | int], bytes]] = []
     notes: list[str] = []
     for name, given in named(files):
@@ -290,7 +291,7 @@ def _contents(files: Sequence[GivenFile], room: int) -> tuple[list[tuple[list[st
 
 
 def _logs(told: Mapping[str, Any]) -> Iterator[str]:
-    """The output, then what happened to the code."""
+    """The output, then the notes about the code."""
     output = str(told["output"])
     if output:
         yield output.removesuffix("\n")

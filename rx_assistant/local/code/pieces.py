@@ -1,8 +1,8 @@
 """Pieces of Python code, run one after the other with the same variables, as in a notebook.
 
-This is the inside of the confined process: its output is whatever the code writes to stdout and stderr, then the value
-of the last expression or the traceback. Open figures of matplotlib become files, `figure-1.png` and so on. The code can
-do anything to this process, so nothing outside may trust it.
+This runs inside the confined process. Its output is what the code writes to stdout and stderr, then the value of the
+last expression or the traceback. Open figures of matplotlib become files, `figure-1.png` and so on. The code can do
+anything to this process, so nothing outside may trust it.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _allow(cpu: int) -> None:
 
 
 def run(piece: str, name: str, variables: dict[str, Any]) -> None:
-    """Run a piece. Whatever it raises is printed."""
+    """Run a piece. Its exception is printed."""
     linecache.cache[name] = (len(piece), None, piece.splitlines(keepends=True), name)
     try:
         tree = ast.parse(piece, name)

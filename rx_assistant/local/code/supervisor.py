@@ -6,7 +6,7 @@ The server writes requests to stdin and reads replies from stdout: a line of JSO
 it lists. The first reply says which limits hold. Each request has a piece of code for the interpreter (`pieces.py`), a
 child process that keeps its variables until it ends. The supervisor reads the output and watches time and memory.
 Afterwards it stops the interpreter until the next request, ends every other process that the code has left, and
-collects the files. What comes from the code is only ever read as bytes.
+collects the files. The supervisor only reads bytes from the code.
 
     server ──requests──► supervisor ──code──► interpreter ──► processes that the code starts
            ◄──replies───            ◄─output─
@@ -85,7 +85,7 @@ class Interpreter:
         os._exit(1)
 
     def hand_over(self, code: bytes) -> None:
-        """Let it run this code. OSError if it has ended."""
+        """Run this code in it. OSError if it has ended."""
         self.output.clear()
         self.written = 0
         os.kill(self.pid, signal.SIGCONT)
@@ -101,7 +101,7 @@ class Interpreter:
         return self._done in ready and os.read(self._done, 1) != b""
 
     def hear(self, most: int) -> None:
-        """Read at most so much of the output that waits. Only the beginning of all output is kept."""
+        """Read at most this much of the waiting output. Only the beginning of all output is kept."""
         with suppress(BlockingIOError):
             while most > 0 and (piece := os.read(self._output, 2**16)):
                 most -= len(piece)
@@ -125,7 +125,7 @@ class Supervisor:
         self._statuses: dict[int, int] = {}
 
     def serve(self) -> None:
-        """Until the server closes its end."""
+        """Serve until the server closes its end."""
         try:
             self._serve()
         finally:
@@ -171,7 +171,7 @@ class Supervisor:
             Path(self._place.folder, id).symlink_to(name)
 
     def _run(self, code: str) -> str:
-        """Run the code. Returns what has ended the interpreter; empty if it goes on."""
+        """Run the code. Returns the reason why the interpreter has ended; empty if it continues."""
         until = time.monotonic() + self._options["wall"]
         try:
             self._interpreter.hand_over(code.encode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""A JSON value for a JSON schema, filled from what a message says: numbers, quoted words, names after `in` or `for`.
+"""A JSON value for a JSON schema, filled from a message: numbers, quoted words, names after `in` or `for`.
 
 The value has the schema's types, enums and required fields, as far as simple rules can fill them. An optional field
 that the message does not mention is left out; a required one gets the schema's default or a plain word. The work is

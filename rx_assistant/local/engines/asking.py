@@ -93,7 +93,7 @@ def functions(context: RunContext) -> tuple[Function, ...]:
 
 
 def size(question: Question) -> int:
-    """About how many tokens the question has, images not counted."""
+    """An estimate of the question's tokens, without images."""
     return tokens.count(question.system) + sum(map(_size, question.history))
 
 

@@ -1,8 +1,8 @@
 """The built-in assistant: it has no model and gives the same answer every time.
 
-It calls the functions that the message asks for, answers from the attached files if a passage fits, and otherwise says
-what it is. With a JSON response format, it answers with JSON of that schema. It repeats only the beginning of long
-messages and outputs, and reads them in a thread.
+It calls the functions that the message asks for, answers from the attached files if a passage fits, and otherwise
+introduces itself. With a JSON response format, it answers with JSON of that schema. It repeats only the beginning of
+long messages and outputs, and reads them in a thread.
 """
 
 from __future__ import annotations

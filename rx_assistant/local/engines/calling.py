@@ -112,6 +112,6 @@ class Calls:
 
 
 def _chunks(reply: Reply) -> AsyncGenerator[bytes, None]:
-    """The body as it arrives. httpx reads it at half the cost where nothing is to be decoded."""
+    """The body as it arrives. Without decoding, httpx reads it at half the cost."""
     coding = reply.headers.get("content-encoding", "identity")
     return cast("AsyncGenerator[bytes, None]", aiter(reply.stream) if coding == "identity" else reply.aiter_bytes())

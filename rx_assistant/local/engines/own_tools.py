@@ -1,7 +1,7 @@
 """The tools that the server answers itself, offered to the model as functions: the search of files, and code.
 
-Their calls become steps of their own kinds. What the model asked and what it was told stands in a note, so that later
-turns of the run tell it again.
+Their calls become steps of their own kinds. A note holds the model's calls and their results, so that later turns of
+the run can repeat them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _CODE_ROUNDS: Final = 15
 
 @dataclass(frozen=True, slots=True)
 class OwnTools:
-    """The names of the functions; None for a tool that the model is not offered."""
+    """The names of the functions; None for a tool that is not offered to the model."""
 
     search: str | None = None
     code: str | None = None
@@ -57,11 +57,11 @@ class OwnTools:
 
     @property
     def rounds(self) -> int:
-        """How often a run may use them before the model has to answer."""
+        """How often a run may use them before the model must answer."""
         return _CODE_ROUNDS if self.code is not None else _SEARCH_ROUNDS
 
     def functions(self) -> Iterator[Function]:
-        """What the model is offered."""
+        """The functions that are offered to the model."""
         if self.search is not None:
             yield asking.search_function(self.search)
         if self.code is not None:
@@ -74,7 +74,7 @@ class OwnTools:
 
 @dataclass(slots=True)
 class OwnCall:
-    """A call of one of these functions; the arguments come in pieces."""
+    """A call of one of these functions. Its arguments arrive in pieces."""
 
     name: str
     pieces: list[str] = field(default_factory=list)
@@ -125,7 +125,7 @@ async def answered(
 
 
 def _argument(call: OwnCall, name: str) -> str:
-    """An argument of a call. Models that do not write JSON give its value alone."""
+    """An argument of a call. Some models write only its value instead of JSON."""
     try:
         told = json.loads(call.arguments)
     except ValueError:
@@ -148,7 +148,7 @@ def link(file: CodeFile) -> str:
 
 
 def files_of(notes: Sequence[object]) -> dict[str, str]:
-    """The links to the files that code has written, as the notes of a run have them, with the ids of the files."""
+    """The links to files that code has written, from the notes of a run, with the ids of the files."""
     entries = [entry for note in notes if isinstance(note, Mapping) for entry in note.get(ANSWERED, ())]
     return {link(CodeFile(id, name)): id for entry in entries for name, id in entry.get("files", ())}
 
@@ -169,7 +169,7 @@ def history(context: RunContext, passages: Passages, tools: OwnTools) -> list[Hi
 
 
 def told_again(note: Mapping[str, Any], run_id: str, passages: Passages, tools: OwnTools) -> CallRound:
-    """The calls of one turn of the model with what it was told. Passages are numbered again, in the same order."""
+    """The calls of one turn of the model with their results. Passages are numbered again, in the same order."""
     calls = tuple(
         AnsweredCall(entry["id"], tools.search or "file_search", entry["arguments"], _found(passages, entry["found"]))
         if "found" in entry

@@ -1,4 +1,4 @@
-"""The two protocols of model servers, behind one interface: how to ask, how to read, what goes back with a turn."""
+"""The two protocols of model servers behind one interface: requests, readers, and the notes of a turn."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ class Reader(Protocol):
 
     @property
     def is_over(self) -> bool:
-        """Whether the stream said how it ends."""
+        """Whether the stream has stated its ending."""
         ...
 
     def read(self, payload: bytes, name: bytes = b"") -> list[Part]:
-        """What a payload says."""
+        """The parts in a payload."""
         ...
 
     def end(self) -> tuple[list[Part], Ending]:
-        """What was held back, and how the turn ended."""
+        """The parts that were held back, and the ending of the turn."""
         ...
 
 
 class Turn(Protocol):
-    """One request in the form that the server takes by now, and the reader of its answer."""
+    """One request in the form that the server accepts, and the reader of its answer."""
 
     path: str
     body: JsonObject
@@ -42,16 +42,16 @@ class Turn(Protocol):
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether no more payloads will come."""
         ...
 
     def echo(self, calls: list[int], *, with_text: bool) -> JsonObject:
-        """The turn as the server wrote it, with these calls alone (by number), for a note."""
+        """The turn in the server's own form, with only these calls (by number), for a note."""
         ...
 
 
 class Memory:
-    """The form that one model of one server takes in one protocol, as far as its refusals have shown it."""
+    """The request form that one model of one server accepts in one protocol, learned from its refusals."""
 
     def __init__(self) -> None:
         self.taken: list[str] = []
@@ -59,7 +59,7 @@ class Memory:
         self.responses = responses_request.ResponsesForm()
 
     def bend(self, protocol: ProtocolName, body: JsonObject, refusal: Refusal) -> str | None:
-        """The member that was refused and is left out from now on; None if the refusal names none."""
+        """The refused member, which is left out from now on; None if the refusal names none."""
         if protocol == "chat":
             found = bend(CHAT_BENDS, self.chat, body, refusal, self.taken)
             if found is None:
@@ -75,13 +75,13 @@ class Memory:
 
 
 def memory_of(upstream: str, protocol: ProtocolName, model: str) -> Memory:
-    """What is known of this model. It is kept as long as the process lives, so that each refusal comes once."""
+    """The form of this model. It is kept as long as the process lives, so that each refusal happens once."""
     return _MEMORIES.setdefault((upstream, protocol, model), Memory())
 
 
 def bends_of(upstream: str, protocol: ProtocolName) -> dict[str, tuple[str, ...]]:
     """The members that this server has refused so far, by the name of the model."""
-    kept = [*_MEMORIES.items()]  # other servers of this process may add theirs meanwhile
+    kept = [*_MEMORIES.items()]  # other servers of this process may add entries meanwhile
     own = {key[2]: memory.taken for key, memory in kept if key[:2] == (upstream, protocol)}
     return {model: tuple(taken) for model, taken in own.items() if taken}
 

@@ -27,8 +27,8 @@ class Speech:
 
     Calls of the server's own tools give no action: the engine answers them, so they are kept in `own_calls`.
     Without `parallel`, only the first call counts. `left` is the number of tokens that may follow, at least one for
-    each piece of text. The estimate is rather low, because the model server knows the limit too. `files` are the links
-    to files that code has written, with the ids of the files.
+    each piece of text. The estimate is low on purpose, because the model server knows the limit too. `files` are the
+    links to files that code has written, with the ids of the files.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Speech:
         yield FunctionCall(part.name, len(self.calls) - 1, call_id)
 
     def _move(self, message: str, part: int) -> Iterator[Action]:
-        """Begin another message or content part where the model does."""
+        """Begin another message or content part when the model begins one."""
         before, self._place = self._place, (message, part)
         if before is None or before == self._place:
             return

@@ -1,4 +1,4 @@
-"""Scenarios: what a scripted assistant does, written in YAML or JSON.
+"""Scenarios: the script of a scripted assistant, in YAML or JSON.
 
     chunk: token              # how texts are cut into deltas: token (default), character, whole, or so many characters
     pause: 0                  # seconds before each delta
@@ -11,7 +11,7 @@
           - - text: Let me look.
             - calls:
                 - {function: get_weather, arguments: {city: Paris}, id: call_1}
-                - {function: get_weather, arguments: '{"city": "Ro'}      # a string is sent as it is
+                - {function: get_weather, arguments: '{"city": "Ro'}      # a string is sent unchanged
               interleave: true                                            # fragments of the calls take turns
           - - text: "Paris: {output:call_1}, all: {outputs}. You asked: {message}"
     faults:                   # replies instead of the server's own, before anything is done
@@ -36,7 +36,7 @@ Steps of a turn:
     incomplete: max_completion_tokens    (or max_prompt_tokens)
     error_event: why          the stream ends with an `error` event; also `code`, `flat: true` for the documented shape
     raise: why                the engine raises
-    raw: ": ping\\n\\n"       bytes for the stream as they are
+    raw: ": ping\\n\\n"       bytes for the stream, sent unchanged
     new_part, end_step, expire, cut, hang        words without a value. `cut` breaks the connections, `hang` never ends
 """
 
@@ -102,7 +102,7 @@ class _Readable:
 
 
 class _OneOf:
-    """An object whose kind is the one of several keys that it has."""
+    """An object that has one of several keys, which decides its kind."""
 
     kinds: tuple[str, ...] = ("an object",)
 

@@ -2,9 +2,9 @@
 
     context ──asking──► Question ──protocols──► body ──calling──► payloads ──reader──► parts ──saying──► actions
 
-A server that refuses a member of the request gets the next form of it (`dialects/refusals.py`), and that form at once
-from then on. A prompt that is too long loses its oldest turns. Replies of 408, 409, 429 and 5xx get two more tries.
-All of this happens before the first byte of an answer; later, whatever happens is the answer's ending.
+If a server refuses a member of the request, the next form of it is tried (`dialects/refusals.py`), and later requests
+begin with that form. A prompt that is too long loses its oldest turns. After 408, 409, 429 and 5xx there are two more
+tries. All of this happens before the first byte of an answer; a later failure ends the answer.
 
 Stopping the run closes the generator, and so the connection to the server.
 """
@@ -76,11 +76,11 @@ class _EndedError(Exception):
 class UpstreamEngine:
     """Answers each run through the model server at `base_url`, which usually ends in `/v1`.
 
-    `model` is the model that answers, whatever the application asks for; `model_map` gives one for each name of the
-    application. Without either the application's name is passed on. `api_key` is sent to the origin of `base_url` only.
-    `thinking="text"` leaves `<think>…</think>` in the answer. `file_search="tool"` has the model search the attached
-    files when it wants to; otherwise they are searched once, for the last message of the user. `upstream_timeout`
-    (seconds) is how long the server may be silent.
+    `model` answers all requests, independent of the application's model name; `model_map` has a model for each name of
+    the application. Without either, the application's name is passed on. `api_key` is sent to the origin of `base_url`
+    only. `thinking="text"` leaves `<think>…</think>` in the answer. With `file_search="tool"` the model can search the
+    attached files; otherwise they are searched once, for the last message of the user. `upstream_timeout` (seconds) is
+    how long the server may be silent.
 
     Raises:
         ConfigurationError: `base_url` is not an http or https URL; an option has an unknown value.
@@ -185,7 +185,7 @@ class UpstreamEngine:
             left = speech.left
 
     async def _answer(self, context: RunContext, answer: _Answer, speech: Speech) -> AsyncGenerator[Action, None]:
-        """One reply of the model, but for what is noted of it."""
+        """One reply of the model, without its notes."""
         reply, turn = await self._asked(context, answer)
         answer.turn, reader = turn, turn.reader
 
@@ -219,7 +219,7 @@ class UpstreamEngine:
             raise _EndedError(Incomplete())
 
     def _notes(self, answer: _Answer, speech: Speech) -> Iterator[Note]:
-        """What goes back to the server with the calls of this reply."""
+        """The note that goes back to the server with the calls of this reply."""
         if speech.calls and answer.turn is not None:
             late = {LATE: speech.late} if speech.late.strip() else {}
             echo = answer.turn.echo(speech.calls, with_text=not speech.own_calls)
@@ -252,7 +252,7 @@ class UpstreamEngine:
         self._warn("code", "code_interpreter is left out of requests to the model: only a server with --code runs code")
 
     def _compare(self, question: Question, usage: Mapping[str, Any]) -> None:
-        """Warn of a server that cuts the prompt and does not say so, as Ollama does."""
+        """Warn about a server that silently cuts the prompt, as Ollama does."""
         ours, theirs = asking.size(question), int(usage["prompt_tokens"])
         if 0 < theirs < 0.6 * ours and ours - theirs >= 500:
             self._warn(
@@ -269,7 +269,7 @@ class UpstreamEngine:
     # -- asking --------------------------------------------------------------------------------------------------
 
     async def _asked(self, context: RunContext, answer: _Answer) -> tuple[Reply, Turn]:
-        """The server's reply to the question, in whatever form and length it takes it. _EndedError if it does not."""
+        """The server's reply to the question, in a form and length that it accepts. _EndedError if it accepts none."""
         memory = memory_of(self.base_url, self._protocol, answer.question.model)
         shortened = failed = 0
         while True:
@@ -347,7 +347,7 @@ def _found_before(context: RunContext) -> list[dict[str, Any]]:
 
 
 def _tool_choice(context: RunContext, tools: OwnTools) -> str:
-    """What the model may choose. What is forced is forced in the first turn only, or the run would never end."""
+    """The tool choice. A forced tool is forced only in the first turn; otherwise the run would never end."""
     choice = context.tool_choice
     if choice == "none" or (choice != "auto" and context.turn > 0):
         return "none" if choice == "none" else "auto"
@@ -357,7 +357,7 @@ def _tool_choice(context: RunContext, tools: OwnTools) -> str:
 
 
 def _shortened(context: RunContext, question: Question, refusal: Refusal, tries: int) -> Question:
-    """The question without its oldest turns; _EndedError if that is not allowed, or was of no use."""
+    """The question without its oldest turns; _EndedError if that is not allowed or did not help."""
     shorter = None
     if context.truncation == "auto" and tries <= _SHORTENINGS:
         shorter = asking.shorter(question, refusal.context, tries, _SHORTENINGS)
@@ -367,7 +367,7 @@ def _shortened(context: RunContext, question: Question, refusal: Refusal, tries:
 
 
 def _unable(refusal: Refusal, body: Mapping[str, Any], question: Question) -> str:
-    """What the model cannot take, if the refusal is about images or functions: these are never left out in silence."""
+    """The unsupported input, if the refusal is about images or functions: these are never left out silently."""
     if refusal.status in _NOT_OF_MEMBERS:
         return ""
     if _has_images(question) and _NO_IMAGES.search(refusal.text):

@@ -1,4 +1,4 @@
-"""Into a data directory, and out of it: JSON Lines of objects in the API's own shapes.
+"""Moves objects into a data directory and out of it, as JSON Lines in the API's own shapes.
 
     import_files("data", ["assistants.json", "messages.jsonl"])
     export("data", "all.jsonl")

@@ -1,8 +1,8 @@
 """A data directory as JSON Lines, also while a server uses it. `importing` reads it again.
 
 The first line names the format. Then each line is an object in the API's own shape, in the order of the server's lists.
-What the API does not show stands in the field `rx_assistant`. The bytes of files are copied into a folder beside the
-output. Objects whose parent was deleted are left out.
+Values that the API does not show are in the field `rx_assistant`. The bytes of files are copied into a folder beside
+the output. Objects whose parent was deleted are left out.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _NO_BYTES = "the bytes of a file were not found: only its record is exported"
 def export(
     data: str | os.PathLike[str], out: str | os.PathLike[str] | IO[bytes], progress: Progress | None = None
 ) -> Report:
-    """Write the objects of the data directory to `out`, as they are at this moment, and report what was written.
+    """Write the current objects of the data directory to `out`, and return a report.
 
     A path is replaced when the export is complete, and gets the bytes of files into a folder beside it: `all-files` for
     `all.jsonl`. A stream gets no bytes of files. ConfigurationError if `data` is not a data directory.

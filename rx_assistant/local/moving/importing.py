@@ -42,7 +42,7 @@ _SAME = "already there"
 def import_files(
     data: str | os.PathLike[str], files: Iterable[str | os.PathLike[str]], progress: Progress | None = None
 ) -> Report:
-    """Add the objects of the files to the data directory, and report what was done.
+    """Add the objects of the files to the data directory, and return a report.
 
     Objects that the directory already has are not changed. ConfigurationError if a server uses the directory, or if an
     export is newer than this program; OSError if a file cannot be read.
@@ -141,7 +141,7 @@ class _Import:
     # After the last file
 
     def finish(self) -> None:
-        """Complete the staged objects with what they need, and move them into the store."""
+        """Add missing parents to the staged objects, and move them all into the store."""
         with self._store.atomic():
             self._add_parents()
             self._check_members()
@@ -193,7 +193,7 @@ class _Import:
         return any(value is not None and value["status"] != "error" for value in (file, known))
 
     def _heal(self) -> None:
-        """Files whose bytes were missing at an earlier import, and are there now."""
+        """Files whose bytes were missing at an earlier import and are present now."""
         for _, value in self._staging.each(("file",), _AT_ONCE):
             known = self._store.get("file", value["id"])
             if known is not None and known["status"] == "error" and value["status"] != "error":

@@ -1,4 +1,4 @@
-"""Files into records: JSON Lines, JSON, pages of lists, nested lists. Knows nothing of what a record means.
+"""Files into records: JSON Lines, JSON, pages of lists, nested lists. Does not know the meaning of a record.
 
 JSON Lines is read line by line. Other JSON is read whole: one value, or several after each other as `jq` writes them.
 A value has at most `MOST_BYTES`. UTF-8, and UTF-16 with a byte order mark (which PowerShell writes).

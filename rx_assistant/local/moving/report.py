@@ -1,4 +1,4 @@
-"""What an import or export did."""
+"""The result of an import or export."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called with what is done now, the amount done, and the whole amount."""
+"""Called with the current work, the finished amount, and the whole amount."""
 
 _EXAMPLES = 3
 

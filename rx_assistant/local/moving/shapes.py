@@ -21,7 +21,7 @@ from rx_assistant.local import json_text, objects
 from rx_assistant.local.json_text import JsonObject
 
 OURS = "rx_assistant"
-"""The field of an exported object that holds its notes, and a parent that it does not name."""
+"""The field of an exported object for its notes, and for a parent that the object does not name."""
 HEADER = "rx_assistant.export"
 VERSION = 1
 NOT_IMPORTED = {
@@ -41,7 +41,7 @@ _TEXTS = (
 
 
 class Unfit(Exception):
-    """The record cannot become an object. The message says why."""
+    """The record cannot become an object, for the reason in the message."""
 
 
 class Item(NamedTuple):
@@ -233,7 +233,7 @@ def _message_of_flat(record: JsonObject, latest: int) -> Item:
     return Item("message", thread_id, value, {}, created, True, remarks)
 
 
-# What each kind needs beside its defaults
+# What each kind needs besides its defaults
 
 
 def _complete_assistant(value: JsonObject) -> tuple[str, ...]:

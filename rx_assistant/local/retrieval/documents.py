@@ -1,6 +1,6 @@
 """PDF and Office files, each read by a separate process (`worker.py`).
 
-A malicious file can only stop that process. A process is killed at its time limit, when the task that waits for the
+A malicious file can stop only that process. A process is killed at its time limit, when the task that waits for the
 text is cancelled, and at `close`. The caller limits the number of processes at once.
 """
 

@@ -1,7 +1,7 @@
 """Keeps the vectors of the index complete, and makes the vectors of queries.
 
     chunks ──ingested()──► round: chunks without a vector ──Embedder──► vectors in the index
-                             │ the model fails: one warning, searches go on without vectors
+                             │ the model fails: one warning, searches continue without vectors
                              ▼
                            recovery: asks again after 1, 2, 4 … 60 seconds, then starts a round
 

@@ -8,7 +8,7 @@ each word of the query once.
 Chunks can also have vectors. If the query has one too, the chunks are ranked by cosine as well, and both rankings are
 fused by reciprocal rank fusion. The score of a passage is then 1 if it is first in both rankings, and at most 0.5 if it
 is in one of them only. Passages that have only common words of the query share the last rank by words, because their
-order says nothing.
+order means nothing.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ _DTYPE = np.dtype("<f4")
 
 
 def packed(rows: object) -> list[bytes]:
-    """One vector for each row of numbers. ValueError if the rows are no finite numbers or differ in length."""
+    """One vector for each row of numbers. ValueError if the numbers are not finite or the rows differ in length."""
     matrix = np.asarray(rows, dtype=np.float64)
     if matrix.ndim != 2 or not matrix.size or not np.isfinite(matrix).all():
         raise ValueError(f"embeddings must be rows of finite numbers of one length, got the shape {matrix.shape}")

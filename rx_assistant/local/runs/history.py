@@ -1,4 +1,4 @@
-"""A thread for a model: its messages in order, with the answered function calls between them."""
+"""The history of a thread for a model: its messages in order, with the answered function calls between them."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class ToolsWriter:
         self._journal.save_step(self.step)
 
     def wait(self) -> None:
-        """Stores the step with what a restart needs to go on, as the client now has to answer the calls."""
+        """Store the step with the notes that a restart needs, because the client must now answer the calls."""
         self._join()
         spent = {
             "usage": self.usage,

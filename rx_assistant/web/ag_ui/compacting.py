@@ -67,7 +67,7 @@ class _Growing:
         self.metadata: dict[str, Any] | None = None
 
     def begin(self, event: Any) -> None:
-        """Take a start. A repeated one keeps what the first one said in its metadata."""
+        """Take a start. A repeated one keeps the metadata of the first."""
         if self.pieces:
             self._merge(event)
             before = None if self.start is None else self.start.metadata

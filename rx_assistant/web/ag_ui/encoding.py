@@ -2,7 +2,7 @@
 
     RUN_STARTED  STATE_SNAPSHOT  STEP_STARTED  TEXT_MESSAGE_START …  TOOL_CALL_START …  STATE_DELTA  …  RUN_FINISHED
 
-The state is `{"run": {…}}`: the run's ids and status, and what it says of its end. A run that requires action when the
+The state is `{"run": {…}}`: the run's ids, status, usage and the reason of its end. A run that requires action when the
 stream ends finishes with the outcome `interrupt`, with one interrupt for each call to answer.
 """
 
@@ -14,30 +14,8 @@ from typing import Any, ClassVar, Final
 from rx_assistant.events import StreamEvent
 from rx_assistant.types import Run
 from rx_assistant.types._inside import inside, models_in, text_in
+from rx_assistant.web import pieces
 from rx_assistant.web.ag_ui.models import core as ag
-from rx_assistant.web.pieces import (
-    CallAnswered,
-    CallBegan,
-    CallEnded,
-    CallGrew,
-    Cited,
-    Failed,
-    Picture,
-    Piece,
-    Pieces,
-    RunBegan,
-    RunChanged,
-    RunStopped,
-    StepBegan,
-    StepEnded,
-    TextBegan,
-    TextEnded,
-    TextGrew,
-    ThoughtBegan,
-    ThoughtEnded,
-    ThoughtGrew,
-    readable,
-)
 
 _SHOWN: Final = ("id", "thread_id", "assistant_id", "model", "status", "last_error", "incomplete_details", "usage")
 
@@ -51,47 +29,47 @@ class AgUiEncoder:
     def __init__(self, *, thread_id: str | None = None, run_id: str | None = None) -> None:
         self._thread_id = thread_id
         self._run_id = run_id
-        self._pieces = Pieces()
+        self._pieces = pieces.Pieces()
         self._open: dict[str, int] = {}  # message id → its texts that are open: AG-UI knows one text a message
         self._state: dict[str, Any] | None = None
 
     def encode(self, event: StreamEvent) -> list[bytes]:
         """The AG-UI events of one event, each as a `data:` line."""
-        return _blocks(each for piece in readable(self._pieces, event) for each in self._events(piece))
+        return _blocks(each for piece in pieces.readable(self._pieces, event) for each in self._events(piece))
 
     def end(self, error: Exception | None) -> list[bytes]:
         """RUN_FINISHED or RUN_ERROR, after the ends of all that was open."""
         return _blocks(each for piece in self._pieces.finish(error) for each in self._events(piece))
 
-    def _events(self, piece: Piece) -> Iterator[ag.BaseEvent]:
+    def _events(self, piece: pieces.Piece) -> Iterator[ag.BaseEvent]:
         match piece:
-            case RunBegan(run_id, thread_id):
+            case pieces.RunBegan(run_id, thread_id):
                 self._state = None
                 yield ag.RunStartedEvent(
                     thread_id=thread_id if self._thread_id is None else self._thread_id,
                     run_id=run_id if self._run_id is None else self._run_id,
                 )
-            case RunChanged(run):
+            case pieces.RunChanged(run):
                 yield self._changed(run)
-            case RunStopped():
+            case pieces.RunStopped():
                 yield self._stopped(piece)
-            case Failed(error):
+            case pieces.Failed(error):
                 code = text_in(error, "code") or type(error).__name__
                 yield ag.RunErrorEvent(message=str(error), code=code)
-            case StepBegan(name):
+            case pieces.StepBegan(name):
                 yield ag.StepStartedEvent(step_name=name)
-            case StepEnded(name):
+            case pieces.StepEnded(name):
                 yield ag.StepFinishedEvent(step_name=name)
-            case TextBegan() | TextGrew() | TextEnded():
+            case pieces.TextBegan() | pieces.TextGrew() | pieces.TextEnded():
                 yield from self._text(piece)
             case _:
                 yield from _other(piece)
 
-    def _text(self, piece: TextBegan | TextGrew | TextEnded) -> Iterator[ag.BaseEvent]:
+    def _text(self, piece: pieces.TextBegan | pieces.TextGrew | pieces.TextEnded) -> Iterator[ag.BaseEvent]:
         message_id, is_open = piece.message_id, self._open
-        if isinstance(piece, TextGrew):
+        if isinstance(piece, pieces.TextGrew):
             yield ag.TextMessageContentEvent(message_id=message_id, delta=piece.text)
-        elif isinstance(piece, TextBegan):
+        elif isinstance(piece, pieces.TextBegan):
             is_open[message_id] = is_open.get(message_id, 0) + 1
             if is_open[message_id] == 1:
                 yield ag.TextMessageStartEvent(message_id=message_id, role="assistant")
@@ -101,7 +79,7 @@ class AgUiEncoder:
                 yield ag.TextMessageEndEvent(message_id=message_id)
 
     def _changed(self, run: Run) -> ag.BaseEvent:
-        """The state with the run as it is now, or what has changed in it."""
+        """The state with the current run, or the changes in it."""
         now = {name: value for name, value in run.to_dict().items() if name in _SHOWN}
         before, self._state = self._state, now
         if before is None:
@@ -114,7 +92,7 @@ class AgUiEncoder:
         changes += [{"op": "remove", "path": f"/run/{name}"} for name in before.keys() - now.keys()]
         return ag.StateDeltaEvent.model_validate({"type": "STATE_DELTA", "delta": changes})
 
-    def _stopped(self, stopped: RunStopped) -> ag.BaseEvent:
+    def _stopped(self, stopped: pieces.RunStopped) -> ag.BaseEvent:
         run = stopped.run
         status = text_in(run, "status")
         usage = _usage(run)
@@ -139,27 +117,27 @@ class AgUiEncoder:
         )
 
 
-def _other(piece: Piece) -> Iterator[ag.BaseEvent]:
+def _other(piece: pieces.Piece) -> Iterator[ag.BaseEvent]:
     match piece:
-        case ThoughtBegan(id):
+        case pieces.ThoughtBegan(id):
             yield ag.ReasoningStartEvent(message_id=id)
             yield ag.ReasoningMessageStartEvent(message_id=id, role="reasoning")
-        case ThoughtGrew(id, text):
+        case pieces.ThoughtGrew(id, text):
             yield ag.ReasoningMessageContentEvent(message_id=id, delta=text)
-        case ThoughtEnded(id):
+        case pieces.ThoughtEnded(id):
             yield ag.ReasoningMessageEndEvent(message_id=id)
             yield ag.ReasoningEndEvent(message_id=id)
-        case CallBegan(id, name):
+        case pieces.CallBegan(id, name):
             yield ag.ToolCallStartEvent(tool_call_id=id, tool_call_name=name)
-        case CallGrew(id, text):
+        case pieces.CallGrew(id, text):
             yield ag.ToolCallArgsEvent(tool_call_id=id, delta=text)
-        case CallEnded(id):
+        case pieces.CallEnded(id):
             yield ag.ToolCallEndEvent(tool_call_id=id)
-        case CallAnswered(id, output):
+        case pieces.CallAnswered(id, output):
             yield ag.ToolCallResultEvent(message_id=f"{id}:result", tool_call_id=id, content=output, role="tool")
-        case Picture(message_id, part):
+        case pieces.Picture(message_id, part):
             yield ag.CustomEvent(name="image", value={"message_id": message_id, **part})
-        case Cited(message_id, annotation):
+        case pieces.Cited(message_id, annotation):
             yield ag.CustomEvent(name="annotation", value={"message_id": message_id, **annotation})
 
 

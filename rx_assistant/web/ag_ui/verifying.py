@@ -51,7 +51,7 @@ def verify() -> Callable[[Observable[ag.Event]], Observable[ag.Event]]:
     middle of a run is an error too; one that fails keeps its error.
 
     Raises:
-        ProtocolError: says which event came, and what was expected; through on_error.
+        ProtocolError: names the event and what was expected; through on_error.
     """
     return in_order(_Order)
 
@@ -66,7 +66,7 @@ class _Order:
     def _forget(self) -> None:
         self._open: dict[_Key, None] = {}
         self._owners: dict[_Key, str | None] = {}
-        self._closed: set[_Key] = set()  # subagents, whose ids are used once
+        self._closed: set[_Key] = set()  # subagents: an id is used only once
 
     def take(self, event: ag.Event) -> None:
         kind = event.type.value
