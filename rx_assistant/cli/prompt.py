@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,8 @@ TAIL = 12
 
 _FRAME = 1 / 30
 
-_BLOCK = re.compile(r"\n[ \t]*\n")
+_BLANK = re.compile(r"\n[ \t]*\n(?=\S)")
+_FENCE = re.compile(r"^ *(`{3,}|~{3,})([^`\n]*)$", re.MULTILINE)
 
 
 class Live(Output):
@@ -104,9 +106,20 @@ class Live(Output):
 
 
 def finished(text: str) -> tuple[str, str]:
-    """The blocks of a Markdown text that are finished, and the rest. A fence of code is one block."""
-    ends = [found.end() for found in _BLOCK.finditer(text) if text[: found.start()].count("```") % 2 == 0]
-    return (text[: ends[-1]], text[ends[-1] :]) if ends else ("", text)
+    """The blocks of a Markdown text that are finished, and the rest.
+
+    A block ends where an unindented line follows a blank one: indented lines belong to the list before them. A fence of
+    code is one block; it ends with the mark that it began with.
+    """
+    end, fence = 0, ""
+    for found in sorted((*_BLANK.finditer(text), *_FENCE.finditer(text)), key=lambda found: found.end()):
+        if found.re is _BLANK:
+            end = end if fence else found.end()
+        elif not fence:
+            fence = found[1]
+        elif found[1].startswith(fence) and not found[2].strip():
+            fence = ""
+    return text[:end], text[end:]
 
 
 class Prompt:
@@ -122,7 +135,7 @@ class Prompt:
             prompt_continuation="  ",
         )
         self._session.app.min_redraw_interval = _FRAME
-        self._output = Live(self._session.app.invalidate)
+        self._output = Live(self._draw_again)
         self._talk = open(self._output)
         self._is_busy = False
 
@@ -147,7 +160,19 @@ class Prompt:
 
     def _busy(self, is_busy: bool) -> None:
         self._is_busy = is_busy
-        self._session.app.invalidate()
+        self._draw_again()
+
+    def _draw_again(self) -> None:
+        """Draw what has changed, from any thread.
+
+        Enter and Ctrl-D end the prompt's event loop. `invalidate()` fails if that happens while it runs in another
+        thread, so it is called in the loop.
+        """
+        app = self._session.app
+        loop = app.loop
+        if loop is not None:
+            with suppress(RuntimeError):  # the loop is closed, and the next prompt draws everything
+                loop.call_soon_threadsafe(app.invalidate)
 
     def _message(self) -> StyleAndTextTuples:
         """The block that grows, and the prompt. What stays on the screen after Enter is the prompt alone."""
