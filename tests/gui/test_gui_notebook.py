@@ -81,7 +81,9 @@ class TestMarkdown:
         stream = make(ENDED)
         for shown in (stream, stream.text_deltas):
             assert "Soup" not in shown._repr_markdown_()
-        assert "not sent" in repr(stream)
+        assert stream._repr_markdown_() == f"`{type(stream).__name__}(run=None, events=0, not sent)`"
+        assert repr(stream.text_deltas) == f"text_deltas of {stream!r}"
+        assert stream.text_deltas._repr_markdown_() == f"`{stream.text_deltas!r}`"  # as HTML it would not be seen
 
     def test_a_stream_shows_what_has_arrived(self) -> None:
         stream = replay(ENDED)
