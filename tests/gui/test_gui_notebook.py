@@ -164,5 +164,5 @@ def test_a_shell_completes_parameters_and_formats_objects() -> None:
         found = {each.text for each in shell.Completer.completions(typed, len(typed))}
     assert {"additional_instructions=", "additional_messages="} <= found
     formatted, _ = shell.display_formatter.format(shell.user_ns["stream"])
-    assert formatted["text/markdown"].startswith("AssistantStream(")
+    assert formatted["text/markdown"].startswith("`AssistantStream(")
     assert isinstance(shell.user_ns["stream"], AssistantStream)
