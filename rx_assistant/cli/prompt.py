@@ -10,7 +10,6 @@ import re
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
@@ -20,6 +19,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.patch_stdout import patch_stdout
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.text import Text
 
 from rx_assistant.cli.output import Output
 from rx_assistant.cli.show import text_of
@@ -93,6 +93,11 @@ class Live(Output):
     def say(self, text: str) -> None:
         """Print a whole text as Markdown."""
         self._print(printable(text))
+
+    def last_lines(self, width: int) -> list[str]:
+        """The end of what is being written, in lines of at most so many columns; 日 takes two."""
+        lines = [Text(line, overflow="fold") for line in self.tail.splitlines()[-TAIL:]]
+        return [part.plain for line in lines for part in line.wrap(self._console, width)][-TAIL:]
 
     def _break_line(self) -> None:
         """Print the block that is being written. A call is printed at its end instead."""
@@ -176,10 +181,8 @@ class Prompt:
 
     def _message(self) -> StyleAndTextTuples:
         """The block that grows, and the prompt. What stays on the screen after Enter is the prompt alone."""
-        tail = "" if self._session.app.is_done else self._output.tail
-        width = shutil.get_terminal_size().columns - 1
-        lines = [part for line in tail.splitlines() for part in wrap(line, width) or [""]]
-        return [("", "".join(f"{line}\n" for line in lines[-TAIL:])), ("bold", "› ")]
+        lines = [] if self._session.app.is_done else self._output.last_lines(shutil.get_terminal_size().columns - 1)
+        return [("", "".join(f"{line}\n" for line in lines)), ("bold", "› ")]
 
     def _toolbar(self) -> str:
         waiting = f", {self._talk.waiting} waiting" if self._talk.waiting else ""

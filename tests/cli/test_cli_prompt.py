@@ -9,8 +9,9 @@ import pytest
 from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import DummyInput
 from prompt_toolkit.output import DummyOutput
+from rich.cells import cell_len
 
-from rx_assistant.cli.prompt import Prompt, finished
+from rx_assistant.cli.prompt import Live, Prompt, finished
 
 FENCES = {
     "backticks": "```python\nx = 1\n\ny = 2\n```",
@@ -39,6 +40,17 @@ def test_what_is_indented_belongs_to_the_list_before_it() -> None:
     item = "1. one\n\n    a second paragraph\n\n   - a list in it\n\n"
     assert finished(item) == ("", item)
     assert finished(f"{item}2. two") == (item, "2. two")
+
+
+def test_the_growing_block_fits_the_columns_of_the_terminal() -> None:
+    live = Live(lambda: None)
+    live.text("日本語 word " * 10 + "\n" + "x" * 50 + "\n\n    indented\n")
+    lines = live.last_lines(20)
+    assert max(map(cell_len, lines)) <= 20
+    assert "".join(lines[:-2]).replace(" ", "") == "日本語word" * 10 + "x" * 50
+    assert lines[-2:] == ["", "    indented"]
+    live.text("日" * 1000)
+    assert live.last_lines(20) == ["日" * 10] * 12
 
 
 class EndingLoop(asyncio.SelectorEventLoop):
