@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
@@ -140,6 +140,9 @@ class Prompt:
             prompt_continuation="  ",
         )
         self._session.app.min_redraw_interval = _FRAME
+        # Printing above the prompt would leave the keys to the terminal for a moment: it would show them, and Ctrl-C
+        # would end the program.
+        vars(self._session.app.input)["cooked_mode"] = nullcontext
         self._output = Live(self._draw_again)
         self._talk = open(self._output)
         self._is_busy = False
@@ -162,6 +165,9 @@ class Prompt:
                         return
                 except EOFError:
                     return
+                except KeyboardInterrupt:  # a signal, or Ctrl-C between two prompts or while a file is uploaded
+                    if self._is_busy:
+                        self._talk.stop()
 
     def _busy(self, is_busy: bool) -> None:
         self._is_busy = is_busy
