@@ -29,6 +29,7 @@ OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 def run(arguments: list[str] | None = None) -> int:
     """Run a command line and give its exit code: 0 done, 1 failed or broke, 2 usage, 130 interrupted."""
     debug = "--debug" in (sys.argv[1:] if arguments is None else arguments)
+    _open_what_is_closed()
     _let_any_text_through()
     try:
         code = cli.main(args=arguments, prog_name="rx-assistant", standalone_mode=False)
@@ -58,6 +59,13 @@ def _complain(error: Exception, code: int, debug: bool) -> int:
     for line in lines:
         click.echo(printable(line) if sys.stderr.isatty() else line, err=True)
     return code
+
+
+def _open_what_is_closed() -> None:
+    """Read nothing and write nowhere in place of a standard stream that was closed before the start (`>&-`)."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - lives as long as the process
 
 
 def _let_any_text_through() -> None:
@@ -249,7 +257,7 @@ def _where(options: dict[str, Any]) -> Where:
     return Where(**own, upstream=cast("UpstreamOptions", options))
 
 
-@cli.command()
+@cli.command(short_help="Ask a question, and print the answer as it is written.")
 @click.argument("text")
 @conversation_options
 @click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="Keep the stream in this file.")
@@ -258,7 +266,7 @@ def ask(text: str, record: Path | None, **options: Any) -> None:
     """Ask TEXT, or what stdin holds if TEXT is -, and print the answer as it is written."""
     from rx_assistant.cli.ask import ask as ask_server
 
-    ask_server(_from_stdin() if text == "-" else text, where=_where(options), record=record)
+    ask_server(_question(text), where=_where(options), record=record)
 
 
 @cli.command()
@@ -283,11 +291,12 @@ def chat(files: tuple[Path, ...], **options: Any) -> None:
     talk(_where(options), files=files)
 
 
-def _from_stdin() -> str:
-    text = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
-    if not text:
-        raise click.UsageError("TEXT must be a question, got an empty stdin")
-    return text
+def _question(text: str) -> str:
+    """The question that TEXT is, or that stdin holds."""
+    question = sys.stdin.buffer.read().decode("utf-8", "replace").strip() if text == "-" else text
+    if not question.strip():
+        raise click.UsageError(f"TEXT must be a question, got {'an empty stdin' if text == '-' else repr(text)}")
+    return question
 
 
 def _refuse_what_needs_a_server(assistant: str | None, thread: str | None) -> None:
@@ -380,6 +389,7 @@ def replay(file: Path, as_json: bool, events_per_second: float | None) -> None:
     default="info",
     show_default=True,
     type=click.Choice(["critical", "error", "warning", "info", "debug"]),
+    help="What is logged on stderr; info includes requests.",
 )
 @debug_option
 def serve(
@@ -431,7 +441,7 @@ def serve(
     )
 
 
-@cli.command()
+@cli.command(short_help="Copy a data directory, also one in use.")
 @click.argument("data", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("target", metavar="TARGET", type=click.Path(path_type=Path))
 @debug_option
@@ -470,7 +480,7 @@ def import_(files: tuple[Path, ...], data: Path) -> None:
     move_in(files, data)
 
 
-@cli.command()
+@cli.command(short_help="Write all objects of a data directory as JSON Lines.")
 @click.argument("out", required=False, metavar="[OUT]", type=click.Path(dir_okay=False, path_type=Path))
 @data_option
 @debug_option

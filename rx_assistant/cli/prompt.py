@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
-from textwrap import wrap
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
@@ -19,6 +19,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.patch_stdout import patch_stdout
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.text import Text
 
 from rx_assistant.cli.output import Output
 from rx_assistant.cli.show import text_of
@@ -32,7 +33,8 @@ TAIL = 12
 
 _FRAME = 1 / 30
 
-_BLOCK = re.compile(r"\n[ \t]*\n")
+_BLANK = re.compile(r"\n[ \t]*\n(?=\S)")
+_FENCE = re.compile(r"^ *(`{3,}|~{3,})([^`\n]*)$", re.MULTILINE)
 
 
 class Live(Output):
@@ -92,6 +94,11 @@ class Live(Output):
         """Print a whole text as Markdown."""
         self._print(printable(text))
 
+    def last_lines(self, width: int) -> list[str]:
+        """The end of what is being written, in lines of at most so many columns; 日 takes two."""
+        lines = [Text(line, overflow="fold") for line in self.tail.splitlines()[-TAIL:]]
+        return [part.plain for line in lines for part in line.wrap(self._console, width)][-TAIL:]
+
     def _break_line(self) -> None:
         """Print the block that is being written. A call is printed at its end instead."""
         call, self._open, done, self.tail = self._open, "", self.tail, ""
@@ -104,9 +111,20 @@ class Live(Output):
 
 
 def finished(text: str) -> tuple[str, str]:
-    """The blocks of a Markdown text that are finished, and the rest. A fence of code is one block."""
-    ends = [found.end() for found in _BLOCK.finditer(text) if text[: found.start()].count("```") % 2 == 0]
-    return (text[: ends[-1]], text[ends[-1] :]) if ends else ("", text)
+    """The blocks of a Markdown text that are finished, and the rest.
+
+    A block ends where an unindented line follows a blank one: indented lines belong to the list before them. A fence of
+    code is one block; it ends with the mark that it began with.
+    """
+    end, fence = 0, ""
+    for found in sorted((*_BLANK.finditer(text), *_FENCE.finditer(text)), key=lambda found: found.end()):
+        if found.re is _BLANK:
+            end = end if fence else found.end()
+        elif not fence:
+            fence = found[1]
+        elif found[1].startswith(fence) and not found[2].strip():
+            fence = ""
+    return text[:end], text[end:]
 
 
 class Prompt:
@@ -122,7 +140,10 @@ class Prompt:
             prompt_continuation="  ",
         )
         self._session.app.min_redraw_interval = _FRAME
-        self._output = Live(self._session.app.invalidate)
+        # Printing above the prompt would leave the keys to the terminal for a moment: it would show them, and Ctrl-C
+        # would end the program.
+        vars(self._session.app.input)["cooked_mode"] = nullcontext
+        self._output = Live(self._draw_again)
         self._talk = open(self._output)
         self._is_busy = False
 
@@ -144,17 +165,30 @@ class Prompt:
                         return
                 except EOFError:
                     return
+                except KeyboardInterrupt:  # a signal, or Ctrl-C between two prompts or while a file is uploaded
+                    if self._is_busy:
+                        self._talk.stop()
 
     def _busy(self, is_busy: bool) -> None:
         self._is_busy = is_busy
-        self._session.app.invalidate()
+        self._draw_again()
+
+    def _draw_again(self) -> None:
+        """Draw what has changed, from any thread.
+
+        Enter and Ctrl-D end the prompt's event loop. `invalidate()` fails if that happens while it runs in another
+        thread, so it is called in the loop.
+        """
+        app = self._session.app
+        loop = app.loop
+        if loop is not None:
+            with suppress(RuntimeError):  # the loop is closed, and the next prompt draws everything
+                loop.call_soon_threadsafe(app.invalidate)
 
     def _message(self) -> StyleAndTextTuples:
         """The block that grows, and the prompt. What stays on the screen after Enter is the prompt alone."""
-        tail = "" if self._session.app.is_done else self._output.tail
-        width = shutil.get_terminal_size().columns - 1
-        lines = [part for line in tail.splitlines() for part in wrap(line, width) or [""]]
-        return [("", "".join(f"{line}\n" for line in lines[-TAIL:])), ("bold", "› ")]
+        lines = [] if self._session.app.is_done else self._output.last_lines(shutil.get_terminal_size().columns - 1)
+        return [("", "".join(f"{line}\n" for line in lines)), ("bold", "› ")]
 
     def _toolbar(self) -> str:
         waiting = f", {self._talk.waiting} waiting" if self._talk.waiting else ""

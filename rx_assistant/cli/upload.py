@@ -13,6 +13,7 @@ from rich.table import Column
 from rx_assistant.cli.failure import RunFailed
 from rx_assistant.cli.watch import bars, last_of
 from rx_assistant.client import AssistantClient
+from rx_assistant.errors import RxAssistantError
 from rx_assistant.gui import printable
 from rx_assistant.hot import Stream
 from rx_assistant.lifecycle import FILE_BATCH
@@ -47,8 +48,7 @@ def upload(
         assert batch is not None
         refused = [*_refused(client, batch, vector_store_id)]
     if batch.status in FILE_BATCH.failures or refused:
-        told = "; ".join(refused)
-        raise RunFailed(f"the batch {batch.status}" + (f": {told}" if told else ""))
+        raise RunFailed(f"not indexed: {'; '.join(refused)}" if refused else f"the batch {batch.status}")
 
 
 def _in_lines(progress: Stream[UploadProgress]) -> UploadProgress:
@@ -95,7 +95,16 @@ def _refused(client: AssistantClient, batch: VectorStoreFileBatch, vector_store_
     for part in getattr(batch, "parts", (batch,)):
         for file in client.vector_stores.file_batches.list_files(part.id, vector_store_id, filter="failed"):
             reason = text_in(file.last_error, "message") or file.last_error or "no reason given"
-            yield f"{file.id}: {reason}"
+            yield f"{_name(client, file.id)}: {reason}"
+
+
+def _name(client: AssistantClient, file_id: str) -> str:
+    """The file's name, which a person knows it by, and its id."""
+    try:
+        name = text_in(client.files.retrieve(file_id), "filename")
+    except RxAssistantError:
+        name = ""
+    return f"{name} ({file_id})" if name else file_id
 
 
 def _counts(batch: VectorStoreFileBatch) -> FileCounts:

@@ -1,6 +1,6 @@
 """`rx-assistant watch`: a run's states until it rests, then what it has written.
 
-The states are a moving bar in a terminal, and a line each in a pipe.
+The states are one moving line in a terminal, and a line each in a pipe.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from reactivex import operators as ops
-from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from rx_assistant.cli.failure import RunFailed
 from rx_assistant.cli.output import Output
@@ -40,7 +41,7 @@ def watch(
     """
     with AssistantClient(base_url=base_url, api_key=api_key) as client:
         states = client.threads.runs.watch(run_id, thread_id, poll_interval_ms=interval, max_wait_seconds=timeout)
-        run = (_with_bar if sys.stdout.isatty() else _in_lines)(states)
+        run = (_in_place if sys.stdout.isatty() else _in_lines)(states)
         if run.status in ("completed", "incomplete"):
             _show_what_it_wrote(client, run_id, thread_id)
     failure = describe_end(run)
@@ -90,12 +91,12 @@ def _in_lines(states: Stream[Run]) -> Run:
     return last_of(states, show)
 
 
-def _with_bar(states: Stream[Run]) -> Run:
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    with bars(*columns) as progress:
-        bar = progress.add_task("asking", total=None)
-        run = last_of(states, lambda state: progress.update(bar, description=printable(_line(state))))
-        progress.update(bar, total=1, completed=1)
+def _in_place(states: Stream[Run]) -> Run:
+    text = TextColumn("{task.description}", markup=False, table_column=Column())  # which is wrapped
+    with bars(SpinnerColumn(), text, TimeElapsedColumn()) as progress:
+        line = progress.add_task("asking", total=None)
+        run = last_of(states, lambda state: progress.update(line, description=printable(_line(state))))
+        progress.update(line, total=1, completed=1)
     return run
 
 

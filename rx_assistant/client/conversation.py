@@ -16,6 +16,7 @@ from typing_extensions import Unpack
 from rx_assistant.api import runs
 from rx_assistant.client.ledger import Turn
 from rx_assistant.client.params import RunStream, RunStreamWithTools, TurnStream, taken
+from rx_assistant.client.signatures import spell_out
 from rx_assistant.client.streaming import H, async_streamed, streamed, without_policies
 from rx_assistant.client.talk import Attachments, Change, Images, Talk
 from rx_assistant.client.tool_streams import (
@@ -45,6 +46,9 @@ _log = logging.getLogger("rx_assistant")
 
 class _Conversation:
     """The common part of both faces."""
+
+    def __init_subclass__(cls) -> None:
+        spell_out(cls)
 
     def __init__(
         self, assistant_id: str, thread_id: str | None, tools: Tools | None, params: Mapping[str, Any]

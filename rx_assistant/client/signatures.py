@@ -51,7 +51,7 @@ PARAMETERS: Final = {
     "logit_bias": "Token ids with a bias from -100 to 100.",
     "logprobs": "Whether the probabilities of tokens are returned.",
     "max_completion_tokens": "How many tokens the model may write; a run that needs more is incomplete.",
-    "max_concurrency": "How many files are uploaded at once.",
+    "max_concurrency": "How many files are uploaded, or calls run, at once.",
     "max_event_bytes": "How large one event may be, in bytes.",
     "max_num_results": "How many results are returned, from 1 to 50.",
     "max_output_tokens": "How many tokens the model may write.",

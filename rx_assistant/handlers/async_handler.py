@@ -171,9 +171,9 @@ class AsyncAssistantEventHandler:
         def pipe(self, *operators: Callable[[Any], Any]) -> AsyncStream[Any]: ...
         def subscribe(
             self,
-            on_next: abc.ObserverBase[AssistantStreamEvent] | abc.OnNext[AssistantStreamEvent] | None = None,
-            on_error: abc.OnError | None = None,
-            on_completed: abc.OnCompleted | None = None,
+            on_next: abc.ObserverBase[AssistantStreamEvent] | Callable[[AssistantStreamEvent], object] | None = None,
+            on_error: Callable[[Exception], object] | None = None,
+            on_completed: Callable[[], object] | None = None,
             *,
             scheduler: abc.SchedulerBase | None = None,
         ) -> abc.DisposableBase: ...

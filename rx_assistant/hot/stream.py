@@ -57,9 +57,9 @@ class Face(Observable[T_co]):
 
     def subscribe(
         self,
-        on_next: abc.ObserverBase[T_co] | abc.OnNext[T_co] | None = None,
-        on_error: abc.OnError | None = None,
-        on_completed: abc.OnCompleted | None = None,
+        on_next: abc.ObserverBase[T_co] | Callable[[T_co], object] | None = None,
+        on_error: Callable[[Exception], object] | None = None,
+        on_completed: Callable[[], object] | None = None,
         *,
         scheduler: abc.SchedulerBase | None = _UNSAID,
     ) -> abc.DisposableBase:

@@ -74,7 +74,10 @@ class Settings:
             raise ConfigurationError(f"max_reply_bytes must be 1 or more, got {self.max_reply_bytes!r}")
         object.__setattr__(self, "base_url", self.base_url.strip())
         if isinstance(self.api_key, str):
-            object.__setattr__(self, "api_key", self.api_key.strip() or None)
+            key = self.api_key.strip()
+            if not (key.isascii() and key.isprintable()):
+                raise ConfigurationError("api_key must be printable ASCII text: a request header cannot hold it")
+            object.__setattr__(self, "api_key", key or None)
 
     def _check_types(self) -> None:
         for name, kinds, words in _KINDS:

@@ -134,9 +134,8 @@ def back_up(directory: str | os.PathLike[str], target: str | os.PathLike[str]) -
 def check_data(directory: Path) -> None:
     """ConfigurationError if it is not a data directory."""
     if not (directory / "objects.sqlite").is_file():
-        raise ConfigurationError(
-            f"{directory} must be a data directory of rx-assistant serve, got a directory without objects.sqlite"
-        )
+        found = "a directory without objects.sqlite" if directory.exists() else "a path that does not exist"
+        raise ConfigurationError(f"{directory} must be a data directory of rx-assistant serve, got {found}")
 
 
 def _copy_new(source: Path, copy: Path) -> None:

@@ -72,6 +72,8 @@ class Listener(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._state.draining = True
         if self._grace:
+            if count := self._state.readers.count:
+                _log.info("open streams get %g s to end: %d; a second signal breaks them", self._grace, count)
             readers = asyncio.ensure_future(self._state.readers.gone())
             hurry = asyncio.ensure_future(self._hurry.wait())
             await asyncio.wait({readers, hurry}, timeout=self._grace, return_when=asyncio.FIRST_COMPLETED)

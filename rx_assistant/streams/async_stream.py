@@ -382,10 +382,13 @@ class _TextDeltas(AsyncStream[str]):
         super().__init__(stream.pipe(text_deltas()).link, cast("Any", stream))
         self._stream = stream
 
+    def __repr__(self) -> str:
+        return f"text_deltas of {self._stream!r}"
+
     def _repr_markdown_(self) -> str:
         """The text that has arrived so far, without reading on."""
         messages = self._stream._arrived().messages
-        return "\n\n".join(message._repr_markdown_() for message in messages) or repr(self)
+        return "\n\n".join(message._repr_markdown_() for message in messages) or f"`{self!r}`"
 
     async def __anext__(self) -> str:
         return cast("str", await self._stream._next_of("text", self))

@@ -130,7 +130,7 @@ class StreamBase:
 
     def _repr_markdown_(self) -> str:
         """What has arrived so far, without reading on."""
-        return self._arrived()._repr_markdown_() or repr(self)
+        return self._arrived()._repr_markdown_() or f"`{self!r}`"
 
     def _arrived(self) -> RunSnapshot:
         """Return the snapshot of all that is in the log, delivered or not."""

@@ -252,9 +252,34 @@ def test_without_a_server_the_options_are_named_that_give_one(arguments: list[st
     assert "give --base-url or set OPENAI_BASE_URL" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["ask"], ["replay", "no such file"], ["dance"], ["serve", "--port", "x"]])
+@pytest.mark.parametrize(
+    "arguments", [["ask"], ["ask", " "], ["replay", "no such file"], ["dance"], ["serve", "--port", "x"]]
+)
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     assert rx(*arguments).returncode == 2
+
+
+def test_the_list_of_commands_is_not_cut_off() -> None:
+    assert "..." not in rx("--help", COLUMNS="80").stdout.replace("[ARGS]...", "")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    ("arguments", "code"), [("ask hello", 0), ("ask -", 2), ("chat", 0), ("models", 1), ("serve --port x", 2)]
+)
+def test_a_standard_stream_that_is_closed_is_empty_or_takes_everything(arguments: str, code: int, closed: str) -> None:
+    done = subprocess.run(
+        f"exec {sys.executable} -m rx_assistant {arguments} {closed}",
+        shell=True,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=GUARD,
+        env=environment(),
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode == code or arguments == "models"  # this machine may have a model server
 
 
 def test_ctrl_c_cancels_the_run_and_is_exit_code_130() -> None:
@@ -314,6 +339,22 @@ def test_serve_answers_until_ctrl_c() -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(GUARD) in (0, 130)
         assert "Traceback" not in process.stderr.read() + process.stdout.read()
+
+
+def test_serve_says_that_it_waits_for_open_streams(tmp_path: Path) -> None:
+    (tmp_path / "script.json").write_text(json.dumps({"runs": [{"turns": [[{"text": "Hello"}, "hang"]]}]}))
+    with start("serve", "--port", "0", "--script", str(tmp_path / "script.json")) as process:
+        assert process.stderr is not None
+        base_url = process.stderr.readline().split()[-1]
+        with start("ask", "hello", "--base-url", base_url) as asking:
+            assert asking.stdout is not None
+            assert asking.stdout.read(5) == "Hello"
+            process.send_signal(signal.SIGINT)
+            while "open streams get 5 s to end: 1; a second signal breaks them" not in process.stderr.readline():
+                assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            assert process.wait(GUARD) == 0
+            assert asking.wait(GUARD) == 1
 
 
 def test_in_a_terminal_a_note_never_lands_in_the_middle_of_the_text() -> None:

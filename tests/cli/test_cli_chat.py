@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -71,7 +72,7 @@ class Terminal:
         """Wait until a text was written so many times."""
         end = time.monotonic() + GUARD
         while self.shown.count(text) < times:
-            assert self._read(), self.shown
+            assert self.read(), self.shown
             assert time.monotonic() < end, self.shown
 
     def rest(self) -> None:
@@ -80,16 +81,20 @@ class Terminal:
         while length < len(self.raw):
             length = len(self.raw)
             for _ in range(10):
-                self._read()
+                self.read()
+
+    def shows_keys(self) -> bool:
+        """Whether the terminal handles keys itself: it shows them, and Ctrl-C is a signal."""
+        return bool(termios.tcgetattr(self._ours)[3] & termios.ICANON)
 
     def leave(self) -> int:
         """Press Ctrl-D; gives the exit code."""
         self.press("\x04")
-        while self._read():
+        while self.read():
             pass
         return self.process.wait(GUARD)
 
-    def _read(self) -> bool:
+    def read(self) -> bool:
         if not select.select([self._ours], [], [], 0.05)[0]:
             return self.process.poll() is None
         try:
@@ -193,6 +198,30 @@ def test_ctrl_c_stops_the_answer_and_else_clears_the_line() -> None:
         terminal.until("and so on")
         terminal.press("\x03")
         terminal.until("the run ended as 'cancelled'")
+        assert terminal.leave() == 0
+
+
+def test_a_signal_stops_the_answer_and_not_the_program() -> None:
+    with endless() as server, Terminal("--base-url", server.base_url) as terminal:
+        terminal.press("a story\r")
+        terminal.until("and so on")
+        terminal.process.send_signal(signal.SIGINT)
+        terminal.until("the run ended as 'cancelled'")
+        terminal.press("one\r")
+        terminal.until("You asked: one")
+        assert terminal.leave() == 0
+
+
+def test_keys_belong_to_the_prompt_also_while_it_prints() -> None:
+    blocks = [{"text": f"block{number}\n\n"} for number in range(300)]
+    script = {"runs": [{"turns": [[{"text": "begun "}, {"gate": "prompt"}, *blocks, {"text": "end"}]]}]}
+    with local.serve(script=script) as server, Terminal("--base-url", server.base_url) as terminal:
+        terminal.press("many\r")
+        terminal.until("begun")  # as a part of the prompt
+        server.release("prompt")
+        while "block299" not in terminal.shown:
+            assert not terminal.shows_keys()
+            terminal.read()
         assert terminal.leave() == 0
 
 

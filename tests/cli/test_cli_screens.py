@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -234,6 +235,30 @@ def test_bars_fit_the_terminal(screen: Screen, server: local.Server, columns: in
     assert "completed: 1 of 1 files indexed" in " ".join(line.strip() for line in lines)
     assert "…" not in "".join(lines)
     assert ("bytes" in "".join(lines)) == (columns >= 80)
+
+
+def test_files_that_are_refused_are_named(screen: Screen, server: local.Server, tmp_path: Path) -> None:
+    (tmp_path / "picture.bin").write_bytes(bytes(100))
+    with AssistantClient(base_url=server.base_url) as client:
+        store = client.vector_stores.create(name="notes").id
+    screen.run("upload", str(tmp_path / "picture.bin"), "--vector-store", store, "--base-url", server.base_url)
+    lines = screen.until(lambda shown: "[exit 1]" in shown)
+    assert lines[-2].startswith("rx-assistant: not indexed: picture.bin (file-")
+
+
+def test_a_long_state_fits_the_terminal(screen: Screen) -> None:
+    names = [f"function_{number}" for number in range(5)]
+    script = {"runs": [{"turns": [[{"calls": [{"function": name, "arguments": "{}"} for name in names]}]]}]}
+    with local.serve(script=script) as server, AssistantClient(base_url=server.base_url) as client:
+        tools: Any = [{"type": "function", "function": {"name": name}} for name in names]
+        assistant = client.assistants.create(model="any", tools=tools)
+        run = client.threads.create_and_run(assistant_id=assistant.id)
+        thread = run.thread_id
+        screen.run("watch", run.id, "--thread", thread, "--base-url", server.base_url, columns=40)
+        lines = screen.until(lambda shown: "[exit 0]" in shown)
+    assert [name for name in names if name not in " ".join(lines)] == []
+    assert "…" not in "".join(lines)
+    assert re.search(r"\d:\d\d:\d\d$", lines[0])
 
 
 def test_a_bar_vanishes_when_it_fails(screen: Screen, server: local.Server) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rx_assistant import AssistantClient, AsyncAssistantClient
-from rx_assistant.client.params import RunStream
+from rx_assistant.client.params import RunStream, TurnStream
 from rx_assistant.client.resource import AsyncResource, Resource
 
 URL = "http://127.0.0.1:9/v1"
@@ -26,6 +26,7 @@ def methods(of: Any, path: str = "client") -> Iterator[tuple[str, Callable[..., 
 
 
 METHODS = [(f"{type(client).__name__}: {path}", method) for client in CLIENTS for path, method in methods(client)]
+ASKING = [getattr(client.conversation("a"), name) for client in CLIENTS for name in ("ask", "edit", "regenerate")]
 
 
 def test_all_resources_are_found() -> None:
@@ -40,6 +41,14 @@ def test_each_parameter_is_spelled_out_and_documented(method: Callable[..., Any]
     doc = inspect.getdoc(method) or ""
     keywords = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
     assert [name for name in keywords if f"    {name}: " not in doc] == []
+
+
+@pytest.mark.parametrize("method", ASKING, ids=lambda method: method.__qualname__)
+def test_the_parameters_of_a_question_are_spelled_out_and_documented(method: Callable[..., Any]) -> None:
+    parameters = inspect.signature(method).parameters
+    assert parameters.keys() >= TurnStream.__annotations__.keys()
+    assert not [each for each in parameters.values() if each.kind is each.VAR_KEYWORD]
+    assert [name for name in TurnStream.__annotations__ if f"    {name}: " not in (method.__doc__ or "")] == []
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: type(client).__name__)

@@ -81,7 +81,9 @@ class TestMarkdown:
         stream = make(ENDED)
         for shown in (stream, stream.text_deltas):
             assert "Soup" not in shown._repr_markdown_()
-        assert "not sent" in repr(stream)
+        assert stream._repr_markdown_() == f"`{type(stream).__name__}(run=None, events=0, not sent)`"
+        assert repr(stream.text_deltas) == f"text_deltas of {stream!r}"
+        assert stream.text_deltas._repr_markdown_() == f"`{stream.text_deltas!r}`"  # as HTML it would not be seen
 
     def test_a_stream_shows_what_has_arrived(self) -> None:
         stream = replay(ENDED)
@@ -162,5 +164,5 @@ def test_a_shell_completes_parameters_and_formats_objects() -> None:
         found = {each.text for each in shell.Completer.completions(typed, len(typed))}
     assert {"additional_instructions=", "additional_messages="} <= found
     formatted, _ = shell.display_formatter.format(shell.user_ns["stream"])
-    assert formatted["text/markdown"].startswith("AssistantStream(")
+    assert formatted["text/markdown"].startswith("`AssistantStream(")
     assert isinstance(shell.user_ns["stream"], AssistantStream)

@@ -533,7 +533,15 @@ def test_a_newer_export_and_a_directory_without_data_are_refused(data, tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigurationError, match="must be a data directory"):
         moving.export(tmp_path / "empty", tmp_path / "out.jsonl")
+    with pytest.raises(ConfigurationError, match="got a path that does not exist"):
+        moving.export(tmp_path / "nowhere", tmp_path / "out.jsonl")
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_place_that_does_not_exist_is_named_as_it_was_given(data, tmp_path):
+    moving.import_files(data, [written(tmp_path / "a.jsonl", message("msg_1"))])
+    with pytest.raises(ConfigurationError, match=r"existing directory, got .*/nowhere/out.jsonl"):
+        moving.export(data, tmp_path / "nowhere" / "out.jsonl")
 
 
 @pytest.mark.parametrize(("version", "said"), [(99, "use the newer rx_assistant"), (0, "start a server on it once")])

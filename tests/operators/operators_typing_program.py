@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import assert_type
 
 from pydantic import BaseModel
@@ -26,6 +27,14 @@ class Weather(BaseModel):
 
 def is_early(event: AssistantStreamEvent) -> bool:
     return event.event != "thread.run.completed"
+
+
+def subscribed(stream: AssistantStream, words: list[str]) -> None:
+    """What a callback returns does not matter."""
+    stream.text_deltas.subscribe(sys.stdout.write)
+    stream.pipe(ax.text_deltas(), ops.map(len)).subscribe(
+        lambda length: length + 1, lambda error: str(error), lambda: words.pop()
+    )
 
 
 def flat(stream: AssistantStream) -> None:

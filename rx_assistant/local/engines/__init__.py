@@ -24,7 +24,10 @@ def load_engine(name: str) -> Engine:
         return BuiltinEngine()
     module_name, colon, path = name.partition(":")
     if not (module_name and colon and path):
-        raise ConfigurationError(f"engine must be 'builtin' or 'module:object', got {name!r}")
+        raise ConfigurationError(
+            "engine must be 'builtin', 'scripted' with a script, 'chat' or 'responses' with an upstream, or "
+            f"'module:object', got {name!r}"
+        )
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:

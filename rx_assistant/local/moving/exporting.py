@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO
 
+from rx_assistant.errors import ConfigurationError
 from rx_assistant.local.directory import check_data
 from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.moving import shapes
@@ -42,7 +43,8 @@ def export(
     """Write the current objects of the data directory to `out`, and return a report.
 
     A path is replaced when the export is complete, and gets the bytes of files into a folder beside it: `all-files` for
-    `all.jsonl`. A stream gets no bytes of files. ConfigurationError if `data` is not a data directory.
+    `all.jsonl`. A stream gets no bytes of files. ConfigurationError if `data` is not a data directory, or the
+    folder of `out` does not exist.
     """
     directory = Path(data).expanduser()
     check_data(directory)
@@ -52,6 +54,8 @@ def export(
             exporting.write(out, None)
             return exporting.report
         path = Path(out)
+        if not path.parent.is_dir():
+            raise ConfigurationError(f"out must be a file in an existing directory, got {path}")
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as target:
             try:
                 exporting.write(target, files_folder(path))
