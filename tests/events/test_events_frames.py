@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cases import in_one_test
 from hypothesis import example, given, settings, strategies as st
 from reference import RECORDINGS
 
@@ -61,8 +62,8 @@ NAMELESS = [
 ]
 
 
-@pytest.mark.parametrize(("data", "expected"), NAMELESS, ids=[str(data[:40]) for data, _ in NAMELESS])
-@pytest.mark.parametrize("name", [b"", b"message"])
+@in_one_test(("data", "expected"), NAMELESS, ids=[str(data[:40]) for data, _ in NAMELESS])
+@in_one_test("name", [b"", b"message"])
 def test_frames_without_a_name_are_unwrapped(name: bytes, data: bytes, expected: ev.StreamEvent) -> None:
     kind, payload = ev.classify(name, data)
     event = kind(payload)

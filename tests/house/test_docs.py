@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cases import in_one_test
 from house.pages import DOCS, blocks, is_test, program
 
 PAGES = sorted(page.name for page in DOCS.glob("*.md"))
@@ -48,7 +49,7 @@ def test_the_tests_of_a_page_pass(page: str, tmp_path: Path) -> None:
     assert f"{sum(block.count('def test_') for block in tests)} passed" in told
 
 
-@pytest.mark.parametrize("page", PAGES)
+@in_one_test("page", PAGES)
 def test_the_links_of_a_page_lead_somewhere(page: str) -> None:
     links = re.findall(r"\]\(([^)]+)\)", (DOCS / page).read_text("utf-8"))
     made = re.compile(r"reference/[\w-]+\.md")  # tests/house/test_site.py has these

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cases import in_one_test
 from loopback import Loopback
 from polling_faces import FACES, Answers, on
 
@@ -104,7 +105,7 @@ def replies_to(sent: list[str]) -> list[Any]:
     return [*upload, "in_progress", "in_progress", "completed"]
 
 
-@pytest.mark.parametrize("name", METHODS)
+@in_one_test("name", METHODS)
 def test_every_method_polls_what_it_began(face: str, name: str) -> None:
     """… and is there under `client.beta`, too."""
     fields, call, sent = METHODS[name]

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from cases import in_one_test
 from hypothesis import given, settings, strategies as st
 from reference import SHARED
 
@@ -63,8 +64,8 @@ def slowly(body: bytes) -> tuple[list[ServerSentEvent], str, int | None]:
 
 
 @pytest.mark.skipif(not vectors, reason="the shared vectors are not here")
-@pytest.mark.parametrize("size", [None, 1, 2, 3, 7])
-@pytest.mark.parametrize("vector", vectors, ids=lambda v: v["name"])
+@in_one_test("size", [None, 1, 2, 3, 7])
+@in_one_test("vector", vectors, ids=lambda v: v["name"])
 def test_vector(vector: dict[str, Any], size: int | None) -> None:
     chunks = [base64.b64decode(chunk) for chunk in vector["chunks"]]
     if size is not None:
@@ -156,7 +157,7 @@ def test_an_unnamed_event_is_pushed_without_a_name() -> None:
 # -- what the fields mean --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("body", "expected"),
     [
         (b"event: a\nid: 1\ndata: x\n\n", ServerSentEvent("a", "x", "1")),
@@ -177,7 +178,7 @@ def test_an_unnamed_event_is_pushed_without_a_name() -> None:
         (b"data: \xc0\xaf|\xe2\x82\n\n", ServerSentEvent("message", "\ufffd\ufffd|\ufffd")),
     ],
 )
-@pytest.mark.parametrize("size", [1, 2, 1000])
+@in_one_test("size", [1, 2, 1000])
 def test_one_event(body: bytes, expected: ServerSentEvent, size: int) -> None:
     assert decode(*cut(body, size)) == [expected]
 
@@ -209,7 +210,7 @@ def test_an_absurdly_long_retry_is_ignored() -> None:
 # -- the ending ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("body", "pending"),
     [
         (b"", None),
@@ -225,7 +226,7 @@ def test_an_absurdly_long_retry_is_ignored() -> None:
         (b"\xef\xbb", None),
     ],
 )
-@pytest.mark.parametrize("size", [1, 5, 1000])
+@in_one_test("size", [1, 5, 1000])
 def test_pending_is_the_block_without_its_blank_line(
     body: bytes, pending: tuple[bytes, bytes] | None, size: int
 ) -> None:
@@ -234,7 +235,7 @@ def test_pending_is_the_block_without_its_blank_line(
     assert decoder.pending == pending
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("body", "unread"),
     [
         (b"", b""),
@@ -249,7 +250,7 @@ def test_pending_is_the_block_without_its_blank_line(
         (FRAME + b"y" * 2000, b"y" * 512),
     ],
 )
-@pytest.mark.parametrize("size", [1, 5, 10_000])
+@in_one_test("size", [1, 5, 10_000])
 def test_unread_is_what_became_no_event_without_comments(body: bytes, unread: bytes, size: int) -> None:
     decoder = SSEDecoder()
     feed_all(decoder, cut(body, size))
@@ -269,8 +270,8 @@ endless = {
 }
 
 
-@pytest.mark.parametrize("size", [1, 7, 64, 100, 101, 1000])
-@pytest.mark.parametrize("body", endless.values(), ids=endless.keys())
+@in_one_test("size", [1, 7, 64, 100, 101, 1000])
+@in_one_test("body", endless.values(), ids=endless.keys())
 def test_what_never_ends_is_refused(body: bytes, size: int) -> None:
     decoder = SSEDecoder(max_event_bytes=100)
     with pytest.raises(EventTooLargeError, match="100 bytes") as error:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
+from cases import in_one_test
 from faces import got, last
 from streams_bodies import (
     DONE,
@@ -110,11 +111,6 @@ BADLY: dict[str, Ending] = {
 ALL = WELL | BADLY
 
 
-@pytest.fixture(params=ALL, ids=lambda name: name.replace(" ", "-"))
-def ending(request: pytest.FixtureRequest) -> Ending:
-    return ALL[request.param]
-
-
 def check(ending: Ending, failure: Exception | None, got: list[Any], endings: list[Any]) -> None:
     outcome = ending.outcome
     if outcome is None:
@@ -146,6 +142,7 @@ CONNECTED = pytest.mark.parametrize("connected", [False, True], ids=["", "connec
 
 @CONNECTED
 @on_every_face
+@in_one_test("ending", ALL.values(), ids=ALL)
 async def test_a_stream_ends_well_or_with_a_typed_error_after_everything_that_came(
     face: StreamFace, ending: Ending, connected: bool
 ) -> None:
@@ -234,8 +231,8 @@ async def test_a_stream_that_cannot_be_resumed_ends_as_the_break_says(face: Stre
         assert isinstance(raised.value.__cause__, APIConnectionError)
 
 
-@pytest.mark.parametrize("name", WELL)
 @on_every_face
+@in_one_test("name", WELL)
 async def test_after_a_good_end_the_getters_give_what_there_is(face: StreamFace, name: str) -> None:
     async with face.block(face.over(face.body(*WELL[name].chunks))) as stream:
         await got(stream.until_done())
@@ -245,8 +242,8 @@ async def test_after_a_good_end_the_getters_give_what_there_is(face: StreamFace,
             assert (await got(stream.get_final_run())).status in {*TERMINAL, "in_progress"}
 
 
-@pytest.mark.parametrize("name", BADLY)
 @on_every_face
+@in_one_test("name", BADLY)
 async def test_after_a_break_every_getter_raises_it(face: StreamFace, name: str) -> None:
     body = face.body(*BADLY[name].chunks)
     async with face.block(face.over(body, max_event_bytes=3000)) as stream:
@@ -296,8 +293,8 @@ TAILS = {
 }
 
 
-@pytest.mark.parametrize("tail", TAILS)
-@pytest.mark.parametrize("size", [1, 7, 1000])
+@in_one_test("tail", TAILS)
+@in_one_test("size", [1, 7, 1000])
 def test_a_truncated_stream_shows_what_came_last_and_was_no_event(tail: str, size: int) -> None:
     body, said = TAILS[tail]
     whole = b"".join([*BEGUN, b": ping\n\n", body])
