@@ -1,4 +1,4 @@
-"""Programs with Qt windows, one for each claim, each run in a process of its own: `python qt_programs.py BINDING NAME…`.
+"""Programs with Qt windows, one for each claim, each in a process of its own: `python qt_programs.py BINDING NAME…`.
 
 What Qt and the garbage collector do to a window while it is destroyed can end the whole process. Prints each program's
 exit code.
@@ -22,7 +22,7 @@ from reactivex import Subject, operators as ops
 from rx_assistant.gui import QtHost, observe_on_ui
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-from children import exit_codes  # noqa: E402  # beside the rooms
+from children import exit_codes  # beside the rooms
 
 BINDING, *NAMES = sys.argv[1:]
 core: Any = importlib.import_module(f"{BINDING}.QtCore")

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-from children import exit_codes  # noqa: E402  # beside the rooms
+from children import exit_codes  # beside the rooms
 
 SHARED = ("rx_assistant.client", "rx_assistant.local.serving", "rx_assistant.types", "httpcore", "h11", "uvicorn.main")
 
@@ -35,5 +35,5 @@ if __name__ == "__main__":
     types: ModuleType = sys.modules["rx_assistant.types"]
     for name in types.__all__:
         getattr(types, name)
-    for folder, code in exit_codes({folder: partial(run, folder) for folder in sys.argv[1:]}).items():
+    for code in exit_codes({folder: partial(run, folder) for folder in sys.argv[1:]}).values():
         print(code)
