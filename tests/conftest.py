@@ -17,7 +17,9 @@ import pytest
 from hypothesis import settings
 from reference import SHARED
 
-settings.register_profile("steady", deadline=None)  # machines are noisy: how long an example takes is no claim
+# machines are noisy: how long an example takes is no claim
+settings.register_profile("steady", deadline=None, max_examples=50)
+settings.register_profile("thorough", deadline=None, max_examples=2000)  # pytest --hypothesis-profile thorough
 settings.load_profile("steady")
 
 
@@ -79,6 +81,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.option.loadscopereorder = False
     ranks = {str(config.rootpath / "tests" / name): rank for rank, name in enumerate(SLOW)}
     items.sort(key=lambda item: ranks.get(str(item.path), len(SLOW)))
+
+
+def pytest_collection() -> None:
+    """Almost all that collecting tests makes stays: the collector would walk through it again and again."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
 
 
 def pytest_configure() -> None:

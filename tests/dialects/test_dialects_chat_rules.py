@@ -141,7 +141,7 @@ def test_counts_may_be_text_and_the_end_may_have_blanks() -> None:
     assert turns.chat(body(TEXT, done=False) + b"data:   [DONE] \n\n").run.status == "completed"
 
 
-@pytest.mark.parametrize("claim", ENDINGS)
+@in_one_test("claim", ENDINGS)
 def test_endings(claim: str) -> None:
     chunks, done, status, words = ENDINGS[claim]
     run = turns.chat(body(*chunks, done=done)).run

@@ -105,8 +105,8 @@ def values(told: str) -> list[str]:
     return [(match["theirs"] or match["ours"]) if match else line for line, match in found]
 
 
-@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-@pytest.mark.parametrize("which", [HANDLER, EVENTS, TEXTS], ids=["handler", "events", "texts"])
+@in_one_test("answer", ANSWERS.values(), ids=ANSWERS)
+@in_one_test("which", [HANDLER, EVENTS, TEXTS], ids=["handler", "events", "texts"])
 def test_the_examples_print_what_they_print_with_the_sdk(
     shared: Path, which: tuple[str, str], answer: bytes | Path
 ) -> None:
@@ -117,8 +117,8 @@ def test_the_examples_print_what_they_print_with_the_sdk(
     assert told
 
 
-@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-@pytest.mark.parametrize("which", [HANDLER, EVENTS, TEXTS], ids=["handler", "events", "texts"])
+@in_one_test("answer", ANSWERS.values(), ids=ANSWERS)
+@in_one_test("which", [HANDLER, EVENTS, TEXTS], ids=["handler", "events", "texts"])
 def test_the_examples_print_the_same_made_asynchronous(
     shared: Path, anyio_backend: str, which: tuple[str, str], answer: bytes | Path
 ) -> None:

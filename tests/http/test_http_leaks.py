@@ -240,7 +240,7 @@ def test_a_file_may_be_of_any_size(face: Callable[..., Any]) -> None:
         assert len(content.content) == 50_000
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     "delete",
     [
         lambda client: client.assistants.delete("é/1"),

@@ -171,7 +171,7 @@ def test_a_value_that_was_handed_out_never_changes() -> None:
 NAMES_THE_COMMA = sys.version_info >= (3, 13)  # json's own place of a trailing comma: on it, or behind it
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("text", "position"),
     [
         ("]", 0),

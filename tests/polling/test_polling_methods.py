@@ -115,7 +115,7 @@ def test_every_method_polls_what_it_began(face: str, name: str) -> None:
     assert [f"{request.method} {request.path}" for request in server.requests] == sent
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if "create" in name or "submit" in name or "upload" in name])
+@in_one_test("name", [name for name in METHODS if "create" in name or "submit" in name or "upload" in name])
 def test_a_reply_that_is_final_already_costs_no_further_request(face: str, name: str) -> None:
     fields, call, sent = METHODS[name]
     replies = [*replies_to(sent)[:-3], "completed"]

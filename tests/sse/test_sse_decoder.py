@@ -282,8 +282,8 @@ def test_what_never_ends_is_refused(body: bytes, size: int) -> None:
         decoder.feed(FRAME)
 
 
-@pytest.mark.parametrize("size", [1, 7, 20, 21, 22, 1000])
-@pytest.mark.parametrize("newline", [b"\n", b"\r", b"\r\n"], ids=["LF", "CR", "CRLF"])
+@in_one_test("size", [1, 7, 20, 21, 22, 1000])
+@in_one_test("newline", [b"\n", b"\r", b"\r\n"], ids=["LF", "CR", "CRLF"])
 def test_the_limit_is_exact_and_counts_each_line_end_once(size: int, newline: bytes) -> None:
     body = b"event: a\ndata: 78901\n\n".replace(b"\n", newline)  # two lines of 8 and 11 bytes, two ends
     fits = SSEDecoder(max_event_bytes=21)
