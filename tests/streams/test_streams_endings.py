@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ from rx_assistant.errors import (
     StreamTruncatedError,
 )
 from rx_assistant.events import ErrorEvent
+from rx_assistant.streams import AssistantStream, AsyncAssistantStream
 
 END = b""
 BEGUN = [run("queued"), run("in_progress"), message("created"), delta("a")]
@@ -350,3 +352,23 @@ def test_chunks_of_any_size_end_the_same_way(size: int) -> None:
     with sync_stream(FedBody(*chunks, over=True)) as stream:
         assert len(list(stream)) == 5
         assert stream.log.failure is None
+
+
+@on_every_face
+async def test_a_delta_whose_name_was_corrupted_is_logged_once(
+    face: StreamFace, caplog: pytest.LogCaptureFixture
+) -> None:
+    corrupted = delta("lost").replace(b"message.delta", b"message.dolta", 1)
+    async with face.block(face.over(face.body(*BEGUN, corrupted, corrupted, run("completed"), DONE))) as stream:
+        await got(stream.until_done())
+    lines = [line.getMessage() for line in caplog.records if "corrupted" in line.message]
+    assert [line.startswith("event 'thread.message.dolta' holds a 'thread.message.delta'") for line in lines] == [True]
+
+
+def test_both_faces_have_the_same_options_and_limits() -> None:
+    one, other = (
+        {each.name: each.default for each in inspect.signature(kind).parameters.values()}
+        for kind in (AssistantStream, AsyncAssistantStream)
+    )
+    assert one == other | {"abort": None}  # only a thread that is blocked has to be aborted
+    assert one["max_pending"] == one["max_event_bytes"] == 16 * 1024 * 1024
