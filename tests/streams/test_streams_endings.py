@@ -372,3 +372,15 @@ def test_both_faces_have_the_same_options_and_limits() -> None:
     )
     assert one == other | {"abort": None}  # only a thread that is blocked has to be aborted
     assert one["max_pending"] == one["max_event_bytes"] == 16 * 1024 * 1024
+
+
+@on_every_face
+async def test_the_current_event_is_the_last_that_a_reader_was_given(face: StreamFace) -> None:
+    async with face.block(face.over(face.body(*answer("a", "b")))) as stream:
+        assert stream.current_event is None
+        async for event in face.each(stream):
+            assert stream.current_event is event
+        assert stream.current_event.event == "thread.run.completed"
+    async with face.block(face.over(face.body(*answer("a", "b")))) as unread:
+        await got(unread.until_done())
+        assert unread.current_event.event == "thread.run.completed"
