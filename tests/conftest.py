@@ -59,19 +59,31 @@ def _once(create: Callable[..., ssl.SSLContext]) -> Callable[..., ssl.SSLContext
 
 
 SLOW = (
-    "gui/test_gui_web.py",
     "house/test_typing.py",
-    "gui/test_gui_examples.py",
-    "local/test_local_real_model.py",
-    "house/test_docs.py",
-    "local/test_local_stopping.py",
-    "cli/test_cli_chat.py",
-    "cli/test_cli.py",
+    "gui/test_gui_web.py",
     "local/test_local_code.py",
+    "gui/test_gui_examples.py",
+    "house/test_docs.py",
+    "local/test_local_real_model.py",
     "local/test_local_documents.py",
+    "cli/test_cli_screens.py",
+    "cli/test_cli_chat.py",
+    "local/test_local_stopping.py",
+    "local/test_local_upstream_recordings.py",
+    "cli/test_cli.py",
+    "cli/test_cli_terminal.py",
+    "polling/test_polling_cli.py",
+    "cli/test_cli_contents.py",
+    "polling/test_polling_broken.py",
+    "local/test_local_moving.py",
+    "local/test_local_durable.py",
     "relay/test_relay_faults.py",
     "house/test_package.py",
     "house/test_site.py",
+    "client/test_client_faults.py",
+    "client/test_client_conversations.py",
+    "http/test_http_moments.py",
+    "client/test_client_web.py",
 )
 """Files that take long: they come first, so that no core is idle while the last one runs."""
 
