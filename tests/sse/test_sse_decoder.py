@@ -81,6 +81,12 @@ def test_vector(vector: dict[str, Any], size: int | None) -> None:
     assert decoder.retry == vector["retry"]
     if size is None:
         assert counts == vector["events_after_chunk"]
+    pushed: list[tuple[bytes, bytes]] = []
+    pusher = SSEDecoder()
+    for chunk in chunks:
+        pusher.push(chunk, pushed.append)
+    found = [(name.decode("utf-8", "replace") or "message", data.decode("utf-8", "replace")) for name, data in pushed]
+    assert found == [(event.event, event.data) for event in events]
 
 
 # -- chunking --------------------------------------------------------------------------------------------------
