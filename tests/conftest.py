@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
 import signal
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import settings
 from reference import SHARED
 
-settings.register_profile("steady", deadline=None)  # machines are noisy: how long an example takes is no claim
+# machines are noisy: how long an example takes is no claim
+settings.register_profile("steady", deadline=None, max_examples=50)
+settings.register_profile("thorough", deadline=None, max_examples=2000)  # pytest --hypothesis-profile thorough
 settings.load_profile("steady")
 
 
@@ -27,20 +34,56 @@ def _leaks_are_told_where_they_arise() -> Iterator[None]:
     gc.collect()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _certificates_are_read_once() -> Iterator[None]:
+    """Clients of httpx and httpx2 that are made without `verify=` share one TLS context: making it takes 30 ms."""
+    with ExitStack() as stack:
+        for library in filter(importlib.util.find_spec, ("httpx", "httpx2")):
+            module = importlib.import_module(f"{library}._transports.default")
+            stack.enter_context(mock.patch.object(module, "create_ssl_context", _once(module.create_ssl_context)))
+        yield
+
+
+def _once(create: Callable[..., ssl.SSLContext]) -> Callable[..., ssl.SSLContext]:
+    contexts: dict[object, ssl.SSLContext] = {}
+
+    def create_ssl_context(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:
+        if verify is not True or cert:
+            return create(verify=verify, cert=cert, trust_env=trust_env)
+        key = (trust_env, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+        if key not in contexts:
+            contexts[key] = create(trust_env=trust_env)
+        return contexts[key]
+
+    return create_ssl_context
+
+
 SLOW = (
-    "gui/test_gui_web.py",
     "house/test_typing.py",
-    "gui/test_gui_examples.py",
-    "local/test_local_real_model.py",
-    "house/test_docs.py",
-    "local/test_local_stopping.py",
-    "cli/test_cli_chat.py",
-    "cli/test_cli.py",
+    "gui/test_gui_web.py",
     "local/test_local_code.py",
+    "gui/test_gui_examples.py",
+    "house/test_docs.py",
+    "local/test_local_real_model.py",
     "local/test_local_documents.py",
+    "cli/test_cli_screens.py",
+    "cli/test_cli_chat.py",
+    "local/test_local_stopping.py",
+    "local/test_local_upstream_recordings.py",
+    "cli/test_cli.py",
+    "cli/test_cli_terminal.py",
+    "polling/test_polling_cli.py",
+    "cli/test_cli_contents.py",
+    "polling/test_polling_broken.py",
+    "local/test_local_moving.py",
+    "local/test_local_durable.py",
     "relay/test_relay_faults.py",
     "house/test_package.py",
     "house/test_site.py",
+    "client/test_client_faults.py",
+    "client/test_client_conversations.py",
+    "http/test_http_moments.py",
+    "client/test_client_web.py",
 )
 """Files that take long: they come first, so that no core is idle while the last one runs."""
 
@@ -50,6 +93,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.option.loadscopereorder = False
     ranks = {str(config.rootpath / "tests" / name): rank for rank, name in enumerate(SLOW)}
     items.sort(key=lambda item: ranks.get(str(item.path), len(SLOW)))
+
+
+def pytest_collection() -> None:
+    """Almost all that collecting tests makes stays: the collector would walk through it again and again."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
 
 
 def pytest_configure() -> None:

@@ -184,17 +184,23 @@ def driven(coroutine: Coroutine[Any, Any, Any]) -> Any:
     raise AssertionError("something suspended on the synchronous face")
 
 
+def played(scenario: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """A test of a coroutine function: it is played on the face that it takes as `face`."""
+
+    @functools.wraps(scenario)
+    def test(face: Face, **fixtures: Any) -> None:
+        face.play(scenario(face=face, **fixtures))
+
+    vars(test)["__signature__"] = inspect.signature(scenario)
+    del vars(test)["__wrapped__"]
+    return test
+
+
 def on_faces(faces: Sequence[Face]) -> Callable[[Callable[..., Coroutine[Any, Any, None]]], Callable[..., None]]:
-    """Make a test of a coroutine function that takes `face`: it is played on each of these."""
+    """Play a test on each of these faces."""
 
     def decorate(scenario: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-        @functools.wraps(scenario)
-        def test(face: Face, **fixtures: Any) -> None:
-            face.play(scenario(face=face, **fixtures))
-
-        vars(test)["__signature__"] = inspect.signature(scenario)
-        del vars(test)["__wrapped__"]
-        marked: Callable[..., None] = pytest.mark.parametrize("face", faces, ids=repr)(test)
+        marked: Callable[..., None] = pytest.mark.parametrize("face", faces, ids=repr)(played(scenario))
         return marked
 
     return decorate

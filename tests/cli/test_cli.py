@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -10,9 +11,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from reference import RECORDINGS
@@ -29,6 +31,16 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def rx(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process, whose imports are done, with an environment and outputs of its own."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    with mock.patch.dict(os.environ, environment(**more), clear=True), redirect_stdout(out), redirect_stderr(err):
+        code = run([*arguments])
+    out.seek(0)
+    err.seek(0)
+    return subprocess.CompletedProcess(arguments, code, out.read(), err.read())
+
+
+def rx_process(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "rx_assistant", *arguments],
         capture_output=True,
@@ -177,18 +189,19 @@ def test_ask_shows_a_tool_call_its_output_and_the_answer() -> None:
     assert done.stderr.count("⚙") == 1, "the call is shown once, though its step comes again after the outputs"
 
 
-def test_ask_offers_tools_of_a_module_and_shows_their_progress(tmp_path: Path) -> None:
+def test_ask_offers_tools_of_a_module_and_shows_their_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "weather_tools.py").write_text(
         'def get_weather(city: str):\n    "The weather in a city."\n    yield "asking"\n    yield f"{city}: 12 C"\n'
         "tools = [get_weather]\nnone = 3\n"
     )
-    done = rx("ask", "How is the weather in Paris?", "--tools", "weather_tools:tools", PYTHONPATH=str(tmp_path))
+    done = rx_process("ask", "How is the weather in Paris?", "--tools", "weather_tools:tools", PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "Paris: 12 C" in done.stdout
     assert "… get_weather: asking" in done.stderr
     assert "→ Paris: 12 C" in done.stderr
+    monkeypatch.syspath_prepend(str(tmp_path))
     for name in ("weather_tools:none", "weather_tools:missing", "no_module:tools", "weather_tools"):
-        refused = rx("ask", "x", "--tools", name, PYTHONPATH=str(tmp_path))
+        refused = rx("ask", "x", "--tools", name)
         assert refused.returncode == 2
         assert f"--tools must be module:object with a ToolSet, got '{name}'" in refused.stderr
 
@@ -256,7 +269,7 @@ def test_without_a_server_the_options_are_named_that_give_one(arguments: list[st
     "arguments", [["ask"], ["ask", " "], ["replay", "no such file"], ["dance"], ["serve", "--port", "x"]]
 )
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
-    assert rx(*arguments).returncode == 2
+    assert rx_process(*arguments).returncode == 2
 
 
 def test_the_list_of_commands_is_not_cut_off() -> None:
@@ -409,7 +422,7 @@ def recording(tmp_path: Path) -> Path:
 
 
 def test_what_the_terminal_has_no_character_for_is_a_question_mark(recording: Path) -> None:
-    done = rx("replay", str(recording), PYTHONIOENCODING="ascii")
+    done = rx_process("replay", str(recording), PYTHONIOENCODING="ascii")
     assert done.returncode == 0
     assert done.stdout.startswith("Gr??e ? ?\n")
 
@@ -447,8 +460,11 @@ LOCALES = {
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize("question", ["Grüße 😀".encode(), b"not \xff UTF-8"], ids=["UTF-8", "other bytes"])
 def test_a_question_of_any_bytes_is_asked_in_any_locale(locale: str, question: bytes) -> None:
-    command = [os.fsencode(sys.executable), b"-m", b"rx_assistant", b"ask", question]
-    done = subprocess.run(command, capture_output=True, timeout=GUARD, env=environment(**LOCALES[locale]), check=False)
+    with local.serve() as server:
+        to = ["--base-url", server.base_url, "--", question]
+        command = [sys.executable, "-m", "rx_assistant", "ask", *to]
+        variables = environment(**LOCALES[locale])
+        done = subprocess.run(command, capture_output=True, timeout=GUARD, env=variables, check=False)
     assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr
     assert len(done.stdout) > 10
 

@@ -8,8 +8,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from cli.test_cli_terminal import in_terminal
@@ -158,31 +160,43 @@ def test_no_part_of_a_call_is_shown_twice_in_a_terminal(calls: Callable[[Output]
     assert screen.getvalue().splitlines() == lines
 
 
-def rx(*arguments: str, data: bytes = b"", **more: str) -> subprocess.CompletedProcess[bytes]:
-    """A command whose two outputs are one pipe."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
+def variables(**more: str) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")} | more
+
+
+def rx(*arguments: str, **more: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command in this process, whose imports are done. Both outputs are one."""
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
+    with mock.patch.dict(os.environ, variables(**more), clear=True), redirect_stdout(out), redirect_stderr(out):
+        code = run([*arguments])
+    out.seek(0)
+    return subprocess.CompletedProcess(arguments, code, out.buffer.read())
+
+
+def rx_process(*arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Run a command whose two outputs are one pipe."""
     return subprocess.run(
         [sys.executable, "-m", "rx_assistant", *arguments],
         input=data,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         timeout=GUARD,
-        env={**kept, **more},
+        env=variables(),
         check=False,
     )
 
 
 def test_notes_start_on_a_line_of_their_own_where_both_outputs_are_one_pipe() -> None:
-    done = rx("ask", "hello")
+    done = rx_process("ask", "hello")
     (step,) = (line for line in done.stdout.decode().splitlines() if "message_creation completed" in line)
     assert step == "· message_creation completed"
 
 
 def test_a_dash_is_stdin(recording: Path) -> None:
-    assert b"I cannot." in rx("replay", "-", data=recording.read_bytes()).stdout
-    asked = rx("ask", "-", data="Grüße\n".encode())
+    assert b"I cannot." in rx_process("replay", "-", data=recording.read_bytes()).stdout
+    asked = rx_process("ask", "-", data="Grüße\n".encode())
     assert (asked.returncode, "Grüße" in asked.stdout.decode()) == (0, True)
-    empty = rx("ask", "-")
+    empty = rx_process("ask", "-")
     assert (empty.returncode, b"empty stdin" in empty.stdout) == (2, True)
 
 

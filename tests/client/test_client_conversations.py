@@ -477,7 +477,7 @@ def test_switch_under_fire_answers_the_last_question_and_no_refusal_is_seen(
         heard, ends = list[str](), list[Any]()
         pipeline = questions.pipe(ax.answers(conversation, on_new="switch"), ax.text_deltas())
         pipeline.subscribe(heard.append, ends.append, lambda: ends.append("end"))
-        for number in range(199):
+        for number in range(79):
             questions.on_next(f"question {number}")
             await pause(dice.uniform(0, 0.05))
         questions.on_next("short, the last")
@@ -487,7 +487,7 @@ def test_switch_under_fire_answers_the_last_question_and_no_refusal_is_seen(
         assert "".join(heard).endswith("Answer to short, the last:")
         runs = await listed(client.threads.runs.list(conversation.thread_id, limit=100, order="asc"))
         assert [run.status for run in runs] == ["cancelled"] * (len(runs) - 1) + ["completed"]
-        assert len(runs) > 10
+        assert len(runs) > 5
         for earlier, later in pairwise(runs):
             assert earlier.cancelled_at <= later.created_at
         asked = [said(message)[1] for message in await listed(client.threads.messages.list(conversation.thread_id))]

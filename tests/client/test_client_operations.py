@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from cases import in_one_test
 from client_operations import CALLS, document, operations
 from loopback import Loopback, Received, Wire, client_tls
 from reference import SHARED
@@ -88,7 +89,7 @@ def parameters(operation: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     return query, body, media
 
 
-@pytest.mark.parametrize("name", CALLS)
+@in_one_test("name", CALLS)
 def test_it_sends_method_path_query_and_body_of_the_document(name: str, face: Face) -> None:
     method, template, operation = operations(DOCUMENT)[name]
     ids = {

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from cases import in_one_test
 from loopback import Loopback, Received, Wire
 
 from rx_assistant import errors
@@ -90,7 +91,7 @@ WRONG: list[dict[str, Any]] = [
 
 
 @CLIENTS
-@pytest.mark.parametrize("wrong", WRONG, ids=range(len(WRONG)))
+@in_one_test("wrong", WRONG, ids=range(len(WRONG)))
 def test_a_setting_of_a_wrong_type_is_named_at_once(kind: type[AssistantClient], wrong: dict[str, Any]) -> None:
     """Without the value: it may be a key."""
     [name] = wrong

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from cases import in_one_test
 
 from rx_assistant import AssistantClient, AsyncAssistantClient
 from rx_assistant.client.params import RunStream, TurnStream
@@ -34,7 +35,7 @@ def test_all_resources_are_found() -> None:
     assert {path.partition(" ")[2].split(".")[1] for path, _ in METHODS} >= {"assistants", "files", "threads", "chat"}
 
 
-@pytest.mark.parametrize("method", [method for _, method in METHODS], ids=[path for path, _ in METHODS])
+@in_one_test("method", [method for _, method in METHODS], ids=[path for path, _ in METHODS])
 def test_each_parameter_is_spelled_out_and_documented(method: Callable[..., Any]) -> None:
     parameters = inspect.signature(method).parameters.values()
     assert not [each for each in parameters if each.kind is each.VAR_KEYWORD]

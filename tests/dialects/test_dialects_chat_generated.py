@@ -13,9 +13,8 @@ from rx_assistant.dialects import chat
 from rx_assistant.dialects.chat_text import only_text
 
 
-@pytest.mark.parametrize("block", range(10))
-def test_whatever_the_style_the_told_turn_comes_out(block: int) -> None:
-    for seed in range(block * 1000, block * 1000 + 1000):
+def test_whatever_the_style_the_told_turn_comes_out() -> None:
+    for seed in range(2500):
         random = Random(seed)
         told, body = chat_styles.turn(random)
         cuts = [random.randrange(len(body)) for _ in range(random.choice([0, 1, 5, 40]))]
@@ -31,7 +30,7 @@ def test_whatever_the_style_the_told_turn_comes_out(block: int) -> None:
 
 
 def test_every_single_cut_gives_the_same_events() -> None:
-    for seed in (3, 17, 29):
+    for seed in (3, 29):
         told, body = chat_styles.turn(Random(seed))
         whole = turns.chat(body).events
         for cut in range(len(body)):
@@ -39,7 +38,7 @@ def test_every_single_cut_gives_the_same_events() -> None:
 
 
 def test_the_short_way_for_plain_text_gives_what_the_long_way_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    bodies = [chat_styles.turn(Random(seed))[1] for seed in range(500)]
+    bodies = [chat_styles.turn(Random(seed))[1] for seed in range(200)]
     short = [turns.chat(body).events for body in bodies]
     monkeypatch.setattr(chat, "only_text", lambda payload, choice: "")
     assert [turns.chat(body).events for body in bodies] == short

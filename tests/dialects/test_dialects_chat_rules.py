@@ -7,6 +7,7 @@ from typing import Any
 
 import dialects_turns as turns
 import pytest
+from cases import in_one_test
 from dialects_styles import chunk
 
 from rx_assistant import from_events, operators as ax
@@ -140,7 +141,7 @@ def test_counts_may_be_text_and_the_end_may_have_blanks() -> None:
     assert turns.chat(body(TEXT, done=False) + b"data:   [DONE] \n\n").run.status == "completed"
 
 
-@pytest.mark.parametrize("claim", ENDINGS)
+@in_one_test("claim", ENDINGS)
 def test_endings(claim: str) -> None:
     chunks, done, status, words = ENDINGS[claim]
     run = turns.chat(body(*chunks, done=done)).run
@@ -238,18 +239,16 @@ def test_an_event_shows_the_payload_it_was_read_from() -> None:
     assert delta.source == sent
 
 
-@pytest.mark.parametrize("junk", [None, 0, "", "x", [], [None], {}, {"a": 1}, True, 1e400])
-@pytest.mark.parametrize("member", ["choices", "usage", "x_groq", "model", "error"])
+@in_one_test("junk", [None, 0, "", "x", [], [None], {}, {"a": 1}, True, 1e400])
+@in_one_test("member", ["choices", "usage", "x_groq", "model", "error"])
 def test_a_member_of_the_wrong_type_costs_that_member(member: str, junk: object) -> None:
     found = turns.chat(body(TEXT, {**chunk({}), member: junk}, STOP))
     assert found.text == "Hello"
     assert found.run.status == ("failed" if member == "error" and junk else "completed")
 
 
-@pytest.mark.parametrize("junk", [0, "x", [], [None], [0], ["a"], {}, {"a": 1}, True, [{}], [{"function": 0}]])
-@pytest.mark.parametrize(
-    "member", ["content", "refusal", "reasoning", "reasoning_details", "tool_calls", "audio", "function_call"]
-)
+@in_one_test("junk", [0, "x", [], [None], [0], ["a"], {}, {"a": 1}, True, [{}], [{"function": 0}]])
+@in_one_test("member", ["content", "refusal", "reasoning", "reasoning_details", "tool_calls", "audio", "function_call"])
 def test_a_delta_of_the_wrong_type_raises_nothing(member: str, junk: object) -> None:
     found = turns.chat(body(TEXT, chunk({member: junk}), STOP))
     assert found.text.startswith("Hello")

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import dialects_turns as turns
-import pytest
+from cases import in_one_test
 from chat_recordings import EXPECTED, RESPONSES, body
 from dialects_styles import turn
 from mutated import MUTATIONS
@@ -72,7 +72,7 @@ def survives(kind: type[ChatTranslator | ResponsesTranslator], sent: list[Payloa
     turns.read([*events, *translator.end()])
 
 
-@pytest.mark.parametrize("seed", range(20))
+@in_one_test("seed", range(20))
 def test_damaged_payloads_of_generated_turns(seed: int) -> None:
     random = Random(seed)
     for _ in range(10):

@@ -9,6 +9,7 @@ from typing import Any
 
 import dialects_turns as turns
 import pytest
+from cases import in_one_test
 from chat_recordings import EXPECTED, RESPONSES, body, status
 
 from rx_assistant.dialects.responses import ResponsesTranslator
@@ -23,7 +24,7 @@ SPLICED = {  # several responses in one file, or events cut out of it
 pytestmark = pytest.mark.usefixtures("shared")
 
 
-@pytest.mark.parametrize("expectation", EXPECTED, ids=lambda path: path.stem[:60])
+@in_one_test("expectation", EXPECTED, ids=lambda path: path.stem[:60])
 def test_a_recorded_chat_stream(expectation: Path) -> None:
     expected = json.loads(expectation.read_text())
     found = turns.chat(body(expectation.stem))
@@ -50,7 +51,7 @@ def _same_texts(found: turns.Read, expected: dict[str, Any]) -> None:
         assert found.reasoning == reasoning
 
 
-@pytest.mark.parametrize("recording", RESPONSES, ids=lambda path: path.name[:60])
+@in_one_test("recording", RESPONSES, ids=lambda path: path.name[:60])
 def test_a_recorded_responses_stream(recording: Path) -> None:
     payloads = _payloads(recording)
     found = turns.read(_responses(payloads))

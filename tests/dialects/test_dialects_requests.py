@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cases import in_one_test
 from reference import SHARED
 
 from rx_assistant.dialects.chat_request import Form, chat_body
@@ -122,8 +123,8 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize("status", [400, 422, 500])
-@pytest.mark.parametrize("name", [row.name for row in CHAT_BENDS])
+@in_one_test("status", [400, 422, 500])
+@in_one_test("name", [row.name for row in CHAT_BENDS])
 def test_each_member_that_is_refused_is_left_out(name: str, status: int) -> None:
     form = _form_before(name)
     body = chat_body(FULL, form)

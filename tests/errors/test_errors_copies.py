@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import httpx2
 import pytest
+from cases import in_one_test
 
 import rx_assistant
 from rx_assistant import AssistantClient, errors
@@ -89,8 +90,8 @@ WAYS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("kind", [*KINDS, NotAttachedError], ids=lambda kind: str(kind.__name__))
+@in_one_test("way", WAYS)
+@in_one_test("kind", [*KINDS, NotAttachedError], ids=lambda kind: str(kind.__name__))
 def test_a_copy_has_the_class_the_words_and_the_fields(kind: type[Exception], way: str) -> None:
     error = made(kind)
     twin = WAYS[way](error)

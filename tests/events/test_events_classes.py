@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from cases import in_one_test
 
 from rx_assistant import events as ev
 from rx_assistant.errors import EventDecodeError
@@ -31,7 +32,7 @@ def model_for(name: str) -> type:
     return MODELS[max((prefix for prefix in MODELS if name.startswith(prefix)), key=len)]
 
 
-@pytest.mark.parametrize("kind", ALL_KINDS, ids=lambda kind: kind.__name__)
+@in_one_test("kind", ALL_KINDS, ids=lambda kind: kind.__name__)
 def test_each_class_has_its_name_and_its_model(kind: type[ev.StreamEvent]) -> None:
     event = kind(b"{}")
     assert ev.classify(kind.event.encode(), b"{}") == (kind, b"{}")
@@ -68,8 +69,8 @@ def test_data_is_validated_once_and_stays_the_same_object() -> None:
 JUDGED = [kind for kind in ALL_KINDS if kind not in (ev.DoneEvent, ev.ErrorEvent)]  # an ending reads anything
 
 
-@pytest.mark.parametrize("kind", JUDGED, ids=lambda k: k.__name__)
-@pytest.mark.parametrize(
+@in_one_test("kind", JUDGED, ids=lambda k: k.__name__)
+@in_one_test(
     "raw",
     [b"", b"{", b"[DONE]", b"[]", b"7", b"null", b'"text"', b'{"id":' * 3, b"[" * 100_000],
     ids=["empty", "cut", "done", "list", "number", "null", "string", "nested", "deep"],

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cases import in_one_test
 from hypothesis import given, settings, strategies as st
 from reference import RECORDINGS
 
@@ -49,7 +50,7 @@ def is_spared(event: ThreadMessageDelta | ThreadRunStepDelta) -> bool:
     return event.is_plain
 
 
-@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem[:60])
+@in_one_test("path", RECORDINGS, ids=lambda path: path.stem[:60])
 def test_the_narrow_reading_of_every_recorded_delta_is_the_models(path: Path) -> None:
     found: list[Any] = []
     SSEDecoder().push(path.read_bytes(), lambda frame: found.append(classify(*frame)))

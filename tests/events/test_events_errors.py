@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cases import in_one_test
 
 from rx_assistant.errors import ServerErrorEvent
 from rx_assistant.events import DoneEvent, ErrorEvent, ThreadMessageDelta, UnknownEvent, classify, frame, proves_done
@@ -34,7 +35,7 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@in_one_test("shape", SHAPES)
 def test_the_servers_words_are_the_message(shape: str) -> None:
     event = ErrorEvent(SHAPES[shape])
     assert "boom" in event.data.message

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import pytest
+from cases import in_one_test
 from hypothesis import example, given, settings, strategies as st
 from reference import RECORDINGS
 
@@ -61,8 +61,8 @@ NAMELESS = [
 ]
 
 
-@pytest.mark.parametrize(("data", "expected"), NAMELESS, ids=[str(data[:40]) for data, _ in NAMELESS])
-@pytest.mark.parametrize("name", [b"", b"message"])
+@in_one_test(("data", "expected"), NAMELESS, ids=[str(data[:40]) for data, _ in NAMELESS])
+@in_one_test("name", [b"", b"message"])
 def test_frames_without_a_name_are_unwrapped(name: bytes, data: bytes, expected: ev.StreamEvent) -> None:
     kind, payload = ev.classify(name, data)
     event = kind(payload)
@@ -89,7 +89,7 @@ def test_a_payload_on_several_lines_stays_on_several_lines() -> None:
     assert round_trip([event]) == [event]
 
 
-@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem[:60])
+@in_one_test("path", RECORDINGS, ids=lambda path: path.stem[:60])
 def test_every_recording_round_trips(path: Path) -> None:
     events = decode(path.read_bytes())
     assert not any(isinstance(event, ev.UnknownEvent) for event in events)

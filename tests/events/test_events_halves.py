@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cases import in_one_test
 from hypothesis import given, settings, strategies as st
 
 import rx_assistant
@@ -88,8 +89,8 @@ CUTS = {
 }
 
 
-@pytest.mark.parametrize("reading", READINGS)
-@pytest.mark.parametrize("cut", CUTS)
+@in_one_test("reading", READINGS)
+@in_one_test("cut", CUTS)
 def test_deltas_are_whole_and_a_half_alone_emits_nothing(cut: str, reading: str) -> None:
     values, expected = CUTS[cut]
     if "" in values:  # what is empty is passed over like all empty deltas

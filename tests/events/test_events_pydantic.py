@@ -10,6 +10,7 @@ from typing import Any
 
 import pydantic_core
 import pytest
+from cases import in_one_test
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from reference import RECORDINGS
 
@@ -69,7 +70,7 @@ def test_every_dump_reads_back_as_the_same_event(event: ev.StreamEvent) -> None:
         assert type(adapter.validate_python(plain)) is type(event)
 
 
-@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem[:60])
+@in_one_test("path", RECORDINGS, ids=lambda path: path.stem[:60])
 def test_every_recorded_event_survives_its_json(path: Path) -> None:
     found = [event for event in decoded(path) if not isinstance(event, ev.DoneEvent | ev.ErrorEvent)]
     assert [ANY.validate_json(event.model_dump_json()) for event in found] == found
@@ -143,7 +144,7 @@ def test_events_and_snapshots_have_json_schemas(mode: Any) -> None:
     Row.model_json_schema(mode=mode)
 
 
-@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem[:60])
+@in_one_test("path", RECORDINGS, ids=lambda path: path.stem[:60])
 def test_a_snapshot_survives_its_json_after_every_event(path: Path) -> None:
     snapshot = RunSnapshot()
     adapter = TypeAdapter(RunSnapshot)

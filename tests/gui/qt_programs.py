@@ -1,6 +1,7 @@
-"""Programs with Qt windows, one for each claim, each run in a process of its own: `python qt_programs.py BINDING NAME`.
+"""Programs with Qt windows, one for each claim, each in a process of its own: `python qt_programs.py BINDING NAME…`.
 
-What Qt and the garbage collector do to a window while it is destroyed can end the whole process.
+What Qt and the garbage collector do to a window while it is destroyed can end the whole process. Prints each program's
+exit code.
 """
 
 from __future__ import annotations
@@ -12,13 +13,18 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from reactivex import Subject, operators as ops
 
 from rx_assistant.gui import QtHost, observe_on_ui
 
-BINDING, PROGRAM = sys.argv[1:3]
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from children import exit_codes  # beside the rooms
+
+BINDING, *NAMES = sys.argv[1:]
 core: Any = importlib.import_module(f"{BINDING}.QtCore")
 gui: Any = importlib.import_module(f"{BINDING}.QtGui")
 widgets: Any = importlib.import_module(f"{BINDING}.QtWidgets")
@@ -337,8 +343,13 @@ def quitting_ends_every_feed() -> None:
         assert feed.ended
 
 
-if __name__ == "__main__":
+def started(name: str) -> None:
+    global app
     app = widgets.QApplication([])
     app.setQuitOnLastWindowClosed(False)
-    programs[PROGRAM]()
-    print("done")
+    programs[name]()
+
+
+if __name__ == "__main__":
+    for name, code in exit_codes({name: partial(started, name) for name in NAMES}).items():
+        print(name, code)

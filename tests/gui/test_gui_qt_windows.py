@@ -19,13 +19,13 @@ def test_the_programs_are_found() -> None:
     assert len(PROGRAMS) > 15
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.parametrize("binding", ["PySide6", "PyQt6"])
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_windows(binding: str, name: str) -> None:
+def test_windows(binding: str) -> None:
     if importlib.util.find_spec(binding) is None:
         pytest.skip(f"{binding} is not installed")
-    command = [sys.executable, "-X", "faulthandler", str(FILE), binding, name]
+    command = [sys.executable, "-X", "faulthandler", str(FILE), binding, *PROGRAMS]
     environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90)
     said = [line for line in ran.stderr.splitlines() if not line.startswith("This plugin does not support")]
-    assert (ran.returncode, ran.stdout, said) == (0, "done\n", [])
+    assert (ran.stdout.splitlines(), said) == ([f"{name} 0" for name in PROGRAMS], [])

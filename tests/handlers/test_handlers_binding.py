@@ -9,6 +9,7 @@ import weakref
 from typing import Any
 
 import pytest
+from cases import in_one_test
 from handlers_faces import CALLBACKS, FACES, AsyncFace, Face, SyncFace, got, on_every_face, recorder
 from handlers_wire import saying
 
@@ -98,16 +99,16 @@ def test_every_public_name_of_a_stream_of_ours_is_offered() -> None:
     assert {"pipe", "subscribe"} <= set(NAMES)
 
 
-@pytest.mark.parametrize("name", NAMES)
 @on_every_face
+@in_one_test("name", NAMES)
 async def test_what_a_class_defines_wins(face: Face, name: str) -> None:
     kind = type("Own", (face.handler(Plain),), {name: "mine"})
     handler = await face.ran(kind(), *TEXT) if name != "until_done" else kind()
     assert getattr(handler, name) == "mine"
 
 
-@pytest.mark.parametrize("name", NAMES)
 @on_every_face
+@in_one_test("name", NAMES)
 async def test_what_init_sets_wins(face: Face, name: str) -> None:
     handler = face.handler(Plain)()
     vars(handler)[name] = "mine"
@@ -119,8 +120,8 @@ async def test_what_init_sets_wins(face: Face, name: str) -> None:
     assert handler.texts == ["Hel", "lo"]
 
 
-@pytest.mark.parametrize("name", NAMES)
 @on_every_face
+@in_one_test("name", NAMES)
 async def test_what_another_base_class_defines_wins(face: Face, name: str) -> None:
     other = type("Other", (), {name: property(lambda self: "theirs")})
     kind = type("Mixed", (face.handler(Plain), other), {})
@@ -309,10 +310,10 @@ async def yielding_async(self: Any, *_: Any) -> Any:
     yield
 
 
-@pytest.mark.parametrize("name", CALLBACKS)
-@pytest.mark.parametrize("callback", [yielding, yielding_async, functools.partial(yielding, None)])
 @pytest.mark.filterwarnings("ignore:functools.partial will be:FutureWarning")  # Python 3.13, of partials in classes
 @on_every_face
+@in_one_test("name", CALLBACKS)
+@in_one_test("callback", [yielding, yielding_async, functools.partial(yielding, None)])
 async def test_a_callback_with_yield_is_refused(face: Face, callback: Any, name: str) -> None:
     class Mistaken(face.base):  # type: ignore[name-defined, misc]
         pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from cases import in_one_test
 from handlers_faces import CALLBACKS, Face, got, on_every_face, recorder
 from handlers_wire import (
     CALL,
@@ -254,8 +255,8 @@ ANNOTATED = {
 }
 
 
-@pytest.mark.parametrize("case", ANNOTATED.values(), ids=ANNOTATED)
 @on_every_face
+@in_one_test("case", ANNOTATED.values(), ids=ANNOTATED)
 async def test_each_annotation_is_reported_once(face: Face, case: Any) -> None:
     sent, told = case
     handler = recorder(face, names=["on_annotation"], show=annotated)
@@ -318,8 +319,8 @@ FIRST = {
 }
 
 
-@pytest.mark.parametrize("case", FIRST.values(), ids=FIRST)
 @on_every_face
+@in_one_test("case", FIRST.values(), ids=FIRST)
 async def test_a_first_fragment_is_a_delta_when_it_carries_something(face: Face, case: Any) -> None:
     first, carries = case
     names = ["on_tool_call_created", "on_tool_call_delta"]

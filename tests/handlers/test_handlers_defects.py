@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cases import in_one_test
 from handlers_defects import DEFECTS, Defect
 from handlers_faces import Face, got, on_every_face, recorder
 
@@ -16,12 +16,8 @@ def compared(calls: list[Any], wanted: Any) -> Any:
     return Counter(calls) if isinstance(wanted, Counter) else calls
 
 
-def cases(test: Callable[..., None]) -> Any:
-    return pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.id)(test)
-
-
-@cases
 @on_every_face
+@in_one_test("defect", DEFECTS, ids=lambda defect: defect.id)
 async def test_ours_is_right(face: Face, defect: Defect) -> None:
     handler = recorder(face, names=defect.names, show=defect.show)
     error: Exception | None = None
@@ -40,7 +36,7 @@ async def test_ours_is_right(face: Face, defect: Defect) -> None:
     assert looked == defect.right_look
 
 
-@cases
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.id)
 def test_the_sdk_is_still_wrong(defect: Defect) -> None:
     from handlers_sdk import Run  # skips without the SDK
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import pytest
+from cases import in_one_test
 from handlers_page import EVENTS, HANDLER, TEXTS, async_client_of, client_of, example, made_async, ours, page
 from handlers_wire import (
     CALL,
@@ -104,8 +105,8 @@ def values(told: str) -> list[str]:
     return [(match["theirs"] or match["ours"]) if match else line for line, match in found]
 
 
-@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-@pytest.mark.parametrize("which", [HANDLER, EVENTS, TEXTS], ids=["handler", "events", "texts"])
+@in_one_test("answer", ANSWERS.values(), ids=ANSWERS)
+@in_one_test("which", [HANDLER, EVENTS, TEXTS], ids=["handler", "events", "texts"])
 def test_the_examples_print_what_they_print_with_the_sdk(
     shared: Path, which: tuple[str, str], answer: bytes | Path
 ) -> None:
@@ -116,8 +117,8 @@ def test_the_examples_print_what_they_print_with_the_sdk(
     assert told
 
 
-@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-@pytest.mark.parametrize("which", [HANDLER, EVENTS, TEXTS], ids=["handler", "events", "texts"])
+@in_one_test("answer", ANSWERS.values(), ids=ANSWERS)
+@in_one_test("which", [HANDLER, EVENTS, TEXTS], ids=["handler", "events", "texts"])
 def test_the_examples_print_the_same_made_asynchronous(
     shared: Path, anyio_backend: str, which: tuple[str, str], answer: bytes | Path
 ) -> None:
@@ -287,27 +288,27 @@ CLIENTS = pytest.mark.parametrize("kind", [AssistantClient, AsyncAssistantClient
 
 
 @HANDLERS
-@pytest.mark.parametrize("name", CALLBACKS)
+@in_one_test("name", CALLBACKS)
 def test_each_callback_is_there_with_its_arguments(kind: type, name: str) -> None:
     callback: Callable[..., Any] = getattr(kind, name)
     assert callback.__code__.co_argcount == 1 + CALLBACKS[name]
 
 
 @HANDLERS
-@pytest.mark.parametrize("name", [*PROPERTIES, *METHODS, *OTHERS])
+@in_one_test("name", [*PROPERTIES, *METHODS, *OTHERS])
 def test_each_property_and_getter_is_there(kind: type, name: str) -> None:
     assert hasattr(kind, name)
     for stream in (rx_assistant.AssistantStream, rx_assistant.AsyncAssistantStream):
         assert hasattr(stream, name)
 
 
-@pytest.mark.parametrize("name", TYPES)
+@in_one_test("name", TYPES)
 def test_each_type_is_there(name: str) -> None:
     assert hasattr(types, name)
 
 
 @CLIENTS
-@pytest.mark.parametrize("path", HELPERS)
+@in_one_test("path", HELPERS)
 def test_each_helper_is_there(kind: Callable[..., Any], path: str) -> None:
     found = kind(base_url="http://127.0.0.1:9/v1", api_key="none")
     for name in path.split("."):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cases import in_one_test
 from handlers_faces import CALLBACKS, Face, on_every_face, recorder
 from reference import RECORDINGS
 
@@ -152,11 +153,11 @@ def without(calls: Sequence[tuple[Any, ...]], names: set[str]) -> list[tuple[Any
     return [call for call in calls if call[0] not in names]
 
 
-recordings = pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
+recordings = in_one_test("path", RECORDINGS, ids=lambda path: path.stem)
 
 
-@recordings
 @on_every_face
+@recordings
 async def test_callbacks_equal_the_sdks_but_for_what_is_listed(face: Face, path: Path) -> None:
     handler = recorder(face, names=SHARED_NAMES, show=shown)
     broken = BROKEN.get(path.stem)
@@ -172,8 +173,8 @@ async def test_callbacks_equal_the_sdks_but_for_what_is_listed(face: Face, path:
         assert without(handler.calls, others) != without(theirs(path), others), f"{needed} is no longer different"
 
 
-@recordings
 @on_every_face
+@recordings
 async def test_chunks_of_any_size_give_the_same_callbacks(face: Face, path: Path) -> None:
     if path.stem in BROKEN:
         return

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import reactivex
+from cases import in_one_test
 from hot.hot_rigs import AsyncRoot, SyncRoot
 from reactivex import Observable, Subject, operators as ops
 from reactivex.scheduler import ImmediateScheduler
@@ -101,7 +102,7 @@ def test_the_table_of_fluent_methods_is_complete() -> None:
     assert public - CALLS.keys() - NO_OPERATORS - ONLY_ON_CONNECTABLES == set()
 
 
-@pytest.mark.parametrize("name", sorted(CALLS))
+@in_one_test("name", sorted(CALLS))
 def test_a_fluent_method_gives_a_stream_of_the_same_face(root: Root, name: str) -> None:
     result = getattr(root, name)(*CALLS[name])
     for one in result if isinstance(result, list) else [result]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from cases import in_one_test
 
 from rx_assistant.errors import APIConnectionError, NotAnEventStreamError
 from rx_assistant.http.content import EventStreamContent
@@ -51,8 +52,8 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("size", [1, 3, 1000])
-@pytest.mark.parametrize(("kind", "body"), ACCEPTED.values(), ids=ACCEPTED)
+@in_one_test("size", [1, 3, 1000])
+@in_one_test(("kind", "body"), ACCEPTED.values(), ids=ACCEPTED)
 def test_event_streams_pass_unchanged_however_they_are_split(kind: str | None, body: bytes, size: int) -> None:
     stream = content(kind)
     passed = b"".join(stream.feed(body[start : start + size]) for start in range(0, len(body), size))
@@ -60,8 +61,8 @@ def test_event_streams_pass_unchanged_however_they_are_split(kind: str | None, b
     assert passed == body
 
 
-@pytest.mark.parametrize("size", [1, 3, 1000])
-@pytest.mark.parametrize(("kind", "body"), REFUSED.values(), ids=REFUSED)
+@in_one_test("size", [1, 3, 1000])
+@in_one_test(("kind", "body"), REFUSED.values(), ids=REFUSED)
 def test_anything_else_is_refused_with_its_first_bytes(kind: str | None, body: bytes, size: int) -> None:
     stream = content(kind)
 
@@ -106,7 +107,7 @@ def members(data: bytes) -> bytes:
     return gzip.compress(data[:9]) + b"\0\0" + gzip.compress(data[9:])
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("encoding", "pack"),
     [
         ("none", bytes),
@@ -124,7 +125,7 @@ def members(data: bytes) -> bytes:
         ("deflate, gzip", lambda data: gzip.compress(zlib.compress(data))),
     ],
 )
-@pytest.mark.parametrize("size", [1, 5, 1000])
+@in_one_test("size", [1, 5, 1000])
 def test_every_spelling_of_no_compression_and_every_kind_of_zlib_is_read(encoding: str, pack: Any, size: int) -> None:
     stream = content(SSE, encoding)
     packed = pack(EVENT)

@@ -11,6 +11,7 @@ import anyio
 import httpx
 import httpx2
 import pytest
+from cases import in_one_test
 from loopback import Loopback, Received, Wire
 
 import rx_assistant
@@ -67,8 +68,8 @@ def test_blanks_around_a_key_are_not_sent(face: Callable[..., Any], key: str) ->
     assert {request.headers["authorization"] for request in server.requests} == {f"Bearer {KEY}"}
 
 
-@pytest.mark.parametrize("mark", ["\x01", "\x7f", "é", "\u2028", "\ud800"], ids=ascii)
-@pytest.mark.parametrize("place", ["api_key", "provider", "azure", "organization", "default_headers"])
+@in_one_test("mark", ["\x01", "\x7f", "é", "\u2028", "\ud800"], ids=ascii)
+@in_one_test("place", ["api_key", "provider", "azure", "organization", "default_headers"])
 def test_a_key_that_cannot_be_sent_is_not_shown(face: Callable[..., Any], mark: str, place: str) -> None:
     bad = f"{KEY}{mark}{KEY}"
     options: dict[str, Any] = {
@@ -240,7 +241,7 @@ def test_a_file_may_be_of_any_size(face: Callable[..., Any]) -> None:
         assert len(content.content) == 50_000
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     "delete",
     [
         lambda client: client.assistants.delete("é/1"),

@@ -24,7 +24,7 @@ import rx_assistant
 from rx_assistant import errors
 from rx_assistant.client import AssistantClient, AsyncAssistantClient
 
-ROUNDS = int(os.environ.get("RX_ASSISTANT_ROUNDS", "120"))
+ROUNDS = int(os.environ.get("RX_ASSISTANT_ROUNDS", "50"))
 EVENT = b'event: thread.created\ndata: {"id": "thread_1"}\n\n'
 DONE = b"event: done\ndata: [DONE]\n\n"
 

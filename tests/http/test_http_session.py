@@ -13,6 +13,7 @@ import anyio
 import httpx
 import httpx2
 import pytest
+from cases import in_one_test
 from loopback import Loopback, Received, Wire, client_tls, server_tls
 
 from rx_assistant import errors
@@ -373,8 +374,8 @@ class TestSecurity:
             exchange(server, threads.retrieve("t"))
         assert len(server.requests) == 5
 
-    @pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "a\rb", "a\0b"], ids=repr)
-    @pytest.mark.parametrize("where", ["api_key", "organization", "default_headers", "extra_headers", "name"])
+    @in_one_test("value", ["a\r\nX-Evil: 1", "a\nb", "a\rb", "a\0b"], ids=repr)
+    @in_one_test("where", ["api_key", "organization", "default_headers", "extra_headers", "name"])
     def test_line_breaks_in_headers_are_refused_without_repeating_them(
         self, exchange: Exchange, value: str, where: str
     ) -> None:

@@ -10,8 +10,8 @@ from contextlib import closing
 import anyio.to_thread
 import pytest
 from guard import attempts
+from http_bodies import DONE, EVENT, pausing
 from loopback import Loopback, Received, Wire
-from test_http_body import DONE, EVENT, pausing
 
 from rx_assistant.api import assistants
 from rx_assistant.api.request import Request

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from cases import in_one_test
 from hypothesis import given, settings, strategies as st
 from reference import RECORDINGS
 
@@ -66,12 +67,12 @@ DEVIATIONS = {
 """What strict mode refuses of the recordings, and why."""
 
 
-@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
+@in_one_test("path", RECORDINGS, ids=lambda path: path.stem)
 def test_lenient_takes_every_recording(path: Path) -> None:
     judge("lenient", recorded(path))
 
 
-@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
+@in_one_test("path", RECORDINGS, ids=lambda path: path.stem)
 def test_strict_takes_every_recording_that_keeps_to_the_grammar(path: Path) -> None:
     reason = DEVIATIONS.get(path.stem)
     if reason is None:
@@ -87,7 +88,7 @@ def is_stop(event: Fed) -> bool:
     return name == "error" or (meaning is not None and meaning.life is RUN and status in RUN.stops)
 
 
-@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
+@in_one_test("path", RECORDINGS, ids=lambda path: path.stem)
 def test_a_recording_that_breaks_off_before_the_run_stops_is_refused(path: Path) -> None:
     events = recorded(path)
     stop = next(n for n, event in enumerate(events) if is_stop(event))
@@ -313,7 +314,7 @@ def test_what_is_not_told_is_not_checked(mode: VerifyMode) -> None:
 # -- what the errors say ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("mode", "letters", "message"),
     [
         ("lenient", "cqid", "event 'thread.run.step.delta': step 'step_0' was never created"),

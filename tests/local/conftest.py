@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -133,6 +134,15 @@ def sdk(server: rx_assistant.local.Server) -> Iterator[openai.OpenAI]:
         yield client
 
 
+def pauses() -> Iterator[None]:
+    """Sleep between two looks at what a server does: it needs the same processor."""
+    seconds = 0.002
+    while True:
+        time.sleep(seconds)
+        yield
+        seconds = min(1.2 * seconds, 0.1)
+
+
 class Api:
     """Plain HTTP against a server: JSON in, JSON out, streams as lists of events."""
 
@@ -174,7 +184,9 @@ class Api:
     def wait(self, run: dict, *statuses: str) -> dict:
         """The run as soon as it has one of these statuses, or any in which it rests."""
         wanted = statuses or ("requires_action", "completed", "failed", "cancelled", "expired", "incomplete")
+        pause = pauses()
         while run["status"] not in wanted:
+            next(pause)
             run = self("GET", f"/threads/{run['thread_id']}/runs/{run['id']}")
         return run
 
@@ -202,7 +214,9 @@ class Api:
         """A new vector store, once it has taken in these files."""
         ids = [self.upload(name, content)["id"] for name, content in files]
         store = self("POST", "/vector_stores", {"file_ids": ids, **fields})
+        pause = pauses()
         while store["status"] == "in_progress":
+            next(pause)
             store = self("GET", f"/vector_stores/{store['id']}")
         return store
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from cases import in_one_test
 from reference import SHARED
 
 import rx_assistant.local
@@ -176,7 +177,7 @@ def body_cases() -> Iterator[tuple[str, str, str, str, object]]:
             yield method, path, what, spelled(where), spoilt(whole, where, value)
 
 
-@pytest.mark.parametrize(("method", "path"), [row[:2] for row in templates()] if SHARED.is_dir() else [])
+@in_one_test(("method", "path"), [row[:2] for row in templates()] if SHARED.is_dir() else [])
 def test_full_examples_of_the_document_are_accepted(method, path):
     content = document()["paths"][path][method.lower()].get("requestBody", {}).get("content", {})
     if "application/json" not in content:
@@ -313,7 +314,7 @@ def test_one_case_of_each_kind_and_operation_over_the_wire(open_server, path, ca
         expect(response, 400, type="invalid_request_error")
 
 
-@pytest.mark.parametrize("row", OPERATIONS, ids=lambda row: f"{row.method} {row.path}")
+@in_one_test("row", OPERATIONS, ids=lambda row: f"{row.method} {row.path}")
 def test_unknown_ids_are_not_found(open_server, row):
     body = None
     if row.body is not None:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -425,6 +426,7 @@ asyncio.run(Interpreters({policy!r}).run("run_1", {DAEMON!r} + "\\nwhile True: p
     try:
         while len(left := processes()) < 4:
             assert server.poll() is None
+            time.sleep(0.005)
     finally:
         os.kill(server.pid, signal.SIGKILL)
         server.wait()
@@ -530,7 +532,7 @@ def test_a_cancelled_run_ends_its_code(coding) -> None:
     api, _ = coding
     run = api.start(api.assistant(tools=[CODE]), api.thread("while True: pass"))
     while len(left := processes()) < 3:
-        pass
+        time.sleep(0.005)
     api("POST", f"/threads/{run['thread_id']}/runs/{run['id']}/cancel", {})
     assert api.wait(run)["status"] == "cancelled"
     gone(left)
@@ -545,7 +547,7 @@ def test_a_server_that_stops_ends_the_code(connect) -> None:
         with api.http:
             api.start(api.assistant(tools=[CODE]), api.thread("while True: pass"))
             while len(left := processes()) < 3:
-                pass
+                time.sleep(0.005)
     gone(left)
 
 

@@ -302,6 +302,7 @@ def test_a_lost_index_is_made_again(data):
     with serving(data) as server:
         api, found = at(server), []
         while not found:
+            time.sleep(0.005)
             found = api("POST", f"/vector_stores/{made['id']}/search", {"query": "sky"})["data"]
         assert found[0]["filename"] == "a.txt"
 

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
@@ -127,7 +128,7 @@ def test_an_export_of_a_server_is_the_same_after_import_and_restart(data, tmp_pa
     with serving(tmp_path / "other") as server:
         api = at(server)
         while api("GET", f"/vector_stores/{store['id']}")["status"] == "in_progress":
-            pass
+            time.sleep(0.005)
         assert seen(api, assistant, [*threads, called], runs, store["id"], batch["id"]) == shown
         found = api("POST", f"/vector_stores/{store['id']}/search", {"query": "grass"})["data"]
         assert [item["filename"] for item in found] == ["b.txt"]
@@ -460,7 +461,7 @@ def test_the_bytes_of_files_are_found_beside_the_json_or_in_it(data, tmp_path):
     with serving(data) as server:
         api = at(server)
         while (store := api("GET", "/vector_stores/vs_1"))["status"] == "in_progress":
-            pass
+            time.sleep(0.005)
         assert (store["file_counts"]["completed"], store["file_counts"]["failed"]) == (4, 1)
         assert {id: api.http.get(f"/files/{id}/content").content for id in list(texts)[:4]} == dict(
             list(texts.items())[:4]
@@ -474,7 +475,7 @@ def test_the_bytes_of_files_are_found_beside_the_json_or_in_it(data, tmp_path):
     with serving(data) as server:
         api = at(server)
         while (store := api("GET", "/vector_stores/vs_1"))["status"] == "in_progress":
-            pass
+            time.sleep(0.005)
         assert store["file_counts"]["completed"] == 5
         found = api("POST", "/vector_stores/vs_1/search", {"query": "w4"})["data"]
         assert found[0]["file_id"] == "file-4"

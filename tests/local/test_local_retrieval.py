@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
+from cases import in_one_test
 
 from rx_assistant.local.directory import connect
 from rx_assistant.local.retrieval import index as index_module
@@ -66,7 +67,7 @@ def test_tokens_join_to_the_text():
         assert "".join(pieces(text)) == text
 
 
-@pytest.mark.parametrize("seed", range(20))
+@in_one_test("seed", range(20))
 def test_chunks_cover_the_text_and_keep_to_their_size(seed):
     chance = random.Random(seed)
     words = ["word", "Sentence.", "\n", "\n\n", " ", "naïve ", "x" * 30, "日本"]
@@ -190,7 +191,7 @@ def test_the_text_of_a_file_comes_back_whole(index):
 ATTRIBUTES = {"year": 2020, "lang": "en", "draft": True}
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("kind", "key", "value", "passes"),
     [
         ("eq", "year", 2020, True),

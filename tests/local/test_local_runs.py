@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -137,7 +138,7 @@ def test_a_run_can_be_cancelled_while_it_is(play, status):
         run = api.wait(run, status)
     if status == "in_progress":
         while not api.messages(thread, run_id=run["id"]):
-            pass
+            time.sleep(0.005)
     cancelling = api("POST", f"/threads/{thread}/runs/{run['id']}/cancel")
     assert cancelling["status"] == "cancelling"
     run = api.wait(cancelling, "cancelled")
@@ -233,12 +234,12 @@ def test_what_is_being_written_can_be_polled(play):
     thread = api.thread("hi")
     run = api.start(api.assistant(), thread)
     while not (messages := api.messages(thread, run_id=run["id"])) or not messages[0]["content"]:
-        pass
+        time.sleep(0.005)
     assert messages[0]["status"] == "in_progress"
     assert messages[0]["content"][0]["text"]["value"] == "Hello"
     api.server.release("go")
     while '"x = 1"' not in json.dumps(steps := api.steps(run)):
-        pass
+        time.sleep(0.005)
     assert steps[1]["step_details"]["tool_calls"][0]["code_interpreter"] == {"input": "x = 1", "outputs": []}
     one = api("GET", f"/threads/{thread}/runs/{run['id']}/steps/{steps[1]['id']}")
     assert one["status"] == "in_progress"
@@ -375,7 +376,7 @@ def test_messages_that_are_being_written_cannot_be_changed(play):
     thread = api.thread("hi")
     run = api.start(api.assistant(), thread)
     while not (messages := api.messages(thread, run_id=run["id"])):
-        pass
+        time.sleep(0.005)
     path = f"/threads/{thread}/messages/{messages[0]['id']}"
     assert "in_progress" in api.refused("DELETE", path)["message"]
     assert "in_progress" in api.refused("POST", path, {"metadata": {}})["message"]

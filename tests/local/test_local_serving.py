@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -323,7 +324,7 @@ def lazy_reader(api, assistant: str, thread: str):
         )
         lazy.sendall(head.encode() + body)
         while not (runs := api("GET", f"/threads/{thread}/runs")["data"]):
-            pass
+            time.sleep(0.005)
         assert api.wait(runs[0])["status"] == "completed"
         yield
 
@@ -403,7 +404,7 @@ def test_a_signal_lets_streams_end_and_a_second_one_cuts_them(foreground, pause,
     if signals == 2:
         with httpx.Client() as http:
             while http.post(f"{url}/threads").status_code != 503:
-                pass
+                time.sleep(0.005)
         process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     reader.join()

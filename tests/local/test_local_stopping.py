@@ -201,7 +201,7 @@ def test_a_host_of_the_application_can_be_stopped_whatever_the_engine_does(progr
     body = {"assistant_id": assistant, "additional_messages": [{"role": "user", "content": "hi"}]}
     httpx.post(f"{url}/threads/{thread}/runs", json=body)
     while len(httpx.get(f"{url}/threads/{thread}/messages").json()["data"]) < 2:
-        pass
+        time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     out, err, code = ends(process, 20)
     assert (out, code) == ("bye\n", 0), err
@@ -214,7 +214,7 @@ def test_a_second_signal_cuts_what_the_first_lets_end(program, tmp_path):
     reader = begin(url)
     process.send_signal(signal.SIGTERM)
     while httpx.post(f"{url}/threads").status_code != 503:
-        pass
+        time.sleep(0.005)
     assert reader.is_alive()
     process.send_signal(signal.SIGTERM)
     assert ends(process, 15) == ("", "", -15)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+from cases import in_one_test
 from chat_recordings import EXPECTED, RESPONSES, body, status
 from loopback import Received, Wire
 from reference import SHARED
@@ -35,10 +37,11 @@ def streamed(api, thread_id: str, assistant_id: str) -> tuple[str, Any]:
     return text, run
 
 
-@pytest.mark.parametrize("expectation", EXPECTED, ids=lambda path: path.stem[:60])
-def test_a_recorded_stream_through_server_and_sdk(ask, expectation: Path) -> None:
-    expected = json.loads(expectation.read_text())
-    recorded = body(expectation.stem)
+@pytest.fixture
+def playing(ask) -> Callable[..., Any]:
+    """Gives a server whose model's server answers with these bytes. All calls of a test share one."""
+    recorded = b""
+    started: list[Any] = []
 
     async def in_pieces(request: Received, wire: Wire) -> None:
         await wire.events()
@@ -46,7 +49,20 @@ def test_a_recorded_stream_through_server_and_sdk(ask, expectation: Path) -> Non
             await wire.chunk(recorded[start : start + 997])
         await wire.end()
 
-    api, _ = ask(in_pieces)
+    def play(data: bytes, **options: Any) -> Any:
+        nonlocal recorded
+        recorded = data
+        if not started:
+            started.append(ask(in_pieces, **options)[0])
+        return started[0]
+
+    return play
+
+
+@in_one_test("expectation", EXPECTED, ids=lambda path: path.stem)
+def test_a_recorded_stream_through_server_and_sdk(playing, expectation: Path) -> None:
+    expected = json.loads(expectation.read_text())
+    api = playing(body(expectation.stem))
     text, run = streamed(api, api.thread("hi"), api.assistant())
     assert run.status == status(expected)
     wanted = expected["text"]
@@ -104,18 +120,11 @@ def test_a_recorded_error_is_the_end_of_the_run(ask, monkeypatch, caplog, number
     assert len(upstream.bodies) == (3 if recorded["status"] in {429, 500} else 1)
 
 
-@pytest.mark.parametrize("recording", RESPONSES, ids=lambda path: path.name[:60])
-def test_a_recorded_response_through_server_and_sdk(ask, recording: Path) -> None:
+@in_one_test("recording", RESPONSES, ids=lambda path: path.name)
+def test_a_recorded_response_through_server_and_sdk(playing, recording: Path) -> None:
     data = recording.read_bytes()
     if recording.suffix == ".jsonl":
         data = b"".join(b"data: " + line + b"\n\n" for line in data.splitlines() if line.strip())
-
-    async def in_pieces(request: Received, wire: Wire) -> None:
-        await wire.events()
-        for start in range(0, len(data), 997):
-            await wire.chunk(data[start : start + 997])
-        await wire.end()
-
     translator = ResponsesTranslator(new_id=new_id, now=lambda: 1)
     frames = ChatFrames()
     payloads = [*frames.push(data), *frames.end()]
@@ -128,7 +137,7 @@ def test_a_recorded_response_through_server_and_sdk(ask, recording: Path) -> Non
         for part in event.data.delta.content or ()
         if part.type == "text" and part.text
     )
-    api, _ = ask(in_pieces, protocol="responses")
+    api = playing(data, protocol="responses")
     text, run = streamed(api, api.thread("hi"), api.assistant())
     assert (run.status, text) == (expected.status, said)
     if expected.usage and run.usage:

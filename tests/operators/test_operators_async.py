@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cases import in_one_test
 from operators_wire import DONE, arguments, function, message, requires, run, seen, step, text
 from pydantic import BaseModel
 from reactivex import operators as ops
@@ -126,7 +127,7 @@ async def test_the_wrong_kind_of_loop_says_what_to_write() -> None:
         list(part.snapshots)
 
 
-@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem[:70])
+@in_one_test("path", RECORDINGS, ids=lambda path: path.stem[:70])
 async def test_both_faces_give_the_same_for_every_recording(path: Path) -> None:
     flat = [ax.text_deltas, ax.messages, ax.completed_tool_calls, ax.completed_run_steps, ax.run_statuses, ax.runs]
     ours, theirs = replay_async(path), replay(path)

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pytest
 import reactivex as rx
+from cases import in_one_test
 
 from rx_assistant import from_events, operators as ax
 
@@ -40,7 +40,7 @@ class Echo:
         return rx.empty()
 
 
-@pytest.mark.parametrize("name", OPERATORS)
+@in_one_test("name", OPERATORS)
 def test_the_example_runs(name: str) -> None:
     names: dict[str, Any] = {
         "ax": ax,
@@ -58,7 +58,7 @@ def test_the_example_runs(name: str) -> None:
         assert not failed, "".join(said)
 
 
-@pytest.mark.parametrize("name", OPERATORS)
+@in_one_test("name", OPERATORS)
 def test_the_docstring_says_what_comes_out_and_draws_it(name: str) -> None:
     doc = inspect.getdoc(getattr(ax, name)) or ""
     assert doc.startswith("Emit"), doc

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cases import in_one_test
 from generated import Generated, lossy_streams, messy_streams, streams
 from hypothesis import given, settings, strategies as st
 from operators_wire import (
@@ -45,7 +46,7 @@ from rx_assistant.events import (
     UnknownEvent,
 )
 
-EVERY_RECORDING = pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem[:70])
+EVERY_RECORDING = in_one_test("path", RECORDINGS, ids=lambda path: path.stem)
 LAW = settings(max_examples=40, deadline=None)
 
 STORY = [

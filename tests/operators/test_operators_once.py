@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from cases import in_one_test
 from generated import Generated, lossy_streams, messy_streams, streams
 from hypothesis import given, settings, strategies as st
 from operators_wire import Seen, cut, finish, seen
@@ -22,7 +23,7 @@ from rx_assistant import AssistantStream, operators as ax, replay
 from rx_assistant.events import MessageEvent, RunStepEvent, StreamEvent
 from rx_assistant.lifecycle import EVENTS, MESSAGE, STEP
 
-EVERY_RECORDING = pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem[:70])
+EVERY_RECORDING = in_one_test("path", RECORDINGS, ids=lambda path: path.stem)
 LAW = settings(max_examples=40, deadline=None)
 ANY = st.one_of(streams(), messy_streams(), lossy_streams())
 
@@ -259,7 +260,7 @@ def owner_of(inner: Any) -> str:
 
 
 @EVERY_RECORDING
-@pytest.mark.parametrize("kind", KINDS)
+@in_one_test("kind", KINDS)
 def test_recordings_are_told_the_same_to_early_late_and_looping_readers(
     path: Path, kind: Callable[[AssistantStream], Any]
 ) -> None:

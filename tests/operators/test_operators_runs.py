@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cases import in_one_test
 from hypothesis import settings
 from operators_wire import (
     cut,
@@ -37,7 +38,7 @@ from rx_assistant.events import (
     frame,
 )
 
-EVERY_RECORDING = pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem[:70])
+EVERY_RECORDING = in_one_test("path", RECORDINGS, ids=lambda path: path.stem)
 LAW = settings(max_examples=40, deadline=None)
 
 STORY = [

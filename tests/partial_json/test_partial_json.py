@@ -7,6 +7,7 @@ import json
 import sys
 
 import pytest
+from cases import in_one_test
 from hypothesis import given, settings, strategies as st
 
 from rx_assistant.partial_json import JSONValue, PartialJSON, parse_partial
@@ -56,7 +57,7 @@ def are_beginnings(part: list[JSONValue], whole: list[JSONValue]) -> bool:
 # -- what is shown ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("text", "value"),
     [
         ("", None),
@@ -170,7 +171,7 @@ def test_a_value_that_was_handed_out_never_changes() -> None:
 NAMES_THE_COMMA = sys.version_info >= (3, 13)  # json's own place of a trailing comma: on it, or behind it
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("text", "position"),
     [
         ("]", 0),

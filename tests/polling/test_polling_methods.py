@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cases import in_one_test
 from loopback import Loopback
 from polling_faces import FACES, Answers, on
 
@@ -104,7 +105,7 @@ def replies_to(sent: list[str]) -> list[Any]:
     return [*upload, "in_progress", "in_progress", "completed"]
 
 
-@pytest.mark.parametrize("name", METHODS)
+@in_one_test("name", METHODS)
 def test_every_method_polls_what_it_began(face: str, name: str) -> None:
     """… and is there under `client.beta`, too."""
     fields, call, sent = METHODS[name]
@@ -114,7 +115,7 @@ def test_every_method_polls_what_it_began(face: str, name: str) -> None:
     assert [f"{request.method} {request.path}" for request in server.requests] == sent
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if "create" in name or "submit" in name or "upload" in name])
+@in_one_test("name", [name for name in METHODS if "create" in name or "submit" in name or "upload" in name])
 def test_a_reply_that_is_final_already_costs_no_further_request(face: str, name: str) -> None:
     fields, call, sent = METHODS[name]
     replies = [*replies_to(sent)[:-3], "completed"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import pytest
+from cases import in_one_test
 from generated import Generated, streams
 from hypothesis import given, settings, strategies as st
 from reference import RECORDINGS
@@ -105,7 +105,7 @@ def written(snapshot: RunSnapshot) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem[:70])
+@in_one_test("path", RECORDINGS, ids=lambda path: path.stem[:70])
 def test_every_recording_can_be_cut_anywhere(path: Path) -> None:
     events = events_of(path)
     states = folds(events)
@@ -115,7 +115,7 @@ def test_every_recording_can_be_cut_anywhere(path: Path) -> None:
         same(after(snapshot, missing), states[-1])
 
 
-@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem[:70])
+@in_one_test("path", RECORDINGS, ids=lambda path: path.stem[:70])
 def test_events_from_nothing_but_objects_fit_the_lenient_grammar(path: Path) -> None:
     last = folds(events_of(path))[-1]
     grammar = Grammar("lenient")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cases import in_one_test
 from generated import Generated, messy_streams
 from hypothesis import given, settings
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -282,8 +283,8 @@ DELTAS = [
 ]
 
 
-@pytest.mark.parametrize("delta", DELTAS)
-@pytest.mark.parametrize("model_first", [False, True])
+@in_one_test("delta", DELTAS)
+@in_one_test("model_first", [False, True])
 def test_a_deltas_view_is_the_events_own_delta(delta: StreamEvent, model_first: bool) -> None:
     delta = type(delta)(delta.raw)
     if model_first:

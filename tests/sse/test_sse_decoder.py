@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from cases import in_one_test
 from hypothesis import given, settings, strategies as st
 from reference import SHARED
 
@@ -63,8 +64,8 @@ def slowly(body: bytes) -> tuple[list[ServerSentEvent], str, int | None]:
 
 
 @pytest.mark.skipif(not vectors, reason="the shared vectors are not here")
-@pytest.mark.parametrize("size", [None, 1, 2, 3, 7])
-@pytest.mark.parametrize("vector", vectors, ids=lambda v: v["name"])
+@in_one_test("size", [None, 1, 2, 3, 7])
+@in_one_test("vector", vectors, ids=lambda v: v["name"])
 def test_vector(vector: dict[str, Any], size: int | None) -> None:
     chunks = [base64.b64decode(chunk) for chunk in vector["chunks"]]
     if size is not None:
@@ -80,6 +81,12 @@ def test_vector(vector: dict[str, Any], size: int | None) -> None:
     assert decoder.retry == vector["retry"]
     if size is None:
         assert counts == vector["events_after_chunk"]
+    pushed: list[tuple[bytes, bytes]] = []
+    pusher = SSEDecoder()
+    for chunk in chunks:
+        pusher.push(chunk, pushed.append)
+    found = [(name.decode("utf-8", "replace") or "message", data.decode("utf-8", "replace")) for name, data in pushed]
+    assert found == [(event.event, event.data) for event in events]
 
 
 # -- chunking --------------------------------------------------------------------------------------------------
@@ -171,7 +178,7 @@ def test_an_unnamed_event_is_pushed_without_a_name() -> None:
 # -- what the fields mean --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("body", "expected"),
     [
         (b"event: a\nid: 1\ndata: x\n\n", ServerSentEvent("a", "x", "1")),
@@ -192,7 +199,7 @@ def test_an_unnamed_event_is_pushed_without_a_name() -> None:
         (b"data: \xc0\xaf|\xe2\x82\n\n", ServerSentEvent("message", "\ufffd\ufffd|\ufffd")),
     ],
 )
-@pytest.mark.parametrize("size", [1, 2, 1000])
+@in_one_test("size", [1, 2, 1000])
 def test_one_event(body: bytes, expected: ServerSentEvent, size: int) -> None:
     assert decode(*cut(body, size)) == [expected]
 
@@ -224,7 +231,7 @@ def test_an_absurdly_long_retry_is_ignored() -> None:
 # -- the ending ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("body", "pending"),
     [
         (b"", None),
@@ -240,7 +247,7 @@ def test_an_absurdly_long_retry_is_ignored() -> None:
         (b"\xef\xbb", None),
     ],
 )
-@pytest.mark.parametrize("size", [1, 5, 1000])
+@in_one_test("size", [1, 5, 1000])
 def test_pending_is_the_block_without_its_blank_line(
     body: bytes, pending: tuple[bytes, bytes] | None, size: int
 ) -> None:
@@ -249,7 +256,7 @@ def test_pending_is_the_block_without_its_blank_line(
     assert decoder.pending == pending
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("body", "unread"),
     [
         (b"", b""),
@@ -264,7 +271,7 @@ def test_pending_is_the_block_without_its_blank_line(
         (FRAME + b"y" * 2000, b"y" * 512),
     ],
 )
-@pytest.mark.parametrize("size", [1, 5, 10_000])
+@in_one_test("size", [1, 5, 10_000])
 def test_unread_is_what_became_no_event_without_comments(body: bytes, unread: bytes, size: int) -> None:
     decoder = SSEDecoder()
     feed_all(decoder, cut(body, size))
@@ -284,8 +291,8 @@ endless = {
 }
 
 
-@pytest.mark.parametrize("size", [1, 7, 64, 100, 101, 1000])
-@pytest.mark.parametrize("body", endless.values(), ids=endless.keys())
+@in_one_test("size", [1, 7, 64, 100, 101, 1000])
+@in_one_test("body", endless.values(), ids=endless.keys())
 def test_what_never_ends_is_refused(body: bytes, size: int) -> None:
     decoder = SSEDecoder(max_event_bytes=100)
     with pytest.raises(EventTooLargeError, match="100 bytes") as error:
@@ -296,8 +303,8 @@ def test_what_never_ends_is_refused(body: bytes, size: int) -> None:
         decoder.feed(FRAME)
 
 
-@pytest.mark.parametrize("size", [1, 7, 20, 21, 22, 1000])
-@pytest.mark.parametrize("newline", [b"\n", b"\r", b"\r\n"], ids=["LF", "CR", "CRLF"])
+@in_one_test("size", [1, 7, 20, 21, 22, 1000])
+@in_one_test("newline", [b"\n", b"\r", b"\r\n"], ids=["LF", "CR", "CRLF"])
 def test_the_limit_is_exact_and_counts_each_line_end_once(size: int, newline: bytes) -> None:
     body = b"event: a\ndata: 78901\n\n".replace(b"\n", newline)  # two lines of 8 and 11 bytes, two ends
     fits = SSEDecoder(max_event_bytes=21)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
+from cases import in_one_test
 from faces import got, last
 from streams_bodies import (
     DONE,
@@ -35,6 +37,7 @@ from rx_assistant.errors import (
     StreamTruncatedError,
 )
 from rx_assistant.events import ErrorEvent
+from rx_assistant.streams import AssistantStream, AsyncAssistantStream
 
 END = b""
 BEGUN = [run("queued"), run("in_progress"), message("created"), delta("a")]
@@ -110,11 +113,6 @@ BADLY: dict[str, Ending] = {
 ALL = WELL | BADLY
 
 
-@pytest.fixture(params=ALL, ids=lambda name: name.replace(" ", "-"))
-def ending(request: pytest.FixtureRequest) -> Ending:
-    return ALL[request.param]
-
-
 def check(ending: Ending, failure: Exception | None, got: list[Any], endings: list[Any]) -> None:
     outcome = ending.outcome
     if outcome is None:
@@ -146,6 +144,7 @@ CONNECTED = pytest.mark.parametrize("connected", [False, True], ids=["", "connec
 
 @CONNECTED
 @on_every_face
+@in_one_test("ending", ALL.values(), ids=ALL)
 async def test_a_stream_ends_well_or_with_a_typed_error_after_everything_that_came(
     face: StreamFace, ending: Ending, connected: bool
 ) -> None:
@@ -234,8 +233,8 @@ async def test_a_stream_that_cannot_be_resumed_ends_as_the_break_says(face: Stre
         assert isinstance(raised.value.__cause__, APIConnectionError)
 
 
-@pytest.mark.parametrize("name", WELL)
 @on_every_face
+@in_one_test("name", WELL)
 async def test_after_a_good_end_the_getters_give_what_there_is(face: StreamFace, name: str) -> None:
     async with face.block(face.over(face.body(*WELL[name].chunks))) as stream:
         await got(stream.until_done())
@@ -245,8 +244,8 @@ async def test_after_a_good_end_the_getters_give_what_there_is(face: StreamFace,
             assert (await got(stream.get_final_run())).status in {*TERMINAL, "in_progress"}
 
 
-@pytest.mark.parametrize("name", BADLY)
 @on_every_face
+@in_one_test("name", BADLY)
 async def test_after_a_break_every_getter_raises_it(face: StreamFace, name: str) -> None:
     body = face.body(*BADLY[name].chunks)
     async with face.block(face.over(body, max_event_bytes=3000)) as stream:
@@ -296,8 +295,8 @@ TAILS = {
 }
 
 
-@pytest.mark.parametrize("tail", TAILS)
-@pytest.mark.parametrize("size", [1, 7, 1000])
+@in_one_test("tail", TAILS)
+@in_one_test("size", [1, 7, 1000])
 def test_a_truncated_stream_shows_what_came_last_and_was_no_event(tail: str, size: int) -> None:
     body, said = TAILS[tail]
     whole = b"".join([*BEGUN, b": ping\n\n", body])
@@ -353,3 +352,35 @@ def test_chunks_of_any_size_end_the_same_way(size: int) -> None:
     with sync_stream(FedBody(*chunks, over=True)) as stream:
         assert len(list(stream)) == 5
         assert stream.log.failure is None
+
+
+@on_every_face
+async def test_a_delta_whose_name_was_corrupted_is_logged_once(
+    face: StreamFace, caplog: pytest.LogCaptureFixture
+) -> None:
+    corrupted = delta("lost").replace(b"message.delta", b"message.dolta", 1)
+    async with face.block(face.over(face.body(*BEGUN, corrupted, corrupted, run("completed"), DONE))) as stream:
+        await got(stream.until_done())
+    lines = [line.getMessage() for line in caplog.records if "corrupted" in line.message]
+    assert [line.startswith("event 'thread.message.dolta' holds a 'thread.message.delta'") for line in lines] == [True]
+
+
+def test_both_faces_have_the_same_options_and_limits() -> None:
+    one, other = (
+        {each.name: each.default for each in inspect.signature(kind).parameters.values()}
+        for kind in (AssistantStream, AsyncAssistantStream)
+    )
+    assert one == other | {"abort": None}  # only a thread that is blocked has to be aborted
+    assert one["max_pending"] == one["max_event_bytes"] == 16 * 1024 * 1024
+
+
+@on_every_face
+async def test_the_current_event_is_the_last_that_a_reader_was_given(face: StreamFace) -> None:
+    async with face.block(face.over(face.body(*answer("a", "b")))) as stream:
+        assert stream.current_event is None
+        async for event in face.each(stream):
+            assert stream.current_event is event
+        assert stream.current_event.event == "thread.run.completed"
+    async with face.block(face.over(face.body(*answer("a", "b")))) as unread:
+        await got(unread.until_done())
+        assert unread.current_event.event == "thread.run.completed"

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 import reactivex
+from cases import in_one_test
 from faces import last, listed
 from reactivex import Observable, operators as ops
 from reactivex.scheduler import ImmediateScheduler
@@ -103,16 +104,11 @@ STOCK: dict[str, tuple[Callable[[Texts], Any], list[Any]]] = {
 }
 
 
-@pytest.fixture(params=STOCK, ids=lambda name: name.replace(" ", "-"))
-def made(request: pytest.FixtureRequest) -> tuple[Callable[[Texts], Any], list[Any]]:
-    return STOCK[request.param]
-
-
 @on_every_face
+@in_one_test(("make", "expected"), STOCK.values(), ids=STOCK)
 async def test_a_loop_over_what_stock_operators_make_connects_by_itself_and_starts_over(
-    face: StreamFace, made: tuple[Callable[[Texts], Any], list[Any]]
+    face: StreamFace, make: Callable[[Texts], Any], expected: list[Any]
 ) -> None:
-    make, expected = made
     async with face.block(face.over(face.body(*answer(*TEXTS)))) as stream:
         derived = make(stream.text_deltas)
         assert isinstance(derived, Stream if face.name == "threads" else AsyncStream)
@@ -133,8 +129,8 @@ SHARED: dict[str, tuple[Callable[[Texts], Any], list[Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", SHARED)
 @on_every_face
+@in_one_test("name", SHARED)
 async def test_a_loop_over_what_is_shared_is_fed(face: StreamFace, name: str) -> None:
     make, expected = SHARED[name]
     async with face.block(face.over(face.body(*answer(*TEXTS)))) as stream:
@@ -155,8 +151,8 @@ TOGETHER: dict[str, tuple[Callable[[Texts, Texts], Any], list[Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", TOGETHER)
 @on_every_face
+@in_one_test("name", TOGETHER)
 async def test_a_loop_reads_several_streams(face: StreamFace, name: str) -> None:
     make, expected = TOGETHER[name]
     one, other = face.over(face.body(*answer("a", "b"))), face.over(face.body(*answer("1", "2")))

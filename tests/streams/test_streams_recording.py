@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cases import in_one_test
 from streams_bodies import (
     DONE,
     AsyncFedBody,
@@ -62,8 +63,8 @@ ENDINGS: dict[str, tuple[list[Any], type | None]] = {
 }
 
 
-@pytest.mark.parametrize("name", ENDINGS)
-@pytest.mark.parametrize("whole", [False, True], ids=["in chunks", "at once"])
+@in_one_test("name", ENDINGS)
+@in_one_test("whole", [False, True], ids=["in chunks", "at once"])
 def test_a_recording_replays_to_equal_events_and_the_same_ending(name: str, whole: bool, tmp_path: Path) -> None:
     chunks, ending = ENDINGS[name]
     if whole:

@@ -16,6 +16,7 @@ import anyio
 import httpx
 import pytest
 import trio
+from cases import in_one_test
 from loopback import Loopback, Received, Wire
 from reference import RECORDINGS
 from streams_bodies import GUARD, answer, delta, elsewhere, joined, names, run, until
@@ -72,8 +73,8 @@ SHAPES: dict[str, Callable[[Path], Any]] = {
 # -- replay ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [None, 1, 64])
-@pytest.mark.parametrize("shape", SHAPES)
+@in_one_test("size", [None, 1, 64])
+@in_one_test("shape", SHAPES)
 def test_a_recording_of_any_shape_is_a_stream(shape: str, size: int | None, path: Path) -> None:
     with replay(SHAPES[shape](path), chunk_size=size) as stream:
         assert isinstance(stream, AssistantStream)
@@ -84,8 +85,8 @@ def test_a_recording_of_any_shape_is_a_stream(shape: str, size: int | None, path
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("size", [None, 1, 64])
-@pytest.mark.parametrize("shape", [*SHAPES, "async generator"])
+@in_one_test("size", [None, 1, 64])
+@in_one_test("shape", [*SHAPES, "async generator"])
 async def test_a_recording_of_any_shape_is_an_async_stream(
     shape: str, size: int | None, path: Path, anyio_backend: str
 ) -> None:
@@ -308,7 +309,7 @@ def test_what_late_subscribers_get_is_a_policy_of_the_replay(policy: Any) -> Non
         assert late == ([*TEXTS] if policy == "all" else [])
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
+@in_one_test("recording", RECORDINGS, ids=lambda path: path.stem)
 def test_every_recording_plays_to_its_end(recording: Path) -> None:
     got: list[StreamEvent] = []
     with replay(recording, chunk_size=1000) as stream:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, Optional
 
 import pytest
+from cases import in_one_test
 from openai.lib._pydantic import to_strict_json_schema
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
@@ -275,7 +276,7 @@ VALUES: list[tuple[Any, Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "given", "expected"), VALUES, ids=lambda value: str(value)[:40])
+@in_one_test(("annotation", "given", "expected"), VALUES, ids=lambda value: str(value)[:40])
 def test_arguments_come_as_the_annotation_says(annotation: Any, given: Any, expected: Any) -> None:
     assert called(echo(value=annotation), {"value": given}) == {"value": expected}
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cases import in_one_test
 from hypothesis import given, settings, strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from types_catalogue import MODELS, UNIONS, is_model, tags
@@ -64,7 +65,7 @@ def test_a_run_with_odd_values_keeps_them_and_loses_nothing_else() -> None:
     assert run.to_dict() == {**RUN, "thread_id": "17"}
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: str(model.__name__))
+@in_one_test("model", MODELS, ids=lambda model: str(model.__name__))
 def test_each_field_of_each_model_takes_each_odd_value(model: type[t.WireModel]) -> None:
     for name, wire in names(model):
         for odd in ODD:

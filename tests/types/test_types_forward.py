@@ -6,6 +6,7 @@ import json
 from typing import Any, get_args
 
 import pytest
+from cases import in_one_test
 from pydantic import TypeAdapter, ValidationError
 from types_catalogue import KNOWN, MODELS, UNIONS, UNKNOWN, alternatives, tags
 
@@ -34,8 +35,8 @@ MEMBERS = [
 ]
 
 
-@pytest.mark.parametrize("union", UNIONS.values(), ids=UNIONS)
-@pytest.mark.parametrize("strange", [{"type": "telepathy", **STRANGE}, {"type": None}, {}, {"index": 3}])
+@in_one_test("union", UNIONS.values(), ids=UNIONS)
+@in_one_test("strange", [{"type": "telepathy", **STRANGE}, {"type": None}, {}, {"index": 3}])
 def test_an_unknown_member_of_any_union_keeps_its_json(union: Any, strange: dict[str, Any]) -> None:
     adapter = TypeAdapter(union)
     for value in (adapter.validate_python(strange), adapter.validate_json(json.dumps(strange))):
@@ -50,7 +51,7 @@ def test_every_unknown_model_belongs_to_a_union() -> None:
     assert [model.__name__ for model in UNKNOWN if model not in members] == []
 
 
-@pytest.mark.parametrize(("union", "member", "tag"), MEMBERS, ids=lambda v: v if isinstance(v, str) else "")
+@in_one_test(("union", "member", "tag"), MEMBERS, ids=lambda case: case[2])
 def test_a_known_type_with_a_wrong_body_costs_the_field_and_not_the_type(union: Any, member: Any, tag: str) -> None:
     for name in member.model_fields:
         if name == "type":
@@ -62,22 +63,22 @@ def test_a_known_type_with_a_wrong_body_costs_the_field_and_not_the_type(union: 
         assert value.model_dump(exclude_unset=True) == given
 
 
-@pytest.mark.parametrize("union", UNIONS.values(), ids=UNIONS)
-@pytest.mark.parametrize("wrong", [5, ["type"]], ids=str)
+@in_one_test("union", UNIONS.values(), ids=UNIONS)
+@in_one_test("wrong", [5, ["type"]], ids=str)
 def test_what_is_no_member_at_all_is_an_error(union: Any, wrong: Any) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(union).validate_json(json.dumps(wrong))
 
 
-@pytest.mark.parametrize("union", UNIONS.values(), ids=UNIONS)
-@pytest.mark.parametrize("odd", [{"type": 5}, {"type": ["text"]}, {"type": {}}], ids=str)
+@in_one_test("union", UNIONS.values(), ids=UNIONS)
+@in_one_test("odd", [{"type": 5}, {"type": ["text"]}, {"type": {}}], ids=str)
 def test_an_object_whose_type_is_no_word_is_an_unknown_member(union: Any, odd: Any) -> None:
     value = TypeAdapter(union).validate_json(json.dumps(odd))
     assert isinstance(value, t.UnknownMember)
     assert value.model_dump(exclude_unset=True) == odd
 
 
-@pytest.mark.parametrize("model", MODELS, ids=name_of)
+@in_one_test("model", MODELS, ids=name_of)
 def test_a_model_lives_without_any_field_but_its_tag(model: type[t.WireModel]) -> None:
     given = least(model)
     value = model.model_validate_json(json.dumps(given))
@@ -88,7 +89,7 @@ def test_a_model_lives_without_any_field_but_its_tag(model: type[t.WireModel]) -
         assert getattr(value, name) in (None, [], *get_args(model.model_fields[name].annotation))
 
 
-@pytest.mark.parametrize("model", MODELS, ids=name_of)
+@in_one_test("model", MODELS, ids=name_of)
 def test_a_model_keeps_fields_that_it_does_not_know(model: type[t.WireModel]) -> None:
     given = {**least(model), **STRANGE}
     value = model.model_validate_json(json.dumps(given))
@@ -98,7 +99,7 @@ def test_a_model_keeps_fields_that_it_does_not_know(model: type[t.WireModel]) ->
     assert json.loads(value.model_dump_json(exclude_unset=True, by_alias=True)) == given
 
 
-@pytest.mark.parametrize("model", MODELS, ids=name_of)
+@in_one_test("model", MODELS, ids=name_of)
 def test_a_model_takes_null_for_any_field_but_its_tag(model: type[t.WireModel]) -> None:
     given = {field.alias or name: None for name, field in model.model_fields.items()} | least(model)
     value = model.model_validate_json(json.dumps(given))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from cases import in_one_test
 from pydantic import ValidationError
 from reference import SHARED
 from types_catalogue import MODELS
@@ -66,7 +67,7 @@ def containers(value: Any) -> Iterator[Any]:
             yield from containers(item)
 
 
-@pytest.mark.parametrize("change", LIST_CHANGES)
+@in_one_test("change", LIST_CHANGES)
 def test_a_list_refuses_every_change(change: str) -> None:
     numbers = t.ReadOnlyList([1, 2, 3])
     with pytest.raises(TypeError, match=r"read-only: copy it with list\("):
@@ -74,7 +75,7 @@ def test_a_list_refuses_every_change(change: str) -> None:
     assert numbers == [1, 2, 3]
 
 
-@pytest.mark.parametrize("change", DICT_CHANGES)
+@in_one_test("change", DICT_CHANGES)
 def test_a_dict_refuses_every_change(change: str) -> None:
     letters = t.ReadOnlyDict(a=1, b=2)
     with pytest.raises(TypeError, match=r"read-only: copy it with dict\("):
@@ -118,7 +119,7 @@ def test_lists_and_dicts_copy_as_themselves(copied: Callable[[Any], Any]) -> Non
     assert hash(twin) == hash(value)
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+@in_one_test("model", MODELS, ids=lambda model: model.__name__)
 def test_no_attribute_of_any_model_can_be_set_or_deleted(model: type[t.WireModel]) -> None:
     value = model.model_construct(new="field")
     for name in (*model.model_fields, "new", "other"):
@@ -129,8 +130,8 @@ def test_no_attribute_of_any_model_can_be_set_or_deleted(model: type[t.WireModel
             delattr(value, name)
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+@in_one_test("model", MODELS, ids=lambda model: model.__name__)
+@in_one_test("copied", COPIES.values(), ids=COPIES)
 def test_every_model_copies_as_itself(model: type[t.WireModel], copied: Callable[[Any], Any]) -> None:
     value = model.model_construct(new={"a": [1]})
     twin = copied(value)

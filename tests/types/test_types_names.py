@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
+from cases import in_one_test
 from types_catalogue import is_model
 from typing_extensions import is_typeddict
 
@@ -95,7 +96,7 @@ def test_every_name_of_the_sdk_is_here() -> None:
     assert {name for _, name in SDK_NAMES} - set(t.__all__) == set(ELSEWHERE)
 
 
-@pytest.mark.parametrize(("package", "name"), SDK_NAMES)
+@in_one_test(("package", "name"), SDK_NAMES)
 def test_what_has_the_sdks_name_has_its_fields(package: str, name: str) -> None:
     if name in ELSEWHERE:
         return
