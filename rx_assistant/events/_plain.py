@@ -13,9 +13,10 @@ order of the fields, the fields that were set, equality, dumps, copies and pickl
 * Models are read-only, and pydantic copies the set of their fields and the dict of their unknown fields before it
   changes them. Therefore all models of a shape share one set, and all models share one empty dict.
 
-How a model is built: the models refuse assignments, in Python code. `_Blank` has their layout and the assignment of
-plain objects, which CPython runs as single stores. A blank gets the attributes, and then the class of the model.
-Setting the slots of a model through their descriptors takes 1.5 times as long.
+How a model is built: the models refuse assignments, in Python code. A blank is an object of a subclass with the same
+layout and with the assignment of plain objects, which CPython runs as single stores. It gets the fields in the model's
+order and the other slots, and then the class of the model. Setting the slots of a model through their descriptors takes
+1.5 times as long.
 """
 
 from __future__ import annotations
@@ -118,20 +119,18 @@ class _Step(_Strict):
 
 # -- the models --------------------------------------------------------------------------------------------------------
 
-_Blank: Final[Any] = type.__new__(
-    type(WireModel), "_Blank", (WireModel,), {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
-)
+
+def _blank(model: type[WireModel]) -> Any:
+    """A class with the layout of `model` and with the assignment of plain objects."""
+    plain = {"__slots__": (), "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+    return type.__new__(type(model), model.__name__, (model,), plain)
+
+
 _new: Final[Any] = object.__new__
 _no_extra: Final[dict[str, Any]] = {}
 
-
-def _become(model: type[WireModel], blank: Any, sent: set[str]) -> None:
-    """Make a model of a blank that has all fields as attributes, in order; `sent` are those that were on the wire."""
-    blank.__pydantic_fields_set__ = sent
-    blank.__pydantic_extra__ = _no_extra
-    blank.__pydantic_private__ = None
-    blank.__class__ = model
-
+_blank_message, _blank_content = _blank(MessageDeltaEvent), _blank(MessageDelta)
+_blank_part, _blank_text = _blank(TextDeltaBlock), _blank(TextDelta)
 
 _EVENT: Final = {"id", "object", "delta"}
 _EVENT_WITHOUT_OBJECT: Final = {"id", "delta"}
@@ -143,115 +142,142 @@ _VALUE_AND_ANNOTATIONS: Final = {"value", "annotations"}
 
 
 def _message(found: _Message) -> Any:
-    event, delta = _new(_Blank), _new(_Blank)
+    event, delta = _new(_blank_message), _new(_blank_content)
     content = found.delta
     if content.role is UNSET:
         delta.role = None
-        sent = _CONTENT
+        delta.__pydantic_fields_set__ = _CONTENT
     else:
         delta.role = content.role
-        sent = _CONTENT_AND_ROLE
+        delta.__pydantic_fields_set__ = _CONTENT_AND_ROLE
     delta.content = ReadOnlyList((_text_part(content.content[0]),))
-    _become(MessageDelta, delta, sent)
 
     event.id = found.id
     if found.object is UNSET:
         event.object = "thread.message.delta"
-        sent = _EVENT_WITHOUT_OBJECT
+        event.__pydantic_fields_set__ = _EVENT_WITHOUT_OBJECT
     else:
         event.object = found.object
-        sent = _EVENT
+        event.__pydantic_fields_set__ = _EVENT
     event.delta = delta
-    _become(MessageDeltaEvent, event, sent)
+
+    event.__pydantic_extra__ = delta.__pydantic_extra__ = _no_extra
+    event.__pydantic_private__ = delta.__pydantic_private__ = None
+    delta.__class__ = MessageDelta
+    event.__class__ = MessageDeltaEvent
     return event
 
 
 def _text_part(found: _Part) -> Any:
-    part, text = _new(_Blank), _new(_Blank)
+    part, text = _new(_blank_part), _new(_blank_text)
     value = found.text
     text.value = value.value
     if value.annotations is UNSET:
         text.annotations = None
-        _become(TextDelta, text, _VALUE)
+        text.__pydantic_fields_set__ = _VALUE
     else:
         text.annotations = EMPTY
-        _become(TextDelta, text, _VALUE_AND_ANNOTATIONS)
+        text.__pydantic_fields_set__ = _VALUE_AND_ANNOTATIONS
 
     part.index = found.index
     part.type = "text"
     part.text = text
-    _become(TextDeltaBlock, part, _PART)
+    part.__pydantic_fields_set__ = _PART
+
+    part.__pydantic_extra__ = text.__pydantic_extra__ = _no_extra
+    part.__pydantic_private__ = text.__pydantic_private__ = None
+    text.__class__ = TextDelta
+    part.__class__ = TextDeltaBlock
     return part
 
 
+_blank_step, _blank_step_delta = _blank(RunStepDeltaEvent), _blank(RunStepDelta)
+_blank_details = _blank(ToolCallDeltaObject)
+_blank_function_call, _blank_function = _blank(FunctionToolCallDelta), _blank(FunctionDelta)
+_blank_code_call, _blank_code = _blank(CodeInterpreterToolCallDelta), _blank(CodeInterpreterDelta)
+
 _STEP: Final = {"step_details"}
 _DETAILS: Final = {"type", "tool_calls"}
+_FUNCTION_CALL: Final = {"index", "type", "function"}
 _ARGUMENTS: Final = {"arguments"}
+_CODE_CALL: Final = {"index", "type", "code_interpreter"}
 _INPUT: Final = {"input"}
 _INPUT_AND_OUTPUTS: Final = {"input", "outputs"}
-_FUNCTION_CALL: Final = {"index", "type", "function"}
-_CODE_CALL: Final = {"index", "type", "code_interpreter"}
 
 
 def _step(found: _Step) -> Any:
-    event, delta, details = _new(_Blank), _new(_Blank), _new(_Blank)
+    event, delta, details = _new(_blank_step), _new(_blank_step_delta), _new(_blank_details)
     call = found.delta.step_details.tool_calls[0]
     details.type = "tool_calls"
     details.tool_calls = ReadOnlyList((_function_call(call) if isinstance(call, _Function) else _code_call(call),))
-    _become(ToolCallDeltaObject, details, _DETAILS)
+    details.__pydantic_fields_set__ = _DETAILS
 
     delta.step_details = details
-    _become(RunStepDelta, delta, _STEP)
+    delta.__pydantic_fields_set__ = _STEP
 
     event.id = found.id
     if found.object is UNSET:
         event.object = "thread.run.step.delta"
-        sent = _EVENT_WITHOUT_OBJECT
+        event.__pydantic_fields_set__ = _EVENT_WITHOUT_OBJECT
     else:
         event.object = found.object
-        sent = _EVENT
+        event.__pydantic_fields_set__ = _EVENT
     event.delta = delta
-    _become(RunStepDeltaEvent, event, sent)
+
+    event.__pydantic_extra__ = delta.__pydantic_extra__ = details.__pydantic_extra__ = _no_extra
+    event.__pydantic_private__ = delta.__pydantic_private__ = details.__pydantic_private__ = None
+    details.__class__ = ToolCallDeltaObject
+    delta.__class__ = RunStepDelta
+    event.__class__ = RunStepDeltaEvent
     return event
 
 
 def _function_call(found: _Function) -> Any:
-    call, function = _new(_Blank), _new(_Blank)
+    call, function = _new(_blank_function_call), _new(_blank_function)
     call.index = found.index
     call.id = None if found.id is UNSET else found.id
     call.type = "function"
     call.function = function
-    _become(FunctionToolCallDelta, call, _FUNCTION_CALL if found.id is UNSET else {*_FUNCTION_CALL, "id"})
+    call.__pydantic_fields_set__ = _FUNCTION_CALL if found.id is UNSET else _FUNCTION_CALL | {"id"}
 
     value = found.function
     function.name = None if value.name is UNSET else value.name
     function.arguments = value.arguments
     function.output = None
-    sent = _ARGUMENTS
+    function.__pydantic_fields_set__ = _ARGUMENTS
     if value.name is not UNSET:
-        sent = sent | {"name"}
+        function.__pydantic_fields_set__ = _ARGUMENTS | {"name"}
     if value.output is not UNSET:
-        sent = sent | {"output"}
-    _become(FunctionDelta, function, sent)
+        function.__pydantic_fields_set__ = function.__pydantic_fields_set__ | {"output"}
+
+    call.__pydantic_extra__ = function.__pydantic_extra__ = _no_extra
+    call.__pydantic_private__ = function.__pydantic_private__ = None
+    function.__class__ = FunctionDelta
+    call.__class__ = FunctionToolCallDelta
     return call
 
 
 def _code_call(found: _Code) -> Any:
-    call, code = _new(_Blank), _new(_Blank)
+    call, code = _new(_blank_code_call), _new(_blank_code)
     call.index = found.index
     call.id = None if found.id is UNSET else found.id
     call.type = "code_interpreter"
     call.code_interpreter = code
-    _become(CodeInterpreterToolCallDelta, call, _CODE_CALL if found.id is UNSET else {*_CODE_CALL, "id"})
+    call.__pydantic_fields_set__ = _CODE_CALL if found.id is UNSET else _CODE_CALL | {"id"}
 
     value = found.code_interpreter
     code.input = value.input
     if value.outputs is UNSET:
         code.outputs = None
-        _become(CodeInterpreterDelta, code, _INPUT)
+        code.__pydantic_fields_set__ = _INPUT
     else:
         code.outputs = EMPTY
-        _become(CodeInterpreterDelta, code, _INPUT_AND_OUTPUTS)
+        code.__pydantic_fields_set__ = _INPUT_AND_OUTPUTS
+
+    call.__pydantic_extra__ = code.__pydantic_extra__ = _no_extra
+    call.__pydantic_private__ = code.__pydantic_private__ = None
+    code.__class__ = CodeInterpreterDelta
+    call.__class__ = CodeInterpreterToolCallDelta
     return call
 
 
