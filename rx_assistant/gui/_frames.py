@@ -34,7 +34,7 @@ BUDGET = 0.008
 """Seconds that draining may take; it leaves the rest to the next frame."""
 
 _TURN = 0.001  # seconds that a source may run while the UI thread has work to do
-_PAUSE = 1e-6  # seconds; the shortest pause in which another thread gets its turn
+_PAUSE = 1e-4  # seconds in which another thread can wake up
 
 
 class Waiting(Protocol):
