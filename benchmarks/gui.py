@@ -27,7 +27,7 @@ COUNT = 10_000
 ROUNDS = 5
 DELTAS = [f"word{n % 97}" + ("\n" if n % 12 == 11 else " ") for n in range(COUNT)]
 BEAT = 0.001  # seconds
-LIMITS = {"tk": 20, "qt": 20, "textual": 30}  # milliseconds
+LIMITS = {"tk": 16, "qt": 16, "textual": 16}  # milliseconds: one frame
 SLOW = 0.05  # seconds that a slow widget takes for an update
 GUARD = 60.0  # seconds
 

@@ -29,17 +29,20 @@ else:
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
+Reader: TypeAlias = Callable[[bytes | str], Any]
+"""A payload → its model. Raises ValueError or RecursionError."""
+
 _SHOWN = 120  # bytes of a payload in a repr
 
 
 @cache
-def validator(model: str) -> Callable[[bytes | str], Any]:
+def validator(model: str) -> Reader:
     """JSON → the model of that name in `rx_assistant.types`. Every payload is validated by such a function."""
     import rx_assistant.types as types
 
     kind = getattr(types, model)
     kind.model_rebuild()
-    validate: Callable[[bytes | str], Any] = kind.__pydantic_validator__.validate_json
+    validate: Reader = kind.__pydantic_validator__.validate_json
     return validate
 
 
@@ -87,7 +90,7 @@ class StreamEvent(Generic[Name, Data]):
     __slots__ = ("_data", "_raw")
     __match_args__ = ("data",)
     _model: ClassVar[str] = ""
-    _reader: ClassVar[Any] = None  # the model's validate_json: a builtin, which an instance does not bind
+    _reader: ClassVar[Any] = None  # a builtin or static method, which an instance does not bind
 
     if TYPE_CHECKING:
 
@@ -182,7 +185,7 @@ class StreamEvent(Generic[Name, Data]):
             raise self._malformed(again) from again
 
     @classmethod
-    def _find_reader(cls) -> Callable[[bytes | str], Any]:
+    def _find_reader(cls) -> Reader:
         """The function that reads payloads of this class; cached at the first call."""
         cls._reader = read = validator(cls._model)
         return read

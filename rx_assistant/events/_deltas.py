@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
-from rx_assistant.events._base import Data, Name, StreamEvent, json_reader
+from rx_assistant.events._base import Data, Name, Reader, StreamEvent, json_reader, validator
 from rx_assistant.events._json_text import has_halves
 from rx_assistant.events._narrow import (
     InputFragment,
@@ -36,6 +36,14 @@ class _Delta(StreamEvent[Name, Data]):
         self._data = None
         self._narrow: Any = None
         self._payload: dict[str, Any] | None = None
+
+    @classmethod
+    def _find_reader(cls) -> Reader:
+        from rx_assistant.events._plain import reader  # imported here, because it loads the package of the models
+
+        read = reader(cls._model, validator(cls._model))
+        cls._reader = staticmethod(read)
+        return read
 
     @property
     def is_plain(self) -> bool:

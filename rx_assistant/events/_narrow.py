@@ -90,6 +90,9 @@ _SHORT: Final = 400  # bytes that cannot hold what the models refuse inside skip
 _LONG: Final = 4_000
 _DEEP: Final = 200
 
+UNREADABLE: Final = (DecodeError, UnicodeDecodeError, RecursionError)
+"""What the decoders raise."""
+
 
 def read_message(raw: bytes) -> NarrowMessage | None:
     """What a message delta appends; None if it is not exactly one text."""
@@ -97,7 +100,7 @@ def read_message(raw: bytes) -> NarrowMessage | None:
         return None
     try:
         event = _message(raw)
-    except (DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     delta = event.delta
     part = delta.content[0]
@@ -113,7 +116,7 @@ def read_step(raw: bytes) -> NarrowStep | None:
         return None
     try:
         event = _step(raw)
-    except (DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     call = event.delta.step_details.tool_calls[0]
     if call.type == "function":

@@ -11,9 +11,11 @@ Each group of items gets a number from its host. Draining delivers the groups in
 subscriptions. A barrier or an ending is urgent: it drains at once all groups up to its number, so it never overtakes
 the text before it.
 
-Draining takes at most 8 ms and the update in progress; the rest waits for the next frame, urgent or not. A frame lasts
-at least 1.5 times as long as its draining, so a slow widget gets fewer, larger items, and the UI loop can handle other
-events. A text that would take longer than that in one update is delivered in parts (see `Portion`).
+Draining takes at most 8 ms: an update that would probably end later waits for the next frame, urgent or not. A frame
+lasts at least 1.5 times as long as its draining, so a slow widget gets fewer, larger items, and the UI loop can handle
+other events. A text that would take longer than 8 ms in one update is delivered in parts (see `Portion`).
+
+A source that has thousands of items at once does not let the UI thread wait for Python's lock (see `give_way`).
 """
 
 from __future__ import annotations
@@ -29,7 +31,10 @@ from rx_assistant.gui._host import Action, TellsClosing, UiHost
 from rx_assistant.operators._pacing import STRETCH
 
 BUDGET = 0.008
-"""Seconds after which draining leaves the rest to the next frame."""
+"""Seconds that draining may take; it leaves the rest to the next frame."""
+
+_TURN = 0.001  # seconds that a source may run while the UI thread has work to do
+_PAUSE = 1e-4  # seconds in which another thread can wake up
 
 
 class Waiting(Protocol):
@@ -42,6 +47,10 @@ class Waiting(Protocol):
     @property
     def number(self) -> int | None:
         """The number of its first waiting group; None when nothing waits."""
+
+    @property
+    def expected(self) -> float:
+        """The seconds that the next `hand_on()` will probably take; 0 if it is not known."""
 
     def hand_on(self) -> None:
         """Deliver the first group or a part of it, or the ending. Never raises an Exception."""
@@ -56,9 +65,16 @@ class Portion:
     def __init__(self) -> None:
         self.most: int | None = 1024
         self._before: tuple[int, float] | None = None  # an update that took too long: its pieces, its seconds
+        self._last = 1, 0.0  # the last update: its pieces, its seconds
+
+    def expected(self, waiting: int) -> float:
+        """The seconds that an update probably takes while so many pieces wait, from the last one; 0 before it."""
+        pieces, seconds = self._last
+        return seconds if self.most is None else seconds * min(waiting, self.most) / pieces
 
     def learn(self, pieces: int, seconds: float) -> None:
         """Record the duration of an update."""
+        self._last = pieces, seconds
         if self.most is None:
             return
         if seconds <= BUDGET:
@@ -80,6 +96,7 @@ class Frames:
         self._urgent = 0  # all groups up to this number are delivered at once
         self._lagging = False  # the last draining ran out of time: now urgent groups wait too
         self._rest = 0.0  # when the next draining may begin, so that the UI loop handled other events
+        self._gave_way = 0.0  # when a source has last paused for the UI thread
         self._posted = False
         self._timer: Action | None = None
         self._draining = False
@@ -107,6 +124,19 @@ class Frames:
         host = self._host()
         if idle and host is not None:
             self._disarm() if host.is_ui_thread() else host.call_soon(self._disarm_if_idle)
+
+    def give_way(self) -> None:
+        """Pause for a moment if items wait, so that the UI thread runs; from a source's thread, every few items.
+
+        Python lets a thread run for 5 ms before another thread may. A source that has many items at once would make the
+        UI thread wait that long whenever it returns from its toolkit, several times in one update.
+        """
+        now = time.monotonic()
+        host = self._host()
+        if now - self._gave_way < _TURN or not self._waiting or host is None or host.is_ui_thread():
+            return
+        time.sleep(_PAUSE)
+        self._gave_way = time.monotonic()
 
     # -- on the UI thread ----------------------------------------------------------------------------------------
 
@@ -164,7 +194,7 @@ class Frames:
                     first, least = one, number
             if first is None:
                 return served
-            if time.monotonic() - began > BUDGET:
+            if time.monotonic() - began + (first.expected if served else 0) > BUDGET:
                 self._lagging = True
                 self._urgent = max(self._urgent, urgent)
                 return served

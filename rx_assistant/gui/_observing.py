@@ -19,6 +19,8 @@ T = TypeVar("T")
 FRAME = 1 / 60
 """Seconds between two updates of a widget: the usual frame rate of screens."""
 
+_OFTEN = 64  # items after which a source looks whether the UI thread waits for it
+
 
 def observe_on_ui(
     host: UiHost,
@@ -88,6 +90,7 @@ class _Observing(Intake[T]):
         self.interval = interval
         self.due = 0.0
         self.listed = False
+        self._pushed = 0
         self._host = host
         self._frames = frames
         self._portion = portion
@@ -104,6 +107,9 @@ class _Observing(Intake[T]):
             self._down.dispose()
         else:
             super().push(item)
+            self._pushed += 1
+            if not self._pushed % _OFTEN:
+                self._frames.give_way()
 
     def dispose(self) -> None:
         super().dispose()
@@ -119,6 +125,11 @@ class _Observing(Intake[T]):
             return None
         first = self.backlog.first_number
         return self._last if first is None else first
+
+    @property
+    def expected(self) -> float:
+        """The seconds that the next `hand_on()` will probably take."""
+        return self._portion.expected(self.backlog.first_size) if self._portion else 0.0
 
     def hand_on(self) -> None:
         """Deliver the first group or a part of it, or the ending; on the UI thread."""

@@ -85,6 +85,12 @@ class Backlog(Generic[T]):
             return self._numbers[0] if self._numbers else None
 
     @property
+    def first_size(self) -> int:
+        """How many items are in the oldest group; 0 when nothing waits."""
+        with self._mutex:
+            return len(self._groups[0]) if self._groups else 0
+
+    @property
     def last_number(self) -> int | None:
         """The number of the newest group; None when nothing waits."""
         with self._mutex:

@@ -1,6 +1,7 @@
 """What `thread.message.delta` carries: pieces of a message's content, each for the part at its `index`.
 
-The hot path: a delta of text must be read in about 2.5 µs, so nothing here may run Python code per field.
+The hot path: nothing here may run Python code per field. `events/_plain` builds the models of plain deltas without
+validation, so it must know each of their fields.
 """
 
 from typing import Annotated, Literal, TypeAlias
