@@ -123,7 +123,9 @@ class FrameLog:
         """Append bytes unchanged; after the end, nothing. Raises OSError, once, after the disk has refused some."""
         if self.ended:
             return
-        self._put(frame)
+        self._frames.append(frame)
+        if self._changed is not None:
+            self._wake()
         self.size += len(frame)
         if self.size > self._limit:
             self._forget()
@@ -142,7 +144,8 @@ class FrameLog:
     def cut(self) -> None:
         """Break the connection of each reader that reads up to this position."""
         if not self.ended:
-            self._put(None)
+            self._frames.append(None)
+            self._wake()
 
     def end(self, done: bool = True) -> None:
         """End the log. `done` adds the last frame of a good ending. A second call changes nothing."""
@@ -198,10 +201,6 @@ class FrameLog:
             kept += 1
         del self._frames[:kept]
         self._forgotten += kept
-
-    def _put(self, frame: bytes | None) -> None:
-        self._frames.append(frame)
-        self._wake()
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, None

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from json.encoder import encode_basestring
 from typing import Any, TypeAlias
 
 from rx_assistant.dialects.halves import whole
@@ -32,6 +33,14 @@ def encode(value: object) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         return whole(text).encode()
+
+
+def quoted(text: str) -> bytes:
+    """`encode` for a text."""
+    try:
+        return encode_basestring(text).encode()
+    except UnicodeEncodeError:
+        return encode(text)
 
 
 def plain(value: JsonObject) -> JsonObject:

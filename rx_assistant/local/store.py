@@ -286,8 +286,8 @@ class Store:
         """The objects of a kind below the objects of the kind `parents` that `parent` has, from the position `first`
         on.
         """
-        rows = self.connection.execute(
-            "SELECT grown.seq, grown.body, grown.notes FROM objects AS middle JOIN objects AS grown"
+        rows = self.connection.execute(  # CROSS: SQLite would begin with all objects of that kind
+            "SELECT grown.seq, grown.body, grown.notes FROM objects AS middle CROSS JOIN objects AS grown"
             " ON grown.kind = ? AND grown.parent = middle.id AND grown.seq >= ?"
             " WHERE middle.kind = ? AND middle.parent = ? ORDER BY grown.seq",
             (kind, first, parents, parent),
