@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.requests import Request
+from starlette.types import Scope
 
 PREFIXES = (
     "/v1",
@@ -13,6 +16,22 @@ PREFIXES = (
     "/api/projects/{project}",
 )
 """Tried in this order: a longer prefix comes before its own beginning."""
+
+_PREFIX = re.compile("(" + "|".join(re.sub("{.*?}", "[^/]+", prefix) for prefix in PREFIXES) + ")(?=/)")
+
+
+def split(scope: Scope) -> tuple[str, str]:
+    """The prefix of the request's path, empty if it has none, and the path below it.
+
+    A path at which this application is mounted in another is left out.
+    """
+    path: str = scope["path"]
+    root = scope.get("root_path", "")
+    if root and (path == root or path.startswith(f"{root}/")):
+        path = path[len(root) :]
+    found = _PREFIX.match(path)
+    prefix = found[0] if found else ""
+    return prefix, path[len(prefix) :]
 
 
 def asked(request: Request) -> str:

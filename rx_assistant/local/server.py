@@ -26,6 +26,7 @@ from rx_assistant.errors import ConfigurationError
 from rx_assistant.local import loop
 from rx_assistant.local.admission import is_loopback
 from rx_assistant.local.application import build
+from rx_assistant.local.gathering import GatheringProtocol
 from rx_assistant.local.state import RequestRecord, State
 
 _PATIENCE = 0.5
@@ -77,8 +78,8 @@ class Listener(uvicorn.Server):
             await asyncio.wait({readers, hurry}, timeout=self._grace, return_when=asyncio.FIRST_COMPLETED)
             readers.cancel()
             hurry.cancel()
-        await self._state.close()
         with _quiet():
+            await self._state.close()
             await self._let_go(sockets or [])
 
     async def _let_go(self, sockets: list[socket.socket]) -> None:
@@ -257,6 +258,7 @@ def _config(state: State, log_level: str, access_log: bool) -> uvicorn.Config:
     return uvicorn.Config(
         build(state),
         loop="asyncio",
+        http=GatheringProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

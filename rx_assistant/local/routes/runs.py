@@ -16,6 +16,11 @@ from rx_assistant.local.runs.execution import Execution
 
 async def create(request: CheckedRequest) -> Reply:
     """A new run on a thread that has no active one."""
+    async with request.state.starts:
+        return await _create(request)
+
+
+async def _create(request: CheckedRequest) -> Reply:
     state, body = request.state, request.body
     thread = thread_for(state, request.ids["thread_id"])
     assistant = assistant_for(state, body)
@@ -38,11 +43,12 @@ async def create(request: CheckedRequest) -> Reply:
 async def create_with_thread(request: CheckedRequest) -> Reply:
     """A new thread with a run on it."""
     state, body = request.state, request.body
-    assistant = assistant_for(state, body)
-    resources = await new_resources(state, body.get("tool_resources"))
-    thread = await add_thread(state, body.get("thread") or {})
-    run = objects.run(assistant, thread, {**body, "tool_resources": resources}, state.run_ttl)
-    return _reply(request, state.start_run(run, _include_content(request), thread))
+    async with state.starts:
+        assistant = assistant_for(state, body)
+        resources = await new_resources(state, body.get("tool_resources"))
+        thread = await add_thread(state, body.get("thread") or {})
+        run = objects.run(assistant, thread, {**body, "tool_resources": resources}, state.run_ttl)
+        return _reply(request, state.start_run(run, _include_content(request), thread))
 
 
 async def retrieve(request: CheckedRequest) -> JsonObject:
@@ -82,12 +88,13 @@ async def cancel(request: CheckedRequest) -> JsonObject:
 
 async def submit_tool_outputs(request: CheckedRequest) -> Reply:
     """Continue the run with the outputs of all calls that it waits for."""
-    run = await retrieve(request)
-    execution = request.state.execution(run["id"])
-    if execution is None or run["status"] != "requires_action":
-        raise bad_request(f'Runs in status "{run["status"]}" do not accept tool outputs.')
-    execution.submit(_outputs(request.body["tool_outputs"], execution))
-    return _reply(request, execution)
+    async with request.state.starts:
+        run = await retrieve(request)
+        execution = request.state.execution(run["id"])
+        if execution is None or run["status"] != "requires_action":
+            raise bad_request(f'Runs in status "{run["status"]}" do not accept tool outputs.')
+        execution.submit(_outputs(request.body["tool_outputs"], execution))
+        return _reply(request, execution)
 
 
 def _outputs(given: list[JsonObject], execution: Execution) -> dict[str, str]:

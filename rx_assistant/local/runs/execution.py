@@ -312,7 +312,7 @@ class Execution:
 
     async def _apply_all(self, given: AsyncIterator[Action]) -> None:
         """Readers get what an engine says in one go as one piece. One that never waits for anything gives way, too."""
-        busy_until = time.monotonic() + _SLICE
+        busy_until = 0.0
         async for action in given:
             self._check_going_on()
             check_action(action)
@@ -323,7 +323,8 @@ class Execution:
             else:
                 self._apply(action)
             if time.monotonic() >= busy_until:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # the readers take the frames
+                await asyncio.sleep(0)  # their connections send them
                 busy_until = time.monotonic() + _SLICE
         self._check_going_on()
         if self._code_waits:
