@@ -21,14 +21,14 @@ JsonObject: TypeAlias = dict[str, Any]
 DEEPEST = 100
 MOST_VALUES = 50_000
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _STRUCTURE = re.compile(rb'[\\"\[\]{},]')
 _SLICE = 64 * 2**10  # the regex engine holds the GIL while it searches
 
 
 def encode(value: object) -> bytes:
     """One line of UTF-8. Half of a surrogate pair becomes U+FFFD, because UTF-8 cannot hold it."""
-    text = _ENCODER.encode(value)
+    text = ENCODER.encode(value)
     try:
         return text.encode()
     except UnicodeEncodeError:

@@ -15,6 +15,7 @@ from rx_assistant.local import json_text
 from rx_assistant.local.frame_log import CutError, FrameLog
 from rx_assistant.local.machine import OWN_SERVER
 
+_SIGNATURE = (b"x-request-id", b"server", b"openai-version", b"openai-processing-ms")
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 
@@ -25,10 +26,10 @@ def json_reply(value: object, status: int = 200, headers: Mapping[str, str] | No
 
 def sign(response: Response, request_id: str, started: float) -> None:
     """The headers that every reply carries."""
-    response.headers["x-request-id"] = request_id
-    response.headers["server"] = OWN_SERVER
-    response.headers["openai-version"] = "2020-10-01"
-    response.headers["openai-processing-ms"] = str(round((time.perf_counter() - started) * 1000))
+    spent = round((time.perf_counter() - started) * 1000)
+    values = (request_id.encode(), OWN_SERVER.encode(), b"2020-10-01", b"%d" % spent)
+    others = [pair for pair in response.raw_headers if pair[0] not in _SIGNATURE]
+    response.raw_headers[:] = [*others, *zip(_SIGNATURE, values, strict=True)]
 
 
 class Readers:

@@ -389,6 +389,8 @@ class State:
     async def ingested(self, run: JsonObject) -> None:
         """Wait until the vector stores of the run are ready. EngineError if one has expired."""
         store_ids = self._store_ids(run)
+        if not store_ids:
+            return
         for store_id in store_ids:
             if self.stores.find(store_id)["status"] == "expired":
                 raise EngineError(f"Vector store {store_id} has expired.")
@@ -477,3 +479,8 @@ class State:
         if value is None:
             raise not_found(noun or kind, id, param)
         return value
+
+    def require(self, kind: str, id: str, parent: str = "") -> None:
+        """Raise 404 if the object does not exist."""
+        if not self.store.has(kind, id, parent):
+            raise not_found(kind, id, None)

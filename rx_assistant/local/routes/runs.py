@@ -9,7 +9,7 @@ from rx_assistant.local.conversation import add_messages, add_thread, check_file
 from rx_assistant.local.errors import bad_request
 from rx_assistant.local.exchange import CheckedRequest, Operation
 from rx_assistant.local.json_text import JsonObject
-from rx_assistant.local.replies import EventStream, Reply
+from rx_assistant.local.replies import Encoded, EventStream, Reply
 from rx_assistant.local.resources import new_resources
 from rx_assistant.local.runs.execution import Execution
 
@@ -54,7 +54,7 @@ async def create_with_thread(request: CheckedRequest) -> Reply:
 async def retrieve(request: CheckedRequest) -> JsonObject:
     """The run in its current state."""
     thread_id = request.ids["thread_id"]
-    request.state.find("thread", thread_id)
+    request.state.require("thread", thread_id)
     return request.state.find("run", request.ids["run_id"], thread_id)
 
 
@@ -69,11 +69,11 @@ async def modify(request: CheckedRequest) -> JsonObject:
     return run
 
 
-async def index(request: CheckedRequest) -> JsonObject:
+async def index(request: CheckedRequest) -> Encoded:
     """A page of the thread's runs."""
     thread_id = request.ids["thread_id"]
-    request.state.find("thread", thread_id)
-    return objects.listing(*request.state.store.page("run", thread_id, objects.page_of(request.query)))
+    request.state.require("thread", thread_id)
+    return objects.stored_listing(*request.state.store.stored_page("run", thread_id, objects.page_of(request.query)))
 
 
 async def cancel(request: CheckedRequest) -> JsonObject:
