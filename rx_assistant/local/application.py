@@ -104,23 +104,22 @@ class _Application(Starlette):
         found = (self._operations if prefix else self._others).find(scope["method"], path)
         request = Request(scope, receive, send)
         if found is None or found.endpoint is None:
-            response = _refusal(request, 404 if found is None else 405)
+            response = _refusal(request, 404 if found is None else 405, _hint(prefix, path))
         else:
             scope["path_params"] = found.parameters
             response = await found.endpoint(request)
         await response(scope, receive, send)
 
 
-def _refusal(request: Request, status: int) -> Response:
+def _refusal(request: Request, status: int, hint: str) -> Response:
     """404 and 405 for requests that match no operation."""
     what = "Invalid URL" if status == 404 else "Invalid method for URL"
-    path = request.url.path
-    response = error_reply(ApiError(status, f"{what} ({request.method} {path}){_hint(request)}"))
+    response = error_reply(ApiError(status, f"{what} ({request.method} {request.url.path}){hint}"))
     sign(response, new_id("req_"), time.perf_counter())
     return response
 
 
-def _hint(request: Request) -> str:
-    if not paths.has_prefix(request):
+def _hint(prefix: str, path: str) -> str:
+    if not prefix:
         return ". Paths begin with /v1 here: let the client's base URL end with it."
-    return f". {v1.GONE}" if v1.is_path(paths.asked(request)) else ""
+    return f". {v1.GONE}" if v1.is_path(path) else ""

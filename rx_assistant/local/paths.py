@@ -38,9 +38,3 @@ def asked(request: Request) -> str:
     """The request's path below its prefix."""
     path: str = request.scope["path"]
     return path.removeprefix(request.scope.get("root_path", ""))
-
-
-def has_prefix(request: Request) -> bool:
-    """Whether the request's path begins with one of the prefixes."""
-    scope = request.scope
-    return bool(scope.get("root_path", "") != scope.get("app_root_path", scope.get("root_path", "")))

@@ -34,7 +34,7 @@ from rx_assistant.local.upstreams import Upstream
 from rx_assistant.local.vector_stores import VectorStores
 
 _INGESTION_WAIT = 60.0
-_STARTS = 4
+_STARTS = 16
 _ACTIVE = ("queued", "in_progress", "requires_action", "cancelling")
 _CHILDREN = (
     ("message", "thread"),
