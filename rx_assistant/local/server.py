@@ -266,7 +266,7 @@ def _config(state: State, log_level: str, access_log: bool) -> uvicorn.Config:
         lifespan="off",
         log_config=None,
         log_level=log_level,
-        access_log=access_log,
+        access_log=access_log and log_level in ("info", "debug", "trace"),  # else uvicorn makes lines for nothing
         date_header=False,
         server_header=False,
     )
