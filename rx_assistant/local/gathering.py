@@ -18,7 +18,8 @@ class GatheringProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # 
     """uvicorn's protocol on a transport that gathers."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(_Gathering(cast("asyncio.Transport", transport)))
+        gathering = _Gathering(cast("asyncio.Transport", transport))
+        super().connection_made(cast("asyncio.Transport", gathering))
 
 
 class _Gathering:
