@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -24,6 +25,7 @@ from rx_assistant.local.ids import new_id
 from rx_assistant.local.responses import json_reply, sign
 from rx_assistant.local.state import Settings
 
+_LONGEST_ADDRESS = 64
 _EXPOSED = "idempotent-replayed, openai-poll-after-ms, openai-processing-ms, openai-version, retry-after, x-request-id"
 
 
@@ -165,6 +167,11 @@ def _host_name(host: str) -> str:
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    return _parsed(host) if len(host) <= _LONGEST_ADDRESS else None
+
+
+@lru_cache(256)
+def _parsed(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(host)
     except ValueError:

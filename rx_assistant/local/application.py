@@ -8,11 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route, Router
+from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from rx_assistant.local import passthrough, paths, v1
 from rx_assistant.local.admission import Admission
@@ -34,9 +32,9 @@ from rx_assistant.local.routes import (
     vector_store_files,
     vector_stores,
 )
-from rx_assistant.local.state import State
+from rx_assistant.local.routing import Routes
+from rx_assistant.local.state import Settings, State
 
-# "/threads/runs" must come before "/threads/{thread_id}".
 OPERATIONS: tuple[Operation, ...] = (
     *assistants.OPERATIONS,
     *runs.OPERATIONS,
@@ -70,31 +68,58 @@ def build(state: State) -> Starlette:
         told: JsonObject = {"status": status, **{name: value for name, value in known.items() if value is not None}}
         return json_reply(told, 200 if status == "ok" else 503)
 
+    operations, others = Routes(), Routes()
     upstream = state.settings.upstream
-    passed_on = [] if upstream is None else passthrough.routes(state, upstream)
-    own = [Route(row.path, endpoint(state, row), methods=[row.method]) for row in (*OPERATIONS, *MORE_OPERATIONS)]
-    operations = Router([*passed_on, *own], redirect_slashes=False)
-    app = Starlette(
-        routes=[*(Mount(prefix, operations) for prefix in paths.PREFIXES), Route("/healthz", health)],
-        middleware=[Middleware(Admission, settings=state.settings)],
-        lifespan=lifespan,
-        exception_handlers={HTTPException: _refuse},
-    )
-    app.router.redirect_slashes = False
-    return app
+    for methods, path, passing in () if upstream is None else passthrough.routes(state, upstream):
+        operations.add(methods, path, passing)
+    for row in (*OPERATIONS, *MORE_OPERATIONS):
+        operations.add([row.method], row.path, endpoint(state, row))
+    others.add(["GET"], "/healthz", health)
+    return _Application(operations, others, state.settings, lifespan)
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
+class _Application(Starlette):
+    """Answers requests from the operations below a prefix, and from `others`, without starlette's layers and routes."""
+
+    def __init__(self, operations: Routes, others: Routes, settings: Settings, lifespan: Lifespan[Starlette]) -> None:
+        super().__init__(lifespan=lifespan)
+        self._operations = operations
+        self._others = others
+        self._settings = settings
+
+    def build_middleware_stack(self) -> ASGIApp:
+        app: ASGIApp = Admission(self._route, self._settings)
+        for cls, args, kwargs in reversed(self.user_middleware):
+            app = cls(app, *args, **kwargs)
+        return app
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":  # the lifespan, and websockets, which are refused
+            await self.router(scope, receive, send)
+            return
+        prefix, path = paths.split(scope)
+        root = scope.get("root_path", "")
+        scope.setdefault("app_root_path", root)
+        scope["root_path"] = root + prefix
+        found = (self._operations if prefix else self._others).find(scope["method"], path)
+        request = Request(scope, receive, send)
+        if found is None or found.endpoint is None:
+            response = _refusal(request, 404 if found is None else 405, _hint(prefix, path))
+        else:
+            scope["path_params"] = found.parameters
+            response = await found.endpoint(request)
+        await response(scope, receive, send)
+
+
+def _refusal(request: Request, status: int, hint: str) -> Response:
     """404 and 405 for requests that match no operation."""
-    status = error.status_code if isinstance(error, HTTPException) else 404
     what = "Invalid URL" if status == 404 else "Invalid method for URL"
-    path = request.url.path
-    response = error_reply(ApiError(status, f"{what} ({request.method} {path}){_hint(request)}"))
+    response = error_reply(ApiError(status, f"{what} ({request.method} {request.url.path}){hint}"))
     sign(response, new_id("req_"), time.perf_counter())
     return response
 
 
-def _hint(request: Request) -> str:
-    if not paths.has_prefix(request):
+def _hint(prefix: str, path: str) -> str:
+    if not prefix:
         return ". Paths begin with /v1 here: let the client's base URL end with it."
-    return f". {v1.GONE}" if v1.is_path(paths.asked(request)) else ""
+    return f". {v1.GONE}" if v1.is_path(path) else ""

@@ -19,7 +19,7 @@ from rx_assistant.local.errors import ApiError, bad_request, disk_full, is_full,
 from rx_assistant.local.exchange import CheckedRequest, Operation
 from rx_assistant.local.ids import new_id
 from rx_assistant.local.json_text import JsonObject
-from rx_assistant.local.replies import EventStream, FileContent, Reply
+from rx_assistant.local.replies import Encoded, EventStream, FileContent, Reply
 from rx_assistant.local.responses import EventStreamReply, json_reply, sign
 from rx_assistant.local.schema import Items, Shape, Whole
 from rx_assistant.local.state import RequestRecord, State
@@ -77,7 +77,7 @@ async def _answer(state: State, operation: Operation, request: Request) -> Respo
     if operation.upload:
         return await _answer_upload(state, operation, request)
     data = await _read(request, state.settings.max_body_bytes)
-    state.record(_record(request, data))
+    _record(state, request, data)
     fault = state.faults.take(request)
     if fault is not None:
         return fault
@@ -90,7 +90,7 @@ async def _answer(state: State, operation: Operation, request: Request) -> Respo
 
 
 async def _answer_upload(state: State, operation: Operation, request: Request) -> Response:
-    state.record(_record(request, b""))
+    _record(state, request, b"")
     fault = state.faults.take(request)
     if fault is not None:
         return fault
@@ -143,6 +143,8 @@ def _response(state: State, reply: Reply) -> Response:
         return EventStreamReply(reply.frames, state.readers, state.settings.write_timeout)
     if isinstance(reply, FileContent):
         return FileResponse(reply.path, media_type="application/octet-stream", filename=reply.filename)
+    if isinstance(reply, Encoded):
+        return Response(reply.data, media_type="application/json")
     return json_reply(reply)
 
 
@@ -180,8 +182,10 @@ async def _read(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _record(request: Request, body: bytes) -> RequestRecord:
-    return RequestRecord(request.method, request.url.path, request.url.query, dict(request.headers), body)
+def _record(state: State, request: Request, body: bytes) -> None:
+    if state.settings.recorded_requests:
+        url = request.url
+        state.record(RequestRecord(request.method, url.path, url.query, dict(request.headers), body))
 
 
 async def checked_body(operation: Operation, data: bytes) -> JsonObject:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -123,7 +123,9 @@ class FrameLog:
         """Append bytes unchanged; after the end, nothing. Raises OSError, once, after the disk has refused some."""
         if self.ended:
             return
-        self._put(frame)
+        self._frames.append(frame)
+        if self._changed is not None:
+            self.wake()
         self.size += len(frame)
         if self.size > self._limit:
             self._forget()
@@ -142,7 +144,8 @@ class FrameLog:
     def cut(self) -> None:
         """Break the connection of each reader that reads up to this position."""
         if not self.ended:
-            self._put(None)
+            self._frames.append(None)
+            self.wake()
 
     def end(self, done: bool = True) -> None:
         """End the log. `done` adds the last frame of a good ending. A second call changes nothing."""
@@ -157,7 +160,7 @@ class FrameLog:
                 self.write()
             self._is_due = False
             self.spool.end()
-        self._wake()
+        self.wake()
 
     def abandon(self) -> None:
         """Stop with the server: readers lose their connection, and the spool stays for the next start."""
@@ -167,10 +170,13 @@ class FrameLog:
             self.write()
             if self.spool is not None:
                 self.spool.close()
-            self._wake()
+            self.wake()
 
-    async def read(self) -> AsyncGenerator[bytes, None]:
-        """The frames from the first on, as they come. Frames that wait are joined. Raises CutError at a cut."""
+    async def read(self, has_left: Callable[[], bool] = lambda: False) -> AsyncGenerator[bytes, None]:
+        """The frames from the first on, as they come. Frames that wait are joined. Raises CutError at a cut.
+
+        It ends early if, after a `wake()`, `has_left` says that the reader has left.
+        """
         position = 0
         while True:
             frames, position = self._from(position)
@@ -178,7 +184,7 @@ class FrameLog:
                 self.write()
                 for joined in _joined(frames):
                     yield joined
-            elif self.ended:
+            elif self.ended or has_left():
                 return
             else:
                 self._changed = changed = self._changed or asyncio.Event()
@@ -199,11 +205,8 @@ class FrameLog:
         del self._frames[:kept]
         self._forgotten += kept
 
-    def _put(self, frame: bytes | None) -> None:
-        self._frames.append(frame)
-        self._wake()
-
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let each reader that waits look at the log again."""
         changed, self._changed = self._changed, None
         if changed is not None:
             changed.set()

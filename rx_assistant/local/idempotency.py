@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from rx_assistant.local.errors import ApiError
 from rx_assistant.local.frame_log import FrameLog
-from rx_assistant.local.replies import EventStream, FileContent, Reply
+from rx_assistant.local.replies import Encoded, EventStream, FileContent, Reply
 from rx_assistant.local.store import Kept, Store
 
 _MOST_KEYS = 1000
@@ -93,7 +93,7 @@ class Replays:
         return reply
 
     def _keep(self, key: str, fingerprint: str, reply: Reply) -> None:
-        if self._store is None or isinstance(reply, FileContent):
+        if self._store is None or isinstance(reply, FileContent | Encoded):
             return
         if not isinstance(reply, EventStream):
             self._store.keep_reply(key, Kept(fingerprint, reply, None))

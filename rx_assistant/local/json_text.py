@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from json.encoder import encode_basestring
 from typing import Any, TypeAlias
 
 from rx_assistant.dialects.halves import whole
@@ -20,18 +21,26 @@ JsonObject: TypeAlias = dict[str, Any]
 DEEPEST = 100
 MOST_VALUES = 50_000
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _STRUCTURE = re.compile(rb'[\\"\[\]{},]')
 _SLICE = 64 * 2**10  # the regex engine holds the GIL while it searches
 
 
 def encode(value: object) -> bytes:
     """One line of UTF-8. Half of a surrogate pair becomes U+FFFD, because UTF-8 cannot hold it."""
-    text = _ENCODER.encode(value)
+    text = ENCODER.encode(value)
     try:
         return text.encode()
     except UnicodeEncodeError:
         return whole(text).encode()
+
+
+def quoted(text: str) -> bytes:
+    """`encode` for a text."""
+    try:
+        return encode_basestring(text).encode()
+    except UnicodeEncodeError:
+        return encode(text)
 
 
 def plain(value: JsonObject) -> JsonObject:

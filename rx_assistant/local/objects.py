@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
+from rx_assistant.local import json_text
 from rx_assistant.local.ids import new_id
 from rx_assistant.local.json_text import JsonObject
-from rx_assistant.local.store import Page
+from rx_assistant.local.replies import Encoded
+from rx_assistant.local.store import Page, Stored
 
 DEFAULT_RANKING = {"ranker": "default_2024_08_21", "score_threshold": 0.0}
 
@@ -26,6 +29,19 @@ def listing(data: list[JsonObject], has_more: bool) -> JsonObject:
         "last_id": data[-1]["id"] if data else None,
         "has_more": has_more,
     }
+
+
+def stored_listing(data: Sequence[Stored], has_more: bool) -> Encoded:
+    """A page of a list, joined from the JSON of its objects."""
+    ends = listing([{"id": data[0].id}, {"id": data[-1].id}] if data else [], has_more)
+    before, _, after = json_text.encode({**ends, "data": "@"}).partition(b'"@"')
+    items = ",".join([_sendable(item.body) for item in data])
+    return Encoded(b"".join((before, b"[", items.encode(), b"]", after)))
+
+
+def _sendable(body: str) -> str:
+    """The JSON without halves of surrogate pairs."""
+    return json_text.encode(json.loads(body)).decode() if "\\ud" in body else body
 
 
 def deleted(id: str, object: str) -> JsonObject:

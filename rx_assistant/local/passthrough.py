@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -19,7 +19,6 @@ import httpx
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from rx_assistant.http.transports import new_async_client
@@ -46,12 +45,12 @@ _CONNECT = 10.0
 _LONGEST_ERROR = 2**20
 
 
-def routes(state: State, upstream: Upstream) -> list[BaseRoute]:
-    """The paths that are passed on."""
+def routes(state: State, upstream: Upstream) -> list[tuple[Sequence[str], str, Endpoint]]:
+    """The paths that are passed on, each with its methods and its endpoint."""
     client = _Client(state, upstream)
     answer = _endpoint(state, client)
     found = [*_PATHS, *(f"{tree}/{{rest:path}}" for tree in _TREES)]
-    return [Route(path, answer, methods=_METHODS) for path in found]
+    return [(_METHODS, path, answer) for path in found]
 
 
 def _endpoint(state: State, client: _Client) -> Endpoint:

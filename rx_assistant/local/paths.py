@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.requests import Request
+from starlette.types import Scope
 
 PREFIXES = (
     "/v1",
@@ -14,14 +17,24 @@ PREFIXES = (
 )
 """Tried in this order: a longer prefix comes before its own beginning."""
 
+_PREFIX = re.compile("(" + "|".join(re.sub("{.*?}", "[^/]+", prefix) for prefix in PREFIXES) + ")(?=/)")
+
+
+def split(scope: Scope) -> tuple[str, str]:
+    """The prefix of the request's path, empty if it has none, and the path below it.
+
+    A path at which this application is mounted in another is left out.
+    """
+    path: str = scope["path"]
+    root = scope.get("root_path", "")
+    if root and (path == root or path.startswith(f"{root}/")):
+        path = path[len(root) :]
+    found = _PREFIX.match(path)
+    prefix = found[0] if found else ""
+    return prefix, path[len(prefix) :]
+
 
 def asked(request: Request) -> str:
     """The request's path below its prefix."""
     path: str = request.scope["path"]
     return path.removeprefix(request.scope.get("root_path", ""))
-
-
-def has_prefix(request: Request) -> bool:
-    """Whether the request's path begins with one of the prefixes."""
-    scope = request.scope
-    return bool(scope.get("root_path", "") != scope.get("app_root_path", scope.get("root_path", "")))

@@ -24,4 +24,11 @@ class FileContent:
     filename: str
 
 
-Reply: TypeAlias = JsonObject | EventStream | FileContent
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An object whose JSON is ready."""
+
+    data: bytes
+
+
+Reply: TypeAlias = JsonObject | Encoded | EventStream | FileContent

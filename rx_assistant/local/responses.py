@@ -15,6 +15,7 @@ from rx_assistant.local import json_text
 from rx_assistant.local.frame_log import CutError, FrameLog
 from rx_assistant.local.machine import OWN_SERVER
 
+_SIGNATURE = (b"x-request-id", b"server", b"openai-version", b"openai-processing-ms")
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 
@@ -25,10 +26,10 @@ def json_reply(value: object, status: int = 200, headers: Mapping[str, str] | No
 
 def sign(response: Response, request_id: str, started: float) -> None:
     """The headers that every reply carries."""
-    response.headers["x-request-id"] = request_id
-    response.headers["server"] = OWN_SERVER
-    response.headers["openai-version"] = "2020-10-01"
-    response.headers["openai-processing-ms"] = str(round((time.perf_counter() - started) * 1000))
+    spent = round((time.perf_counter() - started) * 1000)
+    values = (request_id.encode(), OWN_SERVER.encode(), b"2020-10-01", b"%d" % spent)
+    others = [pair for pair in response.raw_headers if pair[0] not in _SIGNATURE]
+    response.raw_headers[:] = [*others, *zip(_SIGNATURE, values, strict=True)]
 
 
 class Readers:
@@ -67,18 +68,23 @@ class EventStreamReply(Response):
         self._write_timeout = write_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0)  # a run that has just begun goes on to its first text, or until it waits
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        pump = asyncio.ensure_future(self._pump(send))
         gone = asyncio.ensure_future(disconnected(receive))
+        gone.add_done_callback(self._wake)
         with self._readers:
             try:
-                await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)
+                await self._pump(send, gone)
             finally:
-                for task in (pump, gone):
-                    task.cancel()
-                await asyncio.gather(pump, gone, return_exceptions=True)
+                gone.cancel()
 
-    async def _pump(self, send: Send) -> None:
+    def _wake(self, gone: asyncio.Task[None]) -> None:
+        """The reader has left: let the pump see it."""
+        if not gone.cancelled():
+            gone.exception()  # however it ended
+            self._frames.wake()
+
+    async def _pump(self, send: Send, gone: asyncio.Task[None]) -> None:
         """Without the last, empty chunk, the client knows that the body is incomplete."""
         since = 0.0
         limit = TimedWaits(lambda: since + self._write_timeout - time.monotonic())
@@ -90,10 +96,13 @@ class EventStreamReply(Response):
                 await send({"type": "http.response.body", "body": body, "more_body": more})
 
         try:
-            async with aclosing(self._frames.read()) as frames:
+            async with aclosing(self._frames.read(gone.done)) as frames:
                 async for frame in frames:
                     await pass_on(frame, True)
-            await pass_on(b"", False)
+                    if gone.done():
+                        return
+            if not gone.done():
+                await pass_on(b"", False)
         except (CutError, TimeoutError):
             return
         finally:

@@ -34,6 +34,7 @@ from rx_assistant.local.upstreams import Upstream
 from rx_assistant.local.vector_stores import VectorStores
 
 _INGESTION_WAIT = 60.0
+_STARTS = 16
 _ACTIVE = ("queued", "in_progress", "requires_action", "cancelling")
 _CHILDREN = (
     ("message", "thread"),
@@ -95,6 +96,24 @@ class Settings:
         return (self.upstream and self.upstream.model) or "local"
 
 
+class Starts:
+    """Lets runs start a few at a time, for `async with`. A start is over when the run's task has waited for something.
+
+    So of many runs that are requested at once, one after the other sends its first events, and other requests are
+    answered in between.
+    """
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(_STARTS)
+
+    async def __aenter__(self) -> None:
+        await self._free.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        # The loop calls the run's task before this, because it was created earlier.
+        asyncio.get_running_loop().call_soon(self._free.release)
+
+
 class State:
     """The state behind the routes. It is used on one event loop only."""
 
@@ -120,6 +139,7 @@ class State:
         self.is_ready = False
         self.draining = False
         self.readers = Readers()
+        self.starts = Starts()
         self._log_numbers: dict[str, int] = {}
         self._synced_changes = 0
         self._executions: dict[str, Execution] = {}
@@ -369,6 +389,8 @@ class State:
     async def ingested(self, run: JsonObject) -> None:
         """Wait until the vector stores of the run are ready. EngineError if one has expired."""
         store_ids = self._store_ids(run)
+        if not store_ids:
+            return
         for store_id in store_ids:
             if self.stores.find(store_id)["status"] == "expired":
                 raise EngineError(f"Vector store {store_id} has expired.")
@@ -457,3 +479,8 @@ class State:
         if value is None:
             raise not_found(noun or kind, id, param)
         return value
+
+    def require(self, kind: str, id: str, parent: str = "") -> None:
+        """Raise 404 if the object does not exist."""
+        if not self.store.has(kind, id, parent):
+            raise not_found(kind, id, None)

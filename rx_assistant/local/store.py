@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rx_assistant.local.directory import connect, connect_reader
-from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.json_text import ENCODER, JsonObject
 
 _log = logging.getLogger("rx_assistant.local")
 
@@ -94,6 +94,13 @@ class Placed(NamedTuple):
     notes: JsonObject
 
 
+class Stored(NamedTuple):
+    """An object as it is stored: its id and its JSON."""
+
+    id: str
+    body: str
+
+
 class Kept(NamedTuple):
     """A reply that is kept for its idempotency key: an object, or the name of a stream."""
 
@@ -146,7 +153,7 @@ class Store:
         self, kind: str, value: JsonObject, parent: str, notes: JsonObject | None = None, body: str | None = None
     ) -> None:
         if body is None:
-            body = json.dumps(value)
+            body = _encoded(value)
         self.connection.execute(
             _PUT + ("" if notes is None else ", notes = excluded.notes"),
             (
@@ -193,6 +200,15 @@ class Store:
     def changes(self) -> int:
         """The number of rows written so far. It grows with each change."""
         return self.connection.total_changes
+
+    def has(self, kind: str, id: str, parent: str = "") -> bool:
+        """Whether the object exists."""
+        if (kind, parent, id) in self._unwritten:
+            return True
+        found = self.connection.execute(
+            "SELECT 1 FROM objects WHERE kind = ? AND parent = ? AND id = ?", (kind, parent, id)
+        )
+        return found.fetchone() is not None
 
     def get(self, kind: str, id: str, parent: str = "") -> JsonObject | None:
         """The object; None if it does not exist."""
@@ -286,8 +302,8 @@ class Store:
         """The objects of a kind below the objects of the kind `parents` that `parent` has, from the position `first`
         on.
         """
-        rows = self.connection.execute(
-            "SELECT grown.seq, grown.body, grown.notes FROM objects AS middle JOIN objects AS grown"
+        rows = self.connection.execute(  # CROSS: SQLite would begin with all objects of that kind
+            "SELECT grown.seq, grown.body, grown.notes FROM objects AS middle CROSS JOIN objects AS grown"
             " ON grown.kind = ? AND grown.parent = middle.id AND grown.seq >= ?"
             " WHERE middle.kind = ? AND middle.parent = ? ORDER BY grown.seq",
             (kind, first, parents, parent),
@@ -329,7 +345,12 @@ class Store:
             yield kind, parent, json.loads(body), json.loads(notes)
 
     def page(self, kind: str, parent: str, page: Page) -> tuple[list[JsonObject], bool]:
-        """One page of the parent's objects, and whether more follow.
+        """One page of the parent's objects, and whether more follow. See `stored_page`."""
+        found, more = self.stored_page(kind, parent, page)
+        return [json.loads(item.body) for item in found], more
+
+    def stored_page(self, kind: str, parent: str, page: Page) -> tuple[list[Stored], bool]:
+        """One page of the parent's objects as they are stored, and whether more follow.
 
         UnknownCursorError for an unknown cursor. `before` selects the page that ends right before that object, in the
         same order.
@@ -344,19 +365,19 @@ class Store:
         backwards = page.before is not None and page.after is None
         descending = (page.order == "desc") != backwards
         rows = self.connection.execute(
-            f"SELECT size, body FROM objects WHERE {' AND '.join(term for term, _ in terms)}"
+            f"SELECT size, id, body FROM objects WHERE {' AND '.join(term for term, _ in terms)}"
             f" ORDER BY seq {'DESC' if descending else 'ASC'} LIMIT ?",
             [value for _, values in terms for value in values] + [page.limit + 1],
         )
-        found: list[JsonObject] = []
+        found: list[Stored] = []
         room = PAGE_BYTES
-        for size, body in rows:
+        for size, id, body in rows:
             room -= size
             if len(found) == page.limit or (room < 0 and found):
                 rows.close()
                 return (found[::-1] if backwards else found), True
-            value: JsonObject = json.loads(body)
-            found.append(self._unwritten.get((kind, parent, value["id"])) or value)
+            unwritten = self._unwritten.get((kind, parent, id))
+            found.append(Stored(id, body if unwritten is None else _encoded(unwritten)))
         return (found[::-1] if backwards else found), False
 
     # Replies to idempotency keys
@@ -397,3 +418,13 @@ class Store:
         if row is None:
             raise UnknownCursorError(name, id)
         return int(row[0])
+
+
+def _encoded(value: JsonObject) -> str:
+    """The JSON of an object. Half of a surrogate pair is escaped, because SQLite cannot hold it."""
+    text = ENCODER.encode(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value)
+    return text

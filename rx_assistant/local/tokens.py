@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 _PIECE = re.compile(r"\s*(?:\w{1,12}|[^\w\s]{1,4})|\s+")
+_SHORT = 10_000  # characters; the pieces of a longer text are not held all at once
 
 
 def pieces(text: str) -> list[str]:
@@ -20,4 +21,4 @@ def ends(text: str) -> Iterator[int]:
 
 def count(text: str) -> int:
     """How many pieces the text has."""
-    return sum(1 for _ in ends(text))
+    return len(_PIECE.findall(text)) if len(text) < _SHORT else sum(1 for _ in ends(text))

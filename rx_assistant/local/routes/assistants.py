@@ -5,6 +5,7 @@ from __future__ import annotations
 from rx_assistant.local import bodies, objects
 from rx_assistant.local.exchange import CheckedRequest, Operation
 from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.replies import Encoded
 from rx_assistant.local.resources import modified_resources, new_resources
 
 
@@ -52,9 +53,9 @@ async def delete(request: CheckedRequest) -> JsonObject:
     return objects.deleted(request.ids["assistant_id"], "assistant.deleted")
 
 
-async def index(request: CheckedRequest) -> JsonObject:
+async def index(request: CheckedRequest) -> Encoded:
     """A page of assistants."""
-    return objects.listing(*request.state.store.page("assistant", "", objects.page_of(request.query)))
+    return objects.stored_listing(*request.state.store.stored_page("assistant", "", objects.page_of(request.query)))
 
 
 OPERATIONS = (

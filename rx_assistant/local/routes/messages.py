@@ -8,6 +8,7 @@ from rx_assistant.local.conversation import add_message, check_files
 from rx_assistant.local.errors import bad_request
 from rx_assistant.local.exchange import CheckedRequest, Operation
 from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.replies import Encoded
 
 
 async def create(request: CheckedRequest) -> JsonObject:
@@ -22,7 +23,7 @@ async def create(request: CheckedRequest) -> JsonObject:
 async def retrieve(request: CheckedRequest) -> JsonObject:
     """The message, with the text so far."""
     thread_id = request.ids["thread_id"]
-    request.state.find("thread", thread_id)
+    request.state.require("thread", thread_id)
     request.state.flush(thread_id)
     return request.state.find("message", request.ids["message_id"], thread_id)
 
@@ -47,14 +48,15 @@ async def delete(request: CheckedRequest) -> JsonObject:
     return objects.deleted(message["id"], "thread.message.deleted")
 
 
-async def index(request: CheckedRequest) -> JsonObject:
+async def index(request: CheckedRequest) -> Encoded:
     """A page of the thread's messages, or of one run's messages."""
     thread_id = request.ids["thread_id"]
-    request.state.find("thread", thread_id)
+    request.state.require("thread", thread_id)
     request.state.flush(thread_id)
     run_id = request.query.get("run_id")
     where = {"run_id": str(run_id)} if run_id else {}
-    return objects.listing(*request.state.store.page("message", thread_id, objects.page_of(request.query, where)))
+    page = objects.page_of(request.query, where)
+    return objects.stored_listing(*request.state.store.stored_page("message", thread_id, page))
 
 
 _ONE = "/threads/{thread_id}/messages/{message_id}"

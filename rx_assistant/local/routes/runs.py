@@ -9,13 +9,18 @@ from rx_assistant.local.conversation import add_messages, add_thread, check_file
 from rx_assistant.local.errors import bad_request
 from rx_assistant.local.exchange import CheckedRequest, Operation
 from rx_assistant.local.json_text import JsonObject
-from rx_assistant.local.replies import EventStream, Reply
+from rx_assistant.local.replies import Encoded, EventStream, Reply
 from rx_assistant.local.resources import new_resources
 from rx_assistant.local.runs.execution import Execution
 
 
 async def create(request: CheckedRequest) -> Reply:
     """A new run on a thread that has no active one."""
+    async with request.state.starts:
+        return await _create(request)
+
+
+async def _create(request: CheckedRequest) -> Reply:
     state, body = request.state, request.body
     thread = thread_for(state, request.ids["thread_id"])
     assistant = assistant_for(state, body)
@@ -38,17 +43,18 @@ async def create(request: CheckedRequest) -> Reply:
 async def create_with_thread(request: CheckedRequest) -> Reply:
     """A new thread with a run on it."""
     state, body = request.state, request.body
-    assistant = assistant_for(state, body)
-    resources = await new_resources(state, body.get("tool_resources"))
-    thread = await add_thread(state, body.get("thread") or {})
-    run = objects.run(assistant, thread, {**body, "tool_resources": resources}, state.run_ttl)
-    return _reply(request, state.start_run(run, _include_content(request), thread))
+    async with state.starts:
+        assistant = assistant_for(state, body)
+        resources = await new_resources(state, body.get("tool_resources"))
+        thread = await add_thread(state, body.get("thread") or {})
+        run = objects.run(assistant, thread, {**body, "tool_resources": resources}, state.run_ttl)
+        return _reply(request, state.start_run(run, _include_content(request), thread))
 
 
 async def retrieve(request: CheckedRequest) -> JsonObject:
     """The run in its current state."""
     thread_id = request.ids["thread_id"]
-    request.state.find("thread", thread_id)
+    request.state.require("thread", thread_id)
     return request.state.find("run", request.ids["run_id"], thread_id)
 
 
@@ -63,11 +69,11 @@ async def modify(request: CheckedRequest) -> JsonObject:
     return run
 
 
-async def index(request: CheckedRequest) -> JsonObject:
+async def index(request: CheckedRequest) -> Encoded:
     """A page of the thread's runs."""
     thread_id = request.ids["thread_id"]
-    request.state.find("thread", thread_id)
-    return objects.listing(*request.state.store.page("run", thread_id, objects.page_of(request.query)))
+    request.state.require("thread", thread_id)
+    return objects.stored_listing(*request.state.store.stored_page("run", thread_id, objects.page_of(request.query)))
 
 
 async def cancel(request: CheckedRequest) -> JsonObject:
@@ -82,12 +88,13 @@ async def cancel(request: CheckedRequest) -> JsonObject:
 
 async def submit_tool_outputs(request: CheckedRequest) -> Reply:
     """Continue the run with the outputs of all calls that it waits for."""
-    run = await retrieve(request)
-    execution = request.state.execution(run["id"])
-    if execution is None or run["status"] != "requires_action":
-        raise bad_request(f'Runs in status "{run["status"]}" do not accept tool outputs.')
-    execution.submit(_outputs(request.body["tool_outputs"], execution))
-    return _reply(request, execution)
+    async with request.state.starts:
+        run = await retrieve(request)
+        execution = request.state.execution(run["id"])
+        if execution is None or run["status"] != "requires_action":
+            raise bad_request(f'Runs in status "{run["status"]}" do not accept tool outputs.')
+        execution.submit(_outputs(request.body["tool_outputs"], execution))
+        return _reply(request, execution)
 
 
 def _outputs(given: list[JsonObject], execution: Execution) -> dict[str, str]:

@@ -24,8 +24,8 @@ async def index(request: CheckedRequest) -> JsonObject:
 
 def _run_id(request: CheckedRequest) -> str:
     thread_id, run_id = request.ids["thread_id"], request.ids["run_id"]
-    request.state.find("thread", thread_id)
-    request.state.find("run", run_id, thread_id)
+    request.state.require("thread", thread_id)
+    request.state.require("run", run_id, thread_id)
     request.state.flush(thread_id)
     return run_id
 

@@ -6,6 +6,7 @@ from rx_assistant.local import bodies, objects
 from rx_assistant.local.conversation import add_thread
 from rx_assistant.local.exchange import CheckedRequest, Operation
 from rx_assistant.local.json_text import JsonObject
+from rx_assistant.local.replies import Encoded
 from rx_assistant.local.resources import modified_resources
 
 
@@ -45,9 +46,9 @@ async def delete(request: CheckedRequest) -> JsonObject:
     return objects.deleted(thread_id, "thread.deleted")
 
 
-async def index(request: CheckedRequest) -> JsonObject:
+async def index(request: CheckedRequest) -> Encoded:
     """A page of threads. Azure AI Foundry lists threads, OpenAI does not."""
-    return objects.listing(*request.state.store.page("thread", "", objects.page_of(request.query)))
+    return objects.stored_listing(*request.state.store.stored_page("thread", "", objects.page_of(request.query)))
 
 
 FOUNDRY_OPERATIONS = (Operation("GET", "/threads", index, query=bodies.LIST),)

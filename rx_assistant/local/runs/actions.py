@@ -32,12 +32,21 @@ class EngineError(Exception):
 
 def check_action(action: object) -> None:
     """Raise EngineError if `action` is not an action, or if a field has a wrong type."""
+    check = _CHECKS.get(type(action)) or _check_for(action)
+    check(action, "")
+
+
+def _check_for(action: object) -> Check:
+    """The check for an action's class, which may be a subclass of an action."""
     kind = type(action)
-    cls = kind if kind in _KINDS else next((known for known in kind.__mro__ if known in _KINDS), None)
+    cls = next((known for known in kind.__mro__ if known in _KINDS), None)
     if cls is None:
         wanted = "actions of rx_assistant.local.engine"
         raise EngineError(f"An engine must yield {wanted}, got {_kind(action)}.{_hint(action)}")
-    _check_of(cls)(action, cls.__name__)
+    check = _check_of(cls)
+    if cls is kind:
+        _CHECKS[cls] = check
+    return check
 
 
 def check_argument(value: object, kind: type[str] | type[bytes] | type[int], where: str) -> None:
@@ -95,13 +104,13 @@ def _check_of(hint: Any) -> Check:
 
 def _record(cls: type) -> Check:
     hints = get_type_hints(cls)
-    checks = [(field.name, _check_of(hints[field.name])) for field in fields(cls)]
+    checks = [(field.name, f"{cls.__name__}.{field.name}", _check_of(hints[field.name])) for field in fields(cls)]
 
     def check(value: object, where: str) -> None:
         if not isinstance(value, cls):
             raise _wrong(where, f"of type {cls.__name__}", value)
-        for name, inner in checks:
-            inner(getattr(value, name, None), f"{cls.__name__}.{name}")
+        for name, place, inner in checks:
+            inner(getattr(value, name, None), place)
 
     return check
 
@@ -208,3 +217,5 @@ _WORDS: Mapping[object, str] = {
 }
 _PLAIN: Mapping[object, Check] = {str: _text, bytes: _bytes, int: _count, float: _number, bool: _flag, object: _json}
 _KINDS: frozenset[type] = frozenset(get_args(Action))
+_CHECKS: dict[type, Check] = {}
+"""The checks of the actions that were seen so far."""

@@ -51,7 +51,6 @@ def build_prompt(run: JsonObject, thread: Thread, used: JsonObject, access: Acce
     `used` are the tokens of the turns before it. The context holds copies, so an engine cannot change the run through
     them.
     """
-    run = copy.deepcopy(run)
     outputs = _tool_outputs(thread.steps_of(run["id"]))
     fixed = tokens.count(run["instructions"] or "") + sum(
         tokens.count(item.arguments) + tokens.count(item.output) for item in outputs
@@ -60,7 +59,7 @@ def build_prompt(run: JsonObject, thread: Thread, used: JsonObject, access: Acce
     limit = run["max_completion_tokens"]
     messages = [_message(item) for item in thread.messages]
     kept, size = _truncate(messages, thread.round_costs(run["id"]), run["truncation_strategy"], room)
-    tools = [] if run["tool_choice"] == "none" else run["tools"]
+    tools = [] if run["tool_choice"] == "none" else copy.deepcopy(run["tools"])
     kinds = {tool["type"] for tool in tools}
     context = RunContext(
         run_id=run["id"],
@@ -76,11 +75,11 @@ def build_prompt(run: JsonObject, thread: Thread, used: JsonObject, access: Acce
         file_search="file_search" in kinds,
         tool_choice=_tool_choice(run["tool_choice"]),
         parallel_tool_calls=run["parallel_tool_calls"],
-        response_format=_format(run["response_format"]),
+        response_format=_format(copy.deepcopy(run["response_format"])),
         temperature=run["temperature"],
         top_p=run["top_p"],
         reasoning_effort=run["reasoning_effort"],
-        metadata=run["metadata"],
+        metadata=dict(run["metadata"]),
         search=access.search,
         add_file=access.add_file,
         read_file=access.read_file,

@@ -15,7 +15,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import NamedTuple, Protocol
 
 from rx_assistant.local import engine as actions, foreign, objects, tokens
@@ -115,6 +115,7 @@ class Execution:
         self._prompt_tokens = 0
         limits_itself = getattr(around.engine, "limits_itself", False)
         self._completion_left: int | None = None if limits_itself else run["max_completion_tokens"]
+        self._is_spent = False  # the text of an action was cut at the limit
         self._notes: list[JsonObject] = []  # for the next step
         self._made: list[str] = []  # files for the next message
         self._run_code: RunCode | None = None
@@ -322,7 +323,8 @@ class Execution:
             else:
                 self._apply(action)
             if time.monotonic() >= busy_until:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # the readers take the frames
+                await asyncio.sleep(0)  # their connections send them
                 busy_until = time.monotonic() + _SLICE
         self._check_going_on()
         if self._code_waits:
@@ -339,15 +341,22 @@ class Execution:
             self._call(action)
         else:
             self._conduct(action)
+        if self._is_spent:
+            self._incomplete("max_completion_tokens")
+            raise _StoppedError
 
     def _write(self, action: Action) -> None:
         """Content of a message."""
         writer = self._message()
         match action:
             case actions.Text(value, citations):
-                self._spend(writer, value, lambda text: writer.text(text, citations if text == value else ()))
+                text = self._spend(writer, value)
+                if text or not self._is_spent:
+                    writer.text(text, () if self._is_spent else citations)
             case actions.Refusal(value):
-                self._spend(writer, value, writer.refusal)
+                text = self._spend(writer, value)
+                if text or not self._is_spent:
+                    writer.refusal(text)
             case actions.ImageFile(file_id, detail):
                 image = {"file_id": file_id, **({} if detail is None else {"detail": detail})}
                 writer.whole_part({"type": "image_file", "image_file": image})
@@ -366,9 +375,9 @@ class Execution:
                 writer.code(action)
                 self._code_waits = True
             case actions.Arguments(value, index):
-                self._spend(writer, value, lambda text: writer.grow("function", "arguments", index, text))
+                self._grow(writer, "function", "arguments", index, value)
             case actions.CodeInput(value, index):
-                self._spend(writer, value, lambda text: writer.grow("code_interpreter", "input", index, text))
+                self._grow(writer, "code_interpreter", "input", index, value)
             case actions.CodeLogs(value, index):
                 writer.code_output(index, {"type": "logs", "logs": value})
             case actions.CodeImage(file_id, index):
@@ -420,23 +429,25 @@ class Execution:
             self._journal.note(step, value)
         self._notes.clear()
 
-    def _spend(self, writer: MessageWriter | ToolsWriter, value: str, write: Callable[[str], None]) -> None:
-        """Write as much of the text as `max_completion_tokens` allows.
+    def _grow(self, writer: ToolsWriter, kind: str, field: str, index: int, value: str) -> None:
+        text = self._spend(writer, value)
+        if text or not self._is_spent:
+            writer.grow(kind, field, index, text)
 
-        If text is left over, the run becomes incomplete.
+    def _spend(self, writer: MessageWriter | ToolsWriter, value: str) -> str:
+        """As much of the text as `max_completion_tokens` allows.
+
+        If text is left over, the run becomes incomplete after the action.
         """
-        cut = tokens.pieces(value)
-        if self._completion_left is not None:
-            if len(cut) > self._completion_left:
-                rest = "".join(cut[: self._completion_left])
-                writer.completion_tokens += self._completion_left
-                if rest:
-                    write(rest)
-                self._incomplete("max_completion_tokens")
-                raise _StoppedError
-            self._completion_left -= len(cut)
-        writer.completion_tokens += len(cut)
-        write(value)
+        count, left = tokens.count(value), self._completion_left
+        if left is not None:
+            if count > left:
+                self._is_spent = True
+                count, value = left, "".join(tokens.pieces(value)[:left])
+            else:
+                self._completion_left = left - count
+        writer.completion_tokens += count
+        return value
 
     def _message(self) -> MessageWriter:
         if not isinstance(self._open, MessageWriter):

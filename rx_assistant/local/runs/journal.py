@@ -184,7 +184,7 @@ class Journal:
         before, _, after = frame("thread.message.delta", data).partition(b'"@"')
 
         def emit(text: str) -> None:
-            self._append(b"".join((before, json_text.encode(text), after)))
+            self._append(before + json_text.quoted(text) + after)
 
         return emit
 

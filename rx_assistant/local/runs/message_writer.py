@@ -42,18 +42,18 @@ class MessageWriter:
 
     def text(self, value: str, citations: tuple[engine.Citation, ...] = ()) -> None:
         """Append to the open text part, or to a new one."""
+        if self._growing == "text" and not citations:
+            sent = self._fragments.add(value)
+            if sent or not value:
+                self._more_text(sent)
+            return
         content = self.message["content"]
-        fresh = self._growing != "text"
-        if fresh:
+        if self._growing != "text":
             self._open_part("text", objects.text_part(""))
             self._more_text = self._journal.text_delta(self.message, len(content) - 1)
         part = content[-1]
         before = self._fragments.length
-        held, value = value, self._fragments.add(value)
-        if not fresh and not citations:
-            if value or not held:
-                self._more_text(value)
-            return
+        value = self._fragments.add(value)
         found = [_annotation(value, before, citation) for citation in citations]
         first = len(part["text"]["annotations"])
         part["text"]["annotations"] += found
