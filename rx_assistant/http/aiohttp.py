@@ -88,6 +88,7 @@ class _Chunks(httpx.AsyncByteStream):
     """
 
     def __init__(self, raw: aiohttp.ClientResponse, stream: Any, request: httpx.Request) -> None:
+        self.read_any = raw.content.readany
         self._raw = raw
         self._stream = stream
         self._request = request
@@ -105,7 +106,7 @@ class _Chunks(httpx.AsyncByteStream):
         return self
 
     async def __anext__(self) -> bytes:
-        chunk = await self._raw.content.readany()
+        chunk = await self.read_any()
         if not chunk:
             raise StopAsyncIteration
         return chunk

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import anyio
 
@@ -26,7 +27,7 @@ _log = logging.getLogger("rx_assistant.http")
 class AsyncResponseBody:
     """An open response of httpx or httpx2, as the body of an event stream."""
 
-    __slots__ = ("_chunks", "_gone", "_next", "_on_release", "_response", "_state", "_waits", "request_id")
+    __slots__ = ("_chunks", "_ends_empty", "_gone", "_next", "_on_release", "_response", "_state", "_waits", "request_id")
 
     def __init__(
         self,
@@ -46,19 +47,33 @@ class AsyncResponseBody:
         self._state = BodyState(response, timeout, started, clock, read=timeout.read, client_closed=client_closed)
         self.request_id = self._state.request_id
         self._on_release = released
-        self._chunks: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]  # of an async client
+        stream: Any = response.stream
+        read = getattr(getattr(stream, "_stream", None), "read_any", None)
+        self._ends_empty = read is not None
+        self._chunks: AsyncIterator[bytes] = aiter(stream if read is None else stream._stream)
         self._waits = waits(self._state.left)
-        self._next = self._waits.around(self._chunks.__anext__)
+        self._next = self._waits.around(read or self._chunks.__anext__)
         self._gone: anyio.Event | None = None
 
     async def read(self) -> bytes:
         """The next bytes, b"" at the end. Raises only errors of this package, and the same again when called again."""
-        state, waits = self._state, self._waits
+        chunks: list[bytes] = []
+        await self.pour(chunks.append)
+        return chunks[0] if chunks else b""
+
+    async def pour(self, take: Callable[[bytes], object]) -> bool:
+        """Read on: give the bytes to `take` as they arrive, until it returns something false; False at the end.
+
+        Raises only errors of this package, the same again when called again, and what `take` raises.
+        """
+        state, waits, following = self._state, self._waits, self._next
         try:
             while state.begin():
                 waits.begin()
                 try:
-                    raw = await self._next()
+                    raw = await following()
+                    if not raw and self._ends_empty:
+                        raw = None
                 except StopAsyncIteration:
                     raw = None
                 except BaseException as cause:
@@ -67,9 +82,9 @@ class AsyncResponseBody:
                         raise
                     raise error from error.__cause__
                 chunk = state.take(raw)
-                if chunk:
-                    return chunk
-            return b""
+                if chunk and not take(chunk):
+                    return True
+            return False
         finally:
             if state.since is not None:
                 state.end()

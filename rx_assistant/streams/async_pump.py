@@ -18,6 +18,7 @@ from rx_assistant.grace import HANDLER_SECONDS, THREAD_SECONDS
 from rx_assistant.hot import ENDED, FOREVER, RELEASED
 from rx_assistant.streams.async_handlers import AsyncHandlers
 from rx_assistant.streams.async_home import Home
+from rx_assistant.streams.body import pour
 from rx_assistant.streams.pump_state import DELIVER, END, READ, WAIT, Close, PumpState, Step
 from rx_assistant.streams.unread import Unread
 
@@ -70,6 +71,7 @@ class AsyncPump:
         self._task: Task | None = None
         self._task_id: int | None = None
         self._task_over = False
+        self._interrupt: BaseException | None = None
         self._reads_on = False  # whether the reading task keeps its turn: no handler and no task of the stream's own
         log.handlers.is_inside = self._handlers.is_inside
 
@@ -258,44 +260,52 @@ class AsyncPump:
         """
         if not self.unread.was_read:
             self.unread.read()
-        log, feed, state = self._log, self._feed, self._state
+        feed, state = self._feed, self._state
         state.turn[0], self._reads_on = state, on and not self._handlers
         try:
-            while True:
-                try:
-                    if feed.leg_over and state.body is not None:
-                        await state.body.finish()
-                        state.next_leg()
-                        return
-                    if state.body is None:
-                        await self._start()
-                    body = state.body
-                    if body is None or log.state >= ENDED:
-                        return
-                    chunk = await body.read()
-                except RxAssistantError as error:
-                    await self._recover(error)
-                    return
-                except Exception as error:  # no error of a transport's: a source that is not what it should be
-                    feed.fail(error)
-                    return
-                except BaseException:
-                    await self._cancelled("the task that was reading the stream was cancelled")
-                    raise
-                if not chunk:
-                    await self._recover(None)
-                    return
-                if feed.take(chunk):
-                    body.saw_event()
-                if not self._reads_on:
-                    return
-                log.drain()
-                if (
-                    log.handlers.error is not None or log.is_behind or not self._reads_on
-                ):  # a subscriber may attach a handler
-                    return
+            if feed.leg_over and state.body is not None:
+                await state.body.finish()
+                state.next_leg()
+                return
+            if state.body is None:
+                await self._start()
+            if state.body is None or self._log.state >= ENDED:
+                return
+            if not await pour(state.body, self._take):
+                await self._recover(None)
+        except RxAssistantError as error:
+            await self._recover(error)
+        except Exception as error:  # no error of a transport's: a source that is not what it should be
+            feed.fail(error)
+        except BaseException:
+            await self._cancelled("the task that was reading the stream was cancelled")
+            raise
         finally:
             self._leave_turn()
+        interrupt, self._interrupt = self._interrupt, None
+        if interrupt is not None:
+            raise interrupt
+
+    def _take(self, chunk: bytes) -> bool:
+        """Put a chunk into the log, and deliver it if the reading task keeps its turn. Whether to read on at once."""
+        try:
+            log, feed = self._log, self._feed
+            body = self._state.body
+            if feed.take(chunk) and body is not None:
+                body.saw_event()
+            if not self._reads_on:
+                return False
+            log.drain()  # a subscriber may attach a handler, or close the stream
+            return (
+                self._reads_on
+                and not feed.leg_over
+                and log.state < ENDED
+                and log.handlers.error is None
+                and not log.is_behind
+            )
+        except BaseException as error:  # of a subscriber's, not of the body's
+            self._interrupt = error
+            return False
 
     async def _recover(self, cause: RxAssistantError | None) -> None:
         steps = self._state.recovery(cause)
