@@ -175,6 +175,22 @@ class SSEDecoder:
             else:
                 self._dispatch(b"event: " + block, emit)
 
+    def single(self, chunk: bytes) -> Frame | None:
+        """The event in a chunk that is one plain event and nothing else. Any other chunk is left for `push`: None.
+
+        Servers that write one event at a time send such chunks.
+        """
+        if self._open or self._guarded or chunk[:7] != b"event: " or chunk[-2:] != b"\n\n":
+            return None
+        end = chunk.find(b"\n", 7)
+        if chunk[end : end + 7] != b"\ndata: " or len(chunk) > self._limit or _CR in chunk:
+            return None
+        data = chunk[end + 7 : -2]
+        if _LF in data:
+            return None
+        self._skipped = b""
+        return chunk[7:end], data
+
     def _read(self, blocks: bytes, events: list[ServerSentEvent]) -> None:
         """Append the events of complete blocks. All are decoded at once: a line end also ends a broken character."""
         if blocks[:7] != b"event: ":

@@ -91,6 +91,25 @@ class HotLog(Generic[T]):
     holders (seats, cursors, handlers and waiters) falls to 0 before the ending.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_holders",
+        "_inbox",
+        "_listeners",
+        "_lock",
+        "_seats",
+        "delivering",
+        "drainer",
+        "emitting",
+        "handlers",
+        "on_idle",
+        "read_out",
+        "shown",
+        "storage",
+        "watch",
+        "wish",
+    )
+
     def __init__(
         self, *, keep: bool = True, max_pending: int = 16 * 2**20, on_idle: Callable[[], None] | None = None
     ) -> None:
@@ -419,7 +438,11 @@ class HotLog(Generic[T]):
                     self._deliver_ending()
                 continue
             if self._seats or self.watch is not None:
-                self._hand_out(at, pair[0](pair[1]))
+                item = pair[0](pair[1])
+                if self.watch is not None:
+                    self.watch(item)
+                self.shown, self.emitting = (at, item), at
+                self._deliver(self._seats, item)
             else:
                 self.shown = (at, NOTHING)
             if at & (BLOCK - 1) == 0 and not storage.keep:
@@ -430,12 +453,6 @@ class HotLog(Generic[T]):
             entry()
         except Exception:
             _logger.exception("an action scheduled on a stream raised")
-
-    def _hand_out(self, at: int, item: T) -> None:
-        if self.watch is not None:
-            self.watch(item)
-        self.shown, self.emitting = (at, item), at
-        self._deliver(self._seats, item)
 
     def _deliver(self, seats: tuple[Subscriber[T], ...], item: T) -> None:
         interrupt: BaseException | None = None

@@ -44,6 +44,27 @@ The identity is None where no event had told it. So is the body, where the run c
 class AsyncPump:
     """The driver of one asynchronous stream, see `hot/root.py`."""
 
+    __slots__ = (
+        "_closed",
+        "_feed",
+        "_handlers",
+        "_home",
+        "_interrupt",
+        "_legs",
+        "_log",
+        "_open",
+        "_opening",
+        "_reads_on",
+        "_resume",
+        "_settled",
+        "_settling",
+        "_state",
+        "_task",
+        "_task_id",
+        "_task_over",
+        "unread",
+    )
+
     def __init__(
         self,
         log: HotLog[Any],
@@ -299,9 +320,8 @@ class AsyncPump:
             return (
                 self._reads_on
                 and not feed.leg_over
-                and log.state < ENDED
-                and log.handlers.error is None
-                and not log.is_behind
+                and log.storage.state < ENDED
+                and log.wish == FOREVER  # else a handler's error waits for its caller
             )
         except BaseException as error:  # of a subscriber's, not of the body's
             self._interrupt = error

@@ -111,7 +111,7 @@ class Feed:
         self._seam: bytes | None = None  # the run event that ended the last response
         self._arrived = arrived
         self.request_id: str | None = None
-        self._recordings: tuple[Recording, ...] = ()
+        self._recordings: tuple[tuple[Recording, int], ...] = ()  # each with the position where its live events begin
         self._appending = threading.Lock()
         self.done = False
         self._snapshot = snapshot
@@ -145,23 +145,27 @@ class Feed:
         return len(kinds)
 
     def _append(self, kinds: list[Kind], payloads: list[bytes]) -> None:
-        with self._appending:
-            if self.log.append(kinds, payloads):
-                for recording in self._recordings:
-                    recording.write(kinds, payloads)
+        start = self.log.length
+        if self.log.append(kinds, payloads) and self._recordings:
+            with self._appending:
+                for recording, since in self._recordings:
+                    if start >= since:
+                        recording.write(kinds, payloads)
         if self._legs is not None:
             self._legs.take(kinds, payloads)
 
     def record(self, recording: Recording) -> None:
         """Write the stored events to `recording`, then each event that arrives, and the ending last."""
         with self._appending:
-            pairs = [self.log.peek(position) for position in range(self.log.base, self.log.length)]
+            with self.log.storage.mutex:  # what is appended later is written by the reader, which waits for this
+                pairs = [self.log.peek(position) for position in range(self.log.base, self.log.length)]
+                ended = self.log.ended
+                if not ended:
+                    self._recordings = (*self._recordings, (recording, self.log.length))
             stored = [pair for pair in pairs if pair is not None]
             recording.write([kind for kind, _ in stored], [payload for _, payload in stored])
-            if self.log.ended:
+            if ended:
                 recording.end(self._last_frame(self.log.failure))
-            else:
-                self._recordings = (*self._recordings, recording)
 
     def _notice(self, kinds: list[Kind], payloads: list[bytes]) -> Callable[[], None] | None:
         """Remember the run. Remove an ending and the events after it; returns the function that ends the log."""
@@ -304,7 +308,7 @@ class Feed:
     def _end_recordings(self, failure: Exception | None) -> None:
         with self._appending:
             recordings, self._recordings = self._recordings, ()
-            for recording in recordings:
+            for recording, _ in recordings:
                 recording.end(self._last_frame(failure))
 
     def _last_frame(self, failure: Exception | None) -> bytes:
