@@ -66,14 +66,19 @@ class AsyncResponseBody:
 
         Raises only errors of this package, the same again when called again, and what `take` raises.
         """
-        state, waits, following = self._state, self._waits, self._next
+        state, following, ends_empty, clock = self._state, self._next, self._ends_empty, self._state.clock
+        steady = False
         try:
-            while state.begin():
-                waits.begin()
+            while True:
+                if not steady or state.is_over:
+                    if not state.begin():
+                        return False
+                    self._waits.begin()
+                    steady = state.is_steady
+                else:
+                    state.since = clock()
                 try:
                     raw = await following()
-                    if not raw and self._ends_empty:
-                        raw = None
                 except StopAsyncIteration:
                     raw = None
                 except BaseException as cause:
@@ -81,10 +86,11 @@ class AsyncResponseBody:
                     if error is None:
                         raise
                     raise error from error.__cause__
-                chunk = state.take(raw)
+                if ends_empty and not raw:
+                    raw = None
+                chunk = raw if raw is not None and steady and not state.closed else state.take(raw)
                 if chunk and not take(chunk):
                     return True
-            return False
         finally:
             if state.since is not None:
                 state.end()
@@ -100,6 +106,11 @@ class AsyncResponseBody:
             return state.broke(cause)
         state.cancelled("the task that read the stream was cancelled")
         return None
+
+    @property
+    def counts_events(self) -> bool:
+        """Whether `saw_event` has an effect."""
+        return self._state.deadlines.counts
 
     def saw_event(self) -> None:
         """The last bytes held an event: the limits on waiting for one start over."""

@@ -46,6 +46,7 @@ class AsyncPump:
 
     __slots__ = (
         "_closed",
+        "_counts_events",
         "_feed",
         "_handlers",
         "_home",
@@ -92,6 +93,7 @@ class AsyncPump:
         self._task: Task | None = None
         self._task_id: int | None = None
         self._task_over = False
+        self._counts_events = True
         self._interrupt: BaseException | None = None
         self._reads_on = False  # whether the reading task keeps its turn: no handler and no task of the stream's own
         log.handlers.is_inside = self._handlers.is_inside
@@ -292,6 +294,7 @@ class AsyncPump:
                 await self._start()
             if state.body is None or self._log.state >= ENDED:
                 return
+            self._counts_events = getattr(state.body, "counts_events", True)
             if not await pour(state.body, self._take):
                 await self._recover(None)
         except RxAssistantError as error:
@@ -311,9 +314,8 @@ class AsyncPump:
         """Put a chunk into the log, and deliver it if the reading task keeps its turn. Whether to read on at once."""
         try:
             log, feed = self._log, self._feed
-            body = self._state.body
-            if feed.take(chunk) and body is not None:
-                body.saw_event()
+            if feed.take(chunk) and self._counts_events and self._state.body is not None:
+                self._state.body.saw_event()
             if not self._reads_on:
                 return False
             log.drain()  # a subscriber may attach a handler, or close the stream
