@@ -62,11 +62,14 @@ T = TypeVar("T")
 
 _logger = logging.getLogger("rx_assistant")
 
+_TAKING = threading.Lock()
+"""Under it the error of a handler is taken, of any log."""
+
 
 class HandlerState:
     """What handlers need from a log: that delivery stops for them, and that a waiting caller gets their error."""
 
-    __slots__ = ("_lock", "error", "gate", "is_inside")
+    __slots__ = ("error", "gate", "is_inside")
 
     def __init__(self) -> None:
         self.gate = FOREVER
@@ -75,11 +78,10 @@ class HandlerState:
         """What a handler raised, until a waiting caller takes it."""
         self.is_inside: Callable[[], bool] | None = None
         """Whether the caller runs inside an async handler."""
-        self._lock = threading.Lock()
 
     def take_error(self) -> Exception | None:
         """Return, once, what a handler raised."""
-        with self._lock:
+        with _TAKING:
             error, self.error = self.error, None
         return error
 
@@ -512,18 +514,18 @@ class HotLog(Generic[T]):
 class _Seat(abc.DisposableBase):
     """Frees a subscriber's seat, once."""
 
-    __slots__ = ("_held", "token")
+    __slots__ = ("_log", "_subscriber", "token")
 
     def __init__(self, log: HotLog[Any], subscriber: Subscriber[Any]) -> None:
         self.token = object()
-        self._held = [(log, subscriber)]
+        self._log: HotLog[Any] | None = log
+        self._subscriber: Subscriber[Any] | None = subscriber
 
     def dispose(self) -> None:
-        try:
-            log, subscriber = self._held.pop()
-        except IndexError:  # once, whichever threads dispose it
-            return
-        log.release(self.token, subscriber)
+        log, subscriber = self._log, self._subscriber
+        if log is not None:  # two threads may both come here: a second release does nothing
+            self._log = self._subscriber = None
+            log.release(self.token, subscriber)
 
 
 def _end(subscriber: Subscriber[Any], error: Exception | None) -> None:

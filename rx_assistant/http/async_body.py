@@ -27,7 +27,17 @@ _log = logging.getLogger("rx_assistant.http")
 class AsyncResponseBody:
     """An open response of httpx or httpx2, as the body of an event stream."""
 
-    __slots__ = ("_chunks", "_ends_empty", "_gone", "_next", "_on_release", "_response", "_state", "_waits", "request_id")
+    __slots__ = (
+        "_chunks",
+        "_ends_empty",
+        "_gone",
+        "_next",
+        "_on_release",
+        "_response",
+        "_state",
+        "_waits",
+        "request_id",
+    )
 
     def __init__(
         self,

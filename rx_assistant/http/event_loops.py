@@ -59,14 +59,14 @@ class AsyncioWaits:
     __slots__ = ("_alarm", "_before", "_interrupted", "_loop", "_task")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, left: Left) -> None:
-        def call_later(seconds: float, action: Callable[[], None]) -> Callable[[], None]:
-            return loop.call_later(seconds, action).cancel
-
-        self._alarm = Alarm(call_later, left, self.interrupt)
+        self._alarm = Alarm(self._call_later, left, self.interrupt)
         self._loop = loop
         self._task: asyncio.Task[Any] | None = None
         self._before = 0
         self._interrupted = False
+
+    def _call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
+        return self._loop.call_later(seconds, action).cancel
 
     def around(self, wait: Next) -> Next:
         """The waits as they are: cancelling the task ends them."""

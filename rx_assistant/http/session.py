@@ -269,7 +269,7 @@ class AsyncSession:
                 started=started,
                 clock=self._clock.monotonic,
                 released=self._clients.end,
-                client_closed=lambda: self.is_closed,
+                client_closed=self._was_closed,
             )
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -291,6 +291,9 @@ class AsyncSession:
         """End all active calls and close the connections, unless the client was passed."""
         if self._owner:
             await self._clients.aclose()
+
+    def _was_closed(self) -> bool:
+        return self._clients.is_closed
 
     async def _drive(self, course: Course) -> Incoming:
         call = _Scoped()
@@ -320,6 +323,8 @@ class AsyncSession:
 
     async def _send(self, step: Send) -> Outcome:
         http = self._clients.current()
+        if step.within is None and step.outgoing.upload is None:
+            return await self._outcome(step, http, None)
         with _opened(step) as file, anyio.move_on_after(step.within):
             return await self._outcome(step, http, file)
         return _late(_SENDING, None)

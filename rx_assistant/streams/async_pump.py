@@ -75,7 +75,7 @@ class AsyncPump:
         snapshot: Callable[[], RunSnapshot],
         legs: Legs | None = None,
     ) -> None:
-        self._home = Home(log.listen)
+        self._home = Home(log)
         self.unread = Unread(log, self._home.call_later)
         self._log = log
         self._feed = feed
@@ -96,7 +96,6 @@ class AsyncPump:
         self._counts_events = True
         self._interrupt: BaseException | None = None
         self._reads_on = False  # whether the reading task keeps its turn: no handler and no task of the stream's own
-        log.handlers.is_inside = self._handlers.is_inside
 
     @property
     def loop(self) -> EventLoop | None:

@@ -112,7 +112,7 @@ class Feed:
         self._arrived = arrived
         self.request_id: str | None = None
         self._recordings: tuple[tuple[Recording, int], ...] = ()  # each with the position where its live events begin
-        self._appending = threading.Lock()
+        self._appending: threading.Lock | None = None  # made with the first recording
         self.done = False
         self._snapshot = snapshot
         self._max_event_bytes = max_event_bytes
@@ -147,7 +147,7 @@ class Feed:
     def _append(self, kinds: list[Kind], payloads: list[bytes]) -> None:
         start = self.log.length
         if self.log.append(kinds, payloads) and self._recordings:
-            with self._appending:
+            with self._own_lock():
                 for recording, since in self._recordings:
                     if start >= since:
                         recording.write(kinds, payloads)
@@ -156,7 +156,7 @@ class Feed:
 
     def record(self, recording: Recording) -> None:
         """Write the stored events to `recording`, then each event that arrives, and the ending last."""
-        with self._appending:
+        with self._own_lock():
             with self.log.storage.mutex:  # what is appended later is written by the reader, which waits for this
                 pairs = [self.log.peek(position) for position in range(self.log.base, self.log.length)]
                 ended = self.log.ended
@@ -306,10 +306,17 @@ class Feed:
         self._end_recordings(self.log.failure)
 
     def _end_recordings(self, failure: Exception | None) -> None:
-        with self._appending:
+        with self.log.storage.mutex:
             recordings, self._recordings = self._recordings, ()
-            for recording, _ in recordings:
-                recording.end(self._last_frame(failure))
+        if recordings:
+            with self._own_lock():
+                for recording, _ in recordings:
+                    recording.end(self._last_frame(failure))
+
+    def _own_lock(self) -> threading.Lock:
+        with self.log.storage.mutex:
+            self._appending = lock = self._appending or threading.Lock()
+        return lock
 
     def _last_frame(self, failure: Exception | None) -> bytes:
         """Return the last bytes of a recording, so that its replay ends like this stream."""
