@@ -130,6 +130,11 @@ class _Chunks(httpx.AsyncByteStream):
             raise StopAsyncIteration
         return chunk
 
+    def is_at_end(self) -> bool:
+        """Whether `read_any()` would give the end at once."""
+        content = self._raw.content
+        return content.at_eof() and content.exception() is None
+
     async def aclose(self) -> None:
         if self._closed is not None:
             self._closed.remove_done_callback(self._lost)

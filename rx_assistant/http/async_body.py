@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -130,11 +131,20 @@ class AsyncResponseBody:
 
     async def finish(self) -> None:
         """The stream has ended: read what is left, within bounds, so that the connection can be used again."""
-        if not self._state.ended:
-            self._state.deadlines.finish_within(FINISH_SECONDS)
+        state = self._state
+        if not state.ended and self._is_at_end():
+            with suppress(RxAssistantError):
+                state.take(None)
+        elif not state.ended:
+            state.deadlines.finish_within(FINISH_SECONDS)
             self._waits.reconsider()
             await self._read_rest(FINISH_BYTES)
         await self.aclose()
+
+    def _is_at_end(self) -> bool:
+        """Whether the end of the body has arrived with its last bytes, so that there is nothing to wait for."""
+        chunks: Any = self._chunks
+        return self._ends_empty and bool(chunks.is_at_end())
 
     async def _read_rest(self, most: int) -> None:
         try:
@@ -169,16 +179,20 @@ class AsyncResponseBody:
         state.released = True
         self._waits.stop()
         try:
-            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-                if not state.ended:
-                    await self._unwind()
+            if state.ended and self._ends_empty:  # aiohttp gives the connection back before it waits for anything
                 await self._response.aclose()
+            else:
+                with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+                    if not state.ended:
+                        await self._unwind()
+                    await self._response.aclose()
         except Exception as error:
             _log.debug("closing a response raised %r", error)
-        if self._on_release is not None:
-            self._on_release(self)
-        if self._gone is not None:
-            self._gone.set()
+        finally:
+            if self._on_release is not None:
+                self._on_release(self)
+            if self._gone is not None:
+                self._gone.set()
 
     async def _unwind(self) -> None:
         """End the transport's generators from within, by a cancelled read: none is left to the garbage collector."""

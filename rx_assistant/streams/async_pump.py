@@ -446,6 +446,8 @@ class AsyncPump:
         """End the stream where delivery stands, from any thread; the loop closes the response right away."""
         self.unread.stop()
         self._closed = True
+        if self._settled and self._log.released and not self._handlers:
+            return  # there is nothing left to close
         self._state.cut()
         self._handlers.set_gate()
         self._log.want(FOREVER)
