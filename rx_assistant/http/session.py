@@ -40,6 +40,7 @@ from rx_assistant.http.clients import (
 )
 from rx_assistant.http.connection import Abandoned, Abort, Connection, Opening
 from rx_assistant.http.content import welcome_json
+from rx_assistant.http.event_loops import span
 from rx_assistant.http.exchange import Clock, Course, FetchKey, Incoming, Outcome, Send, Step, Wait, exchange, least
 from rx_assistant.http.options import NO_OPTIONS, CallOptions
 from rx_assistant.http.redaction import redact, secrets_in
@@ -364,7 +365,7 @@ class _Scoped:
     """A call up to the head of a stream, or to the end of any other reply."""
 
     def __init__(self) -> None:
-        self.scope = anyio.CancelScope()
+        self.scope = span()
 
     async def end(self) -> None:
         self.scope.cancel()

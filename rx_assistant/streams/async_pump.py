@@ -16,6 +16,7 @@ import anyio
 from rx_assistant.errors import RxAssistantError, StreamCancelledError, StreamClosedError
 from rx_assistant.grace import HANDLER_SECONDS, THREAD_SECONDS
 from rx_assistant.hot import ENDED, FOREVER, RELEASED
+from rx_assistant.http.event_loops import Span, span
 from rx_assistant.streams.async_handlers import AsyncHandlers
 from rx_assistant.streams.async_home import Home
 from rx_assistant.streams.body import pour
@@ -85,7 +86,7 @@ class AsyncPump:
         self._legs = legs
         if legs is not None:
             legs.bind(log, changed=self._home.wake, hand_over=self._emit, arrived=feed.arrived)
-        self._opening: anyio.CancelScope | None = None
+        self._opening: Span | None = None
         self._closed = False
         self._settling = False
         self._settled = False
@@ -257,7 +258,8 @@ class AsyncPump:
         self.here()
         body: AsyncBody | None = None
         try:
-            with anyio.CancelScope() as self._opening:  # closing the stream ends the wait for the head
+            self._opening = span()
+            with self._opening:  # closing the stream ends the wait for the head
                 body = await self._open()
         except Exception as error:
             self.unread.stop()
