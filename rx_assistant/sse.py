@@ -12,9 +12,10 @@ Between two calls these invariants hold:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
+
+from msgspec import Struct
 
 from rx_assistant.errors import EventTooLargeError
 
@@ -25,13 +26,13 @@ Frame: TypeAlias = tuple[bytes, bytes]
 
 _BOM = b"\xef\xbb\xbf"
 _LF, _CR = b"\n\r"
+_SHORT = 1024  # bytes of a chunk that may be one event
 _SHOWN = 512  # bytes of what made no event that are kept for an error message
 _RETRY_DIGITS = 18  # `retry` counts milliseconds; int() itself refuses absurd lengths
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSentEvent:
-    """One dispatched event, as text.
+class ServerSentEvent(Struct, frozen=True, gc=False):
+    """One dispatched event, as text. Read-only; `msgspec.structs.replace` makes a changed copy.
 
     `id` is the last event id so far, which an earlier block may have set. `retry` (ms) is from the event's own
     block.
@@ -41,31 +42,6 @@ class ServerSentEvent:
     data: str = ""
     id: str = ""
     retry: int | None = None
-
-
-def _constructor() -> Callable[[str, str, str, int | None], ServerSentEvent]:
-    """Return a constructor that sets the slots directly: half the time of a frozen dataclass's own."""
-    new: Any = object.__new__
-    kind: Any = ServerSentEvent
-    set_event, set_data, set_id, set_retry = (
-        kind.event.__set__,
-        kind.data.__set__,
-        kind.id.__set__,
-        kind.retry.__set__,
-    )
-
-    def construct(event: str, data: str, id: str, retry: int | None) -> ServerSentEvent:
-        made: ServerSentEvent = new(kind)
-        set_event(made, event)
-        set_data(made, data)
-        set_id(made, id)
-        set_retry(made, retry)
-        return made
-
-    return construct
-
-
-_event = _constructor()
 
 
 class SSEDecoder:
@@ -141,11 +117,16 @@ class SSEDecoder:
         """
         events: list[ServerSentEvent] = []
         try:
-            if len(chunk) <= self._limit:
-                self._read(self._complete(chunk), events)
-            else:
+            if self._guarded:
+                chunk = self._unguarded(chunk)
+            frame = self._lone_frame(chunk) if len(chunk) < _SHORT else None
+            if frame is not None:
+                self._collect(events, frame)
+            elif len(chunk) > self._limit:
                 for start in range(0, len(chunk), self._limit):
-                    self._read(self._complete(chunk[start : start + self._limit]), events)
+                    events += self.feed(chunk[start : start + self._limit])
+            else:
+                self._read(self._complete(chunk), events)
         except EventTooLargeError:
             if not events:
                 raise
@@ -158,6 +139,12 @@ class SSEDecoder:
         empty where the block has no `event:` line; data lines are joined by LF. `emit` must not raise and must
         not push. `EventTooLargeError` is raised after all events before the large one have been emitted.
         """
+        if self._guarded:
+            chunk = self._unguarded(chunk)
+        frame = self._lone_frame(chunk) if len(chunk) < _SHORT else None
+        if frame is not None:
+            emit(frame)
+            return
         if len(chunk) > self._limit:
             for start in range(0, len(chunk), self._limit):
                 self.push(chunk[start : start + self._limit], emit)
@@ -175,21 +162,15 @@ class SSEDecoder:
             else:
                 self._dispatch(b"event: " + block, emit)
 
-    def single(self, chunk: bytes) -> Frame | None:
-        """The event in a chunk that is one plain event and nothing else. Any other chunk is left for `push`: None.
-
-        Servers that write one event at a time send such chunks.
-        """
-        if self._open or self._guarded or chunk[:7] != b"event: " or chunk[-2:] != b"\n\n":
+    def _lone_frame(self, chunk: bytes) -> Frame | None:
+        """The frame of a chunk that is exactly one event of two lines, as a server sends it that flushes each event."""
+        if self._open or len(chunk) > self._limit:
             return None
-        end = chunk.find(b"\n", 7)
-        if chunk[end : end + 7] != b"\ndata: " or len(chunk) > self._limit or _CR in chunk:
+        lines = chunk.splitlines()  # lines of bytes end with CRLF, LF or CR, as in the standard
+        if len(lines) != 3 or lines[2] or lines[0][:7] != b"event: " or lines[1][:6] != b"data: ":
             return None
-        data = chunk[end + 7 : -2]
-        if _LF in data:
-            return None
-        self._skipped = b""
-        return chunk[7:end], data
+        self._skipped = b""  # and an LF that follows a last CR is only one more blank line
+        return lines[0][7:], lines[1][6:]
 
     def _read(self, blocks: bytes, events: list[ServerSentEvent]) -> None:
         """Append the events of complete blocks. All are decoded at once: a line end also ends a broken character."""
@@ -202,7 +183,7 @@ class SSEDecoder:
         for at, block in enumerate(blocks[7:].decode("utf-8", "replace").split("\n\nevent: ")):
             name, found, data = block.partition("\ndata: ")
             if found and name and "\n" not in data and "\n" not in name:
-                events.append(_event(name, data, self.last_event_id, None))
+                events.append(ServerSentEvent(name, data, self.last_event_id, None))
             else:
                 raw = raw or blocks[7:].split(b"\n\nevent: ")
                 self._dispatch(b"event: " + raw[at], partial(self._collect, events))
@@ -210,26 +191,28 @@ class SSEDecoder:
     def _collect(self, events: list[ServerSentEvent], frame: Frame) -> None:
         name, data = frame
         text = data.decode("utf-8", "replace")
-        events.append(_event(name.decode("utf-8", "replace") or "message", text, self.last_event_id, self._block_retry))
+        events.append(
+            ServerSentEvent(name.decode("utf-8", "replace") or "message", text, self.last_event_id, self._block_retry)
+        )
 
     def _complete(self, chunk: bytes) -> bytes:
         """The blocks that the chunk completes, with a blank line between them; empty without any. The rest is kept.
 
         The chunk is within the limit, so a block inside it is too.
         """
-        if self._guarded:
-            chunk = self._unguarded(chunk)
         if _CR in chunk:
             last = chunk[-1]
             if last == _CR:
                 self._after_cr = self._guarded = True
-            chunk = b"\n".join(chunk.splitlines())  # lines of bytes end with CRLF, LF or CR, as in the standard
+            chunk = b"\n".join(chunk.splitlines())
             if last in (_CR, _LF):
                 chunk += b"\n"
         if self._open:
             chunk = self._gather(chunk)
         elif chunk[:1] == b"\n":
             chunk = chunk.lstrip(b"\n")
+        if chunk[-2:] == b"\n\n":
+            return chunk[:-2]
         end = chunk.rfind(b"\n\n")
         if end < 0:
             if chunk:

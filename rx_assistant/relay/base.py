@@ -1,37 +1,30 @@
-"""Relay: the log of runs that several processes share, and what producers and followers do with it.
-
-The first half are the operations that each kind of relay has. They are called from any thread, and those of a relay
-over a network wait for the network. The second half is the same for all: publishing, following, commands.
-"""
+"""Relay: what producers and followers do with the log of runs that several processes share. It is the same for all."""
 
 from __future__ import annotations
 
 import threading
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, overload
 
 from reactivex import Observable
 
 from rx_assistant.hot import SyncBlock
-from rx_assistant.relay.entries import Command, Entry, RelayState, checked_key, position_of
+from rx_assistant.relay.entries import checked_key, position_of
 from rx_assistant.relay.following import FollowedAsyncStream, FollowedStream, Follower
+from rx_assistant.relay.log import RelayLog
 from rx_assistant.relay.publishing import Publication, Sender, publishing
 from rx_assistant.relay.tailing import Hubs, Tail
 
 if TYPE_CHECKING:
-    from rx_assistant.relay.publishing import OnCommand, Write
+    from rx_assistant.relay.publishing import OnCommand
     from rx_assistant.relay.takeover import AsyncResumer, Resumer
 
 CatchUp: TypeAlias = Literal["events", "snapshot"]
 """What a late follower gets first: each event, or one compacted state of the run."""
 
-Outcome: TypeAlias = Literal["ok", "fenced", "ended", "behind", "lost"]
-"""What became of a write. `behind`: the relay lacks events before it. `lost`: it has no such run any more."""
 
-
-class Relay(SyncBlock, ABC):
+class Relay(SyncBlock, RelayLog):
     """Runs that are published by one process and followed by any number of processes.
 
     `MemoryRelay` serves one process, `RedisRelay` many. Operators, handlers and loops work on a followed stream as on
@@ -47,102 +40,11 @@ class Relay(SyncBlock, ABC):
     reached.
     """
 
-    is_remote: bool = True
-
-    def __init__(
-        self,
-        *,
-        lease: float,
-        ttl: float,
-        max_entries: int,
-        flush_interval: float,
-        max_batch_bytes: int,
-        max_event_bytes: int,
-        max_pending: int,
-    ) -> None:
-        for name, value in (("lease", lease), ("ttl", ttl)):
-            if not value > 0:
-                raise ValueError(f"{name} must be a number of seconds above 0, got {value!r}")
-        if not flush_interval >= 0:
-            raise ValueError(f"flush_interval must be a number of seconds, 0 or more, got {flush_interval!r}")
-        for name, size in (("max_entries", max_entries), ("max_batch_bytes", max_batch_bytes)):
-            if not size >= 1:
-                raise ValueError(f"{name} must be at least 1, got {size!r}")
-        self.lease = lease
-        self.ttl = ttl
-        self.max_entries = max_entries
-        self.flush_interval = flush_interval
-        self.max_batch_bytes = max_batch_bytes
-        self.max_event_bytes = max_event_bytes
-        self.max_pending = max_pending
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
         self._sender = Sender(self)
         self._hubs = Hubs(self)
         self._closed = threading.Event()
-
-    # -- what each relay does in its own way ---------------------------------------------------------------------
-
-    @abstractmethod
-    def claim(self, key: str, *, taking: int | None = None, base: int | None = None) -> RelayState | None:
-        """Begin a generation as the only producer of a run; None if the claim is refused.
-
-        Without `taking`, the run is new, it is paused, or its producer is dead. With `taking`, its producer of that
-        generation is dead. With `base`, the relay may have lost the run; then its next event has that number.
-        """
-
-    @abstractmethod
-    def append(self, key: str, generation: int, start: int, frames: Sequence[bytes]) -> Outcome:
-        """Write the frames of events `start`, `start + 1`, … as one entry. Writing the same again changes nothing."""
-
-    @abstractmethod
-    def seal(self, key: str, generation: int, start: int, frame: bytes) -> Outcome:
-        """End the run: first its status is written, then `frame`, which is `done` or an `error`."""
-
-    @abstractmethod
-    def release(self, key: str, generation: int, status: Literal["paused", "interrupted"], reason: str = "") -> Outcome:
-        """Stop to be the producer of a run that has not ended."""
-
-    @abstractmethod
-    def beat(self, key: str, generation: int) -> Outcome:
-        """Give a sign of life, and keep the run for another `ttl` seconds."""
-
-    @abstractmethod
-    def state(self, key: str) -> RelayState | None:
-        """How far the run is; None if the relay does not know it."""
-
-    @abstractmethod
-    def read(self, key: str, position: int, limit: int) -> list[Entry]:
-        """The first entries with events from number `position` on. The first may begin before it, or after a gap."""
-
-    @abstractmethod
-    def send(self, key: str, command: Command) -> None:
-        """Ask the producer of a run to do something, such as `Command("cancel")`."""
-
-    @abstractmethod
-    def accept(self, key: str, number: object) -> bool:
-        """Take a command away, to carry it out; False if it was taken before."""
-
-    @abstractmethod
-    def store_snapshot(self, key: str, generation: int, position: int, frames: bytes) -> Outcome:
-        """Keep frames that give the run's state before event number `position`, for followers that come late."""
-
-    @abstractmethod
-    def stored_snapshot(self, key: str) -> tuple[int, bytes]:
-        """The newest position and frames that were stored; (0, b"") without any."""
-
-    @abstractmethod
-    def listen(self, key: str, position: int | None, take: Callable[[list[Any]], None]) -> Callable[[], None]:
-        """Call `take` with each new entry of a run from `position` on; without one, with its commands.
-
-        A command comes as a pair: what `accept` wants, and the command.
-
-        Returns the function that stops it.
-        """
-
-    def write(self, writes: Sequence[Write]) -> list[Outcome | Exception]:
-        """Do several writes, of different runs. A relay over a network does them in one round trip."""
-        return [write.do(self) for write in writes]
-
-    # -- what is the same for all --------------------------------------------------------------------------------
 
     @overload
     def publish(
@@ -187,7 +89,7 @@ class Relay(SyncBlock, ABC):
             StreamInterruptedError: the producer has died, and no other process has taken over.
             CursorExpiredError: the relay has dropped the events after the cursor.
         """
-        return FollowedStream(Follower(self, key, position_of(after), catch_up, resumer, patience), policies)
+        return FollowedStream(self._follower(key, after, catch_up, resumer, patience), policies)
 
     def follow_async(
         self,
@@ -200,7 +102,18 @@ class Relay(SyncBlock, ABC):
         **policies: Any,
     ) -> FollowedAsyncStream:
         """The same for asyncio and trio."""
-        return FollowedAsyncStream(Follower(self, key, position_of(after), catch_up, resumer, patience), policies)
+        return FollowedAsyncStream(self._follower(key, after, catch_up, resumer, patience), policies)
+
+    def _follower(
+        self,
+        key: str,
+        after: str | None,
+        catch_up: CatchUp,
+        resumer: Resumer | AsyncResumer | None,
+        patience: float | None,
+    ) -> Follower:
+        tail = Tail(self, self._hubs, key, position_of(after), patience, takes=resumer is not None)
+        return Follower(self, self._sender, tail, catch_up, resumer)
 
     def tail(self, key: str, after: str | None = None, *, patience: float | None = None) -> Tail:
         """The entries of a run from the place `after` a cursor, as they are written: for a `for` or `async for` loop.

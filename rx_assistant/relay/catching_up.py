@@ -11,12 +11,12 @@ from rx_assistant.snapshots import Compactor
 from rx_assistant.sse import Frame, SSEDecoder
 
 if TYPE_CHECKING:
-    from rx_assistant.relay.base import Relay
+    from rx_assistant.relay.log import RelayLog
 
 _PAGE = 128  # entries that are read at a time
 
 
-def caught_up(relay: Relay, key: str, end: int | None = None) -> tuple[list[StreamEvent], int]:
+def caught_up(relay: RelayLog, key: str, end: int | None = None) -> tuple[list[StreamEvent], int]:
     """The compacted events of what the relay has of a run, up to event number `end`; and the number of the next event.
 
     Raises:

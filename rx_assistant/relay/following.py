@@ -12,12 +12,13 @@ import anyio.to_thread
 from rx_assistant.events import frame
 from rx_assistant.relay.catching_up import caught_up
 from rx_assistant.relay.entries import Command, cursor_at
-from rx_assistant.relay.tailing import Tail
 from rx_assistant.relay.takeover import is_async, take, take_async
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream
 
 if TYPE_CHECKING:
-    from rx_assistant.relay.base import Relay
+    from rx_assistant.relay.log import RelayLog
+    from rx_assistant.relay.publishing import Sender
+    from rx_assistant.relay.tailing import Tail
     from rx_assistant.relay.takeover import AsyncResumer, Resumer
     from rx_assistant.types import Run
 
@@ -29,22 +30,22 @@ class Follower:
 
     def __init__(
         self,
-        relay: Relay,
-        key: str,
-        position: int,
+        relay: RelayLog,
+        sender: Sender,
+        tail: Tail,
         catch_up: Literal["events", "snapshot"],
         resumer: Resumer | AsyncResumer | None,
-        patience: float | None,
     ) -> None:
         if catch_up not in ("events", "snapshot"):
             raise ValueError(f"catch_up must be 'events' or 'snapshot', got {catch_up!r}")
         self.relay = relay
-        self.key = key
+        self.key = tail.key
+        self.tail = tail
+        self._sender = sender
         self._resumer = resumer
-        self._compacts = catch_up == "snapshot" and position == 0
-        self._start = position
+        self._compacts = catch_up == "snapshot" and tail.position == 0
+        self._start = tail.position
         self._lead = 0  # the events of the compacted state
-        self.tail = Tail(relay, relay._hubs, key, position, patience, takes=resumer is not None)
 
     def cursor_after(self, events: int) -> str | None:
         """The cursor after so many events of the stream; None inside the compacted state."""
@@ -72,7 +73,7 @@ class Follower:
         if self._resumer is None:
             return None
         how: Callable[..., Any] = take_async if is_async(self._resumer) else take
-        return partial(how, self.relay, self.relay._sender, self.key, cast("Any", self._resumer))
+        return partial(how, self.relay, self._sender, self.key, cast("Any", self._resumer))
 
     @property
     def is_async(self) -> bool:

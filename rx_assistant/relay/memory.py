@@ -12,8 +12,8 @@ from rx_assistant.relay.base import Relay
 from rx_assistant.relay.entries import Command, Entry, RelayState
 
 if TYPE_CHECKING:
-    from rx_assistant.relay.base import Outcome
     from rx_assistant.relay.entries import Status
+    from rx_assistant.relay.log import Outcome
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from reactivex import Observable, abc
 
@@ -39,10 +39,11 @@ from rx_assistant.hot import Hooks, Scope, Sink, Sleepers, operator, start_threa
 from rx_assistant.lifecycle import MESSAGE, RUN, STEP
 from rx_assistant.relay.catching_up import caught_up
 from rx_assistant.relay.entries import Command
+from rx_assistant.relay.log import Write
 
 if TYPE_CHECKING:
-    from rx_assistant.relay.base import Outcome, Relay
     from rx_assistant.relay.entries import RelayState
+    from rx_assistant.relay.log import Outcome, RelayLog
 
 OnCommand: TypeAlias = Callable[[Command], object]
 """Is called with each command of a follower, on a thread of its own."""
@@ -57,21 +58,6 @@ _URGENT: Final = frozenset(
     for stop in stops
     if (name := f"thread.{prefix}.{stop}") in BY_NAME
 )
-
-
-class Write(NamedTuple):
-    """One call of an operation of the relay."""
-
-    operation: Literal["append", "seal", "release", "beat"]
-    arguments: tuple[Any, ...]
-
-    def do(self, relay: Relay) -> Outcome | Exception:
-        """Make the call; an exception is returned."""
-        try:
-            outcome: Outcome = getattr(relay, self.operation)(*self.arguments)
-        except RelayError as error:
-            return error
-        return outcome
 
 
 class Publication:
@@ -359,7 +345,7 @@ class Publication:
 class Sender:
     """The thread that writes for all publications of a relay, and gives their signs of life. It ends with the last."""
 
-    def __init__(self, relay: Relay) -> None:
+    def __init__(self, relay: RelayLog) -> None:
         self.relay = relay
         self._active: dict[Publication, None] = {}
         self._dirty: dict[Publication, None] = {}

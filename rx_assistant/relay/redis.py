@@ -31,8 +31,7 @@ except ImportError as error:
     raise ImportError("RedisRelay needs the extra: pip install 'rx_assistant[redis]'") from error
 
 if TYPE_CHECKING:
-    from rx_assistant.relay.base import Outcome
-    from rx_assistant.relay.publishing import Write
+    from rx_assistant.relay.log import Outcome, Write
 
 _log = logging.getLogger("rx_assistant")
 _LAST: Final = str(2**64 - 1)  # the greatest second half of an entry's id
@@ -40,6 +39,7 @@ _GAP: Final = 0.0001  # seconds for each run that is followed, from one read to 
 _BLOCK: Final = 2.0  # seconds that one read waits for news at most
 _SOCKET_SECONDS: Final = 5.0
 _COMMANDS_KEPT: Final = 1000
+_CLOSED_DURING_A_CALL: Final = (ValueError, AttributeError)  # of redis-py, when its connection is closed
 
 
 class RedisRelay(Relay):
@@ -136,6 +136,10 @@ class RedisRelay(Relay):
             raise _refused(error, key) from error
         except (redis.RedisError, OSError) as error:
             raise RelayConnectionError(f"the relay cannot be reached: {error}", key) from error
+        except _CLOSED_DURING_A_CALL as error:
+            if not self.is_shut:
+                raise
+            raise RelayConnectionError("the relay was closed", key) from error
 
     def _shard(self, key: str) -> int:
         return zlib.crc32(key.encode()) % self._shards
@@ -353,7 +357,7 @@ class _Reader:
                 pause = 0.0
             except (redis.RedisError, OSError, RelayConnectionError):
                 pause = min(max(2 * pause, 0.05), 1.0)
-            except (ValueError, AttributeError):  # what redis-py raises when its connection is closed during a read
+            except _CLOSED_DURING_A_CALL:
                 if not self._relay.is_shut:
                     raise
             gap = _GAP * self._relay.watched - (time.monotonic() - begun)

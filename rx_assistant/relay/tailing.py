@@ -34,8 +34,8 @@ from rx_assistant.relay.entries import Entry, checked_key, cursor_at
 from rx_assistant.schedulers import LoopWaker, current_event_loop
 
 if TYPE_CHECKING:
-    from rx_assistant.relay.base import Relay
     from rx_assistant.relay.entries import RelayState
+    from rx_assistant.relay.log import RelayLog
     from rx_assistant.schedulers import EventLoop
 
 Step: TypeAlias = Literal["wait", "load", "check", "take"]
@@ -52,7 +52,7 @@ _ATTEMPTS: Final = 3  # takeovers that one follower tries
 class Hubs:
     """The hubs of a relay, by key."""
 
-    def __init__(self, relay: Relay) -> None:
+    def __init__(self, relay: RelayLog) -> None:
         self._relay = relay
         self._hubs: dict[str, Hub] = {}
         self._lock = threading.Lock()
@@ -89,7 +89,7 @@ class Hubs:
 class Hub:
     """What the tails of one run in one process share."""
 
-    def __init__(self, relay: Relay, key: str, latest: int) -> None:
+    def __init__(self, relay: RelayLog, key: str, latest: int) -> None:
         self.latest = latest  # the number of events that are known to be in the log
         self.tails: dict[Tail, None] = {}
         self._relay = relay
@@ -126,7 +126,7 @@ class Tail:
     """
 
     def __init__(
-        self, relay: Relay, hubs: Hubs, key: str, position: int, patience: float | None = None, takes: bool = False
+        self, relay: RelayLog, hubs: Hubs, key: str, position: int, patience: float | None = None, takes: bool = False
     ) -> None:
         self.key = checked_key(key)
         self.position = position  # the number of the next event to give

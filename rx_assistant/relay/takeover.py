@@ -20,8 +20,8 @@ from rx_assistant.snapshots import RunSnapshot, fold
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream
 
 if TYPE_CHECKING:
-    from rx_assistant.relay.base import Relay
     from rx_assistant.relay.entries import RelayState
+    from rx_assistant.relay.log import RelayLog
     from rx_assistant.relay.publishing import Sender
     from rx_assistant.streams import AsyncBody, Body
     from rx_assistant.types import Run
@@ -48,7 +48,7 @@ def is_async(resumer: Resumer | AsyncResumer) -> bool:
     return inspect.iscoroutinefunction(resumer.missing_events)
 
 
-def take(relay: Relay, sender: Sender, key: str, resumer: Resumer, generation: int) -> bool:
+def take(relay: RelayLog, sender: Sender, key: str, resumer: Resumer, generation: int) -> bool:
     """Take over after the producer of that generation, on a thread of its own; False if another follower does."""
     state = relay.claim(key, taking=generation)
     if state is None:
@@ -66,7 +66,7 @@ def take(relay: Relay, sender: Sender, key: str, resumer: Resumer, generation: i
     return True
 
 
-async def take_async(relay: Relay, sender: Sender, key: str, resumer: AsyncResumer, generation: int) -> bool:
+async def take_async(relay: RelayLog, sender: Sender, key: str, resumer: AsyncResumer, generation: int) -> bool:
     """The same in a task of the event loop."""
     claim: Callable[[], RelayState | None] = partial(relay.claim, key, taking=generation)
     state = await anyio.to_thread.run_sync(claim) if relay.is_remote else claim()
@@ -86,7 +86,7 @@ async def take_async(relay: Relay, sender: Sender, key: str, resumer: AsyncResum
     return True
 
 
-def _arrived(relay: Relay, key: str, count: int, publication: Publication) -> tuple[RunSnapshot, Run]:
+def _arrived(relay: RelayLog, key: str, count: int, publication: Publication) -> tuple[RunSnapshot, Run]:
     """The state that the log shows, and its run."""
     events, _ = caught_up(relay, key, count)
     snapshot = reduce(fold, events, RunSnapshot())

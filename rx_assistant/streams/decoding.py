@@ -92,12 +92,6 @@ class AssistantsDecoding(FrameDecoding):
         self._warned = False
 
     def push(self, chunk: bytes) -> Decoded:
-        single = self._decoder.single(chunk)
-        if single is not None:
-            kind = _known(single[0])
-            if kind is not None:
-                return [kind], [single[1]], None
-            return *self._classified([single]), None
         frames, overflow = self.frames(chunk)
         return *self._classified(frames), overflow
 
@@ -117,6 +111,11 @@ class AssistantsDecoding(FrameDecoding):
 
     def _classified(self, frames: list[Frame]) -> tuple[list[Kind], list[bytes]]:
         """What `classify` makes of each frame; without a call for each where all names are known."""
+        if len(frames) == 1:
+            name, payload = frames[0]
+            kind = _known(name)
+            if kind is not None and b"\n" not in payload:
+                return [kind], [payload]
         known = [_known(name) for name, _ in frames]
         payloads = [payload for _, payload in frames]
         if None not in known and b"\n" not in b"".join(payloads):

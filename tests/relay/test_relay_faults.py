@@ -16,7 +16,7 @@ from relay_runs import GUARD, Finished, folded, until
 from relay_servers import RedisServer, installed
 
 import rx_assistant as rx
-from rx_assistant.errors import CursorExpiredError, RelayFencedError
+from rx_assistant.errors import CursorExpiredError, RelayConnectionError, RelayFencedError
 from rx_assistant.events import BY_NAME, StreamEvent, ThreadMessageDelta, frame
 from rx_assistant.relay import RedisRelay
 
@@ -228,3 +228,22 @@ def test_a_run_is_forgotten_after_its_time(tmp_path: Path, run: Finished) -> Non
             assert publication.wait(GUARD)
         wait = lambda: not client.keys("rx:*:k:*")  # noqa: E731
         until(wait)
+
+
+def test_a_relay_that_is_closed_under_its_calls_says_so(tmp_path: Path) -> None:
+    """redis-py raises AttributeError or ValueError for a connection that is closed between sending and reading."""
+
+    def calls(relay: RedisRelay) -> Exception:
+        while True:
+            try:
+                relay.state("k")
+            except Exception as error:
+                return error
+
+    with RedisServer(tmp_path) as server, ThreadPoolExecutor(4) as pool:
+        for _ in range(30):
+            relay = RedisRelay(server.url)
+            relay.state("k")
+            jobs = [pool.submit(calls, relay) for _ in range(4)]
+            relay.close()
+            assert {type(job.result(GUARD)) for job in jobs} == {RelayConnectionError}

@@ -147,6 +147,21 @@ def test_pushed_bytes_are_the_fed_text(chunks: list[bytes]) -> None:
     assert pushed == [(event.event, event.data) for event in decode(*chunks)]
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
+def test_a_chunk_that_is_one_event_ends_what_came_before_it(end: bytes) -> None:
+    """Most servers send each event in a chunk of its own."""
+    event = b"event: a" + end + b"data: 1" + end + end
+    decoder = SSEDecoder()
+    assert decoder.feed(event) == [ServerSentEvent("a", "1")]
+    assert decoder.feed(b"data: 0" + end) == []
+    assert decoder.feed(event) == [ServerSentEvent("a", "0\n1")], "the chunk ends an open block"
+    assert decoder.feed(b"<html>" + end + end) == []
+    assert decoder.unread == b"<html>"
+    assert decoder.feed(event) == [ServerSentEvent("a", "1")]
+    assert decoder.unread == b""
+    assert decoder.feed(b"\n" + event) == [ServerSentEvent("a", "1")], "an LF after a CR is half a line end"
+
+
 def test_an_unnamed_event_is_pushed_without_a_name() -> None:
     pushed: list[tuple[bytes, bytes]] = []
     SSEDecoder().push(b"data: a\ndata: b\n\n", pushed.append)
