@@ -286,25 +286,28 @@ class AsyncPump:
             self.unread.read()
         feed, state = self._feed, self._state
         state.turn[0], self._reads_on = state, on and not self._handlers
+        is_at_end = False
         try:
-            if feed.leg_over and state.body is not None:
-                await state.body.finish()
-                state.next_leg()
-                return
-            if state.body is None:
-                await self._start()
-            if state.body is None or self._log.state >= ENDED:
-                return
-            self._counts_events = getattr(state.body, "counts_events", True)
-            if not await pour(state.body, self._take):
+            try:
+                if feed.leg_over and state.body is not None:
+                    await state.body.finish()
+                    state.next_leg()
+                    return
+                if state.body is None:
+                    await self._start()
+                if state.body is None or self._log.state >= ENDED:
+                    return
+                self._counts_events = getattr(state.body, "counts_events", True)
+                is_at_end = not await pour(state.body, self._take)
+            except RxAssistantError as error:
+                await self._recover(error)
+            except Exception as error:  # no error of a transport's: a source that is not what it should be
+                feed.fail(error)
+            except BaseException:
+                await self._cancelled("the task that was reading the stream was cancelled")
+                raise
+            if is_at_end:
                 await self._recover(None)
-        except RxAssistantError as error:
-            await self._recover(error)
-        except Exception as error:  # no error of a transport's: a source that is not what it should be
-            feed.fail(error)
-        except BaseException:
-            await self._cancelled("the task that was reading the stream was cancelled")
-            raise
         finally:
             self._leave_turn()
         interrupt, self._interrupt = self._interrupt, None
