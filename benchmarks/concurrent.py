@@ -5,7 +5,8 @@ follows, to the end of the last stream. The garbage collector is on, and begins 
 holds the time at which the server wrote it, on the machine's monotonic clock, which the reader reads again. The reader
 is kept on one core, the server on another; other programs on the reader's core make every contestant late, and let
 several events arrive in one read. So look at the bare sockets first. The rows go from the bare transports to our
-streams over them. All streams end within the last 50 ms, and what ending them costs counts.
+streams over them. All streams end within the last 50 ms, and what ending them costs counts. The last rows say how many
+streams one core carries: twice as many are tried each time, then numbers between, three seconds each.
 """
 
 from __future__ import annotations
@@ -26,13 +27,16 @@ from httpx_aiohttp import AiohttpTransport
 
 from benchmarks._measure import Row, quantile
 from benchmarks._processes import one_core, server
-from rx_assistant import AsyncAssistantClient, aiohttp_client, operators as ax
+from rx_assistant import AsyncAssistantClient, Timeout, aiohttp_client, operators as ax
+from rx_assistant.errors import RxAssistantError
 
 STREAMS = 1_000
 RATE = 20  # events per second and stream
 SECONDS = 5
 EVENTS = RATE * SECONDS
-STEPS = (125, 250, 500, 750, 1_000, 1_500, 2_000, 3_000, 4_000)  # how many streams are tried for what one core carries
+FEWEST, MOST = 125, 4_000  # how many streams are tried for what one core carries
+HALVINGS = 2  # further tries between the last number that was carried and the first that was not
+TRIAL = 3  # seconds of each try
 BEARABLE = 0.05  # seconds of lateness at p99 that one core may show
 
 
@@ -41,6 +45,7 @@ class Course:
     """What one contestant measured."""
 
     streams: int = STREAMS
+    events: int = EVENTS  # of each stream
     late: list[float] = field(default_factory=list)  # seconds from the server's write to the reader, per event
     opened: int = 0
     begun: float = 0.0
@@ -51,12 +56,12 @@ class Course:
     @property
     def path(self) -> str:
         """The thread's id, which tells the server what to write."""
-        return f"t-{EVENTS}-1-{RATE}-{self.streams}"
+        return f"t-{self.events}-1-{RATE}-{self.streams}"
 
     @property
     def is_borne(self) -> bool:
         """Whether each event arrived, and nearly all of them soon."""
-        return len(self.late) == self.streams * EVENTS and quantile(self.late, 0.99) <= BEARABLE
+        return len(self.late) == self.streams * self.events and quantile(self.late, 0.99) <= BEARABLE
 
     def is_open(self) -> None:
         """One more stream is open."""
@@ -81,10 +86,10 @@ class Course:
 Contestant: TypeAlias = Callable[[int, Course], Coroutine[None, None, None]]
 
 
-def run(contestant: Contestant, port: int, streams: int = STREAMS) -> Course:
+def run(contestant: Contestant, port: int, streams: int = STREAMS, events: int = EVENTS) -> Course:
     """Let one contestant run."""
     gc.collect()
-    course = Course(streams, begun=time.monotonic())
+    course = Course(streams, events, begun=time.monotonic())
     asyncio.run(contestant(port, course))
     course.over()
     return course
@@ -166,7 +171,10 @@ def ours(make: Callable[[], httpx.AsyncClient | None]) -> Contestant:
             late.append(time.monotonic() - float(text))
 
         base_url = f"http://127.0.0.1:{port}/v1"
-        async with AsyncAssistantClient(base_url=base_url, api_key="none", http_client=make()) as client:
+        limits = Timeout(connect=60)  # a loaded machine takes long to accept a thousand connections at once
+        async with AsyncAssistantClient(
+            base_url=base_url, api_key="none", http_client=make(), timeout=limits
+        ) as client:
 
             async def read() -> None:
                 async with client.threads.runs.stream(thread_id=course.path, assistant_id="a") as stream:
@@ -193,6 +201,7 @@ def httpx_over_aiohttp() -> httpx.AsyncClient:
 
 
 OVER_AIOHTTP, OURS_OVER_AIOHTTP = "httpx over aiohttp", "our async face, aiohttp_client()"
+OURS_OVER_HTTPX = "our async face, own client (httpx)"
 
 
 async def official_sdk(port: int, course: Course) -> None:
@@ -215,7 +224,7 @@ CONTESTANTS: dict[str, tuple[Callable[[], Contestant], float | None]] = {
     "bare aiohttp": (lambda: bare_aiohttp, None),
     OVER_AIOHTTP: (lambda: over_httpx(httpx_over_aiohttp), None),
     "plain httpx": (lambda: over_httpx(plain_httpx), None),
-    "our async face, own client (httpx)": (lambda: ours(lambda: None), None),
+    OURS_OVER_HTTPX: (lambda: ours(lambda: None), None),
     OURS_OVER_AIOHTTP: (lambda: ours(aiohttp_client), 0.005),
 }
 """Each with the target for its p99, in seconds."""
@@ -223,6 +232,7 @@ CONTESTANTS: dict[str, tuple[Callable[[], Contestant], float | None]] = {
 CARRIERS: dict[str, Contestant] = {
     "the official SDK": official_sdk,
     "plain httpx, its raw bytes": over_httpx(plain_httpx),
+    OURS_OVER_HTTPX: ours(lambda: None),
     OURS_OVER_AIOHTTP: ours(aiohttp_client),
 }
 
@@ -252,13 +262,24 @@ def rows() -> list[Row]:
 
 
 def capacity(contestant: Contestant, port: int) -> int:
-    """The largest of the tried numbers of streams that the contestant carries; 0 if it carries none of them."""
-    carried = 0
-    for streams in STEPS:
-        if not run(contestant, port, streams).is_borne:
-            return carried
-        carried = streams
+    """The largest number of streams that was tried and carried; 0 if the core carried none."""
+    carried, refused = 0, FEWEST
+    while refused <= MOST and _carries(contestant, port, refused):
+        carried, refused = refused, 2 * refused
+    for _ in range(HALVINGS if refused <= MOST else 0):
+        between = (carried + refused) // 2
+        if _carries(contestant, port, between):
+            carried = between
+        else:
+            refused = between
     return carried
+
+
+def _carries(contestant: Contestant, port: int, streams: int) -> bool:
+    try:
+        return run(contestant, port, streams, RATE * TRIAL).is_borne
+    except (OSError, httpx.HTTPError, httpx2.HTTPError, openai.OpenAIError, RxAssistantError):
+        return False
 
 
 def _row(name: str, course: Course, floor: Course, target: float | None) -> Row:

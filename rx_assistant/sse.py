@@ -119,7 +119,7 @@ class SSEDecoder:
         try:
             if self._guarded:
                 chunk = self._unguarded(chunk)
-            frame = self._lone_frame(chunk) if len(chunk) < _SHORT else None
+            frame = self.lone(chunk)
             if frame is not None:
                 self._collect(events, frame)
             elif len(chunk) > self._limit:
@@ -141,7 +141,7 @@ class SSEDecoder:
         """
         if self._guarded:
             chunk = self._unguarded(chunk)
-        frame = self._lone_frame(chunk) if len(chunk) < _SHORT else None
+        frame = self.lone(chunk)
         if frame is not None:
             emit(frame)
             return
@@ -162,9 +162,12 @@ class SSEDecoder:
             else:
                 self._dispatch(b"event: " + block, emit)
 
-    def _lone_frame(self, chunk: bytes) -> Frame | None:
-        """The frame of a chunk that is exactly one event of two lines, as a server sends it that flushes each event."""
-        if self._open or len(chunk) > self._limit:
+    def lone(self, chunk: bytes) -> Frame | None:
+        """The frame of a chunk that is exactly one event of two lines, as a server sends it that flushes each event.
+
+        Any other chunk is left for `push`: None.
+        """
+        if len(chunk) >= _SHORT or self._open or self._guarded or len(chunk) > self._limit:
             return None
         lines = chunk.splitlines()  # lines of bytes end with CRLF, LF or CR, as in the standard
         if len(lines) != 3 or lines[2] or lines[0][:7] != b"event: " or lines[1][:6] != b"data: ":

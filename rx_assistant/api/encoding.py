@@ -18,7 +18,7 @@ def encode_json(body: Mapping[str, object]) -> bytes:
         TypeError: a value that cannot be JSON.
     """
     try:
-        text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+        text = _encode(body)
     except (ValueError, RecursionError) as cause:
         raise InvalidArgumentError(f"the body of a request must be JSON: {cause}") from cause
     return text.encode("utf-8", "backslashreplace")
@@ -34,3 +34,6 @@ def _plain(value: object) -> object:
         return list(value)
     hint = ": await it first" if hasattr(value, "__await__") else ""
     raise TypeError(f"the body of a request must hold JSON values, got {value!r:.80}{hint}")
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain).encode

@@ -189,7 +189,6 @@ class Resuming:
         self._given = options
         self.request = request.streamed()
         self.options = _with_key(options)
-        self._asking = replace(options, extra_body={})
         self._default = default
         self._identity = identity
         self._thread_id = thread_id
@@ -219,7 +218,7 @@ class Resuming:
             run = identity or self._seek(snapshot)
             if run is not None:
                 left = self._left()
-                requests = RunRequests(run, self._asking, Countdown(left, self._default))
+                requests = RunRequests(run, self.asking, Countdown(left, self._default))
                 fetch = SyncFetch(session, requests, abort=Abort())
                 encoder = RunEventEncoder(snapshot, self._answered)
                 return PolledBody(fetch, encoder, PollSettings(deadline=left), self._late)
@@ -235,7 +234,7 @@ class Resuming:
         async def resume(identity: RunIdentity | None, snapshot: RunSnapshot) -> Any:
             run = identity or self._seek(snapshot)
             if run is not None:
-                requests = RunRequests(run, self._asking, Countdown(None, self._default))
+                requests = RunRequests(run, self.asking, Countdown(None, self._default))
                 encoder = RunEventEncoder(snapshot, self._answered)
                 settings = PollSettings(deadline=self._left())
                 return AsyncPolledBody(AsyncFetch(session, requests), encoder, settings, self._late)
@@ -277,7 +276,7 @@ class Resuming:
     @property
     def asking(self) -> CallOptions:
         """The options of GET requests."""
-        return self._asking
+        return replace(self._given, extra_body={})
 
     def _left(self) -> float | None:
         """Seconds left of `timeout.total`, which counts from the first request; None without a limit."""

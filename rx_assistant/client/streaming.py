@@ -74,7 +74,11 @@ class Leg:
         self._course = course
         self._identity = identity
         self._resuming = Resuming(request, options, session.settings.timeout, identity, thread_id)
-        self.resume = self._resuming.with_session(session)
+
+    @property
+    def resume(self) -> Callable[[RunIdentity | None, RunSnapshot], Any]:
+        """Opens a body that goes on where this response broke."""
+        return self._resuming.with_session(self._session)
 
     def open(self, abort: Abort, *, polls: bool) -> Any:
         """Send the request. `polls`: if outputs arrived although the reply was lost, poll the run."""
@@ -106,7 +110,11 @@ class AsyncLeg:
         self._course = course
         self._identity = identity
         self._resuming = Resuming(request, options, session.settings.timeout, identity, thread_id)
-        self.resume = self._resuming.with_async_session(session)
+
+    @property
+    def resume(self) -> Callable[[RunIdentity | None, RunSnapshot], Awaitable[Any]]:
+        """Opens a body that goes on where this response broke."""
+        return self._resuming.with_async_session(self._session)
 
     async def open(self, *, polls: bool) -> Any:
         """Send the request. `polls`: if outputs arrived although the reply was lost, poll the run."""

@@ -37,7 +37,7 @@ class StreamScheduler(PeriodicScheduler):
     def __init__(self, hand_over: Callable[[Callable[[], None]], None], call_later: CallLater) -> None:
         self._hand_over = hand_over
         self._call_later = call_later
-        self._epoch = datetime.now(UTC) - timedelta(seconds=time.monotonic())
+        self._epoch: datetime | None = None
 
     @property
     def owner(self) -> object:
@@ -46,7 +46,9 @@ class StreamScheduler(PeriodicScheduler):
 
     @property
     def now(self) -> datetime:
-        """The time of day at the start plus monotonic time, so that setting the wall clock has no effect."""
+        """The time of day at its first use plus monotonic time, so that setting the wall clock has no effect."""
+        if self._epoch is None:
+            self._epoch = datetime.now(UTC) - timedelta(seconds=time.monotonic())
         return self._epoch + timedelta(seconds=time.monotonic())
 
     def schedule(self, action: abc.ScheduledAction[S], state: S | None = None) -> abc.DisposableBase:

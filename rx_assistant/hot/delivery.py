@@ -62,11 +62,14 @@ T = TypeVar("T")
 
 _logger = logging.getLogger("rx_assistant")
 
+_TAKING = threading.Lock()
+"""Under it the error of a handler is taken, of any log."""
+
 
 class HandlerState:
     """What handlers need from a log: that delivery stops for them, and that a waiting caller gets their error."""
 
-    __slots__ = ("_lock", "error", "gate", "is_inside")
+    __slots__ = ("error", "gate", "is_inside")
 
     def __init__(self) -> None:
         self.gate = FOREVER
@@ -75,11 +78,10 @@ class HandlerState:
         """What a handler raised, until a waiting caller takes it."""
         self.is_inside: Callable[[], bool] | None = None
         """Whether the caller runs inside an async handler."""
-        self._lock = threading.Lock()
 
     def take_error(self) -> Exception | None:
         """Return, once, what a handler raised."""
-        with self._lock:
+        with _TAKING:
             error, self.error = self.error, None
         return error
 
@@ -90,6 +92,25 @@ class HotLog(Generic[T]):
     `keep=False` drops what every reader has passed. `on_idle` is called, outside all locks, whenever the number of
     holders (seats, cursors, handlers and waiters) falls to 0 before the ending.
     """
+
+    __slots__ = (
+        "__weakref__",
+        "_holders",
+        "_inbox",
+        "_listeners",
+        "_lock",
+        "_seats",
+        "delivering",
+        "drainer",
+        "emitting",
+        "handlers",
+        "on_idle",
+        "read_out",
+        "shown",
+        "storage",
+        "watch",
+        "wish",
+    )
 
     def __init__(
         self, *, keep: bool = True, max_pending: int = 16 * 2**20, on_idle: Callable[[], None] | None = None
@@ -419,7 +440,11 @@ class HotLog(Generic[T]):
                     self._deliver_ending()
                 continue
             if self._seats or self.watch is not None:
-                self._hand_out(at, pair[0](pair[1]))
+                item = pair[0](pair[1])
+                if self.watch is not None:
+                    self.watch(item)
+                self.shown, self.emitting = (at, item), at
+                self._deliver(self._seats, item)
             else:
                 self.shown = (at, NOTHING)
             if at & (BLOCK - 1) == 0 and not storage.keep:
@@ -430,12 +455,6 @@ class HotLog(Generic[T]):
             entry()
         except Exception:
             _logger.exception("an action scheduled on a stream raised")
-
-    def _hand_out(self, at: int, item: T) -> None:
-        if self.watch is not None:
-            self.watch(item)
-        self.shown, self.emitting = (at, item), at
-        self._deliver(self._seats, item)
 
     def _deliver(self, seats: tuple[Subscriber[T], ...], item: T) -> None:
         interrupt: BaseException | None = None
@@ -495,18 +514,18 @@ class HotLog(Generic[T]):
 class _Seat(abc.DisposableBase):
     """Frees a subscriber's seat, once."""
 
-    __slots__ = ("_held", "token")
+    __slots__ = ("_log", "_subscriber", "token")
 
     def __init__(self, log: HotLog[Any], subscriber: Subscriber[Any]) -> None:
         self.token = object()
-        self._held = [(log, subscriber)]
+        self._log: HotLog[Any] | None = log
+        self._subscriber: Subscriber[Any] | None = subscriber
 
     def dispose(self) -> None:
-        try:
-            log, subscriber = self._held.pop()
-        except IndexError:  # once, whichever threads dispose it
-            return
-        log.release(self.token, subscriber)
+        log, subscriber = self._log, self._subscriber
+        if log is not None:  # two threads may both come here: a second release does nothing
+            self._log = self._subscriber = None
+            log.release(self.token, subscriber)
 
 
 def _end(subscriber: Subscriber[Any], error: Exception | None) -> None:

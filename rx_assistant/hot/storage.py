@@ -55,6 +55,23 @@ class Reader(Protocol):
         """Fail: the reader holds back `pending` bytes, which is too much."""
 
 
+class Stored(Generic[T]):
+    """The items of a storage that keeps each of them, without a reference to the storage."""
+
+    __slots__ = ("_kinds", "_payloads")
+
+    def __init__(self, kinds: list[Kind[T]], payloads: list[Any]) -> None:
+        self._kinds = kinds
+        self._payloads = payloads
+
+    def __call__(self, position: int) -> tuple[Kind[T], Any] | None:
+        """Return the pair at `position`; None if it has not arrived yet."""
+        try:
+            return self._kinds[position], self._payloads[position]
+        except IndexError:
+            return None
+
+
 class Storage(Generic[T]):
     """Items and positions; see the module's text."""
 
@@ -84,8 +101,8 @@ class Storage(Generic[T]):
         self._kinds: list[Kind[T]] = []
         self._payloads: list[Any] = []
         self._bytes = 0
-        self._readers: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._read = self.reader()
+        self._readers: weakref.WeakSet[Any] | tuple[()] = () if keep else weakref.WeakSet()
+        self._read = Stored(self._kinds, self._payloads)
 
     # -- the ends ------------------------------------------------------------------------------------------------
 
@@ -146,15 +163,7 @@ class Storage(Generic[T]):
 
     def reader(self) -> Callable[[int], tuple[Kind[T], Any] | None]:
         """Return `peek` of a storage that keeps every item, without a reference to the storage."""
-        kinds, payloads = self._kinds, self._payloads
-
-        def read(position: int) -> tuple[Kind[T], Any] | None:
-            try:
-                return kinds[position], payloads[position]
-            except IndexError:
-                return None
-
-        return read
+        return self._read
 
     def peek(self, position: int) -> tuple[Kind[T], Any] | None:
         """Return the pair at `position`; None if it has not arrived yet, or was dropped."""
@@ -170,7 +179,8 @@ class Storage(Generic[T]):
         """Keep the items from the reader's position on; a position that was dropped becomes the first one stored."""
         with self.mutex:
             reader.position = max(reader.position, self.base)
-            self._readers.add(reader)
+            if isinstance(self._readers, weakref.WeakSet):  # a storage that keeps every item asks no reader
+                self._readers.add(reader)
 
     def trim(self, least: int = BLOCK) -> None:
         """Drop what every reader has passed, `least` items at a time; fail the slowest reader if it is too slow."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Any
 
 import anyio
 
@@ -26,7 +28,17 @@ _log = logging.getLogger("rx_assistant.http")
 class AsyncResponseBody:
     """An open response of httpx or httpx2, as the body of an event stream."""
 
-    __slots__ = ("_chunks", "_gone", "_next", "_on_release", "_response", "_state", "_waits", "request_id")
+    __slots__ = (
+        "_chunks",
+        "_ends_empty",
+        "_gone",
+        "_next",
+        "_on_release",
+        "_response",
+        "_state",
+        "_waits",
+        "request_id",
+    )
 
     def __init__(
         self,
@@ -46,19 +58,38 @@ class AsyncResponseBody:
         self._state = BodyState(response, timeout, started, clock, read=timeout.read, client_closed=client_closed)
         self.request_id = self._state.request_id
         self._on_release = released
-        self._chunks: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]  # of an async client
+        stream: Any = response.stream
+        read = getattr(getattr(stream, "_stream", None), "read_any", None)
+        self._ends_empty = read is not None
+        self._chunks: AsyncIterator[bytes] = aiter(stream if read is None else stream._stream)
         self._waits = waits(self._state.left)
-        self._next = self._waits.around(self._chunks.__anext__)
+        self._next = self._waits.around(read or self._chunks.__anext__)
         self._gone: anyio.Event | None = None
 
     async def read(self) -> bytes:
         """The next bytes, b"" at the end. Raises only errors of this package, and the same again when called again."""
-        state, waits = self._state, self._waits
+        chunks: list[bytes] = []
+        await self.pour(chunks.append)
+        return chunks[0] if chunks else b""
+
+    async def pour(self, take: Callable[[bytes], object]) -> bool:
+        """Read on: give the bytes to `take` as they arrive, until it returns something false; False at the end.
+
+        Raises only errors of this package, the same again when called again, and what `take` raises.
+        """
+        state, following, ends_empty, clock = self._state, self._next, self._ends_empty, self._state.clock
+        steady = False
         try:
-            while state.begin():
-                waits.begin()
+            while True:
+                if not steady or state.is_over:
+                    if not state.begin():
+                        return False
+                    self._waits.begin()
+                    steady = state.is_steady
+                else:
+                    state.since = clock()
                 try:
-                    raw = await self._next()
+                    raw = await following()
                 except StopAsyncIteration:
                     raw = None
                 except BaseException as cause:
@@ -66,10 +97,11 @@ class AsyncResponseBody:
                     if error is None:
                         raise
                     raise error from error.__cause__
-                chunk = state.take(raw)
-                if chunk:
-                    return chunk
-            return b""
+                if ends_empty and not raw:
+                    raw = None
+                chunk = raw if raw is not None and steady and not state.closed else state.take(raw)
+                if chunk and not take(chunk):
+                    return True
         finally:
             if state.since is not None:
                 state.end()
@@ -86,6 +118,11 @@ class AsyncResponseBody:
         state.cancelled("the task that read the stream was cancelled")
         return None
 
+    @property
+    def counts_events(self) -> bool:
+        """Whether `saw_event` has an effect."""
+        return self._state.deadlines.counts
+
     def saw_event(self) -> None:
         """The last bytes held an event: the limits on waiting for one start over."""
         deadlines = self._state.deadlines
@@ -94,11 +131,20 @@ class AsyncResponseBody:
 
     async def finish(self) -> None:
         """The stream has ended: read what is left, within bounds, so that the connection can be used again."""
-        if not self._state.ended:
-            self._state.deadlines.finish_within(FINISH_SECONDS)
+        state = self._state
+        if not state.ended and self._is_at_end():
+            with suppress(RxAssistantError):
+                state.take(None)
+        elif not state.ended:
+            state.deadlines.finish_within(FINISH_SECONDS)
             self._waits.reconsider()
             await self._read_rest(FINISH_BYTES)
         await self.aclose()
+
+    def _is_at_end(self) -> bool:
+        """Whether the end of the body has arrived with its last bytes, so that there is nothing to wait for."""
+        chunks: Any = self._chunks
+        return self._ends_empty and bool(chunks.is_at_end())
 
     async def _read_rest(self, most: int) -> None:
         try:
@@ -133,16 +179,20 @@ class AsyncResponseBody:
         state.released = True
         self._waits.stop()
         try:
-            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-                if not state.ended:
-                    await self._unwind()
+            if state.ended and self._ends_empty:  # aiohttp gives the connection back before it waits for anything
                 await self._response.aclose()
+            else:
+                with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+                    if not state.ended:
+                        await self._unwind()
+                    await self._response.aclose()
         except Exception as error:
             _log.debug("closing a response raised %r", error)
-        if self._on_release is not None:
-            self._on_release(self)
-        if self._gone is not None:
-            self._gone.set()
+        finally:
+            if self._on_release is not None:
+                self._on_release(self)
+            if self._gone is not None:
+                self._gone.set()
 
     async def _unwind(self) -> None:
         """End the transport's generators from within, by a cancelled read: none is left to the garbage collector."""

@@ -50,9 +50,9 @@ class BodyState:
 
     __slots__ = (
         "_client_closed",
-        "_clock",
         "_content",
         "_passes",
+        "clock",
         "closed",
         "deadlines",
         "ended",
@@ -82,7 +82,7 @@ class BodyState:
         self.is_over = False
         self.released = False
         self.failure: RxAssistantError | None = None
-        self._clock = clock
+        self.clock = clock
         self._content = EventStreamContent(response)
         self._passes = False
 
@@ -96,7 +96,7 @@ class BodyState:
             return False
         if self.deadlines.counts and (passed := self.deadlines.passed()) is not None:
             raise self.fail(passed)
-        self.since = self._clock()
+        self.since = self.clock()
         return True
 
     def take(self, raw: bytes | None) -> bytes:
@@ -121,6 +121,14 @@ class BodyState:
         except RxAssistantError as error:
             raise self.fail(error) from error.__cause__
         return b""
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether chunks pass as they are from now on, and no limit can pass between two reads.
+
+        Then a read that follows at once needs neither `begin()` nor `take()`, but the time in `since`.
+        """
+        return self._passes and not self.deadlines.counts
 
     def broke(self, cause: Exception) -> RxAssistantError:
         """The transport raised."""

@@ -18,6 +18,7 @@ from rx_assistant.http.timeouts import Timeout, as_timeout
 
 _MARKS = "!#$%&'*+-.^_`|~"
 _TOKEN = re.compile(rf"[0-9A-Za-z{re.escape(_MARKS)}]+")
+_PLAIN = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _NEUTRAL = frozenset({"accept", "accept-encoding", "user-agent"})
 
 
@@ -107,6 +108,8 @@ def origin(url: str) -> tuple[str, str, int]:
 
 def checked_header(name: str, value: str) -> str:
     """The value without surrounding spaces. Error messages do not repeat it, because it may be a key."""
+    if isinstance(name, str) and isinstance(value, str) and _TOKEN.fullmatch(name) and _PLAIN.fullmatch(value):
+        return value
     if not isinstance(name, str):
         raise InvalidArgumentError(f"the name of a header must be a text, got {type(name).__name__}")
     if not isinstance(value, str):

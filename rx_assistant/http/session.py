@@ -40,6 +40,7 @@ from rx_assistant.http.clients import (
 )
 from rx_assistant.http.connection import Abandoned, Abort, Connection, Opening
 from rx_assistant.http.content import welcome_json
+from rx_assistant.http.event_loops import span
 from rx_assistant.http.exchange import Clock, Course, FetchKey, Incoming, Outcome, Send, Step, Wait, exchange, least
 from rx_assistant.http.options import NO_OPTIONS, CallOptions
 from rx_assistant.http.redaction import redact, secrets_in
@@ -269,7 +270,7 @@ class AsyncSession:
                 started=started,
                 clock=self._clock.monotonic,
                 released=self._clients.end,
-                client_closed=lambda: self.is_closed,
+                client_closed=self._was_closed,
             )
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -291,6 +292,9 @@ class AsyncSession:
         """End all active calls and close the connections, unless the client was passed."""
         if self._owner:
             await self._clients.aclose()
+
+    def _was_closed(self) -> bool:
+        return self._clients.is_closed
 
     async def _drive(self, course: Course) -> Incoming:
         call = _Scoped()
@@ -320,6 +324,8 @@ class AsyncSession:
 
     async def _send(self, step: Send) -> Outcome:
         http = self._clients.current()
+        if step.within is None and step.outgoing.upload is None:
+            return await self._outcome(step, http, None)
         with _opened(step) as file, anyio.move_on_after(step.within):
             return await self._outcome(step, http, file)
         return _late(_SENDING, None)
@@ -359,7 +365,7 @@ class _Scoped:
     """A call up to the head of a stream, or to the end of any other reply."""
 
     def __init__(self) -> None:
-        self.scope = anyio.CancelScope()
+        self.scope = span()
 
     async def end(self) -> None:
         self.scope.cancel()

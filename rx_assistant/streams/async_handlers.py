@@ -60,6 +60,8 @@ class AsyncHandlers:
 
     def attach(self, binding: Binding, *, raises: bool) -> Callable[[], None]:
         """Add a handler: it gets every stored event, then each new one. Returns the function that removes it."""
+        if not self._log.delivered:
+            self._log.handlers.is_inside = self.is_inside
         attached = _Attached(binding, raises)
         attached.position = self._log.base if self._log.keep else self._log.position
         self._attached.append(attached)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rx_assistant.hot import TIMERS
 from rx_assistant.schedulers import EventLoop, LoopWaker, current_event_loop
+
+if TYPE_CHECKING:
+    from rx_assistant.hot import HotLog
 
 
 class Home:
     """Where a stream's tasks run. The first use decides which loop that is.
 
-    `listen` makes the stream's log call `wake()` after each change. Nothing is called before a task has slept.
+    The stream's log calls `wake()` after each change, once a task has slept.
     """
 
-    __slots__ = ("_listen", "_sleepers", "loop")
+    __slots__ = ("_log", "_sleepers", "loop")
 
-    def __init__(self, listen: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(self, log: HotLog[Any]) -> None:
         self.loop: EventLoop | None = None
-        self._listen: Callable[[Callable[[], None]], None] | None = listen
-        self._sleepers: set[LoopWaker] = set()
+        self._log = log
+        self._sleepers: set[LoopWaker] | None = None
 
     def here(self) -> EventLoop:
         """Return the loop; the first call chooses the one that is running."""
@@ -51,16 +54,17 @@ class Home:
 
     async def sleep(self, enough: Callable[[], bool]) -> None:
         """Return once it is enough; `wake()` makes this task look again."""
-        listen, self._listen = self._listen, None
-        if listen is not None:
-            listen(self.wake)
+        sleepers = self._sleepers
+        if sleepers is None:
+            sleepers = self._sleepers = set()
+            self._log.listen(self.wake)
         waker = self.waker()
-        self._sleepers.add(waker)
+        sleepers.add(waker)
         try:
             while not enough():
                 await waker.sleep(None)
         finally:
-            self._sleepers.discard(waker)
+            sleepers.discard(waker)
 
     def wake(self) -> None:
         """Let the sleeping tasks look again; from any thread."""

@@ -16,8 +16,10 @@ import anyio
 from rx_assistant.errors import RxAssistantError, StreamCancelledError, StreamClosedError
 from rx_assistant.grace import HANDLER_SECONDS, THREAD_SECONDS
 from rx_assistant.hot import ENDED, FOREVER, RELEASED
+from rx_assistant.http.event_loops import Span, span
 from rx_assistant.streams.async_handlers import AsyncHandlers
 from rx_assistant.streams.async_home import Home
+from rx_assistant.streams.body import pour
 from rx_assistant.streams.pump_state import DELIVER, END, READ, WAIT, Close, PumpState, Step
 from rx_assistant.streams.unread import Unread
 
@@ -43,6 +45,28 @@ The identity is None where no event had told it. So is the body, where the run c
 class AsyncPump:
     """The driver of one asynchronous stream, see `hot/root.py`."""
 
+    __slots__ = (
+        "_closed",
+        "_counts_events",
+        "_feed",
+        "_handlers",
+        "_home",
+        "_interrupt",
+        "_legs",
+        "_log",
+        "_open",
+        "_opening",
+        "_reads_on",
+        "_resume",
+        "_settled",
+        "_settling",
+        "_state",
+        "_task",
+        "_task_id",
+        "_task_over",
+        "unread",
+    )
+
     def __init__(
         self,
         log: HotLog[Any],
@@ -52,7 +76,7 @@ class AsyncPump:
         snapshot: Callable[[], RunSnapshot],
         legs: Legs | None = None,
     ) -> None:
-        self._home = Home(log.listen)
+        self._home = Home(log)
         self.unread = Unread(log, self._home.call_later)
         self._log = log
         self._feed = feed
@@ -62,7 +86,7 @@ class AsyncPump:
         self._legs = legs
         if legs is not None:
             legs.bind(log, changed=self._home.wake, hand_over=self._emit, arrived=feed.arrived)
-        self._opening: anyio.CancelScope | None = None
+        self._opening: Span | None = None
         self._closed = False
         self._settling = False
         self._settled = False
@@ -70,8 +94,9 @@ class AsyncPump:
         self._task: Task | None = None
         self._task_id: int | None = None
         self._task_over = False
+        self._counts_events = True
+        self._interrupt: BaseException | None = None
         self._reads_on = False  # whether the reading task keeps its turn: no handler and no task of the stream's own
-        log.handlers.is_inside = self._handlers.is_inside
 
     @property
     def loop(self) -> EventLoop | None:
@@ -233,7 +258,8 @@ class AsyncPump:
         self.here()
         body: AsyncBody | None = None
         try:
-            with anyio.CancelScope() as self._opening:  # closing the stream ends the wait for the head
+            self._opening = span()
+            with self._opening:  # closing the stream ends the wait for the head
                 body = await self._open()
         except Exception as error:
             self.unread.stop()
@@ -258,44 +284,54 @@ class AsyncPump:
         """
         if not self.unread.was_read:
             self.unread.read()
-        log, feed, state = self._log, self._feed, self._state
+        feed, state = self._feed, self._state
         state.turn[0], self._reads_on = state, on and not self._handlers
+        is_at_end = False
         try:
-            while True:
-                try:
-                    if feed.leg_over and state.body is not None:
-                        await state.body.finish()
-                        state.next_leg()
-                        return
-                    if state.body is None:
-                        await self._start()
-                    body = state.body
-                    if body is None or log.state >= ENDED:
-                        return
-                    chunk = await body.read()
-                except RxAssistantError as error:
-                    await self._recover(error)
+            try:
+                if feed.leg_over and state.body is not None:
+                    await state.body.finish()
+                    state.next_leg()
                     return
-                except Exception as error:  # no error of a transport's: a source that is not what it should be
-                    feed.fail(error)
+                if state.body is None:
+                    await self._start()
+                if state.body is None or self._log.state >= ENDED:
                     return
-                except BaseException:
-                    await self._cancelled("the task that was reading the stream was cancelled")
-                    raise
-                if not chunk:
-                    await self._recover(None)
-                    return
-                if feed.take(chunk):
-                    body.saw_event()
-                if not self._reads_on:
-                    return
-                log.drain()
-                if (
-                    log.handlers.error is not None or log.is_behind or not self._reads_on
-                ):  # a subscriber may attach a handler
-                    return
+                self._counts_events = getattr(state.body, "counts_events", True)
+                is_at_end = not await pour(state.body, self._take)
+            except RxAssistantError as error:
+                await self._recover(error)
+            except Exception as error:  # no error of a transport's: a source that is not what it should be
+                feed.fail(error)
+            except BaseException:
+                await self._cancelled("the task that was reading the stream was cancelled")
+                raise
+            if is_at_end:
+                await self._recover(None)
         finally:
             self._leave_turn()
+        interrupt, self._interrupt = self._interrupt, None
+        if interrupt is not None:
+            raise interrupt
+
+    def _take(self, chunk: bytes) -> bool:
+        """Put a chunk into the log, and deliver it if the reading task keeps its turn. Whether to read on at once."""
+        try:
+            log, feed = self._log, self._feed
+            if feed.take(chunk) and self._counts_events and self._state.body is not None:
+                self._state.body.saw_event()
+            if not self._reads_on:
+                return False
+            log.drain()  # a subscriber may attach a handler, or close the stream
+            return (
+                self._reads_on
+                and not feed.leg_over
+                and log.storage.state < ENDED
+                and log.wish == FOREVER  # else a handler's error waits for its caller
+            )
+        except BaseException as error:  # of a subscriber's, not of the body's
+            self._interrupt = error
+            return False
 
     async def _recover(self, cause: RxAssistantError | None) -> None:
         steps = self._state.recovery(cause)
@@ -415,6 +451,8 @@ class AsyncPump:
         """End the stream where delivery stands, from any thread; the loop closes the response right away."""
         self.unread.stop()
         self._closed = True
+        if self._settled and self._log.released and not self._handlers:
+            return  # there is nothing left to close
         self._state.cut()
         self._handlers.set_gate()
         self._log.want(FOREVER)

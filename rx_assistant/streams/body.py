@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol, TypeAlias
 
 OPEN_BODIES: Final[dict[int, object]] = {}
 """The open bodies, by `id()`. A stream that is collected closes its body. The stream must be finalised before the
 body's socket, which would warn too. So this reference keeps the body alive until it is closed."""
+
+
+Take: TypeAlias = Callable[[bytes], object]
+"""Takes a chunk; returns something false to get no more of them now."""
 
 
 class Body(Protocol):
@@ -52,3 +57,20 @@ class AsyncBody(Protocol):
 
     def close_soon(self) -> None:
         """Stop, from any thread, and return at once. A `read()` in progress ends if this thread can end it."""
+
+
+def pour(body: AsyncBody, take: Take) -> Awaitable[bool]:
+    """Read on: give each chunk to `take`, until it returns something false; False at the end of the body.
+
+    A body that can read on by itself, without a coroutine for each chunk, has a method of this name.
+    """
+    own: Any = getattr(body, "pour", None)
+    awaitable: Awaitable[bool] = _pour(body, take) if own is None else own(take)
+    return awaitable
+
+
+async def _pour(body: AsyncBody, take: Take) -> bool:
+    while chunk := await body.read():
+        if not take(chunk):
+            return True
+    return False

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_MAKING = threading.Lock()
+"""Under it a stream's own lock is made."""
+
 
 class Folding:
     """Snapshots of a log by position, each folded from the one that was read before it.
@@ -29,30 +32,46 @@ class Folding:
     It refers to the items of the log, not to the log: a stream's error carries it, and must not keep the stream alive.
     """
 
+    __slots__ = ("_live", "_lock", "_position", "_read", "_snapshot")
+
     def __init__(self, log: HotLog[StreamEvent]) -> None:
         self._read = log.storage.reader() if log.keep else None
-        self._snapshot = RunSnapshot()
+        self._snapshot: RunSnapshot | None = None  # made when it is asked for, like the lock: most streams need none
         self._position = 0
-        self._live = 0, self._snapshot  # of a log that drops items: the number of events delivered, and their snapshot
-        self._lock = threading.Lock()
+        self._lock: threading.Lock | None = None
+        self._live: tuple[int, RunSnapshot] | None = None  # what a log that drops items has delivered
         if not log.keep:
+            self._live = 0, RunSnapshot()
             log.watch = self._watch
 
     def at(self, position: int) -> RunSnapshot:
         """Return the snapshot after the first `position` events; on a log that drops items, the newest one."""
         read = self._read
         if read is None:
-            return self._live[1]
-        with self._lock:
-            if position < self._position:
-                self._snapshot, self._position = RunSnapshot(), 0
+            return self._delivered[1]
+        with self._lock or self._own_lock():
+            snapshot = self._snapshot
+            if snapshot is None or position < self._position:
+                snapshot, self._position = RunSnapshot(), 0
             while self._position < position:
                 pair = read(self._position)
                 if pair is None:
                     break
-                self._snapshot = _folded(self._snapshot, pair[0](pair[1]))
+                snapshot = _folded(snapshot, pair[0](pair[1]))
                 self._position += 1
-            return self._snapshot
+            self._snapshot = snapshot
+            return snapshot
+
+    def _own_lock(self) -> threading.Lock:
+        with _MAKING:
+            self._lock = lock = self._lock or threading.Lock()
+        return lock
+
+    @property
+    def _delivered(self) -> tuple[int, RunSnapshot]:
+        """Of a log that drops items: the number of events delivered, and their snapshot."""
+        assert self._live is not None
+        return self._live
 
     def latest(self) -> RunSnapshot:
         """Return the snapshot after all stored events; on a log that drops items, after the delivered ones."""
@@ -62,14 +81,14 @@ class Folding:
         """Return the snapshot after all events that have arrived, delivered or not."""
         if self._read is not None:
             return self.latest()
-        position, snapshot = self._live
+        position, snapshot = self._delivered
         while (pair := log.peek(position)) is not None:
             snapshot = _folded(snapshot, pair[0](pair[1]))
             position += 1
         return snapshot
 
     def _watch(self, event: StreamEvent) -> None:
-        count, snapshot = self._live
+        count, snapshot = self._delivered
         self._live = count + 1, _folded(snapshot, event)
 
 

@@ -101,7 +101,13 @@ class AssistantsDecoding(FrameDecoding):
         self._warned = False
 
     def push(self, chunk: bytes) -> Decoded:
-        frames, overflow = self.frames(chunk)
+        lone = self._decoder.lone(chunk)
+        if lone is not None and (kind := _known(lone[0])) is not None:
+            kinds, payloads = [kind], [lone[1]]
+            if kind not in _DELTAS and b".delta" in lone[1]:
+                self._warn_of_misnamed(kinds, payloads)
+            return kinds, payloads, None
+        frames, overflow = ([lone], None) if lone is not None else self.frames(chunk)
         return *self._classified(frames), overflow
 
     def end(self) -> Decoded:
@@ -120,13 +126,6 @@ class AssistantsDecoding(FrameDecoding):
 
     def _classified(self, frames: list[Frame]) -> tuple[list[Kind], list[bytes]]:
         """The result of `classify` for each frame; without a call for each if all names are known."""
-        if len(frames) == 1:
-            name, payload = frames[0]
-            kind = _known(name)
-            if kind is not None and b"\n" not in payload:
-                if kind not in _DELTAS and b".delta" in payload:
-                    self._warn_of_misnamed([kind], [payload])
-                return [kind], [payload]
         known = [_known(name) for name, _ in frames]
         payloads = [payload for _, payload in frames]
         if None not in known and b"\n" not in b"".join(payloads):

@@ -111,8 +111,8 @@ class Feed:
         self._seam: bytes | None = None  # the run event that ended the last response
         self._arrived = arrived
         self.request_id: str | None = None
-        self._recordings: tuple[Recording, ...] = ()
-        self._appending = threading.Lock()
+        self._recordings: tuple[tuple[Recording, int], ...] = ()  # each with the position where its live events begin
+        self._appending: threading.Lock | None = None  # made with the first recording
         self.done = False
         self._snapshot = snapshot
         self._max_event_bytes = max_event_bytes
@@ -145,23 +145,27 @@ class Feed:
         return len(kinds)
 
     def _append(self, kinds: list[Kind], payloads: list[bytes]) -> None:
-        with self._appending:
-            if self.log.append(kinds, payloads):
-                for recording in self._recordings:
-                    recording.write(kinds, payloads)
+        start = self.log.length
+        if self.log.append(kinds, payloads) and self._recordings:
+            with self._own_lock():
+                for recording, since in self._recordings:
+                    if start >= since:
+                        recording.write(kinds, payloads)
         if self._legs is not None:
             self._legs.take(kinds, payloads)
 
     def record(self, recording: Recording) -> None:
         """Write the stored events to `recording`, then each event that arrives, and the ending last."""
-        with self._appending:
-            pairs = [self.log.peek(position) for position in range(self.log.base, self.log.length)]
+        with self._own_lock():
+            with self.log.storage.mutex:  # what is appended later is written by the reader, which waits for this
+                pairs = [self.log.peek(position) for position in range(self.log.base, self.log.length)]
+                ended = self.log.ended
+                if not ended:
+                    self._recordings = (*self._recordings, (recording, self.log.length))
             stored = [pair for pair in pairs if pair is not None]
             recording.write([kind for kind, _ in stored], [payload for _, payload in stored])
-            if self.log.ended:
+            if ended:
                 recording.end(self._last_frame(self.log.failure))
-            else:
-                self._recordings = (*self._recordings, recording)
 
     def _notice(self, kinds: list[Kind], payloads: list[bytes]) -> Callable[[], None] | None:
         """Remember the run. Remove an ending and the events after it; returns the function that ends the log."""
@@ -302,10 +306,17 @@ class Feed:
         self._end_recordings(self.log.failure)
 
     def _end_recordings(self, failure: Exception | None) -> None:
-        with self._appending:
+        with self.log.storage.mutex:
             recordings, self._recordings = self._recordings, ()
-            for recording in recordings:
-                recording.end(self._last_frame(failure))
+        if recordings:
+            with self._own_lock():
+                for recording, _ in recordings:
+                    recording.end(self._last_frame(failure))
+
+    def _own_lock(self) -> threading.Lock:
+        with self.log.storage.mutex:
+            self._appending = lock = self._appending or threading.Lock()
+        return lock
 
     def _last_frame(self, failure: Exception | None) -> bytes:
         """Return the last bytes of a recording, so that its replay ends like this stream."""

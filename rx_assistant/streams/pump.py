@@ -365,7 +365,7 @@ class Pump:
             return  # the reader has read the end, and settles when it leaves its turn
         token, settling = object(), self._settling
         try:
-            if settling.setdefault(0, token) is not token:
+            if settling.setdefault(0, token) is not token or self._settled:  # by a thread that had it before
                 return
             if good:
                 body.finish()

@@ -23,7 +23,7 @@ from operators_wire import (
 from reference import RECORDINGS
 
 from rx_assistant import AssistantStream, operators as ax, replay
-from rx_assistant.events import BY_NAME, ThreadMessageDelta, ThreadRunStepDelta, _base
+from rx_assistant.events import BY_NAME, ThreadMessageDelta, ThreadRunStepDelta
 
 EVERY_RECORDING = pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem[:70])
 
@@ -47,22 +47,19 @@ STORY = [
 
 @pytest.fixture
 def models(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Counts the models that payloads are validated into, by name."""
+    """Counts the models that payloads are read into, by name."""
     counts: Counter[str] = Counter()
-    validator = _base.validator
 
-    def counting(model: str) -> Callable[[Any], Any]:
-        validate = validator(model)
-
-        def validate_and_count(payload: Any) -> Any:
+    def counting(model: str, read: Callable[[Any], Any]) -> Any:
+        def read_and_count(payload: Any) -> Any:
             counts[model] += 1
-            return validate(payload)
+            return read(payload)
 
-        return staticmethod(validate_and_count)  # a plain function would be bound to the event
+        return staticmethod(read_and_count)  # a plain function would be bound to the event
 
-    monkeypatch.setattr(_base, "validator", counting)
     for kind in BY_NAME.values():
-        monkeypatch.setattr(kind, "_reader", None)  # found by others before
+        if kind._model:
+            monkeypatch.setattr(kind, "_reader", counting(kind._model, kind._find_reader()))
     return counts
 
 

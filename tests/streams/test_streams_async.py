@@ -678,3 +678,24 @@ async def test_timers_of_an_async_stream_run_on_its_loop(anyio_backend: str) -> 
         body.feed(delta("a"), *answer()[-2:])
         await until_async(lambda: delayed.got == ["a", "completed"])
     assert delayed.threads == {threading.get_ident()}
+
+
+class Interrupt(BaseException):
+    """What is not an Exception leaves every callback."""
+
+
+async def test_an_interrupt_in_a_subscriber_leaves_the_reading_task_and_the_stream_goes_on() -> None:
+    got: list[str] = []
+
+    def on_text(text: str) -> None:
+        got.append(text)
+        if text == "a":
+            raise Interrupt
+
+    stream = async_stream(AsyncFedBody(*answer("a", "b", "c")))
+    stream.text_deltas.subscribe(on_text)
+    with pytest.raises(Interrupt):
+        await stream.until_done()
+    assert not stream.log.ended
+    await stream.until_done()
+    assert got == ["a", "b", "c"]

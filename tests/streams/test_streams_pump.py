@@ -485,3 +485,21 @@ async def test_events_without_a_run_give_a_typed_error_for_the_run(face: StreamF
 async def test_waiting_for_a_stream_gives_its_last_event(face: StreamFace) -> None:
     async with face.block(face.over(face.body(run("queued"), run("in_progress"), DONE))) as stream:
         assert (await last(stream)).event == "thread.run.in_progress"
+
+
+def test_two_threads_that_end_a_stream_at_once_close_its_body_once() -> None:
+    class Overtaken(dict[int, object]):
+        visited = False
+
+        def setdefault(self, key: int, token: object = None, /) -> object:
+            if not self.visited:
+                self.visited = True
+                joined(elsewhere(stream.driver.settle))
+            return super().setdefault(key, token)
+
+    body = FedBody(*answer("a")[:3])
+    stream = sync_stream(body)
+    next(stream)
+    stream.driver._settling = Overtaken()
+    stream.close()
+    assert body.endings == ["close"]

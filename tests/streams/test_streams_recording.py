@@ -26,6 +26,7 @@ from streams_bodies import (
 
 from rx_assistant import replay
 from rx_assistant.errors import APIConnectionError, ServerErrorEvent, StreamTruncatedError
+from rx_assistant.hot import HotLog
 
 BEGUN = [run("queued"), run("in_progress"), message("created"), delta("a"), delta("b")]
 
@@ -270,3 +271,26 @@ def test_a_recording_that_is_made_after_the_end_has_the_ending(name: str, tmp_pa
     assert ended is ending
     assert late.path.read_bytes() == early.path.read_bytes()
     assert played(replay(late.path)) == (events, ending)
+
+
+@pytest.mark.parametrize("moment", ["append", "take"])
+def test_a_recording_that_begins_while_a_chunk_arrives_holds_each_event_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Between the chunk's arrival and its place in the log, and between its place there and the files."""
+    stream, path, original = sync_stream(FedBody(*answer("a", "b"))), tmp_path / "run.sse", HotLog.append
+    begun: list[Any] = []
+
+    def append(log: HotLog[Any], kinds: list[Any], payloads: list[Any]) -> bool:
+        if moment == "take" and not begun and log is stream.log and log.length == 4:
+            joined(elsewhere(lambda: begun.append(stream.record(path))))
+        appended = original(log, kinds, payloads)
+        if moment == "append" and not begun and log is stream.log and log.length == 4:
+            joined(elsewhere(lambda: begun.append(stream.record(path))))
+        return appended
+
+    monkeypatch.setattr(HotLog, "append", append)
+    events, ending = played(stream)
+    assert len(begun) == 1
+    monkeypatch.undo()
+    assert played(replay(path)) == (events, ending)
