@@ -5,10 +5,8 @@
 
 With REDIS_URL two processes serve the page, through Redis; else one. One process holds the conversation and publishes
 questions, the events of the runs, and calls that wait for approval. All processes follow them, and send the actions of
-people as commands. If the process that holds the conversation dies, another one takes it over.
-
-Each event has a number: a browser that comes late gets all events, one that was offline continues after its last
-event."""
+people as commands. If the process that holds the conversation dies, another one takes it over. Each event has a number:
+a browser that comes late gets all events, one that was offline continues after its last event."""
 
 from __future__ import annotations
 

@@ -51,6 +51,7 @@ class Waiting(Protocol):
     @property
     def expected(self) -> float:
         """The seconds that the next `hand_on()` will probably take; 0 if it is not known."""
+        ...
 
     def hand_on(self) -> None:
         """Deliver the first group or a part of it, or the ending. Never raises an Exception."""

@@ -76,7 +76,9 @@ class Settings:
         if isinstance(self.api_key, str):
             key = self.api_key.strip()
             if not (key.isascii() and key.isprintable()):
-                raise ConfigurationError("api_key must be printable ASCII text: a request header cannot hold it")
+                raise ConfigurationError(
+                    "api_key must be printable ASCII text without line breaks, as a request header is"
+                )
             object.__setattr__(self, "api_key", key or None)
 
     def _check_types(self) -> None:

@@ -68,7 +68,7 @@ def given_key(api_key: str | None) -> str | None:
         raise ConfigurationError(f"api_key must be a str, got {type(api_key).__name__}")
     key = (api_key or "").strip()
     if not key.isascii() or not key.isprintable():
-        raise ConfigurationError("api_key must be printable ASCII text: a request header cannot hold it")
+        raise ConfigurationError("api_key must be printable ASCII text without line breaks, as a request header is")
     return key or None
 
 

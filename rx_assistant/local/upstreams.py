@@ -206,7 +206,9 @@ def key_of(owner: str, name: str) -> str:
     if not key:
         raise ConfigurationError(f"the environment variable {name} must hold {owner} key, but it is not set")
     if not key.isascii() or not key.isprintable():
-        raise ConfigurationError(f"the key in {name} must be printable ASCII text: a request header cannot hold it")
+        raise ConfigurationError(
+            f"the key in {name} must be printable ASCII text without line breaks, as a request header is"
+        )
     return key
 
 

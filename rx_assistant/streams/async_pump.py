@@ -1,6 +1,6 @@
 """The pump of an asynchronous stream: `pump_state` decides the next step, and tasks of one event loop read and wait.
 
-Sync subscribers are called by the log, async handlers are awaited by `_async_handlers`. A task that is cancelled while
+Sync subscribers are called by the log, async handlers are awaited by `async_handlers`. A task that is cancelled while
 it reads, or while it awaits a handler, ends the stream for all readers: the transport has closed the response. No
 cancel scope and no task group is open while user code runs, except for the ending after a cancellation or a close.
 """

@@ -106,7 +106,7 @@ class TestLive:
 
     @pytest.mark.parametrize("wrong", [None, "text", [], iter(())])
     def test_what_is_no_stream_is_refused(self, wrong: Any) -> None:
-        with pytest.raises(TypeError, match="live\\(\\) needs a stream"):
+        with pytest.raises(TypeError, match="live\\(\\) must be given a stream"):
             live(wrong)
 
     def test_a_stream_of_other_items_is_refused(self) -> None:
