@@ -64,6 +64,7 @@ class SSEDecoder:
         "_limit",
         "_open",
         "_retry",
+        "_short",
         "_skipped",
         "last_event_id",
     )
@@ -73,6 +74,7 @@ class SSEDecoder:
             raise ValueError(f"max_event_bytes must be a number of bytes, at least 1, got {max_event_bytes!r}")
         self.last_event_id = last_event_id
         self._limit = max_event_bytes
+        self._short = min(_SHORT, max_event_bytes)
         self._open = bytearray()
         self._skipped = b""
         self._retry: int | None = None
@@ -115,14 +117,14 @@ class SSEDecoder:
         Raises EventTooLargeError when an event exceeds `max_event_bytes`. If the same chunk completes events
         before that one, this call returns them, and the next call raises (`feed(b"")` is enough).
         """
+        if self._guarded:
+            chunk = self._unguarded(chunk)
+        frame = self.lone(chunk)
+        if frame is not None:
+            return [self._event(frame)]
         events: list[ServerSentEvent] = []
         try:
-            if self._guarded:
-                chunk = self._unguarded(chunk)
-            frame = self.lone(chunk)
-            if frame is not None:
-                self._collect(events, frame)
-            elif len(chunk) > self._limit:
+            if len(chunk) > self._limit:
                 for start in range(0, len(chunk), self._limit):
                     events += self.feed(chunk[start : start + self._limit])
             else:
@@ -167,13 +169,16 @@ class SSEDecoder:
 
         Any other chunk is left for `push`: None.
         """
-        if len(chunk) >= _SHORT or self._open or self._guarded or len(chunk) > self._limit:
+        if self._open or self._guarded or len(chunk) > self._short:
             return None
         lines = chunk.splitlines()  # lines of bytes end with CRLF, LF or CR, as in the standard
-        if len(lines) != 3 or lines[2] or lines[0][:7] != b"event: " or lines[1][:6] != b"data: ":
+        if len(lines) != 3:
+            return None
+        name, data, blank = lines
+        if blank or name[:7] != b"event: " or data[:6] != b"data: ":
             return None
         self._skipped = b""  # and an LF that follows a last CR is only one more blank line
-        return lines[0][7:], lines[1][6:]
+        return name[7:], data[6:]
 
     def _read(self, blocks: bytes, events: list[ServerSentEvent]) -> None:
         """Append the events of complete blocks. All are decoded at once: a line end also ends a broken character."""
@@ -192,10 +197,13 @@ class SSEDecoder:
                 self._dispatch(b"event: " + raw[at], partial(self._collect, events))
 
     def _collect(self, events: list[ServerSentEvent], frame: Frame) -> None:
+        events.append(self._event(frame))
+
+    def _event(self, frame: Frame) -> ServerSentEvent:
         name, data = frame
         text = data.decode("utf-8", "replace")
-        events.append(
-            ServerSentEvent(name.decode("utf-8", "replace") or "message", text, self.last_event_id, self._block_retry)
+        return ServerSentEvent(
+            name.decode("utf-8", "replace") or "message", text, self.last_event_id, self._block_retry
         )
 
     def _complete(self, chunk: bytes) -> bytes:
