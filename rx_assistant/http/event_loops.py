@@ -50,35 +50,45 @@ def with_its_loop(close: Callable[[], Awaitable[None]]) -> Callable[[], Awaitabl
 
 
 class AsyncioSpan:
-    """A `with` block that another task may end by `cancel()`; the block then ends without an exception.
+    """A `with` block that any task may end by `cancel()`; the block then ends without an exception.
 
-    It cancels the task, and catches that cancellation again, as `asyncio.timeout` does.
+    It cancels the task that is in the block, and catches that cancellation again, as `asyncio.timeout` does.
     """
 
-    __slots__ = ("_before", "_is_cancelled", "_task")
+    __slots__ = ("_before", "_is_delivered", "_is_ended", "_task")
 
     def __init__(self) -> None:
         self._task: asyncio.Task[Any] | None = None
         self._before = 0
-        self._is_cancelled = False
+        self._is_ended = False
+        self._is_delivered = False
 
     def __enter__(self) -> None:
         self._task = task = asyncio.current_task()
         if task is not None:
             self._before = task.cancelling()
-            if self._is_cancelled:
-                task.cancel()
+            if self._is_ended:
+                self._deliver()
 
     def cancel(self) -> None:
         """End the block; on the loop's thread only. A block that has not begun ends at its first wait."""
-        if not self._is_cancelled:
-            self._is_cancelled = True
-            if self._task is not None:
-                self._task.cancel()
+        if not self._is_ended:
+            self._is_ended = True
+            self._deliver()
+
+    def _deliver(self) -> None:
+        task = self._task
+        if task is None:
+            return
+        if task is asyncio.current_task():  # cancelled now, it would notice at its next wait: perhaps after the block
+            asyncio.get_running_loop().call_soon(self._deliver)
+        else:
+            self._is_delivered = True
+            task.cancel()
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> bool:
         task, self._task = self._task, None
-        if task is None or not self._is_cancelled:
+        if task is None or not self._is_delivered:
             return False
         return task.uncancel() <= self._before and isinstance(error, asyncio.CancelledError)
 

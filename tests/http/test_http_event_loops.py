@@ -58,6 +58,20 @@ async def test_ending_a_block_that_is_over_changes_nothing() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_task_that_ends_its_own_block_is_not_cancelled_behind_it(waits: bool) -> None:
+    """A hook of the HTTP client runs inside the call, and may close the stream."""
+    block = span()
+    with anyio.fail_after(GUARD):
+        with block:
+            block.cancel()
+            if waits:
+                await anyio.sleep_forever()
+        await anyio.lowlevel.checkpoint()
+        await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.anyio
 async def test_a_cancellation_of_the_task_itself_goes_through_the_block() -> None:
     block, seen = span(), []
 
