@@ -171,7 +171,7 @@ def test_progress_begins_with_nothing_and_ends_with_everything_and_the_batch(fac
     async def last_file_last(request: Received, wire: Wire) -> None:
         if request.path == "/v1/files" and parts(request)[0] == "05":
             async with asyncio.timeout(GUARD):
-                while not any(0 < progress.bytes_done < 1_200_000 for progress in told):
+                while not any(0 < progress.bytes_done < 1_200_000 for progress in told):  # noqa: ASYNC110  # a list
                     await asyncio.sleep(0.001)
         await store(request, wire)
 
