@@ -63,7 +63,7 @@ T = TypeVar("T")
 _logger = logging.getLogger("rx_assistant")
 
 _TAKING = threading.Lock()
-"""Under it the error of a handler is taken, of any log."""
+"""Is held while the error of a handler is taken: one lock for all logs, because that is short and rare."""
 
 
 class HandlerState:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MAKING = threading.Lock()
-"""Under it a stream's own lock is made."""
+"""Is held while a stream's own lock is made: one lock for all streams."""
 
 
 class Folding:
