@@ -41,7 +41,7 @@ class _SentCookies(httpx.Cookies):
 
 
 class AiohttpClient(httpx.AsyncClient):
-    """An httpx client over aiohttp; it keeps no cookies of responses. The AsyncAssistantClient that uses it closes it."""
+    """An httpx client over aiohttp. It keeps no cookies of responses, and is closed by its AsyncAssistantClient."""
 
     closes_with_its_user = True
 
