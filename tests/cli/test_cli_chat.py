@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import re
 import select
 import signal
 import struct
@@ -18,6 +17,7 @@ from fcntl import ioctl
 from pathlib import Path
 from typing import Self
 
+import pyte
 import pytest
 from test_cli_terminal import COMMANDS, GUARD, SEEN, evil_server
 
@@ -48,6 +48,8 @@ class Terminal:
         )
         os.close(theirs)
         self.raw = b""
+        self._screen = pyte.HistoryScreen(90, 30, history=2000)
+        self._emulator = pyte.ByteStream(self._screen)
 
     def __enter__(self) -> Self:
         self.until("›")
@@ -60,8 +62,9 @@ class Terminal:
 
     @property
     def shown(self) -> str:
-        """All that was written, without colours and movements."""
-        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.raw.decode("utf-8", "replace")).replace("\r", "")
+        """What a person sees: the lines that were scrolled away, then the screen."""
+        gone = ("".join(line[column].data for column in range(90)) for line in self._screen.history.top)
+        return "\n".join(line.rstrip() for line in (*gone, *self._screen.display))
 
     def press(self, keys: str) -> None:
         """Press keys once nothing is printed: while it prints, a prompt leaves the keys to the terminal."""
@@ -69,7 +72,7 @@ class Terminal:
         os.write(self._ours, keys.encode())
 
     def until(self, text: str, times: int = 1) -> None:
-        """Wait until a text was written so many times."""
+        """Wait until a text is shown so many times."""
         end = time.monotonic() + GUARD
         while self.shown.count(text) < times:
             assert self.read(), self.shown
@@ -102,6 +105,7 @@ class Terminal:
         except OSError:  # the terminal is gone with the process
             return False
         self.raw += more
+        self._emulator.feed(more)
         return bool(more)
 
 
