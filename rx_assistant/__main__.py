@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
@@ -16,7 +17,9 @@ def main() -> None:
             f"rx-assistant: the command line needs the package {error.name!r}, which the `cli` extra brings: "
             "pip install 'rx_assistant[cli]'"
         )
-    sys.exit(run())
+    code = run()
+    gc.freeze()  # else Python searches all objects for cycles while it exits, which takes longer than all the rest
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -357,6 +357,8 @@ class StreamBase:
 
     def _ended_run(self) -> Run | None:
         """The run, if an event has shown that it has ended."""
+        if not self._feed.is_over:  # known without a snapshot, which costs time if no one has read one yet
+            return None
         run = self._folding.arrived(self.log).run
         return run if run is not None and is_over(run) else None
 

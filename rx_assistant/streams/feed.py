@@ -42,7 +42,7 @@ from rx_assistant.events import (
     frame,
     proves_done,
 )
-from rx_assistant.lifecycle import RUN_STOPS
+from rx_assistant.lifecycle import RUN, RUN_STOPS
 from rx_assistant.streams.decoding import AssistantsDecoding
 
 if TYPE_CHECKING:
@@ -212,6 +212,11 @@ class Feed:
         """
         run = self._run
         return run is not None and run is not self._seam and _member(run, "status") in RUN_STOPS
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last run that arrived has ended."""
+        return self._run is not None and _member(self._run, "status") in RUN.terminal
 
     @property
     def is_ending(self) -> bool:

@@ -413,6 +413,16 @@ def test_without_the_extra_it_says_which_extra_to_install() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_the_end_of_the_program_searches_nothing_for_cycles() -> None:
+    code = (
+        "import atexit, gc, sys; atexit.register(lambda: print(gc.get_freeze_count() > 10_000))\n"
+        "sys.argv = ['rx-assistant', '--version']\n"
+        "from rx_assistant.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=GUARD, check=True)
+    assert done.stdout.endswith("True\n")
+
+
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
     file = tmp_path / "run.sse"

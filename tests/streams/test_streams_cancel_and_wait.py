@@ -25,7 +25,8 @@ from streams_bodies import (
 )
 
 from rx_assistant.errors import BadRequestError, PollTimeoutError, StreamClosedError
-from rx_assistant.streams import async_stream as async_face, sync_stream as sync_face
+from rx_assistant.snapshots import RunSnapshot, fold
+from rx_assistant.streams import async_stream as async_face, context, sync_stream as sync_face
 
 TEXTS = ("a", "b")
 
@@ -69,6 +70,29 @@ def cancelled(face: StreamFace, body: Any, service: Service, **options: Any) -> 
 def refused() -> BadRequestError:
     response = httpx.Response(400, request=httpx.Request("POST", "http://test/cancel"))
     return BadRequestError("Cannot cancel run with status 'cancelling'.", response=response, body=None)
+
+
+@on_every_face
+async def test_an_active_run_is_cancelled_before_its_events_are_folded(
+    face: StreamFace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+
+    def noted(snapshot: RunSnapshot, event: Any) -> RunSnapshot:
+        steps.append("fold")
+        return fold(snapshot, event)
+
+    class Noting(Service):
+        def post(self, run_id: str, thread_id: str) -> Any:
+            steps.append("post")
+            return super().post(run_id, thread_id)
+
+    monkeypatch.setattr(context, "fold", noted)
+    body = face.body(*answer(*TEXTS)[:4])
+    async with face.block(cancelled(face, body, Noting(body))) as stream:
+        await first(stream.text_deltas)
+        assert (await got(stream.cancel_and_wait())).status == "cancelled"
+    assert steps[0] == "post"
 
 
 # -- leaving the block -------------------------------------------------------------------------------------------------
