@@ -463,6 +463,32 @@ print("**x**")
 ```
 [bad](javascript:alert(1))"""
 
+RENDERED = {
+    "1. a\n   - b\n     - c\n2. d\n\n   e\n\n   ~~~\n   f\n     g\n   ~~~": (
+        "<ol><li><p>a</p><ul><li><p>b</p><ul><li><p>c</p></li></ul></li></ul></li>"
+        "<li><p>d</p><p>e</p><pre><button>copy</button><code>f\n  g</code></pre></li></ol>"
+    ),
+    "- a\n    - b\n\nc": "<ul><li><p>a</p><ul><li><p>b</p></li></ul></li></ul><p>c</p>",
+    "3. a\n4. b": '<ol start="3"><li><p>a</p></li><li><p>b</p></li></ol>',
+    "born in\n1986. Then\n1. x": "<p>born in\n1986. Then</p><ol><li><p>x</p></li></ol>",
+    "- [ ] a\n- [x] b": "<ul><li><p>☐ a</p></li><li><p>☑ b</p></li></ul>",
+    "t\n| a | b |\n|---|:-:|\n| 1 | `2` \\| 3 |\n\nu": (
+        "<p>t</p><div><table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td><code>2</code> | 3</td></tr></table></div>"
+        "<p>u</p>"
+    ),
+    "a | b": "<p>a | b</p>",
+    "> a\nb\n> > c": "<blockquote><p>a\nb</p><blockquote><p>c</p></blockquote></blockquote>",
+    "a\n---\n* * *": "<p>a</p><hr><hr>",
+    "***a*** ~~b~~ __c__ _d_ *e **f** g*": "<p><b><i>a</i></b> <del>b</del> <b>c</b> <i>d</i> <i>e <b>f</b> g</i></p>",
+    "2 * 3 ** 4, snake_case_name, a\\*b\\*": "<p>2 * 3 ** 4, snake_case_name, a*b*</p>",
+    "see https://a.example/b_c_d. (https://a.example/e)": (
+        "<p>see <a>https://a.example/b_c_d</a>. (<a>https://a.example/e</a>)</p>"
+    ),
+    "````\n```\n````": "<pre><button>copy</button><code>```</code></pre>",
+}
+
+BARE = "d.innerHTML.replace(/ start=.1.| (href|target|rel|class|style|tabindex)=.[^\"]*.(?=[ >])/g, '')"
+
 
 @in_a_browser
 def test_markdown_is_shown_and_nothing_becomes_html(look: Callable[[], Any]) -> None:
@@ -476,6 +502,34 @@ def test_markdown_is_shown_and_nothing_becomes_html(look: Callable[[], Any]) -> 
         assert "<b>not bold</b>" in browser.run("box.textContent")
         assert browser.run("box.querySelector('pre code').textContent") == 'print("**x**")'
         assert "[bad](javascript:alert(1))" in browser.run("box.textContent")
+        for markdown, html in RENDERED.items():
+            browser.run(f"var d = document.createElement('div'); render(d, {json.dumps(markdown)})")
+            assert browser.run(BARE) == html, markdown
+
+
+@in_a_browser
+def test_growing_markdown_keeps_what_has_the_focus_and_equals_the_whole(look: Callable[[], Any]) -> None:
+    whole = "\n\n".join(["```\nfirst\n```", *RENDERED, MARKDOWN])
+    with look() as browser:
+        wait(browser, "source.readyState === 1")
+        browser.run(f"var whole = {json.dumps(whole)}, grown = add(page, 'div'), once = add(page, 'div')")
+        browser.run("render(grown, whole.slice(0, 20)); var button = grown.querySelector('button'); button.focus()")
+        browser.run("for (let end = 20; end <= whole.length; end++) render(grown, whole.slice(0, end)); render(once, whole)")
+        assert browser.run("document.activeElement === button && button.isConnected")
+        assert browser.run("grown.innerHTML === once.innerHTML")
+
+
+@in_a_browser
+def test_the_page_fits_a_telephone(server: Server, look: Callable[[], Any]) -> None:
+    with look() as browser:
+        size = {"width": 360, "height": 740, "mobile": True, "deviceScaleFactor": 2}
+        browser._browser.call("Emulation.setDeviceMetricsOverride", browser._session, **size)
+        wait(browser, "source.readyState === 1 && innerWidth === 360")
+        table = "| " + " | ".join(["a heading of some length"] * 9) + " |\n" + "|---" * 9 + "|"
+        browser.run(f"render(part('wide', 'message'), {json.dumps(table)}); void (field.style.height = 'auto')")
+        assert browser.run("[document.documentElement, page].every(box => box.scrollWidth <= box.clientWidth)")
+        assert browser.run("$('.table').scrollWidth > $('.table').clientWidth")  # it scrolls by itself
+        assert browser.run("field.scrollHeight <= field.clientHeight")  # the placeholder is not cut
 
 
 @in_a_browser
