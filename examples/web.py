@@ -3,10 +3,10 @@
     pip install 'rx_assistant[local,redis]'
     python examples/web.py            then open http://127.0.0.1:8080 in several windows
 
-With REDIS_URL two processes serve the page, through Redis; else one. One process holds the conversation and publishes
-questions, the events of the runs, and calls that wait for approval. All processes follow them, and send the actions of
-people as commands. If the process that holds the conversation dies, another one takes it over. Each event has a number:
-a browser that comes late gets all events, one that was offline continues after its last event."""
+With REDIS_URL two processes serve the page, through Redis; else one. One process holds the conversation (`room.py`).
+All processes follow it, and send the actions of people as commands. Each event has a number: a browser that comes late
+gets all events, one that was offline continues after its last event.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ from typing import Any
 
 import uvicorn
 from anyio import to_thread
-from concierge import Conversation, conversation, tools
-from reactivex import Observable
-from reactivex.subject import Subject
+from concierge import Conversation, conversation
+from room import hold
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -31,88 +30,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from rx_assistant import AssistantClient, AssistantStream, PendingCall, operators as ax
-from rx_assistant.errors import RelayError
-from rx_assistant.events import StreamEvent, UnknownEvent
+from rx_assistant import AssistantClient
 from rx_assistant.relay import Command, MemoryRelay, RedisRelay, Relay
 from rx_assistant.web import EventStreamResponse
 
 PAGE = Path(__file__).with_name("web.html")
-
-
-class Host:
-    """The conversation, in the process that holds it. It implements `Answering` for `ax.answers`."""
-
-    def __init__(self, talk: Conversation) -> None:
-        self.client = AssistantClient(base_url=talk.base_url)
-        self.conversation = self.client.conversation(
-            talk.assistant_id, talk.thread_id, tools=tools, approve=self.ask_people
-        )
-        self.events: Subject[StreamEvent] = Subject()
-        self.mutex = threading.Lock()
-        self.decisions: dict[str, Subject[bool]] = {}
-        self.questions: Subject[str] = Subject()
-        self.questions.pipe(ax.answers(self, on_failure=self.fail)).pipe(ax.coalesce()).subscribe(self.show)
-
-    def show(self, event: StreamEvent) -> None:
-        """Show an event to all browsers."""
-        with self.mutex:
-            self.events.on_next(event)
-
-    def notice(self, kind: str, data: object) -> None:
-        """Show all browsers something that is not an event of a run."""
-        self.show(UnknownEvent(f"room.{kind}", json.dumps(data).encode()))
-
-    def answer(self, question: str, /) -> AssistantStream:
-        """Ask a question, as the page has sent it."""
-        asked = json.loads(question)
-        self.notice("question", asked)
-        if not asked["files"]:
-            return self.conversation.answer(asked["text"])
-        return self.conversation.ask(asked["text"], attachments=[file["id"] for file in asked["files"]])
-
-    def settle(self) -> Observable[None]:
-        return self.conversation.settle()
-
-    def fail(self, error: Exception) -> None:
-        self.notice("problem", str(error))
-
-    def ask_people(self, call: PendingCall) -> Observable[bool]:
-        """Ask all browsers whether a call may run. The first answer counts."""
-        decision = self.decisions[call.call_id] = Subject[bool]()
-        self.notice("approval", {"id": call.call_id, "name": call.name, "arguments": call.arguments})
-        return decision
-
-    def act(self, command: Command) -> None:
-        """Carry out a command of a browser."""
-        data: Any = command.data
-        if command.type == "ask":
-            self.questions.on_next(json.dumps(data))
-        elif command.type == "stop":
-            self.conversation.cancel()
-        elif command.type == "decide" and (decision := self.decisions.pop(data["id"], None)):
-            self.notice("decided", data)
-            decision.on_next(data["approved"])
-            decision.on_completed()
-
-
-def hold(talk: Conversation, relay: Relay, leaving: threading.Event) -> None:
-    """Hold the conversation whenever no other process does."""
-    while not leaving.wait(0.2):
-        state = relay.state(talk.thread_id)
-        if state is not None and state.is_alive and state.status == "open":
-            continue
-        host = Host(talk)
-        publication = relay.publish(host.events, talk.thread_id, on_command=host.act)
-        try:
-            while not leaving.is_set() and not publication.wait(0.2):
-                pass
-        except RelayError:
-            pass  # another process was faster
-        finally:
-            host.conversation.close()
-            host.client.close()
-            publication.dispose()
 
 
 def from_the_page(request: Request) -> bool:

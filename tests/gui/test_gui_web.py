@@ -11,8 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,9 @@ import pytest
 import uvicorn
 from relay.relay_servers import RedisServer, installed
 
-from rx_assistant.local import Server, serve
+from rx_assistant import AssistantClient
+from rx_assistant.local import RunContext, Server, serve
+from rx_assistant.local.engine import Action, Gate
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -38,24 +40,32 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     with serve(engine=Concierge(0.005)) as running:
         monkeypatch.setenv("OPENAI_BASE_URL", running.base_url)
         yield running
-    for name in ("concierge", "screenshots", "web"):
+    for name in ("concierge", "room", "screenshots", "web"):
         sys.modules.pop(name, None)
+
+
+@contextmanager
+def site(talk: Any) -> Iterator[str]:
+    """The address of the page for one thread."""
+    from web import application
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(application(talk), log_level="error", timeout_graceful_shutdown=1)
+        serving = uvicorn.Server(config)
+        thread = threading.Thread(target=serving.run, args=([listener],))
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        serving.should_exit = True
+        thread.join()
 
 
 @pytest.fixture
 def page(server: Server) -> Iterator[str]:
     """The address of the page."""
     from concierge import conversation
-    from web import application
 
-    with conversation() as talk, socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(application(talk), log_level="error", timeout_graceful_shutdown=1)
-        site = uvicorn.Server(config)
-        serving = threading.Thread(target=site.run, args=([listener],))
-        serving.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        site.should_exit = True
-        serving.join()
+    with conversation() as talk, site(talk) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -421,6 +431,62 @@ def test_two_processes_serve_one_conversation_and_survive_each_other(
         assert first.run(TEXT) == second.run(TEXT)
 
 
+ALLOW = """page.querySelectorAll('.approval button:first-of-type')
+  .forEach(button => button.pressed || (button.pressed = true, button.click()))"""  # each question anew
+
+
+@in_a_browser
+@pytest.mark.timeout(300)
+def test_a_run_whose_process_dies_is_followed_to_its_end(
+    server: Server, processes: tuple[str, psutil.Process], chromium: Any
+) -> None:
+    address, program = processes
+    with chromium.open(address, 800, 700) as first, chromium.open(address, 800, 700) as second:
+        ask(first, "A table in Lisbon, please")
+        wait(second, "page.querySelector('.approval button')")
+        workers = [child for child in program.children() if "spawn_main" in " ".join(child.cmdline())]
+        second.run("page.querySelector('.approval button').pressed = true")
+        for worker in workers:  # one of them holds the conversation, and uvicorn replaces both
+            with suppress(psutil.NoSuchProcess):
+                worker.kill()
+        for browser in (second, first):
+            wait(browser, f"({ALLOW}, {READY} && {TEXT}.includes('Is there anything else'))")
+            assert browser.run(TEXT).count("a table for two, at eight") == 2  # as the call's output, and in the answer
+            assert browser.run(TEXT).count("Is there anything else") == 1
+        assert first.run(TEXT) == second.run(TEXT)
+    assert sum(request.method == "POST" and request.path.endswith("/runs") for request in server.requests) == 1
+
+
+@in_a_browser
+def test_a_run_that_is_in_progress_when_the_page_begins_is_followed(
+    server: Server, chromium: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from concierge import Concierge, conversation
+
+    run = Concierge.run
+
+    async def stopping(self: Any, context: RunContext) -> AsyncIterator[Action]:
+        number = 0
+        async for action in run(self, context):
+            yield action
+            number += 1
+            if number == 20:
+                yield Gate("in the middle")
+
+    monkeypatch.setattr(Concierge, "run", stopping)
+    with conversation() as talk, AssistantClient(base_url=talk.base_url) as client:
+        client.threads.messages.create(talk.thread_id, role="user", content="Tell me a story")
+        begun = client.threads.runs.create(talk.thread_id, assistant_id=talk.assistant_id)
+        with site(talk) as address, chromium.open(address, 800, 700) as browser:
+            wait(browser, f"{TEXT}.includes('A stream of small events') && form.className === 'running'")
+            server.release("in the middle")
+            wait(browser, f"{READY} && $('#status').textContent.startsWith('completed')")
+            assert browser.run(TEXT).count("A stream of small events") == 4
+            ask(browser, "Hello")
+            wait(browser, f"{READY} && {TEXT}.includes('Good day!')")
+        assert client.threads.runs.retrieve(begun.id, talk.thread_id).status == "completed"
+
+
 @in_a_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read_in_light_and_dark(look: Callable[[], Any], scheme: str) -> None:
@@ -514,7 +580,9 @@ def test_growing_markdown_keeps_what_has_the_focus_and_equals_the_whole(look: Ca
         wait(browser, "source.readyState === 1")
         browser.run(f"var whole = {json.dumps(whole)}, grown = add(page, 'div'), once = add(page, 'div')")
         browser.run("render(grown, whole.slice(0, 20)); var button = grown.querySelector('button'); button.focus()")
-        browser.run("for (let end = 20; end <= whole.length; end++) render(grown, whole.slice(0, end)); render(once, whole)")
+        browser.run(
+            "for (let end = 20; end <= whole.length; end++) render(grown, whole.slice(0, end)); render(once, whole)"
+        )
         assert browser.run("document.activeElement === button && button.isConnected")
         assert browser.run("grown.innerHTML === once.innerHTML")
 
