@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from concierge import WELCOME, Conversation, conversation, tools
-from rich.markdown import Markdown
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markdown import Markdown, TableElement
+from rich.table import Table
 from rich.theme import Theme
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
@@ -27,6 +29,22 @@ from rx_assistant import AsyncAssistantClient
 from rx_assistant.gui import TextualHost, printable
 
 
+class Cells(TableElement):
+    """A table whose long words continue on the next line. Rich cuts them off in a narrow terminal."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for made in super().__rich_console__(console, options):
+            for column in made.columns if isinstance(made, Table) else ():
+                column.overflow = "fold"
+            yield made
+
+
+class Page(Markdown):
+    """Markdown of which nothing is cut off."""
+
+    elements: ClassVar = {**Markdown.elements, "table_open": Cells}
+
+
 class Paper(Static):
     """A text of the transcript. (Textual's own Markdown widget flickers while a list grows.)"""
 
@@ -34,7 +52,7 @@ class Paper(Static):
         """Show a text, its code in a theme of Pygments."""
         self.text, shown = text, printable(text)
         is_markdown = self.has_class("assistant") or self.has_class("tool")
-        self.update(Markdown(shown, code_theme=code) if is_markdown else shown)
+        self.update(Page(shown, code_theme=code) if is_markdown else shown)
 
 
 class Entry(TextArea):

@@ -16,9 +16,11 @@ from PySide6.QtGui import (
     QPalette,
     QResizeEvent,
     QTextBlockFormat,
+    QTextCharFormat,
     QTextCursor,
     QTextDocument,
     QTextFormat,
+    QTextTable,
 )
 from transcript import CODE, code_blocks
 
@@ -69,6 +71,7 @@ class Bubble(qt.QTextBrowser):
         self.anchorClicked.connect(self.copy_code)
 
     def write(self, text: str) -> None:
+        self.ensurePolished()  # its font is known: code takes its size from it
         self.text, numbers = text, iter(range(len(text)))
         if self.kind in ("user", "error"):
             self.setPlainText(text)
@@ -81,7 +84,7 @@ class Bubble(qt.QTextBrowser):
         self.dress()
 
     def dress(self) -> None:
-        """Give blocks of code a ground, and let their long lines wrap."""
+        """Give blocks of code a ground, and let their long lines wrap; make headings and tables fit a bubble."""
         ground = QTextBlockFormat()
         ground.setBackground(QColor(self.colours["field" if self.kind == "tool" else "card"]))
         ground.setNonBreakableLines(False)
@@ -89,10 +92,20 @@ class Bubble(qt.QTextBrowser):
         while block.isValid():
             if block.blockFormat().hasProperty(QTextFormat.Property.BlockCodeFence):
                 QTextCursor(block).mergeBlockFormat(ground)
+            if level := block.blockFormat().headingLevel():
+                size = QTextCharFormat()
+                size.setProperty(QTextFormat.Property.FontSizeAdjustment, max(0, 3 - level))
+                cursor = QTextCursor(block)
+                cursor.movePosition(QTextCursor.MoveOperation.EndOfBlock, QTextCursor.MoveMode.KeepAnchor)
+                cursor.mergeCharFormat(size)
             block = block.next()
+        for table in self.document().rootFrame().childFrames():
+            if isinstance(table, QTextTable):
+                lines = table.format().toTableFormat()
+                lines.setBorderBrush(QColor(self.colours["line"]))
+                table.setFormat(lines)
 
     def fit(self, widest: int) -> None:
-        self.ensurePolished()  # its font is known
         (paper := self.document()).setTextWidth(-1)
         paper.setTextWidth(width := min(ceil(paper.idealWidth()) + 2, widest))
         self.setFixedSize(width, ceil(paper.size().height()))

@@ -45,6 +45,7 @@ class Look:
         inset = {"lmargin1": px(12), "lmargin2": px(12), "rmargin": px(12)}
         code = {"font": (self.mono, 10), "background": card}
         items = {f"item{n}": {"lmargin1": px(8 + 20 * n), "lmargin2": px(22 + 20 * n)} for n in range(3)}
+        more = {f"more{n}": {"lmargin1": px(22 + 20 * n), "lmargin2": px(22 + 20 * n)} for n in range(3)}
         headings = {f"heading{n}": {"font": (self.sans, 17 - 2 * n, "bold"), "spacing1": px(8)} for n in (1, 2, 3)}
         return {
             "assistant": {"spacing1": px(3), "spacing2": px(5), "spacing3": px(3)},
@@ -52,11 +53,13 @@ class Look:
             "user": {"foreground": link, "font": (self.sans, 11, "bold"), "spacing1": px(6)},
             "error": {"foreground": self.colours["red"]},
             **items,
+            **more,
             **headings,
             "quote": {"foreground": faint, "lmargin1": px(16), "lmargin2": px(16)},
             "table": {"font": (self.mono, 10)},
             "bold": {"font": (self.sans, 11, "bold")},
             "italic": {"font": (self.sans, 11, "italic")},
+            "gone": {"overstrike": True},
             "code": code,
             "block": {**code, **inset, "spacing1": 0, "spacing2": 0, "spacing3": 0},
             "copy": {"foreground": link, "underline": True, "justify": "right", "font": (self.sans, 9)},

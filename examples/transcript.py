@@ -14,9 +14,12 @@ CODE = re.compile(r"^([ \t]*)(`{3,}|~{3,})([^\n`]*)(?:\n|\Z)(.*?)(^[ \t]*\2[`~]*
 
 LINE = re.compile(r"(#{1,6}) +|( *)(?:([-*+])|(\d+[.)])) +|((?:> ?)+)")
 SPAN = re.compile(
-    r"(`[^`]+`|\*\*\S.*?\*\*|(?<!\w)__\S.*?__(?!\w)|\*[^*\s](?:[^*]*[^*\s])?\*|(?<!\w)_[^_\s](?:[^_]*[^_\s])?_(?!\w)"
+    r"(`[^`]+`|\*{3}\S.*?\*{3}|~~\S.*?~~|\*\*\S.*?\*\*|(?<!\w)__\S.*?__(?!\w)|\*[^*\s](?:[^*]*[^*\s])?\*|(?<!\w)_[^_\s](?:[^_]*[^_\s])?_(?!\w)"
     r"|\[[^\]]+\]\([^)\s]+\))"
 )
+RULED = re.compile(r" *\|?( *:?-+:? *\|)+( *:?-+:?)? *")
+TASK = re.compile(r"^\[([ xX])\] ")
+WIDEST = 72  # columns of text that fit a window
 ESCAPED = re.compile(r"\\([\\`*_{}\[\]()#+.!|<>~-])")
 
 
@@ -127,34 +130,65 @@ def styled(markdown: str) -> Iterator[tuple[str, str, str]]:
 
 
 def prose(markdown: str) -> Iterator[tuple[str, str, str]]:
-    """Headings, lists, quotes, tables, rules; in them bold, italic and code."""
-    for line in re.sub("\n{3,}", "\n\n", markdown).split("\n") if markdown else ():
+    """Headings, lists, quotes, tables, rules; in them bold, italic, struck out and code."""
+    lines = re.sub("\n{3,}", "\n\n", markdown).split("\n") if markdown else []
+    item = ""  # the style of the last item of a list, whose text may go on
+    while lines:
+        if len(lines) > 1 and "|" in lines[0] and RULED.fullmatch(lines[1]):
+            end = next((number for number, line in enumerate(lines) if "|" not in line), len(lines))
+            yield from table([cells(line) for number, line in enumerate(lines[:end]) if number != 1])
+            del lines[:end]
+            continue
+        line = lines.pop(0)
         start = LINE.match(line)
         rest = line[start.end() :] if start else line
         if re.fullmatch(r"\s*([-*_])(\s*\1){2,}\s*", line):
             yield "─" * 24, "quote", ""
         elif start is None:
-            yield from spans(rest, "table" if rest.startswith("|") else "text")
+            item = item if line.startswith("  ") or not line.strip() else ""
+            yield from spans(rest.strip() if item else rest, item.replace("item", "more") or "text")
         elif start[1]:
             yield from spans(rest.rstrip("# "), f"heading{min(len(start[1]), 3)}")
         elif start[5]:
             yield from spans(rest, "quote")
         else:
-            style = f"item{min(len(start[2]) // 2, 2)}"
-            yield f"{start[4] or '•'} ", style, ""
-            yield from spans(rest, style)
+            item = f"item{min(len(start[2]) // 2, 2)}"
+            yield f"{start[4] or '•'} ", item, ""
+            yield from spans(TASK.sub(lambda found: "☐ " if found[1] == " " else "☑ ", rest), item)
         yield "\n", "text" if line.strip() else "gap", ""
 
 
+def cells(line: str) -> list[str]:
+    """The texts of the cells in a row of a table."""
+    inside = re.sub(r"^\||(?<!\\)\|$", "", line.strip())
+    return ["".join(part for part, _, _ in spans(cell.strip(), "")) for cell in re.split(r"(?<!\\)\|", inside)]
+
+
+def table(rows: list[list[str]]) -> Iterator[tuple[str, str, str]]:
+    """Columns if they fit a window; else the cells of each row below each other, with the names of their columns."""
+    names = rows[0]
+    widths = [max(len(row[column]) for row in rows if column < len(row)) for column in range(len(names))]
+    if sum(widths) + 2 * len(widths) > WIDEST:
+        for first, *others in rows[1:]:
+            yield f"{first}\n", "text bold", ""
+            for name, cell in zip(names[1:], others, strict=False):
+                yield f"{name}: {cell}\n", "more0", ""
+        return
+    for row in (names, ["─" * width for width in widths], *rows[1:]):
+        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=False))
+        yield "  ".join(padded).rstrip() + "\n", "table", ""
+
+
 def spans(text: str, style: str) -> Iterator[tuple[str, str, str]]:
-    """What is bold, italic or code in a line, and the rest of it."""
+    """What is bold, italic, struck out or code in a line, and the rest of it."""
     for part in filter(None, SPAN.split(text)):
         match part[:1], part[-1:]:
             case "`", "`":
                 yield part[1:-1], f"{style} code", ""
-            case ("*", "*") | ("_", "_") if len(part) > 2 and SPAN.fullmatch(part):
-                wide = 2 if part[:2] in ("**", "__") else 1
-                yield ESCAPED.sub(r"\1", part[wide:-wide]), f"{style} {'bold' if wide == 2 else 'italic'}", ""
+            case ("*", "*") | ("_", "_") | ("~", "~") if len(part) > 2 and SPAN.fullmatch(part):
+                wide = next(wide for wide in (3, 2, 1) if part[:wide] == part[0] * wide)
+                kind = "gone" if part[0] == "~" else "italic" if wide == 1 else "bold"
+                yield ESCAPED.sub(r"\1", part[wide:-wide]), f"{style} {kind}", ""
             case "[", ")" if SPAN.fullmatch(part):
                 name, _, address = part[1:-1].partition("](")
                 yield name if name == address else f"{name} ({address})", style, ""

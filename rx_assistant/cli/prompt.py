@@ -10,15 +10,16 @@ import re
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.patch_stdout import patch_stdout
-from rich.console import Console
-from rich.markdown import Markdown
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markdown import Markdown, TableElement
+from rich.table import Table
 from rich.text import Text
 
 from rx_assistant.cli.output import Output
@@ -35,6 +36,22 @@ _FRAME = 1 / 30
 
 _BLANK = re.compile(r"\n[ \t]*\n(?=\S)")
 _FENCE = re.compile(r"^ *(`{3,}|~{3,})([^`\n]*)$", re.MULTILINE)
+
+
+class _WholeCells(TableElement):
+    """A table whose long words continue on the next line. Rich cuts them off in a narrow terminal."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for made in super().__rich_console__(console, options):
+            for column in made.columns if isinstance(made, Table) else ():
+                column.overflow = "fold"
+            yield made
+
+
+class _Markdown(Markdown):
+    """Markdown of which nothing is cut off."""
+
+    elements: ClassVar = {**Markdown.elements, "table_open": _WholeCells}
 
 
 class Live(Output):
@@ -107,7 +124,7 @@ class Live(Output):
 
     def _print(self, text: str) -> None:
         if text.strip():
-            self._console.print(Markdown(text), "")
+            self._console.print(_Markdown(text), "")
 
 
 def finished(text: str) -> tuple[str, str]:

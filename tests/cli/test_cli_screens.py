@@ -41,7 +41,9 @@ class Everything:
     """Says everything there is to say; or calls a function, and hesitates in its arguments."""
 
     async def run(self, context: RunContext) -> AsyncIterator[Action]:
-        if "call" not in context.question:
+        if "table" in context.question:
+            yield Text("| A long heading | Another one | And one |\n|---|---|---|\n| umbrella-makersZZ | b | c |\n")
+        elif "call" not in context.question:
             for action in _everything():
                 yield action
         elif context.tool_outputs:
@@ -209,6 +211,15 @@ def test_a_call_is_shown_while_it_is_written_above_the_prompt(screen: Screen, se
     lines = screen.until(lambda shown: "message_creation completed" in shown)
     at = lines.index('⚙ get_local_time({"timezone":')
     assert lines[at + 1] == '"Asia/Tokyo"})'
+
+
+def test_words_in_narrow_tables_are_not_cut_off(screen: Screen, server: local.Server) -> None:
+    screen.run("chat", "--base-url", server.base_url, columns=30)
+    screen.until(lambda shown: "Enter asks" in shown)
+    screen.press("table", "Enter")
+    lines = screen.until(lambda shown: "message_creation completed" in shown)
+    assert "…" not in "".join(lines)
+    assert "ZZ" in "".join(lines)
 
 
 def test_code_is_copied_by_key(screen: Screen, server: local.Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import re
 import sys
 import threading
@@ -355,6 +356,48 @@ def test_the_page_about_windows_runs(server: Server, display: None) -> None:
     assert requests_of(server, "/runs") == 1
 
 
+def test_words_in_narrow_tables_are_not_cut_off_in_textual() -> None:
+    pytest.importorskip("textual", reason="Textual is not installed")
+    from chat_textual import Page
+    from rich.console import Console
+
+    console = Console(width=30, record=True, file=io.StringIO())
+    console.print(Page("| A long heading | Another one | And one |\n|---|---|---|\n| umbrella-makersZZ | b | c |\n"))
+    text = console.export_text()
+    assert "ZZ" in text
+    assert "…" not in text
+
+
+def test_text_in_qt_has_one_size_from_the_first_time() -> None:
+    pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed")
+    from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
+    from qt_look import LIGHT, STYLE, Bubble
+
+    app, window = QApplication.instance() or QApplication([]), QWidget()
+    window.setStyleSheet(STYLE.substitute(LIGHT))
+    layout, bubble = QVBoxLayout(window), Bubble("assistant", LIGHT)
+    layout.addWidget(bubble)
+    sizes = []
+    for _ in range(2):
+        bubble.write("# A heading\n\n`code`\n\n```\na block\n```\n")
+        bubble.fit(400)
+        sizes.append([size.pointSizeF() for size in fonts_of(bubble.document())])
+    assert sizes[0] == sizes[1]
+    assert max(sizes[0]) < 1.6 * bubble.font().pointSizeF()
+    assert app is not None
+
+
+def fonts_of(document: Any) -> Iterator[Any]:
+    """The fonts of a document's pieces."""
+    block = document.begin()
+    while block.isValid():
+        pieces = block.begin()
+        while not pieces.atEnd():
+            yield pieces.fragment().charFormat().font()
+            pieces += 1
+        block = block.next()
+
+
 @pytest.mark.parametrize(
     ("markdown", "text"),
     [
@@ -371,6 +414,15 @@ def test_the_page_about_windows_runs(server: Server, display: None) -> None:
         ("- a\n  ~~~\n  x = `1`\n  ~~~\nb", "• a\n\nx = `1`\ncopy\nb\n"),
         ("````\n```\n````", "```\ncopy\n"),
         ("a\n\n\n\nb", "a\n\nb\n"),
+        ("***a*** ~~b~~ ~c~", "a b ~c~\n"),
+        ("- [ ] a\n- [x] b", "• ☐ a\n• ☑ b\n"),
+        ("- a\n  goes on\n\n  and on\nb", "• a\ngoes on\n\nand on\nb\n"),
+        ("t\n| a | bb |\n|--|:-:|\n| 1 \\| 2 | `c` |\n| **3** |", "t\na      bb\n─────  ──\n1 | 2  c\n3\n"),
+        ("a | b", "a | b\n"),
+        (
+            f"|a|b|c|\n|-|-|-|\n|1|{'x' * 80}|3|\n|4|",
+            f"1\nb: {'x' * 80}\nc: 3\n4\n",
+        ),
     ],
 )
 def test_a_little_markdown_is_styled(markdown: str, text: str) -> None:
