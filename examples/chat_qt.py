@@ -136,7 +136,8 @@ class ChatWindow(qt.QWidget):
         hints.colorSchemeChanged.connect(self.paint)
         self.paint(hints.colorScheme())
         self.status, self.note = named("status", qt.QLabel("ready")), named("note", qt.QLabel(KEYS))
-        self.note.setWordWrap(True)
+        for label in (self.status, self.note):
+            label.setWordWrap(True)  # else the window could not be narrower than its text
         self.entry, self.button = Entry(), qt.QPushButton("Send")
         self.button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the focus where one writes
         page = named("page", qt.QWidget())

@@ -33,6 +33,7 @@ class ChatWindow:
         self.turns = Turns(self, TkHost(root), client, talk)
         self.shown: dict[str, list[tuple[str, str, str]]] = {}  # by the key of a piece: its texts with their styles
         self.code = ""  # the last block of code that was written
+        self.at_end = True  # whether the end of the transcript is shown
         self.build()
         self.bind_keys()
         self.say("assistant", WELCOME)
@@ -64,6 +65,14 @@ class ChatWindow:
         self.paper["state"] = "disabled"
         if at_end:
             self.paper.see("end")
+
+    def see_end_again(self, _event: object = None) -> None:
+        """Show the end in a window of another size, unless a person has scrolled back."""
+        if self.at_end:
+            self.paper.see("end")
+
+    def note_place(self, _first: str, last: str) -> None:
+        self.at_end = float(last) > 0.999
 
     def copy(self, text: str) -> None:
         self.root.clipboard_clear()
@@ -125,6 +134,7 @@ class ChatWindow:
         self.entry.bind("<<Copy>>", self.copy_selected)
         for event in ("<<Modified>>", "<Configure>"):
             self.entry.bind(event, self.fit_entry)
+        self.paper.bind("<Configure>", self.see_end_again)
         self.root.bind("<Escape>", lambda _: self.turns.stop())
         for key in ("<Control-Shift-C>", "<Control-Shift-c>"):  # the latter with Caps Lock
             self.root.bind(key, self.copy_code)
@@ -141,6 +151,7 @@ class ChatWindow:
         ttk.Label(top, text="Concierge", style="Title.TLabel").pack(anchor="w")
         ttk.Label(top, textvariable=self.status, style="Status.TLabel").pack(anchor="w")
         self.paper = self.text(self.root, "paper", state="disabled", cursor="arrow", padx=px(28))
+        self.paper.configure(yscrollcommand=self.note_place)
         for name, options in self.look.tags().items():
             self.paper.tag_configure(name, **options)
         self.entry = self.text(bottom, "field", height=1, undo=True, padx=px(10), pady=px(8))

@@ -35,6 +35,7 @@ class Chat(ABC):
 
     packages: ClassVar[tuple[str, ...]] = ()
     needs_display: ClassVar[bool] = False
+    narrow: ClassVar[int] = 450  # pixels
     no_link: ClassVar[str] = ""  # what only chats with a link to copy code show
     window: Any
 
@@ -95,6 +96,14 @@ class Chat(ABC):
 
     def scroll_up(self) -> None:
         """Scroll to the beginning."""
+        raise NotImplementedError
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the window another size, in pixels."""
+        raise NotImplementedError
+
+    def size(self) -> tuple[int, int]:
+        """The size that the window has."""
         raise NotImplementedError
 
     def type(self, text: str) -> None:
@@ -192,12 +201,19 @@ class TkChat(Chat):
     def scroll_up(self) -> None:
         self.window.paper.yview_moveto(0)
 
+    def resize(self, width: int, height: int) -> None:
+        self.root.geometry(f"{width}x{height}")
+
+    def size(self) -> tuple[int, int]:
+        return self.root.winfo_width(), self.root.winfo_height()
+
     def close(self) -> None:
         """The script's end closes it."""
 
 
 class QtChat(Chat):
     packages = ("PySide6.QtWidgets",)
+    narrow = 360
 
     def _run(self, talk: Any) -> None:
         from chat_qt import ChatWindow
@@ -291,6 +307,12 @@ class QtChat(Chat):
 
     def scroll_up(self) -> None:
         self.window.pane.verticalScrollBar().setValue(0)
+
+    def resize(self, width: int, height: int) -> None:
+        self.window.resize(width, height)
+
+    def size(self) -> tuple[int, int]:
+        return self.window.width(), self.window.height()
 
     def close(self) -> None:
         """The script's end closes it."""

@@ -192,6 +192,28 @@ def test_a_long_text_is_followed_unless_a_person_has_scrolled_back(window: Chat,
     talk_in(window, script)
 
 
+def test_a_window_of_another_size_shows_the_same_place(window: Chat, server: Server) -> None:
+    def script(chat: Chat) -> Steps:
+        for _ in range(2):
+            chat.ask("Tell me a story")
+            yield lambda: not chat.busy
+        chat.ask("Tell me a story")
+        yield lambda: chat.text().count("A stream of small events") > 8  # while text arrives
+        for size in ((1000, 500), (chat.narrow, 400)):
+            chat.resize(*size)
+            yield lambda size=size: chat.size() == size and chat.position() > 0.98  # type: ignore[misc]
+        yield lambda: not chat.busy and chat.position() > 0.98
+        chat.resize(900, 500)
+        yield lambda: chat.size() == (900, 500) and chat.position() > 0.98
+        chat.scroll_up()
+        yield lambda: chat.position() < 0.9
+        chat.resize(chat.narrow, 400)
+        yield lambda: chat.size() == (chat.narrow, 400)
+        assert chat.position() < 0.9
+
+    talk_in(window, script)
+
+
 def test_five_turns_by_keyboard_alone(chat: Chat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from concierge import Concierge
 
