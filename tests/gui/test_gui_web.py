@@ -588,6 +588,17 @@ def test_growing_markdown_keeps_what_has_the_focus_and_equals_the_whole(look: Ca
 
 
 @in_a_browser
+def test_a_smaller_page_still_follows_what_is_written(server: Server, look: Callable[[], Any]) -> None:
+    with look() as browser:
+        browser.run("document.body.style.height = '700px'")
+        ask(browser, "Tell me a story")
+        wait(browser, "page.scrollTop > 60")
+        browser.run("document.body.style.height = '300px'")  # as when a telephone shows its keyboard
+        wait(browser, f"{READY} && {TEXT}.split('for the others').length === 5")
+        wait(browser, "page.scrollHeight - page.scrollTop - page.clientHeight < 40")
+
+
+@in_a_browser
 def test_the_page_fits_a_telephone(server: Server, look: Callable[[], Any]) -> None:
     with look() as browser:
         size = {"width": 360, "height": 740, "mobile": True, "deviceScaleFactor": 2}
