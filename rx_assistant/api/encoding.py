@@ -32,7 +32,11 @@ def _plain(value: object) -> object:
         return given(value)
     if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray | memoryview):
         return list(value)
-    hint = ": await it first" if hasattr(value, "__await__") else ""
+    hint = ""
+    if hasattr(value, "__await__"):
+        hint = ": await it first"
+    elif callable(value):
+        hint = ": ToolSet([function]).definitions() describes a function"
     raise TypeError(f"the body of a request must hold JSON values, got {value!r:.80}{hint}")
 
 

@@ -101,6 +101,17 @@ def segment(name: str, value: str) -> str:
         raise InvalidArgumentError(f"{name} must be valid Unicode, got {value!r}") from cause
 
 
+def of_assistant(params: Params) -> Params:
+    """The parameters of a run.
+
+    Raises:
+        InvalidArgumentError: `assistant_id` is not an id, but the assistant itself, for example.
+    """
+    if "assistant_id" in params:
+        segment("assistant_id", params["assistant_id"])  # type: ignore[arg-type]  # segment() checks its type
+    return params
+
+
 def _hint(value: object) -> str:
     """What to write instead of an object that is not an id."""
     if hasattr(value, "__await__"):

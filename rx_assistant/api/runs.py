@@ -16,7 +16,7 @@ from rx_assistant.api.request import Confirm, Params, Request, segment
 
 def create(thread_id: str, params: Params) -> Request:
     body, query = ask.split(params, ("include",))
-    return ask.post(_runs(thread_id), body, query)
+    return ask.post(_runs(thread_id), ask.of_assistant(body), query)
 
 
 def retrieve(run_id: str, thread_id: str) -> Request:

@@ -23,7 +23,7 @@ def delete(thread_id: str) -> Request:
 
 
 def create_and_run(params: Params) -> Request:
-    return ask.post("/threads/runs", params)
+    return ask.post("/threads/runs", ask.of_assistant(params))
 
 
 def path(thread_id: str) -> str:

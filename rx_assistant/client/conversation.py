@@ -14,6 +14,7 @@ from reactivex.disposable import SingleAssignmentDisposable
 from typing_extensions import Unpack
 
 from rx_assistant.api import runs
+from rx_assistant.api.request import segment
 from rx_assistant.client.ledger import Turn
 from rx_assistant.client.params import RunStream, RunStreamWithTools, TurnStream, taken
 from rx_assistant.client.signatures import spell_out
@@ -53,6 +54,9 @@ class _Conversation:
     def __init__(
         self, assistant_id: str, thread_id: str | None, tools: Tools | None, params: Mapping[str, Any]
     ) -> None:
+        segment("assistant_id", assistant_id)
+        if thread_id is not None:
+            segment("thread_id", thread_id)
         self._params = {"assistant_id": assistant_id, **params, **({} if tools is None else {"tools": tools})}
         self._options = self._call({}).options
         self._talk = Talk(thread_id)

@@ -55,10 +55,9 @@ def live(stream: Any) -> Any:
 
     A run is shown with its status, tool calls and messages, and returns its RunSnapshot; a stream of texts, such as
     `stream.text_deltas`, is shown as Markdown and returns the whole text. The output is updated ten times a second at
-    most. The result of an asynchronous stream must be awaited.
+    most. The result of an asynchronous stream must be awaited. Outside of a notebook the stream is only read.
 
     Raises:
-        ImportError: IPython is not installed.
         StreamError: the stream ended other than well; what arrived stays in the output.
         TypeError: the argument is not a stream of events or texts.
     """
@@ -104,8 +103,8 @@ def _displayed(state: RunSnapshot | str) -> object:
 def _output() -> _Shown:
     try:
         from IPython.display import display
-    except ImportError as error:
-        raise ImportError("live() needs IPython: pip install ipython, or run it in a notebook") from error
+    except ImportError:  # so this is no notebook
+        return _Nowhere()
     make: Callable[..., Any] = display
     shown: _Shown | None = make(_Markdown(""), display_id=True)  # None without a running IPython
     return _Nowhere() if shown is None else shown

@@ -16,7 +16,7 @@ TESTED = ("local", "cli", "documents", "embeddings", "textual", "redis", "web", 
 ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = (
     *("starlette", "uvicorn", "python_multipart", "yaml", "click", "rich", "textual", "trio", "PySide6", "PyQt6"),
-    *("pypdf", "docx", "pptx", "openpyxl", "lxml", "ag_ui", "redis"),
+    *("pypdf", "docx", "pptx", "openpyxl", "lxml", "ag_ui", "redis", "IPython"),
 )
 WITHOUT = f"""
 import sys
@@ -94,6 +94,15 @@ except ImportError as error:
     print(error)
 """
     assert run(code) == "None\nRedisRelay needs the extra: pip install 'rx_assistant[redis]'\n"
+
+
+def test_a_live_display_only_reads_without_ipython() -> None:
+    code = r"""
+import rx_assistant
+from rx_assistant.gui import live
+print(live(rx_assistant.replay(b'event: thread.run.created\ndata: {"id": "run_1", "status": "completed"}\n\n')).status)
+"""
+    assert run(code) == "completed\n"
 
 
 def test_a_response_and_ag_ui_name_their_extras() -> None:

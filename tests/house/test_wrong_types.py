@@ -136,6 +136,23 @@ def test_an_assistant_of_a_wrong_type_is_named(value: Any) -> None:
         local.serve(assistants={"asst_1": 5} if value == 5 else value)
 
 
+def test_objects_in_the_place_of_their_ids_and_functions_as_tools_are_named() -> None:
+    client = AssistantClient(base_url="http://127.0.0.1:1/v1")
+    assistant: Any = rx_assistant.types.Assistant(id="asst_1")
+    thread: Any = rx_assistant.types.Thread(id="thread_1")
+    for call in (
+        lambda: client.threads.runs.stream("thread_1", assistant_id=assistant),
+        lambda: client.threads.runs.create("thread_1", assistant_id=assistant),
+        lambda: client.threads.create_and_run(assistant_id=assistant),
+        lambda: client.conversation(assistant),
+        lambda: client.conversation("asst_1", thread),
+    ):
+        with pytest.raises(rx_assistant.InvalidArgumentError, match=r"_id must be the id of an object, got .*its `id`"):
+            call()
+    with pytest.raises(TypeError, match=r"got <built-in function print>: ToolSet\(\[function\]\)\.definitions\(\)"):
+        client.assistants.create(model="m", tools=[print])  # type: ignore[list-item]
+
+
 def test_a_value_without_a_place_in_json_is_shown() -> None:
     client = AssistantClient(base_url="http://127.0.0.1:1/v1")
     with pytest.raises(TypeError, match=r"the body of a request must hold JSON values, got <object"):
