@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -54,14 +56,18 @@ def application(talk: Conversation, shared: Relay | None = None) -> Starlette:
         while relay.state(talk.thread_id) is None:
             leaving.wait(0.05)
 
+    def leave() -> None:
+        leaving.set()
+        holder.join()
+        relay.close()
+
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
         holder.start()
+        on_signals(leave)
         await to_thread.run_sync(begun)
         yield
-        leaving.set()
-        await to_thread.run_sync(holder.join)
-        await to_thread.run_sync(relay.close)
+        await to_thread.run_sync(leave)
 
     async def page(_request: Request) -> Response:
         return HTMLResponse(PAGE.read_text("utf-8").replace("{{room}}", talk.thread_id))
@@ -98,6 +104,20 @@ def application(talk: Conversation, shared: Relay | None = None) -> Starlette:
         TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"]
     )  # this machine, by no other name
     return Starlette(routes=routes, lifespan=lifespan, middleware=[known])
+
+
+def on_signals(leave: Callable[[], None]) -> None:
+    """Leave as soon as uvicorn is told to end. It would wait for all streams first, then log each as an error."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # a test: there are no signals
+    for number in (signal.SIGINT, signal.SIGTERM):
+        its_own = signal.getsignal(number)
+
+        def both(number: int, frame: FrameType | None, its_own: Any = its_own) -> None:
+            threading.Thread(target=leave).start()
+            its_own(number, frame)
+
+        signal.signal(number, both)
 
 
 def worker() -> Starlette:

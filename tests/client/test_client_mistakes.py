@@ -108,15 +108,17 @@ def test_a_coroutine_where_an_id_belongs_says_await() -> None:
         with closing(client.threads.create()) as thread:
             await client.threads.messages.create(thread, role="user", content="x")
 
-    async def forget_in_the_body() -> None:
+    async def forget_in_the_body(name: str) -> None:
         client: Any = AsyncAssistantClient(base_url=URL)
         with closing(client.assistants.create(model="m")) as assistant:
-            await client.threads.runs.create("t", assistant_id=assistant)
+            await client.threads.runs.create("t", **{"assistant_id": "a", name: assistant})
 
     with pytest.raises(InvalidArgumentError, match=r"thread_id must be the id of an object.*await it"):
         asyncio.run(forget())
+    with pytest.raises(InvalidArgumentError, match=r"assistant_id must be the id of an object.*await it"):
+        asyncio.run(forget_in_the_body("assistant_id"))
     with pytest.raises(TypeError, match="await it"):
-        asyncio.run(forget_in_the_body())
+        asyncio.run(forget_in_the_body("metadata"))
 
 
 WRONG_TIMEOUTS = ["5", "soon", [5], True, {}]

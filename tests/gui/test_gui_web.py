@@ -382,27 +382,50 @@ def test_a_file_is_attached_and_can_be_searched(server: Server, look: Callable[[
     assert sum(request.path.endswith("/files") and request.method == "POST" for request in server.requests) == 1
 
 
+@contextmanager
+def program(**environment: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The example as a program: its address, and the process that was started."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    started = subprocess.Popen(
+        [sys.executable, str(EXAMPLES / "web.py")],
+        env={**os.environ, "PORT": str(port), **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        address, end = f"http://127.0.0.1:{port}/", time.monotonic() + 60
+        while time.monotonic() < end:
+            with suppress(httpx.HTTPError):
+                httpx.get(address)
+                break
+            time.sleep(0.1)
+        yield address, started
+    finally:
+        started.send_signal(signal.SIGINT)
+        started.communicate(timeout=30)
+
+
 @pytest.fixture
 def processes(server: Server, tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """The example as a program with two processes and Redis: its address, and the process that started both."""
+    """The example with two processes and Redis: its address, and the process that started both."""
     if not installed():
         pytest.skip("redis-server is not installed")
-    with RedisServer(tmp_path) as redis, socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        listener.close()
-        environment = {**os.environ, "REDIS_URL": redis.url, "PORT": str(port), "OPENAI_BASE_URL": server.base_url}
-        program = subprocess.Popen([sys.executable, str(EXAMPLES / "web.py")], env=environment)
-        try:
-            address, end = f"http://127.0.0.1:{port}/", time.monotonic() + 60
-            while time.monotonic() < end:
-                with suppress(httpx.HTTPError):
-                    httpx.get(address)
-                    break
-                time.sleep(0.1)
-            yield address, psutil.Process(program.pid)
-        finally:
-            program.send_signal(signal.SIGINT)
-            program.wait(30)
+    with RedisServer(tmp_path) as redis, program(REDIS_URL=redis.url, OPENAI_BASE_URL=server.base_url) as started:
+        yield started[0], psutil.Process(started[1].pid)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_program_ends_without_errors_while_browsers_follow(server: Server, number: int) -> None:
+    with program(OPENAI_BASE_URL=server.base_url) as (address, started), httpx.Client(base_url=address) as browser:
+        room = browser.get("").text.partition('name="room" content="')[2].partition('"')[0]
+        with browser.stream("GET", "events", params={"room": room}, timeout=60) as events:
+            assert events.status_code == 200
+            started.send_signal(number)
+            events.read()
+        assert started.stderr is not None
+        assert "Traceback" not in started.stderr.read()
+        started.wait(30)
 
 
 @in_a_browser
