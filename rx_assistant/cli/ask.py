@@ -145,7 +145,8 @@ def ask(text: str, *, where: Where, record: Path | None) -> None:
         stream = conversation.ask(readable(text))
         if where.base_url:
             stream.pipe(ax.runs(), ops.take(1)).subscribe(
-                lambda run: output.note(f"· assistant {run.assistant_id}, thread {run.thread_id}, run {run.id}")
+                lambda run: output.note(f"· assistant {run.assistant_id}, thread {run.thread_id}, run {run.id}"),
+                ignore,
             )
         recording = None if record is None else stream.record(record)
         run = follow(stream, output)
@@ -176,3 +177,7 @@ def follow(stream: AssistantStream, output: Output) -> Run:
         except RxAssistantError:
             output.finish()
             raise
+
+
+def ignore(_error: Exception) -> None:
+    """Handle an error that ends the whole stream: it is printed elsewhere, once."""

@@ -12,7 +12,7 @@ from reactivex import Observable
 from reactivex.subject import Subject
 
 from rx_assistant import operators as ax
-from rx_assistant.cli.ask import Where, follow, open_conversation, readable
+from rx_assistant.cli.ask import Where, follow, ignore, open_conversation, readable
 from rx_assistant.cli.failure import RunFailed
 from rx_assistant.cli.output import Output
 from rx_assistant.cli.show import describe_end, show, text_of
@@ -155,7 +155,7 @@ class Talk:
         self.waiting -= 1
         stream: AssistantStream = ask()
         show(stream, self.output)
-        stream.subscribe(None, _ignore, lambda: self._ended(stream))
+        stream.subscribe(None, ignore, lambda: self._ended(stream))
         return stream
 
     def settle(self) -> Observable[None]:
@@ -194,7 +194,3 @@ class Talk:
         file = self._client.files.create(file=path, purpose="assistants")
         self.output.note(f"{path.name} goes with the next question")
         return file.id
-
-
-def _ignore(_error: Exception) -> None:
-    """An error goes to `_failed`."""

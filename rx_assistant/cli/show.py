@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from rx_assistant import operators as ax
-from rx_assistant.errors import EventDecodeError, StreamError
+from rx_assistant.errors import EventDecodeError, RxAssistantError
 from rx_assistant.events import RunStepEvent, StreamEvent, ToolEvent, ToolFinished, ToolProgress
 from rx_assistant.types._inside import inside, is_model, models_in, text_in
 
@@ -79,10 +79,10 @@ class _Screen:
             self._output.note(f"· {step.type} {step.status}")
 
     def failed(self, error: Exception) -> None:
-        """Print an error of one part. The command prints the error of the whole stream."""
+        """Print an error of one part. The command prints the error of the whole stream, which reaches every part."""
         if error is self._output.failure:
             self._stream.close()  # the output is closed, so nothing more can be shown
-        elif not isinstance(error, StreamError):
+        elif not isinstance(error, RxAssistantError):
             self._output.note(f"! {error}", "red")
 
 

@@ -259,6 +259,7 @@ class AsyncPump:
 
     async def _start(self) -> None:
         self.here()
+        self.unread.open()
         body: AsyncBody | None = None
         try:
             self._opening = span()
@@ -275,6 +276,7 @@ class AsyncPump:
             self._opening = None
         if body is None:
             raise StreamClosedError("the stream was closed before it had ended")
+        self.unread.opened()
         self._state.hold(body)
         self._feed.request_id = body.request_id
         if self._closed:

@@ -236,12 +236,14 @@ class Pump:
             self._notify()
 
     def _start(self) -> None:
+        self.unread.open()
         try:
             body = self._open()
         except Exception as error:
             self.unread.stop()
             self._feed.fail(error)
             raise
+        self.unread.opened()
         self._state.hold(body)
         self._feed.request_id = body.request_id
 

@@ -26,12 +26,13 @@ class Unread:
         self._log = weakref.ref(log)
         self._call_later = call_later
         self._begun = False
+        self._is_opening = False
         self._cancel: Callable[[], None] | None = None
 
     def wait(self) -> None:
         """A subscriber has come: the first one starts the timer."""
         log = self._log()
-        if not (self.was_read or self._begun or log is None or log.ended):
+        if not (self.was_read or self._begun or self._is_opening or log is None or log.ended):
             self._begun = True
             self._cancel = self._call_later(UNREAD_SECONDS, self._warn)
 
@@ -40,9 +41,26 @@ class Unread:
         self.was_read = True
         self.stop()
 
+    def open(self) -> None:
+        """The request is being sent. A subscriber waits for the reply, not for a reader."""
+        self._is_opening = True
+        if self._cancel is not None:
+            self._end_timer()
+            self._begun = False
+
+    def opened(self) -> None:
+        """The reply is there: subscribers that are left wait for a reader."""
+        self._is_opening = False
+        log = self._log()
+        if log is not None and log.holders:
+            self.wait()
+
     def stop(self) -> None:
         """Stop the timer for good."""
         self._begun = True
+        self._end_timer()
+
+    def _end_timer(self) -> None:
         cancel, self._cancel = self._cancel, None
         if cancel is not None:
             cancel()
@@ -50,7 +68,7 @@ class Unread:
     def _warn(self) -> None:
         self._cancel = None
         log = self._log()
-        if log is not None and log.holders and not (self.was_read or log.ended):
+        if log is not None and log.holders and not (self.was_read or self._is_opening or log.ended):
             _log.warning(
                 "a subscriber has waited for a second and nothing reads its stream: iterate the stream, wait for it "
                 "(until_done(), get_final_run(), run(), await), or read it in the background with connect() or "

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -411,6 +412,14 @@ def test_without_the_extra_it_says_which_extra_to_install() -> None:
     assert done.returncode == 1
     assert "pip install 'rx_assistant[cli]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_is_not_there_is_one_line() -> None:
+    command = [sys.executable, "-m", "rx_assistant", "ask", "x", "--base-url", "http://127.0.0.1:9/v1"]
+    for more in ([], ["--assistant", "asst_1", "--thread", "thread_1"]):
+        done = subprocess.run([*command, *more], capture_output=True, text=True, timeout=GUARD, check=False)
+        assert done.returncode == 1
+        assert re.fullmatch(r"rx-assistant: no reply came .*\n", done.stderr), done.stderr
 
 
 def test_the_end_of_the_program_searches_nothing_for_cycles() -> None:

@@ -184,6 +184,18 @@ def test_five_turns_by_keyboard_alone() -> None:
         assert (posted(server, "/runs"), posted(server, "/cancel"), posted(server, "/threads")) == (5, 1, 2)
 
 
+def test_a_server_that_is_gone_is_reported_once_and_the_chat_goes_on() -> None:
+    with endless() as server, Terminal("--base-url", server.base_url) as terminal:
+        terminal.press("one\r")
+        terminal.until("You asked: one")
+        server.stop()
+        terminal.press("two\r")
+        terminal.until("no reply came")
+        terminal.rest()
+        assert terminal.shown.count("no reply came") == 1
+        assert terminal.leave() == 0
+
+
 def test_leaving_during_an_answer_cancels_its_run() -> None:
     with endless() as server, AssistantClient(base_url=server.base_url) as client:
         thread = client.threads.create()

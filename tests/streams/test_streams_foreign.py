@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import reactivex as rx
+from faces import got as received
 from reactivex import operators as ops
 from reactivex.disposable import Disposable
 from reactivex.scheduler import ImmediateScheduler, NewThreadScheduler
@@ -17,10 +18,12 @@ from reactivex.subject import Subject
 from streams_bodies import (
     AsyncFedBody,
     FedBody,
+    StreamFace,
     answer,
     async_stream,
     elsewhere,
     joined,
+    on_every_face,
     sync_stream,
     until,
     until_async,
@@ -301,6 +304,26 @@ def test_there_is_no_warning_when_it_was_read_left_or_ended(case: str, caplog: p
         log.end()
     fire()
     assert caplog.records == []
+
+
+@on_every_face
+async def test_a_slow_reply_is_not_a_missing_reader(face: StreamFace) -> None:
+    clock, waiting = Clock(), list[int]()
+
+    def open() -> Any:
+        stream.subscribe()  # from another thread, while the request is being sent
+        waiting.append(len(clock.timers))
+        return face.body(*answer("a"))
+
+    stream = face.opened(open)
+    stream.driver.unread._call_later = clock.call_later
+    stream.subscribe()
+    waiting.append(len(clock.timers))
+    async with face.block(stream):
+        waiting.append(len(clock.timers))
+        await received(stream.until_done())
+    assert waiting == [1, 0, 1]
+    assert clock.timers == []
 
 
 @pytest.mark.parametrize("subscribe", [lambda s: s.subscribe(), lambda s: s.pipe(ops.map(str)).subscribe()])
