@@ -71,8 +71,8 @@ class ChatWindow:
         if self.at_end:
             self.paper.see("end")
 
-    def note_place(self, _first: str, last: str) -> None:
-        self.at_end = float(last) > 0.999
+    def note_place(self, _first: float, last: float) -> None:
+        self.at_end = float(last) > 0.999  # Tk passes text
 
     def copy(self, text: str) -> None:
         self.root.clipboard_clear()
