@@ -146,7 +146,10 @@ def prose(markdown: str) -> Iterator[tuple[str, str, str]]:
             yield "─" * 24, "quote", ""
         elif start is None:
             item = item if line.startswith("  ") or not line.strip() else ""
-            yield from spans(rest.strip() if item else rest, item.replace("item", "more") or "text")
+            yield from spans(
+                rest.strip() if item else rest,
+                item.replace("item", "more") or ("table" if rest.startswith("|") else "text"),
+            )
         elif start[1]:
             yield from spans(rest.rstrip("# "), f"heading{min(len(start[1]), 3)}")
         elif start[5]:
