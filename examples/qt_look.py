@@ -99,7 +99,7 @@ class Bubble(qt.QTextBrowser):
                 cursor.movePosition(QTextCursor.MoveOperation.EndOfBlock, QTextCursor.MoveMode.KeepAnchor)
                 cursor.mergeCharFormat(size)
             block = block.next()
-        for table in self.document().rootFrame().childFrames():
+        for table in self.document().rootFrame().childFrames() if "|" in self.text else ():
             if isinstance(table, QTextTable):
                 lines = table.format().toTableFormat()
                 lines.setBorderBrush(QColor(self.colours["line"]))
