@@ -185,17 +185,24 @@ class Storage(Generic[T]):
     def trim(self, least: int = BLOCK) -> None:
         """Drop what every reader has passed, `least` items at a time; fail the slowest reader if it is too slow."""
         with self.mutex:
-            low = self.position - (self.state < DELIVERED)  # the item in delivery stays: substreams start there
             readers = [reader for reader in self._readers if reader.is_open]
+            self._drop(readers, least)
             slowest = min(readers, key=lambda reader: reader.position, default=None)
-            if slowest is not None and slowest.position < low and self._bytes > self.max_pending:
-                slowest.overflow(self._bytes)
+            if slowest is None or self._bytes <= self.max_pending:
+                return
+            held_back = weight(self._payloads[max(slowest.position - self.base, 0) : self.position - self.base])
+            if held_back > self.max_pending:
+                slowest.overflow(held_back)
                 readers.remove(slowest)
-            drop = min([low, *[reader.position for reader in readers]]) - self.base
-            if drop > 0 and (drop >= least or self._bytes > self.max_pending):
-                self._bytes -= weight(self._payloads[:drop])
-                del self._kinds[:drop], self._payloads[:drop]
-                self.base += drop
+                self._drop(readers, least)
+
+    def _drop(self, readers: list[Any], least: int) -> None:
+        low = self.position - (self.state < DELIVERED)  # the item in delivery stays: substreams start there
+        drop = min([low, *[reader.position for reader in readers]]) - self.base
+        if drop > 0 and (drop >= least or self._bytes > self.max_pending):
+            self._bytes -= weight(self._payloads[:drop])
+            del self._kinds[:drop], self._payloads[:drop]
+            self.base += drop
 
 
 def weight(payloads: list[Any]) -> int:
