@@ -18,12 +18,12 @@ class Cursor(Generic[T]):
     `take()` returns the next item, or NOTHING if it has not arrived yet.
     """
 
-    __slots__ = ("__weakref__", "_error", "_hold", "_open", "log", "position")
+    __slots__ = ("__weakref__", "_hold", "_open", "failure", "log", "position")
 
     def __init__(self, log: HotLog[T], position: int = 0) -> None:
         self.log = log
         self.position = position
-        self._error: StreamOverflowError | None = None
+        self.failure: StreamOverflowError | None = None  # the reader was too slow
         self._open = True
         self._hold = object()  # the last attribute, see __del__
         if not log.keep:
@@ -33,12 +33,12 @@ class Cursor(Generic[T]):
     @property
     def is_open(self) -> bool:
         """Whether the cursor still needs items: it was neither closed nor too slow."""
-        return self._open and self._error is None
+        return self._open and self.failure is None
 
     def overflow(self, pending: int) -> None:
         """Mark the cursor as too slow: its next `take()` raises."""
         capacity = self.log.storage.max_pending
-        self._error = StreamOverflowError(
+        self.failure = StreamOverflowError(
             f"this reader fell {pending} bytes behind the stream; max_pending is {capacity} bytes",
             capacity=capacity,
             pending=pending,
@@ -51,8 +51,8 @@ class Cursor(Generic[T]):
         StreamOverflowError if the cursor was too slow, and what a handler of the stream raised.
         """
         log, position = self.log, self.position
-        if self._error is not None:
-            raise self._error
+        if self.failure is not None:
+            raise self.failure
         storage = log.storage
         if position >= storage.position:
             item = log.take_alone(position)

@@ -212,11 +212,17 @@ class Loop(Generic[T]):
         self._stepping = pull
         try:
             item = cursor.take()
-            if item is not NOTHING:
-                observer.next(item)
-                return True
         except Exception as error:
-            observer.fail(error)
+            if error is cursor.failure:
+                observer.fail(error)
+            else:  # a handler raised it: it is for the caller, and no operator may handle it
+                self._take_error(error)
+            return True
+        if item is not NOTHING:
+            try:
+                observer.next(item)
+            except Exception as error:
+                observer.fail(error)
             return True
         if not cursor.at_end:
             return False

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import reactivex as rx
 from handlers_faces import CUT, TEXT, WAITS, Face, Raising, got, listed, on_every_face, recorder
+from reactivex import operators as ops
 
 from rx_assistant import StreamTruncatedError
 
@@ -44,6 +46,25 @@ async def test_what_a_callback_raises_comes_out_of_the_block_like_any_exception(
     assert other.calls[-1] == "on_end"
     assert "on_exception" not in other.calls
     assert stream.script.closed
+
+
+@pytest.mark.parametrize(
+    "derive",
+    [
+        lambda stream: stream.pipe(ops.retry(2)),
+        lambda stream: stream.pipe(ops.catch(rx.empty())),
+        lambda stream: stream.pipe(ops.on_error_resume_next(rx.empty())),
+        lambda stream: stream.tool_events,
+    ],
+    ids=["retry", "catch", "on_error_resume_next", "tool_events"],
+)
+@on_every_face
+async def test_no_operator_handles_what_a_callback_raises(face: Face, derive: Any) -> None:
+    handler = face.handler(Raising)(ValueError("mine"))
+    async with face.block(face.stream(*TEXT, handler=handler)) as given:
+        with pytest.raises(ValueError, match="mine"):
+            await listed(derive(given.stream if hasattr(given, "stream") else given))
+        await got(given.until_done())
 
 
 @on_every_face
