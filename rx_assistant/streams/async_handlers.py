@@ -19,13 +19,24 @@ if TYPE_CHECKING:
     from rx_assistant.streams.async_home import Home
     from rx_assistant.streams.handling import Binding
 
-_serving: ContextVar[frozenset[int]] = ContextVar("rx_assistant.serving", default=frozenset())
-"""The streams whose handler runs in this task. Such a task reads ahead, because waiting would wait for itself."""
+_serving: ContextVar[tuple[_Service, ...]] = ContextVar("rx_assistant.serving", default=())
+"""The handlers that this task is awaiting, or was begun by. Such a task reads ahead, because waiting would wait for
+itself. A task that outlives the handler that began it waits like any other."""
 
 Cancelled = Callable[[str], Awaitable[None]]
 """Ends the stream for all readers, with this reason."""
 
 _log = logging.getLogger("rx_assistant")
+
+
+class _Service:
+    """One call of the handlers of a stream."""
+
+    __slots__ = ("is_over", "of")
+
+    def __init__(self, of: AsyncHandlers) -> None:
+        self.of = id(of)  # no reference: a task keeps its context
+        self.is_over = False
 
 
 class _Attached:
@@ -54,7 +65,7 @@ class AsyncHandlers:
 
     def is_inside(self) -> bool:
         """Whether the caller runs inside one of these handlers."""
-        return id(self) in _serving.get()
+        return any(service.of == id(self) and not service.is_over for service in _serving.get())
 
     # -- coming and going ----------------------------------------------------------------------------------------
 
@@ -99,10 +110,12 @@ class AsyncHandlers:
                 await self._home.sleep(lambda: not self._busy)
                 continue
             self._busy = True
-            token = _serving.set(_serving.get() | {id(self)})
+            service = _Service(self)
+            token = _serving.set((*_serving.get(), service))
             try:
                 await self._serve(min(behind, key=lambda attached: attached.position), cancelled)
             finally:
+                service.is_over = True
                 _serving.reset(token)
                 self._busy = False
                 self._home.wake()
@@ -164,7 +177,7 @@ class AsyncHandlers:
         """The task that awaits a handler is cancelled: `cancelled` may deliver the ending to the other handlers."""
         self.set_gate()
         self._busy = False
-        token = _serving.set(_serving.get() - {id(self)})
+        token = _serving.set(tuple(service for service in _serving.get() if service.of != id(self)))
         try:
             await cancelled("the task that was awaiting a handler of the stream was cancelled")
         finally:
