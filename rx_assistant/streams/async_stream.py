@@ -280,7 +280,7 @@ class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEv
         identity = await self._wait_for_identity()
         if identity is None or self.log.ended:
             return self._final_run()
-        return await self._post(identity)
+        return await self._post_once(identity)
 
     async def _wait_for_identity(self) -> RunIdentity | None:
         while self._feed.identity is None and not self.log.ended:
@@ -291,6 +291,14 @@ class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEv
         if self._post_cancel is None:
             raise RuntimeError("this stream did not come from a client, so there is no server to cancel the run on")
         return cast("Run", await self._post_cancel(identity.run_id, identity.thread_id))
+
+    async def _post_once(self, identity: RunIdentity) -> Run:
+        """Post the cancel, in the task that all callers await. After a failure the next call posts again."""
+        try:
+            return await self._post(identity)
+        except BaseException:
+            self._cancelling = None
+            raise
 
     async def _end_run(self, is_wanted: Callable[[], bool]) -> Run:
         """Cancel the run, then read and poll until it has ended, or `is_wanted()` turns false."""
@@ -307,7 +315,7 @@ class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEv
             return None
         try:
             if self._cancelling is None:
-                self._cancelling = Eager(self.driver, lambda: self._post(identity))
+                self._cancelling = Eager(self.driver, lambda: self._post_once(identity))
             return await self._cancelling
         except (BadRequestError, ConflictError) as error:
             log_uncancelled(error)  # the run has ended, or is being cancelled

@@ -216,25 +216,34 @@ class AssistantStream(StreamBase, SyncBlock, Stream[AssistantStreamEvent]):
 
         Reads the stream to the server's ending. If the stream is closed or broken, polls the run instead. A run that
         waits for the outputs of its tools is cancelled too. A run that has ended is returned at once. `timeout` is in
-        seconds; None waits as long as it takes.
+        seconds; None waits as long as it takes. A callback of the stream reads on its own thread, so there the time is
+        looked at after each chunk.
 
         Raises:
             PollTimeoutError: the run did not end in time. `last` is its last known state.
             RuntimeError: the stream did not come from a client, so no server can be asked.
         """
         check_seconds(timeout=timeout)
-        if timeout is None or self.log.delivering == threading.get_ident():
+        if timeout is None:
             return self._end_run(lambda: True)
+        if self.log.delivering == threading.get_ident():
+            deadline = time.monotonic() + timeout
+            run: Run | None = self._end_run(lambda: time.monotonic() < deadline)
+        else:
+            run = self._end_run_within(timeout)
+        if run is None or not is_over(run):
+            last = self._folding.arrived(self.log).run
+            raise PollTimeoutError(f"the run was not over within {timeout} seconds after its cancel", last)
+        return run
+
+    def _end_run_within(self, seconds: float) -> Run | None:
         leaving = _Leaving(self)
         try:
-            leaving.wait(lambda: leaving.is_over, timeout)
+            leaving.wait(lambda: leaving.is_over, seconds)
         finally:
             leaving.give_up()
         if leaving.error is not None:
             raise leaving.error
-        if leaving.run is None:
-            last = self._folding.arrived(self.log).run
-            raise PollTimeoutError(f"the run was not over within {timeout} seconds after its cancel", last)
         return leaving.run
 
     def _wait_for_identity(self) -> RunIdentity | None:
@@ -366,8 +375,7 @@ class _Leaving:
 
     def _main(self, stream: AssistantStream) -> None:
         try:
-            run = stream._end_run(lambda: not self._given_up, self._posted)
-            self.run = run if is_over(run) else None
+            self.run = stream._end_run(lambda: not self._given_up, self._posted)
         except Exception as error:
             self.error = error
         finally:
