@@ -182,6 +182,9 @@ class AsyncPump:
                 else:
                     await self._home.sleep(lambda: log.would_raise or self._delivery() is not WAIT)
             log.check()
+        except BaseException:
+            log.pause()  # else giving back the waiter would deliver all that is stored before this is raised
+            raise
         finally:
             log.release(waiter)
         await self.settle()

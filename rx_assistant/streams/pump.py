@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import from_thread
 
-from rx_assistant.errors import RxAssistantError
+from rx_assistant.errors import RxAssistantError, StreamTruncatedError
 from rx_assistant.grace import THREAD_SECONDS
 from rx_assistant.hot import DELIVERED, ENDED, FOREVER, RELEASED, TIMERS, Sleepers, start_thread
 from rx_assistant.streams.pump_state import DELIVER, END, READ, WAIT, Close, PumpState, Step
@@ -141,6 +141,9 @@ class Pump:
                     self._sleepers.sleep(lambda: log.would_raise or self._delivery() is not WAIT)
                     self.leave_if_cancelled()
             log.check()
+        except BaseException:
+            log.pause()  # else giving back the waiter would deliver all that is stored before this is raised
+            raise
         finally:
             log.release(waiter)
 
@@ -269,8 +272,13 @@ class Pump:
             return
         if not chunk:
             self._recover(None)
-        elif self._feed.take(chunk):
-            body.saw_event()
+            return
+        try:
+            if self._feed.take(chunk):
+                body.saw_event()
+        except BaseException:  # an interrupt: the decoder may have stopped inside the chunk, and nothing reads it again
+            self._feed.fail(StreamTruncatedError("an interrupt came while a chunk was read, so its events are lost"))
+            raise
 
     def _recover(self, cause: RxAssistantError | None) -> None:
         steps = self._state.recovery(cause)
