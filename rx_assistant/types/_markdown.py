@@ -1,7 +1,8 @@
-"""Objects → Markdown, for notebooks: what a person wants to see of a message, a run, or all of a run.
+"""Messages, runs and tool calls → Markdown, for notebooks.
 
-Only texts that a model is meant to format are Markdown. Names, arguments, ids and errors are shown as code, so that
-Markdown and HTML in them do nothing; addresses of images are shown, and nothing is loaded.
+Only the texts of messages are Markdown, because the model formats them. Names, arguments, ids and errors are shown as
+code, so that Markdown and HTML in them have no effect. Of an image only the address or file id is shown, so nothing is
+loaded.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def of_text(text: Text) -> str:
 
 
 def of_message(message: Message) -> str:
-    """The parts of a message, and why it is incomplete."""
+    """The parts of a message; if it is incomplete, also the reason."""
     reason = text_in(message.incomplete_details, "reason")
     return _joined([*_parts(message), f"*incomplete:* {code(reason)}" if reason else ""])
 
@@ -43,7 +44,7 @@ def _parts(message: Message) -> Iterator[str]:
 
 
 def of_run(run: Run) -> str:
-    """A line with id, status and tokens; then the error, and the calls that the run waits for."""
+    """A line with status, id and tokens; then the error, and the calls whose outputs the run waits for."""
     tokens = inside(run.usage, "total_tokens")
     line = " · ".join([f"**{run.status}**", code(str(run.id)), *([f"{tokens} tokens"] if tokens else [])])
     action = run.required_action if run.status == "requires_action" else None
@@ -64,7 +65,7 @@ def of_all(run: Run | None, tool_calls: Iterable[ToolCall], messages: Iterable[M
 
 
 def of_tool_call(call: ToolCall) -> str:
-    """A call as it stands, with its outputs."""
+    """A call, with its outputs so far."""
     if call.type == "function":
         output = inside(call.function, "output")
         return _joined([_function(call), "" if output is None else f"→ {code(str(output))}"])
@@ -84,7 +85,7 @@ def _output(output: Any) -> str:
 
 
 def _place(part: Any) -> str:
-    """The type of an image, citation or other part, and where it is: the id of a file, or an address."""
+    """The type of an image, citation or other part, and the id of its file or its address."""
     kind = str(part.type)
     where = inside(part, kind)
     place = text_in(where, "file_id") or text_in(where, "url")

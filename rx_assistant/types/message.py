@@ -72,7 +72,7 @@ class Message(WireModel):
 
 
 class MessageDeleted(WireModel):
-    """The answer to deleting a message."""
+    """The reply to a request that deletes a message."""
 
     id: Wire[str] = ABSENT
     object: Word[Literal["thread.message.deleted"]] = "thread.message.deleted"

@@ -27,13 +27,13 @@ class PromptTokenDetails(WireModel):
 
 
 class CompletionTokensDetails(WireModel):
-    """How many tokens of the answer were spent on thinking."""
+    """How many tokens of the completion are reasoning tokens."""
 
     reasoning_tokens: Wire[int] = ABSENT
 
 
 class Usage(WireModel):
-    """Tokens used by a run or a step. The field is named `prompt_token_details` (singular) on the wire."""
+    """The tokens that a run or a step has used. Servers send `prompt_token_details`, with `token` in the singular."""
 
     prompt_tokens: Wire[int] = ABSENT
     completion_tokens: Wire[int] = ABSENT
@@ -78,13 +78,13 @@ class LastError(WireModel):
 
 
 class IncompleteDetails(WireModel):
-    """Which limit stopped a run."""
+    """The limit that stopped a run."""
 
     reason: Word[Literal["max_completion_tokens", "max_prompt_tokens"]] | None = None
 
 
 class TruncationStrategy(WireModel):
-    """Which messages the model receives when there are too many."""
+    """The choice of messages for the model if a thread has too many: automatic, or the last ones."""
 
     type: Word[Literal["auto", "last_messages"]] = ABSENT
     last_messages: int | None = None
