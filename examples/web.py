@@ -116,8 +116,7 @@ def hold(talk: Conversation, relay: Relay, leaving: threading.Event) -> None:
 
 
 def from_the_page(request: Request) -> bool:
-    """Whether this page sent the request. Browsers name the page's origin, and ask the server before they send JSON from
-    a page of another origin."""
+    """Whether this page sent the request: a browser names a page's origin, and asks before it sends JSON to another."""
     own = {None, f"{request.url.scheme}://{request.headers['host']}"}
     kind = request.headers.get("content-type", "").partition(";")[0]
     return request.headers.get("origin") in own and kind in ("application/json", "application/octet-stream")
