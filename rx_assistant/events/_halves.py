@@ -38,13 +38,13 @@ _GIVEN_UP: Final = "\ufffd"
 class Cut(NamedTuple):
     """The key of one text in a stream.
 
-    `kind` is the class of its deltas, `owner` the id of its message or step, `index` the index of its part or call,
+    `kind` is the class of its deltas, `owner` the id of its message or step, `at` the index of its part or call,
     `type` the type of that part or call. `output` is the index of a code output, and -1 for all other texts.
     """
 
     kind: type[_Delta]
     owner: str
-    index: int
+    at: int
     output: int
     type: str
 
@@ -172,7 +172,7 @@ def _delta_of(cut: Cut) -> dict[str, Any]:
         inner = {"outputs": [{"index": cut.output, "type": "logs", "logs": _GIVEN_UP}]}
     elif cut.type in INPUT_OF:
         inner = {INPUT_OF[cut.type]: _GIVEN_UP}
-    piece = {"index": cut.index, "type": cut.type, cut.type: inner}
+    piece = {"index": cut.at, "type": cut.type, cut.type: inner}
     if cut.kind is ThreadMessageDelta:
         return {"content": [piece]}
     return {"step_details": {"type": "tool_calls", "tool_calls": [piece]}}

@@ -241,9 +241,11 @@ class RunSnapshot:
         return self
 
     def _repr_markdown_(self) -> str:
-        from rx_assistant.types._markdown import of_all
+        from rx_assistant.types._markdown import joined, of_tool_call
 
-        return of_all(self.run, self.tool_calls, self.messages)
+        run = self.run._repr_markdown_() if self.run else ""
+        messages = [message._repr_markdown_() for message in self.messages]
+        return joined([run, *map(of_tool_call, self.tool_calls), *messages])
 
     def __repr__(self) -> str:
         run = self.run

@@ -3,7 +3,8 @@
 from typing import Literal, TypeAlias
 
 from rx_assistant.types._base import ABSENT, EMPTY, Array, Wire, WireModel, Word
-from rx_assistant.types._markdown import of_run
+from rx_assistant.types._inside import inside, models_in, text_in
+from rx_assistant.types._markdown import code, function_call, joined
 from rx_assistant.types.shared import AssistantResponseFormatOption, Metadata, ReasoningEffort
 from rx_assistant.types.tool import AssistantTool, AssistantToolChoiceOption, ToolResources
 
@@ -124,4 +125,10 @@ class Run(WireModel):
     parallel_tool_calls: Wire[bool] = ABSENT
 
     def _repr_markdown_(self) -> str:
-        return of_run(self)
+        """A line with status, id and tokens; then the error, and the calls whose outputs the run waits for."""
+        tokens = inside(self.usage, "total_tokens")
+        line = " · ".join([f"**{self.status}**", code(str(self.id)), *([f"{tokens} tokens"] if tokens else [])])
+        reason = text_in(self.last_error, "message") or text_in(self.incomplete_details, "reason")
+        action = self.required_action if self.status == "requires_action" else None
+        waiting = models_in(inside(action, "submit_tool_outputs", "tool_calls"))
+        return joined([line, code(reason) if reason else "", *map(function_call, waiting)])
