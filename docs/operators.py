@@ -40,7 +40,8 @@ stream.pipe(ax.text_deltas()).subscribe(print)
 ```
 
 An operator's state belongs to the subscription, so one operator may be used any number of times. If an observer raises,
-only its own subscription ends, and its `on_error` gets the exception. How a `pipe` is typed: [streams](streams.md#operators-and-type-checkers).
+only its own subscription ends, and its `on_error` gets the exception. How a `pipe` is typed:
+[streams](streams.md#operators-and-type-checkers).
 The examples run over this stream, a function call and an answer:
 
 ```text
