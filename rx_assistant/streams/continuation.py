@@ -1,8 +1,8 @@
-"""Legs: the responses of a stream that continues after its run requires action.
+"""The continuation of a stream whose response has ended because the run requires action.
 
-A stream with `Legs` consists of several responses, one after the other: each is a leg. All of them fill one log. When a
-leg ends, the pump calls `begin(run)`. While `busy` is true, the pump reads nothing, and waiting threads and tasks
-sleep. Then it calls `open` again, which sends the request for the next response.
+A stream with a `Continuation` consists of several responses, one after the other. All of them fill one log. When a
+response ends, the pump calls `begin(run)`. While the continuation is `busy`, the pump reads nothing, and waiting
+threads and tasks sleep. Then it calls `open` again, which sends the request for the next response.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HandOver = Callable[[Callable[[], None]], None]
 """Runs an action serially with the stream's deliveries; from any thread."""
 
 
-class Legs(Protocol):
+class Continuation(Protocol):
     """The work between two responses of one stream. Its own events are in `logs`, not among the stream's events."""
 
     logs: dict[str, HotLog[Any]]
