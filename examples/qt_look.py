@@ -92,7 +92,7 @@ class Bubble(qt.QTextBrowser):
             block = block.next()
 
     def fit(self, widest: int) -> None:
-        self.ensurePolished()  # sets the font
+        self.ensurePolished()  # its font is known
         (paper := self.document()).setTextWidth(-1)
         paper.setTextWidth(width := min(ceil(paper.idealWidth()) + 2, widest))
         self.setFixedSize(width, ceil(paper.size().height()))

@@ -10,8 +10,8 @@
 Positions count items from the first one ever appended. An item is stored as a pair `(kind, payload)`, and each reader
 builds it with `kind(payload)`.
 
-Only `take()` makes an item count as delivered. It and all other changes run under one mutex, under which no foreign
-code runs. With `keep=True`, `peek()` needs no mutex, because no item is ever dropped.
+`take()` is the one way for an item to count as delivered. It and all other changes run under one mutex, under which no
+foreign code runs. `peek()` needs no mutex as long as every item stays.
 
 `keep=False` drops the items that every reader has passed, in blocks of 256. If the stored items have more than
 `max_pending` bytes, the slowest reader gets a StreamOverflowError, and the storage stops waiting for it.

@@ -1,6 +1,6 @@
 """Events → changes of messages, parts, steps and calls. Each change goes to the inlet of its state. No streams here.
 
-Only `snapshots.advance` decides which states an event opens, changes and closes.
+`snapshots.advance` alone decides what an event opens, changes and closes.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Router:
             raise interrupt
 
     def _push_all(self, changes: Changes, event: StreamEvent) -> BaseException | None:
-        """Push the changes of one event. Returns the last exception that is not an Exception, such as an interrupt."""
+        """Push the changes of one event; returns an interrupt that came in between."""
         version = self._snapshot.version
         interrupt: BaseException | None = None
         for phase, state, position in changes:

@@ -123,7 +123,7 @@ def _skip(store: Store, event: StreamEvent) -> None:
 
 
 _MARKED: Final = (True,)
-"""Stands for the narrow reading in a step without an event: the step needs no id."""
+"""Replaces a narrow reading: the content is not from an event, and needs no id."""
 
 
 def _hold(store: Store, version: int, held: Held, narrow: object) -> Changes:

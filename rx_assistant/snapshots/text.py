@@ -2,7 +2,7 @@
 
 Fragments are collected in blocks of 256. A full block is joined once; its fragments are slices of it from then on. Two
 arrays, with four bytes per item, hold each fragment's version and the text's length after it. The text of the last
-reading is cached. So a reader of each new version copies the text once per reading, and joins no fragment twice.
+reading is cached: a reader that follows the growth copies the text once per reading, and joins no fragment twice.
 """
 
 from __future__ import annotations

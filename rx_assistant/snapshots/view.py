@@ -1,9 +1,9 @@
 """Views: real subclasses of wire models that compute each field when it is read.
 
 `maker_of` creates such a class from a model and one getter per field. An instance only holds a source and a number: a
-state and a version, or a delta event and a position. pydantic reads values from `__dict__`, which a view builds from a
-plain model. So a view can be dumped, compared, printed, matched and put into users' models like the model. Reading one
-field computes only that field.
+state and a version, or a delta event and a position. pydantic reads values from `__dict__`; for a view, this builds a
+plain model. So a view can be dumped, compared, printed, matched and put into users' models like the model, and reading
+one field computes only that field.
 """
 
 from __future__ import annotations

@@ -361,7 +361,7 @@ class StreamBase:
                 driver.drop()
 
     def _ended_run(self) -> Run | None:
-        """The run, if an event has shown that it has ended; None otherwise."""
+        """The run, if an event has shown that it has ended."""
         run = self._folding.arrived(self.log).run
         return run if run is not None and is_over(run) else None
 
