@@ -75,7 +75,7 @@ def coalesce(
         TypeError: an argument has the wrong type; at once.
         ValueError: `interval` is not above 0, `max_pending` is below 1, or `overflow` is unknown; at once.
     """
-    _check(scheduler, interval=interval, capacity=max_pending, overflow=overflow)
+    _check(scheduler, interval=interval, overflow=overflow, max_pending=max_pending)
     for name, function in (("adjacent", adjacent), ("join", join)):
         if not callable(function):
             raise TypeError(f"{name} must be a function of two items, got {function!r:.80}")
@@ -141,7 +141,7 @@ def buffer_bounded(
         TypeError: an argument has the wrong type; at once.
         ValueError: `capacity` is below 1, or `overflow` is unknown; at once.
     """
-    _check(scheduler, capacity=capacity, overflow=overflow)
+    _check(scheduler, overflow=overflow, capacity=capacity)
 
     def start(down: Sink[T], scope: Scope[T]) -> Hooks:
         backlog = Backlog(_never, joined, capacity=capacity, overflow=overflow, on_drop=on_drop)
@@ -163,17 +163,18 @@ def _never(_earlier: object, _later: object) -> bool:
     return False
 
 
-def _check(scheduler: object, *, interval: object = FRAME, capacity: object = None, overflow: str = "error") -> None:
+def _check(scheduler: object, *, interval: object = FRAME, overflow: str = "error", **limits: object) -> None:
     if not isinstance(scheduler, abc.SchedulerBase | None):
         raise TypeError(f"scheduler must be a scheduler of reactivex, got {scheduler!r:.80}")
     if not isinstance(interval, int | float):  # it is a stream if the parentheses are missing in a pipe
         raise TypeError(f"interval must be a number of seconds, got {interval!r}")
     if not interval > 0:
         raise ValueError(f"interval must be a number of seconds above 0, got {interval!r}")
-    if not isinstance(capacity, int | None):
-        raise TypeError(f"capacity must be a number of items, got {capacity!r}")
-    if capacity is not None and capacity < 1:
-        raise ValueError(f"capacity must be at least 1, got {capacity!r}")
+    for name, limit in limits.items():
+        if not isinstance(limit, int | None):
+            raise TypeError(f"{name} must be a number of items, got {limit!r}")
+        if limit is not None and limit < 1:
+            raise ValueError(f"{name} must be at least 1, got {limit!r}")
     if overflow not in ("error", "drop_oldest", "drop_newest"):
         raise ValueError(f"overflow must be 'error', 'drop_oldest' or 'drop_newest', got {overflow!r}")
 
