@@ -443,7 +443,9 @@ class AsyncLoop(Loop[T]):
         if self._waker is None:
             origin = self._source.origin
             if origin is None or origin.driver is None:
-                raise TypeError("this stream is not fed by an event loop, so nothing can wake an `async for` on it")
+                raise TypeError(
+                    "`async for` needs a stream that is fed by an event loop, got one that is not: subscribe to it"
+                )
             waker: Waker = origin.driver.waker()
             self._waker = waker
             return waker

@@ -88,9 +88,9 @@ def replay_async(
     choice: int = 0,
     thinking: ThinkingPolicy = "reasoning",
 ) -> AsyncAssistantStream:
-    """Return the asynchronous stream of a recording: `replay`, on asyncio and trio.
+    """Return the asynchronous stream of a recording, for asyncio and trio.
 
-    `source` may also be an asynchronous iterable of byte chunks.
+    Options and errors are those of `replay`. `source` may also be an asynchronous iterable of byte chunks.
     """
     _check_pace(chunk_size, events_per_second)
 

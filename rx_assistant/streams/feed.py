@@ -261,7 +261,8 @@ class Feed:
     def _broken(self, cause: RxAssistantError | None) -> RxAssistantError:
         if isinstance(cause, APITimeoutError) or (cause is not None and not isinstance(cause, APIConnectionError)):
             return cause
-        state = "before its first event" if self.log.length == 0 else f"after {self.log.length} events"
+        count = self.log.length
+        state = "before its first event" if count == 0 else f"after {count} event" + ("s" if count > 1 else "")
         status = None if self._run is None else _member(self._run, "status")
         run = (
             "no event had named a run, so there is no run to resume"

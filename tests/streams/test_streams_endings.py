@@ -317,6 +317,8 @@ def test_a_truncated_stream_says_how_far_it_came() -> None:
     ):
         stream.until_done()
     assert isinstance(raised.value.__cause__, APIConnectionError)
+    with sync_stream(FedBody(BEGUN[0], END)) as stream, pytest.raises(StreamTruncatedError, match=r"after 1 event \("):
+        stream.until_done()
     with sync_stream(FedBody(END)) as stream, pytest.raises(StreamTruncatedError, match="before its first event"):
         stream.until_done()
 
