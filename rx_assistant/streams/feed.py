@@ -240,7 +240,7 @@ class Feed:
         return None if self._fruitless > _PATIENCE else (self.identity, self.arrived())
 
     def arrived(self) -> RunSnapshot:
-        """The snapshot of all events that have arrived."""
+        """The snapshot of all that has arrived."""
         return self._arrived(self.log)
 
     def restart(self) -> None:
