@@ -265,7 +265,7 @@ class Feed:
         state = "before its first event" if count == 0 else f"after {count} event" + ("s" if count > 1 else "")
         status = None if self._run is None else _member(self._run, "status")
         run = (
-            "no event had named a run, so there is no run to resume"
+            "no event had named a run, so there is nothing to resume"
             if status is None
             else f"the run was still {status!r}"
         )
