@@ -1,4 +1,4 @@
-"""The protocols between a stream and its event handlers. `handlers` implements them and calls the callbacks."""
+"""The protocols between a stream and its event handlers. The package `handlers` implements them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ class Binding(Protocol):
 
 
 class Handler(Protocol):
-    """An event handler. The only name that a stream calls on it is this one."""
+    """An event handler. A stream calls no other method of it than this one."""
 
     def __rx_bind__(self, stream: Any) -> Binding:
-        """Bind to `stream`. Raises RuntimeError if it is already bound, TypeError if it cannot serve such a stream."""
+        """Bind the handler to `stream`. Raises RuntimeError if it is bound already, TypeError for a stream of the wrong
+        kind."""
         ...
 
 

@@ -99,7 +99,7 @@ async def test_an_error_without_a_waiter_is_logged(face: Face, caplog: pytest.Lo
         await got(given.connect())
         await face.until(lambda: handler.exception is not None)
     assert [record.exc_info[1] for record in caplog.records if record.exc_info] == [handler.error]
-    assert "no caller waited" in caplog.text
+    assert "no loop or wait was left" in caplog.text
 
 
 @on_every_face
