@@ -7,7 +7,6 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final, Literal, TypeAlias, get_args
 from urllib.parse import SplitResult, urlsplit
 
@@ -149,6 +148,8 @@ def _shown(url: str) -> str:
 @cache
 def user_agent() -> str:
     """Name and version of this package, for the server's log."""
+    from importlib.metadata import PackageNotFoundError, version  # a tenth of what importing a client costs
+
     try:
         return f"rx_assistant/{version('rx_assistant')}"
     except PackageNotFoundError:
