@@ -144,7 +144,7 @@ def streamed(
     leg, abort = Leg(session, request, options, identity, thread_id, course), Abort()
     kept, polls = split_policies(policies)
     given = {**kept, "abort": abort.abort, "resume": leg.resume if polls else None, "identity": identity}
-    return made(session, lambda: leg.open(abort, polls=polls), handler, given)
+    return made(session, partial(leg.open, abort, polls=polls), handler, given)
 
 
 def split_policies(policies: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -163,16 +163,22 @@ async def fetch_run_async(session: AsyncSession, run_id: str, thread_id: str) ->
     return parsed(Run, await session.send(runs.retrieve(run_id, thread_id)))
 
 
+def cancel_run(session: Session, run_id: str, thread_id: str) -> Run:
+    """Ask the server to cancel the run, and return the run as it answers."""
+    return parsed(Run, session.send(runs.cancel(run_id, thread_id)))
+
+
+async def cancel_run_async(session: AsyncSession, run_id: str, thread_id: str) -> Run:
+    """The same for asyncio and trio."""
+    return parsed(Run, await session.send(runs.cancel(run_id, thread_id)))
+
+
 def made(
     session: Session, open: Callable[[], Any], handler: H | None, given: Mapping[str, Any]
 ) -> HandledStream[H] | AssistantStream:
     """The stream of the body that `open` returns. Its run can be cancelled."""
-
-    def post_cancel(run_id: str, thread_id: str) -> Run:
-        return parsed(Run, session.send(runs.cancel(run_id, thread_id)))
-
-    posts: dict[str, Any] = {"post_cancel": post_cancel, "fetch_run": partial(fetch_run, session)}
-    return built(open, handler, {**posts, **given})
+    cancel, fetch = partial(cancel_run, session), partial(fetch_run, session)
+    return built(open, handler, {"post_cancel": cancel, "fetch_run": fetch, **given})
 
 
 def built(open: Callable[[], Any], handler: H | None, given: Mapping[str, Any]) -> HandledStream[H] | AssistantStream:
@@ -194,7 +200,7 @@ def async_streamed(
     leg = AsyncLeg(session, request, options, identity, thread_id, course)
     kept, polls = split_policies(policies)
     given = {**kept, "resume": leg.resume if polls else None, "identity": identity}
-    return async_made(session, lambda: leg.open(polls=polls), handler, given)
+    return async_made(session, partial(leg.open, polls=polls), handler, given)
 
 
 def _have_arrived(session: Session, resuming: Resuming, question: Request) -> bool:
@@ -225,12 +231,8 @@ def async_made(
     session: AsyncSession, open: Callable[[], Awaitable[Any]], handler: H | None, given: Mapping[str, Any]
 ) -> HandledAsyncStream[H] | AsyncAssistantStream:
     """The same for asyncio and trio."""
-
-    async def post_cancel(run_id: str, thread_id: str) -> Run:
-        return parsed(Run, await session.send(runs.cancel(run_id, thread_id)))
-
-    posts: dict[str, Any] = {"post_cancel": post_cancel, "fetch_run": partial(fetch_run_async, session)}
-    return async_built(open, handler, {**posts, **given})
+    cancel, fetch = partial(cancel_run_async, session), partial(fetch_run_async, session)
+    return async_built(open, handler, {"post_cancel": cancel, "fetch_run": fetch, **given})
 
 
 def async_built(

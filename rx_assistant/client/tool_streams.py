@@ -13,13 +13,14 @@ from typing import Any, Generic, TypeVar
 from rx_assistant.api import runs
 from rx_assistant.api.request import Request
 from rx_assistant.client.params import taken
-from rx_assistant.client.resource import parsed
 from rx_assistant.client.streaming import (
     AsyncLeg,
     H,
     Leg,
     Opening,
     async_made,
+    cancel_run,
+    cancel_run_async,
     fetch_run,
     fetch_run_async,
     made,
@@ -133,7 +134,7 @@ class _SyncLegs(_Legs[Session, Leg]):
 
     def cancel(self, run_id: str, thread_id: str) -> Run:
         """Cancel the run and its calls."""
-        run = parsed(Run, self._session.send(runs.cancel(run_id, thread_id)))
+        run = cancel_run(self._session, run_id, thread_id)
         self.answering.give_up()
         return run
 
@@ -164,7 +165,7 @@ class _AsyncLegs(_Legs[AsyncSession, AsyncLeg]):
 
     async def cancel(self, run_id: str, thread_id: str) -> Run:
         """Cancel the run and its calls."""
-        run = parsed(Run, await self._session.send(runs.cancel(run_id, thread_id)))
+        run = await cancel_run_async(self._session, run_id, thread_id)
         self.answering.give_up()
         return run
 

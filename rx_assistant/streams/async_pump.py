@@ -73,7 +73,6 @@ class AsyncPump:
         feed: Feed,
         open: AsyncOpen,
         resume: AsyncResume | None,
-        snapshot: Callable[[], RunSnapshot],
         legs: Legs | None = None,
     ) -> None:
         self._home = Home(log)
@@ -82,7 +81,7 @@ class AsyncPump:
         self._feed = feed
         self._open = open
         self._resume = resume
-        self._state: PumpState[AsyncBody] = PumpState(log, feed, snapshot, resumes=resume is not None, legs=legs)
+        self._state: PumpState[AsyncBody] = PumpState(log, feed, resumes=resume is not None, legs=legs)
         self._legs = legs
         if legs is not None:
             legs.bind(log, changed=self._home.wake, hand_over=self._emit, arrived=feed.arrived)

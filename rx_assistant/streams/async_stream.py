@@ -126,7 +126,7 @@ class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEv
             decoding=decoding,
             legs=legs,
         )
-        self.driver: AsyncPump = AsyncPump(self.log, self._feed, open, resume, self._folding.latest, legs)
+        self.driver: AsyncPump = AsyncPump(self.log, self._feed, open, resume, legs)
         self._post_cancel = post_cancel
         self._fetch_run = fetch_run
         self._cancelling: Eager[Run] | None = None

@@ -32,7 +32,7 @@ subscripts, which KeyboardInterrupt cannot divide (see `hot/delivery.py`, "Inter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from rx_assistant.errors import RxAssistantError, StreamClosedError
@@ -87,13 +87,12 @@ class Resume:
 class PumpState(Generic[B]):
     """The state of one pump. See the module's text."""
 
-    __slots__ = ("_legs", "_sent", "_snapshot", "body", "feed", "log", "resumes", "turn")
+    __slots__ = ("_legs", "_sent", "body", "feed", "log", "resumes", "turn")
 
     def __init__(
         self,
         log: HotLog[Any],
         feed: Feed,
-        snapshot: Callable[[], RunSnapshot],
         *,
         resumes: bool,
         legs: Legs | None = None,
@@ -104,7 +103,6 @@ class PumpState(Generic[B]):
         self.body: B | None = None
         self.turn: dict[int, object] = {}
         self._sent = False
-        self._snapshot = snapshot
         self._legs = legs
 
     # -- the next step -------------------------------------------------------------------------------------------
@@ -206,7 +204,7 @@ class PumpState(Generic[B]):
     def cut(self) -> StreamClosedError:
         """End the log where delivery stands, because the stream was closed. Gives the error that readers get."""
         error = StreamClosedError("the stream was closed before it had ended")
-        error.carry(self._snapshot, self.feed.request_id)
+        self.feed.inform(error)
         self.log.cut(error)
         self.feed.stop_recording()
         return error

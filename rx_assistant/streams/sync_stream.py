@@ -81,7 +81,7 @@ class AssistantStream(StreamBase, SyncBlock, Stream[AssistantStreamEvent]):
             decoding=decoding,
             legs=legs,
         )
-        self.driver: Pump = Pump(self.log, self._feed, open, resume, self._folding.latest, abort, legs)
+        self.driver: Pump = Pump(self.log, self._feed, open, resume, abort, legs)
         self._post_cancel = post_cancel
         self._fetch_run = fetch_run
         self._cancelling = threading.RLock()
