@@ -148,7 +148,7 @@ def _shown(url: str) -> str:
 @cache
 def user_agent() -> str:
     """Name and version of this package, for the server's log."""
-    from importlib.metadata import PackageNotFoundError, version  # a tenth of what importing a client costs
+    from importlib.metadata import PackageNotFoundError, version  # slow to import
 
     try:
         return f"rx_assistant/{version('rx_assistant')}"
