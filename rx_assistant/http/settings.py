@@ -116,7 +116,7 @@ def base_url_or_environment(base_url: str | None) -> str:
     found = base_url or os.environ.get("OPENAI_BASE_URL")
     if not found:
         raise ConfigurationError(
-            "no server to talk to: give base_url=… or set OPENAI_BASE_URL. OpenAI's own Assistants endpoints were "
+            "base_url must be given: pass base_url=… or set OPENAI_BASE_URL. OpenAI's own Assistants endpoints were "
             "switched off on 2026-08-26; `with rx_assistant.local.serve() as server:` starts a server on this "
             "machine, whose address is server.base_url"
         )
