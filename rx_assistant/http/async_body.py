@@ -59,6 +59,7 @@ class AsyncResponseBody:
         self.request_id = self._state.request_id
         self._on_release = released
         stream: Any = response.stream
+        # httpx's wrapper adds a generator and a coroutine to each chunk; a tool's wrapper is kept
         read = getattr(getattr(stream, "_stream", None), "read_any", None)
         self._ends_empty = read is not None
         self._chunks: AsyncIterator[bytes] = aiter(stream if read is None else stream._stream)
