@@ -74,7 +74,6 @@ class AsyncPump:
         feed: Feed,
         open: AsyncOpen,
         resume: AsyncResume | None,
-        snapshot: Callable[[], RunSnapshot],
         continuation: Continuation | None = None,
     ) -> None:
         self._home = Home(log)
@@ -83,9 +82,7 @@ class AsyncPump:
         self._feed = feed
         self._open = open
         self._resume = resume
-        self._state: PumpState[AsyncBody] = PumpState(
-            log, feed, snapshot, resumes=resume is not None, continuation=continuation
-        )
+        self._state: PumpState[AsyncBody] = PumpState(log, feed, resumes=resume is not None, continuation=continuation)
         self._continuation = continuation
         if continuation is not None:
             continuation.bind(log, changed=self._home.wake, hand_over=self._emit, arrived=feed.arrived)

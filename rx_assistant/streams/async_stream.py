@@ -129,7 +129,7 @@ class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEv
             decoding=decoding,
             continuation=continuation,
         )
-        self.driver: AsyncPump = AsyncPump(self.log, self._feed, open, resume, self._folding.latest, continuation)
+        self.driver: AsyncPump = AsyncPump(self.log, self._feed, open, resume, continuation)
         self._post_cancel = post_cancel
         self._fetch_run = fetch_run
         self._cancelling: Eager[Run] | None = None

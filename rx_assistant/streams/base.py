@@ -106,9 +106,8 @@ class StreamBase:
         self._folding = Folding(self.log)
         self._feed = Feed(
             self.log,
+            self._folding,
             max_event_bytes=max_event_bytes,
-            snapshot=self._folding.latest,
-            arrived=self._folding.arrived,
             identity=identity,
             decoding=decoding,
             continuation=continuation,

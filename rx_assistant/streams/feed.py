@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from rx_assistant.events import Kind
     from rx_assistant.hot import HotLog
     from rx_assistant.snapshots import RunSnapshot
+    from rx_assistant.streams.context import Folding
     from rx_assistant.streams.continuation import Continuation
     from rx_assistant.streams.decoding import Decoding
     from rx_assistant.streams.recording import Recording
@@ -73,11 +74,11 @@ class Feed:
 
     __slots__ = (
         "_appending",
-        "_arrived",
         "_broke_at",
         "_bytes",
         "_continuation",
         "_decoding",
+        "_folding",
         "_fruitless",
         "_identity",
         "_max_event_bytes",
@@ -87,7 +88,6 @@ class Feed:
         "_run",
         "_run_kind",
         "_seam",
-        "_snapshot",
         "done",
         "log",
         "request_id",
@@ -97,10 +97,9 @@ class Feed:
     def __init__(
         self,
         log: HotLog[StreamEvent],
+        folding: Folding,
         *,
         max_event_bytes: int,
-        snapshot: Callable[[], RunSnapshot],
-        arrived: Callable[[HotLog[StreamEvent]], RunSnapshot],
         identity: RunIdentity | None = None,
         decoding: Decoding | None = None,
         continuation: Continuation | None = None,
@@ -109,12 +108,11 @@ class Feed:
         self.response_over = False  # the response has ended, and another one follows
         self._continuation = continuation
         self._seam: bytes | None = None  # the run event that ended the last response
-        self._arrived = arrived
+        self._folding = folding
         self.request_id: str | None = None
         self._recordings: tuple[tuple[Recording, int], ...] = ()  # each with the position where its live events begin
         self._appending: threading.Lock | None = None  # created with the first recording
         self.done = False
-        self._snapshot = snapshot
         self._max_event_bytes = max_event_bytes
         self._decoding: Decoding = decoding or AssistantsDecoding(max_event_bytes)
         self._run: bytes | None = None
@@ -241,7 +239,7 @@ class Feed:
 
     def arrived(self) -> RunSnapshot:
         """The snapshot of all that has arrived."""
-        return self._arrived(self.log)
+        return self._folding.arrived(self.log)
 
     def restart(self) -> None:
         """Forget the unfinished block: another body continues where the last one broke."""
@@ -296,8 +294,12 @@ class Feed:
 
     def _end(self, error: Exception) -> None:
         if isinstance(error, RxAssistantError):
-            error.carry(self._snapshot, self.request_id)
+            self.inform(error)
         self._end_with(error)
+
+    def inform(self, error: RxAssistantError) -> None:
+        """Attach the snapshot and the request's id to an error."""
+        error.carry(self._folding.latest, self.request_id)
 
     def _end_with(self, failure: Exception | None) -> None:
         """End the log. Recordings have the ending before a reader gets it."""

@@ -55,16 +55,13 @@ class Pump:
         feed: Feed,
         open: Open,
         resume: Resume | None,
-        snapshot: Callable[[], RunSnapshot],
         abort: Abort | None = None,
         continuation: Continuation | None = None,
     ) -> None:
         self.unread = Unread(log, TIMERS.call_later)
         self._log = log
         self._feed = feed
-        self._state: PumpState[Body] = PumpState(
-            log, feed, snapshot, resumes=resume is not None, continuation=continuation
-        )
+        self._state: PumpState[Body] = PumpState(log, feed, resumes=resume is not None, continuation=continuation)
         self._open = open
         self._resume = resume
         self._abort = abort

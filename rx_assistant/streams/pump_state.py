@@ -33,7 +33,7 @@ subscripts, which KeyboardInterrupt cannot divide (see `hot/delivery.py`, "Inter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from rx_assistant.errors import RxAssistantError, StreamClosedError
@@ -89,13 +89,12 @@ class Resume:
 class PumpState(Generic[B]):
     """The state of one pump. See the module's text."""
 
-    __slots__ = ("_continuation", "_sent", "_snapshot", "body", "feed", "log", "resumes", "turn")
+    __slots__ = ("_continuation", "_sent", "body", "feed", "log", "resumes", "turn")
 
     def __init__(
         self,
         log: HotLog[Any],
         feed: Feed,
-        snapshot: Callable[[], RunSnapshot],
         *,
         resumes: bool,
         continuation: Continuation | None = None,
@@ -106,7 +105,6 @@ class PumpState(Generic[B]):
         self.body: B | None = None
         self.turn: dict[int, object] = {}
         self._sent = False
-        self._snapshot = snapshot
         self._continuation = continuation
 
     # -- the next step -------------------------------------------------------------------------------------------
@@ -209,7 +207,7 @@ class PumpState(Generic[B]):
     def cut(self) -> StreamClosedError:
         """End the log after the event in delivery, because the stream was closed. Returns the error for readers."""
         error = StreamClosedError("the stream was closed before it had ended")
-        error.carry(self._snapshot, self.feed.request_id)
+        self.feed.inform(error)
         self.log.cut(error)
         self.feed.stop_recording()
         return error

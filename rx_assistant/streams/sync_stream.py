@@ -81,7 +81,7 @@ class AssistantStream(StreamBase, SyncBlock, Stream[AssistantStreamEvent]):
             decoding=decoding,
             continuation=continuation,
         )
-        self.driver: Pump = Pump(self.log, self._feed, open, resume, self._folding.latest, abort, continuation)
+        self.driver: Pump = Pump(self.log, self._feed, open, resume, abort, continuation)
         self._post_cancel = post_cancel
         self._fetch_run = fetch_run
         self._cancelling = threading.RLock()
