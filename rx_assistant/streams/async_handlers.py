@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rx_assistant.streams.handling import Binding
 
 _serving: ContextVar[tuple[_Service, ...]] = ContextVar("rx_assistant.serving", default=())
-"""The calls of handlers that this task is part of. Such a task reads by itself, because else it would wait for itself. A
-task that outlives the handler that began it waits like any other."""
+"""The calls of handlers that this task is part of. Such a task reads by itself, because else it would wait for itself.
+A task that outlives the handler that began it waits like any other."""
 
 Cancelled = Callable[[str], Awaitable[None]]
 """Ends the stream for all readers, with this reason."""
