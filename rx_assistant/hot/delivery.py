@@ -15,12 +15,12 @@ after the other, to every seat (a live subscriber). Positions count items from t
     0 ........ storage.position ........ wish ........ storage.length
     delivered                   wanted         stored, but not wanted yet
 
-One drainer. `want(position)` raises `wish`, up to which items may be delivered. Each append, subscription, disposal and
-raised wish calls `drain()`. A thread only tries to take the delivery lock. The thread that gets it, the drainer, works
-until nothing is pending. A thread that does not get it may continue, because its request is state (`wish`, an entry in
-the inbox, the ending) that the drainer reads. A request may come between the drainer's last look and its release of the
-lock, so the drainer looks again after the release. Therefore delivery is serial and ordered, a callback that appends or
-subscribes does not recurse, and the stack stays bounded (C10–C14).
+One drainer. `append()` delivers nothing. `want(position)` raises `wish`, up to which items may be delivered. Each
+raised wish, subscription and disposal calls `drain()`. A thread only tries to take the delivery lock. The thread that
+gets it, the drainer, works until nothing is pending. A thread that does not get it may continue, because its request is
+state (`wish`, an entry in the inbox, the ending) that the drainer reads. A request may come between the drainer's last
+look and its release of the lock, so the drainer looks again after the release. Therefore delivery is serial and
+ordered, a callback that appends or subscribes does not recurse, and the stack stays bounded (C10–C14).
 
 Interrupts. KeyboardInterrupt may come after any call in the main thread. A lock that is acquired by a call and released
 in a `finally` can therefore stay locked: the call may have locked it without the result being stored. So the delivery
@@ -90,8 +90,8 @@ class HandlerState:
 class HotLog(Generic[T]):
     """Items that are pushed to seats and pulled by cursors; see the module's text.
 
-    `keep=False` drops the items that every reader has passed. `on_idle` is called, outside all locks, whenever the
-    number of holders (seats, cursors, handlers and waiters) falls to 0 before the ending.
+    `keep=False` drops the items that every reader has passed. `on_idle` is called whenever the number of holders
+    (seats, cursors, handlers and waiters) falls to 0 before the ending: between two items, without the mutex.
     """
 
     __slots__ = (
@@ -259,7 +259,8 @@ class HotLog(Generic[T]):
     def release(self, token: object, subscriber: Subscriber[T] | None = None) -> None:
         """Stop counting `token`, and free the subscriber's seat. Before the ending, the last one calls `on_idle` (C25).
 
-        Works anywhere, and any number of times: it only puts an entry into the inbox, and the drainer does the work.
+        Works anywhere, and any number of times. It puts an entry into the inbox. If no thread is delivering, the caller
+        becomes the drainer, and so it also delivers what is wanted.
         """
         self._inbox.append(partial(self._leave, token, subscriber))
         if not cast("Any", self.storage.mutex)._is_owned():  # else the garbage collector calls this: drain later

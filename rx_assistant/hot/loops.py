@@ -349,7 +349,7 @@ class SyncItems(Generic[T]):
     """The iterator of `for item in stream`.
 
     After a KeyboardInterrupt in `next()`, this iterator no longer counts as a reader. A further `next()` counts again,
-    and returns the next item.
+    and returns the next item. An item is lost if the interrupt came while it was handed over.
     """
 
     __slots__ = ("_loop",)
@@ -467,7 +467,7 @@ class AsyncItems(Generic[T]):
 
     After a cancelled `anext()`, this iterator no longer counts as a reader, so `on_idle` applies. The position stays: a
     further `anext()` counts again and returns the next item, and none is lost. So `wait_for(anext(items), …)` may be
-    repeated after `connect()`. Without `connect()` the cancelled task was reading, so the stream ends for all readers.
+    repeated after `connect()`. Without `connect()`, a task that is cancelled while it reads ends the stream for all.
     """
 
     __slots__ = ("_loop",)

@@ -18,6 +18,9 @@ class Driver(Protocol):
     def advance(self, position: int) -> None:
         """Return once the log holds more than `position` items, or has ended. Read if no other thread does.
 
+        After `connect()` only the background thread reads. A callback on that thread must not wait for another thread
+        that waits here.
+
         Raises an exception that a handler of the stream raised meanwhile.
         """
 

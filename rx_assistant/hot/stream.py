@@ -161,7 +161,7 @@ class Stream(Face[T_co], Fluent[T_co]):
     """
 
     def __iter__(self) -> Iterator[T_co]:
-        """Iterate from the first stored item; the source is read at the loop's pace."""
+        """Iterate from the first stored item, or with `replay="none"` from the next one; read at the loop's pace."""
         return SyncItems(SyncLoop(self))
 
     def __next__(self) -> T_co:
@@ -197,7 +197,7 @@ class AsyncStream(Face[T_co], AsyncFluent[T_co]):
     """
 
     def __aiter__(self) -> AsyncIterator[T_co]:
-        """Iterate from the first stored item; the source is read at the loop's pace."""
+        """Iterate from the first stored item, or with `replay="none"` from the next one; read at the loop's pace."""
         return AsyncItems(AsyncLoop(self))
 
     def __anext__(self) -> Awaitable[T_co]:

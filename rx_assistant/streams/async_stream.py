@@ -242,7 +242,7 @@ class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEv
     def close(self) -> Awaitable[None]:
         """End the stream at once, from any thread and inside a callback; awaiting the result waits for the cleanup.
 
-        Each caller that still waits, and each subscriber, gets StreamClosedError once. Idempotent.
+        Each subscriber gets StreamClosedError once, and each wait from then on raises it. Idempotent.
         """
         self.driver.close_soon()
         return _Closing(self.driver)

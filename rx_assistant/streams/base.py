@@ -147,7 +147,7 @@ class StreamBase:
 
     @property
     def current_event(self) -> AssistantStreamEvent | None:
-        """The event that was last given to a reader; None before the first."""
+        """The event that was last given to a reader; None before the first. Replays to late readers do not count."""
         log = self.log
         at, event = log.shown
         if event is NOTHING and at >= 0:

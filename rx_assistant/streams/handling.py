@@ -21,7 +21,7 @@ class Binding(Protocol):
         """Run the callbacks of one event, and raise what they raise."""
 
     def error(self, error: Exception) -> Awaitable[None] | None:
-        """Run `on_timeout` if the error is a timeout, `on_exception` and `on_end`."""
+        """Run `on_timeout` for a timeout, `on_exception` unless the program closed the stream, and `on_end`."""
 
     def completed(self) -> Awaitable[None] | None:
         """Run `on_end`."""

@@ -143,7 +143,11 @@ class AssistantStream(StreamBase, SyncBlock, Stream[AssistantStreamEvent]):
         return [message.to_model() for message in self._final().messages]
 
     def connect(self) -> None:
-        """Read and deliver on a background thread from now on; the thread ends with the stream. Idempotent."""
+        """Read and deliver on a background thread from now on; the thread ends with the stream. Idempotent.
+
+        Callbacks then run on that thread, and nothing is read while one runs. So a callback must not wait for another
+        thread that iterates the stream.
+        """
         self.driver.connect()
 
     @property
@@ -197,7 +201,7 @@ class AssistantStream(StreamBase, SyncBlock, Stream[AssistantStreamEvent]):
     def close(self) -> None:
         """End the stream at once and close the response; from any thread, and inside a callback. Idempotent.
 
-        Each caller that still waits, and each subscriber, gets StreamClosedError once.
+        Each subscriber gets StreamClosedError once, and each wait from then on raises it.
         """
         self.driver.close()
 
