@@ -64,6 +64,10 @@ class Surroundings(Protocol):
         """Sync all writes soon, without waiting."""
         ...
 
+    async def give_way(self) -> None:
+        """Wait for the starts of other runs, for a limited time."""
+        ...
+
     async def gate(self, name: str) -> None:
         """Wait until the gate is released."""
         ...
@@ -325,6 +329,8 @@ class Execution:
             if time.monotonic() >= busy_until:
                 await asyncio.sleep(0)  # the readers take the frames
                 await asyncio.sleep(0)  # their connections send them
+                if not busy_until:  # these were the run's first events
+                    await self._around.give_way()
                 busy_until = time.monotonic() + _SLICE
         self._check_going_on()
         if self._code_waits:
