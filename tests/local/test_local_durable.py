@@ -321,7 +321,7 @@ def test_what_a_killed_server_left_half_done_is_tidied(data):
         assert [path.name for path in (data / "files").iterdir()] == [file["id"]]
         assert list((data / "streams").iterdir()) == []
         assert api("GET", f"/files/{file['id']}")["status"] == "error"
-        while server._state.store.count("message", thread):
+        while server._state.store.has_any("message", thread):
             time.sleep(0.01)
 
 
