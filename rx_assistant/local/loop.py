@@ -11,14 +11,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from rx_assistant.local import foreign
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_Calls: TypeAlias = "SimpleQueue[Callable[[], None] | None]"
+"""The calls of one thread. None ends the thread."""
+
+_MOST_IDLE = 8
 
 _log = logging.getLogger("rx_assistant.local")
 
@@ -64,21 +72,59 @@ def _clear(loop: asyncio.AbstractEventLoop) -> None:
 
 
 class _Daemons(ThreadPoolExecutor):
-    """An executor that starts a daemon thread for each call. asyncio asks for a ThreadPoolExecutor."""
+    """An executor of daemon threads. asyncio asks for a ThreadPoolExecutor.
+
+    A call goes to a thread that is idle, or else to a new one: calls that never return delay no other call.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._idle: deque[_Calls] = deque()
+        self._is_over = False
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Calls the function on a new thread."""
+        """Calls the function on a thread."""
         future: Future[T] = Future()
+        try:
+            calls = self._idle.pop()
+        except IndexError:
+            calls = SimpleQueue()
+            threading.Thread(target=self._work, args=(calls,), name="rx_assistant.local worker", daemon=True).start()
 
         def call() -> None:
             if not future.set_running_or_notify_cancel():
+                self._rest(calls)
                 return
             try:
                 result = fn(*args, **kwargs)
             except BaseException as error:
+                self._rest(calls)
                 future.set_exception(error)
             else:
+                self._rest(calls)  # first, so that a call after this one needs no new thread
                 future.set_result(result)
 
-        threading.Thread(target=call, name="rx_assistant.local worker", daemon=True).start()
+        calls.put(call)
         return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the idle threads now, and the others when their calls return."""
+        self._is_over = True
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().put(None)
+
+    def _rest(self, calls: _Calls) -> None:
+        """Let the thread wait for another call. End one thread if too many wait."""
+        self._idle.append(calls)
+        if len(self._idle) > _MOST_IDLE:
+            with suppress(IndexError):
+                self._idle.popleft().put(None)
+
+    def _work(self, calls: _Calls) -> None:
+        """One thread."""
+        while (call := calls.get()) is not None:
+            call()
+            del call  # it holds the result
+            if self._is_over:
+                self.shutdown()
