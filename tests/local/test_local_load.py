@@ -242,12 +242,23 @@ def routes() -> Routes:
         ("GET", "/threads/a/runs/b", "GET /threads/{thread_id}/runs/{run_id}", {"thread_id": "a", "run_id": "b"}),
         ("GET", "/models/a/b/c", "GET /models/{model:path}", {"model": "a/b/c"}),
         ("GET", "/models", "GET /models", {}),
-        ("DELETE", "/threads/a", None, {}),
-        ("POST", "/threads/a/runs/b", None, {}),
     ],
 )
 def test_a_request_is_answered_by_the_operation_of_its_path_and_method(method, path, endpoint, parameters):
-    assert routes().find(method, path) == (endpoint, parameters)
+    assert routes().find(method, path) == (endpoint, parameters, ())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/threads/a", ("GET", "HEAD", "POST")),
+        ("DELETE", "/threads/runs", ("GET", "HEAD", "POST")),
+        ("POST", "/threads/a/runs/b", ("GET", "HEAD")),
+        ("PUT", "/models", ("GET", "HEAD")),
+    ],
+)
+def test_a_method_that_a_path_does_not_have_is_answered_with_those_that_it_has(method, path, allowed):
+    assert routes().find(method, path) == (None, {}, allowed)
 
 
 @pytest.mark.parametrize("path", ["", "/", "/threads", "/threads/", "/threads//runs/b", "/threads/a/runs/b/", "/other"])
@@ -258,8 +269,8 @@ def test_a_path_without_an_operation_is_unknown(path):
 def test_the_first_endpoint_of_a_path_and_method_counts():
     table = routes()
     table.add(["GET", "PUT"], "/models/{rest:path}", "later")  # type: ignore[arg-type]
-    assert table.find("GET", "/models/a") == ("GET /models/{model:path}", {"model": "a"})
-    assert table.find("PUT", "/models/a") == ("later", {"rest": "a"})
+    assert table.find("GET", "/models/a") == ("GET /models/{model:path}", {"model": "a"}, ())
+    assert table.find("PUT", "/models/a") == ("later", {"rest": "a"}, ())
 
 
 def test_the_application_works_below_a_path_of_another_one():
