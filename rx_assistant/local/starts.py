@@ -1,9 +1,10 @@
-"""Which run goes next while many start at once.
+"""Which run goes next while many start or end at once.
 
-At most `_SLOTS` runs work in one turn of the event loop, so that other requests are answered in between. A run needs a
-slot twice: for its start, which ends with its first events, and for what follows them. Starts come first, so the
-readers of many runs that are requested at once all get their first text early. But a run that has started waits at most
-`_PATIENCE` seconds longer than a start that is requested at the same time, so it goes on even if new starts never end.
+At most `_SLOTS` runs work in one turn of the event loop, so that other requests are answered and other texts are sent
+in between. A run needs a slot for its start, which ends with its first events, for what follows them, and for its end.
+Starts come first, so the readers of many runs that are requested at once all get their first text early. But a run that
+has started waits at most `_PATIENCE` seconds longer than a start that is requested at the same time, so it goes on even
+if new starts never end.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from collections import deque
 from typing import NamedTuple
 
-_SLOTS = 16
+_SLOTS = 8
 _PATIENCE = 0.5
 
 
@@ -43,7 +44,7 @@ class Starts:
         asyncio.get_running_loop().call_soon(self._release)
 
     async def give_way(self) -> None:
-        """Wait until a run that has sent its first events may go on."""
+        """Wait until a run that has started may go on."""
         await self._slot(self._started, _PATIENCE)
         asyncio.get_running_loop().call_soon(self._release)
 

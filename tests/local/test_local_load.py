@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import httpx
@@ -19,6 +20,7 @@ from rx_assistant.local.gathering import _Gathering
 from rx_assistant.local.routing import Routes
 from rx_assistant.local.server import _rare_collections
 from rx_assistant.local.starts import _SLOTS, Starts
+from rx_assistant.local.state import State
 from rx_assistant.local.store import Store
 
 GUARD = 20
@@ -77,6 +79,35 @@ def test_of_many_runs_at_once_all_send_their_first_text_early(monkeypatch):
     assert record.index("sent") < last_begun, "the first text waits for the start of the last run"
     went_on = record[:last_begun].count("went on")
     assert went_on < _SLOTS, "runs went on while others waited for their start"
+
+
+class Together:
+    """An engine whose runs say a word and then end together."""
+
+    def __init__(self) -> None:
+        self.barrier = asyncio.Barrier(60)
+
+    async def run(self, context: RunContext) -> AsyncIterator[Action]:
+        yield Text("one")
+        await self.barrier.wait()
+
+
+def test_of_many_runs_that_end_at_once_few_end_in_one_turn(monkeypatch):
+    turn, ended = 0, Counter()
+    monkeypatch.setattr(State, "save_soon", lambda _: ended.update([turn]))
+
+    async def use() -> None:
+        nonlocal turn
+        app = rx_assistant.local.app(Together(), assistants={"asst_1": {}})
+        body: dict[str, object] = {"assistant_id": "asst_1", "stream": True, "thread": {}}
+        runs = [asyncio.ensure_future(streamed(app, body, [])) for _ in range(60)]
+        while ended.total() < 60:
+            turn += 1
+            await asyncio.sleep(0)
+        await asyncio.gather(*runs)
+
+    asyncio.run(asyncio.wait_for(use(), GUARD))
+    assert max(ended.values()) <= _SLOTS
 
 
 async def start(starts: Starts, name: str, record: list[str]) -> None:

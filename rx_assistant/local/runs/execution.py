@@ -217,6 +217,8 @@ class Execution:
             given = self._around.engine.run(prompt.context)
             check_given(given)
             await self._apply_all(given)
+            await self._around.give_way()
+            self._check_going_on()
             self._finish()
             return
         except PromptTooLongError:
