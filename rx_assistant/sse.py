@@ -215,9 +215,10 @@ class SSEDecoder:
             last = chunk[-1]
             if last == _CR:
                 self._after_cr = self._guarded = True
-            chunk = b"\n".join(chunk.splitlines())
+            lines = chunk.splitlines()
             if last in (_CR, _LF):
-                chunk += b"\n"
+                lines.append(b"")
+            chunk = b"\n".join(lines)
         if self._open:
             chunk = self._gather(chunk)
         elif chunk[:1] == b"\n":
@@ -261,24 +262,29 @@ class SSEDecoder:
 
     def _gather(self, chunk: bytes) -> bytes:
         """The open block joined with this chunk; empty if the block does not end here (it is stored then)."""
-        if self._open[-1] == _LF and chunk[:1] == b"\n":
+        begun = self._open
+        if begun[-1] == _LF and chunk[:1] == b"\n":
             end = 0
         else:
             end = chunk.find(b"\n\n") + 1
             if end == 0:
                 self._keep(chunk)
                 return b""
-        self._keep(chunk[:end])
-        whole = bytes(self._open) + chunk[end:]
-        self._open.clear()
+        self._admit(end)
+        whole = b"".join((begun, chunk))
+        begun.clear()
         return whole
 
     def _keep(self, part: bytes) -> None:
-        if len(self._open) + len(part) > self._limit:
+        self._admit(len(part))
+        self._open += part
+
+    def _admit(self, size: int) -> None:
+        """Raises EventTooLargeError if so many more bytes make the open block too large."""
+        if len(self._open) + size > self._limit:
             self._open.clear()
             self._broken = self._guarded = True
             raise EventTooLargeError(self._limit)
-        self._open += part
 
     def _dispatch(self, blocks: bytes, emit: Callable[[Frame], object]) -> None:
         """Reads blocks of any shape; blank lines around them are ignored."""

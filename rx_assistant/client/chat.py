@@ -11,7 +11,7 @@ from rx_assistant.api.request import Request
 from rx_assistant.client.model_streams import ChatCall
 from rx_assistant.client.params import ChatStream, taken
 from rx_assistant.client.resource import AsyncResource, Resource
-from rx_assistant.client.streaming import H, async_built, built, without_policies
+from rx_assistant.client.streaming import H, new_async_stream, new_stream, without_policies
 from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream, HandledAsyncStream, HandledStream
@@ -61,7 +61,7 @@ class Chat(_Chat, Resource):
             return session.open(request, options, abort)
 
         given = {**call.given(), "abort": abort.abort, "post_cancel": call.closing.close}
-        return call.closing.of(built(open, event_handler, given))
+        return call.closing.of(new_stream(open, event_handler, given))
 
 
 class AsyncChat(_Chat, AsyncResource):
@@ -85,7 +85,7 @@ class AsyncChat(_Chat, AsyncResource):
             return await session.open(request, options)
 
         given = {**call.given(), "post_cancel": call.closing.close_async}
-        return call.closing.of(async_built(open, event_handler, given))
+        return call.closing.of(new_async_stream(open, event_handler, given))
 
 
 def _requested(params: ChatStream) -> tuple[Request, CallOptions, ChatCall]:

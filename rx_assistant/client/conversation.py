@@ -16,6 +16,7 @@ from typing_extensions import Unpack
 from rx_assistant.api import runs
 from rx_assistant.client.ledger import Turn
 from rx_assistant.client.params import RunStream, RunStreamWithTools, TurnStream, taken
+from rx_assistant.client.requests import Requests, cancelled, carry_out, carry_out_async, stopped
 from rx_assistant.client.signatures import spell_out
 from rx_assistant.client.streaming import H, async_streamed, streamed, without_policies
 from rx_assistant.client.talk import Attachments, Change, Images, Talk
@@ -25,7 +26,6 @@ from rx_assistant.client.tool_streams import (
     streamed_with_tools,
     tool_call,
 )
-from rx_assistant.client.turns import Course, cancelled, carry_out, carry_out_async, stopped
 from rx_assistant.errors import BadRequestError, ConflictError, RxAssistantError
 from rx_assistant.hot import AsyncStream, Stream, Subscriber, start_thread
 from rx_assistant.http.connection import Abort
@@ -121,7 +121,7 @@ class _Conversation:
         """Carry out `self._reading()` in the background, then call `_was_read` or `_unread`."""
         raise NotImplementedError
 
-    def _reading(self) -> Course[None]:
+    def _reading(self) -> Requests[None]:
         return self._talk.ledger.read(self.thread_id)
 
     def _was_read(self) -> None:
@@ -260,12 +260,12 @@ class Conversation(_Conversation):
         keep: bool = False,
     ) -> HandledStream[H] | AssistantStream:
         call = self._call(params)
-        course = partial(self._talk.course, turn, call.body, change)
+        opening = partial(self._talk.opening, turn, call.body, change)
         request, session = runs.create(self.thread_id or "new", call.body), self._session
         stream = (
-            streamed_with_tools(session, request, call, handler, course=course)
+            streamed_with_tools(session, request, call, handler, opening=opening)
             if "tools" in self._params
-            else streamed(session, request, call.options, handler, call.policies, course=course)
+            else streamed(session, request, call.options, handler, call.policies, opening=opening)
         )
         turn.of(stream, keep=keep)
         return stream
@@ -344,8 +344,8 @@ class Conversation(_Conversation):
         else:
             self._was_read()
 
-    def _carry_out(self, course: Course[T]) -> T:
-        return carry_out(course, self._session, self._options, Abort())
+    def _carry_out(self, requests: Requests[T]) -> T:
+        return carry_out(requests, self._session, self._options, Abort())
 
 
 class AsyncConversation(_Conversation):
@@ -461,12 +461,12 @@ class AsyncConversation(_Conversation):
         keep: bool = False,
     ) -> HandledAsyncStream[H] | AsyncAssistantStream:
         call = self._call(params)
-        course = partial(self._talk.course, turn, call.body, change)
+        opening = partial(self._talk.opening, turn, call.body, change)
         request, session = runs.create(self.thread_id or "new", call.body), self._session
         stream = (
-            async_streamed_with_tools(session, request, call, handler, course=course)
+            async_streamed_with_tools(session, request, call, handler, opening=opening)
             if "tools" in self._params
-            else async_streamed(session, request, call.options, handler, call.policies, course=course)
+            else async_streamed(session, request, call.options, handler, call.policies, opening=opening)
         )
         turn.of(stream, keep=keep)
         return stream
@@ -570,8 +570,8 @@ class AsyncConversation(_Conversation):
         else:
             self._was_read()
 
-    async def _carry_out(self, course: Course[T]) -> T:
-        return await carry_out_async(course, self._session, self._options)
+    async def _carry_out(self, requests: Requests[T]) -> T:
+        return await carry_out_async(requests, self._session, self._options)
 
 
 def _raise_unless_over(turn: Turn, error: RxAssistantError) -> None:

@@ -12,7 +12,7 @@ from reactivex import abc
 from reactivex.disposable import Disposable
 
 from rx_assistant.client.current import Current
-from rx_assistant.client.turns import Course, history
+from rx_assistant.client.requests import Requests, history
 from rx_assistant.events import MessageEvent, StreamEvent, ThreadMessageDelta
 from rx_assistant.hot import Subscriber
 from rx_assistant.snapshots import RunSnapshot, fold
@@ -165,7 +165,7 @@ class Ledger:
 
     # -- what the server lists -------------------------------------------------------------------------------------
 
-    def read(self, thread_id: str | None) -> Course[None]:
+    def read(self, thread_id: str | None) -> Requests[None]:
         """Use the server's list: the whole thread, shown page by page; or only its new messages."""
         with self._mutex:
             known = self._listed if self._is_read else ()

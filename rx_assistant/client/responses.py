@@ -11,7 +11,7 @@ from rx_assistant.api.request import Request
 from rx_assistant.client.model_streams import ResponseCall, with_async_session, with_session
 from rx_assistant.client.params import ResponseStream, taken
 from rx_assistant.client.resource import AsyncResource, Resource
-from rx_assistant.client.streaming import H, async_built, built, without_policies
+from rx_assistant.client.streaming import H, new_async_stream, new_stream, without_policies
 from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions
 from rx_assistant.http.timeouts import Timeout
@@ -65,7 +65,7 @@ class Responses(_Responses, Resource):
             return session.open(request, options, abort)
 
         given = {"abort": abort.abort, "post_cancel": call.closing.close, **call.given(), **with_session(call, session)}
-        return call.closing.of(built(open, event_handler, given))
+        return call.closing.of(new_stream(open, event_handler, given))
 
 
 class AsyncResponses(_Responses, AsyncResource):
@@ -91,7 +91,7 @@ class AsyncResponses(_Responses, AsyncResource):
 
         posts = with_async_session(call, session)
         given = {"post_cancel": call.closing.close_async, **call.given(), **posts}
-        return call.closing.of(async_built(open, event_handler, given))
+        return call.closing.of(new_async_stream(open, event_handler, given))
 
 
 def _requested(params: ResponseStream, timeout: Timeout) -> tuple[Request, CallOptions, ResponseCall]:

@@ -35,7 +35,14 @@ from rx_assistant.client.polling import (
 from rx_assistant.client.resource import AsyncResource, Resource
 from rx_assistant.client.run_events import polled_async_body, polled_body
 from rx_assistant.client.run_steps import AsyncSteps, Steps
-from rx_assistant.client.streaming import H, async_made, async_streamed, made, streamed, without_policies
+from rx_assistant.client.streaming import (
+    H,
+    async_streamed,
+    cancellable_async_stream,
+    cancellable_stream,
+    streamed,
+    without_policies,
+)
 from rx_assistant.client.tool_streams import async_streamed_with_tools, streamed_with_tools, tool_call
 from rx_assistant.hot import AsyncStream, Stream
 from rx_assistant.http.session import AsyncSession, Session
@@ -274,7 +281,7 @@ class Runs(Resource):
         def open() -> PolledBody:
             return polled_body(self._session, identity, call)
 
-        return made(self._session, open, event_handler, {**policies, "identity": identity})
+        return cancellable_stream(self._session, open, event_handler, {**policies, "identity": identity})
 
     def create_and_poll(self, thread_id: str, **params: Unpack[RunCreateAndPoll]) -> Run:
         """Start a run, and return it when it has ended or requires action.
@@ -526,7 +533,7 @@ class AsyncRuns(AsyncResource):
         async def open() -> AsyncPolledBody:
             return await polled_async_body(self._session, identity, call)
 
-        return async_made(self._session, open, event_handler, {**policies, "identity": identity})
+        return cancellable_async_stream(self._session, open, event_handler, {**policies, "identity": identity})
 
     async def create_and_poll(self, thread_id: str, **params: Unpack[RunCreateAndPoll]) -> Run:
         """Start a run, and return it when it has ended or requires action.

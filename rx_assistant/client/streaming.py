@@ -8,9 +8,9 @@ from typing import Any, TypeAlias, TypeVar
 
 from rx_assistant.api import runs
 from rx_assistant.api.request import Request
+from rx_assistant.client.requests import Requests, carry_out, carry_out_async
 from rx_assistant.client.resource import parsed
 from rx_assistant.client.run_events import Resuming
-from rx_assistant.client.turns import Course, carry_out, carry_out_async
 from rx_assistant.errors import APIConnectionError, APIError
 from rx_assistant.http.connection import Abort
 from rx_assistant.http.options import CallOptions
@@ -28,7 +28,7 @@ from rx_assistant.types import Run
 
 H = TypeVar("H", bound=Handler)
 
-Opening: TypeAlias = Callable[[Resuming], Course[Any]]
+Opening: TypeAlias = Callable[[Resuming], Requests[Any]]
 """Everything from the first request to the open stream, for streams that have to send something before their own."""
 
 ASKED = 3  # the number of requests for the run, each with the retries of the client
@@ -54,11 +54,11 @@ def without_policies(params: Mapping[str, Any], going_on: str = "poll") -> tuple
     return {name: value for name, value in params.items() if name not in policies}, policies
 
 
-class Leg:
+class StreamRequest:
     """One response of a run's stream: its request, and how the stream continues when the connection breaks.
 
     `identity` is the run that the request continues with tool outputs. `thread_id` is the thread on which a new run
-    starts, if it is known. `course` sends something before the request, and gives the open stream at its end.
+    starts, if it is known. `opening` sends something before the request, and gives the open stream at its end.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class Leg:
         options: CallOptions,
         identity: RunIdentity | None = None,
         thread_id: str | None = None,
-        course: Opening | None = None,
+        opening: Opening | None = None,
     ) -> None:
         self._session = session
-        self._course = course
+        self._opening = opening
         self._identity = identity
         self._resuming = Resuming(request, options, session.settings.timeout, identity, thread_id)
 
@@ -84,8 +84,8 @@ class Leg:
         """Send the request. `polls`: if outputs arrived although the reply was lost, poll the run."""
         self._resuming.begin()
         try:
-            if self._course is not None:
-                return carry_out(self._course(self._resuming), self._session, self._resuming.asking, abort)
+            if self._opening is not None:
+                return carry_out(self._opening(self._resuming), self._session, self._resuming.asking, abort)
             return self._session.open(self._resuming.request, self._resuming.options, abort)
         except APIError as error:
             question = self._resuming.question(error) if polls else None
@@ -94,7 +94,7 @@ class Leg:
             return self.resume(self._identity, RunSnapshot())
 
 
-class AsyncLeg:
+class AsyncStreamRequest:
     """The same for asyncio and trio."""
 
     def __init__(
@@ -104,10 +104,10 @@ class AsyncLeg:
         options: CallOptions,
         identity: RunIdentity | None = None,
         thread_id: str | None = None,
-        course: Opening | None = None,
+        opening: Opening | None = None,
     ) -> None:
         self._session = session
-        self._course = course
+        self._opening = opening
         self._identity = identity
         self._resuming = Resuming(request, options, session.settings.timeout, identity, thread_id)
 
@@ -120,8 +120,8 @@ class AsyncLeg:
         """Send the request. `polls`: if outputs arrived although the reply was lost, poll the run."""
         self._resuming.begin()
         try:
-            if self._course is not None:
-                return await carry_out_async(self._course(self._resuming), self._session, self._resuming.asking)
+            if self._opening is not None:
+                return await carry_out_async(self._opening(self._resuming), self._session, self._resuming.asking)
             return await self._session.open(self._resuming.request, self._resuming.options)
         except APIError as error:
             question = self._resuming.question(error) if polls else None
@@ -138,13 +138,13 @@ def streamed(
     policies: Mapping[str, Any],
     identity: RunIdentity | None = None,
     thread_id: str | None = None,
-    course: Opening | None = None,
+    opening: Opening | None = None,
 ) -> HandledStream[H] | AssistantStream:
-    """The stream that a request starts. With a handler, `with` returns the handler. The others as for `Leg`."""
-    leg, abort = Leg(session, request, options, identity, thread_id, course), Abort()
+    """The stream that a request starts, see `StreamRequest`. With a handler, `with` returns the handler."""
+    stream_request, abort = StreamRequest(session, request, options, identity, thread_id, opening), Abort()
     kept, polls = split_policies(policies)
-    given = {**kept, "abort": abort.abort, "resume": leg.resume if polls else None, "identity": identity}
-    return made(session, lambda: leg.open(abort, polls=polls), handler, given)
+    given = {**kept, "abort": abort.abort, "resume": stream_request.resume if polls else None, "identity": identity}
+    return cancellable_stream(session, lambda: stream_request.open(abort, polls=polls), handler, given)
 
 
 def split_policies(policies: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -163,7 +163,7 @@ async def fetch_run_async(session: AsyncSession, run_id: str, thread_id: str) ->
     return parsed(Run, await session.send(runs.retrieve(run_id, thread_id)))
 
 
-def made(
+def cancellable_stream(
     session: Session, open: Callable[[], Any], handler: H | None, given: Mapping[str, Any]
 ) -> HandledStream[H] | AssistantStream:
     """The stream of the body that `open` returns. Its run can be cancelled."""
@@ -172,10 +172,12 @@ def made(
         return parsed(Run, session.send(runs.cancel(run_id, thread_id)))
 
     posts: dict[str, Any] = {"post_cancel": post_cancel, "fetch_run": partial(fetch_run, session)}
-    return built(open, handler, {**posts, **given})
+    return new_stream(open, handler, {**posts, **given})
 
 
-def built(open: Callable[[], Any], handler: H | None, given: Mapping[str, Any]) -> HandledStream[H] | AssistantStream:
+def new_stream(
+    open: Callable[[], Any], handler: H | None, given: Mapping[str, Any]
+) -> HandledStream[H] | AssistantStream:
     """The stream of the body that `open` returns. With a handler, `with` returns the handler."""
     return AssistantStream(open, **given) if handler is None else HandledStream(open, handler=handler, **given)
 
@@ -188,13 +190,13 @@ def async_streamed(
     policies: Mapping[str, Any],
     identity: RunIdentity | None = None,
     thread_id: str | None = None,
-    course: Opening | None = None,
+    opening: Opening | None = None,
 ) -> HandledAsyncStream[H] | AsyncAssistantStream:
     """The same for asyncio and trio."""
-    leg = AsyncLeg(session, request, options, identity, thread_id, course)
+    stream_request = AsyncStreamRequest(session, request, options, identity, thread_id, opening)
     kept, polls = split_policies(policies)
-    given = {**kept, "resume": leg.resume if polls else None, "identity": identity}
-    return async_made(session, lambda: leg.open(polls=polls), handler, given)
+    given = {**kept, "resume": stream_request.resume if polls else None, "identity": identity}
+    return cancellable_async_stream(session, lambda: stream_request.open(polls=polls), handler, given)
 
 
 def _have_arrived(session: Session, resuming: Resuming, question: Request) -> bool:
@@ -221,7 +223,7 @@ async def _have_arrived_async(session: AsyncSession, resuming: Resuming, questio
     return False
 
 
-def async_made(
+def cancellable_async_stream(
     session: AsyncSession, open: Callable[[], Awaitable[Any]], handler: H | None, given: Mapping[str, Any]
 ) -> HandledAsyncStream[H] | AsyncAssistantStream:
     """The same for asyncio and trio."""
@@ -230,10 +232,10 @@ def async_made(
         return parsed(Run, await session.send(runs.cancel(run_id, thread_id)))
 
     posts: dict[str, Any] = {"post_cancel": post_cancel, "fetch_run": partial(fetch_run_async, session)}
-    return async_built(open, handler, {**posts, **given})
+    return new_async_stream(open, handler, {**posts, **given})
 
 
-def async_built(
+def new_async_stream(
     open: Callable[[], Awaitable[Any]], handler: H | None, given: Mapping[str, Any]
 ) -> HandledAsyncStream[H] | AsyncAssistantStream:
     """The same for asyncio and trio."""

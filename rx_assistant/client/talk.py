@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rx_assistant.client.current import Current
 from rx_assistant.client.ledger import Ledger, Turn
-from rx_assistant.client.turns import Course, as_param, begun, forked, new_thread, until_free, without_answer
+from rx_assistant.client.requests import Requests, as_param, begun, forked, new_thread, until_free, without_answer
 from rx_assistant.errors import InvalidArgumentError
 from rx_assistant.types import AttachmentParam, Message, MessageContentPartParam
 from rx_assistant.types._inside import is_model
@@ -34,7 +34,7 @@ Attachments: TypeAlias = Iterable[str | AttachmentParam]
 Images: TypeAlias = Iterable[str | MessageContentPartParam]
 """Images of a question: ids of files, addresses (`https:`, `data:`), or image parts of a message."""
 
-Change: TypeAlias = "Callable[[Turn, dict[str, Any]], Course[None]]"
+Change: TypeAlias = "Callable[[Turn, dict[str, Any]], Requests[None]]"
 """The requests to send when the thread is free, before the run. They may change the parameters of the run."""
 
 _MOMENT = 0.05  # seconds between two looks at a thread that another turn is creating
@@ -57,7 +57,7 @@ class Talk:
 
     # -- turns -----------------------------------------------------------------------------------------------------
 
-    def course(self, turn: Turn, body: dict[str, Any], change: Change | None, resuming: Resuming) -> Course[Any]:
+    def opening(self, turn: Turn, body: dict[str, Any], change: Change | None, resuming: Resuming) -> Requests[Any]:
         """Send everything that a turn needs, and return its open stream."""
         self._begin(turn)
         try:
@@ -132,7 +132,7 @@ class Talk:
         assert self.thread_id is not None
         return self.thread_id
 
-    def _thread(self) -> Course[None]:
+    def _thread(self) -> Requests[None]:
         """Create the thread if it is missing. Two first questions at the same time create one thread."""
         while self.thread_id is None:
             with self._mutex:
@@ -180,12 +180,12 @@ class Talk:
             }
         )
 
-    def regeneration(self, turn: Turn, _body: dict[str, Any]) -> Course[None]:
+    def regeneration(self, turn: Turn, _body: dict[str, Any]) -> Requests[None]:
         """Delete the last answer."""
         yield from without_answer(self._known())
         self.ledger.drop_answer(turn)
 
-    def edition(self, message_id: str, text: str, turn: Turn, body: dict[str, Any]) -> Course[None]:
+    def edition(self, message_id: str, text: str, turn: Turn, body: dict[str, Any]) -> Requests[None]:
         """Continue in a new thread, with this text in place of a question and of everything after it."""
         thread_id, before, message = yield from forked(self._known(), message_id)
         param = as_param(message)

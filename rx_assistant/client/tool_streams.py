@@ -1,7 +1,7 @@
-"""A run and the answers to its tool calls as one stream: a leg for the run, then one for each submission of outputs.
+"""A run and the answers to its tool calls as one stream: a response for the run, then one for each submission.
 
-`Answering` runs the tools between two legs. When it has the outputs, the pump opens the next leg here. If the calls
-were abandoned because the run was cancelled or has expired, the next leg polls the run.
+`Answering` runs the tools between two responses. When it has the outputs, the pump opens the next response here. If the
+calls were abandoned because the run was cancelled or has expired, the run is polled instead.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from rx_assistant.api.request import Request
 from rx_assistant.client.params import taken
 from rx_assistant.client.resource import parsed
 from rx_assistant.client.streaming import (
-    AsyncLeg,
+    AsyncStreamRequest,
     H,
-    Leg,
     Opening,
-    async_made,
+    StreamRequest,
+    cancellable_async_stream,
+    cancellable_stream,
     fetch_run,
     fetch_run_async,
-    made,
     split_policies,
     without_policies,
 )
@@ -36,7 +36,7 @@ from rx_assistant.tools import Answering, LoopThread, Options, RunningLoop, Tool
 from rx_assistant.types import Run, ToolOutput
 
 S = TypeVar("S", Session, AsyncSession)
-L = TypeVar("L", Leg, AsyncLeg)
+L = TypeVar("L", StreamRequest, AsyncStreamRequest)
 
 _OPTIONS = frozenset(field.name for field in fields(Options))
 
@@ -62,8 +62,8 @@ def tool_call(params: Mapping[str, Any], shape: Any) -> ToolCallOptions:
     return ToolCallOptions(body, options, policies, tools, Options(**answers))
 
 
-class _Legs(Generic[S, L]):
-    """The common part of both faces: the run, and the requests of all legs after the first."""
+class _StreamRequests(Generic[S, L]):
+    """The common part of both faces: the run, and the requests of all responses after the first."""
 
     def __init__(
         self, session: S, kind: Callable[..., L], first: L, options: CallOptions, answering: Answering
@@ -73,19 +73,19 @@ class _Legs(Generic[S, L]):
         self._kind: Callable[..., L] = kind
         self._options = replace(options, extra_headers=headers, extra_body={}, extra_query={})
         self.answering = answering
-        self.leg: L = first
+        self.stream_request: L = first
         self._is_first = True
 
     def _begin(self) -> bool:
-        """Whether the next leg to open is the first."""
+        """Whether the next response to open is the first."""
         was_first, self._is_first = self._is_first, False
         return was_first
 
-    def _next_leg(self) -> list[ToolOutput] | None:
-        """Make the leg that submits the outputs. None: there are no outputs, and the run continues without them."""
+    def _next_request(self) -> list[ToolOutput] | None:
+        """Make the request that submits the outputs. None: there are no outputs, and the run continues without them."""
         outputs = self.answering.outputs()
         request = self._submission(self._asked() if outputs is None else outputs)
-        self.leg = self._kind(self._session, request, self._options, self._identity)
+        self.stream_request = self._kind(self._session, request, self._options, self._identity)
         return outputs
 
     def _submission(self, outputs: list[ToolOutput]) -> Request:
@@ -106,30 +106,30 @@ class _Legs(Generic[S, L]):
         return [{"tool_call_id": call_id, "output": ""} for call_id in self.answering.asked()]
 
 
-class _SyncLegs(_Legs[Session, Leg]):
-    """The legs of a synchronous stream."""
+class _SyncRequests(_StreamRequests[Session, StreamRequest]):
+    """The requests of a synchronous stream."""
 
-    def __init__(self, session: Session, first: Leg, options: CallOptions, answering: Answering) -> None:
-        super().__init__(session, Leg, first, options, answering)
+    def __init__(self, session: Session, first: StreamRequest, options: CallOptions, answering: Answering) -> None:
+        super().__init__(session, StreamRequest, first, options, answering)
         self.abort = Abort()
 
     def open(self) -> Any:
-        """Open the next leg."""
+        """Open the next response."""
         if self._begin():
-            return self.leg.open(self.abort, polls=False)
-        outputs = self._next_leg()
+            return self.stream_request.open(self.abort, polls=False)
+        outputs = self._next_request()
         if outputs is None:
-            return self.leg.resume(self._identity, self.answering.arrived())
+            return self.stream_request.resume(self._identity, self.answering.arrived())
         try:
-            return self.leg.open(self.abort, polls=True)
+            return self.stream_request.open(self.abort, polls=True)
         except APIStatusError as error:
             if error.status_code >= 500 or self._still_asks(fetch_run(self._session, *self._identity)):
                 raise
-            return self.leg.resume(self._identity, self.answering.arrived())
+            return self.stream_request.resume(self._identity, self.answering.arrived())
 
     def resume(self, identity: RunIdentity | None, snapshot: RunSnapshot) -> Any:
-        """Continue the leg that broke."""
-        return self.leg.resume(identity, snapshot)
+        """Continue the response that broke."""
+        return self.stream_request.resume(identity, snapshot)
 
     def cancel(self, run_id: str, thread_id: str) -> Run:
         """Cancel the run and its calls."""
@@ -138,29 +138,31 @@ class _SyncLegs(_Legs[Session, Leg]):
         return run
 
 
-class _AsyncLegs(_Legs[AsyncSession, AsyncLeg]):
+class _AsyncRequests(_StreamRequests[AsyncSession, AsyncStreamRequest]):
     """The same for asyncio and trio."""
 
-    def __init__(self, session: AsyncSession, first: AsyncLeg, options: CallOptions, answering: Answering) -> None:
-        super().__init__(session, AsyncLeg, first, options, answering)
+    def __init__(
+        self, session: AsyncSession, first: AsyncStreamRequest, options: CallOptions, answering: Answering
+    ) -> None:
+        super().__init__(session, AsyncStreamRequest, first, options, answering)
 
     async def open(self) -> Any:
-        """Open the next leg."""
+        """Open the next response."""
         if self._begin():
-            return await self.leg.open(polls=False)
-        outputs = self._next_leg()
+            return await self.stream_request.open(polls=False)
+        outputs = self._next_request()
         if outputs is None:
-            return await self.leg.resume(self._identity, self.answering.arrived())
+            return await self.stream_request.resume(self._identity, self.answering.arrived())
         try:
-            return await self.leg.open(polls=True)
+            return await self.stream_request.open(polls=True)
         except APIStatusError as error:
             if error.status_code >= 500 or self._still_asks(await fetch_run_async(self._session, *self._identity)):
                 raise
-            return await self.leg.resume(self._identity, self.answering.arrived())
+            return await self.stream_request.resume(self._identity, self.answering.arrived())
 
     async def resume(self, identity: RunIdentity | None, snapshot: RunSnapshot) -> Any:
-        """Continue the leg that broke."""
-        return await self.leg.resume(identity, snapshot)
+        """Continue the response that broke."""
+        return await self.stream_request.resume(identity, snapshot)
 
     async def cancel(self, run_id: str, thread_id: str) -> Run:
         """Cancel the run and its calls."""
@@ -175,15 +177,23 @@ def streamed_with_tools(
     call: ToolCallOptions,
     handler: H | None,
     thread_id: str | None = None,
-    course: Opening | None = None,
+    opening: Opening | None = None,
 ) -> HandledStream[H] | AssistantStream:
     """The stream that a request starts, with its tool calls answered. With a handler, `with` returns the handler."""
     answering = Answering(call.tools, call.answers, LoopThread())
-    legs = _SyncLegs(session, Leg(session, request, call.options, None, thread_id, course), call.options, answering)
+    requests = _SyncRequests(
+        session, StreamRequest(session, request, call.options, None, thread_id, opening), call.options, answering
+    )
     kept, polls = split_policies(call.policies)
-    resume = legs.resume if polls else None
-    given = {**kept, "abort": legs.abort.abort, "resume": resume, "legs": answering, "post_cancel": legs.cancel}
-    return made(session, legs.open, handler, given)
+    resume = requests.resume if polls else None
+    given = {
+        **kept,
+        "abort": requests.abort.abort,
+        "resume": resume,
+        "continuation": answering,
+        "post_cancel": requests.cancel,
+    }
+    return cancellable_stream(session, requests.open, handler, given)
 
 
 def async_streamed_with_tools(
@@ -192,14 +202,14 @@ def async_streamed_with_tools(
     call: ToolCallOptions,
     handler: H | None,
     thread_id: str | None = None,
-    course: Opening | None = None,
+    opening: Opening | None = None,
 ) -> HandledAsyncStream[H] | AsyncAssistantStream:
     """The same for asyncio and trio."""
     answering = Answering(call.tools, call.answers, RunningLoop())
-    legs = _AsyncLegs(
-        session, AsyncLeg(session, request, call.options, None, thread_id, course), call.options, answering
+    requests = _AsyncRequests(
+        session, AsyncStreamRequest(session, request, call.options, None, thread_id, opening), call.options, answering
     )
     kept, polls = split_policies(call.policies)
-    resume = legs.resume if polls else None
-    given = {**kept, "resume": resume, "legs": answering, "post_cancel": legs.cancel}
-    return async_made(session, legs.open, handler, given)
+    resume = requests.resume if polls else None
+    given = {**kept, "resume": resume, "continuation": answering, "post_cancel": requests.cancel}
+    return cancellable_async_stream(session, requests.open, handler, given)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from rx_assistant.local.errors import ApiError
 from rx_assistant.local.frame_log import FrameLog
 from rx_assistant.local.replies import Encoded, EventStream, FileContent, Reply
-from rx_assistant.local.store import Kept, Store
+from rx_assistant.local.store import Store, StoredReply
 
 _MOST_KEYS = 1000
 _MOST_STREAM_BYTES = 64 * 2**20
@@ -54,10 +54,10 @@ class Replays:
             future.set_result(reply)
             self._entries[key] = _Entry(kept.fingerprint, future)
 
-    def _reply(self, kept: Kept) -> Reply | None:
-        if kept.stream is None:
-            return kept.body
-        log = self._restored(kept.stream)
+    def _reply(self, stored: StoredReply) -> Reply | None:
+        if stored.stream is None:
+            return stored.body
+        log = self._restored(stored.stream)
         return None if log is None else EventStream(log)
 
     async def answer(self, key: str, fingerprint: str, make: Callable[[], Awaitable[Reply]]) -> tuple[Reply, bool]:
@@ -96,11 +96,11 @@ class Replays:
         if self._store is None or isinstance(reply, FileContent | Encoded):
             return
         if not isinstance(reply, EventStream):
-            self._store.keep_reply(key, Kept(fingerprint, reply, None))
+            self._store.keep_reply(key, StoredReply(fingerprint, reply, None))
         elif (spool := reply.frames.spool) is not None:
             spool.is_wanted = True
             reply.frames.write()
-            self._store.keep_reply(key, Kept(fingerprint, None, spool.path.name))
+            self._store.keep_reply(key, StoredReply(fingerprint, None, spool.path.name))
 
     def _trim(self) -> None:
         kept = sum(entry.stream_bytes() for entry in self._entries.values())

@@ -108,8 +108,8 @@ class Stored(NamedTuple):
         return value
 
 
-class Kept(NamedTuple):
-    """A reply that is kept for its idempotency key: an object, or the name of a stream."""
+class StoredReply(NamedTuple):
+    """The reply to an idempotency key: an object, or the name of a stream."""
 
     fingerprint: str
     body: JsonObject | None
@@ -379,12 +379,12 @@ class Store:
 
     # Replies to idempotency keys
 
-    def reply(self, key: str) -> Kept | None:
+    def reply(self, key: str) -> StoredReply | None:
         """The reply to the key."""
         row = self.connection.execute("SELECT fingerprint, body, stream FROM replies WHERE key = ?", (key,)).fetchone()
-        return None if row is None else Kept(row[0], None if row[1] is None else json.loads(row[1]), row[2])
+        return None if row is None else StoredReply(row[0], None if row[1] is None else json.loads(row[1]), row[2])
 
-    def keep_reply(self, key: str, reply: Kept) -> None:
+    def keep_reply(self, key: str, reply: StoredReply) -> None:
         """Keep the reply to the key."""
         body = None if reply.body is None else json.dumps(reply.body)
         self.connection.execute(

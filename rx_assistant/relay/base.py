@@ -58,7 +58,7 @@ class Relay(SyncBlock, RelayLog):
         """Publish a stream of a run under a key: `relay.publish(stream, key)`, or `stream.pipe(relay.publish(key))`.
 
         The first subscribes to the stream and returns a Publication, which can be waited for. The second is an operator
-        that publishes the events on their way. A run that requires action is paused: the stream of its next leg is
+        that publishes the events on their way. A run that requires action is paused: the stream of its next response is
         published under the same key. A follower's cancel cancels the stream; `on_command` is called with all other
         commands, each time on a new thread.
         """

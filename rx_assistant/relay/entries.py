@@ -1,6 +1,6 @@
 """Entries of a relay's log: whole frames, numbered by the events before them.
 
-An event's number is its place in the run, counted from 0 over all legs and all producers. The id of an entry is
+An event's number is its place in the run, counted from 0 over all responses and all producers. The id of an entry is
 `<number after its last event>-<generation>`: it does not depend on any clock. It is also the cursor after which a
 follower continues. A cursor inside an entry is allowed.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Status: TypeAlias = Literal["open", "paused", "interrupted", "ended"]
-"""`paused`: the run requires action, and its next leg will follow. `interrupted`: the producer has stopped early."""
+"""`paused`: the run requires action, and a response will follow. `interrupted`: the producer has stopped early."""
 
 END_OF_FRAME = b"\n\n"
 

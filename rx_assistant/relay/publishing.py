@@ -127,7 +127,7 @@ class Publication:
         self._sender.wake(self, urgent=event.event in _URGENT or self._size >= self._relay.max_batch_bytes)
 
     def on_completed(self) -> None:
-        """The stream has ended well: the run is over, or it is paused until its next leg."""
+        """The stream has ended well: the run is over, or it is paused until its next response."""
         if self._last_run == "thread.run.requires_action":
             self._end(Write("release", ("paused", "")))
         else:

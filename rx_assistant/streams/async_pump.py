@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from rx_assistant.schedulers import EventLoop, LoopWaker, Task
     from rx_assistant.snapshots import RunSnapshot
     from rx_assistant.streams.body import AsyncBody
+    from rx_assistant.streams.continuation import Continuation
     from rx_assistant.streams.feed import Feed, RunIdentity
     from rx_assistant.streams.handling import Binding
-    from rx_assistant.streams.legs import Legs
 
 AsyncOpen = Callable[[], Awaitable["AsyncBody"]]
-"""Sends the request and returns the body. Raises only errors of this package. With `Legs`, called once for each leg."""
+"""Sends the request and returns the body. Raises only errors of this package. With a continuation, called once for each
+response."""
 
 AsyncResume = Callable[["RunIdentity | None", "RunSnapshot"], Awaitable["AsyncBody | None"]]
 """Gives a body that goes on where a broken one stopped, from what has been folded so far.
@@ -47,12 +48,12 @@ class AsyncPump:
 
     __slots__ = (
         "_closed",
+        "_continuation",
         "_counts_events",
         "_feed",
         "_handlers",
         "_home",
         "_interrupt",
-        "_legs",
         "_log",
         "_open",
         "_opening",
@@ -74,7 +75,7 @@ class AsyncPump:
         open: AsyncOpen,
         resume: AsyncResume | None,
         snapshot: Callable[[], RunSnapshot],
-        legs: Legs | None = None,
+        continuation: Continuation | None = None,
     ) -> None:
         self._home = Home(log)
         self.unread = Unread(log, self._home.call_later)
@@ -82,10 +83,12 @@ class AsyncPump:
         self._feed = feed
         self._open = open
         self._resume = resume
-        self._state: PumpState[AsyncBody] = PumpState(log, feed, snapshot, resumes=resume is not None, legs=legs)
-        self._legs = legs
-        if legs is not None:
-            legs.bind(log, changed=self._home.wake, hand_over=self._emit, arrived=feed.arrived)
+        self._state: PumpState[AsyncBody] = PumpState(
+            log, feed, snapshot, resumes=resume is not None, continuation=continuation
+        )
+        self._continuation = continuation
+        if continuation is not None:
+            continuation.bind(log, changed=self._home.wake, hand_over=self._emit, arrived=feed.arrived)
         self._opening: Span | None = None
         self._closed = False
         self._settling = False
@@ -289,9 +292,9 @@ class AsyncPump:
         is_at_end = False
         try:
             try:
-                if feed.leg_over and state.body is not None:
+                if feed.response_over and state.body is not None:
                     await state.body.finish()
-                    state.next_leg()
+                    state.next_response()
                     return
                 if state.body is None:
                     await self._start()
@@ -325,7 +328,7 @@ class AsyncPump:
             log.drain()  # a subscriber may attach a handler, or close the stream
             return (
                 self._reads_on
-                and not feed.leg_over
+                and not feed.response_over
                 and log.storage.state < ENDED
                 and log.wish == FOREVER  # else a handler's error waits for its caller
             )
@@ -513,8 +516,8 @@ class AsyncPump:
                     raise
             elif body is not None:
                 await _closed_whatever_happens(body)
-            if self._legs is not None:
-                await self._legs.stopped(THREAD_SECONDS)
+            if self._continuation is not None:
+                await self._continuation.stopped(THREAD_SECONDS)
         finally:
             self._settled = True
             self._state.forget()

@@ -31,10 +31,10 @@ from rx_assistant.streams.handling import bound
 
 if TYPE_CHECKING:
     from rx_assistant.events import ToolEvent
+    from rx_assistant.streams.continuation import Continuation
     from rx_assistant.streams.decoding import Decoding
     from rx_assistant.streams.feed import RunIdentity
     from rx_assistant.streams.handling import Binding
-    from rx_assistant.streams.legs import Legs
     from rx_assistant.tools import PendingCall
     from rx_assistant.types import Message, Run, RunStep
 
@@ -110,7 +110,7 @@ class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEv
         resume: AsyncResume | None = None,
         identity: RunIdentity | None = None,
         decoding: Decoding | None = None,
-        legs: Legs | None = None,
+        continuation: Continuation | None = None,
     ) -> None:
         Observable.__init__(self)
         StreamBase.__init__(
@@ -124,9 +124,9 @@ class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEv
             max_event_bytes=max_event_bytes,
             identity=identity,
             decoding=decoding,
-            legs=legs,
+            continuation=continuation,
         )
-        self.driver: AsyncPump = AsyncPump(self.log, self._feed, open, resume, self._folding.latest, legs)
+        self.driver: AsyncPump = AsyncPump(self.log, self._feed, open, resume, self._folding.latest, continuation)
         self._post_cancel = post_cancel
         self._fetch_run = fetch_run
         self._cancelling: Eager[Run] | None = None

@@ -25,18 +25,18 @@ from rx_assistant.grace import IDLE_SECONDS
 from rx_assistant.hot import DIRECT, NOTHING, SUBSCRIBING, HotLog, Subscriber, loop_for
 from rx_assistant.lifecycle import RUN
 from rx_assistant.streams.context import Folding, message_around, step_around
+from rx_assistant.streams.continuation import Side, end_with
 from rx_assistant.streams.feed import Feed
 from rx_assistant.streams.handling import bound
-from rx_assistant.streams.legs import Side, end_with
 from rx_assistant.streams.recording import Recording
 
 if TYPE_CHECKING:
     from rx_assistant.events import AssistantStreamEvent
     from rx_assistant.snapshots import RunSnapshot
+    from rx_assistant.streams.continuation import Continuation
     from rx_assistant.streams.decoding import Decoding
     from rx_assistant.streams.feed import RunIdentity
     from rx_assistant.streams.handling import Binding, Handler
-    from rx_assistant.streams.legs import Legs
     from rx_assistant.types import Message, Run, RunStep
 
 Replay: TypeAlias = Literal["all", "none"]
@@ -94,7 +94,7 @@ class StreamBase:
         max_event_bytes: int,
         identity: RunIdentity | None,
         decoding: Decoding | None,
-        legs: Legs | None,
+        continuation: Continuation | None,
     ) -> None:
         _check_policies(replay, on_idle, on_subscribe, max_pending)
         check_seconds(cancel_wait=cancel_wait, idle_grace=idle_grace)
@@ -109,9 +109,9 @@ class StreamBase:
             arrived=self._folding.arrived,
             identity=identity,
             decoding=decoding,
-            legs=legs,
+            continuation=continuation,
         )
-        self._legs = legs
+        self._continuation = continuation
         self._side_logs: dict[str, HotLog[Any]] = {}
         self._on_subscribe = on_subscribe
         self._cursors: dict[str, Any] = {}  # the cursors of next() and anext(), by what they read
@@ -227,7 +227,9 @@ class StreamBase:
         """What the stream emits beside its events, under that name; nothing, for a stream without tools."""
         log = self._side_logs.get(name)
         if log is None:
-            log = self._side_logs.setdefault(name, HotLog() if self._legs is None else self._legs.logs[name])
+            log = self._side_logs.setdefault(
+                name, HotLog() if self._continuation is None else self._continuation.logs[name]
+            )
             end_with(self.log, log)
         return Side(self, log)
 

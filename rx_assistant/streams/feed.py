@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from rx_assistant.events import Kind
     from rx_assistant.hot import HotLog
     from rx_assistant.snapshots import RunSnapshot
+    from rx_assistant.streams.continuation import Continuation
     from rx_assistant.streams.decoding import Decoding
-    from rx_assistant.streams.legs import Legs
     from rx_assistant.streams.recording import Recording
     from rx_assistant.types import Run
 
@@ -76,10 +76,10 @@ class Feed:
         "_arrived",
         "_broke_at",
         "_bytes",
+        "_continuation",
         "_decoding",
         "_fruitless",
         "_identity",
-        "_legs",
         "_max_event_bytes",
         "_odd",
         "_recordings",
@@ -89,9 +89,9 @@ class Feed:
         "_seam",
         "_snapshot",
         "done",
-        "leg_over",
         "log",
         "request_id",
+        "response_over",
     )
 
     def __init__(
@@ -103,11 +103,11 @@ class Feed:
         arrived: Callable[[HotLog[StreamEvent]], RunSnapshot],
         identity: RunIdentity | None = None,
         decoding: Decoding | None = None,
-        legs: Legs | None = None,
+        continuation: Continuation | None = None,
     ) -> None:
         self.log = log
-        self.leg_over = False  # the response has ended, and another one follows
-        self._legs = legs
+        self.response_over = False  # the response has ended, and another one follows
+        self._continuation = continuation
         self._seam: bytes | None = None  # the run event that ended the last response
         self._arrived = arrived
         self.request_id: str | None = None
@@ -151,8 +151,8 @@ class Feed:
                 for recording, since in self._recordings:
                     if start >= since:
                         recording.write(kinds, payloads)
-        if self._legs is not None:
-            self._legs.take(kinds, payloads)
+        if self._continuation is not None:
+            self._continuation.take(kinds, payloads)
 
     def record(self, recording: Recording) -> None:
         """Write the stored events to `recording`, then each event that arrives, and the ending last."""
@@ -247,9 +247,9 @@ class Feed:
         """Forget the unfinished block: another body continues where the last one broke."""
         self._decoding.restart()
 
-    def next_leg(self) -> Run:
+    def next_response(self) -> Run:
         """Give the run that requires action. The next response continues the stream."""
-        self.leg_over = False
+        self.response_over = False
         self.restart()
         assert self._run is not None
         return cast("Run", self._run_kind(self._run).data)
@@ -283,8 +283,12 @@ class Feed:
         return said[:_SHOWN]
 
     def _end_well(self) -> None:
-        if self._legs is not None and self.is_settled and _member(self._run or b"", "status") == "requires_action":
-            self._seam, self.leg_over = self._run, True
+        if (
+            self._continuation is not None
+            and self.is_settled
+            and _member(self._run or b"", "status") == "requires_action"
+        ):
+            self._seam, self.response_over = self._run, True
             return
         self.done = True
         self._end_with(None)

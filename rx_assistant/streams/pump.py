@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from rx_assistant.hot import HotLog
     from rx_assistant.snapshots import RunSnapshot
     from rx_assistant.streams.body import Body
+    from rx_assistant.streams.continuation import Continuation
     from rx_assistant.streams.feed import Feed, RunIdentity
-    from rx_assistant.streams.legs import Legs
 
 Open = Callable[[], "Body"]
-"""Sends the request and returns the body. Raises only errors of this package. With `Legs`, called once for each leg."""
+"""Sends the request and returns the body. Raises only errors of this package. With a continuation, called once for each
+response."""
 
 Resume = Callable[["RunIdentity | None", "RunSnapshot"], "Body | None"]
 """Returns a body that continues after the events in the snapshot, when a body broke.
@@ -56,18 +57,20 @@ class Pump:
         resume: Resume | None,
         snapshot: Callable[[], RunSnapshot],
         abort: Abort | None = None,
-        legs: Legs | None = None,
+        continuation: Continuation | None = None,
     ) -> None:
         self.unread = Unread(log, TIMERS.call_later)
         self._log = log
         self._feed = feed
-        self._state: PumpState[Body] = PumpState(log, feed, snapshot, resumes=resume is not None, legs=legs)
+        self._state: PumpState[Body] = PumpState(
+            log, feed, snapshot, resumes=resume is not None, continuation=continuation
+        )
         self._open = open
         self._resume = resume
         self._abort = abort
-        self._legs = legs
-        if legs is not None:
-            legs.bind(log, changed=self._notify, hand_over=log.defer, arrived=feed.arrived)
+        self._continuation = continuation
+        if continuation is not None:
+            continuation.bind(log, changed=self._notify, hand_over=log.defer, arrived=feed.arrived)
         self._settled = False
         self._settling: dict[int, object] = {}  # the token of the thread that closes the body, under 0
         self._sleepers = Sleepers()
@@ -248,9 +251,9 @@ class Pump:
             self.unread.read()
         state = self._state
         try:
-            if self._feed.leg_over and state.body is not None:
+            if self._feed.response_over and state.body is not None:
                 state.body.finish()
-                state.next_leg()
+                state.next_response()
                 return
             if state.body is None:
                 self._start()
@@ -322,8 +325,8 @@ class Pump:
             self._abort(error)
         self.settle()
         self._log.want(FOREVER)
-        if self._legs is not None:
-            self._legs.join(THREAD_SECONDS)
+        if self._continuation is not None:
+            self._continuation.join(THREAD_SECONDS)
         thread, here = self._thread, threading.get_ident()
         if thread is None or thread.ident == here or self._log.delivering in (thread.ident, here):
             return

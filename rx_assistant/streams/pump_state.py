@@ -20,7 +20,7 @@ reader, replaced by `recovery()` after a break, and let go by `settle()` once th
     no body ──hold──▶ open ──forget──▶ let go          `is_good` decides: keep its connection for reuse, or close it
         ▲             │  ▲
         │             └──┘ recovery: close it, and hold what follows
-        └─ next_leg ──┘    the run requires action: keep the connection for reuse; `Legs` says when to open another
+        └ next_response ┘    the run requires action: keep the connection for reuse, and open the next body
 
 On threads the turn is given back after each chunk, before what came is delivered. On an event loop no other task runs
 between two waits, so a lone reader keeps it. It reads, delivers and reads on until a handler is attached, a task of
@@ -42,8 +42,8 @@ from rx_assistant.streams.body import OPEN_BODIES
 if TYPE_CHECKING:
     from rx_assistant.hot import HotLog
     from rx_assistant.snapshots import RunSnapshot
+    from rx_assistant.streams.continuation import Continuation
     from rx_assistant.streams.feed import Feed, RunIdentity
-    from rx_assistant.streams.legs import Legs
 
 Step: TypeAlias = Literal["read", "deliver", "wait", "end"]
 
@@ -87,7 +87,7 @@ class Resume:
 class PumpState(Generic[B]):
     """The state of one pump. See the module's text."""
 
-    __slots__ = ("_legs", "_sent", "_snapshot", "body", "feed", "log", "resumes", "turn")
+    __slots__ = ("_continuation", "_sent", "_snapshot", "body", "feed", "log", "resumes", "turn")
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class PumpState(Generic[B]):
         snapshot: Callable[[], RunSnapshot],
         *,
         resumes: bool,
-        legs: Legs | None = None,
+        continuation: Continuation | None = None,
     ) -> None:
         self.log = log
         self.feed = feed
@@ -105,7 +105,7 @@ class PumpState(Generic[B]):
         self.turn: dict[int, object] = {}
         self._sent = False
         self._snapshot = snapshot
-        self._legs = legs
+        self._continuation = continuation
 
     # -- the next step -------------------------------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class PumpState(Generic[B]):
     @property
     def is_between(self) -> bool:
         """Whether the stream waits for what it needs to ask for its next response: there is nothing to read."""
-        return self._legs is not None and self._legs.busy
+        return self._continuation is not None and self._continuation.busy
 
     # -- results of a read ----------------------------------------------------------------------------------------
 
@@ -152,13 +152,13 @@ class PumpState(Generic[B]):
         self._sent = True
         self.body = OPEN_BODIES[id(body)] = body
 
-    def next_leg(self) -> None:
+    def next_response(self) -> None:
         """Let the ended body go; begin the work that the next one needs."""
         self.forget()
         self.body = None
-        run = self.feed.next_leg()
-        if self._legs is not None and not self.log.ended:
-            self._legs.begin(run)
+        run = self.feed.next_response()
+        if self._continuation is not None and not self.log.ended:
+            self._continuation.begin(run)
 
     def forget(self) -> None:
         """The body was let go."""

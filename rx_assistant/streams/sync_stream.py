@@ -31,9 +31,9 @@ from rx_assistant.streams.pump import Abort, Open, Pump, Resume
 
 if TYPE_CHECKING:
     from rx_assistant.events import ToolEvent
+    from rx_assistant.streams.continuation import Continuation
     from rx_assistant.streams.decoding import Decoding
     from rx_assistant.streams.feed import RunIdentity
-    from rx_assistant.streams.legs import Legs
     from rx_assistant.tools import PendingCall
     from rx_assistant.types import Message, Run, RunStep
 
@@ -65,7 +65,7 @@ class AssistantStream(StreamBase, SyncBlock, Stream[AssistantStreamEvent]):
         abort: Abort | None = None,
         identity: RunIdentity | None = None,
         decoding: Decoding | None = None,
-        legs: Legs | None = None,
+        continuation: Continuation | None = None,
     ) -> None:
         Observable.__init__(self)
         StreamBase.__init__(
@@ -79,9 +79,9 @@ class AssistantStream(StreamBase, SyncBlock, Stream[AssistantStreamEvent]):
             max_event_bytes=max_event_bytes,
             identity=identity,
             decoding=decoding,
-            legs=legs,
+            continuation=continuation,
         )
-        self.driver: Pump = Pump(self.log, self._feed, open, resume, self._folding.latest, abort, legs)
+        self.driver: Pump = Pump(self.log, self._feed, open, resume, self._folding.latest, abort, continuation)
         self._post_cancel = post_cancel
         self._fetch_run = fetch_run
         self._cancelling = threading.RLock()

@@ -109,7 +109,7 @@ class _Call:
 
 
 class Answering:
-    """Fulfils `streams.Legs` for one stream. See the module's text."""
+    """Fulfils `streams.Continuation` for one stream. See the module's text."""
 
     def __init__(self, tools: Tools, options: Options, host: Host) -> None:
         self.toolset = ToolSet.of(tools)

@@ -33,7 +33,7 @@ from rx_assistant import (
     StreamClosedError,
     operators as ax,
 )
-from rx_assistant.client.turns import stopped
+from rx_assistant.client.requests import stopped
 from rx_assistant.http.session import Reply
 from rx_assistant.local import Server, serve
 from rx_assistant.types import Message
@@ -735,10 +735,10 @@ def test_switch_ends_a_turn_whose_tool_hangs(face: Any) -> None:
 def test_a_run_that_is_being_cancelled_is_not_cancelled_again(status: str, posted: int) -> None:
     run = {"id": "run_1", "object": "thread.run", "thread_id": "thread_1", "status": status}
     replies = [{"object": "list", "data": [run], "has_more": False}, {**run, "status": "cancelling"}]
-    course = stopped("thread_1")
-    paths = [next(course).path]
+    requests = stopped("thread_1")
+    paths = [next(requests).path]
     with pytest.raises(StopIteration) as end:
         for reply in replies:
-            paths.append(course.send(Reply(200, {}, json.dumps(reply).encode())).path)  # noqa: PERF401 - a generator turns StopIteration into RuntimeError
+            paths.append(requests.send(Reply(200, {}, json.dumps(reply).encode())).path)  # noqa: PERF401 - a generator turns StopIteration into RuntimeError
     assert end.value.value.id == "run_1"
     assert [path for path in paths if path.endswith("/cancel")] == ["/threads/thread_1/runs/run_1/cancel"] * posted

@@ -255,7 +255,7 @@ class TestAgainstTheLocalServer:
         script = {"runs": [{"turns": [[{"calls": [call]}], [{"text": "The sum is {output:call_1}."}]]}]}
 
         def conversation(client: Any) -> Any:
-            return two_legs(client) if face == "sync" else two_legs_async(client)
+            return two_responses(client) if face == "sync" else two_responses_async(client)
 
         with local.serve(script=script, poll_after_ms=2) as server:
             first, second, text = on(face, server.base_url, conversation)
@@ -280,7 +280,7 @@ USER = {"role": "user", "content": "go"}
 ANSWER = {"tool_outputs": [{"tool_call_id": "call_1", "output": "3"}]}
 
 
-def two_legs(client: Any) -> Any:
+def two_responses(client: Any) -> Any:
     assistant = client.assistants.create(model="local")
     first = client.threads.create_and_run_poll(assistant_id=assistant.id, thread={"messages": [USER]})
     second = client.threads.runs.submit_tool_outputs_and_poll(first.id, first.thread_id, **ANSWER)
@@ -288,7 +288,7 @@ def two_legs(client: Any) -> Any:
     return first, second, message.content[0].text.value
 
 
-async def two_legs_async(client: Any) -> Any:
+async def two_responses_async(client: Any) -> Any:
     assistant = await client.assistants.create(model="local")
     first = await client.threads.create_and_run_poll(assistant_id=assistant.id, thread={"messages": [USER]})
     second = await client.threads.runs.submit_tool_outputs_and_poll(first.id, first.thread_id, **ANSWER)

@@ -149,7 +149,7 @@ def test_a_run_that_waits_for_outputs_is_paused_again_by_the_follower_that_takes
         reading = pool.submit(lambda: list(stream))
         until(lambda: relay.state("k").status == "paused")  # type: ignore[union-attr]
         until(lambda: stream._arrived().status == "requires_action")
-        assert not stream.log.ended, "the next leg goes on"
+        assert not stream.log.ended, "the next response goes on"
         stream.close()
         with pytest.raises(rx.StreamClosedError):
             reading.result(GUARD)

@@ -1,7 +1,7 @@
 """The laws of streams, across the seams between a run and the submissions of its tool outputs.
 
-L5: each message, step and call is created once and done once. L7: one request per leg. L9: after a close at any event
-nothing is left. Over generated scenarios, played by a real server.
+L5: each message, step and call is created once and done once. L7: one request per response. L9: after a close at any
+event nothing is left. Over generated scenarios, played by a real server.
 """
 
 from __future__ import annotations

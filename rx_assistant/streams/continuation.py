@@ -1,8 +1,8 @@
 """What continues a stream when its response ends and the run requires action.
 
-A stream with `Legs` is made of several responses, one after the other: each is a leg. All of them fill one log. When a
-leg ends, the pump calls `begin(run)`. While the legs are `busy`, the pump reads nothing; its waiting threads and tasks
-sleep. Then it calls `open` again, which asks for the next response.
+A stream with a `Continuation` is made of several responses, one after the other. All of them fill one log. When a
+response ends, the pump calls `begin(run)`. While the continuation is `busy`, the pump reads nothing, and its waiting
+threads and tasks sleep. Then it calls `open` again, which asks for the next response.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HandOver = Callable[[Callable[[], None]], None]
 """Runs an action serially with the stream's deliveries; from any thread."""
 
 
-class Legs(Protocol):
+class Continuation(Protocol):
     """The work between two responses of one stream. What it emits is in `logs`, never among the stream's events."""
 
     logs: dict[str, HotLog[Any]]

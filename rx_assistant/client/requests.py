@@ -1,8 +1,8 @@
 """What a conversation sends: generators of requests and pauses, and the functions that carry them out.
 
-A `Course` yields requests, with or without options of their own, and seconds to pause. A request for an event stream
-is opened, any other is sent. The course receives the open body, the reply, or the APIError. So each sequence of
-requests is written once, for threads and for event loops.
+Such a generator yields requests, with or without options of their own, and seconds to pause. A request for an event
+stream is opened, any other is sent. The generator receives the open body, the reply, or the APIError. So each sequence
+of requests is written once, for threads and for event loops.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Course: TypeAlias = Generator[Ask | Request | float, Any, T]
+Requests: TypeAlias = Generator[Ask | Request | float, Any, T]
 
 PAUSE = 0.25
 """Seconds between two looks at a run that keeps the thread busy, unless the server asks for another pause."""
@@ -56,13 +56,13 @@ _NEWEST = {"limit": 1, "order": "desc"}
 _log = logging.getLogger("rx_assistant")
 
 
-def carry_out(course: Course[T], session: Session, options: CallOptions, abort: Abort) -> T:
-    """Carry out a course on this thread. `abort` ends it from any thread."""
+def carry_out(requests: Requests[T], session: Session, options: CallOptions, abort: Abort) -> T:
+    """Send the requests, one after the other, on this thread. `abort` ends it from any thread."""
     error, result = None, None
-    with closing(course):
+    with closing(requests):
         while True:
             try:
-                step = course.send(result) if error is None else course.throw(error)
+                step = requests.send(result) if error is None else requests.throw(error)
             except StopIteration as end:
                 done: T = end.value
                 return done
@@ -78,13 +78,13 @@ def carry_out(course: Course[T], session: Session, options: CallOptions, abort: 
                 error = raised
 
 
-async def carry_out_async(course: Course[T], session: AsyncSession, options: CallOptions) -> T:
+async def carry_out_async(requests: Requests[T], session: AsyncSession, options: CallOptions) -> T:
     """The same in a task of asyncio or trio. Cancelling the task ends it."""
     error, result = None, None
-    with closing(course):
+    with closing(requests):
         while True:
             try:
-                step = course.send(result) if error is None else course.throw(error)
+                step = requests.send(result) if error is None else requests.throw(error)
             except StopIteration as end:
                 done: T = end.value
                 return done
@@ -102,7 +102,7 @@ async def carry_out_async(course: Course[T], session: AsyncSession, options: Cal
 # -- runs of a thread --------------------------------------------------------------------------------------------------
 
 
-def active_run(thread_id: str) -> Course[Run | None]:
+def active_run(thread_id: str) -> Requests[Run | None]:
     """The run that keeps the thread busy; None without one, or if the server does not list runs."""
     try:
         page = page_of(Run, (yield runs.list(thread_id, _NEWEST)))
@@ -114,7 +114,7 @@ def active_run(thread_id: str) -> Course[Run | None]:
     return newest if newest is not None and newest.status not in RUN.terminal else None
 
 
-def until_over(run: Run, thread_id: str, is_wanted: Callable[[], bool] = lambda: True) -> Course[None]:
+def until_over(run: Run, thread_id: str, is_wanted: Callable[[], bool] = lambda: True) -> Requests[None]:
     """Poll a run until it has ended, or until the result is not needed any more."""
     told, wait = False, PAUSE
     while run.status not in RUN.terminal and is_wanted():
@@ -130,7 +130,7 @@ def until_over(run: Run, thread_id: str, is_wanted: Callable[[], bool] = lambda:
         run, wait = parsed(Run, reply), poll_after(reply.headers) or PAUSE
 
 
-def stopped(thread_id: str) -> Course[Run | None]:
+def stopped(thread_id: str) -> Requests[Run | None]:
     """Cancel the active run of a thread, even one of another program. Returns the run from before the cancel."""
     run = yield from active_run(thread_id)
     if run is not None and run.status != "cancelling":
@@ -141,14 +141,14 @@ def stopped(thread_id: str) -> Course[Run | None]:
     return run
 
 
-def cancelled(thread_id: str) -> Course[None]:
+def cancelled(thread_id: str) -> Requests[None]:
     """Cancel the active run of a thread, and wait until it has ended."""
     run = yield from stopped(thread_id)
     if run is not None:
         yield from until_over(run, thread_id)
 
 
-def until_free(thread_id: str, is_wanted: Callable[[], bool]) -> Course[None]:
+def until_free(thread_id: str, is_wanted: Callable[[], bool]) -> Requests[None]:
     """Wait until no run is active on the thread."""
     run = yield from active_run(thread_id)
     if run is not None:
@@ -160,7 +160,7 @@ def begun(
     thread_id: str,
     body: Mapping[str, Any],
     is_wanted: Callable[[], bool],
-) -> Course[Any]:
+) -> Requests[Any]:
     """The open stream of a new run. If the thread is still busy, wait and try again while `is_wanted()` is true.
 
     Raises:
@@ -187,7 +187,7 @@ def begun(
 # -- messages of a thread ----------------------------------------------------------------------------------------------
 
 
-def new_thread(params: Mapping[str, Any] | None = None) -> Course[str]:
+def new_thread(params: Mapping[str, Any] | None = None) -> Requests[str]:
     """The id of a new thread."""
     given = dict(params or {})
     first, rest = [*given.get("messages", ())][:FIRST], [*given.get("messages", ())][FIRST:]
@@ -199,7 +199,7 @@ def new_thread(params: Mapping[str, Any] | None = None) -> Course[str]:
     return thread_id
 
 
-def history(thread_id: str, after: str | None, add: Callable[[list[Message]], object]) -> Course[None]:
+def history(thread_id: str, after: str | None, add: Callable[[list[Message]], object]) -> Requests[None]:
     """Pass on the messages of a thread, page by page and newest first; or those after a message, oldest first."""
     following: Request | None = _list(thread_id, "asc" if after else "desc", after)
     while following is not None:
@@ -207,7 +207,7 @@ def history(thread_id: str, after: str | None, add: Callable[[list[Message]], ob
         add(found)
 
 
-def without_answer(thread_id: str) -> Course[None]:
+def without_answer(thread_id: str) -> Requests[None]:
     """Delete the messages of the assistant after the last question.
 
     Raises:
@@ -226,7 +226,7 @@ def without_answer(thread_id: str) -> Course[None]:
     raise InvalidArgumentError(f"thread {thread_id!r} must hold a question that can be answered again, got none")
 
 
-def forked(thread_id: str, message_id: str) -> Course[tuple[str, list[Message], Message]]:
+def forked(thread_id: str, message_id: str) -> Requests[tuple[str, list[Message], Message]]:
     """Return a new thread with copies of the messages before this one, those messages, and this message.
 
     Raises:
@@ -250,14 +250,14 @@ def _list(thread_id: str, order: str, after: str | None = None) -> Request:
     return messages.list(thread_id, {**query, "after": after} if after else query)
 
 
-def _page(request: Request) -> Course[tuple[list[Message], Request | None]]:
+def _page(request: Request) -> Requests[tuple[list[Message], Request | None]]:
     """The messages of a page, and the request for the next page."""
     page = page_of(Message, (yield request))
     found: list[Message] = models_in(page.data)
     return found, next_request(request, found[-1].id) if page.has_more and found else None
 
 
-def _copied(thread_id: str, history: Iterable[Message]) -> Course[str]:
+def _copied(thread_id: str, history: Iterable[Message]) -> Requests[str]:
     """A new thread with the files, metadata and these messages of a thread."""
     thread = parsed(Thread, (yield threads.retrieve(thread_id)))
     kept = {name: getattr(thread, name) for name in ("metadata", "tool_resources") if getattr(thread, name, None)}
