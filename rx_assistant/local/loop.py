@@ -16,17 +16,15 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Any, ParamSpec, TypeAlias, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from rx_assistant.local import foreign
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_Calls: TypeAlias = "SimpleQueue[Callable[[], None] | None]"
-"""The calls of one thread. None ends the thread."""
-
 _MOST_IDLE = 8
+_ENDING = 1.0  # seconds for a thread that is idle
 
 _log = logging.getLogger("rx_assistant.local")
 
@@ -79,32 +77,32 @@ class _Daemons(ThreadPoolExecutor):
 
     def __init__(self) -> None:
         super().__init__()
-        self._idle: deque[_Calls] = deque()
+        self._idle: deque[_Worker] = deque()
         self._is_over = False
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Calls the function on a thread."""
         future: Future[T] = Future()
         try:
-            calls = self._idle.pop()
+            worker = self._idle.pop()
         except IndexError:
-            calls = SimpleQueue()
-            threading.Thread(target=self._work, args=(calls,), name="rx_assistant.local worker", daemon=True).start()
+            worker = _Worker()
+            worker.start()
 
         def call() -> None:
             if not future.set_running_or_notify_cancel():
-                self._rest(calls)
+                self._rest(worker)
                 return
             try:
                 result = fn(*args, **kwargs)
             except BaseException as error:
-                self._rest(calls)
+                self._rest(worker)
                 future.set_exception(error)
             else:
-                self._rest(calls)  # first, so that a call after this one needs no new thread
+                self._rest(worker)  # first, so that a call after this one needs no new thread
                 future.set_result(result)
 
-        calls.put(call)
+        worker.calls.put(call)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -112,19 +110,28 @@ class _Daemons(ThreadPoolExecutor):
         self._is_over = True
         with suppress(IndexError):
             while True:
-                self._idle.pop().put(None)
+                worker = self._idle.pop()
+                worker.calls.put(None)
+                worker.join(_ENDING)
 
-    def _rest(self, calls: _Calls) -> None:
-        """Let the thread wait for another call. End one thread if too many wait."""
-        self._idle.append(calls)
-        if len(self._idle) > _MOST_IDLE:
+    def _rest(self, worker: _Worker) -> None:
+        """Let the thread wait for another call. End one thread if too many wait, and this one after the shutdown."""
+        self._idle.append(worker)
+        if self._is_over:
+            worker.calls.put(None)
+        elif len(self._idle) > _MOST_IDLE:
             with suppress(IndexError):
-                self._idle.popleft().put(None)
+                self._idle.popleft().calls.put(None)
 
-    def _work(self, calls: _Calls) -> None:
-        """One thread."""
-        while (call := calls.get()) is not None:
+
+class _Worker(threading.Thread):
+    """One thread. It makes the calls in its queue until it finds None."""
+
+    def __init__(self) -> None:
+        super().__init__(name="rx_assistant.local worker", daemon=True)
+        self.calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    def run(self) -> None:
+        while (call := self.calls.get()) is not None:
             call()
             del call  # it holds the result
-            if self._is_over:
-                self.shutdown()

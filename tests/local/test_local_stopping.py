@@ -379,6 +379,18 @@ def test_a_call_that_is_cancelled_before_it_begins_leaves_its_thread_usable(exec
     assert made == []
 
 
+def test_no_idle_thread_is_left_when_the_loop_has_ended():
+    before = workers()
+
+    async def use() -> None:
+        barrier = threading.Barrier(5)
+        await asyncio.gather(*(asyncio.to_thread(barrier.wait, 20) for _ in range(5)))
+
+    for _ in range(50):
+        loop.run(use())
+        assert workers() <= before
+
+
 def test_a_thread_ends_when_its_call_returns_after_the_loop_has_ended():
     before, returned = workers(), threading.Event()
 
