@@ -104,17 +104,20 @@ class _Application(Starlette):
         found = (self._operations if prefix else self._others).find(scope["method"], path)
         request = Request(scope, receive, send)
         if found is None or found.endpoint is None:
-            response = _refusal(request, 404 if found is None else 405, _hint(prefix, path))
+            response = _refusal(request, None if found is None else found.allowed, _hint(prefix, path))
         else:
             scope["path_params"] = found.parameters
             response = await found.endpoint(request)
         await response(scope, receive, send)
 
 
-def _refusal(request: Request, status: int, hint: str) -> Response:
-    """404 and 405 for requests that match no operation."""
-    what = "Invalid URL" if status == 404 else "Invalid method for URL"
-    response = error_reply(ApiError(status, f"{what} ({request.method} {request.url.path}){hint}"))
+def _refusal(request: Request, allowed: tuple[str, ...] | None, hint: str) -> Response:
+    """For requests that match no operation: 404, or 405 with the methods that the path allows."""
+    what, headers = "Invalid URL", None
+    if allowed is not None:
+        what, headers = "Invalid method for URL", {"allow": ", ".join(allowed)}
+    message = f"{what} ({request.method} {request.url.path}){hint}"
+    response = error_reply(ApiError(404 if allowed is None else 405, message, headers=headers))
     sign(response, new_id("req_"), time.perf_counter())
     return response
 

@@ -159,6 +159,8 @@ def connect(path: str | os.PathLike[str], migrations: Iterable[str]) -> sqlite3.
         connection.execute("PRAGMA synchronous = NORMAL")
         if os.fspath(path) != ":memory:":
             connection.execute("PRAGMA wal_autocheckpoint = 0")
+            # After a checkpoint SQLite writes the log from its beginning again, and cuts the file to this size.
+            connection.execute(f"PRAGMA journal_size_limit = {_CHECKPOINT_BYTES}")
         _migrate(connection, path, list(migrations))
     return connection
 

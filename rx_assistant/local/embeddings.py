@@ -150,7 +150,7 @@ class ServerEmbedder:
             told = translated(error, "the embeddings server's reply broke off", self._secrets)
             raise _PassingError(str(told)) from None
         finally:
-            await reply.aclose()
+            await self._calls.close(reply)
         return bytes(content)
 
 

@@ -11,14 +11,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 from rx_assistant.local import foreign
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_MOST_IDLE = 8
+_ENDING = 1.0  # seconds for a thread that is idle
 
 _log = logging.getLogger("rx_assistant.local")
 
@@ -64,21 +70,68 @@ def _clear(loop: asyncio.AbstractEventLoop) -> None:
 
 
 class _Daemons(ThreadPoolExecutor):
-    """An executor that starts a daemon thread for each call. asyncio asks for a ThreadPoolExecutor."""
+    """An executor of daemon threads. asyncio asks for a ThreadPoolExecutor.
+
+    A call goes to a thread that is idle, or else to a new one: calls that never return delay no other call.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._idle: deque[_Worker] = deque()
+        self._is_over = False
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Calls the function on a new thread."""
+        """Calls the function on a thread."""
         future: Future[T] = Future()
+        try:
+            worker = self._idle.pop()
+        except IndexError:
+            worker = _Worker()
+            worker.start()
 
         def call() -> None:
             if not future.set_running_or_notify_cancel():
+                self._rest(worker)
                 return
             try:
                 result = fn(*args, **kwargs)
             except BaseException as error:
+                self._rest(worker)
                 future.set_exception(error)
             else:
+                self._rest(worker)  # first, so that a call after this one needs no new thread
                 future.set_result(result)
 
-        threading.Thread(target=call, name="rx_assistant.local worker", daemon=True).start()
+        worker.calls.put(call)
         return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the idle threads now, and the others when their calls return."""
+        self._is_over = True
+        with suppress(IndexError):
+            while True:
+                worker = self._idle.pop()
+                worker.calls.put(None)
+                worker.join(_ENDING)
+
+    def _rest(self, worker: _Worker) -> None:
+        """Let the thread wait for another call. End one thread if too many wait, and this one after the shutdown."""
+        self._idle.append(worker)
+        if self._is_over:
+            worker.calls.put(None)
+        elif len(self._idle) > _MOST_IDLE:
+            with suppress(IndexError):
+                self._idle.popleft().calls.put(None)
+
+
+class _Worker(threading.Thread):
+    """One thread. It makes the calls in its queue until it finds None."""
+
+    def __init__(self) -> None:
+        super().__init__(name="rx_assistant.local worker", daemon=True)
+        self.calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    def run(self) -> None:
+        while (call := self.calls.get()) is not None:
+            call()
+            del call  # it holds the result

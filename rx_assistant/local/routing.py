@@ -13,10 +13,11 @@ from rx_assistant.local.dispatch import Endpoint
 
 
 class Found(NamedTuple):
-    """What a lookup found: the endpoint, unless the path has none for this method; its parameters."""
+    """What a lookup found: the endpoint with its parameters, or the methods that the path has instead of this one."""
 
     endpoint: Endpoint | None
     parameters: Mapping[str, str]
+    allowed: tuple[str, ...] = ()
 
 
 class _Node:
@@ -74,11 +75,12 @@ class Routes:
     def find(self, method: str, path: str) -> Found | None:
         """The endpoint for a request. None if the path is unknown."""
         method = "GET" if method == "HEAD" else method
-        found: Found | None = None
+        allowed: set[str] = set()
         for node, values in self._root.matching(path.split("/")[1:]):
             if method in node.endpoints:
                 endpoint, names = node.endpoints[method]
                 return Found(endpoint, dict(zip(names, values, strict=True)))
-            if node.endpoints:
-                found = Found(None, {})
-        return found
+            allowed.update(node.endpoints)
+        if "GET" in allowed:
+            allowed.add("HEAD")
+        return Found(None, {}, tuple(sorted(allowed))) if allowed else None

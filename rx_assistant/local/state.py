@@ -29,12 +29,12 @@ from rx_assistant.local.json_text import JsonObject
 from rx_assistant.local.responses import Readers
 from rx_assistant.local.runs.actions import EngineError, check_argument
 from rx_assistant.local.runs.execution import Execution
+from rx_assistant.local.starts import Starts
 from rx_assistant.local.store import Store
 from rx_assistant.local.upstreams import Upstream
 from rx_assistant.local.vector_stores import VectorStores
 
 _INGESTION_WAIT = 60.0
-_STARTS = 16
 _ACTIVE = ("queued", "in_progress", "requires_action", "cancelling")
 _CHILDREN = (
     ("message", "thread"),
@@ -94,24 +94,6 @@ class Settings:
     def adopted_model(self) -> str:
         """The model of an assistant that was created without a model."""
         return (self.upstream and self.upstream.model) or "local"
-
-
-class Starts:
-    """Lets runs start a few at a time, for `async with`. A start is over when the run's task has waited for something.
-
-    So of many runs that are requested at once, one after the other sends its first events, and other requests are
-    answered in between.
-    """
-
-    def __init__(self) -> None:
-        self._free = asyncio.Semaphore(_STARTS)
-
-    async def __aenter__(self) -> None:
-        await self._free.acquire()
-
-    async def __aexit__(self, *_: object) -> None:
-        # The loop calls the run's task before this, because it was created earlier.
-        asyncio.get_running_loop().call_soon(self._free.release)
 
 
 class State:
@@ -374,6 +356,10 @@ class State:
         self._log_numbers.pop(run["id"], None)
 
     # What runs need
+
+    async def give_way(self) -> None:
+        """Wait for the starts of other runs, for a limited time."""
+        await self.starts.give_way()
 
     async def gate(self, name: str) -> None:
         """Wait until `release(name)` is called."""

@@ -95,10 +95,17 @@ class Placed(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """An object as it is stored: its id and its JSON."""
+    """An object as it is stored: its position in the order of creation, its id and its JSON."""
 
+    place: int
     id: str
     body: str
+
+    @property
+    def value(self) -> JsonObject:
+        """The object."""
+        value: JsonObject = json.loads(self.body)
+        return value
 
 
 class StoredReply(NamedTuple):
@@ -255,12 +262,10 @@ class Store:
             ).rowcount
             await asyncio.sleep(0)
 
-    def count(self, kind: str, parent: str) -> int:
-        """The number of objects of that kind that the parent has."""
-        row = self.connection.execute(
-            "SELECT count(*) FROM objects WHERE kind = ? AND parent = ?", (kind, parent)
-        ).fetchone()
-        return int(row[0])
+    def has_any(self, kind: str, parent: str) -> bool:
+        """Whether the parent has an object of that kind."""
+        found = self.connection.execute("SELECT 1 FROM objects WHERE kind = ? AND parent = ? LIMIT 1", (kind, parent))
+        return found.fetchone() is not None
 
     def tally(self, kind: str, parent: str) -> dict[str, int]:
         """The number of the parent's objects for each status."""
@@ -289,14 +294,6 @@ class Store:
             "SELECT body FROM objects WHERE kind = ? AND parent = ? ORDER BY seq", (kind, parent)
         ).fetchall()
         return (json.loads(row[0]) for row in rows)
-
-    def order(self, kind: str, parent: str, first: str) -> dict[str, int]:
-        """The positions of the parent's objects from `first` on, by id. Objects of all kinds share one count."""
-        rows = self.connection.execute(
-            "SELECT id, seq FROM objects WHERE kind = ? AND parent = ? AND seq >= ? ORDER BY seq",
-            (kind, parent, self._seq(kind, parent, "first", first)),
-        )
-        return {str(id): int(seq) for id, seq in rows}
 
     def grandchildren(self, kind: str, parents: str, parent: str, first: int) -> Iterator[Placed]:
         """The objects of a kind below the objects of the kind `parents` that `parent` has, from the position `first`
@@ -347,7 +344,7 @@ class Store:
     def page(self, kind: str, parent: str, page: Page) -> tuple[list[JsonObject], bool]:
         """One page of the parent's objects, and whether more follow. See `stored_page`."""
         found, more = self.stored_page(kind, parent, page)
-        return [json.loads(item.body) for item in found], more
+        return [item.value for item in found], more
 
     def stored_page(self, kind: str, parent: str, page: Page) -> tuple[list[Stored], bool]:
         """One page of the parent's objects as they are stored, and whether more follow.
@@ -365,19 +362,19 @@ class Store:
         backwards = page.before is not None and page.after is None
         descending = (page.order == "desc") != backwards
         rows = self.connection.execute(
-            f"SELECT size, id, body FROM objects WHERE {' AND '.join(term for term, _ in terms)}"
+            f"SELECT size, seq, id, body FROM objects WHERE {' AND '.join(term for term, _ in terms)}"
             f" ORDER BY seq {'DESC' if descending else 'ASC'} LIMIT ?",
             [value for _, values in terms for value in values] + [page.limit + 1],
         )
         found: list[Stored] = []
         room = PAGE_BYTES
-        for size, id, body in rows:
+        for size, seq, id, body in rows:
             room -= size
             if len(found) == page.limit or (room < 0 and found):
                 rows.close()
                 return (found[::-1] if backwards else found), True
             unwritten = self._unwritten.get((kind, parent, id))
-            found.append(Stored(id, body if unwritten is None else _encoded(unwritten)))
+            found.append(Stored(seq, id, body if unwritten is None else _encoded(unwritten)))
         return (found[::-1] if backwards else found), False
 
     # Replies to idempotency keys

@@ -374,6 +374,21 @@ def test_what_is_no_operation_is_refused_with_an_error_body(open_server, method,
     expect(open_server.request(method, path), status, type="invalid_request_error")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/threads", "GET, HEAD, POST"),
+        ("PUT", "/threads/runs", "DELETE, GET, HEAD, POST"),
+        ("PATCH", "/assistants/asst_1", "DELETE, GET, HEAD, POST"),
+        ("POST", "/../healthz", "GET, HEAD"),
+    ],
+)
+def test_a_method_that_a_path_does_not_have_is_refused_with_those_that_it_has(open_server, method, path, allowed):
+    reply = open_server.request(method, path)
+    assert (reply.status_code, reply.headers["allow"]) == (405, allowed)
+    assert "allow" not in open_server.request(method, "/nothing").headers
+
+
 def test_metadata_has_limits(open_server):
     for metadata, code in (
         ({str(number): "x" for number in range(17)}, "object_above_max_properties"),

@@ -157,6 +157,18 @@ def test_a_reply_is_sent_after_the_sync(data, monkeypatch):
             assert "objects.sqlite-wal" in order
 
 
+def test_a_log_is_copied_into_its_database_once_for_each_time_that_it_has_grown_large(data, monkeypatch):
+    monkeypatch.setattr(directory, "_CHECKPOINT_BYTES", 2**20)
+    with closing(DataDirectory(data)) as opened, closing(store.Store(opened.objects)) as objects:
+        copies, connect = [], sqlite3.connect
+        monkeypatch.setattr(directory.sqlite3, "connect", lambda path: copies.append(path) or connect(path))
+        for number in range(300):
+            objects.put("thread", {"id": "thread_1", "metadata": {"number": str(number), "text": "x" * 10_000}})
+            opened.sync()
+        assert copies == [opened.objects] * len(copies)
+        assert 2 <= len(copies) <= 300 * 40_000 // 2**20
+
+
 # What was going on
 
 
@@ -321,7 +333,7 @@ def test_what_a_killed_server_left_half_done_is_tidied(data):
         assert [path.name for path in (data / "files").iterdir()] == [file["id"]]
         assert list((data / "streams").iterdir()) == []
         assert api("GET", f"/files/{file['id']}")["status"] == "error"
-        while server._state.store.count("message", thread):
+        while server._state.store.has_any("message", thread):
             time.sleep(0.01)
 
 

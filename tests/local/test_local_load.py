@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from starlette.types import ASGIApp, Message
 
 import rx_assistant.local
 from rx_assistant.local.engine import Action, RunContext, Text
 from rx_assistant.local.gathering import _Gathering
 from rx_assistant.local.routing import Routes
 from rx_assistant.local.server import _rare_collections
+from rx_assistant.local.starts import _SLOTS, Starts
+from rx_assistant.local.state import State
 from rx_assistant.local.store import Store
 
 GUARD = 20
@@ -26,7 +30,7 @@ GUARD = 20
 
 
 class Recording:
-    """An engine that says a few words, and records when each run begins and when its first word was taken."""
+    """An engine that says a few words, and records when each run begins and when it goes on after its first word."""
 
     def __init__(self) -> None:
         self.record: list[str] = []
@@ -34,27 +38,147 @@ class Recording:
     async def run(self, context: RunContext) -> AsyncIterator[Action]:
         self.record.append("begun")
         yield Text("one")
-        self.record.append("said")
+        self.record.append("went on")
         yield Text(" two")
 
 
+async def streamed(app: ASGIApp, body: dict[str, object], record: list[str]) -> bytes:
+    """One run's stream, taken without a client; `record` gets "sent" with the first text."""
+    scope = {"type": "http", "method": "POST", "path": "/v1/threads/runs", "query_string": b""}
+    scope["headers"] = [(b"content-type", b"application/json")]
+    received, asked = bytearray(), [{"type": "http.request", "body": json.dumps(body).encode()}]
+
+    async def receive() -> Message:
+        return asked.pop() if asked else await asyncio.Future()
+
+    async def send(message: Message) -> None:
+        if b"thread.message.delta" not in received and b"thread.message.delta" in message.get("body", b""):
+            record.append("sent")
+        received.extend(message.get("body", b""))
+
+    await app(scope, receive, send)
+    return bytes(received)
+
+
 @pytest.mark.unjudged
-def test_of_many_runs_at_once_the_first_speaks_before_the_last_begins():
+def test_of_many_runs_at_once_all_send_their_first_text_early(monkeypatch):
+    monkeypatch.setattr("rx_assistant.local.starts._PATIENCE", GUARD)
     engine = Recording()
 
     async def use() -> list[bytes]:
-        app = rx_assistant.local.app(engine)
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://local/v1") as http:
-            assistant = (await http.post("/assistants", json={"model": "any"})).json()["id"]
-            body = {"assistant_id": assistant, "stream": True, "thread": {}}
-            asked = [http.post("/threads/runs", json=body) for _ in range(100)]
-            async with asyncio.timeout(GUARD):
-                return [reply.content for reply in await asyncio.gather(*asked)]
+        app = rx_assistant.local.app(engine, assistants={"asst_1": {}})
+        body: dict[str, object] = {"assistant_id": "asst_1", "stream": True, "thread": {}}
+        async with asyncio.timeout(GUARD):
+            return await asyncio.gather(*(streamed(app, body, engine.record) for _ in range(100)))
 
     streams = asyncio.run(use())
     assert all(stream.endswith(b"[DONE]\n\n") for stream in streams)
-    assert engine.record.index("said") < len(engine.record) - engine.record[::-1].index("begun") - 1
-    assert engine.record.count("said") == 100
+    record = engine.record
+    assert record.count("begun") == record.count("sent") == record.count("went on") == 100
+    last_begun = len(record) - record[::-1].index("begun") - 1
+    assert record.index("sent") < last_begun, "the first text waits for the start of the last run"
+    went_on = record[:last_begun].count("went on")
+    assert went_on < _SLOTS, "runs went on while others waited for their start"
+
+
+class Together:
+    """An engine whose runs say a word and then end together."""
+
+    def __init__(self) -> None:
+        self.barrier = asyncio.Barrier(60)
+
+    async def run(self, context: RunContext) -> AsyncIterator[Action]:
+        yield Text("one")
+        await self.barrier.wait()
+
+
+def test_of_many_runs_that_end_at_once_few_end_in_one_turn(monkeypatch):
+    turn, ended = 0, Counter()
+    monkeypatch.setattr(State, "save_soon", lambda _: ended.update([turn]))
+
+    async def use() -> None:
+        nonlocal turn
+        app = rx_assistant.local.app(Together(), assistants={"asst_1": {}})
+        body: dict[str, object] = {"assistant_id": "asst_1", "stream": True, "thread": {}}
+        runs = [asyncio.ensure_future(streamed(app, body, [])) for _ in range(60)]
+        while ended.total() < 60:
+            turn += 1
+            await asyncio.sleep(0)
+        await asyncio.gather(*runs)
+
+    asyncio.run(asyncio.wait_for(use(), GUARD))
+    assert max(ended.values()) <= _SLOTS
+
+
+async def start(starts: Starts, name: str, record: list[str]) -> None:
+    async with starts:
+        record.append(name)
+
+
+async def go_on(starts: Starts, name: str, record: list[str]) -> None:
+    await starts.give_way()
+    record.append(name)
+
+
+@pytest.mark.parametrize(
+    ("patience", "order"),
+    [(GUARD, ["starts", "starts too", "goes on"]), (0.0, ["starts", "goes on", "starts too"])],
+    ids=["starts come first", "a run that has waited long comes before later starts"],
+)
+def test_starts_come_first_for_a_limited_time(monkeypatch, patience, order):
+    monkeypatch.setattr("rx_assistant.local.starts._PATIENCE", patience)
+    monkeypatch.setattr("rx_assistant.local.starts._SLOTS", 1)
+    record: list[str] = []
+
+    async def use() -> None:
+        starts = Starts()
+        await starts.give_way()
+        await asyncio.gather(
+            start(starts, "starts", record), go_on(starts, "goes on", record), start(starts, "starts too", record)
+        )
+
+    asyncio.run(use())
+    assert record == order
+
+
+def test_no_more_runs_work_in_one_turn_than_there_are_slots():
+    async def use() -> list[int]:
+        starts, record, turns = Starts(), [], []
+        waiting = [asyncio.ensure_future(work(starts, "", record)) for work in (start, go_on) for _ in range(50)]
+        while len(record) < 100:
+            before = len(record)
+            await asyncio.sleep(0)
+            turns.append(len(record) - before)
+        await asyncio.gather(*waiting)
+        return turns
+
+    assert max(asyncio.run(use())) == _SLOTS
+
+
+@pytest.mark.parametrize("has_slot", [False, True], ids=["while it waits", "when it has just got its slot"])
+@pytest.mark.parametrize("work", [start, go_on])
+def test_a_run_that_is_cancelled_before_its_turn_leaves_the_slot_to_the_next(monkeypatch, work, has_slot):
+    monkeypatch.setattr("rx_assistant.local.starts._SLOTS", 1)
+    record: list[str] = []
+
+    async def use() -> None:
+        starts = Starts()
+        async with starts:
+            cancelled = asyncio.ensure_future(work(starts, "cancelled", record))
+            following = asyncio.ensure_future(go_on(starts, "next", record))
+            await asyncio.sleep(0)
+            if not has_slot:
+                cancelled.cancel()
+        if has_slot:
+            asyncio.get_running_loop().call_soon(cancelled.cancel)  # after the slot was handed over in this turn
+        async with asyncio.timeout(GUARD):
+            await following
+            await asyncio.wait({cancelled})
+            await starts.give_way()
+        assert cancelled.cancelled()
+
+    asyncio.run(use())
+    assert record == ["next"]
 
 
 def test_a_refused_start_leaves_the_next_runs_their_turn(api):
@@ -149,12 +273,23 @@ def routes() -> Routes:
         ("GET", "/threads/a/runs/b", "GET /threads/{thread_id}/runs/{run_id}", {"thread_id": "a", "run_id": "b"}),
         ("GET", "/models/a/b/c", "GET /models/{model:path}", {"model": "a/b/c"}),
         ("GET", "/models", "GET /models", {}),
-        ("DELETE", "/threads/a", None, {}),
-        ("POST", "/threads/a/runs/b", None, {}),
     ],
 )
 def test_a_request_is_answered_by_the_operation_of_its_path_and_method(method, path, endpoint, parameters):
-    assert routes().find(method, path) == (endpoint, parameters)
+    assert routes().find(method, path) == (endpoint, parameters, ())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/threads/a", ("GET", "HEAD", "POST")),
+        ("DELETE", "/threads/runs", ("GET", "HEAD", "POST")),
+        ("POST", "/threads/a/runs/b", ("GET", "HEAD")),
+        ("PUT", "/models", ("GET", "HEAD")),
+    ],
+)
+def test_a_method_that_a_path_does_not_have_is_answered_with_those_that_it_has(method, path, allowed):
+    assert routes().find(method, path) == (None, {}, allowed)
 
 
 @pytest.mark.parametrize("path", ["", "/", "/threads", "/threads/", "/threads//runs/b", "/threads/a/runs/b/", "/other"])
@@ -165,8 +300,8 @@ def test_a_path_without_an_operation_is_unknown(path):
 def test_the_first_endpoint_of_a_path_and_method_counts():
     table = routes()
     table.add(["GET", "PUT"], "/models/{rest:path}", "later")  # type: ignore[arg-type]
-    assert table.find("GET", "/models/a") == ("GET /models/{model:path}", {"model": "a"})
-    assert table.find("PUT", "/models/a") == ("later", {"rest": "a"})
+    assert table.find("GET", "/models/a") == ("GET /models/{model:path}", {"model": "a"}, ())
+    assert table.find("PUT", "/models/a") == ("later", {"rest": "a"}, ())
 
 
 def test_the_application_works_below_a_path_of_another_one():

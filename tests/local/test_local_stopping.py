@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import httpx
 import pytest
 
 import rx_assistant.local
+from rx_assistant.local import loop
 from rx_assistant.local.engine import Text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -307,3 +309,97 @@ def test_an_engine_may_stop_its_own_server(connect):
     api.start(api.assistant(), api.thread("hi"))
     api.server._thread.join(20)
     assert not api.server._thread.is_alive()
+
+
+def workers() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "rx_assistant.local worker"}
+
+
+def until(reached) -> None:
+    deadline = time.monotonic() + 20
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.fixture
+def executor():
+    """The executor of the server's loop. All its threads end."""
+    before = workers()
+    executor = loop._Daemons()
+    yield executor
+    executor.shutdown()
+    until(lambda: workers() <= before)
+
+
+def test_calls_one_after_the_other_share_a_thread(executor):
+    assert len({executor.submit(threading.get_ident).result(20) for _ in range(20)}) == 1
+
+
+def test_a_call_that_does_not_return_delays_no_other(executor):
+    returned = threading.Event()
+    executor.submit(threading.get_ident).result(20)  # its thread is idle now
+    waiting = [executor.submit(returned.wait, 20) for _ in range(50)]
+    executor.submit(returned.set)
+    assert all(call.result(20) for call in waiting)
+
+
+def test_few_threads_wait_for_further_calls(executor):
+    before, barrier = workers(), threading.Barrier(50)
+    for call in [executor.submit(barrier.wait, 20) for _ in range(50)]:
+        call.result(20)
+    until(lambda: len(workers() - before) <= loop._MOST_IDLE)
+
+
+def test_the_error_of_a_call_reaches_its_caller_and_leaves_the_thread_usable(executor):
+    thread = executor.submit(threading.get_ident).result(20)
+    with pytest.raises(SystemExit, match="foreign"):
+        executor.submit(sys.exit, "foreign").result(20)
+    assert executor.submit(threading.get_ident).result(20) == thread
+
+
+def test_a_call_that_is_cancelled_before_it_begins_leaves_its_thread_usable(executor):
+    begin, made, cancelled = threading.Event(), [], threading.Event()
+
+    def first() -> int:
+        begin.wait(20)
+        return threading.get_ident()
+
+    def follow(_: object) -> None:
+        """On the thread that has just returned, so the next call cannot begin before it is cancelled."""
+        assert executor.submit(made.append, "cancelled").cancel()
+        cancelled.set()
+
+    call = executor.submit(first)
+    call.add_done_callback(follow)
+    begin.set()
+    assert cancelled.wait(20)
+    until(lambda: executor._idle)
+    assert executor.submit(threading.get_ident).result(20) == call.result(20)
+    assert made == []
+
+
+def test_no_idle_thread_is_left_when_the_loop_has_ended():
+    before = workers()
+
+    async def use() -> None:
+        barrier = threading.Barrier(5)
+        await asyncio.gather(*(asyncio.to_thread(barrier.wait, 20) for _ in range(5)))
+
+    for _ in range(50):
+        loop.run(use())
+        assert workers() <= before
+
+
+def test_a_thread_ends_when_its_call_returns_after_the_loop_has_ended():
+    before, returned = workers(), threading.Event()
+
+    async def use() -> None:
+        running, here = asyncio.Event(), asyncio.get_running_loop()
+        here.run_in_executor(None, lambda: (here.call_soon_threadsafe(running.set), returned.wait(20)))
+        await running.wait()
+
+    loop.run(use())
+    assert workers() - before
+    returned.set()
+    until(lambda: workers() <= before)

@@ -67,7 +67,7 @@ def _wants_json(context: RunContext) -> bool:
     return context.response_format["type"] in ("json_object", "json_schema")
 
 
-def _answer(context: RunContext, calls: Sequence[FunctionTool], results: Sequence[SearchResult]) -> list[Action]:
+def _answer(context: RunContext, calls: Sequence[FunctionTool], results: Sequence[SearchResult]) -> Iterable[Action]:
     if calls:
         return list(_call_actions(calls, context.question))
     if _wants_json(context):
@@ -77,8 +77,8 @@ def _answer(context: RunContext, calls: Sequence[FunctionTool], results: Sequenc
     return list(_from_files(context, results)) if results else _said(_plain(context))
 
 
-def _said(text: str) -> list[Action]:
-    return [Text(piece) for piece in tokens.pieces(text)]
+def _said(text: str) -> Iterable[Action]:
+    return map(Text, tokens.pieces(text))
 
 
 def _beginning(text: str) -> str:

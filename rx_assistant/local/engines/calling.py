@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, Final, cast
 
 from rx_assistant.dialects.frames import ChatFrames, Payload
 from rx_assistant.dialects.refusals import Refusal, read_refusal
-from rx_assistant.http.clients import OwnAsyncClients
+from rx_assistant.grace import KEPT_SECONDS
+from rx_assistant.http.clients import KEPT, OwnAsyncClients, closed_error
 from rx_assistant.http.event_loops import TimedWaits
 from rx_assistant.http.redaction import redact
 from rx_assistant.http.transports import is_final, translated, transport_errors
@@ -37,12 +39,30 @@ class Calls:
     def __init__(self, base_url: str, api_key: str | None, silence: float) -> None:
         self.base_url = base_url
         self.silence = silence
-        self._clients = OwnAsyncClients()
+        self._clients = _Clients()
+        self._busy: dict[Reply, OwnAsyncClients] = {}
         self._secrets = [api_key] if api_key else []
 
     async def send(self, path: str, body: JsonObject) -> Reply:
-        """The reply, as soon as its head has arrived. UnreachableError if no reply arrives."""
-        http = self._clients.current()
+        """The reply, as soon as its head has arrived; `close` it. UnreachableError if no reply arrives."""
+        clients = await self._clients.take()
+        try:
+            reply = await self._sent(clients.current(), path, body)
+        except BaseException:
+            self._clients.give_back(clients)
+            raise
+        self._busy[reply] = clients
+        return reply
+
+    async def close(self, reply: Reply) -> None:
+        """Close a reply. Its connection serves another call if the body was read to its end."""
+        try:
+            await reply.aclose()
+        finally:
+            if (clients := self._busy.pop(reply, None)) is not None:
+                self._clients.give_back(clients)
+
+    async def _sent(self, http: Any, path: str, body: JsonObject) -> Reply:
         headers = {"accept": "text/event-stream, application/json", "accept-encoding": "identity"}
         if self._secrets:
             headers["authorization"] = f"Bearer {self._secrets[0]}"
@@ -71,7 +91,7 @@ class Calls:
         except transport_errors():  # a TimeoutError is an OSError
             pass
         finally:
-            await reply.aclose()
+            await self.close(reply)
         if 300 <= reply.status_code < 400:
             content = b"a redirect, which is not followed: give its target as the base URL"
         return read_refusal(reply.status_code, redact(content.decode("utf-8", "replace"), self._secrets).encode())
@@ -102,13 +122,48 @@ class Calls:
             pass  # the reader knows how much of the answer arrived
         finally:
             limit.stop()
-            await reply.aclose()
+            await self.close(reply)
         if found := frames.end():
             yield found
 
     async def aclose(self) -> None:
         """Closes the connections of this event loop."""
-        await self._clients.aclose()
+        await self._clients.aclose([*self._busy.values()])
+
+
+class _Clients:
+    """HTTP clients, each for one call at a time, as on threads.
+
+    httpcore scans a whole pool at the beginning and the end of each request. In one pool, the runs that end together
+    would hold up each other's last text.
+    """
+
+    def __init__(self) -> None:
+        self._idle: deque[tuple[float, OwnAsyncClients]] = deque([(time.monotonic(), OwnAsyncClients())])
+        self._is_closed = False
+
+    async def take(self) -> OwnAsyncClients:
+        """The most recently used client, or a new one. APIConnectionError after `aclose()`."""
+        if self._is_closed:
+            raise closed_error()
+        clients = self._idle.pop()[1] if self._idle else OwnAsyncClients()
+        before = time.monotonic() - KEPT_SECONDS
+        while self._idle and (len(self._idle) > KEPT or self._idle[0][0] < before):
+            await self._idle.popleft()[1].aclose()
+        return clients
+
+    def give_back(self, clients: OwnAsyncClients) -> None:
+        """The call has ended."""
+        if not clients.is_closed:
+            self._idle.append((time.monotonic(), clients))
+
+    async def aclose(self, busy: list[OwnAsyncClients]) -> None:
+        """Close all clients."""
+        self._is_closed = True
+        while self._idle:
+            busy.append(self._idle.pop()[1])
+        for clients in busy:
+            await clients.aclose()
 
 
 def _chunks(reply: Reply) -> AsyncGenerator[bytes, None]:

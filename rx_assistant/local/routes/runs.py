@@ -29,13 +29,14 @@ async def _create(request: CheckedRequest) -> Reply:
         raise bad_request(f"Thread {thread['id']} already has an active run {active}.")
     run = objects.run(assistant, thread, body, state.run_ttl)
     messages = body.get("additional_messages") or []
-    if not (run["instructions"] or messages or state.store.count("message", thread["id"])):
+    if not (run["instructions"] or messages or state.store.has_any("message", thread["id"])):
         message = "Run creation requires a Thread with a user message or an assistant with instructions."
         raise bad_request(message, code="invalid_thread")
     check_files(state, messages)
     with state.preparing(run):
-        await add_messages(state, thread, messages)
-        state.find("thread", thread["id"])
+        if messages:
+            await add_messages(state, thread, messages)
+            state.find("thread", thread["id"])
         run["tool_resources"] = thread["tool_resources"]
         return _reply(request, state.start_run(run, _include_content(request)))
 

@@ -64,6 +64,10 @@ class Surroundings(Protocol):
         """Sync all writes soon, without waiting."""
         ...
 
+    async def give_way(self) -> None:
+        """Wait for the starts of other runs, for a limited time."""
+        ...
+
     async def gate(self, name: str) -> None:
         """Wait until the gate is released."""
         ...
@@ -213,6 +217,8 @@ class Execution:
             given = self._around.engine.run(prompt.context)
             check_given(given)
             await self._apply_all(given)
+            await self._around.give_way()
+            self._check_going_on()
             self._finish()
             return
         except PromptTooLongError:
@@ -255,10 +261,10 @@ class Execution:
 
     async def _prompt(self) -> Prompt:
         store, run = self._around.store, self.run
-        messages, size = await self._newest_messages()
-        order = store.order("message", run["thread_id"], messages[0]["id"]) if messages else {}
-        first = min(order.values(), default=0)
-        steps = list(store.grandchildren("step", "run", run["thread_id"], first))
+        newest, size = await self._newest_messages()
+        messages = [message for _, message in newest]
+        order = {message["id"]: place for place, message in newest}
+        steps = list(store.grandchildren("step", "run", run["thread_id"], min(order.values(), default=0)))
         thread = Thread(messages, order, steps)
         used = self._journal.usage()
         around = self._around
@@ -297,21 +303,28 @@ class Execution:
             self._check_going_on()
             writer.code_result(place, result)
 
-    async def _newest_messages(self) -> tuple[list[JsonObject], int]:
-        """The newest messages of the thread, up to 2 million characters, oldest first, with their approximate size."""
-        found: list[JsonObject] = []
+    async def _newest_messages(self) -> tuple[list[tuple[int, JsonObject]], int]:
+        """The newest messages of the thread, up to 2 million characters, oldest first, each with its position.
+
+        The second value is their approximate size.
+        """
+        found: list[tuple[int, JsonObject]] = []
         size, more = 0, True
         while more and size < _LONGEST_PROMPT:
-            after = found[-1]["id"] if found else None
-            page, more = self._around.store.page("message", self.run["thread_id"], Page(100, "desc", after))
-            found += page
-            size += sum(map(_length, page))
+            after = found[-1][1]["id"] if found else None
+            page, more = self._around.store.stored_page("message", self.run["thread_id"], Page(100, "desc", after))
+            placed = [(item.place, item.value) for item in page]
+            found += placed
+            size += sum(_length(message) for _, message in placed)
             if more:
                 await asyncio.sleep(0)
         return found[::-1], size
 
     async def _apply_all(self, given: AsyncIterator[Action]) -> None:
-        """Readers get what an engine says in one go as one piece. One that never waits for anything gives way, too."""
+        """Readers get what an engine says in one go as one piece. One that never waits for anything gives way, too.
+
+        After the first action the run waits for other runs that start, so that all of them soon send their first text.
+        """
         busy_until = 0.0
         async for action in given:
             self._check_going_on()
@@ -325,6 +338,8 @@ class Execution:
             if time.monotonic() >= busy_until:
                 await asyncio.sleep(0)  # the readers take the frames
                 await asyncio.sleep(0)  # their connections send them
+                if not busy_until:  # these were the run's first events
+                    await self._around.give_way()
                 busy_until = time.monotonic() + _SLICE
         self._check_going_on()
         if self._code_waits:
