@@ -7,7 +7,7 @@ from typing import Any
 from rx_assistant.events import ThreadMessageDelta, ThreadRunStepDelta
 from rx_assistant.snapshots.pieces import Node
 from rx_assistant.snapshots.shapes import validate
-from rx_assistant.snapshots.view import View, holder_of, maker_of
+from rx_assistant.snapshots.view import View, around, holder_of, maker_of
 from rx_assistant.types import (
     CodeInterpreterDelta,
     CodeInterpreterToolCallDelta,
@@ -67,14 +67,14 @@ _text = maker_of(
 )
 _function = holder_of(FunctionDelta, "arguments", {}, base=lambda view: _call_of(view).function, kind=_DeltaView)
 _code = holder_of(CodeInterpreterDelta, "input", {}, base=lambda view: _call_of(view).code_interpreter, kind=_DeltaView)
-_function_call = holder_of(
+_function_call = around(
     FunctionToolCallDelta,
     "function",
     {"index": _index, "type": lambda view: "function"},
     base=_call_of,
     kind=_DeltaView,
 )
-_code_call = holder_of(
+_code_call = around(
     CodeInterpreterToolCallDelta,
     "code_interpreter",
     {"index": _index, "type": lambda view: "code_interpreter"},
@@ -118,8 +118,8 @@ def call_delta(event: ThreadRunStepDelta, position: int) -> ToolCallDelta:
     if narrow[2]:
         _, kind, text = narrow[1][0]
         if kind == "function":
-            return _function_call(event, position, _function(event, position, text))
-        return _code_call(event, position, _code(event, position, text))
+            return _function_call(_function(event, position, text))
+        return _code_call(_code(event, position, text))
     # the caller has found the call in the event
     call: ToolCallDelta = event.data.delta.step_details.tool_calls[position]  # type: ignore[union-attr,index]
     return call

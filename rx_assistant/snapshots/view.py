@@ -5,8 +5,8 @@ state and a version, or a delta event and a position. pydantic reads values from
 plain model. So a view can be dumped, compared, printed, matched and put into users' models like the model, and reading
 one field computes only that field.
 
-`holder_of` creates the class of views that also hold the value of one field: a text that is known already, or the view
-of the inner object that nearly every reader reads. Reading that field calls no function.
+Two kinds of views also hold the value of one field, so that reading it calls no function. `holder_of` is for a text
+that is known already. `around` is for an inner object that nearly every reader reads; its views hold nothing else.
 """
 
 from __future__ import annotations
@@ -146,8 +146,7 @@ def holder_of(
     model: type[_M], held: str, getters: Mapping[str, Getter], *, base: Base = _without_base, kind: type[View] = View
 ) -> Callable[[Any, int, Any], _M]:
     """The function (source, at, value) → a view of the model that holds the value of its field `held`."""
-    view_type = _type_of(model, {**getters, held: attrgetter("_held")}, base, kind, ("_at", "_held", "_source"))
-    setattr(view_type, held, view_type._held)  # the descriptor of the slot: faster than a property
+    view_type = _holding_type(model, held, getters, base, kind, ("_at", "_held", "_source"))
     set_source, set_at, set_held = view_type._source.__set__, view_type._at.__set__, view_type._held.__set__
 
     def make(source: Any, at: int, value: Any) -> _M:
@@ -158,6 +157,35 @@ def holder_of(
         return view
 
     return make
+
+
+def around(
+    model: type[_M], held: str, getters: Mapping[str, Getter], *, base: Base = _without_base, kind: type[View] = View
+) -> Callable[[WireModel], _M]:
+    """The function inner view → a view of the model with the same source, whose field `held` is the inner view."""
+    view_type = _holding_type(model, held, getters, base, kind, ("_held",))
+    view_type._source, view_type._at = property(attrgetter("_held._source")), property(attrgetter("_held._at"))
+    set_held = view_type._held.__set__
+
+    def make(inner: WireModel) -> _M:
+        view: _M = view_type()
+        set_held(view, inner)
+        return view
+
+    return make
+
+
+def _holding_type(
+    model: type[WireModel],
+    held: str,
+    getters: Mapping[str, Getter],
+    base: Base,
+    kind: type[View],
+    slots: tuple[str, ...],
+) -> Any:
+    view_type = _type_of(model, {**getters, held: attrgetter("_held")}, base, kind, slots)
+    setattr(view_type, held, view_type._held)  # the descriptor of the slot: faster than a property
+    return view_type
 
 
 def _type_of(

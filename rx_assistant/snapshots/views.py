@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rx_assistant.snapshots.view import Getter, holder_of, maker_of
+from rx_assistant.snapshots.view import Getter, around, maker_of
 from rx_assistant.types import (
     CodeInterpreter,
     CodeInterpreterToolCall,
@@ -83,8 +83,8 @@ def part_view(part: PartState, version: int) -> MessageContent:
 
 _function = maker_of(Function, {"name": _at("name"), "arguments": _log, "output": _at("output")}).view
 _code = maker_of(CodeInterpreter, {"input": _log, "outputs": _list_at("outputs")}).view
-_function_call = holder_of(FunctionToolCall, "function", {"id": _at("identity"), "type": _constant("function")})
-_code_call = holder_of(
+_function_call = around(FunctionToolCall, "function", {"id": _at("identity"), "type": _constant("function")})
+_code_call = around(
     CodeInterpreterToolCall, "code_interpreter", {"id": _at("identity"), "type": _constant("code_interpreter")}
 )
 
@@ -95,9 +95,9 @@ def call_view(call: CallState, version: int) -> ToolCall:
     if final is not None:
         return final
     if call.kind == "function":
-        return _function_call(call, version, _function(call, version))
+        return _function_call(_function(call, version))
     if call.kind == "code_interpreter":
-        return _code_call(call, version, _code(call, version))
+        return _code_call(_code(call, version))
     other: ToolCall = call.pieces.at(version)[0]
     return other
 
