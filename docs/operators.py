@@ -1,4 +1,4 @@
-"""The operators' docstrings → docs/operators.md. Run it after changing one: `python docs/operators.py`."""
+"""The docstrings of the operators → docs/operators.md. Run it after a change of one: `python docs/operators.py`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ INTRODUCTION = """\
 # Operators
 
 Written from the docstrings by `python docs/operators.py`. Each operator is called with parentheses and goes into
-`pipe`; its result has the face of its source, `Stream` (`for`, `run()`) or `AsyncStream` (`async for`, `await`).
+`pipe`. Its result is an `AsyncStream` (`async for`, `await`) if the source is one, else a `Stream` (`for`, `run()`).
 
 ```python
 from rx_assistant import operators as ax
@@ -39,15 +39,16 @@ from rx_assistant import operators as ax
 stream.pipe(ax.text_deltas()).subscribe(print)
 ```
 
-An operator's state belongs to the subscription, so one value may be used any number of times. An observer that raises
-is detached alone and gets its own `on_error`. How a `pipe` is typed: [streams](streams.md#operators-and-type-checkers).
+An operator's state belongs to the subscription, so one operator may be used any number of times. If an observer raises,
+only its own subscription ends, and its `on_error` gets the exception. How a `pipe` is typed:
+[streams](streams.md#operators-and-type-checkers).
 The examples run over this stream, a function call and an answer:
 
 ```text
 """
 
 OF_CONTENTS = """\
-Those of refusals, images, citations and code run over `reply`:
+The examples of refusals, images, citations and code run over `reply`:
 
 ```text
 """

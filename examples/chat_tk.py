@@ -49,7 +49,7 @@ class ChatWindow:
         self.shown[key] = after
         number = list(self.shown).index(key)
         # scroll with what is written, unless a person has scrolled back
-        at_end = self.paper.yview()[1] > 0.999  # pyright: ignore[reportUnknownMemberType]  # as typeshed has it
+        at_end = self.paper.yview()[1] > 0.999  # pyright: ignore[reportUnknownMemberType]  # of the type in typeshed
         self.paper["state"] = "normal"
         if before:
             self.paper.mark_set("insert", f"{number}_{same}.first")

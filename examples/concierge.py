@@ -96,7 +96,7 @@ def conversation(pace: float = 0.03) -> Generator[Conversation]:
 
 
 class Concierge:
-    """The local server's assistant: it looks for cities and a few words, and has no model behind it."""
+    """The local server's assistant. It has no model: it only looks for cities and a few words in the question."""
 
     def __init__(self, pace: float = 0.03) -> None:
         self._pace = pace

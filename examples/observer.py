@@ -1,4 +1,4 @@
-"""One run, many observers: they come when they like, see every event, and cost one request between them.
+"""One run, many observers: they may subscribe at any time, get every event, and share one request.
 
 python examples/observer.py
 """
@@ -64,7 +64,7 @@ def main() -> None:
         stream.pipe(ax.runs()).subscribe(print_cost)
         stream.until_done()
 
-        # Late, and nothing is missing: the stream remembers its run.
+        # A late observer still gets all events.
         long = stream.pipe(ax.text_deltas(), ops.scan(longer_words, 0)).run()
         print(f"-- {long} words of more than six letters, counted afterwards")
 

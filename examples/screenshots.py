@@ -1,4 +1,4 @@
-"""Pictures of the chat examples for the README: each is started, asked two questions, and caught in mid-answer.
+"""Pictures of the chat examples for the README: each chat gets two questions, and is shown during the second answer.
 
 pip install pillow               and, on Debian: apt-get install xvfb chromium fonts-inter
 python examples/screenshots.py docs/images
@@ -127,7 +127,7 @@ async def textual(look: Look) -> None:
         async with app.run_test(size=(96, 38)) as pilot:
             app.theme = "textual-dark" if look.dark else "textual-light"
             for question in QUESTIONS:
-                while app.turns.busy:  # the application has no event for it
+                while app.turns.busy:  # no event tells the end of an answer
                     await pilot.pause(PACE)
                 app.query_one(Entry).text = question
                 app.action_ask()
@@ -248,7 +248,7 @@ class Page:
         """Return when a JavaScript expression is true; TimeoutError when that does not happen."""
         until = time.monotonic() + 10
         while time.monotonic() < until:
-            with suppress(RuntimeError):  # the page is just being exchanged for another
+            with suppress(RuntimeError):  # the browser is loading another page
                 if self.run(f"Boolean({condition})"):
                     return
             time.sleep(0.01)

@@ -19,7 +19,7 @@ class Look:
         fixed = ("JetBrains Mono", "Consolas", "Menlo")
         self.mono = next((name for name in fixed if name in families), "DejaVu Sans Mono")
         self.plain = font.Font(root, family=self.sans, size=11)
-        self.scale = self.plain.metrics("linespace") / 18  # what one of its lines takes at 96 dpi
+        self.scale = self.plain.metrics("linespace") / 18  # at 96 dpi a line is 18 pixels high
         self.style(root)
 
     def px(self, pixels: int) -> int:

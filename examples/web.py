@@ -116,14 +116,14 @@ def hold(talk: Conversation, relay: Relay, leaving: threading.Event) -> None:
 
 
 def from_the_page(request: Request) -> bool:
-    """Whether no page of another site sent this: such a page cannot send JSON unasked, and browsers name its origin."""
+    """Whether this page sent the request: a browser names a page's origin, and asks before it sends JSON to another."""
     own = {None, f"{request.url.scheme}://{request.headers['host']}"}
     kind = request.headers.get("content-type", "").partition(";")[0]
     return request.headers.get("origin") in own and kind in ("application/json", "application/octet-stream")
 
 
 def application(talk: Conversation, shared: Relay | None = None) -> Starlette:
-    """The page, its events, and the actions of people. Without a shared relay it is the only process."""
+    """The page, its events, and the actions of people. Without a shared relay this process is the only one."""
     relay, leaving = shared or MemoryRelay(), threading.Event()
     holder = threading.Thread(target=hold, args=(talk, relay, leaving))
 

@@ -1,6 +1,6 @@
-"""Statuses, the allowed transitions between them, and the order of a run's events. Knows nothing of their content.
+"""Statuses, the allowed transitions between them, and the order of a run's events. Event contents are unknown here.
 
-No other module lists statuses. Code that needs to know whether an object is finished asks here.
+No other module lists statuses. Code that needs to know whether an object is finished reads these tables.
 
 Theory of a stream. A run, its steps and its messages are each created once and then move through their statuses
 (the first table). A stream interleaves these objects in one order (the second table): a run works on one step at a
@@ -11,8 +11,8 @@ continues after `requires_action`.
 
 `Grammar` checks a stream against both tables. In "strict" mode it accepts exactly what they allow, and a status must
 be the one in the event's name. In "lenient" mode it checks only each object's own transitions: statuses may be
-skipped, steps and messages may overlap or come without each other, and `data.status` takes precedence over the name.
-Recorded servers do all of this. Both modes skip unknown events.
+skipped, steps and messages may overlap or come without each other, and if `data.status` and the name of an event
+differ, `data.status` counts. The recorded streams of servers have all of this. Both modes skip unknown events.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Lifecycle:
         return frozenset(reached)
 
 
-# -- first table: status → what it may become, the initial status first ------------------------------------------
+# -- first table: status → the statuses that may follow; the first one is the initial status ---------------------
 
 RUN = Lifecycle(
     "run",
@@ -88,7 +88,7 @@ RUN = Lifecycle(
         "queued": "in_progress cancelling failed expired",
         "in_progress": "requires_action cancelling completed failed incomplete expired",
         "requires_action": "queued cancelling expired",
-        "cancelling": "cancelled completed failed incomplete expired",  # a cancel may come too late
+        "cancelling": "cancelled completed failed incomplete expired",  # the run may end before the cancel takes effect
         "completed": "",
         "failed": "",
         "cancelled": "",
@@ -135,7 +135,7 @@ RUN_STOPS = RUN.stops
 
 
 class Meaning(NamedTuple):
-    """What an event's name says: the lifecycle it belongs to, and the object's status after it.
+    """The meaning of an event's name: the lifecycle of its object, the last word, and the object's status afterwards.
 
     `life` is None for `thread.created`, `error` and `done`; `status` is None for these and for deltas.
     """
@@ -208,7 +208,8 @@ class Grammar:
     grammar.finish()
     ```
 
-    The message names the event, the state, and the events that were expected. Do not feed events after an error.
+    The error's message names the event, the state, and the events that were expected. A Grammar that has raised must
+    not be used further. Raises ValueError for an unknown mode.
     """
 
     __slots__ = ("_resumed", "_run", "_state", "_statuses", "_strict")
@@ -223,7 +224,7 @@ class Grammar:
         self._statuses: dict[tuple[str, str | None], str] = {}
 
     def feed(self, name: str, *, id: str | None = None, status: str | None = None, run_id: str | None = None) -> None:
-        """Checks the next event: its name, and from its data the id, the status and the id of its run.
+        """Check the next event: its name, and from its data the id, the status and the id of its run.
 
         Values that are None are not checked. Deltas have no status; only steps and messages have a run id.
         Raises ProtocolError when the event is not allowed here.
@@ -245,7 +246,7 @@ class Grammar:
         self._state = self._following(name, status_before)
 
     def finish(self) -> None:
-        """Checks the end of the stream. Raises ProtocolError where the stream must not end.
+        """Check the end of the stream. Raises ProtocolError when the stream must not end here.
 
         It may end after `done` or `error`, and once the run has stopped.
         """
@@ -271,7 +272,7 @@ class Grammar:
         if self._run is None:
             self._run = run_id
         elif run_id is not None and run_id != self._run:
-            raise ProtocolError(f"event {name!r}: run {run_id!r} in a stream of run {self._run!r}")
+            raise ProtocolError(f"event {name!r}: run must be {self._run!r}, got {run_id!r}")
 
     def _advance(self, name: str, life: Lifecycle, id: str | None, sent: str | None) -> None:
         key = (life.name, id)
@@ -285,7 +286,7 @@ class Grammar:
         elif status is not None:
             may = life.may_become if self._strict else life.may_reach
             if not may(status, following):
-                expected = _alternatives(sorted(life.transitions[status])) or "nothing more of it"
+                expected = _alternatives(sorted(life.transitions[status])) or "no further event of it"
                 change = f"is {status} and cannot become {following}"
                 raise ProtocolError(f"event {name!r}: {life.name} {id!r} {change}: expected {expected}")
         self._statuses[key] = following

@@ -26,7 +26,7 @@ from rx_assistant.cli.show import text_of
 from rx_assistant.gui import printable
 
 if TYPE_CHECKING:
-    from rx_assistant.cli.chat import Talk
+    from rx_assistant.cli.talk import Talk
 
 TAIL = 12
 """The lines that the growing block takes at most."""

@@ -159,15 +159,15 @@ class Runs(Resource):
         Besides the run's own parameters:
 
         Args:
-            event_handler: `with` returns it instead of the stream.
+            event_handler: An event handler; `with` then returns it instead of the stream.
             timeout: Seconds, or a `Timeout`.
             on_disconnect: `"poll"` continues by polling the run when the connection breaks; `"fail"` is the default.
-            on_idle: What happens `idle_grace` seconds after the last reader has left: `"close"` closes the response,
-            `"cancel"` also cancels the run, `"detach"` (the default) does nothing.
+            on_idle: The action `idle_grace` seconds after the last reader has left: `"close"` closes the response,
+                `"cancel"` also cancels the run, `"detach"` (the default) does nothing.
             cancel_wait: How many seconds leaving the block with `on_idle="cancel"` waits until the run has ended and
-            its thread accepts the next one; 2 by default.
+                its thread accepts the next one; 2 by default.
             on_subscribe: `"connect"` reads in the background as soon as something subscribes; `"wait"` never does. By
-            default only a subscription that an operator of reactivex makes connects.
+                default only a subscription that an operator of reactivex makes connects.
             replay: `"none"` gives late subscribers only later events; `"all"`, the default, gives them all events.
         """
         given, options = taken(params, RunStream)
@@ -195,7 +195,8 @@ class Runs(Resource):
     ) -> HandledStream[H] | AssistantStream:
         """Start a run, answer its tool calls, and stream it to its end: one stream for all rounds.
 
-        The assistant must know the tools: create it with `tools=toolset.definitions()`. Options as for `stream`, and:
+        The assistant must know the tools: create it with `tools=toolset.definitions()`. The options are those of
+        `stream`, and:
 
         Args:
             tools: A ToolSet, or functions.
@@ -204,10 +205,10 @@ class Runs(Resource):
             tool_timeout: Seconds that one call may take.
             eager: Start each call as soon as its arguments are complete.
             expose_errors: What the model learns about an exception: its `"type"`, its `"message"`, or the text that a
-            function of the exception returns.
+                function of the exception returns.
             on_tool_error: `"raise"` ends the stream with ToolFailedError; `"output"` is the default.
             approve: Decides which calls run: a function of the call, an async function, an Observable of decisions, or
-            an `Approval`.
+                an `Approval`.
 
         Raises:
             ValueError: a tool needs approval and `approve` is missing, or an option is out of range.
@@ -231,7 +232,9 @@ class Runs(Resource):
     def submit_tool_outputs_stream(
         self, run_id: str, thread_id: str, *, event_handler: H | None = None, **params: Unpack[SubmitStream]
     ) -> HandledStream[H] | AssistantStream:
-        """Submit the outputs of all calls that the run waits for, and stream its rest. Options as for `stream`.
+        """Submit the outputs of all calls that the run waits for, and stream the rest of the run.
+
+        The options are those of `stream`.
 
         `tool_outputs` are dicts with `tool_call_id` and `output`, one for each call.
         """
@@ -268,10 +271,10 @@ class Runs(Resource):
     def watch_events(
         self, run_id: str, thread_id: str, *, event_handler: H | None = None, **params: Unpack[WatchEvents]
     ) -> HandledStream[H] | AssistantStream:
-        """The events of the run from its beginning, made from polled objects, as the server would have streamed them.
+        """A stream of the run's events from its beginning, created from polled objects.
 
-        Polls while the stream is read, until the run has ended or requires action. Each piece of text is what was added
-        between two polls.
+        Polls while the stream is read, until the run has ended or requires action. Each piece of text is the text that
+        was added between two polls.
         """
         call = poll_params(params, WatchEvents)
         _, policies = without_policies(call.body)
@@ -410,15 +413,15 @@ class AsyncRuns(AsyncResource):
         Besides the run's own parameters:
 
         Args:
-            event_handler: `with` returns it instead of the stream.
+            event_handler: An event handler; `with` then returns it instead of the stream.
             timeout: Seconds, or a `Timeout`.
             on_disconnect: `"poll"` continues by polling the run when the connection breaks; `"fail"` is the default.
-            on_idle: What happens `idle_grace` seconds after the last reader has left: `"close"` closes the response,
-            `"cancel"` also cancels the run, `"detach"` (the default) does nothing.
+            on_idle: The action `idle_grace` seconds after the last reader has left: `"close"` closes the response,
+                `"cancel"` also cancels the run, `"detach"` (the default) does nothing.
             cancel_wait: How many seconds leaving the block with `on_idle="cancel"` waits until the run has ended and
-            its thread accepts the next one; 2 by default.
+                its thread accepts the next one; 2 by default.
             on_subscribe: `"connect"` reads in the background as soon as something subscribes; `"wait"` never does. By
-            default only a subscription that an operator of reactivex makes connects.
+                default only a subscription that an operator of reactivex makes connects.
             replay: `"none"` gives late subscribers only later events; `"all"`, the default, gives them all events.
         """
         given, options = taken(params, RunStream)
@@ -446,7 +449,8 @@ class AsyncRuns(AsyncResource):
     ) -> HandledAsyncStream[H] | AsyncAssistantStream:
         """Start a run, answer its tool calls, and stream it to its end: one stream for all rounds.
 
-        The assistant must know the tools: create it with `tools=toolset.definitions()`. Options as for `stream`, and:
+        The assistant must know the tools: create it with `tools=toolset.definitions()`. The options are those of
+        `stream`, and:
 
         Args:
             tools: A ToolSet, or functions.
@@ -455,10 +459,10 @@ class AsyncRuns(AsyncResource):
             tool_timeout: Seconds that one call may take.
             eager: Start each call as soon as its arguments are complete.
             expose_errors: What the model learns about an exception: its `"type"`, its `"message"`, or the text that a
-            function of the exception returns.
+                function of the exception returns.
             on_tool_error: `"raise"` ends the stream with ToolFailedError; `"output"` is the default.
             approve: Decides which calls run: a function of the call, an async function, an Observable of decisions, or
-            an `Approval`.
+                an `Approval`.
 
         Raises:
             ValueError: a tool needs approval and `approve` is missing, or an option is out of range.
@@ -483,7 +487,9 @@ class AsyncRuns(AsyncResource):
     def submit_tool_outputs_stream(
         self, run_id: str, thread_id: str, *, event_handler: H | None = None, **params: Unpack[SubmitStream]
     ) -> HandledAsyncStream[H] | AsyncAssistantStream:
-        """Submit the outputs of all calls that the run waits for, and stream its rest. Options as for `stream`.
+        """Submit the outputs of all calls that the run waits for, and stream the rest of the run.
+
+        The options are those of `stream`.
 
         `tool_outputs` are dicts with `tool_call_id` and `output`, one for each call.
         """
@@ -520,10 +526,10 @@ class AsyncRuns(AsyncResource):
     def watch_events(
         self, run_id: str, thread_id: str, *, event_handler: H | None = None, **params: Unpack[WatchEvents]
     ) -> HandledAsyncStream[H] | AsyncAssistantStream:
-        """The events of the run from its beginning, made from polled objects, as the server would have streamed them.
+        """A stream of the run's events from its beginning, created from polled objects.
 
-        Polls while the stream is read, until the run has ended or requires action. Each piece of text is what was added
-        between two polls.
+        Polls while the stream is read, until the run has ended or requires action. Each piece of text is the text that
+        was added between two polls.
         """
         call = poll_params(params, WatchEvents)
         _, policies = without_policies(call.body)

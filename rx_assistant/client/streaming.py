@@ -144,7 +144,7 @@ def streamed(
     stream_request, abort = StreamRequest(session, request, options, identity, thread_id, opening), Abort()
     kept, polls = split_policies(policies)
     given = {**kept, "abort": abort.abort, "resume": stream_request.resume if polls else None, "identity": identity}
-    return cancellable_stream(session, lambda: stream_request.open(abort, polls=polls), handler, given)
+    return cancellable_stream(session, partial(stream_request.open, abort, polls=polls), handler, given)
 
 
 def split_policies(policies: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -163,16 +163,22 @@ async def fetch_run_async(session: AsyncSession, run_id: str, thread_id: str) ->
     return parsed(Run, await session.send(runs.retrieve(run_id, thread_id)))
 
 
+def cancel_run(session: Session, run_id: str, thread_id: str) -> Run:
+    """Ask the server to cancel the run, and return the run as it answers."""
+    return parsed(Run, session.send(runs.cancel(run_id, thread_id)))
+
+
+async def cancel_run_async(session: AsyncSession, run_id: str, thread_id: str) -> Run:
+    """The same for asyncio and trio."""
+    return parsed(Run, await session.send(runs.cancel(run_id, thread_id)))
+
+
 def cancellable_stream(
     session: Session, open: Callable[[], Any], handler: H | None, given: Mapping[str, Any]
 ) -> HandledStream[H] | AssistantStream:
     """The stream of the body that `open` returns. Its run can be cancelled."""
-
-    def post_cancel(run_id: str, thread_id: str) -> Run:
-        return parsed(Run, session.send(runs.cancel(run_id, thread_id)))
-
-    posts: dict[str, Any] = {"post_cancel": post_cancel, "fetch_run": partial(fetch_run, session)}
-    return new_stream(open, handler, {**posts, **given})
+    cancel, fetch = partial(cancel_run, session), partial(fetch_run, session)
+    return new_stream(open, handler, {"post_cancel": cancel, "fetch_run": fetch, **given})
 
 
 def new_stream(
@@ -196,7 +202,7 @@ def async_streamed(
     stream_request = AsyncStreamRequest(session, request, options, identity, thread_id, opening)
     kept, polls = split_policies(policies)
     given = {**kept, "resume": stream_request.resume if polls else None, "identity": identity}
-    return cancellable_async_stream(session, lambda: stream_request.open(polls=polls), handler, given)
+    return cancellable_async_stream(session, partial(stream_request.open, polls=polls), handler, given)
 
 
 def _have_arrived(session: Session, resuming: Resuming, question: Request) -> bool:
@@ -227,12 +233,8 @@ def cancellable_async_stream(
     session: AsyncSession, open: Callable[[], Awaitable[Any]], handler: H | None, given: Mapping[str, Any]
 ) -> HandledAsyncStream[H] | AsyncAssistantStream:
     """The same for asyncio and trio."""
-
-    async def post_cancel(run_id: str, thread_id: str) -> Run:
-        return parsed(Run, await session.send(runs.cancel(run_id, thread_id)))
-
-    posts: dict[str, Any] = {"post_cancel": post_cancel, "fetch_run": partial(fetch_run_async, session)}
-    return new_async_stream(open, handler, {**posts, **given})
+    cancel, fetch = partial(cancel_run_async, session), partial(fetch_run_async, session)
+    return new_async_stream(open, handler, {"post_cancel": cancel, "fetch_run": fetch, **given})
 
 
 def new_async_stream(

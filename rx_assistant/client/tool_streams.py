@@ -13,12 +13,13 @@ from typing import Any, Generic, TypeVar
 from rx_assistant.api import runs
 from rx_assistant.api.request import Request
 from rx_assistant.client.params import taken
-from rx_assistant.client.resource import parsed
 from rx_assistant.client.streaming import (
     AsyncStreamRequest,
     H,
     Opening,
     StreamRequest,
+    cancel_run,
+    cancel_run_async,
     cancellable_async_stream,
     cancellable_stream,
     fetch_run,
@@ -133,7 +134,7 @@ class _SyncRequests(_StreamRequests[Session, StreamRequest]):
 
     def cancel(self, run_id: str, thread_id: str) -> Run:
         """Cancel the run and its calls."""
-        run = parsed(Run, self._session.send(runs.cancel(run_id, thread_id)))
+        run = cancel_run(self._session, run_id, thread_id)
         self.answering.give_up()
         return run
 
@@ -166,7 +167,7 @@ class _AsyncRequests(_StreamRequests[AsyncSession, AsyncStreamRequest]):
 
     async def cancel(self, run_id: str, thread_id: str) -> Run:
         """Cancel the run and its calls."""
-        run = parsed(Run, await self._session.send(runs.cancel(run_id, thread_id)))
+        run = await cancel_run_async(self._session, run_id, thread_id)
         self.answering.give_up()
         return run
 

@@ -30,14 +30,14 @@ else:
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
 Reader: TypeAlias = Callable[[bytes | str], Any]
-"""A payload → its model. Raises ValueError or RecursionError."""
+"""Reads a payload into its model. Raises ValueError or RecursionError."""
 
 _SHOWN = 120  # bytes of a payload in a repr
 
 
 @cache
 def validator(model: str) -> Reader:
-    """JSON → the model of that name in `rx_assistant.types`. Every payload is validated by such a function."""
+    """The compiled function that reads JSON into the model of that name in `rx_assistant.types`."""
     import rx_assistant.types as types
 
     kind = getattr(types, model)
@@ -48,7 +48,7 @@ def validator(model: str) -> Reader:
 
 @cache
 def json_reader() -> Callable[[bytes | str], Any]:
-    """JSON → plain values, with the parser that the models use."""
+    """The function that reads JSON into plain values, with the parser that the models use."""
     from pydantic_core import from_json
 
     return from_json
@@ -75,7 +75,10 @@ class Sourced(bytes):
         return type(self), (bytes(self), self.source)
 
 
-_AWAITED = "awaiting a stream reads it to its end and gives its last event: leave out `await`"
+_AWAITED = (
+    "`async with` and `async for` must be given a stream, got an event: `await stream` reads the stream to its end and "
+    "returns its last event, so leave out `await`"
+)
 
 
 class StreamEvent(Generic[Name, Data]):
@@ -108,7 +111,7 @@ class StreamEvent(Generic[Name, Data]):
         __aiter__ = __aenter__
 
         def __aexit__(self, kind, error, traceback):
-            """Only looked for: Python does so before it calls `__aenter__`."""
+            """Never called. Python looks for it before it calls `__aenter__`."""
 
     def __init_subclass__(cls, *, model: str = "", **more: Any) -> None:
         super().__init_subclass__(**more)
@@ -127,17 +130,19 @@ class StreamEvent(Generic[Name, Data]):
     def from_data(cls, data: Any) -> Self:
         """The event that carries `data`, a model; only the fields that were set are written.
 
-        Raises TypeError when events of this class carry another model.
+        Raises TypeError when events of this class carry another model, or none.
         """
         import rx_assistant.types as types
 
-        if not cls._model or not isinstance(data, getattr(types, cls._model)):
-            raise TypeError(f"data of a {cls.__name__} must be a {cls._model or 'plain payload'}, got {data!r}")
+        if not cls._model:
+            raise TypeError(f"events of the class {cls.__name__} must be created from bytes, got {data!r:.80}")
+        if not isinstance(data, getattr(types, cls._model)):
+            raise TypeError(f"data of a {cls.__name__} must be a {cls._model}, got {data!r}")
         return cls(data.model_dump_json(exclude_unset=True, by_alias=True).encode())
 
     @property
     def raw(self) -> bytes:
-        """The payload's bytes, as they arrived."""
+        """The payload's bytes, as they arrived: the text of the frame's `data` fields, without line prefixes."""
         return self._raw
 
     @property
@@ -218,7 +223,7 @@ class StreamEvent(Generic[Name, Data]):
         return dumped(self._members(options), mode=mode, **options)
 
     def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
-        """The same as JSON text; the options are those of pydantic's `model_dump_json`."""
+        """Name and payload as JSON text; the options are those of pydantic's `model_dump_json`."""
         from rx_assistant.events._pydantic import dumped_json
 
         return dumped_json(self._members(options), indent=indent, **options)
@@ -254,10 +259,10 @@ class StreamEvent(Generic[Name, Data]):
 
     @classmethod
     def _restored(cls, value: Any) -> StreamEvent:
-        """The event that a dict holds. Raises ValueError when it holds no event, or an event of another class."""
+        """The event from its dump. Raises ValueError for any other value, and for an event of another class."""
         name = value.get("event") if isinstance(value, dict) else None
         if not isinstance(name, str) or "data" not in value:
-            raise ValueError(f"an event must be a {cls.__name__} or a dict with 'event' and 'data', got {value!r:.120}")
+            raise ValueError(f"event must be a {cls.__name__} or a dict with 'event' and 'data', got {value!r:.120}")
         kind = _CLASSES.get(name) or _CLASSES["<unknown>"]
         if not issubclass(kind, cls):
             raise ValueError(f"event must be the name of a {cls.__name__}, got {name!r}")

@@ -47,7 +47,7 @@ class _Delta(StreamEvent[Name, Data]):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the event appends one text, and a snapshot shows nothing else of it."""
+        """Whether the event changes a snapshot in one way only: it appends one text."""
         plain: bool = (self._narrow or self._read())[2]
         return plain
 
@@ -102,7 +102,7 @@ class ThreadMessageDelta(_Delta[Literal["thread.message.delta"], "MessageDeltaEv
 
     @property
     def narrow(self) -> NarrowMessage:
-        """All of this at once, see NarrowMessage."""
+        """Id, texts and more, in one tuple: see NarrowMessage."""
         narrow: NarrowMessage = self._narrow or self._read()
         return narrow
 
@@ -135,7 +135,7 @@ class ThreadRunStepDelta(_Delta[Literal["thread.run.step.delta"], "RunStepDeltaE
 
     @property
     def narrow(self) -> NarrowStep:
-        """All of this at once, see NarrowStep."""
+        """Id, texts and more, in one tuple: see NarrowStep."""
         narrow: NarrowStep = self._narrow or self._read()
         return narrow
 
@@ -155,7 +155,7 @@ def index_of(piece: dict[str, Any], position: int) -> int:
 
 
 def pieces_of(container: dict[str, Any] | None, key: str) -> list[tuple[int, dict[str, Any]]]:
-    """The objects in the array under `key`, with their positions; empty without an array."""
+    """The objects in the array under `key`, with their positions; empty if there is no array."""
     pieces = (container.get(key) if container else None) or ()
     if None in pieces:  # null replaces an item that is not an object
         return [(position, piece) for position, piece in enumerate(pieces) if piece is not None]
@@ -182,4 +182,4 @@ def _input_fragments(payload: dict[str, Any]) -> Iterator[InputFragment]:
 
 
 INPUT_OF: Final = {"function": "arguments", "code_interpreter": "input"}
-"""By the type of a call: the field that its fragments are appended to."""
+"""The field to which the fragments of a call are appended, by the type of the call."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SILENT: Final = "(the server gave no reason)"
 _LONGEST: Final = 4000  # characters of a message; the event keeps the whole payload
 _LINES: Final = 100  # lines, counted from the end, in which an error may begin
-_DEEPEST: Final = 8
+_DEEPEST: Final = 8  # levels of JSON in which a message is looked for
 _WORDS: Final = (
     "message",
     "error",
@@ -117,7 +117,7 @@ def _is_json(text: str) -> bool:
 
 
 def _words(value: Any, depth: int) -> Iterator[str]:
-    """The texts in a value."""
+    """The texts in a JSON value; of an object, the texts of the members in `_WORDS`."""
     if isinstance(value, str):
         if value.strip():
             yield value.strip()

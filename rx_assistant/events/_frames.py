@@ -30,7 +30,7 @@ _DONE: Final = b"[DONE]"
 
 
 def _no_number(digits: str) -> None:
-    """Read a number as 0: numbers are not used here, and converting a long one is slow."""
+    """Read a number as None: numbers are not used here, and converting a long one is slow."""
 
 
 _read_json: Final = JSONDecoder(parse_int=_no_number, parse_float=_no_number).raw_decode
@@ -56,12 +56,15 @@ def classify(name: bytes, data: bytes) -> tuple[Kind, bytes]:
 
 
 def proves_done(data: bytes) -> bool:
-    """Whether a `done` frame with this data completes the stream. Several lines mean that frames ran together."""
+    """Whether a `done` frame with this data completes the stream.
+
+    It does not if the data has several lines: the blank lines between frames were lost.
+    """
     return data.strip() == _DONE or b"\n" not in data.strip()
 
 
 def _names_an_error(name: bytes) -> bool:
-    """Whether the name means `error`: in other case, or written after half of another name."""
+    """Whether the name means `error`: in capital letters, or after half of another name."""
     return name.lower() == b"error" or name.endswith((b"event: error", b"event:error"))
 
 

@@ -1,9 +1,9 @@
 """Deltas whose texts were cut inside a character → the same deltas with whole characters.
 
 Servers that cut UTF-16 send an emoji as two halves, each escaped in a separate delta: `"\\ud83d"`, `"\\ude00"`. A first
-half at the end of a text is held back and put in front of the next delta of the same text. A delta that contains
-nothing else is left out. If the text ends with a half, a separate delta brings U+FFFD. So the texts of the deltas,
-joined, are the text that a snapshot shows.
+half at the end of a delta waits, and is put in front of the next delta of the same text. A delta that contains nothing
+else is left out. If the text ends with a half, a separate delta brings U+FFFD. So the texts of the deltas, joined, are
+the text that a snapshot shows.
 """
 
 from __future__ import annotations
@@ -36,20 +36,26 @@ _GIVEN_UP: Final = "\ufffd"
 
 
 class Cut(NamedTuple):
-    """The key of one text in a stream: event kind, object id, index, and for a code output the output's index."""
+    """The key of one text in a stream.
+
+    `kind` is the class of its deltas, `owner` the id of its message or step, `at` the index of its part or call,
+    `type` the type of that part or call. `output` is the index of a code output, and -1 for all other texts.
+    """
 
     kind: type[_Delta]
-    whose: str
-    place: int
+    owner: str
+    at: int
     output: int
     type: str
 
 
 Held: TypeAlias = dict[Cut, str]
-"""The halves that are held back, by the text that ends with them."""
+"""The first halves of characters that wait for the second half, by the text that ends with them."""
 
 
 class _Place(NamedTuple):
+    """The place of a text in a delta's payload: `container[key]`."""
+
     cut: Cut
     container: dict[str, Any]
     key: str
@@ -58,11 +64,11 @@ class _Place(NamedTuple):
 def whole(event: StreamEvent, held: Held) -> tuple[StreamEvent, ...]:
     """The event with whole characters; empty if the event was only half a character.
 
-    Halves that are never completed come first, each as a delta. `held` holds the halves of earlier events and is
-    changed. Nearly always the result is the unchanged event.
+    If the event ends texts whose last half was never completed, a delta with U+FFFD for each of them comes first.
+    `held` holds the halves of earlier events, and is changed. Nearly always the result is the unchanged event.
     """
     if isinstance(event, _DELTAS):
-        if not event.is_torn and not any(cut.whose == event.narrow[0] for cut in held):
+        if not event.is_torn and not any(cut.owner == event.narrow[0] for cut in held):
             return (event,)
         mended = _mend(event, held)
         return () if mended is None else (mended,)
@@ -97,21 +103,21 @@ def _split(text: str) -> tuple[str, str]:
 
 def _places(kind: type[_Delta], payload: dict[str, Any]) -> Iterator[_Place]:
     """The places in a delta's payload that append text, each with the key of its text."""
-    whose = payload.get("id") or ""
+    owner = payload.get("id") or ""
     for position, piece in _pieces(payload):
         index, word = index_of(piece, position), piece.get("type") or ""
         piece["index"] = index
         within = piece.get(word)
         if word == "text" and within and within.get("value"):
-            yield _Place(Cut(kind, whose, index, -1, word), within, "value")
+            yield _Place(Cut(kind, owner, index, -1, word), within, "value")
         elif word == "refusal" and within:
-            yield _Place(Cut(kind, whose, index, -1, word), piece, "refusal")
+            yield _Place(Cut(kind, owner, index, -1, word), piece, "refusal")
         elif word in INPUT_OF and within:
             if within.get(INPUT_OF[word]):
-                yield _Place(Cut(kind, whose, index, -1, word), within, INPUT_OF[word])
+                yield _Place(Cut(kind, owner, index, -1, word), within, INPUT_OF[word])
             for at, output in pieces_of(within, "outputs"):
                 if output.get("logs"):
-                    yield _Place(Cut(kind, whose, index, index_of(output, at), word), output, "logs")
+                    yield _Place(Cut(kind, owner, index, index_of(output, at), word), output, "logs")
 
 
 def _pieces(payload: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
@@ -124,14 +130,14 @@ def _drop_bare(payload: dict[str, Any]) -> bool:
     delta = payload["delta"]
     for _, piece in _pieces(payload):
         code = piece.get("code_interpreter") or {}
-        _keep_telling(code, "outputs")
+        _drop_empty(code, "outputs")
     container, key = (delta, "content") if delta.get("content") else (delta["step_details"], "tool_calls")
-    _keep_telling(container, key)
+    _drop_empty(container, key)
     return key in container or bool(delta.get("role"))
 
 
-def _keep_telling(container: dict[str, Any], key: str) -> None:
-    """Keep the pieces under `key` that have content; without any, remove the key too."""
+def _drop_empty(container: dict[str, Any], key: str) -> None:
+    """Remove the pieces under `key` that have no content; if none is left, remove the key too."""
     kept = [piece for _, piece in pieces_of(container, key) if any(piece[name] for name in piece.keys() - _LABELS)]
     if kept:
         container[key] = kept
@@ -147,15 +153,15 @@ def _give_up(event: StreamEvent, held: Held) -> Iterator[_Delta]:
     """A delta with U+FFFD for each half whose text ends with `event`."""
     for cut in [cut for cut in held if _ends(event, cut)]:
         del held[cut]
-        yield _event(cut.kind, {"id": cut.whose, "delta": _delta_of(cut)})
+        yield _event(cut.kind, {"id": cut.owner, "delta": _delta_of(cut)})
 
 
 def _ends(event: StreamEvent, cut: Cut) -> bool:
     if cut.kind is ThreadMessageDelta:
-        return isinstance(event, FINAL_MESSAGE) and event.data.id == cut.whose
+        return isinstance(event, FINAL_MESSAGE) and event.data.id == cut.owner
     if isinstance(event, RunEvent):
         return cut.type == "function" and event.data.status == "requires_action"
-    return isinstance(event, FINAL_STEP) and event.data.id == cut.whose
+    return isinstance(event, FINAL_STEP) and event.data.id == cut.owner
 
 
 def _delta_of(cut: Cut) -> dict[str, Any]:
@@ -166,7 +172,7 @@ def _delta_of(cut: Cut) -> dict[str, Any]:
         inner = {"outputs": [{"index": cut.output, "type": "logs", "logs": _GIVEN_UP}]}
     elif cut.type in INPUT_OF:
         inner = {INPUT_OF[cut.type]: _GIVEN_UP}
-    piece = {"index": cut.place, "type": cut.type, cut.type: inner}
+    piece = {"index": cut.at, "type": cut.type, cut.type: inner}
     if cut.kind is ThreadMessageDelta:
         return {"content": [piece]}
     return {"step_details": {"type": "tool_calls", "tool_calls": [piece]}}

@@ -28,7 +28,11 @@ class ThreadCreated(StreamEvent[Literal["thread.created"], "Thread"], model="Thr
 
 
 class RunEvent(StreamEvent[Name, "Run"], model="Run"):
-    """Any event that carries the whole run. Its status is in the data: trust that, not the event's name."""
+    """Any event that carries the whole run.
+
+    Read the run's status from the data. The event's name may be wrong: servers have sent `thread.run.completed` for
+    runs that are incomplete.
+    """
 
     __slots__ = ()
 
@@ -70,7 +74,7 @@ class ThreadRunRequiresAction(RunEvent[Literal["thread.run.requires_action"]]):
 
 
 class ThreadRunCompleted(RunEvent[Literal["thread.run.completed"]]):
-    """The run completed; on some servers also: it stopped at a token limit."""
+    """The run completed. Some servers also send this event for a run that stopped at a token limit."""
 
     __slots__ = ()
 
@@ -166,7 +170,7 @@ class ThreadMessageIncomplete(MessageEvent[Literal["thread.message.incomplete"]]
 
 
 class ErrorEvent(StreamEvent[Literal["error"], "ErrorObject"], model="ErrorObject"):
-    """The server failed during the stream. This event ends a stream; it is never an item.
+    """The server failed during the stream. This event ends a stream: readers get it as the `event` of an error.
 
     `data` is the error, whatever its shape on the wire: an object, flat or inside `error`, a text, a list. Its
     `message` is never empty. Reading `data` never raises.
@@ -180,7 +184,7 @@ class ErrorEvent(StreamEvent[Literal["error"], "ErrorObject"], model="ErrorObjec
 
 
 class DoneEvent(StreamEvent[Literal["done"], str]):
-    """The server has sent all events. This event ends a stream; it is never an item. `data` is its text, `[DONE]`."""
+    """The server has sent all events. This event ends a stream: readers do not get it. `data` is the text `[DONE]`."""
 
     __slots__ = ()
 
@@ -210,7 +214,7 @@ _DELTAS: Final = ("thread.message.delta", "thread.run.step.delta")
 
 
 def misnamed(event: StreamEvent) -> str | None:
-    """The `object` in the payload if it is a delta and the event has another name, known or not; None otherwise."""
+    """The name of the delta event that the payload's `object` names, if the event has another name; None otherwise."""
     others = [word for word in _DELTAS if word != event.event and word.encode() in event.raw]
     if not others:
         return None
@@ -223,10 +227,10 @@ def misnamed(event: StreamEvent) -> str | None:
 
 
 class UnknownEvent(StreamEvent[Literal["<unknown>"], object]):
-    """An event that this version does not know. `event` is its name on the wire, `data` its JSON, read-only.
+    """An event that this version does not know. `event` is its name on the wire, `data` its JSON as read-only values.
 
     For type checkers `event` is a literal that no other event has, so comparing it narrows. Frames without an event
-    name get the name `message`, as in the standard.
+    name get the name `message`, as in the WHATWG standard for server-sent events.
     """
 
     __slots__ = ("_name",)
@@ -256,7 +260,10 @@ class UnknownEvent(StreamEvent[Literal["<unknown>"], object]):
 
     @property
     def misnamed(self) -> str | None:
-        """The payload's `object` if it is a delta, so that the event's name was lost on the way; None otherwise."""
+        """The name of the delta event that the payload's `object` names; None if it names none.
+
+        Such an event has lost its own name on the way from the server.
+        """
         return misnamed(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -280,7 +287,7 @@ class ReasoningDelta(UnknownEvent):
 
     @property
     def text(self) -> str:
-        """The piece of reasoning; "" if the payload holds none. Raises EventDecodeError when it is not JSON."""
+        """The piece of reasoning; "" if the payload holds none. Raises EventDecodeError if the payload is not JSON."""
         value = self.json()
         delta = value.get("delta") if isinstance(value, dict) else None
         return delta if isinstance(delta, str) else ""

@@ -1,7 +1,8 @@
-"""The bytes of a delta → the id and the text that it appends: the narrow reading, its shape written as types.
+"""The narrow reading: the bytes of a delta → its id and the text that it appends.
 
-Nine in ten events of a stream only append a text to a part. The decoder reads the fields below in any order and layout,
-and skips all other fields. A payload of another shape gives None: `_deltas` then reads it as plain JSON.
+Nine in ten events of a stream only append a text to a part. The decoder reads the fields of the types below, in any
+order and layout, and skips all other fields. For a payload of another shape the result is None, and `_deltas` reads it
+as plain JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ InputFragment: TypeAlias = tuple[int, str, str]
 
 NarrowMessage: TypeAlias = tuple[str, tuple[TextFragment, ...], bool, int | None, str | None]
 """Message id; text fragments; whether the event only appends one text; the index of the annotation, if the event only
-appends one text with one annotation; and in both cases the role, if the server repeats it."""
+appends one text with one annotation; the role, if the event is of one of these two kinds and the server repeats it."""
 
 NarrowStep: TypeAlias = tuple[str, tuple[InputFragment, ...], bool, str | None]
 """Step id; input fragments; whether the event only appends one text; and then the id of the call, if it is repeated."""
@@ -86,16 +87,16 @@ class _StepDeltaEvent(Struct, gc=False):
 _message: Final = Decoder(_MessageDeltaEvent).decode
 _step: Final = Decoder(_StepDeltaEvent).decode
 
-_SHORT: Final = 400  # bytes that cannot hold what the models refuse inside skipped fields
-_LONG: Final = 4_000
-_DEEP: Final = 200
+_SHORT: Final = 400  # bytes; the skipped fields of a payload up to this size cannot hold what the models refuse
+_LONG: Final = 4_000  # bytes; the skipped fields of a longer payload may hold a very long number
+_DEEP: Final = 200  # levels of nesting that the models accept
 
 UNREADABLE: Final = (DecodeError, UnicodeDecodeError, RecursionError)
-"""What the decoders raise."""
+"""The exceptions that the decoders raise."""
 
 
 def read_message(raw: bytes) -> NarrowMessage | None:
-    """What a message delta appends; None if it is not exactly one text."""
+    """The narrow reading of a delta that appends one text, with at most one annotation; None for any other delta."""
     if len(raw) > _SHORT and _is_unusual(raw):
         return None
     try:
@@ -111,7 +112,7 @@ def read_message(raw: bytes) -> NarrowMessage | None:
 
 
 def read_step(raw: bytes) -> NarrowStep | None:
-    """What a step delta appends to the arguments or code of one call; None if it is anything else."""
+    """The narrow reading of a delta that appends to one call's arguments or code; None for any other delta."""
     if len(raw) > _SHORT and _is_unusual(raw):
         return None
     try:
@@ -131,5 +132,5 @@ def read_step(raw: bytes) -> NarrowStep | None:
 
 
 def _is_unusual(raw: bytes) -> bool:
-    """Whether skipped fields may hold what the models refuse: nesting of more than 200 levels, or very long numbers."""
+    """Whether skipped fields may hold what the models refuse: more than 200 levels of nesting, or very long numbers."""
     return len(raw) > _LONG or raw.count(b"[") + raw.count(b"{") > _DEEP

@@ -1,8 +1,8 @@
 """The payloads of delta events as plain dicts, for code that needs more than the text and less than the model.
 
 A shape lists the fields that the narrow reading and the fold use, with their types. A payload that matches is used
-unchanged. Otherwise `conformed` makes a payload that matches: it leaves out malformed values (the model keeps them
-raw) and reads ids and indexes as the model does. Fields outside the shape may hold anything.
+unchanged. Otherwise `conformed` makes a payload that matches: it leaves out malformed values (in the model they stay as
+they were on the wire), and reads ids and indexes as the model does. Fields outside the shape may hold anything.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ STEP: Final[Shape] = {"id": str, "delta": {"step_details": _DETAILS}}
 
 
 def fits(value: object, shape: Shape) -> bool:
-    """Whether it is an object whose listed keys hold null or exactly what the shape says."""
+    """Whether `value` is an object whose keys hold null or a value of the type that the shape lists for them."""
     if type(value) is not dict:
         return False
     wanted_at = shape.get
@@ -89,7 +89,7 @@ def _conformed_item(value: object, shape: Shape) -> dict[str, Any] | None:
 
 
 def _take_key(found: dict[str, Any], key: str, item: object) -> None:
-    """An id that is a number, as text; other malformed values are left out."""
+    """Add an id that is a number as text. Other malformed values are left out."""
     try:
         found[key] = _as_key(key, item)
     except ValueError:

@@ -52,7 +52,7 @@ def _dump(event: Any, info: core_schema.SerializationInfo) -> Any:
 
 
 def schema_of(kind: type[StreamEvent], handler: GetCoreSchemaHandler) -> CoreSchema:
-    """How pydantic reads and dumps an event of this class or a subclass."""
+    """The schema by which pydantic reads and dumps an event of this class or a subclass."""
 
     def read(value: Any, _body: Any) -> StreamEvent:
         return value if isinstance(value, kind) else kind._restored(value)

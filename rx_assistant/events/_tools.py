@@ -1,4 +1,4 @@
-"""What a tool does while a stream waits for it. These events are never on the wire: `stream.tool_events` emits them."""
+"""The events of tools that run while a stream waits for them. `stream.tool_events` emits them; no server sends them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class ToolStarted:
-    """A call begins. `arguments` is the JSON text of the model, or of the edit that came with the approval."""
+    """A call begins. `arguments` is the JSON text from the model, or the one that replaced it with the approval."""
 
     call_id: str
     name: str
@@ -18,7 +18,7 @@ class ToolStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolProgress:
-    """A tool has emitted an item: a generator has yielded it, or an Observable has pushed it."""
+    """A tool has reported progress: `item` was yielded, emitted by its Observable, or given to `ToolContext.report`."""
 
     call_id: str
     name: str

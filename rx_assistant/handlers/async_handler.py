@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 class AsyncAssistantEventHandler:
     """AssistantEventHandler for asyncio and trio: the callbacks may be coroutines, and are awaited event by event.
 
-    A plain `def` works too. Derive a class from it; an instance serves one asynchronous stream.
+    A callback may also be a plain `def`. An instance serves one asynchronous stream.
     """
 
     # -- callbacks -----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The names of its stream that a handler has, as descriptors. Names that the user's classes define take precedence."""
+"""The attributes that a handler takes from its stream, as descriptors. Attributes of the user's classes come first."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FROM_STREAM = (
     "tool_events",
     "until_done",
 )
-"""Names of the stream that a handler has too; they raise before it has a stream."""
+"""Attributes of the stream that a handler has too. They raise NotAttachedError before the handler has a stream."""
 
 FROM_BINDING = {
     "current_event": "event",
@@ -34,11 +34,11 @@ FROM_BINDING = {
     "current_run_step_snapshot": "step",
     "exception": "exception",
 }
-"""Names that read from a handler's binding, with the binding's names; they are None before there is one."""
+"""Attributes that a handler takes from its binding, with their names there. They are None before it has a stream."""
 
 
 def with_stream_names(base: C) -> C:
-    """Add the names of the stream and of the binding to a handler class."""
+    """Add the attributes of the stream and of the binding to a handler class."""
     for name in FROM_STREAM:
         setattr(base, name, _FromStream(base, name))
     for name, answer in FROM_BINDING.items():
@@ -47,8 +47,8 @@ def with_stream_names(base: C) -> C:
 
 
 class _Name:
-    """A name with low precedence: attributes of the instance and of subclasses override it, because it is not a data
-    descriptor. Classes after the handler class among the bases override it too."""
+    """An attribute that is easily overridden: by attributes of the instance and of subclasses, because it is not a data
+    descriptor, and by classes after the handler class among the bases."""
 
     def __init__(self, base: type, name: str) -> None:
         self._base = base

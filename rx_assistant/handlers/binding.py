@@ -31,7 +31,7 @@ class Binding:
         self._on = self._callbacks.on
         self._on_event = self._on.get("on_event")
 
-    # -- context: the handler's own, whatever the stream's other readers do ----------------------------------------
+    # -- context: that of the handler, whatever the stream's other readers do --------------------------------------
 
     @property
     def run(self) -> Run | None:
@@ -94,7 +94,7 @@ class Binding:
 
 
 class AsyncBinding(Binding):
-    """The same for coroutines, awaited one after the other; plain functions are called directly."""
+    """A Binding whose callbacks may be coroutine functions. They are awaited, one after the other."""
 
     is_async = True
 

@@ -183,7 +183,7 @@ _ADD_DELTA: dict[type, tuple[Callable[..., None], set[str]]] = {
     MessageState: (Callbacks._message_delta, {"on_message_delta"}),
     StepState: (Callbacks._step_delta, {"on_run_step_delta"}),
 }
-"""By the type of the changed state: the method that builds the invocations, and the callbacks."""
+"""The method that builds the invocations, and the callbacks that it serves, by the type of the changed state."""
 
 
 def _finished(part: PartState, version: int) -> tuple[str, Any]:

@@ -1,4 +1,4 @@
-"""Callbacks that would do nothing: those with `yield`, an `async def` that is not awaited, misspelt names."""
+"""Finds callbacks that would have no effect: with `yield`, with an `async def` that is not awaited, or misspelt."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ def check_callbacks(handler: object, base: type, *, awaited: bool) -> None:
 
 
 def refuse_deferred(callback: Callable[..., Any], result: object) -> None:
-    """Raise TypeError when a callback returned a generator or coroutine, which would not run (after a decorator)."""
+    """Raise TypeError when a callback returned a generator or coroutine, which would not run.
+
+    `check_callbacks` does not see such a function below a decorator.
+    """
     if inspect.isgenerator(result):
         raise _refusal(_name(callback), "a generator function")
     if inspect.isasyncgen(result):

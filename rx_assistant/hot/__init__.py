@@ -1,24 +1,27 @@
-"""The hot log and the observables that read it: one producer, any number of readers, nothing requested twice.
+"""The hot log and the observables that read it: one producer, any number of readers, one request.
 
+    blocks      `with` and `async with` on an object of the other kind
     threads     start and sleep, safe against interrupts
     clock       schedulers and timers
     subscriber  one subscription in a chain, and what it belongs to
-    state       the life of a log: its states and the table of its moves
+    state       the states of a log, and the table of the transitions between them
     storage     items, positions, trimming
-    delivery    HotLog: seats, the inbox, the one drainer, the state of handlers
+    delivery    HotLog: its subscribers, its queue of actions, the one thread that delivers, the state of handlers
     cursors     private positions in a log
     root        the protocols of streams that own a log, and of the drivers that read for them
     loops       `for` and `async for` over a stream
     stream      Stream and AsyncStream
     lift        operator(): a function for one subscription → an operator
 
-Each module imports only modules above it in this list. An item on its way to a subscriber, a loop and an operator:
+Each module imports only modules above it in this list. This is the way of an item to a subscriber, a loop and an
+operator:
 
     append ──▶ storage ──▶ delivery ──▶ subscriber ──▶ on_next
                   │                         ▲
                   └─▶ cursor ──▶ loop ──────┘         lift: subscriber ──▶ hooks ──▶ subscriber
 
-Event types are unknown here: a log stores pairs `(kind, payload)`, and each reader builds an item with `kind(payload)`.
+A stream is a `Stream` or an `AsyncStream`: these are its two faces, for threads and for event loops. Event types are
+unknown here: a log stores pairs `(kind, payload)`, and each reader builds an item with `kind(payload)`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `pipe` and the fluent methods return on an AsyncStream, for type checkers: streams with the same face.
+"""The results of `pipe` and of the fluent methods on an AsyncStream, for type checkers: AsyncStreams.
 
 The signatures are those of reactivex, and a test compares them. At runtime `Face` wraps reactivex's own methods.
 """

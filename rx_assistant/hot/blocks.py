@@ -1,4 +1,4 @@
-"""Blocks of the wrong kind: `async with` on a synchronous object, or `with` on an asynchronous one."""
+"""TypeErrors for the wrong kind of block: `async with` on a synchronous object, or `with` on an asynchronous one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 
 class SyncBlock:
-    """An object for `with`. Type checkers refuse `async with` by themselves."""
+    """An object for `with`. `async with` raises TypeError, and type checkers report it."""
 
     __slots__ = ()
 
@@ -16,11 +16,11 @@ class SyncBlock:
             raise TypeError(f"{type(self).__name__} is synchronous: write `with`, without `async`")
 
         def __aexit__(self, kind, error, traceback):
-            """Only looked for: Python does so before it calls `__aenter__`."""
+            """Never called. Python looks for it before it calls `__aenter__`."""
 
 
 class AsyncBlock:
-    """An object for `async with`. Type checkers refuse `with` by themselves."""
+    """An object for `async with`. `with` raises TypeError, and type checkers report it."""
 
     __slots__ = ()
 
@@ -30,4 +30,4 @@ class AsyncBlock:
             raise TypeError(f"{type(self).__name__} is asynchronous: write `async with`")
 
         def __exit__(self, kind, error, traceback):
-            """Only looked for: Python does so before it calls `__enter__`."""
+            """Never called. Python looks for it before it calls `__enter__`."""

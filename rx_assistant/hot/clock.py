@@ -1,7 +1,7 @@
 """Time for streams: schedulers whose actions run serially with a stream's items (C10), and timers on one thread.
 
-An Rx time operator with a scheduler of its own would call observers on a timer's thread, at the same time as the
-stream's delivery. Here the timer only passes the action on: to the log's inbox, or to the loop that iterates.
+An Rx time operator on an ordinary timer would call observers on the timer's thread, at the same time as the stream
+delivers. Here the timer only passes the action on, to the queue of the log or of the loop that iterates.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class StreamScheduler(PeriodicScheduler):
 
     @property
     def now(self) -> datetime:
-        """The time of day at its first use plus monotonic time, so that setting the wall clock has no effect."""
+        """The time, as a datetime in UTC. Setting the wall clock after the first use has no effect."""
         if self._epoch is None:
             self._epoch = datetime.now(UTC) - timedelta(seconds=time.monotonic())
         return self._epoch + timedelta(seconds=time.monotonic())
 
     def schedule(self, action: abc.ScheduledAction[S], state: S | None = None) -> abc.DisposableBase:
-        """Run `action` as the next entry."""
+        """Run `action` as soon as possible."""
         disposable = SingleAssignmentDisposable()
         self._hand_over(self._entry(action, state, disposable))
         return disposable
@@ -60,7 +60,7 @@ class StreamScheduler(PeriodicScheduler):
     def schedule_relative(
         self, duetime: typing.RelativeTime, action: abc.ScheduledAction[S], state: S | None = None
     ) -> abc.DisposableBase:
-        """Run `action` as an entry, `duetime` (seconds or timedelta) from now."""
+        """Run `action` after `duetime`, in seconds or as a timedelta."""
         seconds = self.to_seconds(duetime)
         if seconds <= 0:
             return self.schedule(action, state)
@@ -72,7 +72,7 @@ class StreamScheduler(PeriodicScheduler):
     def schedule_absolute(
         self, duetime: typing.AbsoluteTime, action: abc.ScheduledAction[S], state: S | None = None
     ) -> abc.DisposableBase:
-        """Run `action` as an entry at the time `duetime`."""
+        """Run `action` at the time `duetime`, a datetime or a number of seconds since 1970."""
         return self.schedule_relative(self.to_datetime(duetime) - self.now, action, state)
 
     def _entry(
@@ -86,7 +86,7 @@ class StreamScheduler(PeriodicScheduler):
 
 
 class Timers:
-    """Timers of one process on one daemon thread, which lives only while a timer is pending."""
+    """Timers of one process on one daemon thread, which runs only while a timer is pending."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int]] = []

@@ -13,17 +13,17 @@ T = TypeVar("T")
 
 
 class Cursor(Generic[T]):
-    """A private reader of a log, from `position` on or from the first item stored if that is later.
+    """A private reader of a log. It starts at `position`, or at the first stored item if that is later.
 
     `take()` returns the next item, or NOTHING if it has not arrived yet.
     """
 
-    __slots__ = ("__weakref__", "_error", "_hold", "_open", "log", "position")
+    __slots__ = ("__weakref__", "_hold", "_open", "failure", "log", "position")
 
     def __init__(self, log: HotLog[T], position: int = 0) -> None:
         self.log = log
         self.position = position
-        self._error: StreamOverflowError | None = None
+        self.failure: StreamOverflowError | None = None  # the reader was too slow
         self._open = True
         self._hold = object()  # the last attribute, see __del__
         if not log.keep:
@@ -32,14 +32,15 @@ class Cursor(Generic[T]):
 
     @property
     def is_open(self) -> bool:
-        """Whether the cursor still needs items: it was neither closed nor too slow."""
-        return self._open and self._error is None
+        """Whether the cursor still needs items: it was not closed, and it was not too slow."""
+        return self._open and self.failure is None
 
     def overflow(self, pending: int) -> None:
         """Mark the cursor as too slow: its next `take()` raises."""
         capacity = self.log.storage.max_pending
-        self._error = StreamOverflowError(
-            f"this reader fell {pending} bytes behind the stream; max_pending is {capacity} bytes",
+        self.failure = StreamOverflowError(
+            f"a reader must be at most {capacity} bytes (max_pending) behind the stream, got {pending}: read faster, "
+            "or set a larger max_pending",
             capacity=capacity,
             pending=pending,
         )
@@ -47,12 +48,12 @@ class Cursor(Generic[T]):
     def take(self) -> T:
         """Return the next item.
 
-        The seats get it first, unless another thread is delivering it to them at this moment. Raises
-        StreamOverflowError if the cursor was too slow, and what a handler of the stream raised.
+        The log's subscribers get it first, unless another thread is delivering it to them at this moment. Raises
+        StreamOverflowError if the cursor was too slow. Also raises an exception that a handler of the stream raised.
         """
         log, position = self.log, self.position
-        if self._error is not None:
-            raise self._error
+        if self.failure is not None:
+            raise self.failure
         storage = log.storage
         if position >= storage.position:
             item = log.take_alone(position)
@@ -64,7 +65,7 @@ class Cursor(Generic[T]):
             if position >= log.wish:
                 log.want(position + 1)
             elif log.is_mine_to_drain:
-                log.drain()  # a caller wanted it that could not wait for it
+                log.drain()  # a caller that could not wait has asked for this item
         log.check()
         item = log.item(position)
         if item is NOTHING:
@@ -89,7 +90,7 @@ class Cursor(Generic[T]):
             self.log.retain(self._hold)
 
     def close(self) -> None:
-        """Leave for good. Idempotent."""
+        """Stop counting as a reader for ever. Idempotent."""
         if self._open:
             self._open = False
             self.log.release(self._hold)

@@ -1,46 +1,47 @@
-"""The hot log: a storage whose items are delivered in order, each by one thread, to every subscriber.
+"""The hot log: a storage whose items are delivered to every subscriber, in order, by one thread at a time.
 
 Theory of operation
 
                  append, end, cut                 take                    next, error, completed
     reader ─────────────────────────▶ Storage ──────────▶ the drainer ──────────────────────────▶ seat, seat, …
                                          │                    │  ▲
-                                         │ peek               │  └── inbox: newcomers, leavers, actions of timers
+                                         │ peek               │  └── inbox: subscribe, dispose, actions of timers
                                          ▼                    ▼
                                        cursors              handlers: a gate, and an error that a waiter must raise
 
-The storage is the queue. A reader appends what it parsed. Items are delivered from the storage itself, one after the
-other, to every seat (a live subscriber). Positions count items from the first one ever appended:
+The storage is the queue. A reader appends the items that it parsed. They are delivered from the storage itself, one
+after the other, to every seat (a live subscriber). Positions count items from the first one ever appended:
 
     0 ........ storage.position ........ wish ........ storage.length
-    delivered                   wanted         stored, and not wanted yet
+    delivered                   wanted         stored, but not wanted yet
 
-One drainer. Each append, subscription, disposal and raised wish calls `drain()`. A thread only ever tries to take the
-delivery lock. The thread that gets it works until nothing is pending. A thread that does not get it may continue,
-because its wish is state (`wish`, an entry in the inbox, the ending) that the holder reads. A wish may be placed
-between the holder's last look and its release, so the holder looks again after releasing. Therefore delivery is serial
-and ordered, a callback that appends or subscribes does not recurse, and the stack stays bounded (C10–C14).
+One drainer. `append()` delivers nothing. `want(position)` raises `wish`, up to which items may be delivered. Each
+raised wish, subscription and disposal calls `drain()`. A thread only tries to take the delivery lock. The thread that
+gets it, the drainer, works until nothing is pending. A thread that does not get it may continue, because its request is
+state (`wish`, an entry in the inbox, the ending) that the drainer reads. A request may come between the drainer's last
+look and its release of the lock, so the drainer looks again after the release. Therefore delivery is serial and
+ordered, a callback that appends or subscribes does not recurse, and the stack stays bounded (C10–C14).
 
 Interrupts. KeyboardInterrupt may come after any call in the main thread. A lock that is acquired by a call and released
 in a `finally` can therefore stay locked: the call may have locked it without the result being stored. So the delivery
-lock is a dictionary: `setdefault(0, token)` takes it in one step, and a `finally` gives it back by subscripts alone,
-which no interrupt can divide. Holders are tokens too: giving one back twice, or without having taken it, does nothing.
+lock is a dictionary: `setdefault(0, token)` takes it in one step, and a `finally` releases it by subscripts alone,
+which no interrupt can divide. Holders (below) are tokens too: a token may be released twice, or without `retain()`.
 
-The inbox. Newcomers, leavers and the actions of timers are callables that the drainer runs between two items. A
-newcomer is first given everything that was delivered so far, then it takes a seat. So it sees no gap and no duplicate
-(C20–C23). Leaving is an entry, because the garbage collector may drop a seat or cursor while this very thread holds the
-storage's mutex: `release()` waits for no lock.
+The inbox. Subscribing, disposing and the actions of timers are functions that the drainer runs between two items. A new
+subscriber first gets everything that was delivered before, then it takes a seat. So it sees no gap and no duplicate
+(C20–C23). Disposing only appends to the inbox and waits for no lock, because the garbage collector may drop a seat or
+cursor on a thread that holds the storage's mutex.
 
 Endings. The storage decides the ending, see `hot/state.py`. It is delivered after the last item, to each seat once.
 
-Isolation. A callback that raises costs its own seat only. KeyboardInterrupt and its like are raised after every seat
-has had the item or the ending. A newcomer whose replay was interrupted gets the rest of it later.
+Isolation. A callback that raises loses its own seat only. KeyboardInterrupt and SystemExit are raised after every seat
+has had the item or the ending. A new subscriber whose replay was interrupted gets the rest of it later.
 
 The lone loop, an optimisation. A loop that is the only reader takes its items with `take_alone()`, without a drain;
-with a drain, `for event in stream` takes twice as long. The invariant: only the holder of the delivery lock moves
-`position`, changes the seats and runs entries. So if it finds no seat, no entry, no `watch` and no gate in front of the
-item, no other code has to run for this item, and taking it is delivering it. An entry or a wish that comes meanwhile is
-served by the look after releasing.
+with a drain, `for event in stream` takes twice as long. The invariant: only the thread that holds the delivery lock
+moves `position`, changes the seats and runs entries. So if this thread finds no seat, no entry, no `watch` and no gate
+before the item, no other code has to run for this item, and taking it is delivering it. If an entry or a wish comes
+meanwhile, the look after the release finds it.
 """
 
 from __future__ import annotations
@@ -63,11 +64,11 @@ T = TypeVar("T")
 _logger = logging.getLogger("rx_assistant")
 
 _TAKING = threading.Lock()
-"""Is held while the error of a handler is taken: one lock for all logs, because that is short and rare."""
+"""The lock for taking the error of a handler. One lock serves all logs, because it is held shortly and rarely."""
 
 
 class HandlerState:
-    """What handlers need from a log: that delivery stops for them, and that a waiting caller gets their error."""
+    """The state of handlers in a log: the position at which delivery waits for them, and their error for a caller."""
 
     __slots__ = ("error", "gate", "is_inside")
 
@@ -75,12 +76,12 @@ class HandlerState:
         self.gate = FOREVER
         """Nothing from this position on is delivered: async handlers are awaited first."""
         self.error: Exception | None = None
-        """What a handler raised, until a waiting caller takes it."""
+        """The exception that a handler raised, until a waiting caller takes it."""
         self.is_inside: Callable[[], bool] | None = None
         """Whether the caller runs inside an async handler."""
 
     def take_error(self) -> Exception | None:
-        """Return, once, what a handler raised."""
+        """Return the exception that a handler raised, once; None if there is none."""
         with _TAKING:
             error, self.error = self.error, None
         return error
@@ -89,8 +90,8 @@ class HandlerState:
 class HotLog(Generic[T]):
     """Items that are pushed to seats and pulled by cursors; see the module's text.
 
-    `keep=False` drops what every reader has passed. `on_idle` is called, outside all locks, whenever the number of
-    holders (seats, cursors, handlers and waiters) falls to 0 before the ending.
+    `keep=False` drops the items that every reader has passed. `on_idle` is called whenever the number of holders
+    (seats, cursors, handlers and waiters) falls to 0 before the ending: between two items, without the mutex.
     """
 
     __slots__ = (
@@ -140,7 +141,7 @@ class HotLog(Generic[T]):
 
     @property
     def state(self) -> State:
-        """Where the log is in its life, see `hot/state.py`."""
+        """The state of the log, see `hot/state.py`."""
         return self.storage.state
 
     @property
@@ -155,7 +156,7 @@ class HotLog(Generic[T]):
 
     @property
     def released(self) -> bool:
-        """Whether, besides, the thread that delivered the ending has given the delivery lock back."""
+        """Whether the thread that delivered the ending has also released the delivery lock."""
         return self.storage.state >= RELEASED
 
     @property
@@ -203,7 +204,7 @@ class HotLog(Generic[T]):
         return True
 
     def push(self, payload: Any, kind: Kind[T] | None = None) -> None:
-        """Append one item, `kind(payload)` or a finished one, and deliver it: for logs that an operator fills."""
+        """Append and deliver one item: `kind(payload)`, or `payload` itself without a kind. For logs of operators."""
         if self.storage.append([kind or _itself], [payload]):
             self._notify()
             self.want(FOREVER)
@@ -245,7 +246,7 @@ class HotLog(Generic[T]):
     # -- seats and holders ---------------------------------------------------------------------------------------
 
     def subscribe(self, subscriber: Subscriber[T]) -> abc.DisposableBase:
-        """Seat a subscriber: everything stored so far first, then live items. Returns what frees the seat."""
+        """Give a subscriber the stored items, then live ones. Returns the disposable that frees its seat."""
         seat = _Seat(self, subscriber)
         self.retain(seat.token)
         self.enqueue(partial(self._admit, subscriber, None))
@@ -256,12 +257,13 @@ class HotLog(Generic[T]):
         self._holders[token] = None
 
     def release(self, token: object, subscriber: Subscriber[T] | None = None) -> None:
-        """Stop counting `token`, and free the subscriber's seat. The last one before the ending calls `on_idle` (C25).
+        """Stop counting `token`, and free the subscriber's seat. Before the ending, the last one calls `on_idle` (C25).
 
-        Works anywhere, and any number of times: it only puts an entry into the inbox, and the drainer does the work.
+        Works anywhere, and any number of times. It puts an entry into the inbox. If no thread is delivering, the caller
+        becomes the drainer, and so it also delivers what is wanted.
         """
         self._inbox.append(partial(self._leave, token, subscriber))
-        if not cast("Any", self.storage.mutex)._is_owned():  # else the collector called it: the next drain does it
+        if not cast("Any", self.storage.mutex)._is_owned():  # else the garbage collector calls this: drain later
             self.drain()
 
     def _leave(self, token: object, subscriber: Subscriber[T] | None) -> None:
@@ -286,7 +288,7 @@ class HotLog(Generic[T]):
     # -- wishes --------------------------------------------------------------------------------------------------
 
     def want(self, position: int) -> None:
-        """Allow delivery of the items before `position`, and deliver what is there."""
+        """Allow delivery of the items before `position`, and deliver those that are stored."""
         if position > self.wish:
             with self.storage.mutex:
                 if position > self.wish:
@@ -294,7 +296,7 @@ class HotLog(Generic[T]):
         self.drain()
 
     def pause(self) -> None:
-        """Withdraw all wishes: nothing after the item in delivery is delivered until a caller wants it."""
+        """Stop delivery after the item in delivery, until a caller calls `want()`."""
         with self.storage.mutex:
             self.wish = self.storage.position
 
@@ -315,14 +317,14 @@ class HotLog(Generic[T]):
 
     @property
     def is_behind(self) -> bool:
-        """Whether `want(FOREVER)` would change something: deliver, or leave the wish to the thread that delivers."""
+        """Whether `want(FOREVER)` would have an effect: deliver, or make the thread that delivers go on."""
         if self.wish < FOREVER:
             return True
         return self.delivering is None and (self._pending() or self.state == DELIVERED)
 
     @property
     def is_mine_to_drain(self) -> bool:
-        """Whether the caller has to drain when it wants something: no other thread drains whatever comes."""
+        """Whether the caller must drain when it wants an item, because no background thread drains all items."""
         return self.drainer is None or self.drainer is threading.current_thread()
 
     # -- errors of handlers --------------------------------------------------------------------------------------
@@ -343,7 +345,7 @@ class HotLog(Generic[T]):
         return handlers.is_inside is None or not handlers.is_inside()
 
     def check(self) -> None:
-        """Raise, once, what a handler raised; called by each caller that waits."""
+        """Raise the exception that a handler raised, once. Each caller that waits calls this."""
         if self.handlers.error is not None and self.would_raise:
             error = self.handlers.take_error()
             if error is not None:
@@ -404,7 +406,7 @@ class HotLog(Generic[T]):
                     pass
                 if interrupted:
                     self._wake_waiters()
-            # look again: a wish placed after the last look found the lock taken
+            # look again: a request that came after the last look found the lock taken
         if self.storage.state == DELIVERED and 0 not in self._lock:
             self._move_to_released()
 
@@ -470,7 +472,7 @@ class HotLog(Generic[T]):
             raise interrupt
 
     def _admit(self, subscriber: Subscriber[T], position: int | None) -> None:
-        """Give a newcomer the items that were delivered before it came, then a seat or the ending."""
+        """Give a new subscriber the items that were delivered before it came, then a seat or the ending."""
         storage = self.storage
         read = storage.reader()  # a storage that drops items has nothing to replay
         at = position if position is not None else storage.base if storage.keep else storage.position
@@ -489,7 +491,7 @@ class HotLog(Generic[T]):
 
     def _deliver_ending(self) -> None:
         interrupt: BaseException | None = None
-        for seat in self._seats:  # if an interrupt ends this loop, the next drain repeats it; an ended seat is deaf
+        for seat in self._seats:  # after an interrupt the next drain repeats this loop: seats ignore a second ending
             try:
                 _end(seat, self.storage.failure)
             except BaseException as error:

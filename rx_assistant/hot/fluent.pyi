@@ -1,4 +1,4 @@
-"""What `pipe` and the fluent methods return on a Stream, for type checkers: streams with the same face.
+"""The results of `pipe` and of the fluent methods on a Stream, for type checkers: Streams.
 
 The signatures are those of reactivex, and a test compares them. At runtime `Face` wraps reactivex's own methods.
 """

@@ -1,4 +1,4 @@
-"""Lifts a function for one subscription to an operator, a function from stream to stream."""
+"""`operator()`: a function for one subscription → an operator, which is a function from stream to stream."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Async_co = TypeVar("Async_co", covariant=True)
 
 
 class SubstreamOperator(Protocol[Sync_co, Async_co]):
-    """An operator whose items are streams with the same face as its source.
+    """An operator that emits streams: AsyncStreams if its source is an AsyncStream, else Streams.
 
-    The source is a stream of events. The annotation is `object`, because mypy chooses the overload before it knows the
-    result of the operator before it.
+    The source is a stream of events. Its annotation is `object`, because in a `pipe` mypy chooses the overload before
+    it knows the result of the operator before this one.
     """
 
     @overload
@@ -32,10 +32,10 @@ class SubstreamOperator(Protocol[Sync_co, Async_co]):
 
 
 class Hooks(NamedTuple):
-    """An operator's hooks for upstream's signals. A hook that is None passes the signal on.
+    """The functions that an operator runs for the signals of its source. A None passes the signal on unchanged.
 
-    `dispose` runs once, when downstream is disposed or gets its ending. Upstream's ending
-    only calls `error` or `completed`, which may still emit items.
+    `dispose` runs once, when the subscription is disposed or has ended downstream. The ending of the source only calls
+    `error` or `completed`, which may still emit items.
     """
 
     next: Callable[[Any], object]
@@ -55,7 +55,7 @@ class Scope(Generic[A]):
         self.loop = loop_for(scheduler)
 
     def replay_point(self) -> ReplayPoint:
-        """Return the place of the current item, from which a substream that starts with it can be replayed."""
+        """Return the position of the current item. A substream that starts with it can be replayed from there."""
         source = self.source
         is_root = isinstance(source, Face) and cast("object", source.origin) is source
         root = cast("Root", source) if is_root else None
@@ -63,7 +63,7 @@ class Scope(Generic[A]):
 
 
 class ReplayPoint(NamedTuple):
-    """The place of an item: the loop that passed it on, and its position in the root if the source is a root."""
+    """The position of an item: the loop that passed it on, and if the source is a root, its position in the root."""
 
     loop: Loop[Any] | None
     root: Root | None
@@ -75,9 +75,10 @@ Start = Callable[["Sink[B]", Scope[A]], "Callable[[A], object] | Hooks"]
 
 
 def operator(start: Start[B, A]) -> Callable[[Observable[A]], Observable[B]]:
-    """Return an operator, from a function for one subscription; its result has the face of its source.
+    """Return an operator, made from a function for one subscription. It turns an AsyncStream into an AsyncStream, and
+    any other Observable into a Stream.
 
-    `start(down, scope)` is called at each subscription, and returns the callable for upstream's items, or Hooks.
+    `start(down, scope)` is called at each subscription, and returns the function for the items of the source, or Hooks.
     """
 
     def lift(source: Observable[A]) -> Observable[B]:

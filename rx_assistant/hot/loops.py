@@ -1,10 +1,10 @@
-"""Loops over streams: `for`, `async for`, `run()` and `await` as private, pulling subscriptions.
+"""Loops over streams: `for`, `async for`, `run()` and `await` as subscriptions that pull items.
 
 Theory of operation
 
 A loop subscribes to its stream with its own scheduler, by which `loop_for` recognises it. A root (a stream that owns a
-log) gives such a subscription no seat in its log, but a private cursor. So the same operators run a second time, over
-the same log, at the pace of the loop, without an effect on other subscribers.
+log) gives such a subscription a private cursor, instead of the log's pushed items. So the same operators run a second
+time, over the same log, at the pace of the loop, without an effect on other subscribers.
 
     root's log ──cursor──▶ the loop's own operators ──▶ items ──▶ `for`
                   ▲                  ▲
@@ -70,7 +70,7 @@ def loop_for(scheduler: abc.SchedulerBase | None) -> Loop[Any] | None:
 
 
 def position_in(root: Root, loop: Loop[Any] | None) -> int:
-    """Return the position of the item of `root` that `loop`, or else the root's log, is passing on."""
+    """Return the position of the item of `root` that is being passed on: by `loop`, or if it is None by the log."""
     position = None if loop is None else loop.position_of(root)
     return root.log.emitting if position is None else position
 
@@ -192,7 +192,7 @@ class Loop(Generic[T]):
     # -- stepping ------------------------------------------------------------------------------------------------
 
     def step(self) -> bool:
-        """Do one piece of work that needs no waiting: an action, a timer, an item or an ending; False without one."""
+        """Do one piece of work: run an action or a timer, or pass on an item or an ending. False if there is none."""
         try:
             if self._ready:
                 self._ready.popleft()()
@@ -212,11 +212,17 @@ class Loop(Generic[T]):
         self._stepping = pull
         try:
             item = cursor.take()
-            if item is not NOTHING:
-                observer.next(item)
-                return True
         except Exception as error:
-            observer.fail(error)
+            if error is cursor.failure:
+                observer.fail(error)
+            else:  # a handler raised it: it is for the caller, and no operator may handle it
+                self._take_error(error)
+            return True
+        if item is not NOTHING:
+            try:
+                observer.next(item)
+            except Exception as error:
+                observer.fail(error)
             return True
         if not cursor.at_end:
             return False
@@ -230,7 +236,7 @@ class Loop(Generic[T]):
         return True
 
     def _sole(self) -> _Pull | None:
-        """The one cursor that this loop may wait for by pumping; None if it waits for several things."""
+        """The one cursor for which this loop may read the source; None if it waits for several things."""
         pulls = self.pulls
         if len(pulls) == 1 and not self._timers and not self._foreign and pulls[0].root.driver is not None:
             return pulls[0]
@@ -242,13 +248,14 @@ class Loop(Generic[T]):
     def _roots(self) -> list[Root]:
         """The roots that have to be read while this loop sleeps.
 
-        Raises RuntimeError if it would sleep for ever, because the loop around it feeds its stream.
+        Raises RuntimeError if this loop would sleep for ever, because the loop around it feeds its stream.
         """
         origin, feeder = self._source.origin, self._source.feeder
         if feeder is not None and not (feeder.over or self.pulls or self._timers or self._ready or self.over):
             raise RuntimeError(
-                "this group or window is fed by the loop that emitted it, so a loop inside that one would wait for "
-                "ever: use flat_map, or an operator of rx_assistant, whose substreams can be iterated"
+                "a loop over a group or window must not run inside the loop that emitted it: it would wait for ever, "
+                "because only the outer loop feeds it. Use flat_map, or an operator of rx_assistant, whose substreams "
+                "can be iterated"
             )
         if self.pulls or origin is None:
             return [pull.root for pull in self.pulls]
@@ -289,7 +296,7 @@ class Loop(Generic[T]):
                 pull.cursor.resume()
 
     def close(self) -> None:
-        """Leave the stream: cursors are released, timers dropped. Idempotent."""
+        """Leave the stream: close the cursors and drop the timers. Idempotent."""
         self.over = True
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
@@ -341,7 +348,8 @@ class SyncLoop(Loop[T]):
 class SyncItems(Generic[T]):
     """The iterator of `for item in stream`.
 
-    An interrupted `next()` leaves the stream at once. A further one rejoins it, and returns the next item.
+    After a KeyboardInterrupt in `next()`, this iterator no longer counts as a reader. A further `next()` counts again,
+    and returns the next item. An item is lost if the interrupt came while it was handed over.
     """
 
     __slots__ = ("_loop",)
@@ -383,11 +391,11 @@ class SyncItems(Generic[T]):
 
     @property
     def exhausted(self) -> bool:
-        """Whether the end was reached, or the stream was left."""
+        """Whether the loop is over: the stream has ended, or the iterator was closed."""
         return self._loop.over and not self._loop.items
 
     def close(self) -> None:
-        """Leave the stream; for `contextlib.closing`. Dropping the last reference does so too."""
+        """End the loop; for `contextlib.closing`. Dropping the last reference ends it too."""
         self._loop.close()
 
     def __del__(self) -> None:
@@ -407,7 +415,7 @@ class AsyncLoop(Loop[T]):
         self._open()
 
     async def serve(self) -> None:
-        """Deliver the item that this loop passes on next to the async handlers first."""
+        """Deliver the next item to the async handlers, before this loop passes it on."""
         for pull in self.pulls:
             driver = pull.root.driver
             if driver is not None and driver.gated:
@@ -441,7 +449,9 @@ class AsyncLoop(Loop[T]):
         if self._waker is None:
             origin = self._source.origin
             if origin is None or origin.driver is None:
-                raise TypeError("this stream is not fed by an event loop, so nothing can wake an `async for` on it")
+                raise TypeError(
+                    "`async for` needs a stream that is fed by an event loop, got one that is not: subscribe to it"
+                )
             waker: Waker = origin.driver.waker()
             self._waker = waker
             return waker
@@ -455,9 +465,9 @@ class AsyncLoop(Loop[T]):
 class AsyncItems(Generic[T]):
     """The iterator of `async for item in stream`.
 
-    A cancelled `anext()` leaves the stream at once, so that `on_idle` applies. The position stays: a further `anext()`
-    rejoins the stream and returns the next item, and none is lost. So `wait_for(anext(items), …)` may be repeated after
-    `connect()`. Without `connect()` the cancelled task was the one that read, so the stream ends for all readers.
+    After a cancelled `anext()`, this iterator no longer counts as a reader, so `on_idle` applies. The position stays: a
+    further `anext()` counts again and returns the next item, and none is lost. So `wait_for(anext(items), …)` may be
+    repeated after `connect()`. Without `connect()`, a task that is cancelled while it reads ends the stream for all.
     """
 
     __slots__ = ("_loop",)
@@ -493,11 +503,11 @@ class AsyncItems(Generic[T]):
 
     @property
     def exhausted(self) -> bool:
-        """Whether the end was reached, or the stream was left."""
+        """Whether the loop is over: the stream has ended, or the iterator was closed."""
         return self._loop.over and not self._loop.items
 
     async def aclose(self) -> None:
-        """Leave the stream; for `contextlib.aclosing`. Dropping the last reference does so too."""
+        """End the loop; for `contextlib.aclosing`. Dropping the last reference ends it too."""
         self._loop.close()
 
     def __del__(self) -> None:

@@ -1,4 +1,7 @@
-"""Roots and drivers, as the rooms above provide them: a root is a stream that owns a log, a driver reads for it."""
+"""The protocols of roots and drivers: a root is a stream that owns a log, and a driver reads for it.
+
+`streams` and `operators` implement them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ class Driver(Protocol):
     """Reads for a synchronous stream. A log without a driver is filled by an operator or by a test."""
 
     def advance(self, position: int) -> None:
-        """Return once the log holds more than `position` items, or has ended; read here if no other thread does.
+        """Return once the log holds more than `position` items, or has ended. Read if no other thread does.
+
+        After `connect()` only the background thread reads. A callback on that thread must not wait for another thread
+        that waits here.
 
         Raises an exception that a handler of the stream raised meanwhile.
         """
@@ -29,14 +35,14 @@ class AsyncDriver(Protocol):
     """Reads for an asynchronous stream, on its event loop."""
 
     async def advance(self, position: int) -> None:
-        """Return once the log holds more than `position` items, or has ended; read here if no other task does."""
+        """Return once the log holds more than `position` items, or has ended. Read if no other task does."""
 
     async def connect(self) -> None:
         """Make a background task read from now on. Idempotent."""
 
     @property
     def gated(self) -> bool:
-        """Whether async handlers must be awaited before an item is passed on."""
+        """Whether the log has async handlers, which must be awaited before an item is passed on."""
         ...
 
     async def deliver(self, upto: int) -> None:

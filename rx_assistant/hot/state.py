@@ -1,4 +1,4 @@
-"""The life of a log: its states, and the signals that move it from one to the next.
+"""The states of a log, and the signals that move it from one state to the next.
 
            end, cut             deliver                 release
     OPEN ────────────▶ ENDED ─────────────▶ DELIVERED ────────────▶ RELEASED
@@ -8,18 +8,18 @@
     OPEN        Items are appended and delivered.
     ENDED       The ending is decided, and nothing is appended any more. Items, and the ending itself, may still have to
                 be delivered.
-    DELIVERED   Every seat has had the ending. The thread that delivered it still holds the delivery lock.
-    RELEASED    That thread has given the lock back. Waiters continue; a late subscriber is served on its own thread.
+    DELIVERED   Every subscriber has had the ending. The thread that delivered it still holds the delivery lock.
+    RELEASED    That thread has released the lock. Waiters continue; a late subscriber is served on its own thread.
 
     signal      sent by
     end, cut    the reader of the stream, or `close()`, on any thread, under the storage's mutex
-    deliver     the thread that holds the delivery lock, after the last seat
-    release     the thread that finds the lock free after its last look
+    deliver     the thread that holds the delivery lock, after the last subscriber
+    release     the thread that finds nothing more to deliver, and the lock free
 
-`cut` drops what was not delivered. It may replace an ending that was decided and not reached yet. A signal that the
-table does not have in a state does nothing: a second `end` finds the log ended.
+`cut` drops the items that were not delivered. It may replace an ending that was decided but not delivered. A signal
+that the table does not have for a state has no effect, such as a second `end`.
 
-Pump, body and recordings name the end of a stream with these four words, and have no further states for it.
+The pump, the body and recordings have no states of their own for the end of a stream: they use these four.
 """
 
 from __future__ import annotations

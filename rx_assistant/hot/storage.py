@@ -16,8 +16,8 @@ of a delivery. Only one thread at a time takes, so only `cut()` can interfere. `
 looks at the length again; `cut()` first lowers the length, then looks at the position again. So at least one of the two
 sees the other: the item is either cut or taken.
 
-`keep=False` drops what every reader has passed, in blocks of 256 items. A reader that holds back more than
-`max_pending` bytes gets a StreamOverflowError of its own, and the storage stops waiting for it.
+`keep=False` drops the items that every reader has passed, in blocks of 256. If the stored items have more than
+`max_pending` bytes, the slowest reader gets a StreamOverflowError, and the storage stops waiting for it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Kind: TypeAlias = Callable[[Any], T]
 """Builds an item from its payload."""
 
 NOTHING: Any = object()
-"""Stands for an item where there is none."""
+"""The value that methods return if there is no item."""
 
 FOREVER: Final = 1 << 62
 """A position after all others, the ending included."""
@@ -55,11 +55,11 @@ class Reader(Protocol):
         ...
 
     def overflow(self, pending: int) -> None:
-        """Fail: the reader holds back `pending` bytes, which is too much."""
+        """Fail, because the reader is too slow: `pending` bytes are stored for it."""
 
 
 class Stored(Generic[T]):
-    """The items of a storage that keeps each of them, without a reference to the storage."""
+    """The items of a storage with `keep=True`, without a reference to the storage."""
 
     __slots__ = ("_kinds", "_payloads")
 
@@ -168,7 +168,7 @@ class Storage(Generic[T]):
         return self.move(signal)
 
     def move(self, signal: Signal) -> bool:
-        """Follow the table; returns whether it has this signal in this state."""
+        """Change the state as the table says. Returns False if the table has no such signal for the state."""
         after = MOVES.get((self.state, signal))
         if after is None:
             return False
@@ -178,7 +178,7 @@ class Storage(Generic[T]):
     # -- reading -------------------------------------------------------------------------------------------------
 
     def reader(self) -> Callable[[int], tuple[Kind[T], Any] | None]:
-        """Return `peek` of a storage that keeps every item, without a reference to the storage."""
+        """Return a function like `peek`, without a reference to the storage. Only for `keep=True`."""
         return self._read
 
     def peek(self, position: int) -> tuple[Kind[T], Any] | None:
@@ -195,25 +195,32 @@ class Storage(Generic[T]):
         """Keep the items from the reader's position on; a position that was dropped becomes the first one stored."""
         with self.mutex:
             reader.position = max(reader.position, self.base)
-            if isinstance(self._readers, weakref.WeakSet):  # a storage that keeps every item asks no reader
+            if isinstance(self._readers, weakref.WeakSet):  # else no item is ever dropped
                 self._readers.add(reader)
 
     def trim(self, least: int = BLOCK) -> None:
-        """Drop what every reader has passed, `least` items at a time; fail the slowest reader if it is too slow."""
+        """Drop the items that every reader has passed, if there are `least` of them; fail a reader that is too slow."""
         with self.mutex:
-            low = self.position - (self.state < DELIVERED)  # the item in delivery stays: substreams start there
             readers = [reader for reader in self._readers if reader.is_open]
+            self._drop(readers, least)
             slowest = min(readers, key=lambda reader: reader.position, default=None)
-            if slowest is not None and slowest.position < low and self._bytes > self.max_pending:
-                slowest.overflow(self._bytes)
+            if slowest is None or self._bytes <= self.max_pending:
+                return
+            held_back = weight(self._payloads[max(slowest.position - self.base, 0) : self.position - self.base])
+            if held_back > self.max_pending:
+                slowest.overflow(held_back)
                 readers.remove(slowest)
-            drop = min([low, *[reader.position for reader in readers]]) - self.base
-            if drop > 0 and (drop >= least or self._bytes > self.max_pending):
-                self._bytes -= weight(self._payloads[:drop])
-                del self._kinds[:drop], self._payloads[:drop]
-                self.base += drop
+                self._drop(readers, least)
+
+    def _drop(self, readers: list[Any], least: int) -> None:
+        low = self.position - (self.state < DELIVERED)  # the item in delivery stays: substreams start there
+        drop = min([low, *[reader.position for reader in readers]]) - self.base
+        if drop > 0 and (drop >= least or self._bytes > self.max_pending):
+            self._bytes -= weight(self._payloads[:drop])
+            del self._kinds[:drop], self._payloads[:drop]
+            self.base += drop
 
 
 def weight(payloads: list[Any]) -> int:
-    """Return the bytes that payloads hold; items that an operator built count as 0."""
+    """Return the number of bytes in the payloads. Items that an operator built count as 0."""
     return sum([len(payload) for payload in payloads if type(payload) is bytes])

@@ -1,7 +1,8 @@
-"""Stream and AsyncStream: Observables that can be iterated, waited for and composed.
+"""Stream and AsyncStream, the two faces of a stream: Observables that can be iterated, waited for and composed.
 
-The operators of rx_assistant, `pipe` and the fluent methods all return a stream with the same face. A plain
-reactivex Observable has `__getitem__`, so a `for` over it would never end; therefore no method returns one.
+The operators of rx_assistant, `pipe` and the fluent methods keep the face: they turn a Stream into Streams, and an
+AsyncStream into AsyncStreams. A plain Observable of reactivex has `__getitem__`, so a `for` over it would never end;
+therefore no method returns one.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ Link = Callable[[Subscriber[Any], abc.SchedulerBase | None], abc.DisposableBase 
 class Face(Observable[T_co]):
     """The base of both faces, with `subscribe` and `pipe`. A root overrides `link` and `origin`."""
 
-    feeder: Loop[Any] | None = None  # the loop that feeds a group or window of a stock operator
+    feeder: Loop[Any] | None = None  # the loop that feeds this group or window of an operator of reactivex
 
     def __init__(self, link: Link | None = None, origin: Root | None = None) -> None:
         super().__init__()
@@ -63,18 +64,19 @@ class Face(Observable[T_co]):
         *,
         scheduler: abc.SchedulerBase | None = _UNSAID,
     ) -> abc.DisposableBase:
-        """Push every item to an observer, or to up to three callables; returns the subscription's disposable.
+        """Push every item to an observer, or to up to three functions; returns the subscription's disposable.
 
-        Without `scheduler` the subscription is direct: it waits until something reads the stream. reactivex passes
-        `scheduler` with every subscription that one of its operators makes, and such a subscription connects the
-        stream. The stream's `on_subscribe` overrides both. `scheduler` serves the time operators upstream; by default
-        they run serially with the stream.
+        Without `scheduler` the subscription waits until something reads the stream: a loop, a wait or `connect()`.
+        With it, the subscription connects the stream, because operators of reactivex pass `scheduler` when they
+        subscribe. The stream's option `on_subscribe` overrides both. The time operators between the stream and the
+        observer use `scheduler`; by default their actions run serially with the stream's items.
 
-        An observer that raises is detached alone and gets its own `on_error` (contract C5–C8); without one the error
-        is logged.
+        An observer that raises is detached, and its own `on_error` gets the exception; other subscribers are not
+        affected (contract C5–C8). Without an `on_error`, errors are logged.
 
         Raises:
-            TypeError: a callback has `async def` or `yield`, so that a call would run none of its code (C31).
+            TypeError: a callback is not callable, or has `async def` or `yield`, so that a call would run none of its
+                code (C31).
         """
         subscriber = subscriber_of(on_next, on_error, on_completed)
         owner = SUBSCRIBING.owner
@@ -103,7 +105,10 @@ class Face(Observable[T_co]):
             return wrap(super().__getitem__(key), like=self)
 
         def pipe(self, /, *operators):
-            """Apply operators of rx_assistant and reactivex from left to right; the result has the same face."""
+            """Apply operators of rx_assistant and reactivex from left to right; returns a stream of the same kind.
+
+            Raises TypeError for an argument that is not an operator, or whose parentheses are missing.
+            """
             return _pipe(self, operators)
 
         # with a visible __getattr__, type checkers would accept misspelt attributes
@@ -117,7 +122,7 @@ class Face(Observable[T_co]):
 
 
 def _keeping_face(method: Callable[..., Any], stream: Observable[Any]) -> Callable[..., Any]:
-    """Return the bound method; its result becomes a stream with the same face."""
+    """Return the bound method, with results that are streams of the same face."""
 
     @wraps(method)
     def call(*arguments: Any, **options: Any) -> Any:
@@ -138,7 +143,7 @@ def _fluent(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _keep_faces() -> None:
-    """Make each fluent method return a stream: some of reactivex's do not call `pipe`."""
+    """Make each fluent method return a stream. Some of reactivex's fluent methods do not call `pipe`."""
     for name in dir(Observable):
         if not (name.startswith("_") or name in ("run", "to_future") or name in vars(Face)):
             method = getattr(Observable, name)
@@ -152,11 +157,11 @@ _keep_faces()
 class Stream(Face[T_co], Fluent[T_co]):
     """An Observable that is also iterable: `for item in stream`, `stream.run()`.
 
-    Each loop is a new subscription. It reads the source itself if no other reader does.
+    Each loop is a new subscription. The loop reads the source if no other reader does.
     """
 
     def __iter__(self) -> Iterator[T_co]:
-        """Iterate from the first stored item; the source is read at the loop's pace."""
+        """Iterate from the first stored item, or with `replay="none"` from the next one; read at the loop's pace."""
         return SyncItems(SyncLoop(self))
 
     def __next__(self) -> T_co:
@@ -171,10 +176,11 @@ class Stream(Face[T_co], Fluent[T_co]):
         raise TypeError("this is a synchronous stream: write `stream.run()` instead of `await stream`")
 
     def run(self, scheduler: abc.SchedulerBase | None = None) -> T_co:
-        """Wait for the end on this thread, and return the last item.
+        """Wait for the end on this thread, and return the last item. `scheduler` has no effect.
 
         Raises:
-            SequenceContainsNoElementsError: there was none.
+            SequenceContainsNoElementsError: there was no item.
+            Exception: the stream's error, if it fails.
         """
         last: Any = _NONE
         items: SyncItems[T_co] = SyncItems(SyncLoop(self))
@@ -187,11 +193,11 @@ class Stream(Face[T_co], Fluent[T_co]):
 class AsyncStream(Face[T_co], AsyncFluent[T_co]):
     """An Observable that is also async iterable: `async for item in stream`, `await stream`.
 
-    Each loop is a new subscription. It reads the source itself if no other reader does.
+    Each loop is a new subscription. The loop reads the source if no other reader does.
     """
 
     def __aiter__(self) -> AsyncIterator[T_co]:
-        """Iterate from the first stored item; the source is read at the loop's pace."""
+        """Iterate from the first stored item, or with `replay="none"` from the next one; read at the loop's pace."""
         return AsyncItems(AsyncLoop(self))
 
     def __anext__(self) -> Awaitable[T_co]:
@@ -207,7 +213,10 @@ class AsyncStream(Face[T_co], AsyncFluent[T_co]):
         raise TypeError("this is an asynchronous stream: write `await stream` instead of `stream.run()`")
 
     def __await__(self) -> Generator[Any, None, T_co]:
-        """Wait for the end, and return the last item. Raises SequenceContainsNoElementsError when there was none."""
+        """Wait for the end, and return the last item.
+
+        Raises SequenceContainsNoElementsError if there was no item, and the stream's error if it fails.
+        """
         return self._last().__await__()
 
     async def _last(self) -> T_co:
@@ -222,8 +231,7 @@ class AsyncStream(Face[T_co], AsyncFluent[T_co]):
 def wrap(source: Any, *, like: Observable[Any]) -> Any:
     """Wrap a plain Observable, or each of a list of them, in a stream with the face of `like`.
 
-    Its items are wrapped too if they are plain Observables, such as groups or windows. Other items pass
-    unchanged.
+    Items that are plain Observables, such as groups or windows, are wrapped too. Other items stay unchanged.
     """
     if type(source) is list:
         return [wrap(one, like=like) for one in source]
@@ -303,7 +311,7 @@ def _not_iterating(apply: Any) -> Any:
 
 
 def _plain(stream: Any) -> Any:
-    """Give an Observable over a stream that cannot be iterated; anything else unchanged."""
+    """Return an Observable with the stream's items that is not iterable. Other values are returned unchanged."""
     if not isinstance(stream, Face):
         return stream
 

@@ -1,16 +1,18 @@
-"""One observer's subscription in a chain: slotted, isolated, and ignoring signals after its end.
+"""One observer's subscription in a chain of operators. Its exceptions reach no other observer, and after its end it
+ignores all signals.
 
-What a subscription belongs to. A root (a stream that owns a log) must know it when it is subscribed to. reactivex hands
-the scheduler of a subscription down to every source, also long after, so a loop is known by its scheduler. An operator
-with a scheduler of its own (`delay(1.0, scheduler=…)`) replaces it. Therefore the loop, or the direct `subscribe()`,
-that is subscribing on this thread counts as well: it is `SUBSCRIBING.owner`.
+The owner of a subscription. A root (a stream that owns a log) must find it out when something subscribes to it.
+reactivex passes the scheduler of a subscription to every source, also to one that is subscribed to later, so a root
+recognises a loop by its scheduler. An operator with a `scheduler` argument (`delay(1.0, scheduler=…)`) replaces that
+scheduler. Therefore the loop, or the direct `subscribe()`, that is subscribing on this thread counts as well: it is
+`SUBSCRIBING.owner`.
 
     the scheduler is   the owner is   the subscription …
     ────────────────   ────────────   ────────────────────────────────────────────────────────────────────────
     a loop's           anything       belongs to that loop, which reads the root with a private cursor
     another            a loop         belongs to that loop
     another            DIRECT         is direct: it waits until something reads the stream
-    another            None           is foreign, made by an operator of reactivex: it connects the stream
+    another            None           is foreign: an operator of reactivex made it, and it connects the stream
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ class Sink(Protocol[T]):
         """End well."""
 
     def dispose(self) -> None:
-        """Disconnect from both sides: the source is disposed, and downstream gets no further signal."""
+        """End the subscription: the source is disposed, and downstream gets no further signal."""
 
 
 def _ignore(_item: object) -> None:
@@ -65,8 +67,8 @@ def _ignore(_item: object) -> None:
 class Subscriber(abc.DisposableBase, Generic[T]):
     """An observer and its subscription in one object; it is what `subscribe()` returns.
 
-    `next` is the observer's own callable, so that an item costs no call in between. An exception in it reaches
-    `fail()` through the caller: the log, or the guard below a stock operator. C1, C5, C7, C17–C19.
+    `next` is the observer's own function, so that an item costs no further call. If it raises, its caller passes the
+    exception to `fail()`: the log, or the guard after an operator of reactivex. Contract C1, C5, C7, C17–C19.
     """
 
     __slots__ = ("_on_completed", "_on_error", "_upstream", "active", "next")
@@ -84,13 +86,13 @@ class Subscriber(abc.DisposableBase, Generic[T]):
         self.active = True
 
     def hold(self, upstream: abc.DisposableBase | None) -> None:
-        """Store the disposable for `dispose()`; dispose it at once if the subscription has ended."""
+        """Store the disposable of the source for `dispose()`. Dispose it at once if the subscription has ended."""
         self._upstream = upstream
         if not self.active:  # checked after storing it: either another thread's dispose() finds it, or this one
             self._let_go()
 
     def isolate(self) -> None:
-        """Catch the exceptions of `next`: an operator upstream would take them for errors of its source."""
+        """Catch the exceptions of `next`, because an operator upstream would handle them like errors of its source."""
         on_next = self.next
 
         def guarded(item: T) -> None:
@@ -115,7 +117,7 @@ class Subscriber(abc.DisposableBase, Generic[T]):
             upstream.dispose()
 
     def error(self, error: Exception) -> None:
-        """End with `error`: on_error once. Without it the error is logged, unless the program closed the stream."""
+        """End with `error`: call `on_error`, once. Without it the error is logged, unless it is StreamClosedError."""
         if not self.active:
             return
         callback = self._on_error
@@ -131,7 +133,7 @@ class Subscriber(abc.DisposableBase, Generic[T]):
     fail = error
 
     def completed(self) -> None:
-        """Complete: on_completed once. Its exception is logged, and other subscribers still get the ending (C4)."""
+        """Complete: call `on_completed`, once. Its exception is logged; other subscribers still get the ending (C4)."""
         if not self.active:
             return
         callback = self._on_completed
@@ -148,7 +150,7 @@ class Subscriber(abc.DisposableBase, Generic[T]):
 
 
 class Guard(Generic[T]):
-    """An observer below stock operators: the final subscriber's exceptions must not pass through them (C5–C8)."""
+    """The observer after an operator of reactivex. The final subscriber's exceptions must not reach it (C5–C8)."""
 
     __slots__ = ("_down",)
 

@@ -1,9 +1,9 @@
 """Starting threads and sleeping, safe against an interrupt (Ctrl-C) at any point.
 
 Python raises KeyboardInterrupt in the main thread, after almost any call. So a lock that Python code takes and releases
-in two steps, as `threading.Condition`, `Event` and `Thread.start()` do, may stay taken for ever. Here each step that
-other threads depend on is one call into C. An interrupt can still lose a wake-up, so every sleep looks again after
-HEARTBEAT seconds.
+in two steps, as `threading.Condition`, `Event` and `Thread.start()` do, may stay locked for ever. Here each step that
+other threads depend on is one call into C. An interrupt can still lose a wake-up, so every sleeping thread checks its
+condition again after HEARTBEAT seconds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 HEARTBEAT: Final = 1.0
-"""Seconds after which a sleeping thread looks again without being woken."""
+"""Seconds after which a sleeping thread checks its condition again."""
 
 
 def start_thread(thread: threading.Thread) -> None:
@@ -37,7 +37,7 @@ class Sleepers:
         self._alarms: dict[Alarm, None] = {}
 
     def sleep(self, enough: Callable[[], bool], seconds: float | None = None) -> bool:
-        """Return once `enough()` is true, or after `seconds`; returns whether it is true."""
+        """Wait until `enough()` is true, at most so many `seconds`. Returns whether it is true."""
         end = None if seconds is None else time.monotonic() + seconds
         alarm = Alarm()
         try:
@@ -53,7 +53,7 @@ class Sleepers:
                 del self._alarms[alarm]
 
     def wake(self) -> None:
-        """Make every sleeper look again."""
+        """Make every sleeping thread check its condition again."""
         if self._alarms:
             for alarm in tuple(self._alarms):
                 alarm.wake()

@@ -1,8 +1,8 @@
 """An httpx client that sends over aiohttp, for thousands of streams on one asyncio loop.
 
-`httpx-aiohttp` is the bridge. This module adds: the session is made in the loop of the first request and is closed with
-that loop or with the client; use on another loop is an error; each chunk comes from aiohttp's buffer unchanged.
-`transports` maps the errors of aiohttp, for every client over aiohttp.
+`httpx-aiohttp` connects the two libraries. This module adds three things. The session is made on the loop of the first
+request, and is closed with that loop or with the client. Use on another loop is an error. Each chunk comes from
+aiohttp's buffer unchanged. `transports` translates the errors of aiohttp, for every client over aiohttp.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _SentCookies(httpx.Cookies):
     """The cookies that the program has set. Those of responses are not kept."""
 
     def extract_cookies(self, response: httpx.Response) -> None:
-        """Do nothing: the cookies of a response are not kept, so the search for them can be saved."""
+        """Do nothing: the cookies of a response are not kept, so nothing has to search for them."""
 
 
 class AiohttpClient(httpx.AsyncClient):
@@ -93,17 +93,17 @@ class _OneLoop(AiohttpTransport):
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=self.ssl_context, keepalive_timeout=KEPT_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=bool(getproxies()),  # otherwise aiohttp looks for proxies and .netrc in threads, at each request
+            trust_env=bool(getproxies()),  # if True, aiohttp reads proxies and .netrc in threads, at each request
             max_line_size=_LONGEST_HEADER,
             max_field_size=_LONGEST_HEADER,
         )
 
 
 class _Chunks(httpx.AsyncByteStream):
-    """Each chunk as soon as it arrives.
+    """The chunks of a response, each as soon as it arrives.
 
-    The limit on a wait is the request's limit when reading begins. If aiohttp cannot parse a chunk, it closes the
-    connection and its readers wait for ever. So this class watches for the end of the connection.
+    The read timeout is the one that the request has when reading begins. If aiohttp cannot parse a chunk, it closes the
+    connection, and its readers would wait for ever. So this class watches for the end of the connection.
     """
 
     def __init__(self, raw: aiohttp.ClientResponse, stream: Any, request: httpx.Request) -> None:
@@ -138,7 +138,7 @@ class _Chunks(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         if self._closed is not None:
             self._closed.remove_done_callback(self._lost)
-            self._closed.remove_done_callback(_look_at)  # the next response on the connection does not add it again
+            self._closed.remove_done_callback(_look_at)  # otherwise each response on the connection would add one more
             self._closed.add_done_callback(_look_at)
         await self._stream.aclose()
 

@@ -1,8 +1,8 @@
-"""The open body of an event stream, read by one task and closed by any, on asyncio and trio.
+"""The open body of an event stream on asyncio and trio. One task reads it, and any task may close it.
 
-`body.BodyState` decides what happens; this waits. `event_loops` ends a wait for a limit or for `aclose()`. A read that
-was cancelled from outside ends the body for every reader: the transports close such a response, and would even report
-a clean end afterwards.
+`body.BodyState` decides, and this module waits. `event_loops` ends a wait at its time limit and at `aclose()`. If the
+reading task is cancelled, the body ends for all readers, because the transport closes the response. Afterwards it would
+even report a good end, so the cancellation is stored before the next read.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class AsyncResponseBody:
         self.request_id = self._state.request_id
         self._on_release = released
         stream: Any = response.stream
+        # httpx's wrapper adds a generator and a coroutine to each chunk; a tool's wrapper is kept
         read = getattr(getattr(stream, "_stream", None), "read_any", None)
         self._ends_empty = read is not None
         self._chunks: AsyncIterator[bytes] = aiter(stream if read is None else stream._stream)
@@ -67,15 +68,15 @@ class AsyncResponseBody:
         self._gone: anyio.Event | None = None
 
     async def read(self) -> bytes:
-        """The next bytes, b"" at the end. Raises only errors of this package, and the same again when called again."""
+        """The next bytes, b"" at the end. Raises only errors of this package; further calls raise the same error."""
         chunks: list[bytes] = []
         await self.pour(chunks.append)
         return chunks[0] if chunks else b""
 
     async def pour(self, take: Callable[[bytes], object]) -> bool:
-        """Read on: give the bytes to `take` as they arrive, until it returns something false; False at the end.
+        """Pass the bytes to `take` as they arrive, until it returns a false value. False at the end of the body.
 
-        Raises only errors of this package, the same again when called again, and what `take` raises.
+        Raises only errors of this package, and the exceptions of `take`. Further calls raise the same error.
         """
         state, following, ends_empty, clock = self._state, self._next, self._ends_empty, self._state.clock
         steady = False
@@ -109,7 +110,7 @@ class AsyncResponseBody:
                 await self._release()
 
     def _error(self, cause: BaseException) -> RxAssistantError | None:
-        """The error for what ended a wait; None for a cancellation from outside, which goes on."""
+        """The error for the exception that ended a wait; None if the task was cancelled: the exception goes on."""
         state = self._state
         if self._waits.were_interrupted(cause):
             return state.interrupted()
@@ -124,7 +125,7 @@ class AsyncResponseBody:
         return self._state.deadlines.counts
 
     def saw_event(self) -> None:
-        """The last bytes held an event: the limits on waiting for one start over."""
+        """The last bytes held an event: the time limits between events start again."""
         deadlines = self._state.deadlines
         if deadlines.counts and deadlines.saw_event():
             self._waits.reconsider()
@@ -142,7 +143,7 @@ class AsyncResponseBody:
         await self.aclose()
 
     def _is_at_end(self) -> bool:
-        """Whether the end of the body has arrived with its last bytes, so that there is nothing to wait for."""
+        """Whether the end of the body has already arrived, so that no wait is needed."""
         chunks: Any = self._chunks
         return self._ends_empty and bool(chunks.is_at_end())
 
@@ -154,7 +155,7 @@ class AsyncResponseBody:
             pass
 
     async def aclose(self) -> None:
-        """Stop, from any task of the loop; a waiting `read()` ends."""
+        """Stop reading; a waiting `read()` ends. Usable from any task of the loop."""
         if not self._state.close():
             await self._release()
             return
@@ -168,7 +169,7 @@ class AsyncResponseBody:
         await self.aclose()
 
     def close_soon(self) -> None:
-        """Stop, from any thread: no further read begins. The loop closes the response."""
+        """Allow no further read, from any thread. The loop closes the response."""
         self._state.close()
 
     async def _release(self) -> None:
@@ -179,7 +180,7 @@ class AsyncResponseBody:
         state.released = True
         self._waits.stop()
         try:
-            if state.ended and self._ends_empty:  # aiohttp gives the connection back before it waits for anything
+            if state.ended and self._ends_empty:  # aiohttp releases the connection before its first wait
                 await self._response.aclose()
             else:
                 with anyio.move_on_after(CLOSE_SECONDS, shield=True):
@@ -195,7 +196,7 @@ class AsyncResponseBody:
                 self._gone.set()
 
     async def _unwind(self) -> None:
-        """End the transport's generators from within, by a cancelled read: none is left to the garbage collector."""
+        """End the transport's generators by a cancelled read, so that none is left to the garbage collector."""
         most = FINISH_BYTES
         with anyio.CancelScope() as scope:
             scope.cancel()

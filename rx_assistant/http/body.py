@@ -1,7 +1,8 @@
-"""The open body of an event stream: what may happen to it next, and the face for threads.
+"""The open body of an event stream: its state, and the class that reads it on threads.
 
 A pump calls `read()` for the next bytes, `saw_event()` when they held an event, `finish()` once the stream has ended,
-and `close()` to stop. `BodyState` decides; a face waits for chunks and releases the response. One read goes like this:
+and `close()` to stop. `BodyState` decides. A face (`ResponseBody`, `AsyncResponseBody`) waits for chunks and releases
+the response. One read goes like this:
 
     begin() ──False──► b"": the body is at its end
        │    ──raises─► the error that ended the body, the same one each time
@@ -14,9 +15,9 @@ and `close()` to stop. `BodyState` decides; a face waits for chunks and releases
        ▼
     if `is_over`, the face releases the response
 
-On threads the caller of `close()` releases the response if no thread is reading. Otherwise it shuts the connection
-down; the read ends at once, and the reading thread releases. On HTTP/2, and where there is no socket, the reading
-thread notices at its next chunk or time limit.
+On threads, `close()` releases the response if no thread is reading. Otherwise it shuts the connection down: the read
+ends at once, and the reading thread releases the response. On HTTP/2, and without a socket, the read ends at its next
+chunk or time limit.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ _log = logging.getLogger("rx_assistant.http")
 class BodyState:
     """The state of one open body. It never waits; the face on threads calls it under a lock.
 
-    `since` is when the wait for the next chunk began; None without a wait. `is_over`: no further read finds anything.
+    `since` is the time at which the wait for the next chunk began; None without a wait. `is_over`: nothing is left to
+    read.
     """
 
     __slots__ = (
@@ -100,9 +102,9 @@ class BodyState:
         return True
 
     def take(self, raw: bytes | None) -> bytes:
-        """The wait gave a chunk, or None at the end of the body: the bytes of the event stream in it.
+        """The bytes of the event stream in a chunk that has arrived. None as the chunk means the end of the body.
 
-        Raises what ends the body.
+        Raises the error that ends the body.
         """
         self.end()
         if self._passes and raw is not None and not self.closed:
@@ -124,9 +126,9 @@ class BodyState:
 
     @property
     def is_steady(self) -> bool:
-        """Whether chunks pass as they are from now on, and no limit can pass between two reads.
+        """Whether all further chunks are passed on unchanged, and no limit can pass between two reads.
 
-        Then a read that follows at once needs neither `begin()` nor `take()`, but the time in `since`.
+        Then a read that follows at once only sets `since`; it needs no `begin()` and no `take()`.
         """
         return self._passes and not self.deadlines.counts
 
@@ -139,7 +141,7 @@ class BodyState:
         return self.fail(self.closed_error() if self._client_closed() else reason)
 
     def interrupted(self) -> RxAssistantError:
-        """The wait was ended from outside: the body was closed, or met a limit."""
+        """The body was closed during the wait, or the wait reached a time limit."""
         limit = self.deadlines.nearest(self.since)
         return self.fail(self.closed_error() if self.closed or limit is None else limit.error())
 
@@ -148,23 +150,23 @@ class BodyState:
         return self.fail(StreamCancelledError(text, request_id=self.request_id))
 
     def end(self) -> None:
-        """The wait is over."""
+        """The wait has ended."""
         since, self.since = self.since, None
         if since is not None and self.deadlines.counts:
             self.deadlines.waited(since)
 
     def close(self) -> bool:
-        """Let no further read begin; gives whether one is waiting."""
+        """Allow no further read. Returns whether a read is waiting."""
         self.closed = self.is_over = True
         return self.reading
 
     @property
     def reading(self) -> bool:
-        """Whether a wait is under way."""
+        """Whether a read is waiting."""
         return self.since is not None
 
     def left(self) -> float | None:
-        """Seconds until the present wait meets its limit; None without a wait, or without a limit."""
+        """Seconds until the time limit of the current wait; None without a wait, or without a limit."""
         return None if self.since is None else self.deadlines.left(self.since)
 
     def closed_error(self) -> StreamClosedError:
@@ -172,7 +174,7 @@ class BodyState:
         return StreamClosedError(f"the {what}", request_id=self.request_id)
 
     def fail(self, error: RxAssistantError) -> RxAssistantError:
-        """Remember how the body ended: the first failure counts, and closing counts more than what it caused."""
+        """Store the error that ended the body. The first one counts; after `close()` it is StreamClosedError."""
         if self.failure is None:
             self.failure = self.closed_error() if self.closed else error
         self.is_over = True
@@ -207,14 +209,14 @@ class ResponseBody:
         self._alarm = Alarm(self._call_later, self._state.left, self._abort.cut)
 
     def read(self) -> bytes:
-        """The next bytes, b"" at the end. Raises only errors of this package, and the same again when called again."""
+        """The next bytes, b"" at the end. Raises only errors of this package; further calls raise the same error."""
         while (chunk := self._pull()) is not None:
             if chunk:
                 return chunk
         return b""
 
     def saw_event(self) -> None:
-        """The last bytes held an event: the limits on waiting for one start over."""
+        """The last bytes held an event: the time limits between events start again."""
         if self._state.deadlines.counts:
             with self._lock:
                 if self._state.deadlines.saw_event():
@@ -237,7 +239,7 @@ class ResponseBody:
         self.close()
 
     def close(self) -> None:
-        """Stop, from any thread, and return at once; a blocked `read()` ends."""
+        """Stop reading and return at once; a blocked `read()` ends. Usable from any thread."""
         with self._lock:
             reading = self._state.close()
             if reading:
@@ -277,14 +279,14 @@ class ResponseBody:
             raise
 
     def _stop(self) -> None:
-        """The wait has ended with an error, and with it the body."""
+        """The wait, and with it the body, has ended with an error."""
         with self._lock:
             self._state.end()
         if self._state.is_over:
             self._release()
 
     def _broke(self, cause: Exception | None) -> RxAssistantError:
-        """The error for a read that ended without bytes: aborted, closed or too late, if it was cut; else broken."""
+        """The error for a read that ended without bytes: why it was cut, or that the connection broke."""
         with self._lock:
             if self._abort.reason is not None:
                 return self._state.aborted(self._abort.reason)
@@ -300,7 +302,7 @@ class ResponseBody:
         return TIMERS.call_later(seconds, locked)
 
     def _release(self) -> None:
-        """Close the response, which gives its connection back if the body was read to its end."""
+        """Close the response. If the body was read to its end, its connection can be used again."""
         with self._lock:
             if self._state.released:
                 return
@@ -309,7 +311,7 @@ class ResponseBody:
             connection = self._abort.let_go()
         try:
             try:
-                self._response.close()  # first: Python swallows an interrupt inside a generator that it finalizes
+                self._response.close()  # first: Python drops an interrupt that occurs while it finalizes a generator
             finally:
                 close = getattr(self._chunks, "close", None)
                 if close is not None:
@@ -330,7 +332,7 @@ def _never() -> bool:
 
 
 def _abort_of(response: Response) -> Abort:
-    """For a response that a caller has opened."""
+    """The `Abort` of a response that the caller has opened."""
     abort, connection = Abort(), Connection(None, owned=False)
     connection.learn(response)
     abort.hold(connection)

@@ -1,4 +1,4 @@
-"""A prepared call: a `Request`, the client's settings and the call's options become an HTTP request."""
+"""Makes the HTTP request of a call from a `Request`, the client's settings and the call's options."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Call:
 
 
 def prepare(request: Request, settings: Settings, options: CallOptions) -> Call:
-    """The prepared call of a request with these settings. InvalidArgumentError for a malformed header."""
+    """The call for a request with these settings. InvalidArgumentError for a malformed header."""
     timeout = settings.timeout if isinstance(options.timeout, Omit) else as_timeout(options.timeout)
     body = _body(request, options)
     outgoing = Outgoing(
@@ -107,7 +107,10 @@ def origin(url: str) -> tuple[str, str, int]:
 
 
 def checked_header(name: str, value: str) -> str:
-    """The value without surrounding spaces. Error messages do not repeat it, because it may be a key."""
+    """The value of a header, without surrounding spaces. InvalidArgumentError if it, or the name, is malformed.
+
+    The messages do not show the value, because it may be a key.
+    """
     if isinstance(name, str) and isinstance(value, str) and _TOKEN.fullmatch(name) and _PLAIN.fullmatch(value):
         return value
     if not isinstance(name, str):
@@ -115,7 +118,7 @@ def checked_header(name: str, value: str) -> str:
     if not isinstance(value, str):
         raise InvalidArgumentError(f"header {name!r} must be a text, got {type(value).__name__}")
     if any(mark in name + value for mark in "\r\n\0"):
-        raise InvalidArgumentError(f"header {name!r} must not hold a line break: it would end the header there")
+        raise InvalidArgumentError(f"header {name!r} must not hold a line break, which would end the header")
     if not _TOKEN.fullmatch(name):
         raise InvalidArgumentError(f"header {name!r} must have a name of letters, digits and {_MARKS}")
     if not (value.isascii() and value.replace("\t", " ").isprintable()):

@@ -1,9 +1,9 @@
 """The httpx clients of a session: owned clients, or the client that the program has passed.
 
-On threads, each call takes an owned client with one connection, the most recently used one, and returns it when the
-call is done. On event loops there is one client for each loop, because connections only work on their own loop. A
-passed client serves every call and stays open. A forked child starts without connections: its parent uses the inherited
-ones.
+On threads, each call takes an owned client with one connection, and returns it at its end. It takes the client that was
+used last. On event loops there is one client for each loop, because a connection only works on its own loop. A passed
+client serves every call and stays open. A forked child starts without connections, because its parent uses the
+inherited ones.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """One call's connection on threads, and how another thread interrupts it.
 
-A thread that connects or reads is blocked in the operating system. Another thread must not close its socket: the number
-of the descriptor may belong to another connection a moment later. Shutting the connection down through a second
-descriptor is safe, if nothing else uses the connection, and only until the call has returned it.
+A thread that connects or reads is blocked in the operating system. Another thread must not close its socket, because
+the number of the descriptor may belong to another connection a moment later. It can shut the connection down through a
+second descriptor. This is safe while no other call uses the connection.
 
     Connection   an httpx client and the socket that it opened last; one call at a time uses it
-    Abort        what a caller keeps of a call, to end it from any thread
+    Abort        ends a call from any thread
 
-A client of our own makes connections that are `owned`: each has an httpx client to itself, so its socket is known from
-the moment it is opened. A given client shares its connections among its users. There the socket is known when this call
-opens the connection, and in any case once the head of the reply is here; on HTTP/2 and without a socket, never.
+This package makes `owned` connections: each has its own httpx client, so its socket is known from the moment it is
+opened. A passed client shares its connections among its users. Their socket is known if this call opens the connection,
+and otherwise from the head of the reply on. On HTTP/2, and without a socket, it is never known.
 """
 
 from __future__ import annotations
@@ -67,16 +67,16 @@ class Connection:
 
     @property
     def is_open(self) -> bool:
-        """Whether the next request needs no new connection. An idle one that is readable was closed by the server."""
+        """Whether the next request can use the connection. If an idle one is readable, the server has closed it."""
         return self._copy is not None and self._is_alive() and not self._stream.get_extra_info("is_readable")
 
     @property
     def has_socket(self) -> bool:
-        """Whether `shut` can end a read that is under way."""
+        """Whether `shut` can end a blocked read."""
         return self._copy is not None
 
     def trace(self, name: str, info: Mapping[str, Any]) -> None:
-        """httpcore's `trace` extension: learn of each connection that is opened."""
+        """httpcore's `trace` extension: note the socket of each connection that it opens."""
         if name.endswith(_OPENED):
             self._use(info["return_value"], duplicate(info["return_value"]))
         elif name.endswith(_ENCRYPTED):
@@ -90,7 +90,7 @@ class Connection:
             self.give_up_socket()
 
     def learn(self, response: Response) -> None:
-        """Take the socket from the head of a reply, if the connection was not opened for this call."""
+        """Take the socket from the reply, if this call has not opened the connection."""
         stream = response.extensions.get("network_stream")
         if self._copy is None and stream is not None and response.http_version in {"HTTP/1.1", "HTTP/1.0"}:
             self._use(stream, duplicate(stream))
@@ -114,7 +114,7 @@ class Connection:
         self._use(None, None)
 
     def settle(self) -> None:
-        """Drop the second descriptor if httpcore has closed the connection: it would keep the connection half alive."""
+        """Close the second descriptor if httpcore has closed the connection, so that nothing keeps it open."""
         if not self._is_alive():
             self._use(None, None)
 
@@ -125,7 +125,7 @@ class Connection:
             self.http.close()
 
     def discard(self) -> None:
-        """End the connection without its client: an interrupt may have left the client's locks taken."""
+        """End the connection without calling its client: an interrupt may have left the client's locks taken."""
         self.is_discarded = True
         self.shut()
         held = None if self._stream is None else self._stream.get_extra_info("socket")
@@ -166,13 +166,13 @@ class Abort:
         self.reason: RxAssistantError | None = None
         self._sleepers = Sleepers()
         self._connection: Connection | None = None
-        self.was_cut = False  # whether the wait of the present request was cut
+        self.was_cut = False  # whether the wait of the current request was cut
 
     def abort(self, reason: RxAssistantError | None = None) -> bool:
         """End the active call, and refuse all later calls with `reason`.
 
-        Returns at once. False if the call only ends with the server's next bytes: with a passed client, on a connection
-        that was already open.
+        Returns at once. Returns False if the call ends only with the server's next bytes: on a connection of a passed
+        client that was already open.
         """
         self.reason = self.reason or reason or APIConnectionError("the request was broken off")
         return self.cut()
@@ -203,7 +203,7 @@ class Abort:
     def hold(self, connection: Connection) -> None:
         """Begin a request on this connection."""
         self._connection, self.was_cut = connection, False
-        self.check()  # afterwards: `abort` sets the reason before it looks for a connection
+        self.check()  # last, because `abort` sets the reason before it looks for a connection
 
     def let_go(self) -> Connection | None:
         """Detach the connection from this call, so that the call's `abort` cannot cut it, and return it."""
@@ -218,8 +218,8 @@ class Abort:
     def run(self, call: Callable[[], T], connection: Connection, give_back: Callable[[Connection], None]) -> T:
         """The result of `call`, which runs on another thread. That thread is abandoned if the wait is cut.
 
-        Nothing else can end a name lookup or a connect: both block without a socket that could be shut down. An
-        abandoned thread returns the connection itself.
+        Nothing else can end a name lookup or a connect, because they block without a socket that could be shut down.
+        An abandoned thread returns the connection itself.
 
         Raises:
             Abandoned: the wait was cut.
@@ -257,7 +257,7 @@ class _Errand:
         self._fate: dict[int, str] = {}  # key 0: whether the caller got the result or has left; set once
 
     def start(self) -> None:
-        context = copy_context()  # tracing keeps its parent span there
+        context = copy_context()  # it holds the parent span of tracing
         name = "rx_assistant connecting"
         start_thread(threading.Thread(target=context.run, args=(self._run,), name=name, daemon=True))
 
@@ -283,9 +283,9 @@ class _Errand:
 
 
 class Opening:
-    """The connection that a call on an event loop is opening. httpcore leaves it open if TLS is interrupted there.
+    """The connection that a call on an event loop is opening. If TLS is interrupted, httpcore does not close it.
 
-    It is the `trace` extension of the request.
+    An object of this class is the `trace` extension of the request.
     """
 
     __slots__ = ("_stream",)
@@ -296,7 +296,9 @@ class Opening:
     async def __call__(self, name: str, info: Mapping[str, Any]) -> None:
         if name.endswith(_OPENED):
             self._stream = info["return_value"]
-        elif name.endswith(_ENCRYPTED) or name.startswith("http2."):  # httpcore knows it, and other calls may
+        elif name.endswith(_ENCRYPTED) or name.startswith(
+            "http2."
+        ):  # httpcore closes it from here on, and other calls may use it
             self._stream = None
 
     async def aclose(self) -> None:

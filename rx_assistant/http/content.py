@@ -1,8 +1,7 @@
 """The bytes of an event stream, decompressed. Bodies that are not event streams are refused.
 
-The content type decides what is an event stream; if it is another type, the first bytes decide. Some servers send real
-events as `text/plain` or without a type, and proxies send an HTML page with status 200. So a body of another type
-passes if its first line looks like a line of an event stream. A body that begins like HTML or JSON is always refused.
+A body with the content type of an event stream is one, unless it begins like HTML or JSON. For other types the first
+line decides: some servers send events as `text/plain` or without a type, and proxies send an HTML page with status 200.
 If a protocol also allows JSON instead of a stream, `welcome_json` accepts it.
 """
 
@@ -33,7 +32,7 @@ def welcome_json(response: Response) -> None:
 
 
 class EventStreamContent:
-    """Wire bytes in, event stream bytes out. The first bytes are held back until the kind of the body is known."""
+    """Bytes of the body in, bytes of the event stream out. The first ones are held until the kind of body is known."""
 
     __slots__ = ("_content_type", "_decided", "_decode", "_held", "_request_id", "_strange", "_typed", "passes")
 
@@ -48,7 +47,7 @@ class EventStreamContent:
         self.passes = False  # whether all further bytes are passed on unchanged
 
     def feed(self, raw: bytes) -> bytes:
-        """The bytes to pass on, perhaps none yet. NotAnEventStreamError if the body is not an event stream."""
+        """The bytes of the event stream, perhaps none yet. NotAnEventStreamError if the body is something else."""
         chunk = self._decode(raw)
         if self._decided:
             return chunk
@@ -95,9 +94,9 @@ class EventStreamContent:
 def _decoder(encoding: str | None) -> _Decoder:
     """The decoders for a `content-encoding` header.
 
-    It names the first applied encoding first. Words that are not encodings are ignored. Requests ask for no
-    compression, but gzip and deflate are decoded anyway. Servers write `none` and `identity` to stop proxies from
-    compressing.
+    The header lists the encodings in the order in which they were applied. Other words are ignored, because servers
+    write `none` and `identity` to stop proxies from compressing. Requests ask for no compression, but gzip and deflate
+    are decoded.
     """
     decoders: list[_Decoder] = []
     for name in reversed((encoding or "").lower().split(",")):
@@ -143,7 +142,7 @@ class _Gzip:
 
 
 class _Deflate:
-    """With zlib's header, as in the standard, or without it, as some servers send it."""
+    """Decodes deflate with zlib's header, as the standard says, or without it, as some servers send it."""
 
     def __init__(self) -> None:
         self._stream = zlib.decompressobj()

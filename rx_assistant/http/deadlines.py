@@ -1,7 +1,7 @@
-"""The time limits of an open stream, as arithmetic; and the one alarm that watches over a stream's waits.
+"""The time limits of an open stream as arithmetic, and the alarm that ends a wait which is too long.
 
-Only waiting counts for `read`, `first_event` and `idle`: a program that looks away for a minute between two reads has
-not been kept waiting by the server. `total` is the time on the clock since the request.
+Only waiting counts for `read`, `first_event` and `idle`. If the program pauses for a minute between two reads, the
+server has not caused that minute. `total` is the time since the request.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from rx_assistant.errors import (
 from rx_assistant.http.timeouts import Timeout
 
 Left: TypeAlias = Callable[[], float | None]
-"""Seconds until the present wait meets its limit; None without a wait, or without a limit."""
+"""Seconds until the time limit of the current wait; None without a wait, or without a limit."""
 
 CallLater: TypeAlias = Callable[[float, Callable[[], None]], Callable[[], None]]
 
 
 class Limit(NamedTuple):
-    """By when a read has to end, on the clock, and the error if it does not."""
+    """The time at which a read must end, and the error if it does not."""
 
     due: float
     kind: type[APITimeoutError]
@@ -36,11 +36,10 @@ class Limit(NamedTuple):
 
 
 class Deadlines:
-    """Measures the waits of reads, and knows when the present one must end. Not thread-safe by itself.
+    """Measures the waits of reads, and decides when the current one must end. Not thread-safe.
 
-    `since` is when the present wait began; None asks for one that began now. `read` is the limit on a wait without a
-    byte, where the transport does not watch over it: None leaves it out. `counts`: whether a limit can pass between two
-    reads, or while bytes arrive.
+    `since` is the time at which the current wait began; None means now. `read` limits a wait without a byte; None if
+    the transport enforces that limit. `counts`: whether a limit can pass between two reads, or while bytes arrive.
     """
 
     __slots__ = ("_clock", "_finish_by", "_read", "_seen", "_started", "_timeout", "_waited", "counts")
@@ -59,22 +58,22 @@ class Deadlines:
         self.counts = not (timeout.total is None and timeout.first_event is None and timeout.idle is None)
 
     def waited(self, since: float) -> None:
-        """A wait is over."""
+        """A wait has ended."""
         self._waited += self._clock() - since
 
     def saw_event(self) -> bool:
-        """What was read last held an event. True if that brings a limit nearer: `idle` takes over."""
+        """The last read held an event. True if the next limit is nearer now, because `idle` begins to count."""
         first, self._seen = not self._seen, True
         self._waited = 0.0
         return first and self._timeout.idle is not None
 
     def finish_within(self, seconds: float) -> None:
-        """The stream has ended; what follows is only waited for so long."""
+        """The stream has ended: allow this many seconds for the rest of the body."""
         self._finish_by = self._clock() + seconds
         self.counts = True
 
     def nearest(self, since: float | None) -> Limit | None:
-        """The limit that a wait meets first."""
+        """The limit that comes first for a wait."""
         timeout = self._timeout
         since = self._clock() if since is None else since
         limits: list[Limit] = []
@@ -100,7 +99,7 @@ class Deadlines:
         return None if limit is None else limit.due - self._clock()
 
     def passed(self) -> APITimeoutError | None:
-        """The error of the limit that has passed already."""
+        """The error of a limit that has passed; None if none has."""
         limit = self.nearest(None)
         return limit.error() if limit is not None and limit.due <= self._clock() else None
 
@@ -110,10 +109,10 @@ def _due(limit: Limit) -> float:
 
 
 class Alarm:
-    """Rings when a wait meets its limit. It is set once, and set again only when it rings early or stops.
+    """Calls `ring` when a wait reaches its time limit.
 
-    A limit usually moves on with each chunk. Setting a timer for each would cost more than reading it: here the timer
-    rings at the first limit, finds that it has moved, and is set for the rest.
+    A limit usually moves with each chunk, and a timer for each chunk would cost more than the chunk. So there is one
+    timer. When it fires and the limit has moved, it is set again for the remaining time.
     """
 
     __slots__ = ("_call_later", "_cancel", "_left", "_ring", "is_set")
@@ -133,7 +132,7 @@ class Alarm:
             self._cancel = self._call_later(max(left, 0.0), self.look)
 
     def look(self) -> None:
-        """Ring if the limit has passed; otherwise set the alarm again, if a wait is still active."""
+        """Call `ring` if the limit has passed. Otherwise set the timer again, if a wait is still active."""
         self._cancel = None
         left = self._left()
         if left is None:
@@ -144,7 +143,7 @@ class Alarm:
             self._cancel = self._call_later(left, self.look)
 
     def stop(self) -> None:
-        """Do not ring until it is set again."""
+        """Cancel the timer, until `set()`."""
         self.is_set = False
         if self._cancel is not None:
             self._cancel()

@@ -1,7 +1,6 @@
-"""Addresses and credentials of the hosts:
+"""Addresses and credentials of OpenAI and compatible servers, Azure OpenAI, and Azure AI Foundry "classic" agents.
 
-OpenAI and compatible servers, Azure OpenAI, Azure AI Foundry "classic" agents. A dialect turns base URL, path and key
-into URL, query and headers. It does not know the operations.
+A dialect makes the URL, query and header of a request from base URL, path and key. It does not know the operations.
 """
 
 from __future__ import annotations

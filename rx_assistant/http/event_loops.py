@@ -1,8 +1,8 @@
-"""What the HTTP room needs of an event loop: which one is running, and how a wait in it is interrupted.
+"""Which event loop is running, and how another task ends a wait on it.
 
-A wait that another task may end usually has a cancel scope around it. For the chunks of a stream that costs too much on
-asyncio: there the one task that reads is cancelled, and its cancellation caught again, as `asyncio.timeout` does it. On
-trio a scope is cheap, and there is no other way.
+Usually a cancel scope around the wait does this. On asyncio a scope for each chunk of a stream costs too much. There
+the task that reads is cancelled, and its cancellation is caught again, as in `asyncio.timeout`. On trio a scope is
+cheap.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rx_assistant.http.deadlines import Alarm, Left
 
 
 def current_loop() -> Any:
-    """A key for the event loop that is running: asyncio's loop, or trio's token."""
+    """The event loop that is running, as a key of a dictionary: asyncio's loop, or trio's token."""
     trio = sys.modules.get("trio")
     if trio is not None:
         try:
@@ -30,9 +30,10 @@ def current_loop() -> Any:
 
 
 def with_its_loop(close: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-    """Call `close` when the running loop ends, or when what this gives is called, or collected; once.
+    """Return a function that calls `close`, and call `close` at the latest when the running loop ends.
 
-    A loop that ends closes the asynchronous generators that were begun on it. So no connection outlives its loop.
+    `close` is called once. A loop that ends closes the asynchronous generators that were begun on it, so a suspended
+    generator calls `close` here. It also does so if it is garbage-collected.
     """
 
     async def until_closed() -> AsyncGenerator[None, None]:
@@ -50,9 +51,9 @@ def with_its_loop(close: Callable[[], Awaitable[None]]) -> Callable[[], Awaitabl
 
 
 class AsyncioSpan:
-    """A `with` block that any task may end by `cancel()`; the block then ends without an exception.
+    """A `with` block that any task may end with `cancel()`. The block then ends without an exception.
 
-    It cancels the task that is in the block, and catches that cancellation again, as `asyncio.timeout` does.
+    `cancel()` cancels the task in the block. The end of the block catches that cancellation, as in `asyncio.timeout`.
     """
 
     __slots__ = ("_before", "_is_delivered", "_is_ended", "_task")
@@ -80,7 +81,9 @@ class AsyncioSpan:
         task = self._task
         if task is None:
             return
-        if task is asyncio.current_task():  # cancelled now, it would notice at its next wait: perhaps after the block
+        if (
+            task is asyncio.current_task()
+        ):  # the task would only notice at its next wait, which may come after the block
             asyncio.get_running_loop().call_soon(self._deliver)
         else:
             self._is_delivered = True
@@ -97,7 +100,7 @@ Span: TypeAlias = AsyncioSpan | anyio.CancelScope
 
 
 def span() -> Span:
-    """A block that another task may end, for the event loop that is running. On asyncio a scope costs far more."""
+    """A block that another task may end, for the running event loop. On asyncio a cancel scope costs far more."""
     return AsyncioSpan() if isinstance(current_loop(), asyncio.AbstractEventLoop) else anyio.CancelScope()
 
 
@@ -106,7 +109,7 @@ Next: TypeAlias = Callable[[], Awaitable[bytes]]
 
 
 class AsyncioWaits:
-    """Interrupts by cancelling the task that waits. One alarm for the whole stream."""
+    """Ends a wait by cancelling the task that waits. One alarm serves the whole stream."""
 
     __slots__ = ("_alarm", "_before", "_interrupted", "_loop", "_task")
 
@@ -121,29 +124,29 @@ class AsyncioWaits:
         return self._loop.call_later(seconds, action).cancel
 
     def around(self, wait: Next) -> Next:
-        """The waits as they are: cancelling the task ends them."""
+        """The same waits: they end when their task is cancelled."""
         return wait
 
     def begin(self) -> None:
-        """A wait begins in the task that calls this."""
+        """The calling task begins a wait."""
         self._task = task = asyncio.current_task(self._loop)
         self._before = 0 if task is None else task.cancelling()
         if not self._alarm.is_set:
             self._alarm.set()
 
     def interrupt(self) -> None:
-        """End the wait that is under way."""
+        """End the current wait."""
         if self._task is not None and not self._interrupted:
             self._interrupted = True
             self._task.cancel()
 
     def were_interrupted(self, error: BaseException) -> bool:
-        """Whether `error`, which ended a wait, came of `interrupt()` alone."""
+        """Whether `interrupt()` alone caused `error`, which ended a wait."""
         task, interrupted, self._interrupted = self._task, self._interrupted, False
         return interrupted and task is not None and task.uncancel() <= self._before
 
     def reconsider(self) -> None:
-        """The limit may be nearer now: ask for it when the next wait begins."""
+        """Ask for the time limit again when the next wait begins: it may be nearer now."""
         self._alarm.stop()
 
     def stop(self) -> None:
@@ -153,9 +156,10 @@ class AsyncioWaits:
 
 
 class TimedWaits:
-    """Waits of one asyncio task, one after the other. `left` gives the seconds that are left to the present wait.
+    """The waits of one asyncio task, one after the other, with a time limit. One alarm serves all of them.
 
-    Each wait is a `with` block, out of which TimeoutError comes when its time is over. One alarm for all of them.
+    Each wait is a `with` block, which raises TimeoutError when its time is over. `left` returns the seconds that are
+    left to the current wait.
     """
 
     __slots__ = ("_is_waiting", "_waits")
@@ -174,7 +178,7 @@ class TimedWaits:
             raise TimeoutError from None
 
     def reconsider(self) -> None:
-        """The limit may be nearer now: ask for it when the next wait begins."""
+        """Ask for the time limit again when the next wait begins: it may be nearer now."""
         self._waits.reconsider()
 
     def stop(self) -> None:
@@ -183,7 +187,7 @@ class TimedWaits:
 
 
 class ScopedWaits:
-    """Interrupts by a cancel scope round each wait, with the limit as its deadline."""
+    """Ends a wait through the cancel scope around it. The deadline of the scope is the time limit."""
 
     __slots__ = ("_left", "_scope")
 
@@ -192,7 +196,7 @@ class ScopedWaits:
         self._scope: anyio.CancelScope | None = None
 
     def around(self, wait: Next) -> Next:
-        """The waits, each in a cancel scope."""
+        """The same waits, each in a cancel scope."""
 
         async def scoped() -> bytes:
             with anyio.move_on_after(self._left()) as self._scope:
@@ -202,22 +206,22 @@ class ScopedWaits:
         return scoped
 
     def begin(self) -> None:
-        """Each wait has a scope of its own."""
+        """Do nothing: each wait has a scope of its own."""
 
     def interrupt(self) -> None:
-        """End the wait that is under way."""
+        """End the current wait."""
         if self._scope is not None:
             self._scope.cancel()
 
     def were_interrupted(self, error: BaseException) -> bool:
-        """Whether `error`, which ended a wait, came of `interrupt()` or of the limit."""
+        """Whether `interrupt()` or the time limit caused `error`, which ended a wait."""
         return isinstance(error, _Interrupted)
 
     def reconsider(self) -> None:
-        """Each wait asks anew."""
+        """Do nothing: each wait asks for its limit."""
 
     def stop(self) -> None:
-        """Nothing is set."""
+        """Do nothing: no alarm is set."""
 
 
 class _Interrupted(Exception):
@@ -225,10 +229,10 @@ class _Interrupted(Exception):
 
 
 Waits: TypeAlias = AsyncioWaits | ScopedWaits
-"""The waits of one stream for its chunks, one after the other. Another task of the loop, or the limit, may end one."""
+"""The waits of one stream for its chunks, one after the other. Another task, or the time limit, may end a wait."""
 
 
 def waits(left: Left) -> Waits:
-    """For the event loop that is running. `left` gives the seconds that are left to the present wait."""
+    """The waits of a stream on the running event loop. `left` returns the seconds that are left to the current wait."""
     loop = current_loop()
     return AsyncioWaits(loop, left) if isinstance(loop, asyncio.AbstractEventLoop) else ScopedWaits(left)

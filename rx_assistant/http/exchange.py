@@ -1,8 +1,8 @@
 """The decisions of one call, without I/O: the next request, the wait before it, and when to stop.
 
 `exchange` is a generator. It yields the next step (`Send`, `Wait`, `FetchKey`), receives its outcome, and returns the
-reply or raises the error. The two sessions drive it, each in its own way of waiting; tests drive it on virtual time. So
-only this module knows about keys, redirects, retries and time limits.
+reply or raises the error. The two sessions carry out the steps, each in its own way of waiting; tests do so on virtual
+time. Keys, redirects, retries and time limits are decided only here.
 
     try ──reply 2xx──────────────────────────► return it
      ▲  ──3xx, may be followed──► try there
@@ -54,8 +54,8 @@ class Send:
     """Send this request.
 
     The outcome is an `Incoming` or a connection error of this package. Limits are in seconds. `read` limits each wait;
-    `within` limits the time to the head of a stream, or to the end of any other reply. A reply is read up to `most`
-    bytes; with `any_size` this only limits failures.
+    `within` limits the time to the head of a stream, or to the end of any other reply. `most` is the largest length of
+    a reply in bytes; with `any_size` it only holds for failures.
     """
 
     outgoing: Outgoing
@@ -108,7 +108,7 @@ Course: TypeAlias = Generator[Step, Any, Incoming]
 
 
 def exchange(call: Call, clock: Clock) -> Course:
-    """The steps of a call. Returns a reply with a 2xx status. Everything else is raised as an error of this package."""
+    """The steps of a call. Returns a reply with a 2xx status, or raises an error of this package."""
     course = _Course(call, clock)
     while True:
         outcome = yield from course.attempt()
@@ -176,7 +176,7 @@ class _Course:
         return outcome
 
     def unless_still_asked(self, outcome: Outcome) -> Generator[Step, Any, Incoming | None]:
-        """None if the request must be sent again; else the server's current object, which replaces the lost reply."""
+        """Ask the server. None if the request must be sent again; else its object, which replaces the lost reply."""
         confirm = self._call.confirm
         assert confirm is not None
         options = CallOptions(extra_headers=self._call.options.extra_headers, timeout=self._call.timeout)
@@ -190,7 +190,7 @@ class _Course:
             return None
         if not self._call.stream:
             return state
-        error.add_note("The request had arrived all the same, so it was not repeated; only its events are lost.")
+        error.add_note("The request had arrived at the server, so it was not repeated; only its events are lost.")
         raise error
 
     def _with_key(self) -> Generator[Step, Any, Outgoing]:
@@ -226,7 +226,7 @@ class _Course:
         return None if limit is None else self._started + limit - self._clock.monotonic()
 
     def _timed_out(self, error: APIConnectionError) -> APIConnectionError:
-        """The error, or the time limit that cut the wait short."""
+        """The error of the time limit that ended the wait; the same error if no limit did."""
         left = self._left()
         if not isinstance(error, APITimeoutError) or left is None or left > 0.001:
             return error

@@ -1,4 +1,4 @@
-"""The options of one call: extra headers, query parameters and body members, merged last, and the timeout."""
+"""The options of one call: the timeout, and extra headers, query parameters and body members, which override others."""
 
 from __future__ import annotations
 

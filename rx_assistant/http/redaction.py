@@ -1,4 +1,4 @@
-"""Keys are removed from log lines and error messages."""
+"""Removes keys from log lines and error messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def redact_address(text: str) -> str:
-    """The text without user and password in an address without a scheme: some libraries quote addresses so."""
+    """The text without user and password in addresses without a scheme, as some libraries quote them."""
     return _BARE_ADDRESS.sub(f"{HIDDEN}@", text)
 
 

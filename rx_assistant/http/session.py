@@ -1,8 +1,8 @@
-"""A client's connections to one server, on threads and on event loops. They carry out the steps of `exchange`.
+"""Carries out the steps of `exchange` for a client, on threads and on event loops.
 
     request ──prepare──► call ──exchange──► Send, Wait, FetchKey …──► Reply, or an open body
 
-This module does not know retries, redirects or errors. The two classes only differ in how they wait.
+This module decides nothing about retries, redirects or errors. The two classes differ only in how they wait.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Session:
         self._clock = clock or Clock()
 
     def send(self, request: Request, options: CallOptions = NO_OPTIONS, abort: Abort | None = None) -> Reply:
-        """The reply to a request. `abort` ends the call from any thread: its reason is raised then."""
+        """The reply to a request. `abort` ends the call from any thread, and the call raises its reason."""
         abort = abort or Abort()
         call = prepare(request, self.settings, options)
         self._clients.begin(abort)
@@ -355,8 +355,8 @@ class AsyncSession:
         except Exception as cause:
             if self._clients.has_moved:
                 raise ConfigurationError(
-                    "the http_client that was given holds connections of another event loop, where it was used before: "
-                    "make one for each event loop, or give none"
+                    "http_client must be used on one event loop only, got a second one: make one for each event loop, "
+                    "or give none"
                 ) from cause
             raise
 
@@ -389,11 +389,11 @@ def _late(doing: str, cause: Exception | None) -> APITimeoutError:
 
 
 def _nothing() -> None:
-    """No timer was set."""
+    """Do nothing: no timer was set."""
 
 
 def _build(http: Any, step: Send, file: OpenFile | None) -> Any:
-    """The request object of the library. It holds ids and keys, so it is never shown."""
+    """The library's request object. It holds ids and keys, so no message shows it."""
     outgoing = step.outgoing
     try:
         request = http.build_request(
@@ -418,7 +418,7 @@ def _build(http: Any, step: Send, file: OpenFile | None) -> Any:
 def _strip(headers: Any, wanted: Mapping[str, str]) -> None:
     """Remove the headers and cookies that the client adds to every request.
 
-    They may be credentials, and this is another server.
+    They may be credentials, and this request goes to another server.
     """
     for name in [*headers]:
         if name.lower() not in {*wanted, "host", "connection"}:
@@ -466,12 +466,12 @@ async def _aread(response: Any, step: Send) -> Incoming:
 
 
 def _is_enough(content: bytearray, response: Response, step: Send) -> bool:
-    """Whether reading stops early, because the body of a failure is too long. Raises for a success that is too long."""
+    """Whether reading stops, because the reply is too long. Raises if a successful reply is too long."""
     if len(content) <= step.most or (step.any_size and response.is_success):
         return False
     if response.is_success:
         raise APIResponseValidationError(
-            f"the reply must not be longer than max_reply_bytes = {step.most}; raise it if the server means it",
+            f"the reply must not be longer than max_reply_bytes = {step.most}; raise the limit if the server is right",
             body=None,
             content_type=response.headers.get("content-type"),
             request_id=response.headers.get("x-request-id"),

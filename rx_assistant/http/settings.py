@@ -7,7 +7,6 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final, Literal, TypeAlias, get_args
 from urllib.parse import SplitResult, urlsplit
 
@@ -117,7 +116,7 @@ def base_url_or_environment(base_url: str | None) -> str:
     found = base_url or os.environ.get("OPENAI_BASE_URL")
     if not found:
         raise ConfigurationError(
-            "no server to talk to: give base_url=… or set OPENAI_BASE_URL. OpenAI's own Assistants endpoints were "
+            "base_url must be given: pass base_url=… or set OPENAI_BASE_URL. OpenAI's own Assistants endpoints were "
             "switched off on 2026-08-26; `with rx_assistant.local.serve() as server:` starts a server on this "
             "machine, whose address is server.base_url"
         )
@@ -149,6 +148,8 @@ def _shown(url: str) -> str:
 @cache
 def user_agent() -> str:
     """Name and version of this package, for the server's log."""
+    from importlib.metadata import PackageNotFoundError, version  # slow to import
+
     try:
         return f"rx_assistant/{version('rx_assistant')}"
     except PackageNotFoundError:

@@ -16,9 +16,9 @@ class Timeout:
     first event. `idle`: between two events, where comments do not count. `total`: from sending until the end.
     Time that the program spends elsewhere, between two reads, counts for `total` only.
 
-    The limits hold on every transport, also while a head or a reply arrives byte by byte. With a synchronous httpx
-    client that was given, a wait for a head on a connection that was open before ends at its next `read` timeout, which
-    is then at most what is left of `total`: the socket of such a connection is not known.
+    The limits hold on every transport, also while a head or a reply arrives byte by byte. There is one exception, for a
+    synchronous httpx client that you pass. On a connection that was already open, the wait for a head ends only at its
+    next `read` timeout, because the socket is not known. That timeout is then at most what is left of `total`.
     """
 
     connect: float | None = 5.0

@@ -1,5 +1,6 @@
-"""The HTTP libraries httpx and httpx2: their classes, clients and errors. httpx and aiohttp are only loaded to make a
-client; this package never loads httpx2.
+"""The classes, clients and errors of the HTTP libraries httpx and httpx2.
+
+httpx and aiohttp are loaded only when a client is made. This package never loads httpx2.
 
 The two libraries have separate classes with the same names. Only this module knows these names, and the errors of
 aiohttp that `httpx-aiohttp` passes through.
@@ -134,7 +135,7 @@ def _tls_of_environment() -> ssl.SSLContext:
 
 @lru_cache(maxsize=4)
 def _tls(*_certificates: str | None) -> ssl.SSLContext:
-    """The proxies and certificates from these environment variables. Making them is slower than most requests."""
+    """The TLS settings with the certificates that these variables name. Making them is slower than most requests."""
     import httpx
 
     return httpx.create_ssl_context()
@@ -208,7 +209,7 @@ def translated(cause: Exception, doing: str, secrets: Iterable[str] = ()) -> API
 
 
 def _words_of(cause: BaseException) -> str:
-    """The first message in the chain of causes that is not empty: some errors are wrapped without a message."""
+    """The first message in the chain of causes that is not empty. Some libraries wrap an error without a message."""
     error: BaseException | None = cause
     while error is not None and (isinstance(error, ExceptionGroup) or not str(error)):
         error = error.exceptions[0] if isinstance(error, ExceptionGroup) else error.__cause__ or error.__context__
@@ -216,7 +217,7 @@ def _words_of(cause: BaseException) -> str:
 
 
 def hide_credentials(request: Any) -> None:
-    """Remove the key from the request of an error: errors are logged, pickled and sent to other services."""
+    """Remove the key from the request of an error, because errors are logged, pickled and sent to other services."""
     request.url = without_secrets(request.url)
     for name in request.headers:
         if may_be_secret(name):
@@ -224,7 +225,7 @@ def hide_credentials(request: Any) -> None:
 
 
 def _names_of(cause: BaseException | None) -> set[str]:
-    """The names of an error's classes; of aiohttp's own error, where `httpx-aiohttp` has wrapped one."""
+    """The names of an error's classes. If `httpx-aiohttp` has wrapped an error of aiohttp, the names of that one."""
     inner = getattr(cause, "__cause__", None)
     if inner is not None and type(inner).__module__.partition(".")[0] == "aiohttp":
         cause = inner
@@ -269,12 +270,12 @@ def _is_refusal(cause: BaseException) -> bool:
 
 
 def never_arrived(error: APIConnectionError) -> bool:
-    """Whether the request certainly did not reach the server: there was no connection to send it on."""
+    """Whether the request certainly did not reach the server, because no connection was made."""
     return bool(_names_of(error.__cause__) & _UNSENT)
 
 
 def _classes(name: str) -> tuple[type, ...]:
-    """The class of that name in each library that this process has loaded: no object of another one exists."""
+    """The class of that name in each library that is loaded. Objects of a library that is not loaded do not exist."""
     loaded = (sys.modules.get(library) for library in ("httpx", "httpx2"))
     return tuple(getattr(library, name) for library in loaded if library is not None)
 

@@ -4,8 +4,8 @@
 
     stream.pipe(ax.text_deltas()).subscribe(print)
 
-The source is a stream of a run's events, or the result of another operator. The result has the face of its source:
-Stream or AsyncStream. All state belongs to a subscription, so one operator can be used any number of times.
+The source is a stream of a run's events, or the result of another operator. The result is an AsyncStream if the source
+is one, else a Stream. All state belongs to a subscription, so one operator can be used any number of times.
 """
 
 from rx_assistant.operators._answers import Answering, answers

@@ -8,13 +8,14 @@ and three policies for a question that comes during it:
     questions             --a-----b---------|
     answers of a, b          1 2 3 4|   5 6|
     queue                 ---1-2-3-4---5-6|             b waits for the end of a
-    switch                ---1-2-c-----5-6|             a is settled (c: how it ends), then b is asked
+    switch                ---1-2-c-----5-6|             a is stopped with settle() (c is its last item), then b is asked
     reject                ---1-2-3-4------|             b is dropped
 
-An answer's items are emitted by the thread that delivers them. The next question is asked after the ending of the
-answer before, so items are serial without a lock around them (C10). The ending of the questions waits for the last
-answer for the same reason. One thread at a time asks (`_going`). Other threads leave their question as state, and that
-thread looks again under the mutex before it leaves. So an answer that ends inside `subscribe()` needs no deeper stack.
+The thread that delivers an answer's items emits them. The next question is asked after the ending of the answer before
+it, so the items are serial without a lock around them (C10). The ending of the questions waits for the last answer for
+the same reason. One thread at a time asks (`_going`). Other threads store their question as state, and the asking
+thread checks this state again, under the mutex, before it stops. So an answer that ends inside `subscribe()` does not
+recurse.
 """
 
 from __future__ import annotations
@@ -34,24 +35,25 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 OnNew: TypeAlias = Literal["queue", "switch", "reject"]
-"""What happens to a question that comes during an answer: it waits, replaces the answer, or is dropped."""
+"""The policy for a question that comes during an answer: it waits, replaces the answer, or is dropped."""
 
 OnFailure: TypeAlias = Literal["raise"] | Callable[[Exception], object]
-"""What happens when an answer fails: the stream fails, or a function gets the error and the stream continues."""
+"""The policy for an answer that fails: the stream fails, or a function gets the error and the stream continues."""
 
 
 class Answering(Protocol[T_co]):
     """Answers questions: a conversation, or another object with these two methods."""
 
     def answer(self, text: str, /) -> Observable[T_co]:
-        """The answer to a question. Subscribing asks it, disposing withdraws it.
+        """The answer to a question. A subscription asks the question, and its disposal withdraws it.
 
-        `settle()` covers it from this call on: a question that is settled before its subscription is never asked.
+        `settle()` stops the answer from this call on: if it is called before the subscription, the question is never
+        asked.
         """
         ...
 
     def settle(self) -> Observable[None]:
-        """Stop the active answer: completes when another question can be asked. Starts at the subscription."""
+        """Stop the active answer. A subscription starts this, and it completes when another question can be asked."""
         ...
 
 
@@ -62,23 +64,23 @@ def answers(
     on_failure: OnFailure = "raise",
     on_reject: Callable[[str], object] | None = None,
 ) -> Callable[[Observable[str]], Observable[T]]:
-    """Emit the items of the answer to each question; of a conversation, the events of its runs.
+    """Emit the items of the answer to each question. For a conversation, the items are the events of its runs.
 
         questions       --a-----b---------|
         answers()       ---1-2-3-4---5-6|
 
-    Operators of events follow it: `text_deltas()`, `tool_calls()`, `snapshots()` (whose snapshots gather the messages
-    of all answers). Completes after the questions and the last answer.
+    Operators of events can follow it, such as `text_deltas()`, `tool_calls()` and `snapshots()`, whose snapshots hold
+    the messages of all answers. The result completes when the questions and the last answer have completed.
 
     >>> list(questions.pipe(ax.answers(conversation), ax.text_deltas()))
     ['It is', ' 12°C in Paris', '.', 'It is', ' 12°C in Paris', '.']
 
     Args:
         conversation: Answers the questions, such as `client.conversation(assistant_id)`.
-        on_new: What happens to a question that comes during an answer. `"queue"` asks it after the answer. `"switch"`
+        on_new: The policy for a question that comes during an answer. `"queue"` asks it after the answer. `"switch"`
             stops the answer (a conversation cancels its run on the server and waits until it has ended), then asks the
-            newest question; older waiting questions are dropped. The stopped answer still emits its end. `"reject"`
-            drops the question.
+            newest question; older waiting questions are dropped. The stopped answer still emits its last items.
+            `"reject"` drops the question.
         on_failure: `"raise"` ends with the error of the answer that failed. A function gets that error, and the next
             question is asked.
         on_reject: Called with each question that `"reject"` drops.
@@ -104,7 +106,7 @@ def answers(
         result, like = lift(source), getattr(conversation, "busy", None)
         if isinstance(source, Stream | AsyncStream) or not isinstance(like, AsyncStream):
             return result
-        return AsyncStream(cast("Stream[T]", result).link, like.origin)  # as for an asynchronous conversation
+        return AsyncStream(cast("Stream[T]", result).link, like.origin)  # the conversation is asynchronous
 
     return answered
 
@@ -130,7 +132,7 @@ class _Answers(Generic[T]):
         self._mutex = threading.Lock()
         self._waiting: deque[str] = deque()
         self._answering = False
-        self._asking = False  # `answer()` has not returned yet, so `settle()` would not cover it
+        self._asking = False  # `answer()` has not returned yet, so `settle()` would not stop its answer
         self._settling = False
         self._is_replaced = False  # the active answer; it may end after `settle()` completes, in any way
         self._going = False
@@ -144,7 +146,7 @@ class _Answers(Generic[T]):
         return Hooks(self.ask, self.end, partial(self.end, None), self.dispose)
 
     def ask(self, question: str) -> None:
-        """A question has come."""
+        """Ask a question, or store or reject it, as `on_new` says."""
         with self._mutex:
             busy = self._answering or self._settling
             rejected = busy and self._on_new == "reject"
@@ -160,7 +162,7 @@ class _Answers(Generic[T]):
         self._go_on()
 
     def end(self, error: Exception | None) -> None:
-        """The questions have ended."""
+        """Store the ending of the questions, and end when the last answer has ended."""
         self._ending = (error,)
         self._go_on()
 
@@ -209,7 +211,7 @@ class _Answers(Generic[T]):
         if settles:
             self._settle()
         owner = SUBSCRIBING.owner
-        SUBSCRIBING.owner = None  # no loop and no subscriber reads an answer: it connects by itself
+        SUBSCRIBING.owner = None  # no loop reads the answer, so this subscription must connect it
         try:
             subscription = answer.subscribe(self._emit, self._fail, self._answered, scheduler=self._scheduler)
         finally:
@@ -248,7 +250,7 @@ class _Answers(Generic[T]):
         self._go_on()
 
     def _fail(self, error: Exception) -> None:
-        """The answer has failed. The failure of a replaced answer is ignored: only that of `settle()` counts."""
+        """End the answer, which has failed. If it was replaced, its error is ignored: `settle()` reports the errors."""
         with self._mutex:
             self._answering = False
             raises = not (self._over or self._is_replaced)

@@ -24,9 +24,9 @@ M = TypeVar("M", bound="BaseModel")
 def arguments_so_far(
     piece: Callable[[StateChange[CallState]], str], model: type[M] | None
 ) -> Callable[[Observable[StateChange[CallState]]], Observable[JSONValue | M]]:
-    """Emit each new value of the arguments so far; when they are complete, the exact value or the model.
+    """Emit each new value of the arguments so far. When they are complete, emit the exact value, or the model.
 
-    `piece` reads the text that a delta appends. Only function calls have arguments.
+    `piece` returns the text that a delta appends. For calls other than function calls nothing is emitted.
     """
 
     def start(down: Sink[JSONValue | M], scope: Scope[StateChange[CallState]]) -> Hooks:
@@ -68,7 +68,7 @@ class _Reading:
         self._finished = False
 
     def push(self, piece: str) -> None:
-        """Take the next piece of text, and emit the value if it is new. Malformed text raises only at the end."""
+        """Take the next piece of text, and emit the value if it is new. Malformed text raises in `finish`."""
         if not piece:
             return
         self._parser.push(piece)
@@ -80,7 +80,7 @@ class _Reading:
             self._show(value)
 
     def break_off(self) -> None:
-        """Emit the value of the whole text, after the last piece."""
+        """Emit the value of the whole text, because the stream has ended without the complete arguments."""
         if not self._finished:
             try:
                 value = parse_partial(self._parser.text)
@@ -90,7 +90,8 @@ class _Reading:
                 self._show(value)
 
     def finish(self, arguments: str) -> None:
-        """Emit the value of the complete text. Raises PartialArgumentsError if it is not JSON or not the model's."""
+        """Emit the value of the complete text. Raises PartialArgumentsError if it is not JSON, or not valid for the
+        model."""
         self._finished = True
         try:
             value = self._exact(arguments)

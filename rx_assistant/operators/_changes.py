@@ -32,7 +32,7 @@ def views(view: Callable[[StateChange[S]], A]) -> Callable[[Observable[StateChan
 
 
 def at_done(view: Callable[[StateChange[S]], A]) -> Callable[[Observable[StateChange[S]]], Observable[A]]:
-    """Emit the view of a state once it is done; empty if the stream ends before that."""
+    """Emit the view of a state when it is done. Emit nothing if the stream ends before that."""
 
     def start(down: Sink[A], scope: Scope[StateChange[S]]) -> Callable[[StateChange[S]], object]:
         def on_change(change: StateChange[S]) -> None:
@@ -60,7 +60,7 @@ def deltas(read: Callable[[StateChange[S]], A]) -> Callable[[Observable[StateCha
 
 
 def events_of(changes: Observable[StateChange[Any]]) -> Observable[Event]:
-    """Emit the event behind each change, each event once: the source of other operators on one message or step."""
+    """Emit the event of each change, each event once. Other operators can follow, on one message or step."""
     return _events_of(changes)
 
 

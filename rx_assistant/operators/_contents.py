@@ -165,8 +165,8 @@ def numbered_citations(show: Show = bracketed) -> Callable[[Observable[str]], Ob
         source                "Soup【4:"  "0†menu.txt】"  " and "  "tea."
         numbered_citations()  "Soup"      "[1]"          " and "  "tea."
 
-    The source is text in pieces, as `text_deltas()` and the substreams of `texts()` emit it. A mark may be cut
-    anywhere: its beginning is held back until the rest, other text or the end arrives. Equal marks get the same
+    The source is text in pieces, as `text_deltas()` and the substreams of `texts()` emit it. If a piece ends inside a
+    mark, the beginning of the mark waits for the next piece, or for the end of the source. Equal marks get the same
     number. `Text.numbered_citations()` does the same with a finished text; `Text.citations()` has the annotation
     for each number.
 
@@ -224,10 +224,10 @@ class _Inlet:
         self._take = take
 
     def announce(self) -> None:
-        """Do nothing: only changes are passed on."""
+        """Do nothing, because only changes are passed on."""
 
     def push(self, phase: ChangePhase, state: Any, position: int, version: int, event: "StreamEvent") -> None:
         self._take(StateChange(phase, state, position, version, event))
 
     def end(self, error: Exception | None = None) -> None:
-        """Do nothing: the end of one part or call does not end the stream."""
+        """Do nothing, because the end of one part or call does not end the stream."""

@@ -1,4 +1,5 @@
-"""Which neighbours `coalesce` joins, and how: text with text, deltas of one part, snapshots of one object.
+"""The rules of `coalesce`: which adjacent items are joined, and into what. Texts, deltas of one part, and snapshots of
+one object are joined.
 
 A rule is a pair: `may_join(earlier, later)` is called for each item as it arrives, `joined(items)` once per frame.
 """
@@ -25,7 +26,7 @@ class Rule(NamedTuple):
 
 
 def may_join(earlier: object, later: object) -> bool:
-    """Return whether two neighbours can be joined: texts, deltas of one part or call, or snapshots of one object."""
+    """Return whether two adjacent items can be joined: texts, deltas of one part or call, snapshots of one object."""
     kind = type(later)
     if type(earlier) is not kind:
         return False
@@ -45,7 +46,7 @@ def joined(items: Sequence[T]) -> T:
         return "".join(items)  # type: ignore[return-value, arg-type]  # T is str here
     rule = _RULES.get(kind)
     if rule is None:
-        raise TypeError(f"joining items of type {kind.__name__} needs a function: pass `join` with `adjacent`")
+        raise TypeError(f"items must be texts, deltas or snapshots, got {kind.__name__}: pass `join` with `adjacent`")
     whole: T = rule.joined(items)
     return whole
 
@@ -55,8 +56,8 @@ def grows(item: object) -> bool:
     return type(item) in _GROWING
 
 
-def gives_way(item: object) -> bool:
-    """Return whether a later item of this type makes this one obsolete."""
+def is_replaced(item: object) -> bool:
+    """Return whether a later item of this type replaces this one."""
     return type(item) in _NEWEST
 
 
@@ -116,7 +117,7 @@ def _both_append(earlier: Any, later: Any) -> bool:
 
 
 def _filled(container: dict[str, Any], key: str, text: str) -> dict[str, Any]:
-    """The object with the text under `key`, and without members that hold nothing, such as `"annotations": []`."""
+    """The object with the text under `key`, and without empty members, such as `"annotations": []`."""
     return {**{name: value for name, value in container.items() if value}, key: text}
 
 
@@ -128,7 +129,7 @@ def _written(payload: object) -> bytes:
 
 
 def _same_status(earlier: RunSnapshot, later: RunSnapshot) -> bool:
-    """Return whether two snapshots have the same run status. A snapshot with a new status must not wait for a frame."""
+    """Return whether two snapshots have the same run status. A new status must be delivered at once."""
     return earlier.status == later.status
 
 

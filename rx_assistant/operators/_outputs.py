@@ -41,7 +41,7 @@ def _start(down: Sink[CodeInterpreterOutputDelta], scope: Scope[_Change]) -> Cal
 
 
 outputs = operator(_start)
-"""Changes of a call → its outputs: each piece as it arrived, and each output that no piece brought."""
+"""Changes of a call → its outputs: each piece as it arrives, then the outputs of the whole object that had no piece."""
 
 
 def _pieces(change: _Change) -> Iterator[CodeInterpreterOutputDelta]:

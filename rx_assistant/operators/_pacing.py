@@ -6,7 +6,7 @@
 
 A server writes a delta every few milliseconds or less, but a screen needs one update per frame. The time operators of
 reactivex do not solve this: debounce emits nothing while items keep coming, throttle_first loses the last items, sample
-loses all items between its samples, and buffer_with_time wakes up while idle and loses its buffer on an error.
+loses all items between its samples, and buffer_with_time runs a timer all the time and loses its buffer on an error.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rx_assistant.operators._pacing_backlog import Backlog, Handoff, Newest, Ove
 T = TypeVar("T")
 
 FRAME = 1 / 30
-"""Seconds between two groups: text that is updated thirty times a second seems to flow."""
+"""Seconds between two groups. Text that is updated thirty times a second looks continuous."""
 
 STRETCH = 1.5
 """A frame lasts at least this many times as long as the last delivery: slow observers get fewer, larger items."""
@@ -43,33 +43,39 @@ def coalesce(
     on_drop: Callable[[T], object] | None = None,
     scheduler: abc.SchedulerBase | None = None,
 ) -> Callable[[Observable[T]], Observable[T]]:
-    """Emit fewer, larger items: at most one group of joined neighbours per `interval` (seconds), without loss.
+    """Emit fewer, larger items: at most one group of joined items per `interval` (seconds). Nothing is lost.
 
-        source                --a-b-c-------d-X-e-|       X: joins nothing
+        source                --a-b-c-------d-X-e-|       X: cannot be joined
         coalesce(interval)    --a---(bc)----d-X-e-|
 
-    The first item after idle is emitted at once. An item that cannot be joined to the one before it is a barrier:
+    The first item after a pause is emitted at once. An item that cannot be joined to the one before it is a barrier:
     all waiting items and the barrier are emitted at once, so a tool call or required action never waits for a frame.
-    Waiting items are emitted before the ending; disposing drops them. No timer runs while nothing waits. If a delivery
+    Waiting items are emitted before the ending; disposal drops them. No timer runs while no item waits. If a delivery
     takes long, the next frame lasts 1.5 times as long as that delivery.
 
-    Text, deltas of one part or call, and run snapshots of one status are joined by default; other items only by
-    `adjacent(earlier, later)`, called for each item, and `join(items)`, called for each group of more than one.
+    By default, texts, deltas of one part or call, and run snapshots of one status are joined. For other items, pass
+    `adjacent(earlier, later)`, which is called for each item, and `join(items)`, which is called for each group of
+    more than one item.
 
     >>> list(stream.pipe(ax.text_deltas(), ax.coalesce(interval=60)))
     ['It is', ' 12°C in Paris.']
 
     Args:
         interval: Seconds between two groups.
-        adjacent: Whether two neighbours may be joined.
+        adjacent: Returns whether two adjacent items may be joined.
         join: Returns one item for many.
-        leading: Whether the first item after idle is emitted at once, instead of after an interval.
+        leading: Whether the first item after a pause is emitted at once, instead of after an interval.
         max_pending: How many groups may wait, for observers on other threads that are slower than the source.
-        overflow: `"error"` emits all waiting items, then a StreamOverflowError; or `"drop_oldest"`, `"drop_newest"`.
+        overflow: The policy when more would have to wait: `"error"` emits all waiting items, then a
+            StreamOverflowError; `"drop_oldest"` and `"drop_newest"` drop an item.
         on_drop: Called with each item that is dropped.
         scheduler: The scheduler for timers; by default the one given to `subscribe()`, or the stream's own.
+
+    Raises:
+        TypeError: an argument has the wrong type; at once.
+        ValueError: `interval` is not above 0, `max_pending` is below 1, or `overflow` is unknown; at once.
     """
-    _check(scheduler, interval=interval, capacity=max_pending, overflow=overflow)
+    _check(scheduler, interval=interval, overflow=overflow, max_pending=max_pending)
     for name, function in (("adjacent", adjacent), ("join", join)):
         if not callable(function):
             raise TypeError(f"{name} must be a function of two items, got {function!r:.80}")
@@ -84,15 +90,19 @@ def coalesce(
 def latest(
     interval: float = FRAME, *, leading: bool = True, scheduler: abc.SchedulerBase | None = None
 ) -> Callable[[Observable[T]], Observable[T]]:
-    """Emit the newest item, at most one per `interval` (seconds), and always the last one. For snapshots.
+    """Emit the newest item, at most one per `interval` (seconds), and always the last one. Use it for snapshots.
 
         source              --a-b-c-d------e-|
         latest(interval)    --a---c---d----e-|
 
-    Otherwise like `coalesce`: the first item after idle is emitted at once, the last one before the ending.
+    As with `coalesce`, the first item after a pause is emitted at once, and the last item before the ending.
 
     >>> [text.value for text in stream.pipe(ax.text_snapshots(), ax.latest(interval=60))]
     ['It is', 'It is 12°C in Paris.']
+
+    Raises:
+        TypeError: `interval` or `scheduler` has the wrong type; at once.
+        ValueError: `interval` is not above 0; at once.
     """
     _check(scheduler, interval=interval)
 
@@ -109,24 +119,29 @@ def buffer_bounded(
     on_drop: Callable[[T], object] | None = None,
     scheduler: abc.SchedulerBase | None = None,
 ) -> Callable[[Observable[T]], Observable[T]]:
-    """Emit every item, in order, from actions of `scheduler`; at most `capacity` items wait.
+    """Emit every item, in order, in actions of `scheduler`. At most `capacity` items wait.
 
         source                --abc----d-|
         buffer_bounded(3)     ---a-b-c--d-|
 
-    For observers that need every event and are slower than the stream: reading continues while they work. At most
-    one action is pending; it emits all waiting items. They are emitted before the ending; disposing drops them.
+    Use it for observers that need every item and are slower than the stream: reading continues while they work. At
+    most one action is pending, and it emits all waiting items. They are emitted before the ending; disposal drops them.
 
     >>> list(stream.pipe(ax.text_deltas(), ax.buffer_bounded(1000)))
     ['It is', ' 12°C in Paris', '.']
 
     Args:
         capacity: How many items may wait.
-        overflow: `"error"` emits all waiting items, then a StreamOverflowError; or `"drop_oldest"`, `"drop_newest"`.
+        overflow: The policy when more would have to wait: `"error"` emits all waiting items, then a
+            StreamOverflowError; `"drop_oldest"` and `"drop_newest"` drop an item.
         on_drop: Called with each item that is dropped.
         scheduler: Runs the observer; by default the scheduler given to `subscribe()`, or the stream's own.
+
+    Raises:
+        TypeError: an argument has the wrong type; at once.
+        ValueError: `capacity` is below 1, or `overflow` is unknown; at once.
     """
-    _check(scheduler, capacity=capacity, overflow=overflow)
+    _check(scheduler, overflow=overflow, capacity=capacity)
 
     def start(down: Sink[T], scope: Scope[T]) -> Hooks:
         backlog = Backlog(_never, joined, capacity=capacity, overflow=overflow, on_drop=on_drop)
@@ -148,17 +163,18 @@ def _never(_earlier: object, _later: object) -> bool:
     return False
 
 
-def _check(scheduler: object, *, interval: object = FRAME, capacity: object = None, overflow: str = "error") -> None:
+def _check(scheduler: object, *, interval: object = FRAME, overflow: str = "error", **limits: object) -> None:
     if not isinstance(scheduler, abc.SchedulerBase | None):
         raise TypeError(f"scheduler must be a scheduler of reactivex, got {scheduler!r:.80}")
-    if not isinstance(interval, int | float):  # got a stream: the parentheses are missing in a pipe
+    if not isinstance(interval, int | float):  # it is a stream if the parentheses are missing in a pipe
         raise TypeError(f"interval must be a number of seconds, got {interval!r}")
     if not interval > 0:
         raise ValueError(f"interval must be a number of seconds above 0, got {interval!r}")
-    if not isinstance(capacity, int | None):
-        raise TypeError(f"capacity must be a number of items, got {capacity!r}")
-    if capacity is not None and capacity < 1:
-        raise ValueError(f"capacity must be at least 1, got {capacity!r}")
+    for name, limit in limits.items():
+        if not isinstance(limit, int | None):
+            raise TypeError(f"{name} must be a number of items, got {limit!r}")
+        if limit is not None and limit < 1:
+            raise ValueError(f"{name} must be at least 1, got {limit!r}")
     if overflow not in ("error", "drop_oldest", "drop_newest"):
         raise ValueError(f"overflow must be 'error', 'drop_oldest' or 'drop_newest', got {overflow!r}")
 

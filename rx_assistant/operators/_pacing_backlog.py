@@ -7,9 +7,9 @@ group is a list that is joined when it is taken. A group of snapshots holds only
 because joining more text into a group does not make the queue longer.
 
 A `Handoff` delivers a backlog to a sink. A thread only tries to take its lock. The thread that gets it delivers, and
-looks again after releasing it. A thread that does not get it leaves its request as state (`_wanted`). So delivery is
-serial and in order (C10), a push from inside a delivery cannot recurse, and no thread waits for a slow observer. The
-operators differ in when they start draining.
+checks for new requests after releasing it. A thread that does not get it stores its request as state (`_wanted`). So
+delivery is serial and in order (C10), a push from inside a delivery cannot recurse, and no thread waits for a slow
+observer. The operators differ in when they start to deliver.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Generic, Literal, TypeAlias, TypeVar, cast
 
 from rx_assistant.errors import StreamOverflowError
 from rx_assistant.hot import NOTHING, Hooks, Sink
-from rx_assistant.operators._joining import gives_way, grows, joined
+from rx_assistant.operators._joining import grows, is_replaced, joined
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ Overflow: TypeAlias = Literal["error", "drop_oldest", "drop_newest"]
 
 
 class Added(Enum):
-    """How an item was queued that could not join a waiting group."""
+    """The result of adding an item that could not join a waiting group."""
 
     OPENED = "opened"  # a new group that may grow
     BARRIER = "barrier"  # a new group that must be delivered at once
@@ -80,24 +80,24 @@ class Backlog(Generic[T]):
 
     @property
     def first_number(self) -> int | None:
-        """The number of the oldest group, from `numbering`; None when nothing waits."""
+        """The number that `numbering` gave to the oldest group; None when no group waits."""
         with self._mutex:
             return self._numbers[0] if self._numbers else None
 
     @property
     def first_size(self) -> int:
-        """How many items are in the oldest group; 0 when nothing waits."""
+        """How many items are in the oldest group; 0 when no group waits."""
         with self._mutex:
             return len(self._groups[0]) if self._groups else 0
 
     @property
     def last_number(self) -> int | None:
-        """The number of the newest group; None when nothing waits."""
+        """The number of the newest group; None when no group waits."""
         with self._mutex:
             return self._numbers[-1] if self._numbers else None
 
     def add(self, item: T) -> Added | None:
-        """Add an item at the end, from one thread at a time; None when no new group waits.
+        """Add an item at the end, from one thread at a time. None if the item joined a group or was dropped.
 
         Raises:
             StreamOverflowError: the queue is full, and `overflow` is `"error"`.
@@ -107,7 +107,7 @@ class Backlog(Generic[T]):
         if joins:
             with self._mutex:
                 if self._groups:
-                    if self._join is joined and gives_way(item):
+                    if self._join is joined and is_replaced(item):
                         self._groups[-1][-1] = item
                     else:
                         self._groups[-1].append(item)
@@ -122,13 +122,13 @@ class Backlog(Generic[T]):
         return Added.OPENED if joins else Added.BARRIER
 
     def take(self) -> T:
-        """Return the oldest group as one item; NOTHING when nothing waits."""
+        """Return the oldest group as one item; NOTHING when no group waits."""
         return self.take_some(None)[0]
 
     def take_some(self, most: int | None) -> tuple[T, int]:
-        """Return the oldest group as one item, at most `most` pieces of a growing text; and the number of pieces.
+        """Return the oldest group as one item, and the number of its pieces. A growing text has at most `most` pieces.
 
-        NOTHING when nothing waits.
+        The item is NOTHING when no group waits.
         """
         with self._mutex:
             if not self._groups:
@@ -142,7 +142,7 @@ class Backlog(Generic[T]):
         return group[0] if len(group) == 1 else self._join(group), len(group)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all groups."""
         with self._mutex:
             self._groups.clear()
             self._numbers.clear()
@@ -279,7 +279,7 @@ class Handoff(Intake[T]):
                         del lock[0]
                 except KeyError:
                     pass
-            # look again: a request may have come after the last look, while the lock was taken
+            # check again: a request may have come while this thread still had the lock
 
     def _deliver(self) -> None:
         """Deliver the groups that wait now, then the ending if it has arrived."""

@@ -1,4 +1,4 @@
-"""Events → changes of messages, parts, steps and calls, each sent to the inlet of its state. Knows no streams.
+"""Events → changes of messages, parts, steps and calls. Each change goes to the inlet of its state. No streams here.
 
 `snapshots.Fold` alone decides what an event opens, changes and closes.
 """
@@ -32,14 +32,14 @@ MESSAGES: Final = _kinds(MessageEvent, ThreadMessageDelta)
 """The events about messages and their parts."""
 
 STEPS: Final = _kinds(RunStepEvent, RunEvent, ThreadRunStepDelta)
-"""The events about steps and their calls. A run event is one too, because it closes the calls that it requires."""
+"""The events about steps and their calls. They include run events, because these end the calls that they require."""
 
 _RUNS: Final = _kinds(RunEvent)
 _DELTAS: Final = _kinds(ThreadMessageDelta, ThreadRunStepDelta)
 
 
 ChangePhase: TypeAlias = Phase | Literal["changed"]
-"""The phases of a change; "changed": a run event closed a call of the step."""
+"""The phases of a change. "changed" means that a run event has ended a call of the step."""
 
 
 class StateChange(Generic[S]):
@@ -87,7 +87,7 @@ class Router:
         self.inlets: dict[State, Inlet] = {}
 
     def take(self, event: StreamEvent) -> None:
-        """Route one event. An interrupt in a callback is raised after all inlets have got their changes."""
+        """Route one event. A KeyboardInterrupt in a callback is raised after all inlets have got their changes."""
         kind = type(event)
         if kind not in self._kinds:
             return
@@ -115,7 +115,7 @@ class Router:
         return interrupt
 
     def end(self, error: Exception | None = None) -> None:
-        """End all open inlets, and open no others."""
+        """End all open inlets. No further inlet is opened."""
         inlets, self.inlets = self.inlets, {}
         self._inlet_for = _unwanted
         for inlet in inlets.values():
@@ -124,8 +124,8 @@ class Router:
     def _push_created_or_done(self, phase: ChangePhase, state: State, version: int, event: StreamEvent) -> None:
         """Push the creation or the end of a state.
 
-        After an interrupt the state is closed all the same. An exception ends the observer that
-        raised it, so nothing is closed before that observer has received its error.
+        The state is closed even after an interrupt, but not after an exception: the observer that raised the exception
+        must get it first.
         """
         inlet = self._open(state) if phase == "created" else self.inlets.get(state)
         interrupt: BaseException | None = None
@@ -168,7 +168,7 @@ class Router:
                 inlet.end()
 
     def _push_to_step(self, call: State, version: int, event: StreamEvent) -> None:
-        """Send a step the run event that closed one of its calls."""
+        """Push to a step the run event that has ended one of its calls."""
         if isinstance(call, CallState) and isinstance(event, RunEvent):
             state = self._fold.snapshot.step_state(call.step_id)
             if state is not None and state in self.inlets:

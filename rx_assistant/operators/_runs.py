@@ -1,4 +1,4 @@
-"""Events → the run: its states, its end, its failure. Ids distinguish several runs in one stream."""
+"""Events → the run: its states, its end, its failure. If a stream has several runs, their ids tell them apart."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _until_terminal(down: Sink[E], scope: Scope[E]) -> Callable[[E], object]:
 
 
 def raise_on_failure() -> Callable[[Observable[E]], Observable[E]]:
-    """Emit the same events; after the event of a failed run, an error with that run.
+    """Emit the same events. After the event of a failed run, fail with an error that holds the run.
 
         source              run.created  message.delta  run.failed  |
         raise_on_failure()  run.created  message.delta  run.failed  X RunFailedError

@@ -12,13 +12,13 @@ from rx_assistant.events import BY_NAME, StreamEvent, UnknownEvent
 from rx_assistant.hot import Scope, Sink, operator
 
 Event: TypeAlias = "StreamEvent[str, object]"
-"""Any event. A bare StreamEvent contains Any, and type checkers would lose the result type of `pipe`."""
+"""Any event. A plain `StreamEvent` contains Any, so type checkers would lose the result type of `pipe`."""
 
 E = TypeVar("E", bound="Event")
 
 
 def of_type(kind: type[E]) -> Callable[[Observable[Event]], Observable[E]]:
-    """Emit the events of one class, narrowed to it for type checkers.
+    """Emit the events of one class. Type checkers see items of this class.
 
         source                        run.created  message.delta  run.completed  |
         of_type(ThreadMessageDelta)                message.delta

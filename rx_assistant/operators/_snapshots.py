@@ -12,12 +12,13 @@ from rx_assistant.snapshots import RunSnapshot, fold
 
 
 def snapshots() -> Callable[[Observable[Event]], Observable[RunSnapshot]]:
-    """Emit, after every event, a RunSnapshot of all events so far.
+    """Emit a RunSnapshot of all events so far, after every event.
 
         source       run.created  message.delta  message.delta  |
         snapshots()  RunSnapshot  RunSnapshot    RunSnapshot    |
 
-    A snapshot is immutable, needs two words of memory until it is read, and may be kept and read at any time.
+    A snapshot never changes, so it may be stored and read at any time. It is small: a reference to a state that all
+    snapshots share, and a number.
 
     >>> [len(snapshot.text) for snapshot in stream.pipe(ax.snapshots())][-7:]
     [0, 5, 19, 20, 20, 20, 20]

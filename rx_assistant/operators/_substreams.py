@@ -2,8 +2,8 @@
 
 Theory of operation
 
-A Router folds the events of its kinds, and pushes each change to the inlet of the state that it changes: "this event is
-a delta of that call". Present subscribers get the event object itself, so it is parsed only once.
+A Router folds the events of its kinds, and pushes each change ("this event is a delta of that call") to the inlet of
+the changed state. Present subscribers get the event object itself, so it is parsed only once.
 
     source ──▶ Router ──┬──▶ outer observer      a substream, before its first change
                         ├──▶ log of part 0 ──▶ subscribers of that substream
@@ -11,16 +11,16 @@ a delta of that call". Present subscribers get the event object itself, so it is
 
 The state of one outer subscription:
 
-          the outer observer leaves        no log has a subscriber
+          the outer observer disposes      no log has a subscriber
     OPEN ───────────────────────────▶ INNER ───────────────────────▶ DISPOSED
 
     OPEN        Substreams are emitted, and their logs are filled.
-    INNER       No further substream is emitted. The logs that exist are filled. So after `take(1)` the one emitted
+    INNER       No further substream is emitted. The existing logs are filled. So after `take(1)` the one emitted
                 substream still gets its items.
     DISPOSED    The upstream subscription is disposed. A log that has not ended stays incomplete.
 
-A log ends with its change `done`; else when its message or step is done, or when the stream ends: with completion or
-with the stream's error, after all earlier changes.
+A log ends after the change `done` of its state, or of its message or step, at the latest when the stream ends. If the
+stream fails, the log ends with the stream's error. All earlier changes come before the ending.
 
 A subscriber of a substream reads its log, or the source once more:
 
@@ -85,7 +85,7 @@ DISPOSED: Final = "disposed"
 class _ChangeBuilder:
     """Builds a change from its entry in the log. The log stores the event's bytes, not the event.
 
-    While the change is delivered, `live` is the event itself, for present subscribers; later ones get an equal event.
+    During delivery, `live` is the event itself, for present subscribers. Late subscribers get an equal event.
     """
 
     __slots__ = ("live",)
@@ -138,7 +138,7 @@ class _DirectInlet:
         self._down = down
 
     def announce(self) -> None:
-        """Do nothing: the observer was created for this state."""
+        """Do nothing, because the observer was created for this state."""
 
     def push(self, phase: ChangePhase, state: Any, position: int, version: int, event: StreamEvent) -> None:
         self._down.next(StateChange(phase, state, position, version, event))
@@ -151,7 +151,7 @@ class _DirectInlet:
 
 
 class Substream(Generic[S]):
-    """The base of a substream: its state, and `link`, which connects a subscriber to its changes."""
+    """The source of one substream: its state, and `link`, which connects a subscriber to its changes."""
 
     __slots__ = ("_outer", "_parent_start", "_start", "log", "state")
 
@@ -164,11 +164,11 @@ class Substream(Generic[S]):
 
     @property
     def origin(self) -> Root | None:
-        """The root stream, whose driver and scheduler it uses."""
+        """The root stream: its driver and scheduler serve the substream."""
         return self._outer.source.origin
 
     def link(self, down: Subscriber[StateChange[S]], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase | None:
-        """Let a subscriber read the log, or the source again; the module's text has the table."""
+        """Connect a subscriber to the log, or to the source again. See the table in the module's text."""
         loop, start = loop_for(scheduler), self._start
         if loop is None or loop is start.loop or self.log.ended or self.origin is None:
             disposable = self._outer.seat(self.log, down)
@@ -192,7 +192,7 @@ class Substream(Generic[S]):
 
 
 class Route(NamedTuple, Generic[S, A]):
-    """An operator's plan: the events to read, the states that get substreams, and how to create these."""
+    """The settings of an operator: the events to read, the states that get substreams, and how to create these."""
 
     kinds: Kinds
     wants: Callable[[State], bool]
@@ -222,12 +222,12 @@ class _OuterSubscription(Generic[S, A]):
         self._state: Literal["open", "inner", "disposed"] = OPEN
 
     def open(self) -> abc.DisposableBase:
-        """Subscribe upstream; returns a function to call when the outer observer leaves."""
+        """Subscribe to the source. Returns the disposable for the outer observer."""
         self._up.hold(self.source.link(self._up, self._scope.scheduler))
         return Disposable(self._leave)
 
     def seat(self, log: HotLog[StateChange[S]], down: Subscriber[StateChange[S]]) -> abc.DisposableBase | None:
-        """Add a subscriber to a log; None if the log is incomplete and no Router fills it any more."""
+        """Connect a subscriber to a log. None if the log is incomplete and no Router fills it any more."""
         waiting = object()
         try:
             with self._lock:
@@ -239,7 +239,7 @@ class _OuterSubscription(Generic[S, A]):
             log.release(waiting)
 
     def release(self) -> None:
-        """Dispose the upstream subscription if the last subscriber has just left."""
+        """Dispose the upstream subscription if no log has a subscriber any more."""
         with self._lock:
             if self._state != INNER or self._has_inner_subscribers():
                 return

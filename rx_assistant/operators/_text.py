@@ -1,4 +1,4 @@
-"""Events → the text that the assistant writes: piece by piece, part by part, and as a whole so far."""
+"""Events → the text that the assistant writes: pieces of text, a substream for each part, or the whole text so far."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class TextSnapshot:
 
     @property
     def text(self) -> Text:
-        """The text as the wire's object."""
+        """The text as a Text, the model of the API."""
         return self._part.text(self._version)
 
     @property

@@ -96,7 +96,7 @@ class _Finished:
         self._down = down
 
     def announce(self) -> None:
-        """Do nothing: only finished calls are emitted."""
+        """Do nothing, because only finished calls are emitted."""
 
     def push(self, phase: ChangePhase, state: CallState, position: int, version: int, event: StreamEvent) -> None:
         """Emit the call when it is done."""
@@ -104,7 +104,7 @@ class _Finished:
             self._down.next(state.view(version).to_model())
 
     def end(self, error: Exception | None = None) -> None:
-        """Do nothing: the end of one call does not end the stream."""
+        """Do nothing, because the end of one call does not end the stream."""
 
 
 def required_actions() -> Callable[[Observable[Event]], Observable[RequiredAction]]:
@@ -149,12 +149,12 @@ class _CallFields:
 
     @property
     def id(self) -> str:
-        """The call's id, to submit its output with; empty until the server has sent it."""
+        """The call's id, which its output needs in `tool_call_id`; empty until the server has sent it."""
         return text_in(self._view, "id")
 
     @property
     def type(self) -> ToolType | str:
-        """`function`, `code_interpreter`, `file_search`, or the server's word for another tool."""
+        """`function`, `code_interpreter`, `file_search`, or another string of the server for other tools."""
         return self._call.kind
 
     @property
@@ -210,11 +210,11 @@ class ToolCallStream(_CallFields, Stream["ToolCallDelta"]):
             argument_deltas      '{"city": '  '"Par'           'is"}'
             partial_arguments()               {"city": "Par"}  {"city": "Paris"}
 
-        A value may lack the last tenth of the text, so that reading every value takes linear time in total.
-        With a pydantic `model`, the last item, when the call is done, is a validated instance of it.
+        A value may lack up to a tenth of the text that has arrived, so that all values together take linear time. With
+        a pydantic `model`, the last item, which comes when the call is done, is a validated instance of the model.
 
         Raises:
-            PartialArgumentsError: the complete arguments are not JSON, or do not fit the model; through on_error.
+            PartialArgumentsError: the complete arguments are not JSON, or not valid for the model; through on_error.
         """
         return self._changes.pipe(arguments_so_far(_piece, model))
 
@@ -257,7 +257,11 @@ class AsyncToolCallStream(_CallFields, AsyncStream["ToolCallDelta"]):
     @overload
     def partial_arguments(self, model: type[M]) -> AsyncStream[JSONValue | M]: ...
     def partial_arguments(self, model: type[BaseModel] | None = None) -> AsyncStream[Any]:
-        """Emit a function's arguments parsed so far; like `ToolCallStream.partial_arguments`."""
+        """Emit a function's arguments parsed so far, each time the value grows; see `ToolCallStream.partial_arguments`.
+
+        Raises:
+            PartialArgumentsError: the complete arguments are not JSON, or not valid for the model; through on_error.
+        """
         return self._changes.pipe(arguments_so_far(_piece, model))
 
     @property

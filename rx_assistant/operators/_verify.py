@@ -1,4 +1,4 @@
-"""Events → the same events, while their order follows the protocol."""
+"""Events → the same events, as long as their order follows the protocol."""
 
 from __future__ import annotations
 
@@ -30,17 +30,18 @@ def verify(mode: VerifyMode = "lenient") -> Callable[[Observable[E]], Observable
         source    run.created  message.delta
         verify()  run.created  X ProtocolError
 
-    `"strict"` is the order of events from OpenAI's servers. `"lenient"` checks each run, step and message
-    separately: created once, no event after its last status, and so on; recorded streams of all servers pass.
-    Both modes also check the end: a stream that completes in the middle of a run is an error. A stream that
-    fails keeps its error. An event with an unknown name passes. A delta under another event name is an error: the name
-    was corrupted on the way, and text is missing.
+    `"strict"` accepts the order of events from OpenAI's servers. `"lenient"` checks each run, step and message
+    separately: it is created once, has no event after its last status, and so on. The recorded streams of all servers
+    pass. Both modes also check the end: a stream that completes in the middle of a run is an error. A stream that
+    fails keeps its error. An event with an unknown name passes. A delta under another event name is an error, because
+    its name was corrupted on the way and its text would be missing.
 
     >>> stream.pipe(ax.verify()).run().event
     'thread.run.completed'
 
     Raises:
-        ProtocolError: names the event, the state, and the expected events; has the `event`; through on_error.
+        ProtocolError: an event is not allowed; through on_error. The message names the event, the state and the
+            expected events; `event` is the event.
         EventDecodeError: a payload is not a JSON object; through on_error.
         ValueError: `mode` is unknown; at once.
     """
@@ -61,7 +62,7 @@ class Order(Protocol[T_contra]):
 
 
 def in_order(begin: Callable[[], Order[Any]]) -> Callable[[Observable[T]], Observable[T]]:
-    """Emit the same events, or the error of an order that `begin` gives for each subscription."""
+    """Emit the same events, or the ProtocolError of the Order that `begin` returns for each subscription."""
 
     def start(down: Sink[T], scope: Scope[T]) -> Hooks:
         order = begin()
@@ -84,7 +85,7 @@ def in_order(begin: Callable[[], Order[Any]]) -> Callable[[Observable[T]], Obser
 
 
 class _Assistants:
-    """The grammar of the Assistants protocol, fed with events."""
+    """The grammar of the Assistants protocol, as an Order of events."""
 
     def __init__(self, grammar: Grammar) -> None:
         self._grammar = grammar

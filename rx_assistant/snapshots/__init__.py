@@ -1,6 +1,6 @@
 """Events folded into immutable snapshots of a run: `fold(snapshot, event)` → `RunSnapshot`; `diff` is the reverse.
 
-Knows nothing of streams, the order of events and Rx. The models are imported when a snapshot is first read.
+This package knows nothing of streams, the order of events and Rx. It imports the models when a snapshot is first read.
 """
 
 from __future__ import annotations

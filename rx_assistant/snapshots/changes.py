@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Phase: TypeAlias = Literal["created", "delta", "done"]
 State: TypeAlias = MessageState | PartState | StepState | CallState
 Change: TypeAlias = tuple[Phase, State, int]
-"""The phase, the state, and for the delta of a part or call the position of its piece in the event's list."""
+"""The phase, the state, and the position of the piece in the event's list (-1 except for a delta of a part or call)."""
 
 Changes: TypeAlias = tuple[Change, ...]
 
@@ -29,7 +29,7 @@ _S = TypeVar("_S", PartState, CallState)
 
 
 def close(state: State, changes: list[Change]) -> None:
-    """End a state that has not ended yet. The end of a call that an earlier stream answered is not a change."""
+    """End a state that has not ended yet. The end of a call that was answered in an earlier stream is not a change."""
     if not state.ended:
         state.ended = True
         if not (isinstance(state, CallState) and state.answered):
@@ -44,8 +44,11 @@ def appended(store: Store, state: State, owner: State) -> Changes:
 
 
 def by_place(states: list[_S], finals: Sequence[_T]) -> list[_S | None]:
-    """The state that deltas have built for each member of a final list: by rank if the counts agree, else by
-    index; None if there is none."""
+    """The state that deltas have built for each member of a final list; None for a member without one.
+
+    If there are as many states as members, the first state belongs to the first member, and so on. Otherwise a state
+    belongs to the member at its index.
+    """
     if len(states) == len(finals):
         return list(states)
     by_index = {state.index: state for state in states}
@@ -53,7 +56,7 @@ def by_place(states: list[_S], finals: Sequence[_T]) -> list[_S | None]:
 
 
 def paired_calls(states: list[CallState], finals: Sequence[ToolCall], version: int) -> list[CallState | None]:
-    """The state that deltas have built for each final call: by id if both have one, else by position."""
+    """The state that deltas have built for each final call: by id if both have one, else as in `by_place`."""
     by_id = {state.identity.at(version): state for state in states}
     known = [by_id.get(key) if (key := key_of(final)) else None for final in finals]
     taken = {id(state) for state in known}

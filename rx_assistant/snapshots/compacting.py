@@ -1,10 +1,10 @@
-"""The events so far → as few events as possible that fold to an equal snapshot, also with all events that follow.
+"""The events so far → few events that fold to an equal snapshot, also together with all events that follow.
 
-Nine in ten events only append a text. All texts of one part or call that no other delta of its message or step divides
-become one delta, at the place of the first of them. Events that change no snapshot are left out, and so is a run event
-before one of the same name.
-All other events stay as they are, so that the order and the indices of objects are kept. What is held is bounded by the
-state of the run, and not by the number of events.
+Nine in ten events only append a text. The texts of one part or call become one delta, at the place of the first of
+them. A delta of another kind for the same message or step ends that delta, and the next text begins a new one. Events
+that change no snapshot are left out. So is a run event if a later one has the same name, except `requires_action`.
+All other events stay unchanged, so that the order and the indices of objects stay the same. The memory depends on the
+size of the run's state, not on the number of events.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from rx_assistant.events import (
 from rx_assistant.snapshots.changes import FINAL, key_of
 
 _Owner: TypeAlias = tuple[bool, str]
-"""Whether it is a step, and its id."""
+"""Whether the owner of a text is a step (else it is a message), and its id."""
 
 
 class _Texts:
-    """The texts of one part or call that follow each other, as one delta. `label` is the role or the call's id."""
+    """Texts of one part or call that become one delta. `label` is the role of the message, or the id of the call."""
 
     __slots__ = ("_fragment", "_owner", "is_kept", "label", "text")
 
@@ -57,7 +57,7 @@ class _Texts:
 
 
 class Compactor:
-    """Takes events in order; `events()` gives the compacted ones."""
+    """Takes events in order; `events()` returns the compacted ones."""
 
     def __init__(self) -> None:
         self._kept: dict[int, StreamEvent | _Texts] = {}
@@ -122,7 +122,7 @@ class Compactor:
         label: str | None,
         event: ThreadMessageDelta | ThreadRunStepDelta,
     ) -> None:
-        """The first text of a part or call, whose delta stays unchanged if it holds anything else."""
+        """Store the first text of a part or call. Its delta stays unchanged if it holds more than the text."""
         texts = _Texts(owner, fragment, label)
         texts.text.write(fragment[-1])
         texts.is_kept = texts.event().json() == event.json()

@@ -84,13 +84,13 @@ _code_call = around(
 
 
 def message_delta(event: ThreadMessageDelta) -> MessageDelta:
-    """The changes of the event's message; an empty delta if the server sends no object."""
+    """The changes of the event's message; an empty delta if `delta` is not an object."""
     delta = event.data.delta
     return delta if is_model(delta) else MessageDelta()
 
 
 def step_delta(event: ThreadRunStepDelta) -> RunStepDelta:
-    """The changes of the event's step; an empty delta if the server sends no object."""
+    """The changes of the event's step; an empty delta if `delta` is not an object."""
     delta = event.data.delta
     return delta if is_model(delta) else RunStepDelta()
 

@@ -1,8 +1,8 @@
-"""diff: a snapshot and freshly fetched objects → the events that lie between them.
+"""diff: a snapshot and freshly fetched objects → the events that change the snapshot to the state of the objects.
 
-The events that a stream would have sent to reach this state. New objects get their `created` event, additions come as
-deltas, and the fetched object itself completes an object that has ended. Content that the snapshot holds is not sent
-again. A text that does not continue the snapshot's text is not sent as deltas: the final object brings it.
+They are the events that a stream would have sent to reach this state. A new object gets its `created` event, additions
+are deltas, and an object that has ended is the data of its last event. Content that the snapshot holds is not repeated.
+If a text does not continue the snapshot's text, there is no delta for it: the object's last event has the text.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ def _json(value: object) -> bytes:
 
 
 def _early(fetched: _M, life: Lifecycle) -> _M:
-    """The object as it must have been when it was created."""
+    """The object as it was when it was created: with the initial status, and without the fields of later states."""
     changes = {name: value for name, value in _LATER.items() if name in fetched.model_fields_set}
     return fetched.model_copy(update={**changes, "status": life.initial})
 
@@ -226,7 +226,7 @@ def _without_calls(step: RunStep) -> RunStep:
 
 
 def _changed(known: RunStep | Message | None, fetched: RunStep | Message, apart_from: str) -> bool:
-    """Whether anything except the contents differs."""
+    """Whether a field other than `apart_from` differs."""
     if known is None:
         return True
     before, after = ({**node_of(each), apart_from: None} for each in (known, fetched))

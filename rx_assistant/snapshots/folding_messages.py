@@ -1,4 +1,4 @@
-"""How message events change a store."""
+"""The changes that message events make to a store."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _append(part: PartState, version: int, position: int, piece: Node, event: Th
 
 
 def message(store: Store, version: int, event: MessageEvent, narrow: None) -> Changes:
-    """Fold a whole message: a final one replaces everything, another one adds only new parts."""
+    """Fold a whole message: a final message replaces everything, any other message adds only new parts."""
     data = event.data
     changes: list[Change] = []
     message = _message(store, version, data.id, changes)

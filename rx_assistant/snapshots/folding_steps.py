@@ -1,4 +1,4 @@
-"""How step events, and a run that requires action, change a store."""
+"""The changes that step events, and run events, make to a store."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _append_code(call: CallState, version: int, position: int, code: Node, event
 
 
 def step(store: Store, version: int, event: RunStepEvent, narrow: None) -> Changes:
-    """Fold a whole step: a final one replaces everything, another one adds only new calls."""
+    """Fold a whole step: a final step replaces everything, any other step adds only new calls."""
     data = event.data
     changes: list[Change] = []
     step = _step(store, version, data.id, changes)

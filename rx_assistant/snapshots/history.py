@@ -1,7 +1,7 @@
 """The value of a field at every version: append-only, so readers need no lock.
 
-A writer adds entries under the version that it will publish next; a reader asks with a published version, so it does
-not see them. `Members`, the parts of a message or the calls of a step, works the same way.
+A writer adds entries under the version that it will publish next. A reader asks with a published version, so it does
+not see them. `Members` works in the same way, for the parts of a message and the calls of a step.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ _M = TypeVar("_M", bound=_Indexed)
 
 
 class Members(Generic[_M]):
-    """The members of a list on the wire, each at its own index, arriving in any order and with gaps.
+    """The members of a list on the wire, each at its own index. They may arrive in any order and with gaps.
 
-    `by_index` is for the writer: all members of the newest version.
+    `by_index` holds all members of the newest version; only the writer may use it.
     """
 
     __slots__ = ("_arrived", "_ascending", "_last", "by_index")
@@ -100,7 +100,7 @@ class Members(Generic[_M]):
         return next((found for since, found in self._arrived if found is member and since <= version), None)
 
     def free_index(self, wished: int | None = None) -> int:
-        """The given index if it is free, else the first index after all members."""
+        """The index `wished` if it is free, else the first index after all members."""
         if wished is not None and wished not in self.by_index:
             return wished
         return self._last + 1

@@ -26,7 +26,7 @@ class RunState(WireModel):
 
 
 def snapshot_schema(kind: type[RunSnapshot], handler: GetCoreSchemaHandler) -> CoreSchema:
-    """How pydantic reads and dumps a RunSnapshot: as its RunState."""
+    """The schema by which pydantic reads and dumps a RunSnapshot: as its RunState."""
 
     def read(value: Any, read_state: Any) -> RunSnapshot:
         return value if isinstance(value, kind) else kind._restored(read_state(value))

@@ -44,11 +44,11 @@ _Piece: TypeAlias = tuple[int, bytes | Node, tuple[int, int]]
 _Merged: TypeAlias = dict[int, tuple[Node, Any]]
 
 _building: Final = Lock()
-"""Held while models are appended to a log's list; no user code runs under it."""
+"""The lock for appending models to the list of a log. No user code runs under it."""
 
 
 class PieceLog:
-    """An append-only list of pieces. Written under the store's lock, read without."""
+    """An append-only list of pieces. Writers hold the store's lock, readers do not."""
 
     __slots__ = ("_merged", "_models", "_next", "_pieces", "_regular", "_shape")
 
@@ -84,7 +84,7 @@ class PieceLog:
         return count if count <= self._regular else len({piece[0] for _, piece in self._pieces[:count]})
 
     def next_index(self) -> int:
-        """The first index after all that have arrived."""
+        """The first index after all pieces that have arrived."""
         return self._next
 
     def at(self, version: int) -> ReadOnlyList[Any]:
@@ -99,7 +99,7 @@ class PieceLog:
         return models if len(models) == count else ReadOnlyList(models[:count])
 
     def newest(self, version: int) -> Any:
-        """The model at the highest index at `version`, None if there is none."""
+        """The model at the highest index at `version`; None if there is no model."""
         count = self.count(version)
         if count > self._regular or not count:
             models = self.at(version)

@@ -14,7 +14,7 @@ _Place = tuple[int, int]
 
 @cache
 def validate(name: str) -> Callable[[Any], Any]:
-    """JSON values → the model or union of that name in `rx_assistant.types`."""
+    """The function that reads JSON values into the model or union of that name in `rx_assistant.types`."""
     from pydantic import TypeAdapter
 
     import rx_assistant.types as types
@@ -23,7 +23,7 @@ def validate(name: str) -> Callable[[Any], Any]:
 
 
 def merged(old: Node, new: Node) -> Node:
-    """`old`, updated with the fields of `new`; objects inside are updated likewise, other values replaced."""
+    """`old`, updated with the fields of `new`. Inner objects are updated in the same way, other values are replaced."""
     both = dict(old)
     for key, value in new.items():
         before = both.get(key)

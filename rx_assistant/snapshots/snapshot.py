@@ -1,4 +1,4 @@
-"""RunSnapshot: a run's state after one event, read from the store at the time of reading."""
+"""RunSnapshot: a run's state after one event. Each field is read from the store when the program reads it."""
 
 from __future__ import annotations
 
@@ -66,8 +66,9 @@ class Views(Sequence[_T], Generic[_T]):
 class RunSnapshot:
     """A run's state after one event: `run`, `messages`, `steps`, `tool_calls`, and values computed from them.
 
-    `RunSnapshot()` is the state before any event; `fold` returns the others. A snapshot never changes, costs next to
-    nothing until it is read, and may be read from any thread. Reading one field computes that field only.
+    `RunSnapshot()` is the state before any event; `fold` returns the others. A snapshot never changes, and may be read
+    from any thread. It only holds a reference to a shared store and a number, and reading one field computes that field
+    only.
     """
 
     __slots__ = ("_store", "_version")
@@ -79,34 +80,34 @@ class RunSnapshot:
 
     @property
     def version(self) -> int:
-        """The version of the store that the snapshot shows; pass it to `view(version)` of a State from `advance`."""
+        """The version of the store that the snapshot shows, for `view(version)` of a State from `advance`."""
         return self._version
 
     @property
     def thread(self) -> Thread | None:
-        """The thread, if the stream began by creating it."""
+        """The thread, if a `thread.created` event has brought it; None otherwise."""
         return self._store.thread.at(self._version)
 
     @property
     def run(self) -> Run | None:
-        """The newest run object from the server."""
+        """The newest run object from the server; None before the first run event."""
         return self._store.run.at(self._version)
 
     @property
     def status(self) -> RunStatus | None:
-        """The run's status."""
+        """The run's status; None before the first run event."""
         run = self.run
         return run.status if run else None
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens that the run used; None until it has ended."""
+        """The tokens that the run used; None until the server has sent them, which it does when the run has ended."""
         run = self.run
         return run.usage if run else None
 
     @property
     def required_action(self) -> RequiredAction | None:
-        """The calls whose outputs the run waits for; None if it does not wait."""
+        """The calls whose outputs the run waits for; None if it does not wait for outputs."""
         run = self.run
         return run.required_action if run else None
 
@@ -142,12 +143,12 @@ class RunSnapshot:
         return "".join(message.text(version) for _, message in states[: count_at(states, version)])
 
     def message_state(self, message_id: str) -> MessageState | None:
-        """The store's state of the message with this id; None if there was none yet."""
+        """The store's state of the message with this id; None if there is none yet."""
         state = self._store.messages.get(message_id)
         return state if state and state.since <= self._version else None
 
     def step_state(self, step_id: str) -> StepState | None:
-        """The store's state of the step with this id; None if there was none yet."""
+        """The store's state of the step with this id; None if there is none yet."""
         state = self._store.steps.get(step_id)
         return state if state and state.since <= self._version else None
 
@@ -240,9 +241,11 @@ class RunSnapshot:
         return self
 
     def _repr_markdown_(self) -> str:
-        from rx_assistant.types._markdown import of_all
+        from rx_assistant.types._markdown import joined, of_tool_call
 
-        return of_all(self.run, self.tool_calls, self.messages)
+        run = self.run._repr_markdown_() if self.run else ""
+        messages = [message._repr_markdown_() for message in self.messages]
+        return joined([run, *map(of_tool_call, self.tool_calls), *messages])
 
     def __repr__(self) -> str:
         run = self.run

@@ -37,7 +37,7 @@ RUNNABLE: Final = ("function", "code_interpreter")
 
 @cache
 def _views() -> Any:
-    """The module of views. It is imported at the first reading, because it loads the models."""
+    """The module of views. It loads the models, so it is imported when a snapshot is first read."""
     from rx_assistant.snapshots import views
 
     return views
@@ -45,7 +45,7 @@ def _views() -> Any:
 
 @cache
 def _delta_views() -> Any:
-    """The module of delta views, imported at the first reading too."""
+    """The module of delta views. It loads the models too."""
     from rx_assistant.snapshots import delta_views
 
     return delta_views
@@ -87,7 +87,7 @@ class PartState:
         return view
 
     def delta(self, event: ThreadMessageDelta, position: int) -> MessageContentDelta:
-        """The event's piece of this part; `position` is from the change."""
+        """The event's piece of this part. `position` is that of the Change."""
         delta: MessageContentDelta = _delta_views().content_delta(event, position)
         return delta
 
@@ -110,8 +110,8 @@ class PartState:
 class CallState:
     """A tool call. `kind` is its type on the wire; `log` is a function's arguments or an interpreter's code.
 
-    `answered`: a function call that already had its output when it first appeared. An earlier stream reported it, so
-    this stream shows it in its step and reports no changes of it.
+    `answered` is true for a function call that already had its output when it first appeared. An earlier stream
+    reported such a call, so this stream shows it in its step, and reports no changes of it.
     """
 
     __slots__ = (
@@ -160,7 +160,7 @@ class CallState:
         return view
 
     def delta(self, event: ThreadRunStepDelta, position: int) -> ToolCallDelta:
-        """The event's piece of this call; `position` is from the change."""
+        """The event's piece of this call. `position` is that of the Change."""
         delta: ToolCallDelta = _delta_views().call_delta(event, position)
         return delta
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """The state of a run, by identity."""
+    """The state of a run: messages and steps by their ids."""
 
     __slots__ = (
         "appended",
@@ -76,7 +76,7 @@ class Store:
         self.step_order.append((version, state))
 
     def hold(self, version: int, held: Held) -> None:
-        """Hold back these halves of characters from `version` on."""
+        """Store the halves of characters that wait for their second half from `version` on."""
         self.held = self.held or History()
         self.held.put(version, held)
 
@@ -101,7 +101,7 @@ class Store:
         return copied
 
     def call_like(self, other: CallState) -> CallState:
-        """The state in this store for a call from the store that it was copied from."""
+        """The state in this store of the same call as `other`, which belongs to the store that this one copies."""
         step = self.steps.get(other.step_id) or self.stray
         found = step.calls.by_index.get(other.index) if step else None
         assert found is not None

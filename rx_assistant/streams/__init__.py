@@ -5,10 +5,10 @@
       │ read          └── ending ──▶ end, cut
       │
     Pump, AsyncPump        pump_state decides the next step of each caller, a pump reads and waits
-    AssistantStream, …     base + a face: getters, close, cancel, idleness
+    AssistantStream, …     base, and for each of the two faces (sync and async): getters, close, cancel, idleness
 
-Feed turns chunks into events and decides the ending; the words for it are the states of `hot/state.py`. A body is an
-open response, a recording (`sources`) or polled states. `context` folds snapshots, `recording` writes frames to disk,
+Feed turns chunks into events and decides the ending; `hot/state.py` has the states of an ending. A body is an open
+response, a recording (`sources`) or polled states. `context` folds snapshots, `recording` writes frames to disk,
 `async_handlers` awaits handlers between two events, `unread` warns of streams that nothing reads.
 """
 

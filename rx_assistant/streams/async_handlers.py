@@ -1,8 +1,8 @@
-"""Async handlers of a stream: awaited event by event, each after the sync subscribers have had the event.
+"""Async handlers of a stream. They are awaited event by event, and get each event after the sync subscribers.
 
-While a handler is attached, the log's gate is one event ahead of the slowest handler, so that no subscriber overtakes
-it. No cancel scope and no task group is open while a handler runs, except for the ending after a cancellation or a
-close. A task that is cancelled while it awaits a handler ends the stream.
+While a handler is attached, the log's gate is one event ahead of the slowest handler: subscribers get at most one event
+more than it. No cancel scope and no task group is open while a handler runs, except for the ending after a cancellation
+or a close. A task that is cancelled while it awaits a handler ends the stream.
 """
 
 from __future__ import annotations
@@ -19,13 +19,24 @@ if TYPE_CHECKING:
     from rx_assistant.streams.async_home import Home
     from rx_assistant.streams.handling import Binding
 
-_serving: ContextVar[frozenset[int]] = ContextVar("rx_assistant.serving", default=frozenset())
-"""The streams whose handler runs in this task. Such a task reads ahead, because waiting would wait for itself."""
+_serving: ContextVar[tuple[_Service, ...]] = ContextVar("rx_assistant.serving", default=())
+"""The calls of handlers that this task is part of. Such a task reads by itself, because else it would wait for itself.
+A task that outlives the handler that began it waits like any other."""
 
 Cancelled = Callable[[str], Awaitable[None]]
 """Ends the stream for all readers, with this reason."""
 
 _log = logging.getLogger("rx_assistant")
+
+
+class _Service:
+    """One call of the handlers of a stream."""
+
+    __slots__ = ("is_over", "of")
+
+    def __init__(self, of: AsyncHandlers) -> None:
+        self.of = id(of)  # no reference: a task keeps its context
+        self.is_over = False
 
 
 class _Attached:
@@ -40,7 +51,7 @@ class _Attached:
 
 
 class AsyncHandlers:
-    """The async handlers of one stream, which is `connected` when a task of its own serves them."""
+    """The async handlers of one stream. `connected` is true once the stream's background task serves them."""
 
     def __init__(self, log: HotLog[Any], home: Home) -> None:
         self.connected = False
@@ -54,7 +65,7 @@ class AsyncHandlers:
 
     def is_inside(self) -> bool:
         """Whether the caller runs inside one of these handlers."""
-        return id(self) in _serving.get()
+        return any(service.of == id(self) and not service.is_over for service in _serving.get())
 
     # -- coming and going ----------------------------------------------------------------------------------------
 
@@ -86,11 +97,14 @@ class AsyncHandlers:
     # -- serving -------------------------------------------------------------------------------------------------
 
     def is_behind(self, upto: int) -> bool:
-        """Whether a handler has not had all that there is before `upto`."""
+        """Whether a handler lacks an event before `upto` that has arrived."""
         return bool(self._behind(upto))
 
     async def deliver(self, upto: int, cancelled: Cancelled, enough: Callable[[], bool] = lambda: False) -> None:
-        """Deliver the events before `upto`, and the ending if it lies before; stop early when `enough()` is true."""
+        """Deliver the events before position `upto`, and the ending if its position is below `upto`.
+
+        Stops early when `enough()` is true.
+        """
         while self._attached and not self.is_inside() and not enough():
             behind = self._behind(upto)
             if not behind:
@@ -99,16 +113,18 @@ class AsyncHandlers:
                 await self._home.sleep(lambda: not self._busy)
                 continue
             self._busy = True
-            token = _serving.set(_serving.get() | {id(self)})
+            service = _Service(self)
+            token = _serving.set((*_serving.get(), service))
             try:
                 await self._serve(min(behind, key=lambda attached: attached.position), cancelled)
             finally:
+                service.is_over = True
                 _serving.reset(token)
                 self._busy = False
                 self._home.wake()
 
     def _behind(self, upto: int) -> list[_Attached]:
-        """The handlers that have not had all that there is before `upto`; the ending counts as one event."""
+        """The handlers that lack an event before `upto` that has arrived. The ending counts as one event."""
         there = self._log.length + self._log.ended
         return [attached for attached in self._attached if attached.position < min(upto, there)]
 
@@ -161,10 +177,10 @@ class AsyncHandlers:
                 _log.error("an attached handler raised and was detached", exc_info=error)
 
     async def _cancel(self, cancelled: Cancelled) -> None:
-        """The task that awaits a handler is cancelled: `cancelled` may deliver the ending to the other handlers."""
+        """End the stream, because the task that awaits a handler is cancelled. The other handlers get the ending."""
         self.set_gate()
         self._busy = False
-        token = _serving.set(_serving.get() - {id(self)})
+        token = _serving.set(tuple(service for service in _serving.get() if service.of != id(self)))
         try:
             await cancelled("the task that was awaiting a handler of the stream was cancelled")
         finally:

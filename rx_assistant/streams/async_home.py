@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Home:
-    """Where a stream's tasks run. The first use decides which loop that is.
+    """The event loop of a stream's tasks: the one that is running at the first use.
 
     The stream's log calls `wake()` after each change, once a task has slept.
     """
@@ -26,7 +26,7 @@ class Home:
         self._sleepers: set[LoopWaker] | None = None
 
     def here(self) -> EventLoop:
-        """Return the loop; the first call chooses the one that is running."""
+        """Return the loop. The first call chooses the loop that is running; RuntimeError if there is none."""
         if self.loop is None:
             self.loop = current_event_loop()
         return self.loop
@@ -41,11 +41,11 @@ class Home:
         return LoopWaker(self.here())
 
     def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
-        """Run `action` on the loop, `seconds` from now; on a thread while there is none."""
+        """Run `action` on the loop, `seconds` from now; on a thread as long as the stream has no loop."""
         return (TIMERS if self.loop is None else self.loop).call_later(seconds, action)
 
     def spawn(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Start a task on the loop, if there is one; from any thread."""
+        """Start a task on the loop, if the stream has one; from any thread."""
         loop = self.loop
         if loop is not None and loop.is_here():
             loop.spawn(main)
@@ -53,7 +53,7 @@ class Home:
             loop.call_soon(lambda: loop.spawn(main))
 
     async def sleep(self, enough: Callable[[], bool]) -> None:
-        """Return once it is enough; `wake()` makes this task look again."""
+        """Return once `enough()` is true. `wake()` makes this task check it again."""
         sleepers = self._sleepers
         if sleepers is None:
             sleepers = self._sleepers = set()
@@ -67,7 +67,7 @@ class Home:
             sleepers.discard(waker)
 
     def wake(self) -> None:
-        """Let the sleeping tasks look again; from any thread."""
+        """Make the sleeping tasks check their conditions again; from any thread."""
         if self._sleepers:
             for waker in tuple(self._sleepers):
                 waker.wake()

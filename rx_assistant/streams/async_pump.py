@@ -37,9 +37,9 @@ AsyncOpen = Callable[[], Awaitable["AsyncBody"]]
 response."""
 
 AsyncResume = Callable[["RunIdentity | None", "RunSnapshot"], Awaitable["AsyncBody | None"]]
-"""Gives a body that goes on where a broken one stopped, from what has been folded so far.
+"""Returns a body that continues after the events in the snapshot, when a body broke.
 
-The identity is None where no event had told it. So is the body, where the run cannot be found.
+The identity is None if no event has named the run. The body is None if the run cannot be found.
 """
 
 
@@ -74,7 +74,6 @@ class AsyncPump:
         feed: Feed,
         open: AsyncOpen,
         resume: AsyncResume | None,
-        snapshot: Callable[[], RunSnapshot],
         continuation: Continuation | None = None,
     ) -> None:
         self._home = Home(log)
@@ -83,9 +82,7 @@ class AsyncPump:
         self._feed = feed
         self._open = open
         self._resume = resume
-        self._state: PumpState[AsyncBody] = PumpState(
-            log, feed, snapshot, resumes=resume is not None, continuation=continuation
-        )
+        self._state: PumpState[AsyncBody] = PumpState(log, feed, resumes=resume is not None, continuation=continuation)
         self._continuation = continuation
         if continuation is not None:
             continuation.bind(log, changed=self._home.wake, hand_over=self._emit, arrived=feed.arrived)
@@ -99,7 +96,7 @@ class AsyncPump:
         self._task_over = False
         self._counts_events = True
         self._interrupt: BaseException | None = None
-        self._reads_on = False  # whether the reading task keeps its turn: no handler and no task of the stream's own
+        self._reads_on = False  # whether the reading task keeps its turn: there is no handler and no background task
 
     @property
     def loop(self) -> EventLoop | None:
@@ -107,24 +104,24 @@ class AsyncPump:
         return self._home.loop
 
     def here(self) -> EventLoop:
-        """Give the stream's event loop; the first use decides which."""
+        """Return the stream's event loop: the one that is running at the first call."""
         return self._home.here()
 
     def live_on(self, loop: EventLoop) -> None:
-        """Belong to this event loop, unless a first use has decided already."""
+        """Use this event loop, unless the stream has one already."""
         self._home.loop = self._home.loop or loop
 
     def waker(self) -> LoopWaker:
-        """Give something to sleep on that any thread may wake."""
+        """Return a waker for the calling task; any thread may wake it."""
         return self._home.waker()
 
     def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
-        """Run `action` on the stream's event loop, `seconds` from now; on a thread while it has none."""
+        """Run `action` on the stream's event loop, `seconds` from now; on a thread as long as there is no loop."""
         return self._home.call_later(seconds, action)
 
     @property
     def connected(self) -> bool:
-        """Whether a task of the stream's own reads."""
+        """Whether a background task reads."""
         return self._task is not None
 
     @property
@@ -135,7 +132,7 @@ class AsyncPump:
     # -- reading -------------------------------------------------------------------------------------------------
 
     async def enter(self) -> None:
-        """Send the request, if it was not sent yet; raise what comes of it."""
+        """Send the request, if it was not sent yet. Raises its error."""
         self.here()
         log, state = self._log, self._state
         while (step := state.opening(self._may_read())) is not END:
@@ -174,7 +171,7 @@ class AsyncPump:
                 log.check()
                 if step is READ:
                     await self._read(on=True)
-                    log.drain()  # what was wanted before is delivered without asking for the step
+                    log.drain()  # earlier wishes are delivered without asking for the step
                 elif step is DELIVER:
                     log.want(FOREVER)
                     if handlers:
@@ -182,12 +179,15 @@ class AsyncPump:
                 else:
                     await self._home.sleep(lambda: log.would_raise or self._delivery() is not WAIT)
             log.check()
+        except BaseException:
+            log.pause()  # else giving back the waiter would deliver all that is stored before this is raised
+            raise
         finally:
             log.release(waiter)
         await self.settle()
 
     def _delivery(self) -> Step:
-        """The next step of this task towards the end of delivery, for handlers too."""
+        """The next step of this task towards the end of delivery, async handlers included."""
         log, handlers = self._log, self._handlers
         if not handlers:
             return self._state.delivery(
@@ -198,22 +198,22 @@ class AsyncPump:
         return self._state.delivery(self._may_read(), over=False, behind=behind, inside=inside)
 
     async def connect(self) -> None:
-        """Read and deliver in a task of its own from now on."""
+        """Read and deliver in a background task from now on."""
         self._connect(self._run)
 
     def prepare(self) -> None:
-        """Find the event loop for `connect_soon()`; RuntimeError when there is none."""
+        """Choose the event loop for `connect_soon()`. Raises RuntimeError when no loop is running."""
         try:
             self.here()
         except RuntimeError:
             raise RuntimeError(
-                "an operator of reactivex subscribed to an asynchronous stream outside an event loop, so nothing can "
-                "read it: open the stream on its loop with `async with stream` and `await stream.connect()`, or make "
+                "an operator of reactivex must subscribe to an asynchronous stream on its event loop, got a thread "
+                "without one: open the stream first, with `async with stream` and `await stream.connect()`, or create "
                 'it with on_subscribe="wait"'
             ) from None
 
     def connect_soon(self) -> None:
-        """Read and deliver in a task of its own for subscribers that are left when it begins; from any thread."""
+        """Read and deliver in a background task, if subscribers are left when the task begins; from any thread."""
         loop = self.here()
         if loop.is_here():
             self._connect(self._run_for_subscribers)
@@ -230,7 +230,7 @@ class AsyncPump:
         if self._log.holders or self._state.is_sent:
             await self._run()
         else:
-            self._task = None  # the subscriber has left: there is no request to send (C29)
+            self._task = None  # the subscriber has left, so no request is sent (C29)
             self._handlers.connected = False
 
     async def _run(self) -> None:
@@ -242,7 +242,7 @@ class AsyncPump:
                 upto = log.length
                 await self._serve(upto)
                 if log.length > upto:
-                    continue  # a handler has read ahead
+                    continue  # a handler has read further events
                 if state.arrival(upto, True) is READ:
                     await self._read(on=True)
                 else:
@@ -254,7 +254,7 @@ class AsyncPump:
             self._home.wake()
 
     async def _until_arrival(self, position: int) -> None:
-        """Sleep while another task reads, or the tools of the stream are at work."""
+        """Sleep while another task reads, or the tools of the stream work."""
         await self._home.sleep(lambda: self._state.arrival(position, True) is not WAIT)
 
     async def _start(self) -> None:
@@ -281,9 +281,10 @@ class AsyncPump:
             await body.aclose()
 
     async def _read(self, *, on: bool = False) -> None:
-        """Take the turn and read one chunk into the log. With `on`, deliver it and read on if no handler waits.
+        """Take the turn and read one chunk into the log. With `on`, deliver it, and read further chunks while no
+        handler is attached.
 
-        What goes wrong is the stream's ending, not the caller's exception.
+        A failure becomes the stream's ending, not the caller's exception.
         """
         if not self.unread.was_read:
             self.unread.read()
@@ -304,7 +305,7 @@ class AsyncPump:
                 is_at_end = not await pour(state.body, self._take)
             except RxAssistantError as error:
                 await self._recover(error)
-            except Exception as error:  # no error of a transport's: a source that is not what it should be
+            except Exception as error:  # not an error of a transport: the source has a wrong type
                 feed.fail(error)
             except BaseException:
                 await self._cancelled("the task that was reading the stream was cancelled")
@@ -318,7 +319,7 @@ class AsyncPump:
             raise interrupt
 
     def _take(self, chunk: bytes) -> bool:
-        """Put a chunk into the log, and deliver it if the reading task keeps its turn. Whether to read on at once."""
+        """Put a chunk into the log, and deliver it if the reading task keeps its turn. Returns whether to read on."""
         try:
             log, feed = self._log, self._feed
             if feed.take(chunk) and self._counts_events and self._state.body is not None:
@@ -330,9 +331,9 @@ class AsyncPump:
                 self._reads_on
                 and not feed.response_over
                 and log.storage.state < ENDED
-                and log.wish == FOREVER  # else a handler's error waits for its caller
+                and log.wish == FOREVER  # else the error of a handler waits for a caller
             )
-        except BaseException as error:  # of a subscriber's, not of the body's
+        except BaseException as error:  # a subscriber raised it, not the body
             self._interrupt = error
             return False
 
@@ -377,11 +378,11 @@ class AsyncPump:
 
     @property
     def gated(self) -> bool:
-        """Whether async handlers have to be awaited before an event is handed on."""
+        """Whether there are async handlers, which must be awaited before an event is passed on."""
         return bool(self._handlers)
 
     def attach(self, binding: Binding, *, raises: bool) -> Callable[[], None]:
-        """Add an async handler: it gets everything that the log keeps, then each event. Gives what removes it."""
+        """Add an async handler: it gets every stored event, then each new one. Returns the function that removes it."""
         self._reads_on = False
         detach = self._handlers.attach(binding, raises=raises)
         if not raises:
@@ -391,14 +392,14 @@ class AsyncPump:
         return detach
 
     async def _catch_up(self) -> None:
-        """Let a handler that came late have what the subscribers have had."""
+        """Deliver to a late handler the events that the subscribers have had."""
         await self._serve(self._log.position + self._log.delivered)
 
     async def deliver(self, upto: int) -> None:
-        """Let subscribers and async handlers have the events before `upto`, and the ending if that lies before.
+        """Deliver the events before position `upto` to subscribers and async handlers.
 
-        After `connect()` its task does that, so that the caller may be cancelled freely. Returns early when a handler
-        has raised something that is to come out of the caller.
+        The ending is delivered too if its position is below `upto`. After `connect()` the background task delivers, so
+        the caller may be cancelled. Returns early when a handler has raised an error that the caller must raise.
         """
         handlers, log = self._handlers, self._log
         if self._task is None or self._task_over or self._is_own_task() or handlers.is_inside():
@@ -421,7 +422,10 @@ class AsyncPump:
     # -- turns ---------------------------------------------------------------------------------------------------
 
     def _may_read(self) -> bool:
-        """After `connect()` only its task reads, and a handler that reads ahead, which keeps that task waiting."""
+        """Whether this task may take turns at all.
+
+        After `connect()` only the background task may, and its async handlers, for which it waits.
+        """
         return self._task is None or self._is_own_task() or self._handlers.is_inside()
 
     def _is_own_task(self) -> bool:
@@ -435,23 +439,23 @@ class AsyncPump:
 
     @property
     def is_left_open(self) -> bool:
-        """Whether there is something to close that only readers of the stream would close, and they are gone."""
+        """Whether something is still open although all readers of the stream have gone."""
         left = self._state.body is not None or self._state.is_between
         return left and not (self._closed or self._settling) and self._task is None
 
     @property
     def holds_connection(self) -> bool:
-        """Whether what is read from holds a connection. A recording does not."""
+        """Whether the body holds a connection. A recording does not."""
         return getattr(self._state.body, "holds_connection", True)
 
     def drop(self) -> None:
-        """Close what a stream has left open that was collected; a loop that is over has closed its sockets itself."""
+        """Close the body of a stream that was garbage-collected. A loop that has ended has closed the socket itself."""
         with suppress(Exception):
             self.close_soon()
         self._state.forget()
 
     def close_soon(self) -> None:
-        """End the stream where delivery stands, from any thread; the loop closes the response right away."""
+        """End the stream after the event in delivery, from any thread. The loop then closes the response."""
         self.unread.stop()
         self._closed = True
         if self._settled and self._log.released and not self._handlers:
@@ -467,13 +471,13 @@ class AsyncPump:
         self._home.spawn(self.settle)
 
     async def closed(self) -> None:
-        """Return when nothing of the stream is left: no response, no task."""
+        """Return when the stream has no open response, no task and no handler."""
         if self._settled and self._task is None and not self._handlers:
             return
         was_cut = isinstance(self._log.failure, StreamClosedError)
         try:
             if not was_cut:
-                await self._handlers_ended()  # the stream's own task may be delivering the ending
+                await self._handlers_ended()  # the background task may be delivering the ending
             with anyio.CancelScope(shield=True):
                 await self._end_task()
             await self._handlers_ended()
@@ -496,7 +500,7 @@ class AsyncPump:
             await self._home.sleep(lambda: not self._handlers)
 
     async def settle(self) -> None:
-        """Give the connection back after a good end, else close it. Once; others wait until it is done."""
+        """Release the connection for reuse after a good end, else close it. Done once; further callers wait for it."""
         if self._settling:
             if not self._settled:
                 await self._home.sleep(lambda: self._settled)

@@ -45,11 +45,11 @@ _EXHAUSTED: Any = object()
 """The cursor of `anext(stream)` after the end."""
 
 AsyncPost = Callable[[str, str], Awaitable[Any]]
-"""Posts the cancel of a run, or fetches the run: `(run_id, thread_id)` → the Run that the server answered."""
+"""Posts the cancel of a run, or fetches the run: `(run_id, thread_id)` → the Run in the server's reply."""
 
 
 class Eager(Generic[R]):
-    """Work that a stream has begun on its event loop: await it there, or call `result()` on another thread."""
+    """Work that has begun on a stream's event loop: await it there, or call `result()` on another thread."""
 
     def __init__(self, driver: AsyncPump, main: Callable[[], Coroutine[Any, Any, R]]) -> None:
         self._future: Future[R] = Future()
@@ -75,7 +75,10 @@ class Eager(Generic[R]):
         return self._wait().__await__()
 
     def result(self, timeout: float | None = None) -> R:
-        """Wait at most `timeout` seconds for the result, on another thread than the loop's."""
+        """Wait at most `timeout` seconds for the result. Call it on another thread than that of the loop.
+
+        Raises TimeoutError when the time has passed, and any exception of the work.
+        """
         return self._future.result(timeout)
 
     async def _wait(self) -> R:
@@ -126,7 +129,7 @@ class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEv
             decoding=decoding,
             continuation=continuation,
         )
-        self.driver: AsyncPump = AsyncPump(self.log, self._feed, open, resume, self._folding.latest, continuation)
+        self.driver: AsyncPump = AsyncPump(self.log, self._feed, open, resume, continuation)
         self._post_cancel = post_cancel
         self._fetch_run = fetch_run
         self._cancelling: Eager[Run] | None = None
@@ -152,7 +155,9 @@ class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEv
         """Wait until the stream has ended and everything is delivered.
 
         Raises:
-            StreamError: the stream did not end well; `snapshot` on the error holds what arrived.
+            RxAssistantError: the stream did not end well. The class of the error says why, such as
+                StreamTruncatedError, ServerErrorEvent or APITimeoutError. Its `snapshot` holds what arrived.
+            Exception: a callback of the `event_handler=` raised it.
         """
         await self.driver.finish()
         if self.log.failure is not None:
@@ -174,7 +179,7 @@ class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEv
         return [message.to_model() for message in self._final().messages]
 
     async def connect(self) -> None:
-        """Read and deliver in a task of its own from now on; leaving the block ends it. Idempotent."""
+        """Read and deliver in a background task from now on; leaving the block ends the task. Idempotent."""
         await self.driver.connect()
 
     @property
@@ -191,19 +196,22 @@ class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEv
 
     @property
     def tool_events(self) -> AsyncStream[ToolEvent]:
-        """What the tools of a stream with `tools=` do: ToolStarted, ToolProgress and ToolFinished of each call."""
+        """The events of the tools of a stream with `tools=`: ToolStarted, ToolProgress and ToolFinished of each call.
+
+        A stream without `tools=` emits none.
+        """
         return AsyncStream(self._side("tool_events").link, cast("Any", self))
 
     @property
     def pending_calls(self) -> AsyncStream[PendingCall]:
-        """The calls of tools that wait for approval, each a `PendingCall`; those that were decided are left out."""
+        """The calls of tools that wait for approval, as PendingCalls. Calls that were decided are left out."""
         calls: AsyncStream[PendingCall] = AsyncStream(self._side("pending_calls").link, cast("Any", self))
         return calls.pipe(ops.filter(_is_open))
 
     async def __anext__(self) -> AssistantStreamEvent:
-        """Return the next event from the one cursor that belongs to `anext(stream)`; loops have their own.
+        """Return the event after the one of the last `anext(stream)`. Loops have positions of their own.
 
-        That cursor counts as a reader from its first use to the end of the stream.
+        The position counts as a reader from its first use to the end of the stream.
 
         Raises:
             StopAsyncIteration: there are no more events.
@@ -234,19 +242,22 @@ class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEv
     def close(self) -> Awaitable[None]:
         """End the stream at once, from any thread and inside a callback; awaiting the result waits for the cleanup.
 
-        Each caller that still waits, and each subscriber, gets StreamClosedError once. Idempotent.
+        Each subscriber gets StreamClosedError once, and each wait from then on raises it. Idempotent.
         """
         self.driver.close_soon()
         return _Closing(self.driver)
 
     def cancel(self) -> Eager[Run]:
-        """Ask the server to cancel the run: await its answer, a Run. The stream continues to the server's own ending.
+        """Ask the server to cancel the run; awaiting the result gives the Run in its reply.
 
-        The work begins at once, from any thread. It waits for the run's id if that is not known yet. It posts once,
-        however often `cancel()` is called, and nothing after the end.
+        The stream continues to the server's own ending. The work begins at once, from any thread. It waits for the
+        run's id if that is not known yet. The request is sent once, however often `cancel()` is called, and not after
+        the end of the stream: then the result is the final run.
 
-        Raises:
+        Raises, when the result is awaited:
             RuntimeError: the stream did not come from a client, so no server can be asked.
+            APIError: the server refused the request, for example because the run has ended, or cannot be reached.
+            Exception: the stream has failed. Its error is raised again.
         """
         if self._cancelling is None:
             self._cancelling = Eager(self.driver, self._cancel)
@@ -262,6 +273,7 @@ class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEv
         Raises:
             PollTimeoutError: the run did not end in time. `last` is its last known state.
             RuntimeError: the stream did not come from a client, so no server can be asked.
+            APIError: the server cannot be reached.
         """
         check_seconds(timeout=timeout)
         wanted = [True]
@@ -280,7 +292,7 @@ class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEv
         identity = await self._wait_for_identity()
         if identity is None or self.log.ended:
             return self._final_run()
-        return await self._post(identity)
+        return await self._post_once(identity)
 
     async def _wait_for_identity(self) -> RunIdentity | None:
         while self._feed.identity is None and not self.log.ended:
@@ -292,8 +304,16 @@ class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEv
             raise RuntimeError("this stream did not come from a client, so there is no server to cancel the run on")
         return cast("Run", await self._post_cancel(identity.run_id, identity.thread_id))
 
+    async def _post_once(self, identity: RunIdentity) -> Run:
+        """Post the cancel, in the task that all callers await. After a failure the next call posts again."""
+        try:
+            return await self._post(identity)
+        except BaseException:
+            self._cancelling = None
+            raise
+
     async def _end_run(self, is_wanted: Callable[[], bool]) -> Run:
-        """Cancel the run, then read and poll until it has ended, or `is_wanted()` turns false."""
+        """Cancel the run, then read and poll until the run has ended, or until `is_wanted()` is false."""
         run = await self._cancel_unless_over()
         while is_wanted() and not self.log.ended:
             await self.driver.advance(self.log.length)
@@ -301,13 +321,13 @@ class AsyncAssistantStream(StreamBase, AsyncBlock, AsyncStream[AssistantStreamEv
         return await self._poll_to_end(run, is_wanted)
 
     async def _cancel_unless_over(self) -> Run | None:
-        """Post the cancel of a run that may still be running, once; returns the server's answer."""
+        """Post the cancel of a run that may still be running, once; returns the run in the server's reply."""
         identity = await self._wait_for_identity()
         if identity is None or self._ended_run() is not None:
             return None
         try:
             if self._cancelling is None:
-                self._cancelling = Eager(self.driver, lambda: self._post(identity))
+                self._cancelling = Eager(self.driver, lambda: self._post_once(identity))
             return await self._cancelling
         except (BadRequestError, ConflictError) as error:
             log_uncancelled(error)  # the run has ended, or is being cancelled
@@ -374,7 +394,7 @@ def _is_open(call: PendingCall) -> bool:
 
 
 class _TextDeltas(AsyncStream[str]):
-    """The text of a stream. It refers to the stream, which refers to it weakly: dropping both frees them."""
+    """The text of a stream. The stream only has a weak reference to it, so there is no reference cycle."""
 
     def __init__(self, stream: AsyncAssistantStream) -> None:
         from rx_assistant.operators import text_deltas
@@ -408,7 +428,7 @@ class HandledAsyncStream(AsyncAssistantStream, Generic[H]):
 
 
 class _Closing:
-    """The result of `close()`: closing has begun, and awaiting this waits until it has finished."""
+    """The result of `close()`: closing has begun, and awaiting this object waits until it has finished."""
 
     def __init__(self, driver: AsyncPump) -> None:
         self._driver = driver

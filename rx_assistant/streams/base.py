@@ -1,4 +1,4 @@
-"""What AssistantStream and AsyncAssistantStream share: the log, its feed, the context, recording and idleness."""
+"""The common base of AssistantStream and AsyncAssistantStream: the log, its feed, the context, recording, idleness."""
 
 from __future__ import annotations
 
@@ -40,13 +40,15 @@ if TYPE_CHECKING:
     from rx_assistant.types import Message, Run, RunStep
 
 Replay: TypeAlias = Literal["all", "none"]
-"""What late subscribers get: every event so far, or only those that arrive after they subscribed."""
+"""The events for late subscribers: `"all"` events so far and new ones, or `"none"` of those so far."""
 
 OnIdle: TypeAlias = Literal["detach", "close", "cancel"]
-"""What happens when the last reader has left: nothing, the response is closed, or the run is cancelled as well."""
+"""The action when the last reader has left: `"detach"` does nothing, `"close"` closes the response, `"cancel"` also
+cancels the run on the server."""
 
 OnSubscribe: TypeAlias = Literal["wait", "connect"]
-"""What a subscription does if nothing reads the stream: wait for a reader, or read in the background."""
+"""The action of a subscription if nothing reads the stream: `"wait"` for a reader, or `"connect"`: read in the
+background."""
 
 _log = logging.getLogger("rx_assistant")
 
@@ -60,7 +62,7 @@ def log_uncancelled(error: Exception) -> None:
 
 
 def check_seconds(**waits: float | None) -> None:
-    """Raise ValueError unless each value is None or a number of seconds, 0 or more. Names are those of the error."""
+    """Raise ValueError unless each argument is None or a number of seconds, 0 or more. The error has its name."""
     for name, value in waits.items():
         if value is not None and not (isinstance(value, int | float) and value >= 0):
             raise ValueError(f"{name} must be a number of seconds, 0 or more, got {value!r}")
@@ -78,9 +80,9 @@ def _check_policies(replay: object, on_idle: object, on_subscribe: object, max_p
 
 
 class StreamBase:
-    """State and views of one stream; the faces add reading and waiting."""
+    """State and views of one stream; the two subclasses add reading and waiting."""
 
-    driver: Any  # a Pump or an AsyncPump; each face declares which
+    driver: Any  # a Pump or an AsyncPump; each subclass declares which
 
     def __init__(
         self,
@@ -100,13 +102,12 @@ class StreamBase:
         check_seconds(cancel_wait=cancel_wait, idle_grace=idle_grace)
         self.log: HotLog[Any] = HotLog(keep=replay == "all", max_pending=max_pending, on_idle=None)
         if on_idle != "detach":
-            self.log.on_idle = self._idle  # keeps the stream alive: it must act when its last reader leaves
+            self.log.on_idle = self._idle  # keeps the stream alive, because it must act when its last reader leaves
         self._folding = Folding(self.log)
         self._feed = Feed(
             self.log,
+            self._folding,
             max_event_bytes=max_event_bytes,
-            snapshot=self._folding.latest,
-            arrived=self._folding.arrived,
             identity=identity,
             decoding=decoding,
             continuation=continuation,
@@ -129,11 +130,11 @@ class StreamBase:
         return f"{type(self).__name__}(run={run!r}, events={log.length}, {self._state()})"
 
     def _repr_markdown_(self) -> str:
-        """What has arrived so far, without reading on."""
+        """The events that have arrived, as Markdown, without reading on."""
         return self._arrived()._repr_markdown_() or f"`{self!r}`"
 
     def _arrived(self) -> RunSnapshot:
-        """Return the snapshot of all that is in the log, delivered or not."""
+        """Return the snapshot of all events in the log, delivered or not."""
         return self._folding.arrived(self.log)
 
     def _state(self) -> str:
@@ -146,7 +147,7 @@ class StreamBase:
 
     @property
     def current_event(self) -> AssistantStreamEvent | None:
-        """The event that was last given to a reader; None before the first."""
+        """The event that was last given to a reader; None before the first. Replays to late readers do not count."""
         log = self.log
         at, event = log.shown
         if event is NOTHING and at >= 0:
@@ -161,17 +162,17 @@ class StreamBase:
 
     @property
     def current_run(self) -> Run | None:
-        """The run as of the current event."""
+        """The newest run object up to the current event; None before the first run event."""
         return self.snapshot.run
 
     @property
     def current_message_snapshot(self) -> Message | None:
-        """The message that the current event is about, else the one in progress, else the newest; or None."""
+        """The message of the current event, else the one in progress, else the newest; None if there is no message."""
         return message_around(self.current_event, self.snapshot)
 
     @property
     def current_run_step_snapshot(self) -> RunStep | None:
-        """The step that the current event is about, else the one in progress; None between two steps."""
+        """The run step of the current event, else the one in progress; None between two steps."""
         return step_around(self.current_event, self.snapshot)
 
     @property
@@ -180,14 +181,15 @@ class StreamBase:
         return self._feed.request_id
 
     def record(self, to: str | PathLike[str] | Recording) -> Recording:
-        """Write the stream to a file: the events that the log holds, then each frame as it arrives.
+        """Write the stream to a file: the stored events, then each frame as it arrives, and the ending last.
 
-        Replaying the file gives equal events and the same ending. Pass the Recording of an earlier stream to append to
-        its file: then a run that was resumed with tool outputs is one recording. A full disk does not harm the stream:
-        writing ends early, and `error` of the returned Recording is set.
+        `to` is a path, or the Recording of an earlier stream of the run: then this stream is appended to its file.
+        Replaying the file gives equal events and the same ending. If the disk is full, the stream continues and the
+        recording ends: its `error` is set.
 
         Raises:
             OSError: the file cannot be opened.
+            TypeError: `to` is neither a path nor a Recording.
         """
         if isinstance(to, Recording):
             recording = to
@@ -200,7 +202,7 @@ class StreamBase:
     # -- Root ----------------------------------------------------------------------------------------------------
 
     def link(self, down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
-        """Seat a subscriber; a subscription of a loop gets a cursor of that loop instead.
+        """Connect a subscriber to the log; a subscription of a loop gets a cursor of that loop instead.
 
         A foreign subscription connects the stream, any other waits for a reader (see `hot/subscriber.py`).
 
@@ -213,7 +215,7 @@ class StreamBase:
         return self.take_seat(self.log, down)
 
     def take_seat(self, log: HotLog[Any], down: Subscriber[Any]) -> abc.DisposableBase:
-        """Seat a subscriber at a log. A foreign one connects the stream, any other waits for a reader."""
+        """Connect a subscriber to `log`. A foreign subscription connects the stream, any other waits for a reader."""
         connects = self._connects()
         if connects:
             self.driver.prepare()
@@ -224,7 +226,7 @@ class StreamBase:
         return seat
 
     def _side(self, name: str) -> Side:
-        """What the stream emits beside its events, under that name; nothing, for a stream without tools."""
+        """The log of this name beside the stream's events. For a stream without tools it stays empty."""
         log = self._side_logs.get(name)
         if log is None:
             log = self._side_logs.setdefault(
@@ -241,15 +243,15 @@ class StreamBase:
 
     @property
     def origin(self) -> Any:
-        """Itself: a stream is a root."""
+        """The stream itself, because it is a root."""
         return self
 
     # -- handlers ------------------------------------------------------------------------------------------------
 
     def attach(self, handler: Handler) -> abc.DisposableBase:
-        """Send every event to an event handler, those so far included; returns the disposable that detaches it.
+        """Send every event to an event handler, earlier events included; returns the disposable that detaches it.
 
-        A handler that raises is detached, its error is logged, and `handler.exception` holds it.
+        If the handler raises, it is detached, the exception is logged, and `handler.exception` holds it.
 
         Raises:
             RuntimeError: the handler is already bound to a stream.
@@ -258,7 +260,7 @@ class StreamBase:
         return self._seat(bound(handler, self), raises=False)
 
     def _seat(self, binding: Binding, *, raises: bool) -> abc.DisposableBase:
-        """Seat a bound handler. Its error is logged; with `raises`, the next caller that waits raises it instead."""
+        """Connect a bound handler. Its error is logged; with `raises`, the next caller that waits raises it instead."""
 
         def on_error(error: Exception) -> None:
             try:
@@ -287,10 +289,10 @@ class StreamBase:
             _log.error("an attached handler raised and was detached", exc_info=error)
 
     def _log_unheard(self) -> None:
-        """Log the error of a handler that no waiting caller has raised."""
+        """Log an error of a handler that no waiting caller has raised."""
         error = self.log.handlers.take_error()
         if error is not None:
-            _log.error("a handler raised, and no caller waited that could raise its error", exc_info=error)
+            _log.error("a handler raised, and no loop or wait was left to raise its error", exc_info=error)
 
     # -- idleness ------------------------------------------------------------------------------------------------
 
@@ -302,7 +304,7 @@ class StreamBase:
         raise NotImplementedError
 
     def _is_sent(self) -> bool:
-        """Whether a request was sent, which could have started a run."""
+        """Whether the request was sent, or is being sent: it may have started a run."""
         raise NotImplementedError
 
     def _cancel_and_close(self) -> object:
@@ -310,11 +312,11 @@ class StreamBase:
 
     @property
     def on_idle(self) -> OnIdle:
-        """What happens when the last reader has left."""
+        """The action when the last reader has left: "detach", "close" or "cancel"."""
         return self._on_idle
 
     def _idle(self) -> None:
-        """The last reader has left: do what `on_idle` says after the grace, unless a reader has come by then."""
+        """Run the action of `on_idle` after `idle_grace` seconds, unless a reader comes by then."""
         if self._on_idle == "detach":
             return
         self._stop_grace()
@@ -364,10 +366,10 @@ class StreamBase:
 
     @property
     def _is_abandoned(self) -> bool:
-        """Whether leaving the block now would abandon a run that `on_idle` wants cancelled.
+        """Whether leaving the block now must cancel the run, because `on_idle` is "cancel" and the run continues.
 
-        A run that has ended, or that waits for the outputs of its tools, is not abandoned. It is abandoned if this
-        stream had to answer its tools and will not.
+        A run that has ended, or that waits for outputs from the program, is not cancelled. A run that waits for outputs
+        of the stream's own tools is.
         """
         if self._on_idle != "cancel" or not self._is_sent() or self._feed.is_settled:
             return False
@@ -376,8 +378,8 @@ class StreamBase:
     def _warn_if_unread(self) -> None:
         if self.log.holders and not self.driver.unread.was_read and not self.log.ended:
             _log.warning(
-                "a stream's block was left while subscribers wait and nothing was read: inside the block, iterate, "
-                "call until_done(), or connect() to read in the background"
+                "the block of a stream was left while subscribers waited, and nothing was read: inside the block, "
+                "iterate the stream, call until_done(), or call connect() to read in the background"
             )
 
     # -- final objects -------------------------------------------------------------------------------------------
@@ -398,7 +400,7 @@ class StreamBase:
 
 
 Post = Callable[[str, str], Any]
-"""Posts the cancel of a run, or fetches the run: `(run_id, thread_id)` → the Run that the server answered."""
+"""Posts the cancel of a run, or fetches the run: `(run_id, thread_id)` → the Run in the server's reply."""
 
 
 def is_over(run: Any) -> bool:

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, TypeAlias
 
 OPEN_BODIES: Final[dict[int, object]] = {}
-"""The open bodies, by `id()`. A stream that is collected closes its body. The stream must be finalised before the
-body's socket, which would warn too. So this reference keeps the body alive until it is closed."""
+"""The open bodies, by `id()`. They stay alive until they are closed, so that a stream that is garbage-collected can
+close its body. Without this reference, Python might collect the socket first, with a warning of its own."""
 
 
 Take: TypeAlias = Callable[[bytes], object]
-"""Takes a chunk; returns something false to get no more of them now."""
+"""Takes a chunk. Returns a false value to get no further chunk now."""
 
 
 class Body(Protocol):
@@ -29,10 +29,13 @@ class Body(Protocol):
         """Note that a chunk held an event, for timeouts that count events, not bytes."""
 
     def finish(self) -> None:
-        """Release the connection after a good end, after reading the few bytes that may be left; bounded in time."""
+        """Release the connection for reuse after a good end. Reads the bytes that are left, for a limited time."""
 
     def close(self) -> None:
-        """Stop now; from any thread, idempotent, without waiting. A `read()` in progress ends soon, in any way."""
+        """Stop and close the connection; from any thread, idempotent, without waiting.
+
+        A `read()` in progress ends soon: it returns or raises.
+        """
 
 
 class AsyncBody(Protocol):
@@ -50,17 +53,17 @@ class AsyncBody(Protocol):
         """Note that a chunk held an event, for timeouts that count events, not bytes."""
 
     async def finish(self) -> None:
-        """Release the connection after a good end, after reading the few bytes that may be left; bounded in time."""
+        """Release the connection for reuse after a good end. Reads the bytes that are left, for a limited time."""
 
     async def aclose(self) -> None:
-        """Stop and free the connection; idempotent."""
+        """Stop and close the connection; idempotent."""
 
     def close_soon(self) -> None:
         """Stop, from any thread, and return at once. A `read()` in progress ends if this thread can end it."""
 
 
 def pour(body: AsyncBody, take: Take) -> Awaitable[bool]:
-    """Read on: give each chunk to `take`, until it returns something false; False at the end of the body.
+    """Read chunks and pass each to `take`, until `take` returns a false value. False at the end of the body.
 
     A body that can read on by itself, without a coroutine for each chunk, has a method of this name.
     """

@@ -1,6 +1,6 @@
 """The current event of a stream, and the run, message and step that it is about.
 
-Snapshots are folded from the log when they are read. Only a log that drops its items is folded as they pass.
+Snapshots are folded from the log when they are read. If a log drops its items, they are folded during delivery.
 """
 
 from __future__ import annotations
@@ -23,29 +23,30 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MAKING = threading.Lock()
-"""Is held while a stream's own lock is made: one lock for all streams."""
+"""The lock for creating the lock of a stream. One lock serves all streams."""
 
 
 class Folding:
-    """Snapshots of a log by position, each folded from the one that was read before it.
+    """Snapshots of a log by position. Each is folded from the snapshot that was read before it.
 
-    It refers to the items of the log, not to the log: a stream's error carries it, and must not keep the stream alive.
+    A Folding refers to the items of the log, not to the log, because the error of a stream refers to a Folding and must
+    not keep the stream alive.
     """
 
     __slots__ = ("_live", "_lock", "_position", "_read", "_snapshot")
 
     def __init__(self, log: HotLog[StreamEvent]) -> None:
         self._read = log.storage.reader() if log.keep else None
-        self._snapshot: RunSnapshot | None = None  # made when it is asked for, like the lock: most streams need none
+        self._snapshot: RunSnapshot | None = None  # created on demand, like the lock: most streams need none
         self._position = 0
         self._lock: threading.Lock | None = None
-        self._live: tuple[int, RunSnapshot] | None = None  # what a log that drops items has delivered
+        self._live: tuple[int, RunSnapshot] | None = None  # see `_delivered`
         if not log.keep:
             self._live = 0, RunSnapshot()
             log.watch = self._watch
 
     def at(self, position: int) -> RunSnapshot:
-        """Return the snapshot after the first `position` events; on a log that drops items, the newest one."""
+        """Return the snapshot after the first `position` events. For a log that drops items, return the newest one."""
         read = self._read
         if read is None:
             return self._delivered[1]
@@ -69,12 +70,12 @@ class Folding:
 
     @property
     def _delivered(self) -> tuple[int, RunSnapshot]:
-        """Of a log that drops items: the number of events delivered, and their snapshot."""
+        """The number of delivered events, and their snapshot. Only for a log that drops items."""
         assert self._live is not None
         return self._live
 
     def latest(self) -> RunSnapshot:
-        """Return the snapshot after all stored events; on a log that drops items, after the delivered ones."""
+        """Return the snapshot after all stored events; for a log that drops items, after all delivered ones."""
         return self.at(FOREVER)
 
     def arrived(self, log: HotLog[StreamEvent]) -> RunSnapshot:
@@ -100,7 +101,7 @@ def _folded(snapshot: RunSnapshot, event: StreamEvent) -> RunSnapshot:
 
 
 def message_around(event: StreamEvent | None, snapshot: RunSnapshot) -> Message | None:
-    """Return the message that `event` is about, else the one in progress, else the newest one."""
+    """Return the message of `event`, else the one in progress, else the newest one."""
     about = event.message_id if isinstance(event, ThreadMessageDelta) else None
     if isinstance(event, MessageEvent):
         about = text_in(event.data, "id")
@@ -111,7 +112,7 @@ def message_around(event: StreamEvent | None, snapshot: RunSnapshot) -> Message 
 
 
 def step_around(event: StreamEvent | None, snapshot: RunSnapshot) -> RunStep | None:
-    """Return the step that `event` is about, else the one in progress; None between two steps."""
+    """Return the run step of `event`, else the one in progress; None between two steps."""
     about = event.step_id if isinstance(event, ThreadRunStepDelta) else None
     if isinstance(event, RunStepEvent):
         about = text_in(event.data, "id")

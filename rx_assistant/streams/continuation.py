@@ -1,8 +1,8 @@
-"""What continues a stream when its response ends and the run requires action.
+"""The continuation of a stream whose response has ended because the run requires action.
 
-A stream with a `Continuation` is made of several responses, one after the other. All of them fill one log. When a
-response ends, the pump calls `begin(run)`. While the continuation is `busy`, the pump reads nothing, and its waiting
-threads and tasks sleep. Then it calls `open` again, which asks for the next response.
+A stream with a `Continuation` consists of several responses, one after the other. All of them fill one log. When a
+response ends, the pump calls `begin(run)`. While the continuation is `busy`, the pump reads nothing, and waiting
+threads and tasks sleep. Then it calls `open` again, which sends the request for the next response.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ HandOver = Callable[[Callable[[], None]], None]
 
 
 class Continuation(Protocol):
-    """The work between two responses of one stream. What it emits is in `logs`, never among the stream's events."""
+    """The work between two responses of one stream. Its own events are in `logs`, not among the stream's events."""
 
     logs: dict[str, HotLog[Any]]
 
     @property
     def busy(self) -> bool:
-        """Whether the next response cannot be asked for yet."""
+        """Whether the work still runs: the request for the next response cannot be sent yet."""
         ...
 
     def bind(
@@ -42,19 +42,19 @@ class Continuation(Protocol):
         hand_over: HandOver,
         arrived: Callable[[], RunSnapshot],
     ) -> None:
-        """Belong to the stream with that log. Call `changed` when `busy` may have changed; from any thread."""
+        """Start to serve the stream with this log. Call `changed` when `busy` may have changed; from any thread."""
 
     def take(self, kinds: Sequence[Kind], payloads: Sequence[bytes]) -> None:
         """Receive the events when they arrive."""
 
     def begin(self, run: Run) -> None:
-        """The response has ended, and the run requires action."""
+        """Begin the work: the response has ended, and the run requires action."""
 
     def join(self, seconds: float) -> None:
-        """Wait at most this long for the end of the work. The stream has ended."""
+        """Wait for the end of the work, at most so many seconds. Called when the stream has ended."""
 
     async def stopped(self, seconds: float) -> None:
-        """The same for event loops."""
+        """Like `join`, for event loops."""
 
 
 class Main(Protocol):
@@ -66,12 +66,12 @@ class Main(Protocol):
         ...
 
     def take_seat(self, log: HotLog[Any], down: Subscriber[Any]) -> abc.DisposableBase:
-        """Seat a subscriber in `log`, which counts as a reader of the stream."""
+        """Connect a subscriber to `log`. It counts as a reader of the stream."""
         ...
 
 
 class Side:
-    """A log beside the log of a stream, as a root for loops. It ends like the stream."""
+    """A second log of a stream, as a root for loops. It ends like the stream."""
 
     driver = None
 
@@ -86,7 +86,7 @@ class Side:
         return scheduler
 
     def link(self, down: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
-        """Seat a subscriber, which counts as a reader of the stream; a loop reads the stream meanwhile."""
+        """Connect a subscriber, which counts as a reader of the stream. A loop over this log also reads the stream."""
         loop = loop_for(scheduler)
         if loop is not None:
             ignored: Subscriber[Any] = Subscriber(None, _ignore)

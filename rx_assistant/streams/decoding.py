@@ -1,7 +1,7 @@
-"""Bytes of a body → events as a hot log stores them, and the ending that the end of a body proves.
+"""Bytes of a body → events as a hot log stores them, and the ending of the stream, as far as the body shows it.
 
 A `Decoding` belongs to one stream. It returns events of the Assistants protocol, whatever the protocol of the bytes. An
-ending that the body proves is an event too: `done` or `error`.
+ending that the body shows is an event too: `done` or `error`.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ _DELTAS = frozenset((ThreadMessageDelta, ThreadRunStepDelta))
 
 
 Decoded: TypeAlias = "tuple[list[Kind], list[bytes], EventTooLargeError | None]"
-"""Events, as what makes each and the bytes to make it from; and the error that came behind them, if any."""
+"""The kinds of the events and their payloads, as a log stores them; and the error that came after them, or None."""
 
 
 class Decoding(Protocol):
-    """What the bytes of one stream mean. It never raises: the error of an event that is too large is given behind."""
+    """Decodes the bytes of one stream. It never raises: the error of an event that is too large is in the result."""
 
     def push(self, chunk: bytes) -> Decoded:
         """The events that `chunk` completes."""
         ...
 
     def end(self) -> Decoded:
-        """The events that the end of the body completes. The last is `done` or `error` if the body proves it."""
+        """The events that the end of the body completes. The last is `done` or `error` if the body shows an ending."""
         ...
 
     def restart(self) -> None:
@@ -50,7 +50,7 @@ class Decoding(Protocol):
 
     @property
     def is_ending(self) -> bool:
-        """Whether the body has proved its ending, or `end()` would."""
+        """Whether the body has shown its ending, or `end()` would return it."""
         ...
 
     @property
@@ -60,7 +60,7 @@ class Decoding(Protocol):
 
     @property
     def rest(self) -> bytes:
-        """What a recording of a broken stream ends with, so that its replay breaks in the same way."""
+        """The last bytes for the recording of a broken stream, so that its replay breaks in the same way."""
         ...
 
 
@@ -74,7 +74,7 @@ class FrameDecoding:
         self._decoder = SSEDecoder(max_event_bytes=max_event_bytes)
 
     def frames(self, chunk: bytes) -> tuple[list[Frame], EventTooLargeError | None]:
-        """The frames that `chunk` completes, and the error that came behind them, if any."""
+        """The frames that `chunk` completes, and the error that came after them, or None."""
         frames: list[Frame] = []
         overflow: EventTooLargeError | None = None
         try:
@@ -138,7 +138,7 @@ class AssistantsDecoding(FrameDecoding):
         return kinds, payloads
 
     def _warn_of_misnamed(self, kinds: list[Kind], payloads: list[bytes]) -> None:
-        """Log the first delta that came under another name."""
+        """Log the first delta that arrived under another event name."""
         for kind, payload in zip(kinds, payloads, strict=True):
             if self._warned or kind in _DELTAS or b".delta" not in payload:
                 continue
@@ -147,7 +147,7 @@ class AssistantsDecoding(FrameDecoding):
             if word is not None:
                 self._warned = True
                 _log.warning(
-                    "event %r holds a %r: its name was corrupted on the way, and its content is missing from the text",
+                    "event %r has the payload of a %r: its name was corrupted on the way, so its text is missing",
                     event.event,
                     word,
                 )

@@ -38,7 +38,7 @@ def seconds() -> int:
 
 
 class _Translating:
-    """The base of both protocols. Once the stream has shown its ending, the run is closed with `done`."""
+    """The base of both protocols. When the stream has shown its ending, the last event of the run and `done` follow."""
 
     def __init__(
         self, reader: Reader, run: Mapping[str, Any], max_event_bytes: int, *, new_id: NewId, now: Now
@@ -73,7 +73,7 @@ class _Translating:
 
     @property
     def rest(self) -> bytes:
-        """Nothing: the recording already holds all events of the run."""
+        """Empty, because the recording already holds all events of the run."""
         return b""
 
     def _last(self) -> list[Payload]:
@@ -99,9 +99,9 @@ class _Translating:
 
 
 class ChatDecoding(_Translating):
-    """A Chat Completions stream. `run` holds the known members of the run; `choice` is the one that becomes the run.
+    """A Chat Completions stream. `run` has the known fields of the run; `choice` is the index of the choice to use.
 
-    `thinking="text"` leaves `<think>…</think>` in the text.
+    `thinking="text"` leaves `<think>…</think>` in the text. Raises ValueError for another value than "reasoning".
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class ResponsesDecoding(_Translating):
         return super().is_ending or any(tells_the_end(payload, name) for name, payload in last)
 
     def close_with(self, response: bytes) -> None:
-        """Add the final response from the reply to another request. It is used if the body ends without it."""
+        """Give the final response, which another request has fetched. It is used if the body ends without it."""
         self._final = [(b"", response)]
 
     def restart(self) -> None:

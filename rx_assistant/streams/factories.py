@@ -52,7 +52,7 @@ def replay(
         source: A path, the bytes of an SSE body, or an iterable of byte chunks.
         chunk_size: Cut the bytes into chunks of this size; by default the chunks of the source are used.
         events_per_second: Emit one event at a time at this pace.
-        replay: What late subscribers get: `"all"` or `"none"`.
+        replay: The events for late subscribers: `"all"`, or `"none"` of the earlier ones.
         max_event_bytes: The largest event allowed, in bytes; a larger one ends the stream with EventTooLargeError.
         on_subscribe: `"connect"` reads in the background as soon as something subscribes; `"wait"` never does. By
             default only a subscription that an operator of reactivex makes connects.
@@ -88,9 +88,9 @@ def replay_async(
     choice: int = 0,
     thinking: ThinkingPolicy = "reasoning",
 ) -> AsyncAssistantStream:
-    """Return the asynchronous stream of a recording: `replay`, on asyncio and trio.
+    """Return the asynchronous stream of a recording, for asyncio and trio.
 
-    `source` may also be an asynchronous iterable of byte chunks.
+    Options and errors are those of `replay`. `source` may also be an asynchronous iterable of byte chunks.
     """
     _check_pace(chunk_size, events_per_second)
 
@@ -112,7 +112,7 @@ def decoding_of(
     """Return the decoding of one stream in that protocol.
 
     Raises:
-        ValueError: the protocol is unknown, or it has no choices or tags.
+        ValueError: the protocol is unknown, or `choice` or `thinking` is set for another protocol than `"chat"`.
     """
     if dialect not in ("assistants", "chat", "responses"):
         raise ValueError(f"dialect must be 'assistants', 'chat' or 'responses', got {dialect!r}")
@@ -168,7 +168,9 @@ def from_response(
 
 def _of_response(response: Any, **options: Any) -> AssistantStream | AsyncAssistantStream:
     if response.is_stream_consumed or response.is_closed:
-        raise ValueError("the body of this response has been read already: open the response with client.stream(...)")
+        raise ValueError(
+            "response must have a body that was not read or closed: open the response with client.stream(...)"
+        )
     stream = response.stream
     if hasattr(stream, "__aiter__") and not hasattr(stream, "__iter__"):
 
@@ -180,7 +182,7 @@ def _of_response(response: Any, **options: Any) -> AssistantStream | AsyncAssist
 
 
 def decoded_stream(source: Any, decoding: Decoding, max_event_bytes: int) -> AssistantStream | AsyncAssistantStream:
-    """Return the stream of any source of bytes, a response or one that `replay_async` takes, with its own decoding."""
+    """Return the stream of a response or of a source that `replay_async` takes, decoded by `decoding`."""
     options: Any = {"max_event_bytes": max_event_bytes, "decoding": decoding}
     if hasattr(source, "is_stream_consumed"):
         return _of_response(source, **options)
@@ -208,11 +210,11 @@ def from_events(
 
     An asynchronous iterable gives an AsyncAssistantStream. Items are rx_assistant events, `ServerSentEvent`s,
     `{"event": …, "data": …}` dicts, or anything with `.event` and a pydantic model in `.data`. The stream ends well
-    where the iterable ends, or at an item named `done`; an item named `error` is a ServerErrorEvent. The iterable is
-    closed with the stream, if it has `close()` or `aclose()`.
+    where the iterable ends, or at an item named `done`; at an item named `error` it fails with ServerErrorEvent. The
+    iterable is closed with the stream, if it has `close()` or `aclose()`.
 
     Raises:
-        TypeError: `events` is not iterable; an item of another type ends the stream with TypeError.
+        TypeError: `events` is not iterable. An item of another type ends the stream with TypeError.
     """
     if isinstance(events, AsyncIterable):
         later = events
@@ -268,7 +270,7 @@ class _ForeignBody:
         return _DONE if item is _END else frame_of(item)
 
     def saw_event(self) -> None:
-        """Do nothing: the source of the events keeps the time limits."""
+        """Do nothing: the source of the events has its own time limits."""
 
     def finish(self) -> None:
         self.close()
@@ -278,7 +280,7 @@ class _ForeignBody:
         if close is not None:
             try:
                 close()
-            except ValueError:  # the generator is running on another thread, and ends with its next event
+            except ValueError:  # the generator runs on another thread at this moment, and ends with its next event
                 pass
 
 
@@ -308,7 +310,7 @@ class _ForeignAsyncBody:
         return frame_of(item)
 
     def saw_event(self) -> None:
-        """Do nothing: the source of the events keeps the time limits."""
+        """Do nothing: the source of the events has its own time limits."""
 
     async def finish(self) -> None:
         await self.aclose()

@@ -1,13 +1,13 @@
 """Chunks of bytes → events in a hot log, and the decision how a stream has ended.
 
-It reads nothing and waits for nothing, so both faces share it; it only writes to the log and to recordings. A
-`Decoding` turns the bytes into events: the feed knows only events of the Assistants protocol.
+A feed reads nothing and waits for nothing, so sync and async streams share it. It only writes to the log and to
+recordings. A `Decoding` turns the bytes into events: the feed knows only events of the Assistants protocol.
 
 The ending is decided once, by the first of these that occurs:
 
     `done`                                                   ends well
     `error`                                                  ServerErrorEvent
-    the end of the body, and the run is settled              ends well
+    the end of the body, and the run has stopped             ends well
     an event that is too large                               EventTooLargeError
     a timeout, or another typed error of the body            that error
     any other end of the body                                StreamTruncatedError
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from rx_assistant.events import Kind
     from rx_assistant.hot import HotLog
     from rx_assistant.snapshots import RunSnapshot
+    from rx_assistant.streams.context import Folding
     from rx_assistant.streams.continuation import Continuation
     from rx_assistant.streams.decoding import Decoding
     from rx_assistant.streams.recording import Recording
@@ -69,15 +70,15 @@ class RunIdentity(NamedTuple):
 
 
 class Feed:
-    """Takes chunks as they arrive, and writes the events to `log`; the ending too, when it is decided."""
+    """Takes chunks as they arrive, and writes the events to `log`, and the ending when it is decided."""
 
     __slots__ = (
         "_appending",
-        "_arrived",
         "_broke_at",
         "_bytes",
         "_continuation",
         "_decoding",
+        "_folding",
         "_fruitless",
         "_identity",
         "_max_event_bytes",
@@ -87,7 +88,6 @@ class Feed:
         "_run",
         "_run_kind",
         "_seam",
-        "_snapshot",
         "done",
         "log",
         "request_id",
@@ -97,10 +97,9 @@ class Feed:
     def __init__(
         self,
         log: HotLog[StreamEvent],
+        folding: Folding,
         *,
         max_event_bytes: int,
-        snapshot: Callable[[], RunSnapshot],
-        arrived: Callable[[HotLog[StreamEvent]], RunSnapshot],
         identity: RunIdentity | None = None,
         decoding: Decoding | None = None,
         continuation: Continuation | None = None,
@@ -109,12 +108,11 @@ class Feed:
         self.response_over = False  # the response has ended, and another one follows
         self._continuation = continuation
         self._seam: bytes | None = None  # the run event that ended the last response
-        self._arrived = arrived
+        self._folding = folding
         self.request_id: str | None = None
         self._recordings: tuple[tuple[Recording, int], ...] = ()  # each with the position where its live events begin
-        self._appending: threading.Lock | None = None  # made with the first recording
+        self._appending: threading.Lock | None = None  # created with the first recording
         self.done = False
-        self._snapshot = snapshot
         self._max_event_bytes = max_event_bytes
         self._decoding: Decoding = decoding or AssistantsDecoding(max_event_bytes)
         self._run: bytes | None = None
@@ -137,7 +135,7 @@ class Feed:
         if kinds:
             self._append(kinds, payloads)
         elif end is None and overflow is None and self.log.length == 0 and self._bytes > self._max_event_bytes:
-            overflow = EventTooLargeError(self._max_event_bytes)  # blank lines or comments without end, and no event
+            overflow = EventTooLargeError(self._max_event_bytes)  # only blank lines or comments, and no event
         if end is not None:
             end()
         elif overflow is not None:
@@ -181,7 +179,7 @@ class Feed:
         return None
 
     def _drop_unproved(self, kinds: list[Kind], payloads: list[bytes]) -> None:
-        """Drop a `done` with frames in its data, because blank lines were lost: it is neither an item nor an ending."""
+        """Drop a `done` with other frames in its data: it is neither an item nor an ending (blank lines were lost)."""
         others = [pair for pair in zip(kinds, payloads, strict=True) if pair[0] is not DoneEvent]
         self._odd = payloads[kinds.index(DoneEvent)]
         kinds[:], payloads[:] = [kind for kind, _ in others], [payload for _, payload in others]
@@ -206,21 +204,21 @@ class Feed:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the last run that arrived needs nothing more: terminal, or waiting for tool outputs.
+        """Whether the run has stopped: its last status is terminal, or it waits for tool outputs.
 
-        A run that waits for outputs which this stream submits is not settled.
+        A run that waits for outputs which this stream submits itself has not stopped.
         """
         run = self._run
         return run is not None and run is not self._seam and _member(run, "status") in RUN_STOPS
 
     @property
     def is_ending(self) -> bool:
-        """Whether the body may stop here: the run is settled, or the last block is an ending."""
+        """Whether the body may end here: the run has stopped, or the last block is an ending."""
         return self.is_settled or self._decoding.is_ending
 
     @property
     def identity(self) -> RunIdentity | None:
-        """The ids of the run and its thread, as soon as an event has shown them."""
+        """The ids of the run and its thread; None until an event has shown them."""
         if self._identity is None and self._run is not None:
             run_id, thread_id = _member(self._run, "id"), _member(self._run, "thread_id")
             if run_id and thread_id:
@@ -228,10 +226,10 @@ class Feed:
         return self._identity
 
     def resumable(self, cause: Exception | None) -> tuple[RunIdentity | None, RunSnapshot] | None:
-        """Return what a resumed body needs: the run, if it is known, and a snapshot of all events; None if it must end.
+        """Return the run, if it is known, and a snapshot of all events, to resume the stream; None if it must end.
 
-        Only a broken connection and a temporary refusal are resumed, not a time limit of the whole stream. After five
-        breaks without an event in between the stream ends.
+        A stream is resumed after a broken connection and a temporary refusal, but not after the time limit of the whole
+        stream. It ends after more than five breaks without an event between them.
         """
         if not (cause is None or _is_passing(cause)) or self.log.ended or self.is_ending:
             return None
@@ -241,35 +239,36 @@ class Feed:
 
     def arrived(self) -> RunSnapshot:
         """The snapshot of all that has arrived."""
-        return self._arrived(self.log)
+        return self._folding.arrived(self.log)
 
     def restart(self) -> None:
         """Forget the unfinished block: another body continues where the last one broke."""
         self._decoding.restart()
 
     def next_response(self) -> Run:
-        """Give the run that requires action. The next response continues the stream."""
+        """Return the run that requires action. The next response continues the stream."""
         self.response_over = False
         self.restart()
         assert self._run is not None
         return cast("Run", self._run_kind(self._run).data)
 
     def fail(self, error: Exception) -> None:
-        """End with `error`, whatever arrived."""
+        """End with `error`, whatever has arrived."""
         self._end(error)
 
     def _broken(self, cause: RxAssistantError | None) -> RxAssistantError:
         if isinstance(cause, APITimeoutError) or (cause is not None and not isinstance(cause, APIConnectionError)):
             return cause
-        state = "before its first event" if self.log.length == 0 else f"after {self.log.length} events"
+        count = self.log.length
+        state = "before its first event" if count == 0 else f"after {count} event" + ("s" if count > 1 else "")
         status = None if self._run is None else _member(self._run, "status")
         run = (
-            "no run had been announced, so there is nothing to resume"
+            "no event had named a run, so there is nothing to resume"
             if status is None
             else f"the run was still {status!r}"
         )
         said = self._unheard()
-        last = f"; what came last: {said!r}" if said else ""
+        last = f"; the last bytes were {said!r}" if said else ""
         error = StreamTruncatedError(f"the stream ended {state} ({self._bytes} bytes); {run}{last}")
         error.__cause__ = cause
         return error
@@ -295,11 +294,15 @@ class Feed:
 
     def _end(self, error: Exception) -> None:
         if isinstance(error, RxAssistantError):
-            error.carry(self._snapshot, self.request_id)
+            self.inform(error)
         self._end_with(error)
 
+    def inform(self, error: RxAssistantError) -> None:
+        """Attach the snapshot and the request's id to an error."""
+        error.carry(self._folding.latest, self.request_id)
+
     def _end_with(self, failure: Exception | None) -> None:
-        """End the log. The ending is on disk before a reader gets it."""
+        """End the log. Recordings have the ending before a reader gets it."""
         if not self.log.ended:
             self._end_recordings(failure)
         self.log.end(failure)

@@ -1,4 +1,4 @@
-"""The protocols between a stream and its event handlers. `handlers` implements them and calls the callbacks."""
+"""The protocols between a stream and its event handlers. The package `handlers` implements them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ class Binding(Protocol):
         """Run the callbacks of one event, and raise what they raise."""
 
     def error(self, error: Exception) -> Awaitable[None] | None:
-        """Run `on_timeout` if the error is a timeout, `on_exception` and `on_end`."""
+        """Run `on_timeout` for a timeout, `on_exception` unless the program closed the stream, and `on_end`."""
 
     def completed(self) -> Awaitable[None] | None:
         """Run `on_end`."""
 
 
 class Handler(Protocol):
-    """An event handler. The only name that a stream calls on it is this one."""
+    """An event handler. A stream calls no other method of it than this one."""
 
     def __rx_bind__(self, stream: Any) -> Binding:
-        """Bind to `stream`. Raises RuntimeError if it is already bound, TypeError if it cannot serve such a stream."""
+        """Bind the handler to `stream`. Raises RuntimeError if it is bound already, TypeError for a stream of the wrong
+        kind."""
         ...
 
 

@@ -2,9 +2,9 @@
 
 No thread owns the pump between two steps. A thread that needs an event which was not read yet takes the turn, reads one
 chunk and gives the turn back. The other threads sleep until the log changes or the turn is free. After `connect()` only
-the background thread takes turns. Nothing is delivered while a turn is held, so a callback may always read ahead.
+the background thread takes turns. No event is delivered during a turn, so a callback may always read further events.
 
-The turn is given back where it was taken, without a call, so that KeyboardInterrupt never leaves it taken.
+The function that takes a turn also gives it back, without a call, so that KeyboardInterrupt never leaves it taken.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import from_thread
 
-from rx_assistant.errors import RxAssistantError
+from rx_assistant.errors import RxAssistantError, StreamTruncatedError
 from rx_assistant.grace import THREAD_SECONDS
 from rx_assistant.hot import DELIVERED, ENDED, FOREVER, RELEASED, TIMERS, Sleepers, start_thread
 from rx_assistant.streams.pump_state import DELIVER, END, READ, WAIT, Close, PumpState, Step
@@ -41,7 +41,7 @@ The identity is None if no event has named the run. The body is None if the run 
 """
 
 Abort = Callable[[RxAssistantError], object]
-"""Ends an active `Open` on another thread, which then raises this error. Returns at once."""
+"""Makes an `Open` that is active on another thread raise this error. Returns at once."""
 
 _logger = logging.getLogger("rx_assistant")
 
@@ -55,16 +55,13 @@ class Pump:
         feed: Feed,
         open: Open,
         resume: Resume | None,
-        snapshot: Callable[[], RunSnapshot],
         abort: Abort | None = None,
         continuation: Continuation | None = None,
     ) -> None:
         self.unread = Unread(log, TIMERS.call_later)
         self._log = log
         self._feed = feed
-        self._state: PumpState[Body] = PumpState(
-            log, feed, snapshot, resumes=resume is not None, continuation=continuation
-        )
+        self._state: PumpState[Body] = PumpState(log, feed, resumes=resume is not None, continuation=continuation)
         self._open = open
         self._resume = resume
         self._abort = abort
@@ -141,6 +138,9 @@ class Pump:
                     self._sleepers.sleep(lambda: log.would_raise or self._delivery() is not WAIT)
                     self.leave_if_cancelled()
             log.check()
+        except BaseException:
+            log.pause()  # else giving back the waiter would deliver all that is stored before this is raised
+            raise
         finally:
             log.release(waiter)
 
@@ -159,7 +159,7 @@ class Pump:
         self._connect(self._run)
 
     def connect_soon(self) -> None:
-        """Read and deliver on a background thread for subscribers that are left when it begins."""
+        """Read and deliver on a background thread, if subscribers are left when the thread begins."""
         self._connect(self._run_for_subscribers)
 
     def prepare(self) -> None:
@@ -172,7 +172,7 @@ class Pump:
         try:
             self._thread = self._log.drainer = thread
             start_thread(thread)
-        except BaseException:  # an interrupt: the thread may not have been started, and takes part by turns if it was
+        except BaseException:  # an interrupt: if the thread was started after all, it takes turns like the others
             self._thread = self._log.drainer = None
             raise
 
@@ -204,7 +204,7 @@ class Pump:
                 else:
                     self._sleepers.sleep(lambda: self._background() is not WAIT)
         except BaseException:  # sys.exit() in one subscriber must not stop the stream for the others
-            _logger.exception("a subscriber raised out of the thread that reads the stream")
+            _logger.exception("a subscriber raised an exception that is not an Exception; the stream continues")
 
     def _background(self) -> Step:
         """The next step of the background thread."""
@@ -222,7 +222,7 @@ class Pump:
         return self._state.is_sent
 
     def _take_turn(self, act: Callable[[], None]) -> None:
-        """Take the turn and act; nothing, when another thread was quicker."""
+        """Take the turn and call `act`. Do nothing if another thread has the turn."""
         token, turn = object(), self._state.turn
         try:
             if turn.setdefault(0, token) is token:
@@ -269,8 +269,13 @@ class Pump:
             return
         if not chunk:
             self._recover(None)
-        elif self._feed.take(chunk):
-            body.saw_event()
+            return
+        try:
+            if self._feed.take(chunk):
+                body.saw_event()
+        except BaseException:  # an interrupt: the decoder may have stopped inside the chunk, and nothing reads it again
+            self._feed.fail(StreamTruncatedError("an interrupt came while a chunk was read, so its events are lost"))
+            raise
 
     def _recover(self, cause: RxAssistantError | None) -> None:
         steps = self._state.recovery(cause)
@@ -318,7 +323,7 @@ class Pump:
         self.close()
 
     def close(self) -> None:
-        """Stop reading and end the stream where delivery stands; from any thread."""
+        """Stop reading and end the stream after the event in delivery; from any thread."""
         self.unread.stop()
         error = self._state.cut()
         if self._state.body is None and self._abort is not None:
@@ -336,9 +341,9 @@ class Pump:
     def leave(self, *, patient: bool) -> None:
         """Close, and return once the ending was delivered.
 
-        If a loop has read the stream to its end, everything is delivered: a slow subscriber on another thread gets the
-        rest and the ending. Any other stream is cut, and a running callback gets one second to finish. If not
-        `patient`, every stream is cut.
+        If a loop has read the stream to its end and `patient` is true, everything is delivered first: a slow subscriber
+        on another thread gets the remaining events and the ending. Otherwise the stream ends at once, and a running
+        callback gets one second to finish.
         """
         try:
             if self._log.read_out and patient:
@@ -362,13 +367,13 @@ class Pump:
         return log.released or (log.delivering is None and log.is_mine_to_drain)
 
     def settle(self) -> None:
-        """Give the connection back after a good end, else close it. Once; again if an interrupt came between."""
+        """Release the connection for reuse after a good end, else close it. Done once, or again after an interrupt."""
         body, good = self._state.body, self._state.is_good
         if self._settled or body is None or (good and 0 in self._state.turn):
-            return  # the reader has read the end, and settles when it leaves its turn
+            return  # the reader has read the end, and calls this when it gives its turn back
         token, settling = object(), self._settling
         try:
-            if settling.setdefault(0, token) is not token or self._settled:  # by a thread that had it before
+            if settling.setdefault(0, token) is not token or self._settled:  # another thread does it, or has done it
                 return
             if good:
                 body.finish()

@@ -1,12 +1,13 @@
-"""What a pump does next, for both faces. This state reads nothing and waits for nothing; `pump` and `async_pump` do.
+"""The next step of a pump, for sync and async streams. This module reads nothing and waits for nothing: `pump` and
+`async_pump` do.
 
 Several callers may need the same stream at once. No caller owns it. Each asks for its next step, takes that step, and
 asks again until the answer is END:
 
                          ┌─▶ READ     The turn to read is free. Take it, read one chunk into the log, give it back.
     ask for the step ────┼─▶ DELIVER  The log holds items, or its ending, that this caller may deliver.
-        ▲                ├─▶ WAIT     Another caller reads or delivers. Sleep until the step is another one.
-        └── not END ─────┴─▶ END      What this caller asked for is there.
+        ▲                ├─▶ WAIT     Another caller reads or delivers. Sleep until the next step is not WAIT.
+        └── not END ─────┴─▶ END      The caller's goal is reached.
 
 A caller asks with one of three goals:
 
@@ -14,17 +15,17 @@ A caller asks with one of three goals:
     arrival()    an event after a position has arrived     ends when the log is longer, or has ended
     delivery()   everything was delivered                  ends when the log is RELEASED; inside a delivery, when ENDED
 
-ENDED, DELIVERED and RELEASED are the states of a log's life, see `hot/state.py`. The body is opened by the first
-reader, replaced by `recovery()` after a break, and let go by `settle()` once the log was delivered or closed:
+ENDED, DELIVERED and RELEASED are states of a log, see `hot/state.py`. The first reader opens the body, `recovery()`
+replaces it after a break, and `settle()` of the pump releases it once the log was delivered or closed:
 
-    no body ──hold──▶ open ──forget──▶ let go          `is_good` decides: keep its connection for reuse, or close it
+    no body ──hold──▶ open ──forget──▶ released        `is_good` decides: keep its connection for reuse, or close it
         ▲             │  ▲
-        │             └──┘ recovery: close it, and hold what follows
+        │             └──┘ recovery: close it, and hold the body that continues
         └ next_response ┘    the run requires action: keep the connection for reuse, and open the next body
 
-On threads the turn is given back after each chunk, before what came is delivered. On an event loop no other task runs
-between two waits, so a lone reader keeps it. It reads, delivers and reads on until a handler is attached, a task of
-the stream's own begins, or an exception of a handler has to be raised.
+On threads the turn is given back after each chunk, before its events are delivered. On an event loop no other task runs
+between two waits, so a lone reader keeps the turn. It reads, delivers and reads on until a handler is attached, a
+background task begins, or an exception of a handler has to be raised.
 
 The turn to read is a token in a dictionary, under 0. Threads take it with `setdefault()` and give it back by
 subscripts, which KeyboardInterrupt cannot divide (see `hot/delivery.py`, "Interrupts").
@@ -32,7 +33,7 @@ subscripts, which KeyboardInterrupt cannot divide (see `hot/delivery.py`, "Inter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from rx_assistant.errors import RxAssistantError, StreamClosedError
@@ -54,7 +55,7 @@ END: Final = "end"
 
 
 class _Named(Protocol):
-    """What the state knows of a body. The two faces read and close bodies in their own ways."""
+    """The part of a body that this module uses. The two pumps read and close bodies in different ways."""
 
     @property
     def request_id(self) -> str | None: ...
@@ -75,7 +76,8 @@ class Close(Generic[B]):
 
 
 class Resume:
-    """Open a body that continues after what has arrived, and send it; None if the run cannot be found."""
+    """Open a body that continues after the events that have arrived, and send it to `recovery()`; None if the run
+    cannot be found."""
 
     __slots__ = ("identity", "snapshot")
 
@@ -87,13 +89,12 @@ class Resume:
 class PumpState(Generic[B]):
     """The state of one pump. See the module's text."""
 
-    __slots__ = ("_continuation", "_sent", "_snapshot", "body", "feed", "log", "resumes", "turn")
+    __slots__ = ("_continuation", "_sent", "body", "feed", "log", "resumes", "turn")
 
     def __init__(
         self,
         log: HotLog[Any],
         feed: Feed,
-        snapshot: Callable[[], RunSnapshot],
         *,
         resumes: bool,
         continuation: Continuation | None = None,
@@ -104,7 +105,6 @@ class PumpState(Generic[B]):
         self.body: B | None = None
         self.turn: dict[int, object] = {}
         self._sent = False
-        self._snapshot = snapshot
         self._continuation = continuation
 
     # -- the next step -------------------------------------------------------------------------------------------
@@ -125,8 +125,8 @@ class PumpState(Generic[B]):
     def delivery(self, mine: bool, *, over: bool, behind: bool, inside: bool) -> Step:
         """The next step of a caller that needs everything delivered.
 
-        `over`: everything is delivered. `behind`: there is something to deliver, and the caller may do so. `inside`:
-        the caller runs inside a delivery, which cannot continue before the caller returns.
+        `over` says that everything is delivered, `behind` that the caller has something to deliver, `inside` that the
+        caller runs inside a delivery, which cannot continue before the caller returns.
         """
         if over:
             return END
@@ -142,7 +142,7 @@ class PumpState(Generic[B]):
 
     @property
     def is_between(self) -> bool:
-        """Whether the stream waits for what it needs to ask for its next response: there is nothing to read."""
+        """Whether there is nothing to read, because the work before the next response still runs."""
         return self._continuation is not None and self._continuation.busy
 
     # -- results of a read ----------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ class PumpState(Generic[B]):
         self.body = OPEN_BODIES[id(body)] = body
 
     def next_response(self) -> None:
-        """Let the ended body go; begin the work that the next one needs."""
+        """Forget the body that has ended, and begin the work that the next one needs."""
         self.forget()
         self.body = None
         run = self.feed.next_response()
@@ -161,7 +161,7 @@ class PumpState(Generic[B]):
             self._continuation.begin(run)
 
     def forget(self) -> None:
-        """The body was let go."""
+        """Drop the reference that keeps the body alive: it was released or closed."""
         OPEN_BODIES.pop(id(self.body), None)
 
     @property
@@ -175,9 +175,10 @@ class PumpState(Generic[B]):
         return self.feed.done and self.log.failure is None
 
     def recovery(self, cause: RxAssistantError | None) -> Generator[Close[B] | Resume, Any, None]:
-        """The body has ended, or broken with `cause`: end the log, or continue from another body.
+        """End the log or continue from another body, after the body has ended or has broken with `cause`.
 
-        Yields the next action, and receives the body that a `Resume` returned; its exception is thrown in.
+        Yields a `Close` or `Resume` that the caller must carry out. Receives the body of a `Resume`; the caller throws
+        its exception in.
         """
         feed, body = self.feed, self.body
         point = feed.resumable(cause) if self.resumes and body is not None else None
@@ -204,9 +205,9 @@ class PumpState(Generic[B]):
             return
 
     def cut(self) -> StreamClosedError:
-        """End the log where delivery stands, because the stream was closed. Gives the error that readers get."""
+        """End the log after the event in delivery, because the stream was closed. Returns the error for readers."""
         error = StreamClosedError("the stream was closed before it had ended")
-        error.carry(self._snapshot, self.feed.request_id)
+        self.feed.inform(error)
         self.log.cut(error)
         self.feed.stop_recording()
         return error

@@ -1,4 +1,4 @@
-"""A stream's frames on disk as they arrive. What arrived before a break is on disk, and replays to equal events."""
+"""Writes the frames of a stream to a file as they arrive. Replaying the file gives equal events, also after a break."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ _log = logging.getLogger("rx_assistant")
 
 
 class Recording:
-    """A file that gets every frame at its arrival. A full disk ends the recording, not the stream.
+    """A file to which a stream writes each frame as it arrives. `path` is its path.
 
-    `error` is the reason why writing ended early; None if it did not.
+    If writing fails, for example because the disk is full, the recording ends and the stream continues. `error` is the
+    OSError then, else None.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
         if not isinstance(path, str | PathLike):
-            raise TypeError(f"a recording must be the path of a file, got {path!r:.80}")
+            raise TypeError(f"a recording must be a path or a Recording, got {path!r:.80}")
         self.path = Path(path)
         self.error: OSError | None = None
         self._file = self.path.open("wb", buffering=0)
@@ -33,7 +34,7 @@ class Recording:
         self._end: int | None = None
 
     def go_on(self) -> None:
-        """Accept the frames of one more stream, which continues the last one; the ending so far is removed."""
+        """Accept the frames of another stream, which continues the last one. The ending in the file is removed."""
         with self._lock:
             self._streams += 1
             if self.error is None and self._file.closed:
@@ -49,7 +50,7 @@ class Recording:
             self._write(b"".join([frame(kind(payload)) for kind, payload in zip(kinds, payloads, strict=True)]))
 
     def end(self, last: bytes) -> None:
-        """One stream has ended: write its last frame and close the file, unless another stream still writes."""
+        """Write the last frame of a stream that has ended, and close the file, unless another stream still writes."""
         with self._lock:
             self._streams -= 1
             if self._streams > 0 or self._file.closed:
@@ -73,6 +74,6 @@ class Recording:
 
 
 def unfinished(name: bytes, data: bytes) -> bytes:
-    """Return a last block that had no blank line, again without one."""
+    """Return the bytes of a last block whose blank line is missing."""
     fields = b"".join(b"data: " + line + b"\n" for line in data.split(b"\n"))
     return (b"event: " + name + b"\n" if name else b"") + fields

@@ -43,7 +43,7 @@ class Portions:
             self._ready.extend(data[start : start + size] for start in range(0, len(data), size))
 
     def end(self) -> None:
-        """The source has ended: the rest is a portion too."""
+        """Make the remaining bytes a portion too, because the source has ended."""
         if self._rest:
             self._ready.append(bytes(self._rest))
             self._rest.clear()
@@ -137,7 +137,7 @@ class ReplayBody:
 
 
 class AsyncReplayBody:
-    """A recording for an event loop: a thread reads its file, and the loop keeps its pace."""
+    """A recording for an event loop. A thread reads the file, and the loop waits between two events."""
 
     request_id: str | None = None
     holds_connection = False

@@ -81,7 +81,7 @@ class AssistantStream(StreamBase, SyncBlock, Stream[AssistantStreamEvent]):
             decoding=decoding,
             continuation=continuation,
         )
-        self.driver: Pump = Pump(self.log, self._feed, open, resume, self._folding.latest, abort, continuation)
+        self.driver: Pump = Pump(self.log, self._feed, open, resume, abort, continuation)
         self._post_cancel = post_cancel
         self._fetch_run = fetch_run
         self._cancelling = threading.RLock()
@@ -119,7 +119,9 @@ class AssistantStream(StreamBase, SyncBlock, Stream[AssistantStreamEvent]):
         """Wait until the stream has ended and everything is delivered.
 
         Raises:
-            StreamError: the stream did not end well; `snapshot` on the error holds what arrived.
+            RxAssistantError: the stream did not end well. The class of the error says why, such as
+                StreamTruncatedError, ServerErrorEvent or APITimeoutError. Its `snapshot` holds what arrived.
+            Exception: a callback of the `event_handler=` raised it.
         """
         self.driver.finish()
         if self.log.failure is not None:
@@ -141,7 +143,11 @@ class AssistantStream(StreamBase, SyncBlock, Stream[AssistantStreamEvent]):
         return [message.to_model() for message in self._final().messages]
 
     def connect(self) -> None:
-        """Read and deliver on a background thread from now on; the thread ends with the stream. Idempotent."""
+        """Read and deliver on a background thread from now on; the thread ends with the stream. Idempotent.
+
+        Callbacks then run on that thread, and nothing is read while one runs. So a callback must not wait for another
+        thread that iterates the stream.
+        """
         self.driver.connect()
 
     @property
@@ -158,19 +164,22 @@ class AssistantStream(StreamBase, SyncBlock, Stream[AssistantStreamEvent]):
 
     @property
     def tool_events(self) -> Stream[ToolEvent]:
-        """What the tools of a stream with `tools=` do: ToolStarted, ToolProgress and ToolFinished of each call."""
+        """The events of the tools of a stream with `tools=`: ToolStarted, ToolProgress and ToolFinished of each call.
+
+        A stream without `tools=` emits none.
+        """
         return Stream(self._side("tool_events").link, cast("Any", self))
 
     @property
     def pending_calls(self) -> Stream[PendingCall]:
-        """The calls of tools that wait for approval, each a `PendingCall`; those that were decided are left out."""
+        """The calls of tools that wait for approval, as PendingCalls. Calls that were decided are left out."""
         calls: Stream[PendingCall] = Stream(self._side("pending_calls").link, cast("Any", self))
         return calls.pipe(ops.filter(_is_open))
 
     def __next__(self) -> AssistantStreamEvent:
-        """Return the next event from the one cursor that belongs to `next(stream)`; loops have their own.
+        """Return the event after the one of the last `next(stream)`. Loops have positions of their own.
 
-        That cursor counts as a reader from its first use to the end of the stream.
+        The position counts as a reader from its first use to the end of the stream.
 
         Raises:
             StopIteration: there are no more events.
@@ -192,18 +201,21 @@ class AssistantStream(StreamBase, SyncBlock, Stream[AssistantStreamEvent]):
     def close(self) -> None:
         """End the stream at once and close the response; from any thread, and inside a callback. Idempotent.
 
-        Each caller that still waits, and each subscriber, gets StreamClosedError once.
+        Each subscriber gets StreamClosedError once, and each wait from then on raises it.
         """
         self.driver.close()
 
     def cancel(self) -> Run:
-        """Ask the server to cancel the run, and return its answer. The stream continues to the server's own ending.
+        """Ask the server to cancel the run, and return the Run in its reply.
 
-        Waits for the run's id if it is not known yet. Posts once, however often it is called, and nothing after the
-        end.
+        The stream continues to the server's own ending. Waits for the run's id if it is not known yet. The request is
+        sent once, however often `cancel()` is called, and not after the end of the stream: then the final run is
+        returned.
 
         Raises:
             RuntimeError: the stream did not come from a client, so no server can be asked.
+            APIError: the server refused the request, for example because the run has ended, or cannot be reached.
+            Exception: the stream has failed. Its error is raised again.
         """
         identity = self._wait_for_identity()
         if identity is None or self.log.ended:
@@ -216,25 +228,35 @@ class AssistantStream(StreamBase, SyncBlock, Stream[AssistantStreamEvent]):
 
         Reads the stream to the server's ending. If the stream is closed or broken, polls the run instead. A run that
         waits for the outputs of its tools is cancelled too. A run that has ended is returned at once. `timeout` is in
-        seconds; None waits as long as it takes.
+        seconds; None waits as long as it takes. A callback of the stream reads on its own thread, so there the time is
+        looked at after each chunk.
 
         Raises:
             PollTimeoutError: the run did not end in time. `last` is its last known state.
             RuntimeError: the stream did not come from a client, so no server can be asked.
+            APIError: the server cannot be reached.
         """
         check_seconds(timeout=timeout)
-        if timeout is None or self.log.delivering == threading.get_ident():
+        if timeout is None:
             return self._end_run(lambda: True)
+        if self.log.delivering == threading.get_ident():
+            deadline = time.monotonic() + timeout
+            run: Run | None = self._end_run(lambda: time.monotonic() < deadline)
+        else:
+            run = self._end_run_within(timeout)
+        if run is None or not is_over(run):
+            last = self._folding.arrived(self.log).run
+            raise PollTimeoutError(f"the run was not over within {timeout} seconds after its cancel", last)
+        return run
+
+    def _end_run_within(self, seconds: float) -> Run | None:
         leaving = _Leaving(self)
         try:
-            leaving.wait(lambda: leaving.is_over, timeout)
+            leaving.wait(lambda: leaving.is_over, seconds)
         finally:
             leaving.give_up()
         if leaving.error is not None:
             raise leaving.error
-        if leaving.run is None:
-            last = self._folding.arrived(self.log).run
-            raise PollTimeoutError(f"the run was not over within {timeout} seconds after its cancel", last)
         return leaving.run
 
     def _wait_for_identity(self) -> RunIdentity | None:
@@ -251,16 +273,16 @@ class AssistantStream(StreamBase, SyncBlock, Stream[AssistantStreamEvent]):
             return cast("Run", self._cancelled)
 
     def _end_run(self, is_wanted: Callable[[], bool], posted: Callable[[], object] = lambda: None) -> Run:
-        """Cancel the run, then read and poll until it has ended, or `is_wanted()` turns false."""
+        """Cancel the run, then read and poll until the run has ended, or until `is_wanted()` is false."""
         run = self._cancel_unless_over()
         posted()
         while is_wanted() and not self.log.ended:
             self.driver.advance(self.log.length)
-        self.driver.settle()  # before a `close()`: it would close a connection that can be used again
+        self.driver.settle()  # before a `close()`, which would close a connection that can be reused
         return self._poll_to_end(run, is_wanted)
 
     def _cancel_unless_over(self) -> Run | None:
-        """Post the cancel of a run that may still be running, once; returns the server's answer."""
+        """Post the cancel of a run that may still be running, once; returns the run in the server's reply."""
         identity = self._wait_for_identity()
         if identity is None or self._ended_run() is not None:
             return None
@@ -312,7 +334,7 @@ def _is_open(call: PendingCall) -> bool:
 
 
 class _TextDeltas(Stream[str]):
-    """The text of a stream. It refers to the stream, which refers to it weakly: dropping both frees them."""
+    """The text of a stream. The stream only has a weak reference to it, so there is no reference cycle."""
 
     def __init__(self, stream: AssistantStream) -> None:
         from rx_assistant.operators import text_deltas
@@ -346,7 +368,7 @@ class HandledStream(AssistantStream, Generic[H]):
 
 
 class _Leaving:
-    """The end of a run that is being cancelled, on a thread, so that the caller can wait for a limited time."""
+    """Cancels a run and waits for its end on a thread, so that the caller can wait for a limited time."""
 
     def __init__(self, stream: AssistantStream) -> None:
         self.is_posted = self.is_over = False
@@ -366,8 +388,7 @@ class _Leaving:
 
     def _main(self, stream: AssistantStream) -> None:
         try:
-            run = stream._end_run(lambda: not self._given_up, self._posted)
-            self.run = run if is_over(run) else None
+            self.run = stream._end_run(lambda: not self._given_up, self._posted)
         except Exception as error:
             self.error = error
         finally:

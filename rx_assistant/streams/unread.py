@@ -29,14 +29,14 @@ class Unread:
         self._cancel: Callable[[], None] | None = None
 
     def wait(self) -> None:
-        """A subscriber has come: the first one starts the timer."""
+        """Start the timer for the first subscriber."""
         log = self._log()
         if not (self.was_read or self._begun or log is None or log.ended):
             self._begun = True
             self._cancel = self._call_later(UNREAD_SECONDS, self._warn)
 
     def read(self) -> None:
-        """Something reads, so the warning is no longer needed."""
+        """Stop the timer, because the stream is being read."""
         self.was_read = True
         self.stop()
 

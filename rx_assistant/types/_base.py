@@ -1,20 +1,21 @@
 """The base of all wire models, and the annotations that their fields use.
 
-A wire model describes a field's value *when the field is present*. Servers leave fields out, send null, and add fields
-and words that no document lists. Four rules keep the annotations useful nevertheless:
+A wire model describes a field's value *when the field is present*. Servers leave fields out, send null, and send fields
+and strings that are not documented. Four rules keep the annotations useful nevertheless:
 
 * a missing field has a default and is not in `model_fields_set`: None for values and objects (even where the
   annotation does not allow None, as in the SDK), an empty list for arrays, the constant itself for `object`. Only the
   `type` that selects the member of a union has no default;
 * every field accepts null, and dumps it as null;
-* words from a list (`Word`) are annotated as that list and read as any string;
+* a string from a documented list (`Word`) is annotated with that list, and read as any string;
 * a member of a union with an unknown `type` becomes an `Unknown…` model, which keeps its JSON.
 
 Reading tolerates malformed fields. The strict reading comes first, in compiled code. If it fails, the object is read
-again without the malformed fields, and these keep the value from the wire: `created_at="2025-01-01"` stays that text,
-`last_error="boom"` stays that text, and all other fields match their annotations. A malformed item of an array stays
-unchanged too. Ids are text and an `index` is an integer, because both are keys: a number as an id is read as text,
-digits as an index are read as a number. Only a payload that is not a JSON object is refused.
+again without the malformed fields, and these keep the value from the wire: `created_at="2025-01-01"` and
+`last_error="boom"` stay these texts, and all other fields match their annotations. A malformed item of an array stays
+unchanged too. Ids are always text and an `index` is always an integer, because both are keys: if an id is a number, it
+is read as text, and if an index is text of digits, it is read as a number. Only a payload that is not a JSON object is
+refused.
 
 Everything is read-only, to any depth: attributes, arrays, objects, and unknown fields.
 
@@ -50,7 +51,7 @@ _AS_IT_IS: Final = core_schema.simple_ser_schema("any")
 
 
 def _strict_or(forgive: Callable[[Any, Any], Any], strict: CoreSchema, ref: str | None = None) -> CoreSchema:
-    """The strict reading, in compiled code; the tolerant reading only if the strict one fails."""
+    """The schema that reads strictly, in compiled code, and only if that fails with `forgive`."""
     forgiving = core_schema.no_info_wrap_validator_function(forgive, strict)
     return core_schema.union_schema([strict, forgiving], mode="left_to_right", ref=ref)
 
@@ -109,7 +110,7 @@ Wire: TypeAlias = Annotated[_T, _OrNull()]
 """A value that may be missing or null on the wire."""
 
 Word: TypeAlias = Annotated[_T, _AnyWord()]
-"""One of the listed words, or another word of a server."""
+"""One of the listed strings, or another string that a server sends."""
 
 Scalar: TypeAlias = Annotated[_T, _TextOfAny()]
 """A string that some servers send as a number; read as a string."""
@@ -125,7 +126,7 @@ Json: TypeAlias = Annotated[_T, _AnyJson()]
 
 UnknownWord: TypeAlias = Literal["<unknown>"]
 """The `type` of an Unknown… model for type checkers: a literal that no other member of a union has, so comparing `type`
-narrows. At run time `type` is the word from the wire, so use isinstance to recognise such a model."""
+narrows. At run time `type` is the string from the wire, so use isinstance to recognise such a model."""
 
 
 BY_TYPE: Final = _ByType()
@@ -133,7 +134,7 @@ BY_TYPE: Final = _ByType()
 
 
 class WireModel(BaseModel):
-    """One JSON object of the Assistants protocol, read-only; unknown fields are kept as attributes.
+    """One JSON object of the Assistants protocol, read-only. Unknown fields are attributes too.
 
     A field keeps a value of another type than its annotation unchanged.
     `model_dump(exclude_unset=True, by_alias=True)` returns the JSON that the model was read from.
@@ -172,7 +173,7 @@ class WireModel(BaseModel):
 
     @property
     def _request_id(self) -> str | None:
-        """The `x-request-id` of the reply that held this object; None for objects inside another, and from a stream."""
+        """The header `x-request-id` of the reply with this object; None for inner objects and for those of a stream."""
         return getattr(self, "_served_as", None)
 
     @classmethod

@@ -1,7 +1,7 @@
 """Marks of citations in text, such as 【4:0†source】 → numbered references, also in pieces cut anywhere.
 
-A mark is 【, a number, perhaps a colon and a second number, †, a name, 】. Other text in these brackets, as in Chinese
-and Japanese, passes at once. Equal marks get the same number, counted from 1 in order of appearance.
+A mark consists of 【, a number, an optional colon and second number, †, a name, and 】. Other text in these brackets,
+as in Chinese and Japanese, passes at once. Equal marks get the same number, counted from 1 in order of appearance.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ def bracketed(number: int, mark: str) -> str:
 
 
 class CitedText:
-    """Numbers the marks of a text in pieces: `push` returns the text to show, `rest` the unfinished end."""
+    """Numbers the marks of a text that arrives in pieces: `push` returns text to show, `rest` the unfinished end."""
 
     def __init__(self, show: Show = bracketed) -> None:
         self.numbers: dict[str, int] = {}
-        """The number of each mark so far."""
+        """The number of each mark that has appeared."""
         self._show = show
         self._held = ""
 
     def push(self, piece: str) -> str:
-        """Take the next piece of text; returns the text to show, without an end that may become a mark."""
+        """Take the next piece of text. Returns the text to show, without an end that may be the beginning of a mark."""
         if not self._held and "【" not in piece:
             return piece
         text = self._held + piece
@@ -43,7 +43,7 @@ class CitedText:
         return _MARK.sub(self._reference, text[:at])
 
     def rest(self) -> str:
-        """Return the text that is held back; call it when the text has ended."""
+        """Return the end that looked like the beginning of a mark. Call it when the text has ended."""
         held, self._held = self._held, ""
         return held
 

@@ -1,4 +1,4 @@
-"""Keys as some servers send them: numbers in place of ids, digits in place of an index."""
+"""Ids and indexes of the wrong type, as some servers send them: numbers as ids, text of digits as an index."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Assistant(WireModel):
 
 
 class AssistantDeleted(WireModel):
-    """The answer to deleting an assistant."""
+    """The reply to a request that deletes an assistant."""
 
     id: Wire[str] = ABSENT
     object: Word[Literal["assistant.deleted"]] = "assistant.deleted"

@@ -1,4 +1,4 @@
-"""The request of a Chat Completions stream. `extra_body=` takes what only some servers know."""
+"""The request of a Chat Completions stream. Parameters that only some servers accept go into `extra_body=`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, Required

@@ -1,4 +1,4 @@
-"""How the files of a vector store were cut into the pieces that a search finds."""
+"""The ways in which the files of a vector store were cut into pieces for searches."""
 
 from typing import Annotated, Literal, TypeAlias
 

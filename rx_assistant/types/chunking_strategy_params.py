@@ -1,4 +1,4 @@
-"""How files are to be cut into the pieces that a search finds."""
+"""The ways to cut the files of a vector store into pieces for searches."""
 
 from typing import Literal, Required, TypeAlias
 

@@ -1,14 +1,14 @@
-"""Files: what was uploaded, and what runs have written."""
+"""Files: those that were uploaded, and those that runs have written."""
 
 from typing import Literal, TypeAlias
 
 from rx_assistant.types._base import ABSENT, Wire, WireModel, Word
 
 FilePurpose: TypeAlias = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
-"""What a file may be uploaded for."""
+"""The purposes for which a file may be uploaded."""
 
 FileContent: TypeAlias = str
-"""What a file of text holds."""
+"""The content of a text file."""
 
 
 class FileObject(WireModel):
@@ -37,7 +37,7 @@ class FileObject(WireModel):
 
 
 class FileDeleted(WireModel):
-    """The answer to deleting a file."""
+    """The reply to a request that deletes a file."""
 
     object: Word[Literal["file"]] = "file"
     id: Wire[str] = ABSENT

@@ -17,11 +17,11 @@ FileTypes: TypeAlias = (
     | tuple[str | None, _Content, str | None]
     | tuple[str | None, _Content, str | None, Mapping[str, str] | Sequence[tuple[str, str]]]
 )
-"""Content, or (name, content), or (name, content, media type), or those and headers."""
+"""A file to upload: content, (name, content), (name, content, media type) or (name, content, media type, headers)."""
 
 
 class FileExpiresAfterParam(TypedDict, total=False):
-    """How long a file lives: 3 600 to 2 592 000 seconds after its creation."""
+    """When the server deletes a file: 3 600 to 2 592 000 seconds after its creation."""
 
     anchor: Required[Literal["created_at"]]
     seconds: Required[int]
@@ -36,7 +36,7 @@ class FileCreateParams(TypedDict, total=False):
 
 
 class FileListParams(TypedDict, total=False):
-    """GET /files, for one purpose only if it is given; `limit` is 1 to 10 000, and there is no `before`."""
+    """GET /files. `purpose` selects the files of one purpose; `limit` is 1 to 10 000; there is no `before`."""
 
     purpose: str
     after: str

@@ -13,7 +13,8 @@ from rx_assistant.types._base import (
     WireModel,
     Word,
 )
-from rx_assistant.types._markdown import of_message
+from rx_assistant.types._inside import is_model, models_in, text_in
+from rx_assistant.types._markdown import code, joined, place
 from rx_assistant.types.message_content import MessageContent, MessageRole
 from rx_assistant.types.shared import Metadata
 from rx_assistant.types.tool import CodeInterpreterTool
@@ -68,11 +69,20 @@ class Message(WireModel):
     metadata: Metadata | None = None
 
     def _repr_markdown_(self) -> str:
-        return of_message(self)
+        """The parts of the message; if it is incomplete, also the reason."""
+        reason = text_in(self.incomplete_details, "reason")
+        parts = [_part_markdown(part) for part in models_in(self.content)]
+        return joined([*parts, f"*incomplete:* {code(reason)}" if reason else ""])
+
+
+def _part_markdown(part: MessageContent) -> str:
+    if part.type == "text" and is_model(part.text):
+        return part.text._repr_markdown_()
+    return f"> **refused:** {text_in(part, 'refusal')}" if part.type == "refusal" else f"▣ {place(part)}"
 
 
 class MessageDeleted(WireModel):
-    """The answer to deleting a message."""
+    """The reply to a request that deletes a message."""
 
     id: Wire[str] = ABSENT
     object: Word[Literal["thread.message.deleted"]] = "thread.message.deleted"

@@ -15,7 +15,7 @@ from rx_assistant.types._base import (
 )
 from rx_assistant.types._citations import CitedText, Show, bracketed
 from rx_assistant.types._inside import models_in, text_in
-from rx_assistant.types._markdown import of_text
+from rx_assistant.types._markdown import joined, place
 from rx_assistant.types.annotation import Annotation
 
 MessageRole: TypeAlias = Literal["user", "assistant"]
@@ -29,7 +29,9 @@ class Text(WireModel):
     annotations: Wire[Array[Annotation]] = EMPTY
 
     def _repr_markdown_(self) -> str:
-        return of_text(self)
+        """The text with numbered citations, and the list of their sources."""
+        sources = [f"- [{number}] {place(each)}" for number, each in self.citations().items()]
+        return joined([self.numbered_citations(), "\n".join(sources)])
 
     def numbered_citations(self, show: Show = bracketed) -> str:
         """The text with each mark, such as 【4:0†source】, replaced by a numbered reference, such as [1].

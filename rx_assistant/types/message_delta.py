@@ -1,7 +1,7 @@
-"""What `thread.message.delta` carries: pieces of a message's content, each for the part at its `index`.
+"""The payload of `thread.message.delta`: pieces of a message's content, each for the part at its `index`.
 
-The hot path: nothing here may run Python code per field. `events/_plain` builds the models of plain deltas without
-validation, so it must know each of their fields.
+A stream has thousands of these models, so no annotation here may run Python code for each field. `events/_plain` builds
+the models of plain deltas without validation, so it must know each of their fields.
 """
 
 from typing import Annotated, Literal, TypeAlias
@@ -43,7 +43,7 @@ class ImageFileDelta(WireModel):
 
 
 class ImageFileDeltaBlock(WireModel):
-    """An image part, whole."""
+    """A whole image part."""
 
     index: Wire[int] = ABSENT
     type: Literal["image_file"]
@@ -58,7 +58,7 @@ class ImageURLDelta(WireModel):
 
 
 class ImageURLDeltaBlock(WireModel):
-    """An image part, whole."""
+    """A whole image part."""
 
     index: Wire[int] = ABSENT
     type: Literal["image_url"]
@@ -86,14 +86,14 @@ MessageContentDelta: TypeAlias = Annotated[
 
 
 class MessageDelta(WireModel):
-    """What changes in a message. OpenAI never sends the `role`, other servers do."""
+    """The changes of a message. OpenAI never sends the `role`; some other servers do."""
 
     role: Word[MessageRole] | None = None
     content: Array[MessageContentDelta] | None = None
 
 
 class MessageDeltaEvent(WireModel):
-    """What changes in the message `id`."""
+    """The changes of the message with this `id`."""
 
     id: Wire[str] = ABSENT
     object: Word[Literal["thread.message.delta"]] = "thread.message.delta"

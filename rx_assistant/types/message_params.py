@@ -11,7 +11,7 @@ from rx_assistant.types.tool_params import CodeInterpreterToolParam
 
 
 class TextContentBlockParam(TypedDict, total=False):
-    """A part that is text; a plain string here, where replies have an object."""
+    """A part that is text. `text` is a string in requests, and an object in replies."""
 
     type: Required[Literal["text"]]
     text: Required[str]
@@ -84,6 +84,6 @@ class MessageUpdateParams(TypedDict, total=False):
 
 
 class MessageListParams(PageParams, total=False):
-    """GET /threads/{thread_id}/messages, of one run only if `run_id` is given."""
+    """GET /threads/{thread_id}/messages. `run_id` selects the messages of one run."""
 
     run_id: str

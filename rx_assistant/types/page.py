@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class ListPage(WireModel, Generic[T]):
-    """One page of a list, as in `ListPage[Run]`; the ids are null when it is empty."""
+    """One page of a list, such as `ListPage[Run]`; `first_id` and `last_id` are null if it is empty."""
 
     object: Word[Literal["list"]] = "list"
     data: Wire[Array[T]] = EMPTY

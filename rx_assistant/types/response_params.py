@@ -1,4 +1,4 @@
-"""The request of a Responses stream. `extra_body=` takes what only some servers know."""
+"""The request of a Responses stream. Parameters that only some servers accept go into `extra_body=`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, Required
@@ -7,7 +7,7 @@ from typing_extensions import TypedDict
 
 
 class ResponseStreamParams(TypedDict, total=False):
-    """POST /responses with `stream`; `input` is a text, or items as the Responses API has them."""
+    """POST /responses with `stream`; `input` is a text, or a list of input items of the Responses API."""
 
     input: Required[str | Iterable[Mapping[str, object]]]
     model: Required[str]

@@ -3,7 +3,8 @@
 from typing import Literal, TypeAlias
 
 from rx_assistant.types._base import ABSENT, EMPTY, Array, Wire, WireModel, Word
-from rx_assistant.types._markdown import of_run
+from rx_assistant.types._inside import inside, models_in, text_in
+from rx_assistant.types._markdown import code, function_call, joined
 from rx_assistant.types.shared import AssistantResponseFormatOption, Metadata, ReasoningEffort
 from rx_assistant.types.tool import AssistantTool, AssistantToolChoiceOption, ToolResources
 
@@ -27,13 +28,13 @@ class PromptTokenDetails(WireModel):
 
 
 class CompletionTokensDetails(WireModel):
-    """How many tokens of the answer were spent on thinking."""
+    """How many tokens of the completion are reasoning tokens."""
 
     reasoning_tokens: Wire[int] = ABSENT
 
 
 class Usage(WireModel):
-    """Tokens used by a run or a step. The field is named `prompt_token_details` (singular) on the wire."""
+    """The tokens that a run or a step has used. Servers send `prompt_token_details`, with `token` in the singular."""
 
     prompt_tokens: Wire[int] = ABSENT
     completion_tokens: Wire[int] = ABSENT
@@ -78,13 +79,13 @@ class LastError(WireModel):
 
 
 class IncompleteDetails(WireModel):
-    """Which limit stopped a run."""
+    """The limit that stopped a run."""
 
     reason: Word[Literal["max_completion_tokens", "max_prompt_tokens"]] | None = None
 
 
 class TruncationStrategy(WireModel):
-    """Which messages the model receives when there are too many."""
+    """The choice of messages for the model if a thread has too many: automatic, or the last ones."""
 
     type: Word[Literal["auto", "last_messages"]] = ABSENT
     last_messages: int | None = None
@@ -124,4 +125,10 @@ class Run(WireModel):
     parallel_tool_calls: Wire[bool] = ABSENT
 
     def _repr_markdown_(self) -> str:
-        return of_run(self)
+        """A line with status, id and tokens; then the error, and the calls whose outputs the run waits for."""
+        tokens = inside(self.usage, "total_tokens")
+        line = " · ".join([f"**{self.status}**", code(str(self.id)), *([f"{tokens} tokens"] if tokens else [])])
+        reason = text_in(self.last_error, "message") or text_in(self.incomplete_details, "reason")
+        action = self.required_action if self.status == "requires_action" else None
+        waiting = models_in(inside(action, "submit_tool_outputs", "tool_calls"))
+        return joined([line, code(reason) if reason else "", *map(function_call, waiting)])

@@ -21,14 +21,14 @@ from rx_assistant.types.tool_params import (
 
 
 class TruncationStrategyParam(TypedDict, total=False):
-    """Which messages to show to the model: as many as fit, or the last few."""
+    """The choice of messages for the model: `auto`, or the `last_messages`, so many of them."""
 
     type: Required[Literal["auto", "last_messages"]]
     last_messages: int | None
 
 
 class RunAssistantParams(TypedDict, total=False):
-    """Which assistant answers."""
+    """The assistant of a run."""
 
     assistant_id: Required[str]
 
@@ -57,7 +57,7 @@ class RunOptionsParams(RunSettingsParams, total=False):
 
 
 class RunAdditionsParams(TypedDict, total=False):
-    """What a run on an existing thread takes besides."""
+    """The options that only a run on an existing thread has."""
 
     additional_instructions: str | None
     additional_messages: Iterable[MessageCreateParams] | None
@@ -73,13 +73,13 @@ class RunCreateParamsBase(RunOnThreadParams, RunOptionsParams, total=False):
 
 
 class RunCreateParamsNonStreaming(RunCreateParamsBase, total=False):
-    """… answered with the run."""
+    """POST /threads/{thread_id}/runs; the reply is the run."""
 
     stream: Literal[False] | None
 
 
 class RunCreateParamsStreaming(RunCreateParamsBase):
-    """… answered with events."""
+    """POST /threads/{thread_id}/runs; the reply is a stream of events."""
 
     stream: Required[Literal[True]]
 
@@ -99,13 +99,13 @@ class ThreadCreateAndRunParamsBase(RunWithThreadParams, RunOptionsParams, total=
 
 
 class ThreadCreateAndRunParamsNonStreaming(ThreadCreateAndRunParamsBase, total=False):
-    """… answered with the run."""
+    """POST /threads/runs; the reply is the run."""
 
     stream: Literal[False] | None
 
 
 class ThreadCreateAndRunParamsStreaming(ThreadCreateAndRunParamsBase):
-    """… answered with events."""
+    """POST /threads/runs; the reply is a stream of events."""
 
     stream: Required[Literal[True]]
 
@@ -121,19 +121,19 @@ class ToolOutput(TypedDict, total=False):
 
 
 class RunSubmitToolOutputsParamsBase(TypedDict, total=False):
-    """POST /threads/{thread_id}/runs/{run_id}/submit_tool_outputs, the outputs of all calls at once."""
+    """POST /threads/{thread_id}/runs/{run_id}/submit_tool_outputs, with the outputs of all calls at once."""
 
     tool_outputs: Required[Iterable[ToolOutput]]
 
 
 class RunSubmitToolOutputsParamsNonStreaming(RunSubmitToolOutputsParamsBase, total=False):
-    """… answered with the run."""
+    """POST /threads/{thread_id}/runs/{run_id}/submit_tool_outputs; the reply is the run."""
 
     stream: Literal[False] | None
 
 
 class RunSubmitToolOutputsParamsStreaming(RunSubmitToolOutputsParamsBase):
-    """… answered with events."""
+    """POST /threads/{thread_id}/runs/{run_id}/submit_tool_outputs; the reply is a stream of events."""
 
     stream: Required[Literal[True]]
 

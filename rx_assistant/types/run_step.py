@@ -60,7 +60,7 @@ class RunStepLastError(WireModel):
 
 
 class RunStep(WireModel):
-    """A step of a run. `expired_at` and `metadata` are documented, but servers send `expires_at` and no metadata."""
+    """A step of a run. The API documents `expired_at` and `metadata`; servers send `expires_at` and no metadata."""
 
     id: Wire[str] = ABSENT
     object: Word[Literal["thread.run.step"]] = "thread.run.step"

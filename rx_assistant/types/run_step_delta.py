@@ -1,4 +1,7 @@
-"""What `thread.run.step.delta` carries: pieces of a step's tool calls. The hot path, as in message_delta.py."""
+"""The payload of `thread.run.step.delta`: pieces of a step's tool calls.
+
+As in message_delta.py, no annotation may run Python code for each field.
+"""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -22,7 +25,7 @@ class MessageCreationDelta(WireModel):
 
 
 class RunStepDeltaMessageDelta(WireModel):
-    """The step writes a message. Documented, and never seen."""
+    """The step writes a message. The API documents this model, but no recorded stream has it."""
 
     type: Literal["message_creation"]
     message_creation: MessageCreationDelta | None = None
@@ -47,13 +50,13 @@ StepDetailsDelta: TypeAlias = Annotated[
 
 
 class RunStepDelta(WireModel):
-    """What changes in a step."""
+    """The changes of a step."""
 
     step_details: StepDetailsDelta | None = None
 
 
 class RunStepDeltaEvent(WireModel):
-    """What changes in the step `id`."""
+    """The changes of the step with this `id`."""
 
     id: Wire[str] = ABSENT
     object: Word[Literal["thread.run.step.delta"]] = "thread.run.step.delta"

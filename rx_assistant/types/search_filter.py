@@ -1,4 +1,4 @@
-"""Filters of a search in a vector store. Requests hold them as dicts (see vector_store_params.py); these read them."""
+"""Filters of a search in a vector store, as models. Requests hold them as dicts, see vector_store_params.py."""
 
 from typing import Annotated, Literal, TypeAlias
 

@@ -1,4 +1,4 @@
-"""Values that several resources share: metadata, models' effort, function definitions, response formats, errors."""
+"""Types that several resources share: metadata, reasoning effort, function definitions, response formats, errors."""
 
 from typing import Annotated, Literal, TypeAlias
 

@@ -1,7 +1,7 @@
-"""Values that several requests share: pages of lists, function definitions, response formats.
+"""Types that several requests share: pages of lists, function definitions, response formats.
 
-In all request types a key may be missing unless it is `Required`. They hold bodies and queries; ids in a path are
-separate arguments.
+In all request types a key may be missing unless it is `Required`. Request types describe bodies and queries. The ids in
+a path are separate arguments.
 """
 
 from typing import Literal, Required, TypeAlias
@@ -13,7 +13,7 @@ ListOrder: TypeAlias = Literal["asc", "desc"]
 
 
 class PageParams(TypedDict, total=False):
-    """Which part of a list to get: up to `limit` (1 to 100, else 20) objects `after` or `before` an id."""
+    """The part of a list to get: up to `limit` objects (1 to 100, default 20) `after` or `before` an id."""
 
     after: str
     before: str

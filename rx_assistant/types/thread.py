@@ -18,7 +18,7 @@ class Thread(WireModel):
 
 
 class ThreadDeleted(WireModel):
-    """The answer to deleting a thread."""
+    """The reply to a request that deletes a thread."""
 
     id: Wire[str] = ABSENT
     object: Word[Literal["thread.deleted"]] = "thread.deleted"

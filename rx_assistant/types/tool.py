@@ -22,7 +22,7 @@ class CodeInterpreterTool(WireModel):
 
 
 class HybridSearch(WireModel):
-    """The weights of meaning and of words in a search."""
+    """The weights of embeddings (meaning) and of text (words) in a search."""
 
     embedding_weight: Wire[float] = ABSENT
     text_weight: Wire[float] = ABSENT
@@ -80,7 +80,7 @@ class AssistantToolChoice(WireModel):
 
 
 AssistantToolChoiceOption: TypeAlias = Word[Literal["none", "auto", "required"]] | AssistantToolChoice
-"""Whether tools are called at all, or the one that must be."""
+"""Whether the model may or must call tools, or the one tool that it must call."""
 
 
 class ToolResourcesCodeInterpreter(WireModel):
@@ -96,7 +96,7 @@ class ToolResourcesFileSearch(WireModel):
 
 
 class ToolResources(WireModel):
-    """What the tools of an assistant, a thread or a run work on."""
+    """The files and vector stores for the tools of an assistant, a thread or a run."""
 
     code_interpreter: ToolResourcesCodeInterpreter | None = None
     file_search: ToolResourcesFileSearch | None = None

@@ -1,4 +1,4 @@
-"""The tool calls that a run step has made, complete."""
+"""The complete tool calls of a run step."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -17,7 +17,7 @@ from rx_assistant.types.shared import Attributes
 
 
 class CodeInterpreterOutputLogs(WireModel):
-    """What the code printed."""
+    """Text that the code printed."""
 
     type: Literal["logs"]
     logs: Wire[str] = ABSENT
@@ -70,7 +70,7 @@ class FileSearchResultContent(WireModel):
 
 
 class FileSearchResult(WireModel):
-    """A file in which something was found; `content` only if the request included it."""
+    """A file in which a search found passages. `content` is there only if the request asked for it with `include`."""
 
     file_id: Wire[str] = ABSENT
     file_name: Wire[str] = ABSENT
@@ -102,7 +102,7 @@ class FileSearchToolCall(WireModel):
 
 
 class Function(WireModel):
-    """The function, its arguments as JSON text, and its output once that was submitted."""
+    """The function's name, its arguments as JSON text, and its output, which is null until it is submitted."""
 
     name: Wire[str] = ABSENT
     arguments: Wire[str] = ABSENT

@@ -1,6 +1,6 @@
-"""Pieces of tool calls, each for the call at its `index`; only the first piece has an `id` and a name.
+"""Pieces of tool calls, each for the call at its `index`. Usually only the first piece has an `id` and a name.
 
-The hot path, as in message_delta.py.
+As in message_delta.py, no annotation may run Python code for each field.
 """
 
 from typing import Annotated, Literal, TypeAlias
@@ -33,7 +33,7 @@ class Image(WireModel):
 
 
 class CodeInterpreterOutputImage(WireModel):
-    """What the code drew."""
+    """An image that the code drew."""
 
     index: Wire[int] = ABSENT
     type: Literal["image"]
@@ -78,7 +78,7 @@ class FileSearchToolCallDelta(WireModel):
 
 
 class FunctionDelta(WireModel):
-    """More of a call's arguments; the `output` stays null in deltas."""
+    """More of a call's arguments. OpenAI always sends null as `output` in deltas."""
 
     name: str | None = None
     arguments: str | None = None

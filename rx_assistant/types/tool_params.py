@@ -1,4 +1,4 @@
-"""The tools that a request gives to an assistant or a run, what they work on, and the choice among them."""
+"""The tools that a request gives to an assistant or a run, their files and vector stores, and the choice of a tool."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal, Required, TypeAlias
@@ -75,7 +75,7 @@ class ToolResourcesFileSearchParam(TypedDict, total=False):
 
 
 class ToolResourcesParam(TypedDict, total=False):
-    """What tools work on."""
+    """The files and vector stores for tools."""
 
     code_interpreter: ToolResourcesCodeInterpreterParam
     file_search: ToolResourcesFileSearchParam
@@ -96,7 +96,7 @@ class NewToolResourcesFileSearchParam(ToolResourcesFileSearchParam, total=False)
 
 
 class NewToolResourcesParam(TypedDict, total=False):
-    """What the tools of a new assistant or thread work on; this may create vector stores."""
+    """The files and vector stores for the tools of a new assistant or thread; new vector stores may be created."""
 
     code_interpreter: ToolResourcesCodeInterpreterParam
     file_search: NewToolResourcesFileSearchParam

@@ -9,7 +9,7 @@ VectorStoreStatus: TypeAlias = Literal["expired", "in_progress", "completed"]
 
 
 class FileCounts(WireModel):
-    """How many files of a vector store or of a batch are in which state."""
+    """The numbers of files of a vector store or of a batch, by their status."""
 
     in_progress: Wire[int] = ABSENT
     completed: Wire[int] = ABSENT
@@ -19,14 +19,14 @@ class FileCounts(WireModel):
 
 
 class VectorStoreExpiresAfter(WireModel):
-    """After how many days without use a vector store expires."""
+    """A vector store expires after so many `days` without use."""
 
     anchor: Word[Literal["last_active_at"]] = "last_active_at"
     days: Wire[int] = ABSENT
 
 
 class VectorStore(WireModel):
-    """A set of files that can be searched. `name` is null on the wire if there is none."""
+    """A set of files that can be searched. `name` is null if the vector store has none."""
 
     id: Wire[str] = ABSENT
     object: Word[Literal["vector_store"]] = "vector_store"
@@ -43,7 +43,7 @@ class VectorStore(WireModel):
 
 
 class VectorStoreDeleted(WireModel):
-    """The answer to deleting a vector store. Its files are not deleted."""
+    """The reply to a request that deletes a vector store. Its files are not deleted."""
 
     id: Wire[str] = ABSENT
     object: Word[Literal["vector_store.deleted"]] = "vector_store.deleted"

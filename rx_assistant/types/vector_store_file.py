@@ -36,7 +36,7 @@ class VectorStoreFile(WireModel):
 
 
 class VectorStoreFileDeleted(WireModel):
-    """The answer to removing a file from a vector store. The file itself is not deleted."""
+    """The reply to a request that removes a file from a vector store. The file itself is not deleted."""
 
     id: Wire[str] = ABSENT
     object: Word[Literal["vector_store.file.deleted"]] = "vector_store.file.deleted"
@@ -44,14 +44,14 @@ class VectorStoreFileDeleted(WireModel):
 
 
 class FileContentResponse(WireModel):
-    """A passage of a file, as searches find it."""
+    """A passage of a file, cut as for searches."""
 
     type: str | None = None
     text: str | None = None
 
 
 class VectorStoreFileBatch(WireModel):
-    """Files that were added together. `object` is the servers' word; the documents say `files_batch`."""
+    """Files that were added together. Servers send the `object` with `file_batch`; OpenAI documents `files_batch`."""
 
     id: Wire[str] = ABSENT
     object: Word[Literal["vector_store.file_batch", "vector_store.files_batch"]] = "vector_store.file_batch"

@@ -36,13 +36,13 @@ FileUpdateParams: TypeAlias = VectorStoreFileUpdateParams
 
 
 class VectorStoreFileListParams(PageParams, total=False):
-    """GET /vector_stores/{vector_store_id}/files, in one state only if a `filter` is given."""
+    """GET /vector_stores/{vector_store_id}/files. `filter` selects the files with one status."""
 
     filter: VectorStoreFileStatus
 
 
 class FileBatchCreateParams(TypedDict, total=False):
-    """POST /vector_stores/{vector_store_id}/file_batches, with either `file_ids` or `files`, 1 to 2 000."""
+    """POST /vector_stores/{vector_store_id}/file_batches, with 1 to 2 000 `file_ids` or `files`, not both."""
 
     file_ids: Sequence[str]
     files: Iterable[VectorStoreFileCreateParams]
@@ -51,6 +51,6 @@ class FileBatchCreateParams(TypedDict, total=False):
 
 
 class FileBatchListFilesParams(PageParams, total=False):
-    """GET /vector_stores/{vector_store_id}/file_batches/{batch_id}/files, as for one by one."""
+    """GET /vector_stores/{vector_store_id}/file_batches/{batch_id}/files. `filter` selects files with one status."""
 
     filter: VectorStoreFileStatus

@@ -10,7 +10,7 @@ from rx_assistant.types.shared_params import PageParams
 
 
 class VectorStoreExpiresAfterParam(TypedDict, total=False):
-    """After how many days without use a vector store expires, 1 to 365."""
+    """A vector store expires after so many `days` without use, 1 to 365."""
 
     anchor: Required[Literal["last_active_at"]]
     days: Required[int]
@@ -65,7 +65,7 @@ class VectorStoreRankingOptionsParam(TypedDict, total=False):
 
 
 class VectorStoreSearchParams(TypedDict, total=False):
-    """POST /vector_stores/{vector_store_id}/search; `max_num_results` is 1 to 50, else 10."""
+    """POST /vector_stores/{vector_store_id}/search; `max_num_results` is 1 to 50, default 10."""
 
     query: Required[str | Sequence[str]]
     rewrite_query: bool

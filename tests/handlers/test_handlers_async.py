@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 from handlers_faces import LOOPS, TEXT, WAYS, AsyncFace, Slow, Stuck, Told, ToldAtOnce, recorder
 
@@ -88,6 +90,32 @@ def test_handlers_of_both_kinds_on_one_stream(loop: AsyncFace) -> None:
     loop.play(scenario())
     assert quick.told == ["end"]
     assert slow.told[-1] == "end"
+
+
+def test_a_task_that_outlives_the_handler_that_began_it_waits_for_all_handlers(loop: AsyncFace) -> None:
+    handled: list[str] = []
+    reports: list[int] = []
+
+    async def scenario() -> None:
+        async def report() -> None:
+            while len(handled) < 2:  # until the handler has returned
+                await anyio.lowlevel.checkpoint()
+            await stream.get_final_run()
+            reports.append(len(handled))
+
+        class Beginning(AsyncAssistantEventHandler):
+            async def on_event(self, event: Any) -> None:
+                if not handled:
+                    tasks.start_soon(report)
+                await anyio.lowlevel.checkpoint()
+                handled.append(event.event)
+
+        stream = loop.stream(b"".join(TEXT), handler=Beginning())
+        async with stream as given, anyio.create_task_group() as tasks:
+            await given.until_done()
+
+    loop.play(scenario())
+    assert reports == [len(handled)] == [len(TEXT) - 1]
 
 
 # -- left ------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import reactivex as rx
 from handlers_faces import CUT, TEXT, WAITS, Face, Raising, got, listed, on_every_face, recorder
+from reactivex import operators as ops
 
 from rx_assistant import StreamTruncatedError
 
@@ -46,6 +48,25 @@ async def test_what_a_callback_raises_comes_out_of_the_block_like_any_exception(
     assert stream.script.closed
 
 
+@pytest.mark.parametrize(
+    "derive",
+    [
+        lambda stream: stream.pipe(ops.retry(2)),
+        lambda stream: stream.pipe(ops.catch(rx.empty())),
+        lambda stream: stream.pipe(ops.on_error_resume_next(rx.empty())),
+        lambda stream: stream.tool_events,
+    ],
+    ids=["retry", "catch", "on_error_resume_next", "tool_events"],
+)
+@on_every_face
+async def test_no_operator_handles_what_a_callback_raises(face: Face, derive: Any) -> None:
+    handler = face.handler(Raising)(ValueError("mine"))
+    async with face.block(face.stream(*TEXT, handler=handler)) as given:
+        with pytest.raises(ValueError, match="mine"):
+            await listed(derive(given.stream if hasattr(given, "stream") else given))
+        await got(given.until_done())
+
+
 @on_every_face
 async def test_what_a_callback_raises_is_raised_once(face: Face) -> None:
     handler = face.handler(Raising)(ValueError("mine"))
@@ -78,7 +99,7 @@ async def test_an_error_without_a_waiter_is_logged(face: Face, caplog: pytest.Lo
         await got(given.connect())
         await face.until(lambda: handler.exception is not None)
     assert [record.exc_info[1] for record in caplog.records if record.exc_info] == [handler.error]
-    assert "no caller waited" in caplog.text
+    assert "no loop or wait was left" in caplog.text
 
 
 @on_every_face

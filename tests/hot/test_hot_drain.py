@@ -607,6 +607,19 @@ def test_a_cursor_that_holds_too_much_back_is_cut_loose_alone() -> None:
     assert log.base > 20
 
 
+def test_items_that_were_not_delivered_yet_are_no_readers_fault() -> None:
+    log: HotLog[bytes] = HotLog(keep=False, max_pending=1000)
+    slow, quick = Cursor(log), Cursor(log)
+    log.append([itself] * 600, [b"x" * 100] * 600)
+    assert [quick.take() for _ in range(3)] == [b"x" * 100] * 3
+    for _ in range(597):
+        assert (quick.take(), slow.take()) == (b"x" * 100, b"x" * 100)
+        log.append([], [])
+    for _ in range(600):
+        log.append([itself], [b"y" * 100])
+        assert (quick.take(), slow.take()) != (NOTHING, NOTHING)
+
+
 def test_a_log_drops_its_items_in_blocks() -> None:
     log: HotLog[bytes] = HotLog(keep=False)
     bases = set()

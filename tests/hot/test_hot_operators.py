@@ -337,7 +337,7 @@ def test_an_async_loop_over_a_stream_that_no_event_loop_feeds_is_an_error_not_a_
         async for _ in AsyncRoot().pipe(ops.map(lambda item: item)):
             pass
 
-    with pytest.raises(TypeError, match="not fed by an event loop"):
+    with pytest.raises(TypeError, match="a stream that is fed by an event loop, got one that is not: subscribe to it"):
         anyio.run(loop)
 
 

@@ -326,7 +326,7 @@ def test_what_is_not_told_is_not_checked(mode: VerifyMode) -> None:
             "lenient",
             "cmgh",
             "event 'thread.message.incomplete': message 'msg_1' is completed and cannot become incomplete: "
-            "expected nothing more of it",
+            "expected no further event of it",
         ),
         (
             "strict",
@@ -386,7 +386,7 @@ def test_the_message_says_what_came_where_and_what_was_right(mode: VerifyMode, l
 def test_a_second_run_in_one_stream_is_refused(mode: VerifyMode) -> None:
     grammar = Grammar(mode)
     grammar.feed("thread.run.created", id="run_1", status="queued")
-    with pytest.raises(ProtocolError, match="run 'run_2' in a stream of run 'run_1'"):
+    with pytest.raises(ProtocolError, match="run must be 'run_1', got 'run_2'"):
         grammar.feed("thread.run.queued", id="run_2", status="queued")
 
 
@@ -394,7 +394,7 @@ def test_strict_refuses_a_step_of_another_run() -> None:
     events = stream("cqispkKo")
     events[3] = ("thread.run.step.created", "step_3", "in_progress", "run_2")
     judge("lenient", events)
-    with pytest.raises(ProtocolError, match="run 'run_2' in a stream of run 'run_1'"):
+    with pytest.raises(ProtocolError, match="run must be 'run_1', got 'run_2'"):
         judge("strict", events)
 
 

@@ -127,5 +127,5 @@ def events_with_end(events: list[Any]) -> list[Any]:
 
 
 def test_joining_what_no_rule_can_join_says_what_to_give() -> None:
-    with pytest.raises(TypeError, match="items of type int needs a function: pass `join` with"):
+    with pytest.raises(TypeError, match="items must be texts, deltas or snapshots, got int: pass `join` with"):
         joined([1, 2])

@@ -251,18 +251,18 @@ def test_overflow_counts_only_what_cannot_be_joined() -> None:
 
 
 @pytest.mark.parametrize(
-    "make",
+    ("make", "name"),
     [
-        lambda: coalesce(0),
-        lambda: coalesce(-1),
-        lambda: coalesce(max_pending=0),
-        lambda: coalesce(overflow="ignore"),  # type: ignore[arg-type]
-        lambda: latest(0),
-        lambda: buffer_bounded(0),
+        (lambda: coalesce(0), "interval"),
+        (lambda: coalesce(-1), "interval"),
+        (lambda: coalesce(max_pending=0), "max_pending"),
+        (lambda: coalesce(overflow="ignore"), "overflow"),  # type: ignore[arg-type]
+        (lambda: latest(0), "interval"),
+        (lambda: buffer_bounded(0), "capacity"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(make: Callable[[], object]) -> None:
-    with pytest.raises(ValueError, match=r"must be .*, got"):
+def test_a_setting_out_of_range_is_refused_by_its_name(make: Callable[[], object], name: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{name} must be .*, got"):
         make()
 
 

@@ -18,13 +18,14 @@ from streams_bodies import (
     FedBody,
     StreamFace,
     answer,
+    delta,
     elsewhere,
     joined,
     on_every_face,
     run,
 )
 
-from rx_assistant.errors import BadRequestError, PollTimeoutError, StreamClosedError
+from rx_assistant.errors import APIConnectionError, BadRequestError, PollTimeoutError, StreamClosedError
 from rx_assistant.streams import async_stream as async_face, sync_stream as sync_face
 
 TEXTS = ("a", "b")
@@ -188,6 +189,44 @@ def test_inside_a_callback_it_reads_on_where_it_is() -> None:
         stream.text_deltas.subscribe(lambda _: statuses.append(stream.cancel_and_wait(GUARD).status))
         joined(elsewhere(stream.until_done))
     assert statuses == ["cancelled"]
+
+
+def test_inside_a_callback_the_time_is_limited_too() -> None:
+    class Endless(FedBody):
+        def read(self) -> bytes:
+            self.feed(delta("more"))
+            return super().read()
+
+    body = Endless(*answer(*TEXTS)[:4])
+    errors: list[PollTimeoutError] = []
+
+    def wait(_: str) -> None:
+        try:
+            stream.cancel_and_wait(0.01)
+        except PollTimeoutError as error:
+            errors.append(error)
+            stream.close()
+
+    with cancelled(FACES[0], body, Service(body, ends="never", looks=10**9)) as stream:
+        stream.text_deltas.subscribe(wait, lambda _: None)
+        with pytest.raises(StreamClosedError):
+            stream.until_done()
+    assert [error.last.status for error in errors] == ["in_progress"]
+
+
+@pytest.mark.parametrize("ask", ["cancel", "cancel_and_wait"])
+@on_every_face
+async def test_a_cancel_that_failed_is_posted_again(face: StreamFace, ask: str) -> None:
+    body = face.body(*answer(*TEXTS)[:4])
+    service = Service(body)
+    service.refusal = APIConnectionError("the network was down")
+    async with face.block(cancelled(face, body, service)) as stream:
+        await first(stream)
+        with pytest.raises(APIConnectionError):
+            await got(getattr(stream, ask)())
+        service.refusal = None
+        assert (await got(getattr(stream, ask)())).status in ("cancelling", "cancelled")
+    assert len(service.posts) == 2
 
 
 @on_every_face

@@ -317,6 +317,8 @@ def test_a_truncated_stream_says_how_far_it_came() -> None:
     ):
         stream.until_done()
     assert isinstance(raised.value.__cause__, APIConnectionError)
+    with sync_stream(FedBody(BEGUN[0], END)) as stream, pytest.raises(StreamTruncatedError, match=r"after 1 event \("):
+        stream.until_done()
     with sync_stream(FedBody(END)) as stream, pytest.raises(StreamTruncatedError, match="before its first event"):
         stream.until_done()
 
@@ -362,7 +364,9 @@ async def test_a_delta_whose_name_was_corrupted_is_logged_once(
     async with face.block(face.over(face.body(*BEGUN, corrupted, corrupted, run("completed"), DONE))) as stream:
         await got(stream.until_done())
     lines = [line.getMessage() for line in caplog.records if "corrupted" in line.message]
-    assert [line.startswith("event 'thread.message.dolta' holds a 'thread.message.delta'") for line in lines] == [True]
+    assert [
+        line.startswith("event 'thread.message.dolta' has the payload of a 'thread.message.delta'") for line in lines
+    ] == [True]
 
 
 def test_both_faces_have_the_same_options_and_limits() -> None:

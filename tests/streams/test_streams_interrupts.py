@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faces import got
 from guard import GUARD
-from streams_bodies import FedBody, answer, elsewhere, joined, sync_stream
+from streams_bodies import FACES, FedBody, StreamFace, answer, elsewhere, joined, sync_stream
 
+from rx_assistant.errors import StreamTruncatedError
 from rx_assistant.hot import FOREVER, HotLog, Sleepers, Subscriber, Timers, start_thread
+from rx_assistant.streams.feed import Feed
 
 ROOT = Path(__file__).parents[2]
 posix = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
@@ -35,6 +38,48 @@ def test_random_interrupts_hang_nothing(seed: int) -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "300 interrupts" in done.stdout
+
+
+class Stop(BaseException):
+    """What sys.exit() and Ctrl-C are to a callback."""
+
+
+@pytest.mark.parametrize("face", FACES, ids=repr)
+def test_an_interrupt_in_a_callback_comes_out_before_the_next_event(face: StreamFace) -> None:
+    frames = answer("a", "b", "c")
+    seen: list[str] = []
+
+    def look(event: Any) -> None:
+        seen.append(event.event)
+        if len(seen) == 3:
+            raise Stop
+
+    async def scenario() -> None:
+        async with face.block(face.over(face.body(b"".join(frames)))) as stream:
+            stream.subscribe(look)
+            with pytest.raises(Stop):
+                await got(stream.until_done())
+            assert len(seen) == 3
+            await got(stream.until_done())
+        assert len(seen) == len(frames) - 1
+
+    face.play(scenario())
+
+
+def test_an_interrupt_that_costs_events_is_an_error_of_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Feed, kinds: Any, payloads: Any) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    stream = sync_stream(FedBody(*answer("a"), over=True))
+    items = iter(stream)
+    next(items)
+    monkeypatch.setattr(Feed, "_append", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(items)
+    with pytest.raises(StreamTruncatedError, match="an interrupt"):
+        list(items)
+    assert stream.log.length == 1
 
 
 class Interrupting(dict[int, object]):

@@ -595,7 +595,7 @@ def test_a_response_that_is_no_event_stream_says_what_came(server: Loopback) -> 
 def test_what_is_no_open_response_is_refused(server: Loopback) -> None:
     with httpx.Client(base_url=server.url) as client:
         read = client.post("/runs")
-    with pytest.raises(ValueError, match="read already"):
+    with pytest.raises(ValueError, match="a body that was not read or closed"):
         from_response(read)
     with pytest.raises(TypeError, match="got dict"):
         from_response({})
