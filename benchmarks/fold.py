@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks._measure import Row, no_collector
 from rx_assistant.events import StreamEvent, ThreadMessageDelta, ThreadRunStepDelta
-from rx_assistant.snapshots import RunSnapshot, advance
+from rx_assistant.snapshots import Fold, RunSnapshot, fold
 
 SIZES = (100, 1_000, 10_000, 100_000)
 TEXT = (
@@ -87,12 +87,12 @@ def payloads_of(growth: Kind, count: int) -> list[bytes]:
 
 def fold_all(growth: Kind, payloads: list[bytes]) -> RunSnapshot:
     """The timed region: from an event's bytes to what a reader of each snapshot sees."""
-    snapshot, kind, newest = RunSnapshot(), growth.kind, growth.newest
+    reader, kind, newest = Fold(), growth.kind, growth.newest
     for payload in payloads:
-        ((snapshot, changes, _),) = advance(snapshot, kind(payload))
-        _ = snapshot.status
-        newest(changes[-2][1], snapshot.version)
-    return snapshot
+        ((version, changes, _),) = reader.advance(kind(payload))
+        _ = reader.snapshot.status
+        newest(changes[-2][1], version)
+    return reader.snapshot
 
 
 def microseconds(growth: Kind, count: int) -> float:
@@ -114,7 +114,7 @@ def used_bytes(payloads: list[bytes], *, keep: bool) -> int:
     tracemalloc.start()
     snapshot, kept = RunSnapshot(), []
     for at, payload in enumerate(payloads):
-        ((snapshot, _, _),) = advance(snapshot, ThreadMessageDelta(payload))
+        snapshot = fold(snapshot, ThreadMessageDelta(payload))
         if keep:
             kept.append(snapshot)
             if at % 100 == 0:

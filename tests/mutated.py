@@ -19,7 +19,7 @@ from generated import generate
 
 from rx_assistant.errors import EventDecodeError
 from rx_assistant.events import StreamEvent, ThreadMessageDelta, ThreadRunStepDelta, classify, frame
-from rx_assistant.snapshots import RunSnapshot, advance
+from rx_assistant.snapshots import Fold, RunSnapshot
 from rx_assistant.sse import SSEDecoder
 from rx_assistant.types._inside import inside, is_model, text_in
 
@@ -126,7 +126,7 @@ def read_all(snapshot: RunSnapshot) -> None:
 
 def survive(frames: list[Frame], seen: Counter[str]) -> None:
     """Decodes, reads and folds the frames. Raises any error that is not a typed error."""
-    snapshot = RunSnapshot()
+    reader = Fold()
     for name, data in frames:
         kind, payload = classify(name, data)
         event = kind(payload)
@@ -135,15 +135,15 @@ def survive(frames: list[Frame], seen: Counter[str]) -> None:
         if check(event, lambda event: event.narrow) == outcome == "read":
             agree(event)
         try:
-            steps = advance(snapshot, event)
+            steps = reader.advance(event)
         except EventDecodeError:
             continue
-        for snapshot, changes, whole in steps:
+        for version, changes, whole in steps:
             for phase, state, position in changes:
-                state.view(snapshot.version).model_dump()
+                state.view(version).model_dump()
                 if phase == "delta":
                     state.delta(whole, position).model_dump()  # type: ignore[arg-type]
-    read_all(snapshot)
+    read_all(reader.snapshot)
 
 
 def agree(event: StreamEvent) -> None:

@@ -93,6 +93,7 @@ class StreamEvent(Generic[Name, Data]):
     __slots__ = ("_data", "_raw")
     __match_args__ = ("data",)
     _model: ClassVar[str] = ""
+    _narrow: Any = None  # a delta's narrow reading, once it was read
     _reader: ClassVar[Any] = None  # a builtin or static method, which an instance does not bind
 
     if TYPE_CHECKING:
@@ -157,6 +158,11 @@ class StreamEvent(Generic[Name, Data]):
     @property
     def narrow(self) -> tuple[Any, ...] | None:
         """A delta's message or step id and the texts that it appends, read without the model; None for other events."""
+        narrow: tuple[Any, ...] | None = self._narrow or self._read()
+        return narrow
+
+    def _read(self) -> Any:
+        """The narrow reading of a delta, which is kept."""
         return None
 
     @property

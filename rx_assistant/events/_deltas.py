@@ -34,7 +34,7 @@ class _Delta(StreamEvent[Name, Data]):
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
         self._data = None
-        self._narrow: Any = None
+        self._narrow = None
         self._payload: dict[str, Any] | None = None
 
     @classmethod
@@ -80,9 +80,6 @@ class _Delta(StreamEvent[Name, Data]):
         if not isinstance(payload, dict):
             raise self._malformed(TypeError(f"got {type(payload).__name__}"))
         return conformed(payload, self._shape)
-
-    def _read(self) -> Any:
-        raise NotImplementedError
 
 
 class ThreadMessageDelta(_Delta[Literal["thread.message.delta"], "MessageDeltaEvent"], model="MessageDeltaEvent"):

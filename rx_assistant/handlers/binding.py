@@ -36,17 +36,17 @@ class Binding:
     @property
     def run(self) -> Run | None:
         """The run, from the last event that contained it."""
-        return self._callbacks.snapshot.run
+        return self._callbacks.fold.snapshot.run
 
     @property
     def message(self) -> Message | None:
         """The message that the current event belongs to."""
-        return message_around(self.event, self._callbacks.snapshot)
+        return message_around(self.event, self._callbacks.fold.snapshot)
 
     @property
     def step(self) -> RunStep | None:
         """The run step that the current event belongs to."""
-        return step_around(self.event, self._callbacks.snapshot)
+        return step_around(self.event, self._callbacks.fold.snapshot)
 
     # -- streams.Binding -----------------------------------------------------------------------------------------
 

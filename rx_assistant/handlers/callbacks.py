@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Any
 from rx_assistant.events import RunEvent, StreamEvent, ThreadMessageDelta, ThreadRunStepDelta
 from rx_assistant.snapshots import (
     CallState,
-    Change,
     Changes,
+    Fold,
     MessageState,
     PartState,
-    RunSnapshot,
     State,
     StepState,
-    advance,
     readers,
 )
 from rx_assistant.types._inside import inside, is_model, models_in
@@ -48,7 +46,7 @@ class Callbacks:
     """Turns events into invocations, and keeps the snapshot that it folds."""
 
     def __init__(self, handler: object, base: type) -> None:
-        self.snapshot = RunSnapshot()
+        self.fold = Fold()
         self._status: str | None = None
         names = [name for name in vars(base) if name.startswith("on_")]
         self.on = {name: callback for name in names if (callback := own_callback(handler, base, name)) is not None}
@@ -66,58 +64,52 @@ class Callbacks:
         Raises EventDecodeError when the event's payload is not a JSON object.
         """
         invocations: list[Invocation] = []
-        for snapshot, changes, whole in advance(self.snapshot, event):
-            self.snapshot = snapshot
-            self._step(invocations, whole, changes)
+        for version, changes, whole in self.fold.advance(event):
+            if len(changes) == 2 and changes[0][0] == "delta":  # a delta of one part or call
+                for _, state, position in changes:
+                    add = self._add_delta.get(type(state))
+                    if add is not None:
+                        add(self, invocations, whole, state, position, version)
+            elif changes:
+                self._many(invocations, whole, changes, version)
         if isinstance(event, RunEvent):
             self._run(invocations, event.data)
         return invocations
 
     # -- changes → invocations -----------------------------------------------------------------------------------------
 
-    def _step(self, invocations: list[Invocation], event: StreamEvent, changes: Changes) -> None:
-        if len(changes) == 2 and changes[0][0] == "delta":  # a delta of one part or call
-            adders = self._add_delta
-            for _, state, position in changes:
-                add = adders.get(type(state))
-                if add is not None:
-                    add(self, invocations, event, state, position)
-        elif changes:
-            self._many(invocations, event, changes)
-
-    def _many(self, invocations: list[Invocation], event: StreamEvent, changes: tuple[Change, ...]) -> None:
+    def _many(self, invocations: list[Invocation], event: StreamEvent, changes: Changes, version: int) -> None:
         created = {id(state) for phase, state, _ in changes if phase == "created"}
         is_delta = isinstance(event, ThreadMessageDelta | ThreadRunStepDelta)
         for phase, state, _ in changes:
             if phase == "created":
-                self._created(invocations, state)
+                self._created(invocations, state, version)
                 if not is_delta:
-                    self._contents(invocations, state, since=0)
+                    self._contents(invocations, state, version, since=0)
         for phase, state, position in changes:
             is_new = id(state) in created
             if phase == "done":
                 if not is_new:
-                    self._contents(invocations, state, since=_reported(state, self.snapshot.version))
-                self._done(invocations, state)
+                    self._contents(invocations, state, version, since=_reported(state, version))
+                self._done(invocations, state, version)
             elif phase == "delta" and not (is_new and _is_bare(event, state, position)):
                 add = self._add_delta.get(type(state))
                 if add is not None:
-                    add(self, invocations, event, state, position)
+                    add(self, invocations, event, state, position, version)
 
-    def _created(self, invocations: list[Invocation], state: State) -> None:
+    def _created(self, invocations: list[Invocation], state: State, version: int) -> None:
         if not isinstance(state, PartState):
             callback = self.on.get(_CREATED[type(state)])
             if callback is not None:
-                invocations.append((callback, (state.view(self.snapshot.version),)))
+                invocations.append((callback, (state.view(version),)))
         elif state.kind == "text" and (callback := self.on.get("on_text_created")) is not None:
-            invocations.append((callback, (state.text(self.snapshot.version),)))
+            invocations.append((callback, (state.text(version),)))
 
-    def _contents(self, invocations: list[Invocation], state: State, since: int) -> None:
+    def _contents(self, invocations: list[Invocation], state: State, version: int, since: int) -> None:
         """The invocations for the annotations or outputs in a whole object, without the first `since`.
 
         The whole object decides the type of the part, because a stream that lost deltas may have built another part.
         """
-        version = self.snapshot.version
         if isinstance(state, PartState) and (callback := self.on.get("on_annotation")) is not None:
             if state.view(version).type == "text":
                 text = state.text(version)
@@ -129,9 +121,8 @@ class Callbacks:
                 invocations += [(callback, (output, call)) for output in outputs[since:]]
 
     def _part_delta(
-        self, invocations: list[Invocation], event: ThreadMessageDelta, part: PartState, position: int
+        self, invocations: list[Invocation], event: ThreadMessageDelta, part: PartState, position: int, version: int
     ) -> None:
-        version = self.snapshot.version
         if part.kind == "text":
             text_callback, annotation_callback = self._on_text_delta, self._on_annotation
             if text_callback is not None:
@@ -144,9 +135,8 @@ class Callbacks:
             invocations.append((callback, (part.delta(event, position), part.view(version))))
 
     def _call_delta(
-        self, invocations: list[Invocation], event: ThreadRunStepDelta, call: CallState, position: int
+        self, invocations: list[Invocation], event: ThreadRunStepDelta, call: CallState, position: int, version: int
     ) -> None:
-        version = self.snapshot.version
         if (callback := self._on_tool_call_delta) is not None:
             invocations.append((callback, (self._delta(event, position), self._call(call, version))))
         if (callback := self._on_code_output) is not None and not event.is_plain:
@@ -157,17 +147,18 @@ class Callbacks:
                 ]
 
     def _message_delta(
-        self, invocations: list[Invocation], event: ThreadMessageDelta, message: MessageState, _: int
+        self, invocations: list[Invocation], event: ThreadMessageDelta, message: MessageState, _: int, version: int
     ) -> None:
         if (callback := self.on.get("on_message_delta")) is not None:
-            invocations.append((callback, (message.delta(event), message.view(self.snapshot.version))))
+            invocations.append((callback, (message.delta(event), message.view(version))))
 
-    def _step_delta(self, invocations: list[Invocation], event: ThreadRunStepDelta, step: StepState, _: int) -> None:
+    def _step_delta(
+        self, invocations: list[Invocation], event: ThreadRunStepDelta, step: StepState, _: int, version: int
+    ) -> None:
         if (callback := self.on.get("on_run_step_delta")) is not None:
-            invocations.append((callback, (step.delta(event), step.view(self.snapshot.version))))
+            invocations.append((callback, (step.delta(event), step.view(version))))
 
-    def _done(self, invocations: list[Invocation], state: State) -> None:
-        version = self.snapshot.version
+    def _done(self, invocations: list[Invocation], state: State, version: int) -> None:
         if isinstance(state, PartState):
             name, model = _finished(state, version)
         else:

@@ -11,7 +11,10 @@ Positions count items from the first one ever appended. An item is stored as a p
 builds it with `kind(payload)`.
 
 `take()` is the one way for an item to count as delivered. It and all other changes run under one mutex, under which no
-foreign code runs. `peek()` needs no mutex as long as every item stays.
+foreign code runs. As long as every item stays, `peek()` and `take()` need no mutex, which would cost more than the rest
+of a delivery. Only one thread at a time takes, so only `cut()` can interfere. `take()` first raises the position, then
+looks at the length again; `cut()` first lowers the length, then looks at the position again. So at least one of the two
+sees the other: the item is either cut or taken.
 
 `keep=False` drops the items that every reader has passed, in blocks of 256. If the stored items have more than
 `max_pending` bytes, the slowest reader gets a StreamOverflowError, and the storage stops waiting for it.
@@ -120,8 +123,19 @@ class Storage(Generic[T]):
 
     def take(self, position: int) -> tuple[Kind[T], Any] | None:
         """Count the item at `position` as delivered, and return its pair; None if it is not the next one to deliver."""
+        if position != self.position or position >= self.length:
+            return None
+        if not self.keep:
+            return self._take_stored(position)
+        self.position = position + 1
+        if position >= self.length:  # it was cut meanwhile
+            self.position = position
+            return None
+        return self._kinds[position], self._payloads[position]
+
+    def _take_stored(self, position: int) -> tuple[Kind[T], Any] | None:
         with self.mutex:
-            if position != self.position or position >= self.length:
+            if position >= self.length:
                 return None
             self.position = position + 1
             index = position - self.base
@@ -139,11 +153,13 @@ class Storage(Generic[T]):
         with self.mutex:
             if (self.state, "cut") not in MOVES or (self.state == ENDED and self.position == self.length):
                 return False
-            delivered = self.position - self.base
+            self.length = self.position
+            while self.length != self.position:  # an item was taken meanwhile
+                self.length = self.position
+            delivered = self.length - self.base
             if not self.keep:
                 self._bytes -= weight(self._payloads[delivered:])
             del self._kinds[delivered:], self._payloads[delivered:]
-            self.length = self.position
             return self._end("cut", error)
 
     def _end(self, signal: Signal, error: Exception | None) -> bool:

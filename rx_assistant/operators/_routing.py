@@ -1,6 +1,6 @@
 """Events → changes of messages, parts, steps and calls. Each change goes to the inlet of its state. No streams here.
 
-`snapshots.advance` alone decides what an event opens, changes and closes.
+`snapshots.Fold` alone decides what an event opens, changes and closes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rx_assistant.events import (
     ThreadMessageDelta,
     ThreadRunStepDelta,
 )
-from rx_assistant.snapshots import CallState, Changes, MessageState, Phase, RunSnapshot, State, StepState, advance
+from rx_assistant.snapshots import CallState, Changes, Fold, MessageState, Phase, State, StepState
 
 S = TypeVar("S", bound=State)
 
@@ -83,7 +83,7 @@ class Router:
     def __init__(self, kinds: Kinds, inlet_for: Callable[[State], Inlet | None]) -> None:
         self._kinds = kinds
         self._inlet_for = inlet_for
-        self._snapshot = RunSnapshot()
+        self._fold = Fold()
         self.inlets: dict[State, Inlet] = {}
 
     def take(self, event: StreamEvent) -> None:
@@ -94,15 +94,13 @@ class Router:
         if kind in _RUNS and b"requires_action" not in event.raw:
             return  # it cannot close a call, so its payload is not read
         interrupt: BaseException | None = None
-        for snapshot, changes, whole in advance(self._snapshot, event):
-            self._snapshot = snapshot
-            interrupt = self._push_all(changes, whole) or interrupt
+        for version, changes, whole in self._fold.advance(event):
+            interrupt = self._push_all(version, changes, whole) or interrupt
         if interrupt is not None:
             raise interrupt
 
-    def _push_all(self, changes: Changes, event: StreamEvent) -> BaseException | None:
+    def _push_all(self, version: int, changes: Changes, event: StreamEvent) -> BaseException | None:
         """Push the changes of one event; returns an interrupt that came in between."""
-        version = self._snapshot.version
         interrupt: BaseException | None = None
         for phase, state, position in changes:
             try:
@@ -172,6 +170,6 @@ class Router:
     def _push_to_step(self, call: State, version: int, event: StreamEvent) -> None:
         """Push to a step the run event that has ended one of its calls."""
         if isinstance(call, CallState) and isinstance(event, RunEvent):
-            state = self._snapshot.step_state(call.step_id)
+            state = self._fold.snapshot.step_state(call.step_id)
             if state is not None and state in self.inlets:
                 self.inlets[state].push("changed", state, -1, version, event)

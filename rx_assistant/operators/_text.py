@@ -13,7 +13,7 @@ from rx_assistant.operators._changes import at_done, deltas, views
 from rx_assistant.operators._routing import MESSAGES, StateChange
 from rx_assistant.operators._select import Event
 from rx_assistant.operators._substreams import Substream, substreams
-from rx_assistant.snapshots import PartState, RunSnapshot, State, advance
+from rx_assistant.snapshots import Fold, PartState, State
 from rx_assistant.types._inside import models_in, text_in
 
 if TYPE_CHECKING:
@@ -155,18 +155,16 @@ def text_snapshots() -> Callable[[Observable[Event]], Observable[TextSnapshot]]:
 
 
 def _text_snapshots(down: Sink[TextSnapshot], scope: Scope[Event]) -> Callable[[Event], object]:
-    snapshot = RunSnapshot()
+    fold = Fold()
 
     def on_event(event: Event) -> None:
-        nonlocal snapshot
         if type(event) in MESSAGES:
-            for newer, changes, _ in advance(snapshot, event):
-                snapshot = newer
+            for version, changes, _ in fold.advance(event):
                 touched = dict.fromkeys(
                     state for _, state, _ in changes if isinstance(state, PartState) and _is_text(state)
                 )
                 for part in touched:
-                    down.next(TextSnapshot(part, snapshot.version))
+                    down.next(TextSnapshot(part, version))
 
     return on_event
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rx_assistant.snapshots.changes import Change, Changes, Phase, State
 from rx_assistant.snapshots.compacting import Compactor
 from rx_assistant.snapshots.difference import diff
-from rx_assistant.snapshots.folding import advance, fold
+from rx_assistant.snapshots.folding import Fold, fold
 from rx_assistant.snapshots.restoring import restored
 from rx_assistant.snapshots.snapshot import RunSnapshot
 from rx_assistant.snapshots.states import CallState, MessageState, PartState, StepState
@@ -24,6 +24,7 @@ __all__ = [
     "Change",
     "Changes",
     "Compactor",
+    "Fold",
     "MessageState",
     "PartState",
     "Phase",
@@ -31,7 +32,6 @@ __all__ = [
     "RunState",
     "State",
     "StepState",
-    "advance",
     "diff",
     "fold",
     "readers",

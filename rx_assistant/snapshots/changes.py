@@ -11,6 +11,7 @@ from rx_assistant.snapshots.states import CallState, MessageState, PartState, St
 from rx_assistant.types._inside import text_in
 
 if TYPE_CHECKING:
+    from rx_assistant.snapshots.store import Store
     from rx_assistant.types import ToolCall
 
 Phase: TypeAlias = Literal["created", "delta", "done"]
@@ -33,6 +34,13 @@ def close(state: State, changes: list[Change]) -> None:
         state.ended = True
         if not (isinstance(state, CallState) and state.answered):
             changes.append(("done", state, -1))
+
+
+def appended(store: Store, state: State, owner: State) -> Changes:
+    """The changes of a delta that only appends to a part or call: the same each time, so the store keeps them."""
+    changes: Changes = ("delta", state, 0), ("delta", owner, -1)
+    store.appended[state] = changes
+    return changes
 
 
 def by_place(states: list[_S], finals: Sequence[_T]) -> list[_S | None]:

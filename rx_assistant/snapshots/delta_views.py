@@ -7,7 +7,7 @@ from typing import Any
 from rx_assistant.events import ThreadMessageDelta, ThreadRunStepDelta
 from rx_assistant.snapshots.pieces import Node
 from rx_assistant.snapshots.shapes import validate
-from rx_assistant.snapshots.view import View, maker_of
+from rx_assistant.snapshots.view import View, around, holder_of, maker_of
 from rx_assistant.types import (
     CodeInterpreterDelta,
     CodeInterpreterToolCallDelta,
@@ -53,47 +53,34 @@ def _call_of(view: Any) -> Any:
     return view._source.data.delta.step_details.tool_calls[view._at]
 
 
-# A plain delta's view is created right after the narrow reading, so `_narrow` is set.
-
-
 def _index(view: Any) -> int:
-    index: int = view._source._narrow[1][0][0]
+    index: int = view._source.narrow[1][0][0]
     return index
 
 
-def _appended(view: Any) -> str:
-    text: str = view._source._narrow[1][0][-1]
-    return text
-
-
-_plain_text = maker_of(TextDelta, {"value": _appended}, base=_text_of, kind=_DeltaView)
+_plain_text = holder_of(TextDelta, "value", {}, base=_text_of, kind=_DeltaView)
 _text = maker_of(
     TextDelta,
     {"value": lambda view: _text_in(view).get("value"), "annotations": _annotations_in},
     base=_text_of,
     kind=_DeltaView,
 )
-_function = maker_of(
-    FunctionDelta, {"arguments": _appended}, base=lambda view: _call_of(view).function, kind=_DeltaView
-)
-_code = maker_of(
-    CodeInterpreterDelta, {"input": _appended}, base=lambda view: _call_of(view).code_interpreter, kind=_DeltaView
-)
-_function_call = maker_of(
+_function = holder_of(FunctionDelta, "arguments", {}, base=lambda view: _call_of(view).function, kind=_DeltaView)
+_code = holder_of(CodeInterpreterDelta, "input", {}, base=lambda view: _call_of(view).code_interpreter, kind=_DeltaView)
+_function_call = around(
     FunctionToolCallDelta,
-    {"index": _index, "type": lambda view: "function", "function": _function.inside},
+    "function",
+    {"index": _index, "type": lambda view: "function"},
     base=_call_of,
     kind=_DeltaView,
 )
-_code_call = maker_of(
+_code_call = around(
     CodeInterpreterToolCallDelta,
-    {"index": _index, "type": lambda view: "code_interpreter", "code_interpreter": _code.inside},
+    "code_interpreter",
+    {"index": _index, "type": lambda view: "code_interpreter"},
     base=_call_of,
     kind=_DeltaView,
 )
-
-
-_view_plain_text, _view_function, _view_code = _plain_text.view, _function_call.view, _code_call.view
 
 
 def message_delta(event: ThreadMessageDelta) -> MessageDelta:
@@ -118,7 +105,7 @@ def text_delta(event: ThreadMessageDelta, position: int) -> TextDelta:
     """The text of the piece at `position` of the event's list."""
     narrow = event._narrow or event.narrow  # usually the fold has read it already
     if narrow[2]:
-        return _view_plain_text(event, position)
+        return _plain_text(event, position, narrow[1][0][1])
     if narrow[3] is not None:
         return _text.view(event, position)
     piece = event.payload["delta"]["content"][position]
@@ -129,7 +116,10 @@ def call_delta(event: ThreadRunStepDelta, position: int) -> ToolCallDelta:
     """The piece of a tool call at `position` of the event's list."""
     narrow = event._narrow or event.narrow
     if narrow[2]:
-        return (_view_function if narrow[1][0][1] == "function" else _view_code)(event, position)
+        _, kind, text = narrow[1][0]
+        if kind == "function":
+            return _function_call(_function(event, position, text))
+        return _code_call(_code(event, position, text))
     # the caller has found the call in the event
     call: ToolCallDelta = event.data.delta.step_details.tool_calls[position]  # type: ignore[union-attr,index]
     return call

@@ -1,4 +1,4 @@
-"""fold: a snapshot and an event → the next snapshot, and the objects that the event opened, changed and closed.
+"""fold: a snapshot and an event → the next snapshot. Fold: the objects that each event opened, changed and closed.
 
 Objects are keyed by identity: message id and content index, step id and tool-call index. An event without such a key
 is skipped. The rules:
@@ -22,7 +22,6 @@ from typing import Any, Final, TypeAlias, cast
 
 from rx_assistant.events import (
     BY_NAME,
-    Held,
     MessageEvent,
     RunEvent,
     RunStepEvent,
@@ -43,11 +42,10 @@ _log = logging.getLogger("rx_assistant")
 
 _Apply: TypeAlias = Callable[[Store, int, Any, Any], Changes]
 
-
 _BACKSLASH: Final = 0x5C  # a payload without one holds no escapes, so no halves of characters
 
-Step: TypeAlias = tuple[RunSnapshot, Changes, StreamEvent]
-"""A snapshot, the changes that led to it, and the event that caused them."""
+Step: TypeAlias = tuple[int, Changes, StreamEvent]
+"""The version of the store after a change, what changed, and the event that caused it."""
 
 
 def fold(snapshot: RunSnapshot, event: StreamEvent) -> RunSnapshot:
@@ -56,79 +54,100 @@ def fold(snapshot: RunSnapshot, event: StreamEvent) -> RunSnapshot:
     An event without its required id changes nothing; the first one is logged. Raises EventDecodeError when the event's
     payload is not a JSON object.
     """
-    narrow: Any = event.narrow
-    if snapshot._store.held is None and (narrow is None or narrow[2] or _BACKSLASH not in event._raw):
-        return _step(snapshot, _APPLY.get(type(event)), event, narrow)[0]
-    return _whole_steps(snapshot, event)[-1][0]
+    store, version = snapshot._store, snapshot._version
+    narrow = event._narrow or event._read()
+    apply = _APPLY.get(type(event))
+    if apply is None or not _has_key(store, event, narrow):
+        return snapshot
+    with store.lock:
+        if store.version != version or store.has_writer:
+            store = store.fork(version)
+        _steps(store, apply, event, narrow)
+        return RunSnapshot(store, store.version)
 
 
-def advance(snapshot: RunSnapshot, event: StreamEvent) -> Sequence[Step]:
-    """Like `fold`, in steps: each snapshot with its changes, in the order in which to report them.
+class Fold:
+    """Folds one event after the other, for a reader that wants to know what each event changed.
 
-    Nearly always this is one step, with `event` itself. If a text was cut inside a character, its deltas have whole
-    characters, and a half that is never completed is a separate delta before the event that ends its text.
-
-    Raises EventDecodeError when the event's payload is not a JSON object.
+    It starts with a copy of `snapshot`, and no other code writes to this copy. So it needs no lock, but only one thread
+    at a time may call `advance`.
     """
-    narrow: Any = event.narrow
-    if snapshot._store.held is None and (narrow is None or narrow[2] or _BACKSLASH not in event._raw):
-        return (_step(snapshot, _APPLY.get(type(event)), event, narrow),)
-    return _whole_steps(snapshot, event)
+
+    __slots__ = ("_store",)
+
+    def __init__(self, snapshot: RunSnapshot | None = None) -> None:
+        if snapshot is None:
+            self._store = Store()
+        else:
+            with snapshot._store.lock:
+                self._store = snapshot._store.fork(snapshot._version)
+        self._store.has_writer = True
+
+    @property
+    def snapshot(self) -> RunSnapshot:
+        """The state after the last event. Folding another event onto it copies it."""
+        return RunSnapshot(self._store, self._store.version)
+
+    @property
+    def version(self) -> int:
+        """The version after the last event; pass it to `view(version)` of a State."""
+        return self._store.version
+
+    def advance(self, event: StreamEvent) -> Sequence[Step]:
+        """Fold `event` like `fold`; returns its steps, in the order in which to report them.
+
+        Nearly always this is one step, with `event` itself. If a text was cut inside a character, its deltas have whole
+        characters, and a half that is never completed is a separate delta before the event that ends its text.
+
+        Raises EventDecodeError when the event's payload is not a JSON object.
+        """
+        store = self._store
+        narrow = event._narrow or event._read()
+        apply = _APPLY.get(type(event))
+        if apply is None or not ((narrow and narrow[0]) or _has_key(store, event, narrow)):
+            return ()
+        return _steps(store, apply, event, narrow)
 
 
-def _whole_steps(snapshot: RunSnapshot, event: StreamEvent) -> Sequence[Step]:
-    before = snapshot._store.held.at(snapshot._version) if snapshot._store.held else None
+def _steps(store: Store, apply: _Apply, event: StreamEvent, narrow: Any) -> Sequence[Step]:
+    """Write an event to a store that no other thread writes to."""
+    if store.held is None and (narrow is None or narrow[2] or _BACKSLASH not in event._raw):
+        store.version = version = store.version + 1  # first: after a failure, no snapshot uses the incomplete version
+        return ((version, apply(store, version, event, narrow), event),)
+    return _whole_steps(store, event)
+
+
+def _whole_steps(store: Store, event: StreamEvent) -> Sequence[Step]:
+    before = store.held.at(store.version) if store.held else None
     held = dict(before or {})
-    steps: list[Step] = []
-    for each in whole(event, held):
-        steps.append(_step(snapshot, _APPLY.get(type(each)), each, each.narrow))
-        snapshot = steps[-1][0]
+    steps = [_step(store, _APPLY[type(each)], each) for each in whole(event, held)]
     if not steps:  # the event was only half a character
         nothing = bare(cast("Any", event))
-        steps.append(_step(snapshot, _OPEN[type(nothing)], nothing, nothing.narrow))
+        steps.append(_step(store, _OPEN[type(nothing)], nothing))
     if held != (before or {}):
-        snapshot, changes, last = steps.pop()
-        steps.append((_step(snapshot, _hold, held, _MARKED)[0], changes, last))
+        _, changes, last = steps.pop()
+        store.version += 1
+        store.hold(store.version, held)
+        steps.append((store.version, changes, last))
     return steps
 
 
-def _step(snapshot: RunSnapshot, apply: _Apply | None, event: Any, narrow: Any) -> Step:
-    if apply is None:
-        return snapshot, (), event
-    store, version = snapshot._store, snapshot._version
-    if not (_has_key(event) if narrow is None else narrow[0]):
-        _skip(store, event)
-        return snapshot, (), event
-    with store.lock:
-        try:
-            if store.version != version:
-                store = store.fork(version)
-            version += 1
-            changes = apply(store, version, event, narrow)
-        finally:
-            store.version = version  # after a failure too: its incomplete changes get a version that no snapshot uses
-    return RunSnapshot(store, version), changes, event
+def _step(store: Store, apply: _Apply, event: StreamEvent) -> Step:
+    store.version = version = store.version + 1
+    return version, apply(store, version, event, event.narrow), event
 
 
-def _has_key(event: Any) -> bool:
-    """Whether a whole object has its id. A malformed payload raises here, before anything is written."""
-    data = event.data
-    return not isinstance(event, MessageEvent | RunStepEvent) or bool(key_of(data))
-
-
-def _skip(store: Store, event: StreamEvent) -> None:
-    if not store.warned:
+def _has_key(store: Store, event: StreamEvent, narrow: Any) -> bool:
+    """Whether an event has the id that it needs. A malformed payload raises here, before anything is written."""
+    if narrow is not None:
+        found = bool(narrow[0])
+    else:
+        data = event.data
+        found = not isinstance(event, MessageEvent | RunStepEvent) or bool(key_of(data))
+    if not found and not store.warned:
         store.warned = True
         _log.warning("event %r has no usable id: the snapshot skips it and all others like it", event.event)
-
-
-_MARKED: Final = (True,)
-"""Replaces a narrow reading: the content is not from an event, and needs no id."""
-
-
-def _hold(store: Store, version: int, held: Held, narrow: object) -> Changes:
-    store.hold(version, held)
-    return ()
+    return found
 
 
 def _thread(store: Store, version: int, event: ThreadCreated, narrow: None) -> Changes:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rx_assistant.events import MessageEvent, NarrowMessage, ThreadMessageDelta
 from rx_assistant.events._deltas import index_of, pieces_of
-from rx_assistant.snapshots.changes import FINAL, Change, Changes, by_place, close, node_of, word
+from rx_assistant.snapshots.changes import FINAL, Change, Changes, appended, by_place, close, node_of, word
 from rx_assistant.snapshots.pieces import Node
 from rx_assistant.snapshots.states import MessageState, PartState
 from rx_assistant.snapshots.store import Store
@@ -29,7 +29,7 @@ def message_delta(store: Store, version: int, event: ThreadMessageDelta, narrow:
             part.log.append(version, text)
             if mark is not None:
                 part.annotations.append(version, mark, event, (0, 0))
-            return ("delta", part, 0), ("delta", message, -1)
+            return store.appended.get(part) or appended(store, part, message)
     return _message_delta(store, version, event)
 
 

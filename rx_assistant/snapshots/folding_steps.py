@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rx_assistant.events import NarrowStep, RunEvent, RunStepEvent, ThreadRunStepDelta
 from rx_assistant.events._deltas import index_of, pieces_of
-from rx_assistant.snapshots.changes import FINAL, Change, Changes, close, key_of, node_of, paired_calls, word
+from rx_assistant.snapshots.changes import FINAL, Change, Changes, appended, close, key_of, node_of, paired_calls, word
 from rx_assistant.snapshots.pieces import Node
 from rx_assistant.snapshots.shapes import validate
 from rx_assistant.snapshots.states import CallState, StepState
@@ -36,7 +36,7 @@ def step_delta(store: Store, version: int, event: ThreadRunStepDelta, narrow: Na
             if call.ended or step.ended:
                 return ()
             call.log.append(version, text)
-            return ("delta", call, 0), ("delta", step, -1)
+            return store.appended.get(call) or appended(store, call, step)
     return _step_delta(store, version, event)
 
 

@@ -1,10 +1,12 @@
 """One run's state at every version: append-only, shared by a chain of folded snapshots.
 
 Theory of operation. A snapshot is a store and a version. Folding an event onto the newest snapshot appends to the
-store under the next version, and then publishes that version; older snapshots keep reading their own version. Folding
-onto an older snapshot first copies the store up to that version. The test for the newest snapshot and all writes happen
-under `lock`; no user code runs under it. Reading takes no lock, because every log appends its version last, or replaces
-a whole tuple.
+store under the next version; older snapshots keep reading their own version. Folding onto an older snapshot first
+copies the store up to that version. The test for the newest snapshot and all writes happen under `lock`; no user code
+runs under it. Reading and copying take no lock, because every log appends its version last, or replaces a whole tuple.
+
+A store with `has_writer` belongs to one `Fold`, which writes without the lock. Folding onto any of its snapshots copies
+it first.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rx_assistant.events import Held
+    from rx_assistant.snapshots.changes import Changes, State
     from rx_assistant.types import Run, Thread
 
 
@@ -26,8 +29,10 @@ class Store:
     """The state of a run: messages and steps by their ids."""
 
     __slots__ = (
+        "appended",
         "calls",
         "drops",
+        "has_writer",
         "held",
         "lock",
         "message_order",
@@ -44,7 +49,9 @@ class Store:
 
     def __init__(self) -> None:
         self.lock = Lock()
-        self.version = 0
+        self.version = 0  # the newest one, also after a failure that left it incomplete
+        self.has_writer = False
+        self.appended: dict[State, Changes] = {}
         self.thread: History[Thread] = History()
         self.run: History[Run] = History()
         self.messages: dict[str, MessageState] = {}
@@ -74,7 +81,7 @@ class Store:
         self.held.put(version, held)
 
     def fork(self, version: int) -> Store:
-        """A copy of the store up to `version`, independent of this one. Call it under the lock."""
+        """A copy of the store up to `version`, independent of this one."""
         copied = Store()
         copied.version = version
         copied.thread = self.thread.copy(version)

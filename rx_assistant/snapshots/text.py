@@ -1,18 +1,21 @@
 """A text that grows by fragments, readable at any version.
 
 Fragments are collected in blocks of 256. A full block is joined once; its fragments are slices of it from then on. Two
-arrays, with four bytes per item, hold each fragment's version and the text's length after it. The text of the last
-reading is cached: a reader that follows the growth copies the text once per reading, and joins no fragment twice.
+arrays, with four bytes per item, hold the version of each fragment, and the text's length after each fragment of the
+full blocks. The text of the last reading is cached. If no reader holds this text any more, CPython extends it in place;
+else a reader that follows the growth copies it once per reading. No fragment is joined twice.
 """
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from itertools import accumulate
 
 _BITS = 8
 _BLOCK = 1 << _BITS
 _LAST = _BLOCK - 1
+_UNREAD = (0, "")
 
 
 class TextLog:
@@ -25,19 +28,22 @@ class TextLog:
         self._blocks: list[list[str] | str] = [self._open]
         self._ends = array("I", (0,))
         self._versions = array("I")
-        self._read = (0, "")  # number of fragments, their text; replaced as one tuple
+        self._read = _UNREAD  # number of fragments, their text; replaced as one tuple
 
     def append(self, version: int, text: str) -> None:
         """Append `text` from `version` on."""
         fragments = self._open
         fragments.append(text)
-        ends = self._ends
-        ends.append(ends[-1] + len(text))
         self._versions.append(version)
         if len(fragments) == _BLOCK:
-            self._blocks[-1] = "".join(fragments)
-            self._open = []
-            self._blocks.append(self._open)
+            self._close(fragments)
+
+    def _close(self, fragments: list[str]) -> None:
+        ends = self._ends
+        ends.fromlist(list(accumulate(map(len, fragments), initial=ends[-1]))[1:])  # in one step: readers hold no lock
+        self._blocks[-1] = "".join(fragments)
+        self._open = []
+        self._blocks.append(self._open)
 
     def count(self, version: int) -> int:
         """How many fragments there were at `version`."""
@@ -55,11 +61,13 @@ class TextLog:
             count = bisect_right(versions, version, 0, count)
         have, text = self._read
         if have > count:
-            return text[: self._ends[count]]
+            return text[: self._end(count)]
         if have < count:
             block = self._blocks[have >> _BITS]
             one_more = have + 1 == count and isinstance(block, list)
-            text += block[have & _LAST] if one_more else self._between(have, count)
+            more = block[have & _LAST] if one_more else self._between(have, count)
+            self._read = _UNREAD  # without this reference, `+=` extends the text in place
+            text += more
             self._read = count, text
         return text
 
@@ -70,7 +78,7 @@ class TextLog:
 
     def length(self, version: int) -> int:
         """The text's length at `version`, in characters."""
-        return self._ends[self.count(version)]
+        return self._end(self.count(version))
 
     def copy(self, version: int) -> TextLog:
         """A copy up to `version`, independent of this one."""
@@ -80,9 +88,18 @@ class TextLog:
         copied._blocks = [self._between(block << _BITS, (block + 1) << _BITS) for block in range(full)]
         copied._open = [self._between(at, at + 1) for at in range(full << _BITS, count)]
         copied._blocks.append(copied._open)
-        copied._ends = self._ends[: count + 1]
+        copied._ends = self._ends[: (full << _BITS) + 1]
         copied._versions = self._versions[:count]
         return copied
+
+    def _end(self, count: int) -> int:
+        """The text's length after `count` fragments. Another thread may be closing the block at the same time."""
+        ends = self._ends
+        known = len(ends) - 1
+        fragments = self._blocks[known >> _BITS] if count > known else ""
+        if isinstance(fragments, str):
+            return ends[count]
+        return ends[known] + sum(map(len, fragments[: count - known]))
 
     def _between(self, start: int, stop: int) -> str:
         """Fragments `start` to `stop`, joined."""

@@ -4,11 +4,15 @@
 state and a version, or a delta event and a position. pydantic reads values from `__dict__`; for a view, this builds a
 plain model. So a view can be dumped, compared, printed, matched and put into users' models like the model, and reading
 one field computes only that field.
+
+Two kinds of views also hold the value of one field, so that reading it calls no function. `holder_of` is for a text
+that is known already. `around` is for an inner object that nearly every reader reads; its views hold nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any, ClassVar, Generic, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 from rx_assistant.types import ReadOnlyList, WireModel
@@ -50,7 +54,7 @@ class View:
         return values
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("_source", "_at"):
+        if name in ("_source", "_at", "_held"):
             raise AttributeError(name)
         return getattr(self.to_model(), name)
 
@@ -112,11 +116,82 @@ class Maker(NamedTuple, Generic[_M]):
     """A view → a view of an inner object with the same source. Use it as a getter."""
 
 
+def _without_base(_view: Any) -> None:
+    return None
+
+
 def maker_of(
-    model: type[_M], getters: Mapping[str, Getter], *, base: Base = lambda view: None, kind: type[View] = View
+    model: type[_M], getters: Mapping[str, Getter], *, base: Base = _without_base, kind: type[View] = View
 ) -> Maker[_M]:
     """The functions that create views of the model."""
-    namespace: dict[str, Any] = {"__slots__": ("_at", "_source"), "__doc__": model.__doc__}
+    view_type = _type_of(model, getters, base, kind, ("_at", "_source"))
+    set_source, set_at = view_type._source.__set__, view_type._at.__set__
+
+    def make(source: Any, at: int) -> _M:
+        view: _M = view_type()
+        set_source(view, source)
+        set_at(view, at)
+        return view
+
+    def inside(outer: Any) -> _M:
+        view: _M = view_type()
+        set_source(view, outer._source)
+        set_at(view, outer._at)
+        return view
+
+    return Maker(make, inside)
+
+
+def holder_of(
+    model: type[_M], held: str, getters: Mapping[str, Getter], *, base: Base = _without_base, kind: type[View] = View
+) -> Callable[[Any, int, Any], _M]:
+    """The function (source, at, value) → a view of the model that holds the value of its field `held`."""
+    view_type = _holding_type(model, held, getters, base, kind, ("_at", "_held", "_source"))
+    set_source, set_at, set_held = view_type._source.__set__, view_type._at.__set__, view_type._held.__set__
+
+    def make(source: Any, at: int, value: Any) -> _M:
+        view: _M = view_type()
+        set_source(view, source)
+        set_at(view, at)
+        set_held(view, value)
+        return view
+
+    return make
+
+
+def around(
+    model: type[_M], held: str, getters: Mapping[str, Getter], *, base: Base = _without_base, kind: type[View] = View
+) -> Callable[[WireModel], _M]:
+    """The function inner view → a view of the model with the same source, whose field `held` is the inner view."""
+    view_type = _holding_type(model, held, getters, base, kind, ("_held",))
+    view_type._source, view_type._at = property(attrgetter("_held._source")), property(attrgetter("_held._at"))
+    set_held = view_type._held.__set__
+
+    def make(inner: WireModel) -> _M:
+        view: _M = view_type()
+        set_held(view, inner)
+        return view
+
+    return make
+
+
+def _holding_type(
+    model: type[WireModel],
+    held: str,
+    getters: Mapping[str, Getter],
+    base: Base,
+    kind: type[View],
+    slots: tuple[str, ...],
+) -> Any:
+    view_type = _type_of(model, {**getters, held: attrgetter("_held")}, base, kind, slots)
+    setattr(view_type, held, view_type._held)  # the descriptor of the slot: faster than a property
+    return view_type
+
+
+def _type_of(
+    model: type[WireModel], getters: Mapping[str, Getter], base: Base, kind: type[View], slots: tuple[str, ...]
+) -> Any:
+    namespace: dict[str, Any] = {"__slots__": slots, "__doc__": model.__doc__}
     namespace |= {"__module__": model.__module__, "__qualname__": model.__qualname__}
     metaclass: Any = type(model)
     view_type = metaclass(model.__name__, (kind, model), namespace)
@@ -124,22 +199,8 @@ def maker_of(
     for name, field in model.model_fields.items():
         default = field.get_default(call_default_factory=True)
         setattr(view_type, name, property(getters.get(name) or _from_base(base, name, default)))
-    new: Any = object.__new__
-    set_source, set_at = view_type._source.__set__, view_type._at.__set__
-
-    def make(source: Any, at: int) -> _M:
-        view: _M = new(view_type)
-        set_source(view, source)
-        set_at(view, at)
-        return view
-
-    def inside(outer: Any) -> _M:
-        view: _M = new(view_type)
-        set_source(view, outer._source)
-        set_at(view, outer._at)
-        return view
-
-    return Maker(make, inside)
+    view_type.__init__ = object.__init__  # the functions below fill the slots; pydantic would validate
+    return view_type
 
 
 def _from_base(base: Base, name: str, default: Any) -> Getter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rx_assistant.snapshots.view import Getter, maker_of
+from rx_assistant.snapshots.view import Getter, around, maker_of
 from rx_assistant.types import (
     CodeInterpreter,
     CodeInterpreterToolCall,
@@ -56,6 +56,7 @@ def _list_at(name: str) -> Getter:
 _text = maker_of(Text, {"value": _log, "annotations": _list_at("annotations")})
 _text_block = maker_of(TextContentBlock, {"type": _constant("text"), "text": _text.inside})
 _refusal_block = maker_of(RefusalContentBlock, {"type": _constant("refusal"), "refusal": _log})
+_view_text = _text.view
 
 
 def text_view(part: PartState, version: int) -> Text:
@@ -64,7 +65,7 @@ def text_view(part: PartState, version: int) -> Text:
         final = part.final.at(version)
         if final is not None and final.type == "text" and is_model(final.text):
             return final.text
-    return _text.view(part, version)
+    return _view_text(part, version)
 
 
 def part_view(part: PartState, version: int) -> MessageContent:
@@ -80,14 +81,11 @@ def part_view(part: PartState, version: int) -> MessageContent:
     return block
 
 
-_function = maker_of(Function, {"name": _at("name"), "arguments": _log, "output": _at("output")})
-_code = maker_of(CodeInterpreter, {"input": _log, "outputs": _list_at("outputs")})
-_function_call = maker_of(
-    FunctionToolCall, {"id": _at("identity"), "type": _constant("function"), "function": _function.inside}
-)
-_code_call = maker_of(
-    CodeInterpreterToolCall,
-    {"id": _at("identity"), "type": _constant("code_interpreter"), "code_interpreter": _code.inside},
+_function = maker_of(Function, {"name": _at("name"), "arguments": _log, "output": _at("output")}).view
+_code = maker_of(CodeInterpreter, {"input": _log, "outputs": _list_at("outputs")}).view
+_function_call = around(FunctionToolCall, "function", {"id": _at("identity"), "type": _constant("function")})
+_code_call = around(
+    CodeInterpreterToolCall, "code_interpreter", {"id": _at("identity"), "type": _constant("code_interpreter")}
 )
 
 
@@ -97,9 +95,9 @@ def call_view(call: CallState, version: int) -> ToolCall:
     if final is not None:
         return final
     if call.kind == "function":
-        return _function_call.view(call, version)
+        return _function_call(_function(call, version))
     if call.kind == "code_interpreter":
-        return _code_call.view(call, version)
+        return _code_call(_code(call, version))
     other: ToolCall = call.pieces.at(version)[0]
     return other
 

@@ -1,6 +1,6 @@
 """Events of a run → pieces that protocols for browsers show, in an order that every such protocol accepts.
 
-A `Pieces` belongs to one reader of one stream. It is pure. `snapshots.advance` decides what an event opens, changes and
+A `Pieces` belongs to one reader of one stream. It is pure. `snapshots.Fold` decides what an event opens, changes and
 closes; this module adds what those protocols require: a run begins before anything else, each text and call begins once
 and ends once, and everything has ended before the run ends.
 
@@ -24,7 +24,7 @@ from rx_assistant.events import (
     ThreadRunStepDelta,
     UnknownEvent,
 )
-from rx_assistant.snapshots import CallState, Changes, MessageState, PartState, RunSnapshot, StepState, advance
+from rx_assistant.snapshots import CallState, Changes, Fold, MessageState, PartState, StepState
 from rx_assistant.types import Run
 from rx_assistant.types._inside import inside, models_in, text_in
 
@@ -209,7 +209,7 @@ class Pieces:
     """The pieces of one stream."""
 
     def __init__(self) -> None:
-        self._snapshot = RunSnapshot()
+        self._fold = Fold()
         self._run: Run | None = None
         self._run_id = self._thread_id = ""
         self._began = self._over = False
@@ -247,9 +247,8 @@ class Pieces:
             self._of_users.add(text_in(event.data, "id"))
         elif isinstance(event, ReasoningDelta):
             yield from self._think(event.text)
-        for snapshot, changes, each in advance(self._snapshot, event):
-            self._snapshot = snapshot
-            yield from self._changed(changes, each)
+        for version, changes, each in self._fold.advance(event):
+            yield from self._changed(version, changes, each)
 
     def _next_run(self, run: Run) -> Iterator[Piece]:
         """Stop the run before, when another one follows in the same stream."""
@@ -274,7 +273,7 @@ class Pieces:
         for text in self._texts.values():
             yield from self._end_text(text)
         for state, call in self._calls.items():
-            yield from self._end_call(state, call, self._snapshot.version)
+            yield from self._end_call(state, call, self._fold.version)
         for name in self._steps.values():
             yield StepEnded(name)
         if error is not None:
@@ -286,8 +285,7 @@ class Pieces:
 
     # -- changes -------------------------------------------------------------------------------------------------
 
-    def _changed(self, changes: Changes, event: StreamEvent) -> Iterator[Piece]:
-        version = self._snapshot.version
+    def _changed(self, version: int, changes: Changes, event: StreamEvent) -> Iterator[Piece]:
         for phase, state, position in changes:
             if phase == "created" and isinstance(event, _DELTAS) and not isinstance(state, StepState):
                 continue  # the delta itself is the next change

@@ -11,7 +11,7 @@ from rx_assistant.events import BY_NAME, DoneEvent, ErrorEvent
 RIGHT = """
 from typing import assert_never, assert_type
 from rx_assistant import events as ev, types as t
-from rx_assistant.snapshots import RunSnapshot, advance, fold
+from rx_assistant.snapshots import Fold, RunSnapshot, fold
 
 
 def families(event: ev.AssistantStreamEvent, snapshot: RunSnapshot) -> RunSnapshot:
@@ -33,9 +33,10 @@ def families(event: ev.AssistantStreamEvent, snapshot: RunSnapshot) -> RunSnapsh
     text: t.Text | None = snapshot.text_part("msg_1", 0)
     assert_type(snapshot.run, t.Run | None)
     assert_type(snapshot.usage, t.Usage | None)
-    ((after, changes, _),) = advance(snapshot, event)
-    print([phase for phase, _, _ in changes], text)
-    return after
+    reader = Fold(snapshot)
+    ((version, changes, _),) = reader.advance(event)
+    print([phase for phase, _, _ in changes], version, text)
+    return reader.snapshot
 """
 
 WRONG = {

@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 import rx_assistant
 from rx_assistant import AssistantEventHandler, operators as ax
 from rx_assistant.events import BY_NAME, DoneEvent, StreamEvent, ThreadMessageDelta, frame
-from rx_assistant.snapshots import RunSnapshot, advance, fold
+from rx_assistant.snapshots import RunSnapshot, fold
 
 HIGH, LOW, LOST = "\ud83d", "\ude00", "\ufffd"
 FACE = "\U0001f600"
@@ -103,7 +103,7 @@ def test_deltas_are_whole_and_a_half_alone_emits_nothing(cut: str, reading: str)
 def test_snapshots_show_what_the_deltas_have_said(cut: str) -> None:
     snapshot, said = RunSnapshot(), ""
     for value in CUTS[cut][0]:
-        ((snapshot, _, _),) = advance(snapshot, text(value))
+        snapshot = fold(snapshot, text(value))
         said = snapshot.text
         assert not {HIGH, LOW} & set(said)
     ended = fold(snapshot, completed("the server's own"))

@@ -20,7 +20,7 @@ from rx_assistant.http.session import Session
 from rx_assistant.http.settings import Settings
 from rx_assistant.lifecycle import RUN_STOPS
 from rx_assistant.polling import AsyncPolledBody, Polled, PolledBody, PollSettings, RunEventEncoder, RunObjects
-from rx_assistant.snapshots import PartState, RunSnapshot, advance, fold
+from rx_assistant.snapshots import Fold, PartState, RunSnapshot, fold
 from rx_assistant.sse import SSEDecoder
 from rx_assistant.streams import AssistantStream, AsyncAssistantStream, RunIdentity
 
@@ -287,22 +287,21 @@ def check_once(events: Iterable[StreamEvent], one: Recorded) -> None:
     """Everything is created once, its deltas add up to the final object, and it is done once."""
     phases: dict[int, list[str]] = defaultdict(list)
     states: dict[int, Any] = {}
-    snapshot, texts = RunSnapshot(), defaultdict(list)
+    reader, texts = Fold(), defaultdict(list)
     for event in events:
         assert not isinstance(event, DoneEvent), "an ending is no item"
-        ((snapshot, changes, _),) = advance(snapshot, event)
-        for phase, state, _ in changes:
+        for phase, state, _ in [change for _, changes, _ in reader.advance(event) for change in changes]:
             phases[id(state)].append(phase)
             states[id(state)] = state
             if phase == "delta" and isinstance(state, PartState):
-                texts[id(state)].append(state.log.newest(snapshot.version))
+                texts[id(state)].append(state.log.newest(reader.version))
     for key, told in phases.items():
         assert told[0] == "created", (one.name, states[key])
         assert (told.count("created"), told.count("done")) == (1, 1 if ends(states[key], one) else 0), one.name
         assert "done" not in told[:-1], one.name
         if isinstance(states[key], PartState) and states[key].kind in ("text", "refusal"):
             assert "".join(texts[key]) == final_text(states[key], one)
-    assert snapshot == one.whole
+    assert reader.snapshot == one.whole
 
 
 def ends(state: Any, one: Recorded) -> bool:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 
 from rx_assistant.errors import EventDecodeError
 from rx_assistant.events import BY_NAME, DoneEvent, ErrorEvent, StreamEvent, ThreadRunCreated, UnknownEvent, _deltas
-from rx_assistant.snapshots import Change, PartState, RunSnapshot, RunState, State, advance, fold, folding_messages
+from rx_assistant.snapshots import Change, Fold, PartState, RunSnapshot, RunState, State, fold, folding_messages
 
 Json = dict[str, Any]
 
@@ -78,11 +78,13 @@ def texts_of(snapshot: RunSnapshot, message: int = 0) -> list[str]:
 
 def told(*events: StreamEvent) -> list[list[str]]:
     """The changes of each event, as words."""
-    snapshot, found = RunSnapshot(), []
-    for each in events:
-        ((snapshot, changes, _),) = advance(snapshot, each)
-        found.append([f"{phase} {name_of(state)}" for phase, state, _ in changes])
-    return found
+    reader = Fold()
+    return [[f"{phase} {name_of(state)}" for phase, state, _ in changed(reader, each)] for each in events]
+
+
+def changed(reader: Fold, each: StreamEvent) -> list[Change]:
+    """All that an event changed."""
+    return [change for _, changes, _ in reader.advance(each) for change in changes]
 
 
 def name_of(state: State) -> str:
@@ -114,8 +116,8 @@ def test_the_thread_is_kept() -> None:
 @pytest.mark.parametrize("other", [DoneEvent(), ErrorEvent(b'{"message":"m"}'), UnknownEvent("new", b"{")])
 def test_events_that_say_nothing_of_the_run_change_nothing(other: StreamEvent) -> None:
     before = folded(message_delta(text("a")))
-    ((after, changes, _),) = advance(before, other)
-    assert (after is before, changes) == (True, ())
+    assert fold(before, other) is before
+    assert changed(Fold(before), other) == []
 
 
 def test_fragments_of_interleaved_parts_go_where_they_belong() -> None:
@@ -131,8 +133,9 @@ def test_indices_may_come_in_any_order_and_leave_gaps() -> None:
 
 
 def test_two_fragments_of_one_part_in_one_delta_are_both_kept() -> None:
-    ((snapshot, changes, _),) = advance(RunSnapshot(), message_delta(text("a"), text("b"), text("c", 1)))
-    assert texts_of(snapshot) == ["ab", "c"]
+    reader = Fold()
+    changes = changed(reader, message_delta(text("a"), text("b"), text("c", 1)))
+    assert texts_of(reader.snapshot) == ["ab", "c"]
     assert [(phase, at) for phase, _, at in changes if at >= 0] == [("delta", 0), ("delta", 1), ("delta", 2)]
 
 
@@ -191,9 +194,9 @@ LATE = {
 @pytest.mark.parametrize("late", LATE.values(), ids=LATE)
 def test_the_final_object_wins_over_deltas_before_and_after(late: StreamEvent) -> None:
     completed = event("thread.message.completed", FINAL)
-    ((snapshot, changes, _),) = advance(folded(message_delta(text("deltas")), completed), late)
-    assert snapshot.messages[0] == completed.data
-    assert changes == ()
+    reader = Fold(folded(message_delta(text("deltas")), completed))
+    assert changed(reader, late) == []
+    assert reader.snapshot.messages[0] == completed.data
 
 
 def test_the_last_of_several_final_objects_wins() -> None:
@@ -232,8 +235,9 @@ def test_final_calls_meet_their_calls_by_id() -> None:
     calls = [{"id": f"call_{n}", "type": "function", "function": {"name": "f", "arguments": str(n)}} for n in (2, 1)]
     step = {"id": "step_1", "step_details": {"type": "tool_calls", "tool_calls": calls}}
     deltas = step_delta(function("1", 0, "call_1", "f"), function("2", 1, "call_2", "f"))
-    ((snapshot, changes, _),) = advance(folded(deltas), event("thread.run.step.completed", step))
-    done = {state.key: state.final.at(snapshot.version).id for phase, state, _ in changes[:2]}
+    reader = Fold(folded(deltas))
+    changes = changed(reader, event("thread.run.step.completed", step))
+    done = {state.key: state.final.at(reader.version).id for phase, state, _ in changes[:2]}
     assert done == {("step_1", 0): "call_1", ("step_1", 1): "call_2"}
 
 
@@ -427,8 +431,9 @@ def test_a_call_first_seen_with_its_output_is_shown_and_not_reported(shown: list
         assert (call.id, call.function.name, call.function.output is not None) == ("call_1", "f", True)
         assert snapshot.steps[0].step_details.tool_calls == [call]
         forked = fold(snapshot, event("thread.run.queued", {"id": "run_1", "status": "queued"}))
-        ((again, changes, _),) = advance(snapshot, finished("43"))
-        assert [phase for phase, state, _ in changes if state not in again._store.steps.values()] == []
+        reader = Fold(snapshot)
+        changes = changed(reader, finished("43"))
+        assert [phase for phase, state, _ in changes if state is not reader.snapshot.step_state("step_1")] == []
         assert forked.tool_calls == [call]
 
 
@@ -532,10 +537,9 @@ def check_once(events: Iterable[StreamEvent], stream: Generated) -> None:
     """Law L5 on the fold's bookkeeping."""
     seen: dict[int, list[str]] = defaultdict(list)
     states: dict[int, State] = {}
-    snapshot = RunSnapshot()
+    reader = Fold()
     for each in events:
-        ((snapshot, changes, _),) = advance(snapshot, each)
-        for phase, state, _ in changes:
+        for phase, state, _ in changed(reader, each):
             seen[id(state)].append(phase)
             states[id(state)] = state
     for key, phases in seen.items():
@@ -570,17 +574,18 @@ def opened_texts(changes: Iterable[Change]) -> list[State]:
 
 def test_a_change_leads_to_the_views_and_the_delta() -> None:
     first = message_delta(text("Hel", 0, citation(0, "file_1")))
-    ((snapshot, changes, _),) = advance(RunSnapshot(), first)
+    reader = Fold()
+    ((version, changes, _),) = reader.advance(first)
     (part,) = opened_texts(changes)
-    assert part.text(snapshot.version).value == "Hel"
+    assert part.text(version).value == "Hel"
     delta = message_delta(text("lo"))
-    ((after, ((phase, state, at), (_, message, _)), _),) = advance(snapshot, delta)
+    ((after, ((phase, state, at), (_, message, _)), _),) = reader.advance(delta)
     assert (phase, state.key, message.id) == ("delta", ("msg_1", 0), "msg_1")
     assert state.text_delta(delta, at).value == "lo"
     assert state.delta(delta, at).text.value == "lo"
-    assert state.text(after.version).value == "Hello"
-    assert message.view(after.version) == after.messages[0]
-    assert state.text(snapshot.version).value == "Hel"
+    assert state.text(after).value == "Hello"
+    assert message.view(after) == reader.snapshot.messages[0]
+    assert state.text(version).value == "Hel"
 
 
 def test_a_snapshot_survives_pickle_and_goes_on() -> None:

@@ -27,7 +27,7 @@ from rx_assistant.events import (
     ThreadRunStepFailed,
     classify,
 )
-from rx_assistant.snapshots import RunSnapshot, fold
+from rx_assistant.snapshots import Fold, RunSnapshot, fold
 from rx_assistant.sse import SSEDecoder
 
 FINAL_MESSAGE = (ThreadMessageCompleted, ThreadMessageIncomplete)
@@ -194,6 +194,19 @@ def test_folding_onto_an_old_snapshot_disturbs_neither_branch(stream: Generated,
         assert seen(snapshots[-1]) == seen(folds(events)[-1])
 
 
+@settings(deadline=None, max_examples=40)
+@given(lossy_streams())
+def test_a_reader_that_folds_and_folds_onto_its_snapshots_disturb_each_other_never(stream: Generated) -> None:
+    events, reader, branches = stream.events, Fold(), []
+    for event in events:
+        reader.advance(event)
+        branches.append(fold(reader.snapshot, events[0]))
+    assert seen(reader.snapshot) == seen(folds(events)[-1])
+    for snapshot, branch in zip(folds(events), branches, strict=True):
+        assert seen(branch) == seen(fold(snapshot, events[0]))
+    assert seen(Fold(reader.snapshot).snapshot) == seen(reader.snapshot)
+
+
 def both(first: Callable[[], None], second: Callable[[], None]) -> None:
     """Runs both at once, and raises what either raised."""
     failed: list[BaseException] = []
@@ -237,16 +250,22 @@ def test_two_threads_may_read_one_snapshot(seed: int) -> None:
 
 
 @pytest.mark.usefixtures("switching")
+@pytest.mark.parametrize("writer", ["fold", "Fold"])
 @pytest.mark.parametrize("seed", range(15))
-def test_one_thread_may_fork_and_read_old_versions_while_another_folds_on(seed: int) -> None:
+def test_one_thread_may_fork_and_read_old_versions_while_another_folds_on(seed: int, writer: str) -> None:
     rng = Random(seed)
     events = generate(rng, lossy=True).events
     expected = [seen(snapshot) for snapshot in folds(events)]
     folded: list[RunSnapshot] = [RunSnapshot()]
 
     def fold_on() -> None:
+        reader = Fold()
         for event in events:
-            folded.append(fold(folded[-1], event))
+            if writer == "Fold":
+                reader.advance(event)
+                folded.append(reader.snapshot)
+            else:
+                folded.append(fold(folded[-1], event))
 
     def fork() -> None:
         while len(folded) <= len(events):

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from rx_assistant.events import BY_NAME, StreamEvent
-from rx_assistant.snapshots import CallState, PartState, RunSnapshot, advance, fold
+from rx_assistant.snapshots import CallState, Fold, PartState, RunSnapshot, fold
 from rx_assistant.snapshots.text import TextLog
 from rx_assistant.types import (
     CodeInterpreterToolCall,
@@ -289,7 +289,7 @@ def test_a_deltas_view_is_the_events_own_delta(delta: StreamEvent, model_first: 
     delta = type(delta)(delta.raw)
     if model_first:
         assert delta.data
-    ((_, changes, _),) = advance(SNAPSHOT, delta)
+    ((_, changes, _),) = Fold(SNAPSHOT).advance(delta)
     state, position = next((state, at) for phase, state, at in changes if phase == "delta")
     if isinstance(state, PartState):
         view, model = state.text_delta(delta, position), delta.data.delta.content[position].text or TextDelta()
@@ -308,17 +308,29 @@ def test_a_deltas_view_is_the_events_own_delta(delta: StreamEvent, model_first: 
 def test_reading_the_text_of_a_delta_builds_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     from rx_assistant.events import StreamEvent
 
-    snapshot, asked = snapshot_of(EVENTS), []
+    reader, asked = Fold(snapshot_of(EVENTS)), []
     monkeypatch.setattr(StreamEvent, "_decode", asked.append)
     for delta in (DELTAS[0], DELTAS[2], DELTAS[5], DELTAS[7]):
         delta = type(delta)(delta.raw)
-        ((snapshot, changes, _),) = advance(snapshot, delta)
+        ((_, changes, _),) = reader.advance(delta)
         for phase, state, at in changes:
             if phase == "delta" and isinstance(state, PartState):
                 assert state.text_delta(delta, at).value == "lo"
             if phase == "delta" and isinstance(state, CallState):
                 assert state.delta(delta, at).type == state.kind
     assert asked == []
+
+
+@pytest.mark.parametrize("kind", ["function", "code_interpreter"])
+def test_the_inner_object_of_a_call_is_one_object(kind: str) -> None:
+    delta = DELTAS[5 if kind == "function" else 7]
+    ((version, ((_, call, at), _), _),) = Fold(snapshot_of(EVENTS)).advance(delta)
+    for view in (call.delta(delta, at), call.view(version)):
+        assert getattr(view, kind) is getattr(view, kind)
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(view, kind, None)
+        with pytest.raises(ValidationError, match="frozen"):
+            delattr(view, kind)
 
 
 @settings(deadline=None, max_examples=50)
