@@ -29,14 +29,14 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from rx_assistant import AssistantClient
 from rx_assistant.relay import Command, MemoryRelay, RedisRelay, Relay
 from rx_assistant.web import EventStreamResponse
 
-PAGE = Path(__file__).with_name("web.html")
+PAGE, MARKDOWN = (Path(__file__).with_name(name) for name in ("web.html", "markdown.js"))
 
 
 def from_the_page(request: Request) -> bool:
@@ -96,6 +96,7 @@ def application(talk: Conversation, shared: Relay | None = None) -> Starlette:
 
     routes = [
         Route("/", page),
+        Route("/markdown.js", lambda _request: FileResponse(MARKDOWN)),
         Route("/events", events),
         Route("/attach", attach, methods=["POST"]),
         Route("/{action}", act, methods=["POST"]),
