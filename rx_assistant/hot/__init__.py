@@ -37,7 +37,7 @@ from rx_assistant.hot.state import DELIVERED, ENDED, RELEASED
 from rx_assistant.hot.storage import FOREVER, NOTHING
 from rx_assistant.hot.stream import AsyncStream, Stream, wrap
 from rx_assistant.hot.subscriber import DIRECT, SUBSCRIBING, Sink, Subscriber, deferred
-from rx_assistant.hot.threads import Sleepers, start_thread
+from rx_assistant.hot.threads import Sleepers, outside_collection, start_thread
 
 __all__ = [
     "DELIVERED",
@@ -70,6 +70,7 @@ __all__ = [
     "deferred",
     "loop_for",
     "operator",
+    "outside_collection",
     "start_thread",
     "wrap",
 ]
