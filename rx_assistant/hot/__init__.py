@@ -2,7 +2,7 @@
 
     blocks      `with` and `async with` on an object of the other kind
     threads     start and sleep, safe against interrupts
-    clock       schedulers and timers
+    clock       schedulers, timers and workers
     subscriber  one subscription in a chain, and what it belongs to
     state       the states of a log, and the table of the transitions between them
     storage     items, positions, trimming
@@ -27,7 +27,7 @@ unknown here: a log stores pairs `(kind, payload)`, and each reader builds an it
 from __future__ import annotations
 
 from rx_assistant.hot.blocks import AsyncBlock, SyncBlock
-from rx_assistant.hot.clock import TIMERS, StreamScheduler, Timers
+from rx_assistant.hot.clock import TIMERS, StreamScheduler, Timers, Worker, call_later
 from rx_assistant.hot.cursors import Cursor
 from rx_assistant.hot.delivery import HotLog
 from rx_assistant.hot.lift import Hooks, ReplayPoint, Scope, SubstreamOperator, operator
@@ -37,7 +37,7 @@ from rx_assistant.hot.state import DELIVERED, ENDED, RELEASED
 from rx_assistant.hot.storage import FOREVER, NOTHING
 from rx_assistant.hot.stream import AsyncStream, Stream, wrap
 from rx_assistant.hot.subscriber import DIRECT, SUBSCRIBING, Sink, Subscriber, deferred
-from rx_assistant.hot.threads import Sleepers, start_thread
+from rx_assistant.hot.threads import Sleepers, outside_collection, start_thread
 
 __all__ = [
     "DELIVERED",
@@ -67,9 +67,12 @@ __all__ = [
     "SyncBlock",
     "Timers",
     "Waker",
+    "Worker",
+    "call_later",
     "deferred",
     "loop_for",
     "operator",
+    "outside_collection",
     "start_thread",
     "wrap",
 ]

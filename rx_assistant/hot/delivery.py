@@ -58,6 +58,7 @@ from reactivex import abc
 from rx_assistant.hot.state import DELIVERED, ENDED, RELEASED, State
 from rx_assistant.hot.storage import BLOCK, FOREVER, NOTHING, Kind, Storage
 from rx_assistant.hot.subscriber import SUBSCRIBING, Subscriber
+from rx_assistant.hot.threads import outside_collection
 
 T = TypeVar("T")
 
@@ -263,8 +264,8 @@ class HotLog(Generic[T]):
         becomes the drainer, and so it also delivers what is wanted.
         """
         self._inbox.append(partial(self._leave, token, subscriber))
-        if not cast("Any", self.storage.mutex)._is_owned():  # else the garbage collector calls this: drain later
-            self.drain()
+        if not cast("Any", self.storage.mutex)._is_owned():  # else a finalizer called it: the next drain does it
+            outside_collection(self.drain)
 
     def _leave(self, token: object, subscriber: Subscriber[T] | None) -> None:
         if subscriber is not None:

@@ -41,7 +41,7 @@ from rx_assistant.hot.cursors import Cursor
 from rx_assistant.hot.root import Root, Waker
 from rx_assistant.hot.storage import NOTHING
 from rx_assistant.hot.subscriber import SUBSCRIBING, Subscriber
-from rx_assistant.hot.threads import Alarm
+from rx_assistant.hot.threads import Alarm, outside_collection
 
 T = TypeVar("T")
 
@@ -400,7 +400,7 @@ class SyncItems(Generic[T]):
 
     def __del__(self) -> None:
         if hasattr(self, "_loop"):  # else an interrupt came during __init__
-            self._loop.close()
+            outside_collection(self._loop.close)
 
 
 # -- in a task ---------------------------------------------------------------------------------------------------------
@@ -512,4 +512,4 @@ class AsyncItems(Generic[T]):
 
     def __del__(self) -> None:
         if hasattr(self, "_loop"):  # else an interrupt came during __init__
-            self._loop.close()
+            outside_collection(self._loop.close)

@@ -4,18 +4,26 @@ Python raises KeyboardInterrupt in the main thread, after almost any call. So a 
 in two steps, as `threading.Condition`, `Event` and `Thread.start()` do, may stay locked for ever. Here each step that
 other threads depend on is one call into C. An interrupt can still lose a wake-up, so every sleeping thread checks its
 condition again after HEARTBEAT seconds.
+
+The garbage collector may run inside almost any call, on any thread, also while that thread holds a lock. A finalizer
+that takes the same lock there would wait for its own thread. So finalizers pass what they have to do to
+`outside_collection()`. It uses another thread while the collector runs on this one.
 """
 
 from __future__ import annotations
 
 import _thread
+import gc
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 HEARTBEAT: Final = 1.0
 """Seconds after which a sleeping thread checks its condition again."""
+
+COLLECTING_SECONDS: Final = 0.2
+"""Seconds for which the garbage collector waits for the action of one finalizer."""
 
 
 def start_thread(thread: threading.Thread) -> None:
@@ -28,6 +36,43 @@ def _started(thread: threading.Thread) -> None:
         thread.start()
     except RuntimeError:  # the system refuses another thread: use this one
         thread.run()
+
+
+class _Collecting:
+    """Which thread runs the garbage collector now."""
+
+    thread: int | None = None
+
+    def __call__(self, phase: str, _info: dict[str, Any]) -> None:
+        self.thread = threading.get_ident() if phase == "start" else None
+
+
+_collecting = _Collecting()
+gc.callbacks.append(_collecting)
+
+
+def outside_collection(action: Callable[[], object]) -> None:
+    """Run the action of a finalizer: at once, or on a new thread while the garbage collector runs on this one.
+
+    The collector waits for that thread, so that what it drops is closed. It stops waiting after COLLECTING_SECONDS,
+    because the action may need a lock that this thread holds.
+    """
+    if _collecting.thread != threading.get_ident():
+        action()
+        return
+    done, actions = Alarm(), [action]
+
+    def run() -> None:
+        try:
+            actions.pop()()  # the objects of the action are free before the collector continues
+        finally:
+            done.wake()
+
+    try:
+        start_thread(threading.Thread(target=run, name="rx-assistant-collected", daemon=True))
+    except RuntimeError:  # the system refuses another thread: use this one
+        run()
+    done.sleep(COLLECTING_SECONDS)
 
 
 class Sleepers:
@@ -55,7 +100,7 @@ class Sleepers:
     def wake(self) -> None:
         """Make every sleeping thread check its condition again."""
         if self._alarms:
-            for alarm in tuple(self._alarms):
+            for alarm in self._alarms.copy():  # one step, unlike tuple(): the collector may run inside that
                 alarm.wake()
 
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import SingleAssignmentDisposable
 
-from rx_assistant.hot import TIMERS, Hooks, Scope, Sink, StreamScheduler, operator
+from rx_assistant.hot import Hooks, Scope, Sink, StreamScheduler, Worker, operator
 from rx_assistant.operators._joining import joined, may_join
 from rx_assistant.operators._pacing_backlog import Backlog, Handoff, Newest, Overflow
 
@@ -151,8 +151,8 @@ def buffer_bounded(
 
 
 def timing(scope: Scope[Any]) -> abc.SchedulerBase:
-    """Return the scheduler of a subscription; for sources without one, the process's timers."""
-    return scope.scheduler or StreamScheduler(_at_once, TIMERS.call_later)
+    """Return the scheduler of a subscription; for sources without one, a worker's."""
+    return scope.scheduler or StreamScheduler(_at_once, Worker().call_later)
 
 
 def _at_once(action: Callable[[], None]) -> None:

@@ -26,7 +26,7 @@ from reactivex import abc
 from reactivex.disposable import Disposable, SerialDisposable, SingleAssignmentDisposable
 
 from rx_assistant.errors import StreamCancelledError
-from rx_assistant.hot import TIMERS, StreamScheduler, Timers, loop_for
+from rx_assistant.hot import StreamScheduler, Timers, call_later, loop_for
 from rx_assistant.polling.loop import DeadlinePassed, Plan, PollLoop, timeout_error
 from rx_assistant.polling.pace import Polled
 
@@ -216,11 +216,7 @@ class SyncPollSubscription(PollSubscription[T]):
     def _set_deadline(self, seconds: float) -> abc.DisposableBase:
         if not isinstance(self._scheduler, OwnThreadScheduler):
             return super()._set_deadline(seconds)
-        return Disposable(TIMERS.call_later(seconds, self._expire_on_a_thread))
-
-    def _expire_on_a_thread(self) -> None:
-        """Use a new thread: the other may be blocked in a fetch, and observers must not run on the timer thread."""
-        threading.Thread(target=self._expire, name="rx-assistant-deadline", daemon=True).start()
+        return Disposable(call_later(seconds, self._expire))  # the scheduler's thread may be blocked in a fetch
 
 
 class AsyncPollSubscription(PollSubscription[T]):

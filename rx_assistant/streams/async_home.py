@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from rx_assistant.hot import TIMERS
+from rx_assistant.hot import Worker
 from rx_assistant.schedulers import EventLoop, LoopWaker, current_event_loop
 
 if TYPE_CHECKING:
@@ -18,12 +18,13 @@ class Home:
     The stream's log calls `wake()` after each change, once a task has slept.
     """
 
-    __slots__ = ("_log", "_sleepers", "loop")
+    __slots__ = ("_log", "_sleepers", "_worker", "loop")
 
     def __init__(self, log: HotLog[Any]) -> None:
         self.loop: EventLoop | None = None
         self._log = log
         self._sleepers: set[LoopWaker] | None = None
+        self._worker: Worker | None = None  # runs the actions of timers that were set before there was a loop
 
     def here(self) -> EventLoop:
         """Return the loop. The first call chooses the loop that is running; RuntimeError if there is none."""
@@ -42,7 +43,10 @@ class Home:
 
     def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
         """Run `action` on the loop, `seconds` from now; on a thread as long as the stream has no loop."""
-        return (TIMERS if self.loop is None else self.loop).call_later(seconds, action)
+        if self.loop is not None:
+            return self.loop.call_later(seconds, action)
+        self._worker = self._worker or Worker()
+        return self._worker.call_later(seconds, action)
 
     def spawn(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Start a task on the loop, if the stream has one; from any thread."""

@@ -22,7 +22,7 @@ from rx_assistant.errors import (
     ToolRoundsError,
 )
 from rx_assistant.grace import IDLE_SECONDS
-from rx_assistant.hot import DIRECT, NOTHING, SUBSCRIBING, HotLog, Subscriber, loop_for
+from rx_assistant.hot import DIRECT, NOTHING, SUBSCRIBING, HotLog, Subscriber, loop_for, outside_collection
 from rx_assistant.lifecycle import RUN
 from rx_assistant.streams.context import Folding, message_around, step_around
 from rx_assistant.streams.continuation import Side, end_with
@@ -357,7 +357,7 @@ class StreamBase:
                         stacklevel=2,
                     )
             finally:
-                driver.drop()
+                outside_collection(driver.drop)
 
     def _ended_run(self) -> Run | None:
         """The run, if an event has shown that it has ended."""

@@ -19,7 +19,7 @@ from anyio import from_thread
 
 from rx_assistant.errors import RxAssistantError, StreamTruncatedError
 from rx_assistant.grace import THREAD_SECONDS
-from rx_assistant.hot import DELIVERED, ENDED, FOREVER, RELEASED, TIMERS, Sleepers, start_thread
+from rx_assistant.hot import DELIVERED, ENDED, FOREVER, RELEASED, Sleepers, call_later, start_thread
 from rx_assistant.streams.pump_state import DELIVER, END, READ, WAIT, Close, PumpState, Step
 from rx_assistant.streams.unread import Unread
 
@@ -58,7 +58,7 @@ class Pump:
         abort: Abort | None = None,
         continuation: Continuation | None = None,
     ) -> None:
-        self.unread = Unread(log, TIMERS.call_later)
+        self.unread = Unread(log, call_later)
         self._log = log
         self._feed = feed
         self._state: PumpState[Body] = PumpState(log, feed, resumes=resume is not None, continuation=continuation)

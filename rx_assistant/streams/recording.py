@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
 from os import SEEK_END, PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from rx_assistant.events import frame
 
@@ -29,7 +32,8 @@ class Recording:
         self.path = Path(path)
         self.error: OSError | None = None
         self._file = self.path.open("wb", buffering=0)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # never taken twice; this kind knows whether the caller holds it
+        self._later: deque[Callable[[], None]] = deque()  # what a finalizer asked for while its thread was writing
         self._streams = 1  # how many write to it: a run's next stream may begin before the last one has ended
         self._end: int | None = None
 
@@ -46,19 +50,33 @@ class Recording:
 
     def write(self, kinds: list[Kind], payloads: list[bytes]) -> None:
         """Write one frame per event, in one call."""
-        with self._lock:
-            self._write(b"".join([frame(kind(payload)) for kind, payload in zip(kinds, payloads, strict=True)]))
+        frames = b"".join([frame(kind(payload)) for kind, payload in zip(kinds, payloads, strict=True)])
+        self._do(partial(self._write, frames))
 
     def end(self, last: bytes) -> None:
         """Write the last frame of a stream that has ended, and close the file, unless another stream still writes."""
+        self._do(partial(self._leave, last))
+
+    def _do(self, step: Callable[[], None]) -> None:
+        """Take a step, alone. A step that interrupts another one on this thread is taken after it."""
+        if cast("Any", self._lock)._is_owned():
+            self._later.append(step)
+            return
         with self._lock:
-            self._streams -= 1
-            if self._streams > 0 or self._file.closed:
-                return
-            if last:
-                self._end = self._file.tell() if self._file.seekable() else None
-                self._write(last)
-            self._file.close()
+            step()
+        while self._later:
+            with self._lock:
+                if self._later:
+                    self._later.popleft()()
+
+    def _leave(self, last: bytes) -> None:
+        self._streams -= 1
+        if self._streams > 0 or self._file.closed:
+            return
+        if last:
+            self._end = self._file.tell() if self._file.seekable() else None
+            self._write(last)
+        self._file.close()
 
     def _write(self, frames: bytes) -> None:
         if self.error is not None or self._file.closed:

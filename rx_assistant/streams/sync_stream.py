@@ -15,7 +15,7 @@ from reactivex import Observable, abc, operators as ops
 from rx_assistant.errors import BadRequestError, ConflictError, PollTimeoutError, RxAssistantError
 from rx_assistant.events import AssistantStreamEvent
 from rx_assistant.grace import CANCEL_WAIT, POLL_PAUSE, POST_SECONDS
-from rx_assistant.hot import TIMERS, Sleepers, Stream, StreamScheduler, SyncBlock, start_thread
+from rx_assistant.hot import Sleepers, Stream, StreamScheduler, SyncBlock, Worker, call_later, start_thread
 from rx_assistant.streams.base import (
     OnIdle,
     OnSubscribe,
@@ -305,7 +305,7 @@ class AssistantStream(StreamBase, SyncBlock, Stream[AssistantStreamEvent]):
     # -- idleness ------------------------------------------------------------------------------------------------
 
     def _call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], None]:
-        return TIMERS.call_later(seconds, action)
+        return call_later(seconds, action)
 
     def _is_sent(self) -> bool:
         return self.driver.is_sent
@@ -326,7 +326,7 @@ class AssistantStream(StreamBase, SyncBlock, Stream[AssistantStreamEvent]):
     @cached_property
     def scheduler(self) -> abc.SchedulerBase:
         """Runs the actions of time operators in the stream's delivery, serially with its items (C10)."""
-        return StreamScheduler(self.log.enqueue, TIMERS.call_later)
+        return StreamScheduler(self.log.enqueue, Worker().call_later)
 
 
 def _is_open(call: PendingCall) -> bool:

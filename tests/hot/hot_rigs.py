@@ -10,12 +10,12 @@ from reactivex import Observable, abc
 
 from rx_assistant.hot import (
     FOREVER,
-    TIMERS,
     AsyncStream,
     HotLog,
     Stream,
     StreamScheduler,
     Subscriber,
+    Worker,
     loop_for,
 )
 
@@ -51,7 +51,7 @@ class _Root:
     def _set_up(self, *, keep: bool = True, max_pending: int = 16 * 2**20) -> None:
         self.left: list[None] = []
         self.log = HotLog(keep=keep, max_pending=max_pending, on_idle=lambda left=self.left: left.append(None))
-        self.scheduler = StreamScheduler(self.log.enqueue, TIMERS.call_later)
+        self.scheduler = StreamScheduler(self.log.enqueue, Worker().call_later)
 
     def link(self, subscriber: Subscriber[Any], scheduler: abc.SchedulerBase | None) -> abc.DisposableBase:
         loop = loop_for(scheduler)

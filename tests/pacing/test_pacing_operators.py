@@ -451,7 +451,7 @@ def test_timers_run_serially_with_the_items_of_a_connected_stream() -> None:
         stream.connect()
         stream.until_done()
     assert text_of(seen) == "".join(TEXTS[:50])
-    assert threads <= {"rx-assistant-stream", "rx-assistant-timers", "MainThread"}
+    assert threads <= {"rx-assistant-stream", "rx-assistant-worker", "MainThread"}
 
 
 def test_stock_operators_stand_on_either_side() -> None:

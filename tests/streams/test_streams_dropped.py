@@ -12,7 +12,17 @@ import anyio
 import anyio.to_thread
 import pytest
 from loopback import Loopback, Received, Wire
-from streams_bodies import AsyncFedBody, FedBody, answer, async_stream, sync_stream, until, until_async
+from streams_bodies import (
+    AsyncFedBody,
+    FedBody,
+    answer,
+    async_stream,
+    elsewhere,
+    joined,
+    sync_stream,
+    until,
+    until_async,
+)
 
 from rx_assistant import AssistantClient, AsyncAssistantClient, replay
 from rx_assistant.errors import StreamClosedError
@@ -102,6 +112,29 @@ async def test_an_async_stream_that_is_dropped_half_read_is_closed_with_one_warn
         await until_async(lambda: server.open_connections == 0)
     assert len(told) == 1
     assert "unclosed stream" in told[0]
+
+
+def test_a_stream_that_is_collected_while_its_thread_holds_the_lock_of_the_connections_is_closed(
+    server: Loopback,
+) -> None:
+    with AssistantClient(base_url=server.url, api_key="k") as client:
+        stream: Any = client.threads.runs.stream("t", assistant_id="a")
+        next(stream)
+        stream.cycle = stream
+        connections: Any = client._session._clients
+        gc.disable()
+        try:
+            del stream
+
+            def collect() -> None:
+                with connections._lock, warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    gc.collect()
+
+            joined(elsewhere(collect))
+        finally:
+            gc.enable()
+        server.wait_for(lambda: server.open_connections == 0)
 
 
 def test_without_the_collector_a_loop_that_breaks_closes_at_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -294,3 +295,36 @@ def test_a_recording_that_begins_while_a_chunk_arrives_holds_each_event_once(
     assert len(begun) == 1
     monkeypatch.undo()
     assert played(replay(path)) == (events, ending)
+
+
+@pytest.mark.parametrize("how", ["collector", "last reference"])
+def test_a_stream_that_is_dropped_while_another_one_writes_leaves_the_recording(how: str, tmp_path: Path) -> None:
+    streams: list[Any] = [sync_stream(FedBody(*WAITING[:-1]))]
+    recording = streams[0].record(tmp_path / "run.sse")
+    streams[0].driver.advance(len(WAITING) - 2)
+    if how == "collector":
+        streams[0].cycle = streams[0]
+
+    class File:
+        def __init__(self, file: Any) -> None:
+            self._file = file
+
+        def write(self, frames: bytes) -> int:
+            streams.clear()
+            gc.collect()
+            return int(self._file.write(frames))
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._file, name)
+
+    gc.disable()
+    try:
+        with sync_stream(FedBody(*REST, DONE)) as other:
+            other.record(recording)
+            recording._file = File(recording._file)
+            joined(elsewhere(other.until_done))
+    finally:
+        gc.enable()
+    until(lambda: recording._file.closed)
+    frames = recording.path.read_bytes().removesuffix(DONE)  # written if the stream that has ended leaves last
+    assert frames == b"".join([*WAITING[:-1], *REST])
