@@ -72,6 +72,9 @@ def application(talk: Conversation, shared: Relay | None = None) -> Starlette:
     async def page(_request: Request) -> Response:
         return HTMLResponse(PAGE.read_text("utf-8").replace("{{room}}", talk.thread_id))
 
+    async def markdown(_request: Request) -> Response:
+        return FileResponse(MARKDOWN)
+
     async def events(request: Request) -> Response:
         if request.query_params.get("room") != talk.thread_id:
             return Response("this conversation is over", 410)
@@ -96,7 +99,7 @@ def application(talk: Conversation, shared: Relay | None = None) -> Starlette:
 
     routes = [
         Route("/", page),
-        Route("/markdown.js", lambda _request: FileResponse(MARKDOWN)),
+        Route("/markdown.js", markdown),
         Route("/events", events),
         Route("/attach", attach, methods=["POST"]),
         Route("/{action}", act, methods=["POST"]),

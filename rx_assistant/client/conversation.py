@@ -63,6 +63,7 @@ class _Conversation:
         self._talk.ended = self._read_when_idle
         self._is_reading = False
         self._reads_again = False
+        self._mutex = threading.RLock()  # the collector may end a turn while its thread holds it
 
     @property
     def assistant_id(self) -> str:
@@ -115,30 +116,32 @@ class _Conversation:
 
     def _read_soon(self) -> None:
         """Read the server's list, and read it again if that was requested meanwhile."""
-        self._reads_again = self._is_reading
-        if self._is_reading:
-            return
-        self._is_reading = True
-        self._start_reading()
+        with self._mutex:
+            waits = self._reads_again = self._is_reading
+            self._is_reading = True
+        if not waits:
+            self._start_reading()
 
     def _start_reading(self) -> None:
         """Carry out `self._reading()` in the background, then call `_was_read` or `_unread`."""
         raise NotImplementedError
 
     def _reading(self) -> Requests[None]:
-        return self._talk.ledger.read(self.thread_id)
+        return self._talk.ledger.read(lambda: self.thread_id)
 
     def _was_read(self) -> None:
-        self._is_reading = False
-        if self._reads_again:
+        """Read again if that was requested since the reading began."""
+        with self._mutex:
+            self._is_reading, reads_again = False, self._reads_again
+        if reads_again:
             self._read_when_idle()
 
     def _unread(self, error: Exception) -> None:
-        self._is_reading = False
         if self._talk.ledger.is_known:
             _log.debug("the messages of a conversation could not be read again: %s", error)
         else:
             self._talk.ledger.end(error)
+        self._was_read()
 
 
 class Conversation(_Conversation):

@@ -13,6 +13,7 @@ from reactivex.disposable import Disposable
 
 from rx_assistant.client.current import Current
 from rx_assistant.client.requests import Requests, history
+from rx_assistant.errors import BadRequestError, NotFoundError
 from rx_assistant.events import MessageEvent, StreamEvent, ThreadMessageDelta
 from rx_assistant.hot import Subscriber
 from rx_assistant.snapshots import RunSnapshot, fold
@@ -72,6 +73,7 @@ class Ledger:
         self._shown: Current[tuple[Message, ...]] = Current()
         self._listed: tuple[Message, ...] = ()
         self._is_read = False
+        self._restarts = 0
         self._turns: list[Turn] = []
         self._mutex = threading.RLock()
 
@@ -140,6 +142,7 @@ class Ledger:
         """Show these messages and this turn, because the thread is a new one or its end was deleted."""
         with self._mutex:
             self._listed, self._is_read, self._turns = tuple(messages), False, [turn]
+            self._restarts += 1
         self._show()
 
     def drop_answer(self, turn: Turn) -> None:
@@ -165,30 +168,52 @@ class Ledger:
 
     # -- what the server lists -------------------------------------------------------------------------------------
 
-    def read(self, thread_id: str | None) -> Requests[None]:
-        """Use the server's list: the whole thread, shown page by page; or only its new messages."""
-        with self._mutex:
-            known = self._listed if self._is_read else ()
-            found: list[Message] = []
+    def read(self, thread_id: Callable[[], str | None]) -> Requests[None]:
+        """Use the server's list: the whole thread, shown page by page; or only its new messages.
+
+        A list is read again if the thread was replaced, or its end was deleted, since that list was requested.
+        """
+        whole = False
+        while True:
+            with self._mutex:
+                known, restarts = self._listed if self._is_read and not whole else (), self._restarts
+            try:
+                found = yield from self._pages(thread_id(), known, restarts)
+            except (BadRequestError, NotFoundError):
+                if not known:
+                    raise
+                whole = True  # another program may have deleted the last message that is known
+                continue
+            with self._mutex:
+                if restarts != self._restarts:
+                    continue
+                if not known or all(turn.is_ended for turn in self._turns):
+                    self._is_read = True
+                    self._take((*known, *found), restarts)
+                return
+
+    def _pages(self, thread_id: str | None, known: tuple[Message, ...], restarts: int) -> Requests[list[Message]]:
+        found: list[Message] = []
 
         def add(page: list[Message]) -> None:
             if known:
                 found.extend(page)
             else:
                 found[:0] = page[::-1]
-                self._take(tuple(found))
+                self._take(tuple(found), restarts)
 
         if thread_id is not None:
             yield from history(thread_id, known[-1].id if known else None, add)
-        with self._mutex:
-            is_idle = all(turn.is_ended for turn in self._turns)
-            if is_idle or not known:
-                self._is_read = True
-                self._take((*known, *found))
+        return found
 
-    def _take(self, listed: tuple[Message, ...]) -> None:
-        """Show these messages and the active turns. A part of an active turn at the end of the list is left out."""
+    def _take(self, listed: tuple[Message, ...], restarts: int) -> None:
+        """Show these messages and the active turns, unless the list was requested before the last restart.
+
+        A part of an active turn at the end of the list is left out.
+        """
         with self._mutex:
+            if restarts != self._restarts:
+                return
             self._turns = [turn for turn in self._turns if not turn.is_ended]
             for turn in reversed(self._turns):
                 listed = _without(listed, turn)

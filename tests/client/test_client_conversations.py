@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 import sniffio
 import trio
@@ -30,10 +31,13 @@ from rx_assistant import (
     BadRequestError,
     InternalServerError,
     InvalidArgumentError,
+    NotFoundError,
     StreamClosedError,
     operators as ax,
 )
+from rx_assistant.client.ledger import Ledger, Turn
 from rx_assistant.client.requests import stopped
+from rx_assistant.hot import Subscriber
 from rx_assistant.http.session import Reply
 from rx_assistant.local import Server, serve
 from rx_assistant.types import Message
@@ -742,3 +746,48 @@ def test_a_run_that_is_being_cancelled_is_not_cancelled_again(status: str, poste
             paths.append(requests.send(Reply(200, {}, json.dumps(reply).encode())).path)  # noqa: PERF401 - a generator turns StopIteration into RuntimeError
     assert end.value.value.id == "run_1"
     assert [path for path in paths if path.endswith("/cancel")] == ["/threads/thread_1/runs/run_1/cancel"] * posted
+
+
+def listing(ids: str, *, more: bool = False) -> Reply:
+    """The server's reply to a list of messages, newest first: `a` is an answer, `q` a question."""
+    data = [{"id": id, "role": {"q": "user", "a": "assistant"}[id[0]], "content": []} for id in ids.split()]
+    return Reply(200, {}, json.dumps({"object": "list", "data": data, "has_more": more}).encode())
+
+
+def watched() -> tuple[Ledger, list[list[str]]]:
+    ledger, seen = Ledger(), list[list[str]]()
+    ledger.watch(Subscriber(lambda messages: seen.append([message.id for message in messages])))
+    return ledger, seen
+
+
+def test_a_list_that_is_older_than_a_deletion_is_read_again() -> None:
+    ledger, seen = watched()
+    reading = ledger.read(lambda: "thread_1")
+    next(reading)
+    turn = Turn(None)
+    ledger.begin(turn)
+    ledger.drop_answer(turn)
+    turn.end()
+    assert reading.send(listing("a1 q1")).method == "GET"
+    assert seen[-1] == []
+    with pytest.raises(StopIteration):
+        reading.send(listing("a2 q1"))
+    assert seen[-1] == ["q1", "a2"]
+
+
+def test_a_list_after_a_message_that_is_gone_is_read_from_the_beginning() -> None:
+    ledger, seen = watched()
+    for _ in ledger.read(lambda: None):
+        raise AssertionError("there is no thread to read")
+    reading = ledger.read(lambda: "thread_1")
+    next(reading)
+    with pytest.raises(StopIteration):
+        reading.send(listing("a1 q1"))
+    response = httpx.Response(404, request=httpx.Request("GET", "http://test/messages"))
+    reading = ledger.read(lambda: "thread_1")
+    assert "after" in dict(next(reading).query)
+    again = reading.throw(NotFoundError("no such message", response=response, body=None))
+    assert "after" not in dict(again.query)
+    with pytest.raises(StopIteration):
+        reading.send(listing("q1"))
+    assert seen[-1] == ["q1"]
