@@ -134,6 +134,7 @@ class Store:
     def __init__(self, path: str | os.PathLike[str] = ":memory:", *, read_only: bool = False) -> None:
         self.connection = (connect_reader if read_only else connect)(path, _MIGRATIONS)
         self._closing = weakref.finalize(self, self.connection.close)
+        self._closing.atexit = False  # a server that was not stopped still uses it when the program ends
         self._unwritten: dict[tuple[str, str, str], JsonObject] = {}
 
     def close(self) -> None:
