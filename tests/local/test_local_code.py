@@ -401,6 +401,32 @@ def test_unconfined_code_ends_with_its_supervisor(start) -> None:
 # -- ends ------------------------------------------------------------------------------------------------------------
 
 
+LATE = """
+import sys, time
+from rx_assistant.local.code import confinement, supervisor
+arm = confinement.end_with_parent
+def late(pipe):
+    time.sleep(1)
+    arm(pipe)
+confinement.end_with_parent = late
+supervisor.main()
+"""
+
+
+@confined
+def test_a_process_whose_parent_was_killed_before_it_knew_ends(code) -> None:
+    arguments = [sys.executable, "-c", LATE, json.dumps(code.all._options)]
+    process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    parent = psutil.Process(process.pid)
+    while not (children := parent.children()):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    gone(children)
+    with process:
+        pass
+
+
 @confined
 def test_code_that_is_cancelled_ends_at_once(code) -> None:
     async def cancelled() -> None:

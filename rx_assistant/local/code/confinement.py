@@ -15,6 +15,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import select
 import signal
 import struct
 import sys
@@ -87,10 +88,21 @@ def enter() -> bool:
     return False
 
 
-def end_with_parent() -> None:
-    """Make the system kill this process when its parent ends. Only Linux can do that."""
+def end_with_parent(pipe: int) -> None:
+    """Make the system kill this process when its parent ends; end it now if the parent has ended. Only on Linux.
+
+    `pipe` is the reading end of a pipe. Only the parent holds the other end.
+    """
     if sys.platform == "linux":
         _call("prctl", _PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if _is_hung_up(pipe):  # the parent was killed before that call
+            os._exit(1)
+
+
+def _is_hung_up(pipe: int) -> bool:
+    look = select.poll()
+    look.register(pipe, 0)  # a hang-up is always reported
+    return bool(look.poll(0))
 
 
 def _exists(user: int) -> bool:
@@ -146,15 +158,18 @@ def keep_little(is_root: bool) -> None:
         _set_capabilities(_KEPT)
 
 
-def give_up(user: int | None) -> None:
-    """Give up every privilege for ever. With `user`, a number, the process first becomes that user."""
+def give_up(user: int | None, pipe: int) -> None:
+    """Give up every privilege for ever. With `user`, a number, the process first becomes that user.
+
+    `pipe` as for `end_with_parent`, which has to be called again then.
+    """
     if user is not None:
         os.setgroups([])
         own = _FIRST_ID + user
         os.setresgid(own, own, own)
         os.setresuid(own, own, own)
     _set_capabilities(0)
-    end_with_parent()
+    end_with_parent(pipe)
     _call("prctl", _NO_NEW_PRIVS, 1, 0, 0, 0)
     program = b"".join(struct.pack("HBBI", *line) for line in _filter())
     buffer = ctypes.create_string_buffer(program)

@@ -74,10 +74,10 @@ class Interpreter:
             limit(AS=options["memory"], NOFILE=256, CORE=0, MEMLOCK=2**16)
             if options["confined"]:
                 limit(NPROC=options["processes"])
-                confinement.give_up(place.user)
+                confinement.give_up(place.user, _CODE)
             else:
                 limit(FSIZE=options["disk"])
-                confinement.end_with_parent()
+                confinement.end_with_parent(_CODE)
             os.chdir(place.folder)
             pieces.serve(_CODE, _DONE, options["cpu"])
         except BaseException as error:
@@ -286,12 +286,15 @@ def main() -> None:
         return
     try:
         user = os.getpid() if confinement.enter() else None
+        pipe, parents = os.pipe()
         child = os.fork()
         if child:
             os.close(0)
             os.close(1)
             os._exit(min(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0) and 1)
-        confinement.end_with_parent()
+        os.close(parents)
+        confinement.end_with_parent(pipe)
+        os.close(pipe)
         confinement.new_root(options["hidden"], options["disk"])
         confinement.keep_little(user is not None)
     except OSError as error:
