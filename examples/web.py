@@ -111,7 +111,7 @@ def application(talk: Conversation, shared: Relay | None = None) -> Starlette:
 
 
 def on_signals(leave: Callable[[], None]) -> None:
-    """Leave as soon as uvicorn is told to end. It would wait for all streams first, then log each as an error."""
+    """Call `leave` at SIGINT and SIGTERM. Otherwise uvicorn waits for all streams, and then logs each as an error."""
     if threading.current_thread() is not threading.main_thread():
         return  # a test: there are no signals
     for number in (signal.SIGINT, signal.SIGTERM):
