@@ -148,8 +148,12 @@ class _Clients:
             raise closed_error()
         clients = self._idle.pop()[1] if self._idle else OwnAsyncClients()
         before = time.monotonic() - KEPT_SECONDS
-        while self._idle and (len(self._idle) > KEPT or self._idle[0][0] < before):
-            await self._idle.popleft()[1].aclose()
+        try:
+            while self._idle and (len(self._idle) > KEPT or self._idle[0][0] < before):
+                await self._idle.popleft()[1].aclose()
+        except BaseException:  # the call was cancelled meanwhile
+            self.give_back(clients)
+            raise
         return clients
 
     def give_back(self, clients: OwnAsyncClients) -> None:
