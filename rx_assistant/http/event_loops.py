@@ -81,9 +81,8 @@ class AsyncioSpan:
         task = self._task
         if task is None:
             return
-        if (
-            task is asyncio.current_task()
-        ):  # the task would only notice at its next wait, which may come after the block
+        # A task that cancels itself would only notice at its next wait, which may come after the block.
+        if task is asyncio.current_task():
             asyncio.get_running_loop().call_soon(self._deliver)
         else:
             self._is_delivered = True
