@@ -29,8 +29,8 @@ which no interrupt can divide. Holders (below) are tokens too: a token may be re
 
 The inbox. Subscribing, disposing and the actions of timers are functions that the drainer runs between two items. A new
 subscriber first gets everything that was delivered before, then it takes a seat. So it sees no gap and no duplicate
-(C20–C23). Disposing only appends to the inbox and waits for no lock, because the garbage collector may drop a seat or
-cursor on a thread that holds the storage's mutex.
+(C20–C23). Disposing appends to the inbox, and drains only if this thread does not hold the storage's mutex: the
+garbage collector may drop a seat or cursor while the thread holds it.
 
 Endings. The storage decides the ending, see `hot/state.py`. It is delivered after the last item, to each seat once.
 

@@ -10,11 +10,11 @@
 Positions count items from the first one ever appended. An item is stored as a pair `(kind, payload)`, and each reader
 builds it with `kind(payload)`.
 
-`take()` is the one way for an item to count as delivered. It and all other changes run under one mutex, under which no
-foreign code runs. As long as every item stays, `peek()` and `take()` need no mutex, which would cost more than the rest
-of a delivery. Only one thread at a time takes, so only `cut()` can interfere. `take()` first raises the position, then
-looks at the length again; `cut()` first lowers the length, then looks at the position again. So at least one of the two
-sees the other: the item is either cut or taken.
+Only `take()` makes an item count as delivered. Changes run under one mutex, under which no foreign code runs. With
+`keep=True`, `peek()` and `take()` are exceptions: there the mutex would cost more than the rest of a delivery. Only one
+thread at a time takes, so only `cut()` can interfere. `take()` first raises the position, then looks at the length
+again; `cut()` first lowers the length, then looks at the position again. So at least one of the two sees the other: the
+item is either cut or taken.
 
 `keep=False` drops the items that every reader has passed, in blocks of 256. If the stored items have more than
 `max_pending` bytes, the slowest reader gets a StreamOverflowError, and the storage stops waiting for it.
